@@ -231,7 +231,6 @@ func TestGemmIsTheSameFromManyGoroutines(t *testing.T) {
 	wg.Wait()
 }
 
-// Row tiles must not change a row: the tiling of the callers rests on it.
 func TestGemmAllocatesNothing(t *testing.T) {
 	p := newProduct(rand.New(rand.NewPCG(11, 12)), false, true, 256, 192, 192, 1, 0, 0)
 	if n := testing.AllocsPerRun(20, p.run); n != 0 {
