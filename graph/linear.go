@@ -1,0 +1,156 @@
+package graph
+
+import (
+	"fmt"
+
+	"github.com/synapnet/synapnet-train/graph/blas"
+	"github.com/synapnet/synapnet-train/graph/vec"
+)
+
+// Activation is the function that a Linear applies to its result while that is still in cache.
+type Activation string
+
+// The activations of the model. GELU is the exact form with erf.
+const (
+	Identity Activation = ""
+	Sigmoid  Activation = "sigmoid"
+	ReLU     Activation = "relu"
+	GELU     Activation = "gelu"
+	SiLU     Activation = "silu"
+)
+
+// Linear is y = act(x Wᵀ + b) for x [..., I], W [O, I], b [O] (nil: none); the result is [..., O].
+//
+// With p = x Wᵀ + b and e = ∂y ⊙ act'(p): ∂x = e W, ∂W = eᵀ x, ∂b = Σ_rows e.
+func Linear(g *Graph, x, w, b *Node, act Activation) *Node {
+	if b == nil {
+		return Apply(g, linear{act: act}, x, w)
+	}
+	return Apply(g, linear{act: act, bias: true}, x, w, b)
+}
+
+type linear struct {
+	act  Activation
+	bias bool
+}
+
+func (l linear) String() string { return fmt.Sprintf("linear(act=%s bias=%t)", l.act, l.bias) }
+
+// preActivation says whether the derivative needs p and not only y.
+func (l linear) preActivation() bool { return l.act == GELU || l.act == SiLU }
+
+func (l linear) Plan(in []Spec) (Plan, error) {
+	x, w := in[0], in[1]
+	if err := wantDims("weight", w, 2, "[out, in]"); err != nil {
+		return Plan{}, err
+	}
+	if len(x.Shape) == 0 || lastDim(x) != w.Shape[1] {
+		return Plan{}, fmt.Errorf("got input %v and weight %v, want the last dimension of the input to be that of the weight", x.Shape, w.Shape)
+	}
+	if l.bias {
+		if err := wantShape("bias", in[2], w.Shape[0]); err != nil {
+			return Plan{}, err
+		}
+	}
+	p := Plan{Out: withLast(x, w.Shape[0])}
+	switch {
+	case l.preActivation():
+		p.Saved = []Spec{p.Out}
+	case l.act != Identity:
+		p.ReadsOut = true
+	}
+	if l.act != Identity {
+		p.Work = []Spec{p.Out}
+	}
+	return p, nil
+}
+
+// Tiles of a matrix product. gemmRows rows of x at a time leave the product in the second-level cache for the
+// activation; dW is made in tiles of its own rows, each summed over all rows of x in one call, because a sum split
+// between threads would depend on how many there are.
+const (
+	gemmRows   = 256
+	weightRows = 96
+)
+
+func (l linear) Forward(c *Call) {
+	x, w := c.In[0], c.In[1]
+	m, k, n := x.Rows(), w.Dim(1), w.Dim(0)
+	Parallel(tiles(m, gemmRows), func(i int) {
+		a, b := tile(i, gemmRows, m)
+		y := c.Out.F[a*n : b*n]
+		p := y
+		if l.preActivation() && c.Saved[0].F != nil {
+			p = c.Saved[0].F[a*n : b*n]
+		}
+		beta := float32(0)
+		if l.bias {
+			beta = 1
+			for r := 0; r < len(p); r += n {
+				copy(p[r:r+n], c.In[2].F)
+			}
+		}
+		blas.Gemm(false, true, b-a, n, k, 1, x.F[a*k:b*k], k, w.F, k, beta, p, n)
+		switch l.act {
+		case Sigmoid:
+			vec.Sigmoid(y, p)
+		case ReLU:
+			vec.Relu(y, p)
+		case GELU:
+			vec.Gelu(y, p)
+		case SiLU:
+			vec.Silu(y, p)
+		}
+	})
+}
+
+func (l linear) Backward(c *Call) {
+	x, w := c.In[0], c.In[1]
+	m, k, n := x.Rows(), w.Dim(1), w.Dim(0)
+	e := c.Grad.F
+	if l.act != Identity {
+		e = c.Work[0].F
+		Parallel(tiles(len(e), elementTile), func(i int) {
+			a, b := tile(i, elementTile, len(e))
+			switch l.act {
+			case Sigmoid:
+				vec.SigmoidGrad(e[a:b], c.Out.F[a:b], c.Grad.F[a:b])
+			case ReLU:
+				vec.ReluGrad(e[a:b], c.Out.F[a:b], c.Grad.F[a:b])
+			case GELU:
+				vec.GeluGrad(e[a:b], c.Saved[0].F[a:b], c.Grad.F[a:b])
+			case SiLU:
+				vec.SiluGrad(e[a:b], c.Saved[0].F[a:b], c.Grad.F[a:b])
+			}
+		})
+	}
+	// The few long parts (dW) come first, so that the many short ones (dx) even out the threads' loads.
+	forW := 0
+	if c.GradIn[1].F != nil {
+		forW = tiles(n, weightRows)
+	}
+	forB := 0
+	if l.bias && c.GradIn[2].F != nil {
+		forB = 1
+	}
+	forX := 0
+	if c.GradIn[0].F != nil {
+		forX = tiles(m, gemmRows)
+	}
+	Parallel(forW+forB+forX, func(i int) {
+		switch {
+		case i < forW:
+			a, b := tile(i, weightRows, n)
+			blas.Gemm(true, false, b-a, k, m, 1, e[a:], n, x.F, k, 0, c.GradIn[1].F[a*k:b*k], k)
+		case i < forW+forB:
+			db := c.GradIn[2].F
+			clear(db)
+			for r := 0; r < len(e); r += n {
+				vec.AddTo(db, e[r:r+n])
+			}
+		default:
+			a, b := tile(i-forW-forB, gemmRows, m)
+			blas.Gemm(false, false, b-a, k, n, 1, e[a*n:b*n], n, w.F, k, 0, c.GradIn[0].F[a*k:b*k], k)
+		}
+	})
+}

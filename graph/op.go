@@ -1,0 +1,430 @@
+package graph
+
+import (
+	"fmt"
+	"hash"
+	"hash/fnv"
+
+	"github.com/chewxy/hm"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Spec is the shape and element type of a tensor.
+type Spec struct {
+	Shape []int
+	Ints  bool // int32 instead of float32
+}
+
+// Size is the number of elements.
+func (s Spec) Size() int {
+	n := 1
+	for _, d := range s.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Tensor is what a kernel sees of a tensor at run time: its shape and its row-major memory, F or I.
+// A tensor that is not wanted (a gradient nobody needs, saved values outside training) has neither.
+type Tensor struct {
+	Shape []int
+	F     []float32
+	I     []int32
+}
+
+// Dim is the size of dimension i; negative i counts from the end.
+func (t Tensor) Dim(i int) int {
+	if i < 0 {
+		i += len(t.Shape)
+	}
+	return t.Shape[i]
+}
+
+// Rows is the number of rows when the tensor is seen as a matrix whose columns are the last dimension.
+func (t Tensor) Rows() int {
+	if len(t.Shape) == 0 {
+		return 1
+	}
+	return (len(t.F) + len(t.I)) / t.Shape[len(t.Shape)-1]
+}
+
+// Call is one execution of a kernel.
+type Call struct {
+	In    []Tensor // the operands
+	Out   Tensor   // the result: written by Forward; readable in Backward if Reads says so
+	Saved []Tensor // written by Forward for Backward; without memory in graphs that are not differentiated
+	Grad  Tensor   // Backward only: the gradient of Out
+	// GradIn is what Backward writes (not adds to): the gradients of In. One without memory is not wanted.
+	GradIn []Tensor
+	Work   []Tensor // Backward only: temporary memory, contents undefined at the start
+}
+
+// Plan is what a kernel tells of itself when it is applied.
+type Plan struct {
+	Out   Spec
+	Saved []Spec // what Forward leaves for Backward
+	Work  []Spec // what Backward needs for itself
+	// Unread lists the operands whose values Backward does not read, so that their memory can be reused.
+	Unread []int
+	// ReadsOut says that Backward reads the result.
+	ReadsOut bool
+}
+
+// Kernel is a function of tensors, the unit from which graphs are built. String must contain every attribute that
+// changes the result: Gorgonia takes two applications with equal strings and operands for one.
+type Kernel interface {
+	fmt.Stringer
+	// Plan checks the operands' shapes and gives the result's; its error reads "got …, want …".
+	Plan(in []Spec) (Plan, error)
+	// Forward computes Out (and Saved) from In.
+	Forward(c *Call)
+}
+
+// Differentiable is a kernel with a gradient.
+type Differentiable interface {
+	Kernel
+	// Backward writes each wanted GradIn from Grad, In, Saved and Out.
+	Backward(c *Call)
+}
+
+// transparent is a kernel whose gradient is an expression of existing nodes: nothing has to be computed for it.
+type transparent interface {
+	symGrad(in gorgonia.Nodes, grad *Node) gorgonia.Nodes
+}
+
+// storage is one piece of memory that the planner places. Several nodes can share one.
+type storage struct {
+	spec        Spec
+	born, death int // positions in the order of execution, both inclusive
+	tensor      Tensor
+	value       *tensor.Dense
+}
+
+// call is one application of a kernel: the Gorgonia Op of its node.
+type call struct {
+	g      *Graph
+	kernel Kernel
+	plan   Plan
+	in     []Spec
+	inputs gorgonia.Nodes
+	node   *Node
+	out    *storage
+	saved  []*storage
+	back   *backCall // nil outside training
+	pos    position
+	run    Call
+}
+
+// position is an instruction's place in the order for which memory was planned.
+type position struct {
+	at      int
+	program *Program
+}
+
+// check guards the memory plan: it holds only for the order of execution for which it was made.
+func (p *position) check(what fmt.Stringer) error {
+	if p.program == nil {
+		return fmt.Errorf("graph: %v was run before Compile", what)
+	}
+	if p.program.next != p.at {
+		return fmt.Errorf("graph: %v was run as instruction %d, planned as %d", what, p.program.next, p.at)
+	}
+	p.program.next++
+	return nil
+}
+
+// Apply adds kernel(inputs…) to the graph and returns its node.
+func Apply(g *Graph, kernel Kernel, inputs ...*Node) *Node {
+	c := &call{g: g, kernel: kernel, inputs: inputs}
+	for i, n := range inputs {
+		if n == nil {
+			Fail("graph: %v: operand %d is missing", kernel, i)
+		}
+		c.in = append(c.in, specOf(n))
+	}
+	var err error
+	if c.plan, err = kernel.Plan(c.in); err != nil {
+		Fail("graph: %v: %v", kernel, err)
+	}
+	c.out = &storage{spec: c.plan.Out}
+	n, err := gorgonia.ApplyOp(c, inputs...)
+	if err != nil {
+		Fail("graph: %v: %v", kernel, err)
+	}
+	if known, ok := g.byNode[n]; ok { // Gorgonia knew this very node already
+		return known.node
+	}
+	c.node = n
+	g.calls = append(g.calls, c)
+	g.byNode[n] = c
+	return n
+}
+
+func specOf(n *Node) Spec {
+	return Spec{Shape: n.Shape().Clone(), Ints: n.Dtype() == tensor.Int32}
+}
+
+func typeOf(s Spec) hm.Type {
+	dt := tensor.Float32
+	if s.Ints {
+		dt = tensor.Int32
+	}
+	return gorgonia.TensorType{Dims: len(s.Shape), Of: dt}
+}
+
+func fnType(in []Spec, out Spec) hm.Type {
+	var ts []hm.Type
+	for _, s := range append(append([]Spec(nil), in...), out) {
+		ts = append(ts, typeOf(s))
+	}
+	return hm.NewFnType(ts...)
+}
+
+func hashOf(s string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(s))
+	return h.Sum32()
+}
+
+// The methods that make call a gorgonia.SDOp.
+
+func (c *call) Arity() int            { return len(c.inputs) }
+func (c *call) Type() hm.Type         { return fnType(c.in, c.plan.Out) }
+func (c *call) ReturnsPtr() bool      { return true }
+func (c *call) CallsExtern() bool     { return false }
+func (c *call) OverwritesInput() int  { return -1 }
+func (c *call) WriteHash(h hash.Hash) { fmt.Fprint(h, c.kernel.String()) }
+func (c *call) Hashcode() uint32      { return hashOf(c.kernel.String()) }
+func (c *call) String() string        { return c.kernel.String() }
+func (c *call) DiffWRT(inputs int) []bool {
+	d := make([]bool, inputs)
+	_, ok := c.kernel.(Differentiable)
+	if _, t := c.kernel.(transparent); t {
+		ok = true
+	}
+	for i := range d {
+		d[i] = ok && !c.in[i].Ints
+	}
+	return d
+}
+
+// InferShape gives the shape that Plan gave when the kernel was applied.
+func (c *call) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
+	return tensor.Shape(c.plan.Out.Shape).Clone(), nil
+}
+
+// Do computes the kernel into the memory that was planned for it.
+func (c *call) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
+	if err := c.pos.check(c); err != nil {
+		return nil, err
+	}
+	if err := c.bind(values); err != nil {
+		return nil, err
+	}
+	if err := c.protect(func() { c.kernel.Forward(&c.run) }); err != nil {
+		return nil, err
+	}
+	return c.out.value, nil
+}
+
+// protect turns a kernel's Fail into an error: the TapeMachine runs in a goroutine of its own, where a panic would end
+// the process.
+func (c *call) protect(f func()) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case *Error:
+			err = r
+		default:
+			err = fmt.Errorf("graph: %v: %v", c, r)
+		}
+	}()
+	f()
+	return nil
+}
+
+func (c *call) bind(values []gorgonia.Value) error {
+	for i, v := range values {
+		var err error
+		if c.run.In[i], err = tensorOf(v, c.in[i]); err != nil {
+			return fmt.Errorf("graph: %v: operand %d: %w", c, i, err)
+		}
+	}
+	return nil
+}
+
+func tensorOf(v gorgonia.Value, want Spec) (Tensor, error) {
+	t := Tensor{Shape: want.Shape}
+	switch data := v.Data().(type) {
+	case []float32:
+		t.F = data
+	case []int32:
+		t.I = data
+	case float32:
+		t.F = []float32{data}
+	default:
+		return t, fmt.Errorf("got a value of %v, want float32 or int32", v.Dtype())
+	}
+	if n := len(t.F) + len(t.I); n != want.Size() {
+		return t, fmt.Errorf("got %d elements, want %v", n, want.Shape)
+	}
+	return t, nil
+}
+
+// SymDiff adds one node that computes the gradients of all operands and returns, for each, a node that is a view of
+// its result. A Gorgonia Op has one output; here the several outputs are memory that the planner knows by itself, so
+// that a gradient used at once and one kept for the optimiser do not live equally long.
+func (c *call) SymDiff(inputs gorgonia.Nodes, output, grad *Node) (gorgonia.Nodes, error) {
+	wanted := make([]bool, len(inputs))
+	for i := range inputs {
+		wanted[i] = !c.in[i].Ints
+	}
+	return c.diff(grad, wanted)
+}
+
+func (c *call) diff(grad *Node, wanted []bool) (gorgonia.Nodes, error) {
+	if t, ok := c.kernel.(transparent); ok {
+		return t.symGrad(c.inputs, grad), nil
+	}
+	if _, ok := c.kernel.(Differentiable); !ok {
+		return nil, fmt.Errorf("graph: %v has no gradient", c)
+	}
+	if c.back != nil {
+		return nil, fmt.Errorf("graph: %v was differentiated before", c)
+	}
+	b := &backCall{fwd: c, reads: make([]int, len(c.inputs))}
+	c.back = b
+	for _, s := range c.plan.Saved {
+		c.saved = append(c.saved, &storage{spec: s})
+	}
+	unread := map[int]bool{}
+	for _, i := range c.plan.Unread {
+		unread[i] = true
+	}
+	b.in = []Spec{specOf(grad)}
+	b.inputs = gorgonia.Nodes{grad}
+	for i, n := range c.inputs {
+		if b.reads[i] = -1; !unread[i] {
+			b.reads[i] = len(b.inputs)
+			b.inputs = append(b.inputs, n)
+			b.in = append(b.in, c.in[i])
+		}
+	}
+	// The result is always an operand of the backward node, since Backward must come after Forward; its memory is
+	// kept for it only if it is read.
+	b.outAt = len(b.inputs)
+	b.inputs = append(b.inputs, c.node)
+	b.in = append(b.in, c.plan.Out)
+
+	b.outs = make([]*storage, len(c.inputs))
+	b.done = &storage{spec: Spec{Shape: []int{1}}}
+	for i := range c.inputs {
+		if wanted[i] {
+			b.outs[i] = &storage{spec: c.in[i]}
+		}
+	}
+	for _, s := range c.plan.Work {
+		b.work = append(b.work, &storage{spec: s})
+	}
+	node, err := gorgonia.ApplyOp(b, b.inputs...)
+	if err != nil {
+		return nil, err
+	}
+	b.node = node
+	grads := make(gorgonia.Nodes, len(c.inputs))
+	for i := range c.inputs {
+		p := &pick{back: b, i: i, out: b.outs[i]}
+		if p.out == nil {
+			continue
+		}
+		if grads[i], err = gorgonia.ApplyOp(p, node); err != nil {
+			return nil, err
+		}
+	}
+	return grads, nil
+}
+
+// backCall computes the gradients of one call: the Gorgonia Op of the node that SymDiff adds. Its own value is only
+// a token [1]; the gradients are read through pick nodes.
+type backCall struct {
+	fwd    *call
+	node   *Node
+	inputs gorgonia.Nodes
+	in     []Spec
+	reads  []int // position of operand i among the inputs, -1 if it is not read
+	outAt  int   // position of the result among the inputs
+
+	outs []*storage
+	work []*storage
+	done *storage
+	pos  position
+	run  Call
+}
+
+func (b *backCall) Arity() int            { return len(b.inputs) }
+func (b *backCall) Type() hm.Type         { return fnType(b.in, b.done.spec) }
+func (b *backCall) ReturnsPtr() bool      { return true }
+func (b *backCall) CallsExtern() bool     { return false }
+func (b *backCall) OverwritesInput() int  { return -1 }
+func (b *backCall) WriteHash(h hash.Hash) { fmt.Fprint(h, b.String()) }
+func (b *backCall) Hashcode() uint32      { return hashOf(b.String()) }
+func (b *backCall) String() string {
+	return fmt.Sprintf("∂%v(%x)", b.fwd.kernel, b.fwd.node.ID())
+}
+
+// InferShape is that of the token.
+func (b *backCall) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
+	return tensor.Shape{1}, nil
+}
+
+// Do computes every wanted gradient.
+func (b *backCall) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
+	if err := b.pos.check(b); err != nil {
+		return nil, err
+	}
+	var err error
+	if b.run.Grad, err = tensorOf(values[0], b.in[0]); err != nil {
+		return nil, fmt.Errorf("graph: %v: gradient: %w", b, err)
+	}
+	for i, at := range b.reads {
+		if at >= 0 {
+			b.run.In[i] = b.fwd.run.In[i]
+		} else {
+			b.run.In[i] = Tensor{Shape: b.fwd.in[i].Shape}
+		}
+	}
+	if b.fwd.plan.ReadsOut {
+		b.run.Out = b.fwd.out.tensor
+	} else {
+		b.run.Out = Tensor{Shape: b.fwd.plan.Out.Shape}
+	}
+	if err := b.fwd.protect(func() { b.fwd.kernel.(Differentiable).Backward(&b.run) }); err != nil {
+		return nil, err
+	}
+	return b.done.value, nil
+}
+
+// pick is the view of one gradient that a backCall computed.
+type pick struct {
+	back *backCall
+	i    int
+	out  *storage
+}
+
+func (p *pick) Arity() int            { return 1 }
+func (p *pick) Type() hm.Type         { return fnType([]Spec{p.back.done.spec}, p.out.spec) }
+func (p *pick) ReturnsPtr() bool      { return true }
+func (p *pick) CallsExtern() bool     { return false }
+func (p *pick) OverwritesInput() int  { return -1 }
+func (p *pick) WriteHash(h hash.Hash) { fmt.Fprint(h, p.String()) }
+func (p *pick) Hashcode() uint32      { return hashOf(p.String()) }
+func (p *pick) String() string        { return fmt.Sprintf("%v.%d", p.back, p.i) }
+
+// InferShape is that of the operand whose gradient it is.
+func (p *pick) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
+	return tensor.Shape(p.out.spec.Shape).Clone(), nil
+}
+
+// Do returns the gradient's memory; nothing is copied.
+func (p *pick) Do(...gorgonia.Value) (gorgonia.Value, error) { return p.out.value, nil }

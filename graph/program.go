@@ -1,0 +1,266 @@
+package graph
+
+import (
+	"fmt"
+	"sort"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Program is a graph made ready to run: instructions for Gorgonia's TapeMachine, and memory for every intermediate
+// value, planned once. Nodes whose lives do not overlap share memory; a run allocates next to nothing.
+type Program struct {
+	graph   *Graph
+	machine gorgonia.VM
+	next    int // the instruction that is due
+	arena   []float32
+	kept    map[*Node]bool
+	nodes   gorgonia.Nodes // in order of execution
+}
+
+// Compile plans memory for what the kept nodes and the gradients depend on; nothing else is computed.
+func (g *Graph) Compile() (*Program, error) {
+	p := &Program{graph: g, kept: map[*Node]bool{}}
+	for _, n := range g.kept {
+		p.kept[n] = true
+	}
+	for _, n := range g.grads {
+		p.kept[n] = true
+	}
+	roots := make(gorgonia.Nodes, 0, len(p.kept))
+	for n := range p.kept {
+		roots = append(roots, n)
+	}
+	if len(roots) == 0 {
+		return nil, fmt.Errorf("graph: nothing to compute: Keep the nodes whose values are wanted")
+	}
+	sort.Slice(roots, func(i, j int) bool { return roots[i].ID() < roots[j].ID() })
+	wanted := g.expr.ExactSubgraphRoots(roots...)
+	sorted, err := gorgonia.Sort(wanted)
+	if err != nil {
+		return nil, fmt.Errorf("graph: %w", err)
+	}
+	for i := len(sorted) - 1; i >= 0; i-- { // Sort puts the roots first
+		p.nodes = append(p.nodes, sorted[i])
+	}
+	p.planMemory(p.lifetimes())
+	prog, locations, err := gorgonia.Compile(wanted)
+	if err != nil {
+		return nil, fmt.Errorf("graph: %w", err)
+	}
+	p.machine = gorgonia.NewTapeMachine(wanted, gorgonia.WithPrecompiled(prog, locations))
+	return p, nil
+}
+
+// storageOf is the planned memory of a node's value, nil for inputs, parameters and Gorgonia's own operations.
+func storageOf(n *Node) *storage {
+	switch op := n.Op().(type) {
+	case *call:
+		return op.out
+	case *pick:
+		return op.out
+	}
+	return nil
+}
+
+// lifetimes finds, for every piece of memory, the instructions between which it must be preserved.
+func (p *Program) lifetimes() []*storage {
+	var all []*storage
+	add := func(at int, s *storage) {
+		s.born, s.death = at, at
+		all = append(all, s)
+	}
+	at := map[*Node]int{}
+	for t, n := range p.nodes {
+		at[n] = t
+	}
+	instruction := 0
+	for t, n := range p.nodes {
+		var uses gorgonia.Nodes
+		switch op := n.Op().(type) {
+		case *call:
+			op.pos = position{instruction, p}
+			instruction++
+			uses = op.inputs
+			add(t, op.out)
+			for _, s := range op.saved {
+				add(t, s)
+			}
+		case *backCall:
+			op.pos = position{instruction, p}
+			instruction++
+			uses = op.inputs
+			if !op.fwd.plan.ReadsOut {
+				uses = uses[:op.outAt]
+			}
+			for _, s := range op.fwd.saved {
+				s.death = t
+			}
+			for _, s := range op.outs {
+				if s != nil {
+					add(t, s)
+				}
+			}
+			for _, s := range op.work {
+				add(t, s)
+			}
+		}
+		for _, u := range uses {
+			if s := storageOf(u); s != nil {
+				s.death = max(s.death, t)
+			}
+		}
+	}
+	// What is read after the run, or by an operation of Gorgonia's own that may return a view of it, lives on.
+	end := len(p.nodes)
+	for _, n := range p.nodes {
+		s := storageOf(n)
+		if s == nil {
+			continue
+		}
+		if p.kept[n] {
+			s.death = end
+		}
+		for parents := p.graph.expr.To(n.ID()); parents.Next(); {
+			parent := parents.Node().(*Node)
+			if _, in := at[parent]; in && !planned(parent) {
+				s.death = end
+			}
+		}
+	}
+	return all
+}
+
+func planned(n *Node) bool {
+	switch n.Op().(type) {
+	case *call, *backCall, *pick:
+		return true
+	}
+	return false
+}
+
+// alignment of each tensor in the arena, in floats: one cache line, so that vector loads do not straddle two.
+const alignment = 16
+
+// planMemory places every tensor in one arena, the largest first, each at the lowest address that is free during its
+// whole life (greedy by size, Pisarchyk and Lee 2020).
+func (p *Program) planMemory(all []*storage) {
+	var floats []*storage
+	for _, s := range all {
+		if s.spec.Ints { // indices are few and small: not worth planning
+			s.bind(nil, make([]int32, s.spec.Size()))
+			continue
+		}
+		floats = append(floats, s)
+	}
+	sort.SliceStable(floats, func(i, j int) bool { return floats[i].spec.Size() > floats[j].spec.Size() })
+	type span struct {
+		s        *storage
+		from, to int
+	}
+	var placed []span // by address
+	total := 0
+	offsets := map[*storage]int{}
+	for _, s := range floats {
+		size := (s.spec.Size() + alignment - 1) / alignment * alignment
+		at := 0
+		for _, o := range placed {
+			if o.s.born > s.death || s.born > o.s.death {
+				continue
+			}
+			if at+size <= o.from {
+				break
+			}
+			at = max(at, o.to)
+		}
+		offsets[s] = at
+		i := sort.Search(len(placed), func(i int) bool { return placed[i].from > at })
+		placed = append(placed, span{})
+		copy(placed[i+1:], placed[i:])
+		placed[i] = span{s, at, at + size}
+		total = max(total, at+size)
+	}
+	p.arena = make([]float32, total)
+	for _, s := range floats {
+		n := s.spec.Size()
+		s.bind(p.arena[offsets[s]:offsets[s]+n:offsets[s]+n], nil)
+	}
+	for _, n := range p.nodes {
+		switch op := n.Op().(type) {
+		case *call:
+			op.bindStorage()
+		case *backCall:
+			op.bindStorage()
+		}
+	}
+}
+
+func (s *storage) bind(f []float32, i []int32) {
+	s.tensor = Tensor{Shape: s.spec.Shape, F: f, I: i}
+	backing := any(f)
+	if i != nil {
+		backing = i
+	}
+	s.value = tensor.New(tensor.WithShape(s.spec.Shape...), tensor.WithBacking(backing))
+}
+
+func (c *call) bindStorage() {
+	c.run = Call{In: make([]Tensor, len(c.inputs)), Out: c.out.tensor, Saved: make([]Tensor, len(c.plan.Saved))}
+	for i, s := range c.saved {
+		c.run.Saved[i] = s.tensor
+	}
+}
+
+func (b *backCall) bindStorage() {
+	b.done.bind([]float32{0}, nil)
+	b.run = Call{In: make([]Tensor, len(b.fwd.inputs)), Saved: b.fwd.run.Saved, GradIn: make([]Tensor, len(b.outs))}
+	for i, s := range b.outs {
+		if s != nil {
+			b.run.GradIn[i] = s.tensor
+		}
+	}
+	for _, s := range b.work {
+		b.run.Work = append(b.run.Work, s.tensor)
+	}
+}
+
+// ArenaBytes is the memory that the intermediate values share.
+func (p *Program) ArenaBytes() int { return 4 * len(p.arena) }
+
+// Run computes everything once, from the present contents of inputs and parameters.
+func (p *Program) Run() error {
+	p.next = 0
+	p.machine.Reset()
+	return p.machine.RunAll()
+}
+
+// Value is the result of a kept node after a run: float32, row-major, valid until the next run.
+func (p *Program) Value(n *Node) []float32 {
+	p.mustKeep(n)
+	return n.Value().Data().([]float32)
+}
+
+// Ints is the result of a kept int32 node.
+func (p *Program) Ints(n *Node) []int32 {
+	p.mustKeep(n)
+	return n.Value().Data().([]int32)
+}
+
+func (p *Program) mustKeep(n *Node) {
+	if !p.kept[n] && storageOf(n) != nil {
+		panic(fmt.Sprintf("graph: the value of %v is gone: Keep it before Compile", n))
+	}
+}
+
+// Grad is the gradient of a parameter after a run of a graph with Backward, nil if the loss does not depend on it.
+func (p *Program) Grad(param *Param) []float32 {
+	n, ok := p.graph.grads[param]
+	if !ok {
+		return nil
+	}
+	return n.Value().Data().([]float32)
+}
+
+// Close frees the machine.
+func (p *Program) Close() error { return p.machine.Close() }
