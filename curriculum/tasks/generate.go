@@ -1,0 +1,160 @@
+package tasks
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+)
+
+// Generate makes n samples of the named task. The same (name, p, seed) always gives
+// the same samples, and a larger n only adds to their end. Errors: an
+// *UnknownTaskError, a *ParamError, n < 1, or what a registered generator reports.
+func Generate(name string, n int, p Params, seed uint64) ([]Sample, error) {
+	t, err := Lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	if n < 1 {
+		return nil, fmt.Errorf("task %s: %d samples asked for: use at least 1", name, n)
+	}
+	p = p.withDefaults(t.Defaults)
+	if err := t.check(p); err != nil {
+		return nil, err
+	}
+	rng := stream("task", name, seed)
+	samples := make([]Sample, n)
+	for i := range samples {
+		if samples[i], err = t.sample(rng, p); err != nil {
+			return nil, err
+		}
+	}
+	return samples, nil
+}
+
+// Check reports whether the named task can be generated with p: nil, an
+// *UnknownTaskError or a *ParamError. It makes no samples.
+func Check(name string, p Params) error {
+	t, err := Lookup(name)
+	if err != nil {
+		return err
+	}
+	return t.check(p.withDefaults(t.Defaults))
+}
+
+// Chance returns the named task's accuracy without reading the input, in [0, 1].
+// Its errors are those of [Check].
+func Chance(name string, p Params) (float64, error) {
+	t, err := Lookup(name)
+	if err != nil {
+		return 0, err
+	}
+	p = p.withDefaults(t.Defaults)
+	if err := t.check(p); err != nil {
+		return 0, err
+	}
+	return t.Chance(p), nil
+}
+
+// sample makes one sample and checks that a model could take it.
+func (t Task) sample(rng *rand.Rand, p Params) (Sample, error) {
+	s, err := t.Generate(rng, p)
+	if err != nil {
+		return Sample{}, fmt.Errorf("task %s: %w", t.Name, err)
+	}
+	s.Task = t.Name
+	if len(s.IDs) != p.Length {
+		return Sample{}, fmt.Errorf("task %s: its generator made %d tokens, length is %d", t.Name, len(s.IDs), p.Length)
+	}
+	if s.Label < 0 || int(s.Label) >= p.Classes {
+		return Sample{}, fmt.Errorf("task %s: its generator made label %d, labels lie in [0, %d)", t.Name, s.Label, p.Classes)
+	}
+	for i, id := range s.IDs {
+		if id < 0 || int(id) >= p.Vocab {
+			return Sample{}, fmt.Errorf("task %s: its generator made id %d at position %d, ids lie in [0, %d)", t.Name, id, i, p.Vocab)
+		}
+	}
+	for _, pos := range s.Targets {
+		if pos < 0 || pos >= p.Length {
+			return Sample{}, fmt.Errorf("task %s: its generator made target position %d, length is %d", t.Name, pos, p.Length)
+		}
+	}
+	return s, nil
+}
+
+// stream returns the generator of (kind, name, seed). The key is hashed because PCG
+// streams whose seeds differ in a few bits are correlated.
+func stream(kind, name string, seed uint64) *rand.Rand {
+	key := binary.LittleEndian.AppendUint64([]byte(kind+"\x00"+name+"\x00"), seed)
+	sum := sha256.Sum256(key)
+	return rand.New(rand.NewPCG(binary.LittleEndian.Uint64(sum[:8]), binary.LittleEndian.Uint64(sum[8:16])))
+}
+
+// Weight is a task's share of a mixture.
+type Weight struct {
+	Task  string
+	Share float64
+}
+
+// TrainingMixture returns the shares of the reference recipe (SPEC, Tasks).
+func TrainingMixture() []Weight {
+	return []Weight{{"niah_single", 0.40}, {"niah_multi_key", 0.30}, {"variable_track", 0.15}, {"fa", 0.15}}
+}
+
+// leastPerTask is how many samples a task of a mixture has at least.
+const leastPerTask = 8
+
+// Counts returns how many samples of each task a mixture of n holds:
+// max(8, floor(n*share)). Their sum is as a rule not n: 96 gives 94, 32 gives 37.
+// Shares need not add up to 1. Errors: n < 1, no weights, a share that is not
+// finite and positive or above 1, a task named twice.
+func Counts(n int, weights []Weight) ([]int, error) {
+	if n < 1 || n > math.MaxInt32 {
+		return nil, fmt.Errorf("mixture: %d samples asked for: use 1 to %d", n, math.MaxInt32)
+	}
+	if len(weights) == 0 {
+		return nil, fmt.Errorf("mixture: no tasks: name at least one with its share")
+	}
+	counts := make([]int, len(weights))
+	seen := make(map[string]bool, len(weights))
+	for i, w := range weights {
+		if !(w.Share > 0 && w.Share <= 1) {
+			return nil, fmt.Errorf("mixture: task %s has share %v: use a share above 0 and at most 1", w.Task, w.Share)
+		}
+		if seen[w.Task] {
+			return nil, fmt.Errorf("mixture: task %s is named twice: add up its shares", w.Task)
+		}
+		seen[w.Task] = true
+		counts[i] = max(leastPerTask, int(math.Floor(float64(n)*w.Share)))
+	}
+	return counts, nil
+}
+
+// Mixture makes the samples of [Counts], each task's as [Generate] with the same
+// seed makes them, shuffled by a stream of the seed alone. Nil weights mean
+// [TrainingMixture]. Its errors are those of Counts and Generate.
+func Mixture(n int, p Params, seed uint64, weights []Weight) ([]Sample, error) {
+	if weights == nil {
+		weights = TrainingMixture()
+	}
+	counts, err := Counts(n, weights)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range weights {
+		if err := Check(w.Task, p); err != nil {
+			return nil, err
+		}
+	}
+	var all []Sample
+	for i, w := range weights {
+		part, err := Generate(w.Task, counts[i], p, seed)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, part...)
+	}
+	stream("mixture", "shuffle", seed).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all, nil
+}
