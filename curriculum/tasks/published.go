@@ -135,7 +135,7 @@ func publishedLongBench() []Task {
 	summary.Unanswerable = "the answer is not in the input"
 	return []Task{
 		category("single_doc_qa", single, 8, publishedSingle(6)),
-		category("multi_doc_qa", "the same class token once in each half; which?", 12, publishedCopies(oncePerHalf)),
+		category("multi_doc_qa", "the same class token once in each half; which?", 11, publishedCopies(oncePerHalf)),
 		summary,
 		category("few_shot", "the same class token at positions 0, 10, 20, 30; which?", 32,
 			publishedCopies(func(*rand.Rand, int) []int { return []int{0, 10, 20, 30} })),
