@@ -20,3 +20,6 @@
 //   - NaN propagates unless a function says otherwise.
 package vec
 
+//go:generate go run -C _asm . -isa avx512 -pkg vec -out ../kernels_avx512_amd64.s -stubs ../kernels_avx512_amd64.go
+//go:generate go run -C _asm . -isa avx2 -pkg vec -out ../kernels_avx2_amd64.s -stubs ../kernels_avx2_amd64.go
+//go:generate go run -C _asm . -dispatch ..

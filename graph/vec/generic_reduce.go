@@ -71,22 +71,12 @@ func maxGo(x []float32) float32 {
 	return m
 }
 
-func anyNaNGo(x []float32) int {
+func maxAbsBitsGo(x []float32) uint32 {
+	var m uint32
 	for _, v := range x {
-		if v != v {
-			return 1
-		}
+		m = max(m, math.Float32bits(v)&^(1<<31))
 	}
-	return 0
-}
-
-func nonFiniteGo(x []float32) int {
-	for _, v := range x {
-		if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
-			return 1
-		}
-	}
-	return 0
+	return m
 }
 
 func scaleMaxGo(x []float32, scale float32) float32 {

@@ -1,6 +1,9 @@
 package vec
 
-import "os"
+import (
+	"fmt"
+	"os"
+)
 
 // level is an instruction set the kernels exist for, in rising order.
 type level int
@@ -30,6 +33,23 @@ func Level() string { return active.String() }
 // EnvProblem returns one line saying why the value of SYNAPNET_SIMD was not
 // followed, or "" if there is nothing to say. A program should print it once.
 func EnvProblem() string { return envProblem }
+
+// SetLevel makes name, one of avx512, avx2 and go, the level in use and returns
+// a function that restores the former one. It is meant for tests and benchmarks
+// that run at every level, and must not be called while kernels run.
+func SetLevel(name string) (restore func(), err error) {
+	l, problem := chooseLevel(name, best)
+	if problem != "" || name == "" {
+		return nil, fmt.Errorf("vec: level %q is unknown or not available; allowed here are %v", name, Levels())
+	}
+	former := active
+	active = l
+	return func() { active = former }, nil
+}
+
+// Levels returns the names of the levels this build and CPU offer, from the
+// portable one up.
+func Levels() []string { return levelNames[:best+1] }
 
 // chooseLevel returns the level the value asks for. A value that names no level
 // or one the CPU lacks leaves the best level and is reported in problem.

@@ -45,12 +45,16 @@ func Max(x []float32) float32 {
 	return maxKernel(x)
 }
 
+// infBits is the bit pattern of +Inf: the patterns of |x| order like the values,
+// with those of NaN above it.
+const infBits = 0x7f800000
+
 // AnyNaN reports whether x holds a NaN.
 func AnyNaN(x []float32) bool {
-	return anyNaNKernel(x) != 0
+	return maxAbsBitsKernel(x) > infBits
 }
 
 // HasNonFinite reports whether x holds a NaN or an infinity.
 func HasNonFinite(x []float32) bool {
-	return nonFiniteKernel(x) != 0
+	return maxAbsBitsKernel(x) >= infBits
 }
