@@ -1,0 +1,131 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/synapnet/synapnet-train/graph/blas"
+	"github.com/synapnet/synapnet-train/graph/vec"
+	"github.com/urfave/cli/v2"
+)
+
+// diagnosis is what a bug report or a benchmark needs to know about a machine.
+type diagnosis struct {
+	Build    build    `json:"build"`
+	Platform string   `json:"platform"` // GOOS/GOARCH
+	CPU      string   `json:"cpu"`
+	Features []string `json:"cpu_features"`
+	SIMD     string   `json:"simd"` // level of graph/vec
+	BLAS     string   `json:"blas"`
+	GFLOPS   float64  `json:"blas_gflops"` // 10^9 single-precision operations/s, all threads
+	Threads  int      `json:"threads"`     // GOMAXPROCS
+	Cores    int      `json:"cores"`       // logical processors this process may use
+	Memory   memory   `json:"memory"`
+	Hints    []string `json:"hints"`
+}
+
+// memory is in bytes; 0 where the system does not tell.
+type memory struct {
+	Total     uint64 `json:"total_bytes"`
+	Available uint64 `json:"available_bytes"`
+}
+
+func doctorCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "doctor",
+		Usage: "show what this machine and this build offer: CPU, SIMD, BLAS and its speed, memory",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+			&cli.DurationFlag{Name: "measure", Value: time.Second, Usage: "how long to measure the matrix product"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.Duration("measure") <= 0 {
+				return usagef(c, "--measure %v: must be above 0; give e.g. --measure 1s", c.Duration("measure"))
+			}
+			found := diagnose(c.Duration("measure"))
+			if c.Bool("json") {
+				encoder := json.NewEncoder(c.App.Writer)
+				encoder.SetIndent("", "  ")
+				return encoder.Encode(found)
+			}
+			return found.print(c.App.Writer)
+		},
+	}
+}
+
+// diagnose looks at the machine and measures sgemm for the given time.
+func diagnose(measure time.Duration) diagnosis {
+	d := diagnosis{
+		Build:    readBuild(),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		CPU:      cpuModel(),
+		Features: cpuFeatures(),
+		SIMD:     vec.Level(),
+		BLAS:     blas.Name(),
+		GFLOPS:   blas.Measure(measure),
+		Threads:  runtime.GOMAXPROCS(0),
+		Cores:    runtime.NumCPU(),
+		Memory:   systemMemory(),
+	}
+	d.Hints = hints(d)
+	return d
+}
+
+// hints says what would make training faster.
+func hints(d diagnosis) []string {
+	found := []string{}
+	if !strings.Contains(d.BLAS, "OpenBLAS") && !strings.Contains(d.BLAS, "Accelerate") {
+		found = append(found, "matrix products run in pure Go, several times slower than OpenBLAS: run `make setup build`")
+	}
+	if d.Threads < d.Cores {
+		found = append(found, fmt.Sprintf("%d of %d cores are used: unset GOMAXPROCS to use all", d.Threads, d.Cores))
+	}
+	return found
+}
+
+// print writes the diagnosis for people.
+func (d diagnosis) print(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	rows := [][2]string{
+		{"version", d.Build.Version},
+		{"commit", d.Build.Commit},
+		{"Go", d.Build.Go + " " + d.Platform},
+		{"CPU", d.CPU},
+		{"CPU features", orNone(strings.Join(d.Features, " "))},
+		{"SIMD kernels", d.SIMD},
+		{"BLAS", d.BLAS},
+		{"sgemm", fmt.Sprintf("%.1f GFLOP/s", d.GFLOPS)},
+		{"threads", fmt.Sprintf("%d (GOMAXPROCS) on %d cores", d.Threads, d.Cores)},
+		{"memory", d.Memory.String()},
+	}
+	for _, row := range rows {
+		fmt.Fprintf(table, "%s\t%s\n", row[0], row[1])
+	}
+	for _, hint := range d.Hints {
+		fmt.Fprintf(table, "hint\t%s\n", hint)
+	}
+	return table.Flush()
+}
+
+func (m memory) String() string {
+	if m.Total == 0 {
+		return "unknown"
+	}
+	text := fmt.Sprintf("%.1f GiB", float64(m.Total)/(1<<30))
+	if m.Available > 0 {
+		text += fmt.Sprintf(", %.1f GiB available", float64(m.Available)/(1<<30))
+	}
+	return text
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none detected"
+	}
+	return text
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// commands is the table of commands, in the order of the help text. Each is a
+// function in a file of its own, cmd_NAME.go. A command whose ArgsUsage is empty
+// takes no arguments besides flags. Do not use the Required field of a flag: a
+// value may also come from the configuration file, so the Action checks it.
+func commands() []*cli.Command {
+	return []*cli.Command{
+		doctorCommand(),
+	}
+}
+
+// prepare gives a command what all have in common: errors in one form, no
+// "help" subcommand that would take a file of that name, and no stray arguments.
+func prepare(command *cli.Command) {
+	command.OnUsageError = translate
+	command.HideHelpCommand = true
+	if strings.TrimSpace(command.ArgsUsage) != "" {
+		return
+	}
+	command.ArgsUsage = " " // urfave/cli would show "[arguments...]"
+	action := command.Action
+	command.Action = func(c *cli.Context) error {
+		if c.Args().Present() {
+			return usagef(c, "unexpected argument %s", printable(c.Args().First()))
+		}
+		return action(c)
+	}
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	"github.com/urfave/cli/v2"
+)
+
+// loadConfig fills *into from the TOML file at path. Keys the file does not set
+// keep the values *into has, so fill in the defaults before. Every error is one
+// line with the file, the line where it is known, and the key: a file that
+// cannot be read, a syntax error, a value of the wrong type, a key that *into
+// does not have (with the nearest that it has).
+func loadConfig(path string, into any) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		var pathError *fs.PathError
+		if errors.As(err, &pathError) {
+			err = pathError.Err
+		}
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
+	meta, err := toml.Decode(string(text), into)
+	if err != nil {
+		return configError(path, err)
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		key := unknown[0].String()
+		hint := didYouMean(key, configKeys(reflect.TypeOf(into), ""), func(s string) string { return s })
+		return fmt.Errorf("%s: unknown key %s%s", position(path, lineOf(string(text), key)), key, hint)
+	}
+	return nil
+}
+
+var (
+	typeProblem = regexp.MustCompile(`^toml: line (\d+) \(last key "(.*?)"\): (.*)$`)
+	mismatch    = regexp.MustCompile(`^incompatible types: TOML value has type (.*); destination has type (.*)$`)
+)
+
+// configError puts the file and the line first, as compilers do.
+func configError(path string, err error) error {
+	var syntax toml.ParseError
+	if errors.As(err, &syntax) {
+		key := ""
+		if syntax.LastKey != "" {
+			key = " (last key " + syntax.LastKey + ")"
+		}
+		return fmt.Errorf("%s: %s%s", position(path, syntax.Position.Line), syntax.Message, key)
+	}
+	if match := typeProblem.FindStringSubmatch(err.Error()); match != nil {
+		problem := match[3]
+		if types := mismatch.FindStringSubmatch(problem); types != nil {
+			problem = fmt.Sprintf("the value is of type %s, but must be of type %s", types[1], types[2])
+		}
+		return fmt.Errorf("%s:%s: %s: %s", path, match[1], match[2], problem)
+	}
+	return fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "toml: "))
+}
+
+func position(path string, line int) string {
+	if line == 0 {
+		return path
+	}
+	return fmt.Sprintf("%s:%d", path, line)
+}
+
+// lineOf finds the line that sets key (dotted), or 0. The TOML library does not
+// say where an undecoded key is, so this reads the two usual forms, a [table]
+// and a `key = value` in it.
+func lineOf(text, key string) int {
+	table := ""
+	for i, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "[") {
+			header, _, _ := strings.Cut(strings.TrimLeft(line, "["), "]")
+			table = strings.TrimSpace(header)
+			if table == key {
+				return i + 1
+			}
+			continue
+		}
+		name, _, found := strings.Cut(line, "=")
+		if !found {
+			continue
+		}
+		name = strings.TrimSpace(name)
+		if table != "" {
+			name = table + "." + name
+		}
+		if name == key {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// configKeys lists the dotted keys that a struct type takes from a TOML file.
+func configKeys(t reflect.Type, prefix string) []string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	var keys []string
+	for _, field := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
+		if !field.IsExported() || name == "-" || len(field.Index) > 1 {
+			continue
+		}
+		if field.Anonymous && name == "" {
+			keys = append(keys, configKeys(field.Type, prefix)...)
+			continue
+		}
+		if name == "" {
+			name = strings.ToLower(field.Name)
+		}
+		keys = append(keys, prefix+name)
+		keys = append(keys, configKeys(field.Type, prefix+name+".")...)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// override sets *into to the value of the flag called name if the user gave that
+// flag, so that flags win over the configuration file and it over defaults:
+//
+//	override(c, "lr", &config.LearningRate, c.Float64)
+func override[T any](c *cli.Context, name string, into *T, value func(string) T) {
+	if c.IsSet(name) {
+		*into = value(name)
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+)
+
+// testConfig has the kinds of key a configuration has.
+type testConfig struct {
+	Dim        int     `toml:"dim"`
+	LR         float64 `toml:"lr"`
+	BatchSize  int     `toml:"batch-size"`
+	Curriculum []int   `toml:"curriculum"`
+	Hidden     int     `toml:"-"`
+	Untagged   bool
+	Model      testModel `toml:"model"`
+}
+
+type testModel struct {
+	Heads int `toml:"heads"`
+}
+
+func written(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "run.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// What the file sets is set; the defaults stay elsewhere.
+func TestLoadConfig(t *testing.T) {
+	got := testConfig{Dim: 256, LR: 5e-4, Model: testModel{Heads: 4}}
+	err := loadConfig(written(t, "# a run\nlr = 1e-3\ncurriculum = [512, 1024]\nuntagged = true\n[model]\nheads = 8\n"), &got)
+	want := testConfig{Dim: 256, LR: 1e-3, Curriculum: []int{512, 1024}, Untagged: true, Model: testModel{Heads: 8}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v %v, want %+v", got, err, want)
+	}
+}
+
+// Each mistake in a file is one line: file, line, key and the mend.
+func TestLoadConfigErrors(t *testing.T) {
+	cases := map[string]string{
+		"dim = 1\nbatch_size = 4\n":       ":2: unknown key batch_size (did you mean batch-size?)",
+		"[model]\nhaeds = 4\n":            ":2: unknown key model.haeds (did you mean model.heads?)",
+		"[modle]\nheads = 4\n":            ":1: unknown key modle (did you mean model?)",
+		"model = { haeds = 4 }\n":         ": unknown key model.haeds (did you mean model.heads?)",
+		"zzzzzz = 1\n":                    ":1: unknown key zzzzzz",
+		"Hidden = 1\n":                    ":1: unknown key Hidden",
+		"dim = 1\nlr = \n":                ":2: expected value but found '\\n' instead (last key lr)",
+		"dim = 1\ndim = 2\n":              ":2: Key 'dim' has already been defined. (last key dim)",
+		"dim = \"wide\"\n":                ":1: dim: the value is of type string, but must be of type integer",
+		"dim = 1\n[model]\nheads = 1.5\n": ":3: model.heads: the value is of type float64, but must be of type integer",
+		"curriculum = [512, \"a\"]\n":     ":1: curriculum: the value is of type string, but must be of type integer",
+		"dim = 99999999999999999999999\n": ":1: ",
+		"curriculum = 512\n":              ":1: curriculum: the value is of type int64, but must be of type slice",
+	}
+	for text, want := range cases {
+		path := written(t, text)
+		var into testConfig
+		err := loadConfig(path, &into)
+		if err == nil || !strings.HasPrefix(err.Error(), path+want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q:\n got %v\nwant %s", text, err, path+want)
+		}
+	}
+}
+
+func TestLoadConfigFromNowhere(t *testing.T) {
+	err := loadConfig("absent/run.toml", &testConfig{})
+	if err == nil || err.Error() != "configuration absent/run.toml: no such file or directory" || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Flags win over the file, but only those that were given.
+func TestOverride(t *testing.T) {
+	config := testConfig{Dim: 128, LR: 1e-3, Curriculum: []int{64}}
+	app := testApp(new(bytes.Buffer), new(bytes.Buffer))
+	app.Command("pretrain").Action = func(c *cli.Context) error {
+		override(c, "lr", &config.LR, c.Float64)
+		override(c, "batch-size", &config.BatchSize, c.Int)
+		override(c, "curriculum", &config.Curriculum, c.IntSlice)
+		return nil
+	}
+	if code := runApp(t.Context(), app, strings.Fields("x pretrain -b 2 --curriculum 8 16")); code != exitOK {
+		t.Fatal(code)
+	}
+	want := testConfig{Dim: 128, LR: 1e-3, BatchSize: 2, Curriculum: []int{8, 16}}
+	if !reflect.DeepEqual(config, want) {
+		t.Errorf("%+v, want %+v", config, want)
+	}
+}
+
+// FuzzLoadConfig: no file makes it panic, and an error stays on one line.
+func FuzzLoadConfig(f *testing.F) {
+	f.Add("dim = 1\n[model]\nhaeds = 2")
+	f.Add("[[model]]\n\"a b\".c = {x=1}")
+	f.Fuzz(func(t *testing.T, text string) {
+		path := written(t, text)
+		var into testConfig
+		if err := loadConfig(path, &into); err != nil && !strings.HasPrefix(err.Error(), path) {
+			t.Errorf("%v does not name the file", err)
+		}
+	})
+}

@@ -1,0 +1,21 @@
+package main
+
+import "golang.org/x/sys/unix"
+
+// cpuModel is the processor's name as the kernel tells it.
+func cpuModel() string {
+	model, err := unix.Sysctl("machdep.cpu.brand_string")
+	if err != nil {
+		return "unknown (" + err.Error() + ")"
+	}
+	return model
+}
+
+// systemMemory asks sysctl, which tells the total only.
+func systemMemory() memory {
+	total, err := unix.SysctlUint64("hw.memsize")
+	if err != nil {
+		return memory{} // printed as unknown
+	}
+	return memory{Total: total}
+}

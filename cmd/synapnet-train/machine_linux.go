@@ -1,0 +1,29 @@
+package main
+
+import "os"
+
+// cpuModel is the processor's name as the kernel tells it.
+func cpuModel() string {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "unknown (" + err.Error() + ")"
+	}
+	for _, name := range []string{"model name", "Model", "uarch", "cpu model"} {
+		if model := field(string(text), name); model != "" {
+			return model
+		}
+	}
+	return "unknown"
+}
+
+// systemMemory reads /proc/meminfo.
+func systemMemory() memory {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return memory{} // printed as unknown
+	}
+	return memory{
+		Total:     kilobytes(field(string(text), "MemTotal")),
+		Available: kilobytes(field(string(text), "MemAvailable")),
+	}
+}

@@ -1,0 +1,105 @@
+// Command synapnet-train trains, evaluates, checks and measures SynapNet-Edge
+// models. `synapnet-train --help` lists its commands.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/synapnet/synapnet-train/graph/vec"
+	"github.com/urfave/cli/v2"
+)
+
+const program = "synapnet-train"
+
+// Exit statuses.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // 128 + SIGINT, as shells report it
+)
+
+// debugVariable, when it is 1, adds the stack of an internal error.
+const debugVariable = "SYNAPNET_DEBUG"
+
+func main() {
+	ctx, stop := withInterrupt(context.Background(), os.Exit)
+	code := run(ctx, os.Args, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run executes one command line (args[0] is the program's name) and returns
+// the exit status. Errors are one line on stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return runApp(ctx, newApp(stdout, stderr), args)
+}
+
+func runApp(ctx context.Context, app *cli.App, args []string) (code int) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			code = reportPanic(app.ErrWriter, problem, debug.Stack())
+		}
+	}()
+	if problem := vec.EnvProblem(); problem != "" {
+		fmt.Fprintf(app.ErrWriter, "%s: warning: %s\n", program, problem)
+	}
+	app.Setup()
+	normal, err := normalise(app, args)
+	if err == nil {
+		err = app.RunContext(ctx, normal)
+	}
+	return reportError(ctx, app.ErrWriter, err)
+}
+
+// newApp builds the command line from the table in commands.go.
+func newApp(stdout, stderr io.Writer) *cli.App {
+	app := &cli.App{
+		Name:           program,
+		HelpName:       program,
+		Usage:          "train, evaluate and measure SynapNet-Edge models",
+		Version:        readBuild().String(),
+		Commands:       commands(),
+		Writer:         stdout,
+		ErrWriter:      stderr,
+		OnUsageError:   translate,
+		ExitErrHandler: func(*cli.Context, error) {}, // runApp reports, once
+	}
+	for _, command := range app.Commands {
+		prepare(command)
+	}
+	return app
+}
+
+// reportError prints err as one line and chooses the exit status.
+func reportError(ctx context.Context, stderr io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	line := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")
+	fmt.Fprintf(stderr, "%s: %s\n", program, line)
+	var usage *usageError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	return exitFailure
+}
+
+// reportPanic prints what a user can do about an error in the program itself.
+func reportPanic(stderr io.Writer, problem any, stack []byte) int {
+	text := strings.Join(strings.Fields(fmt.Sprint(problem)), " ")
+	fmt.Fprintf(stderr, "%s: internal error: %s; this is a bug, please report it with the command line and the output of %s=1\n", program, text, debugVariable)
+	if os.Getenv(debugVariable) == "1" {
+		fmt.Fprintf(stderr, "%s\n", stack)
+	}
+	return exitFailure
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+const (
+	// A plain line comes after this long, or this share of all steps, whichever
+	// is first: a log of a short or a long run is about a page or a few.
+	plainInterval = 10 * time.Second
+	plainShare    = 20
+	barInterval   = 100 * time.Millisecond
+
+	// Widths in characters. A bar that wraps onto a second line leaves its
+	// remains behind, so on narrow terminals the facts are cut.
+	barNarrow = 8 // leaves room for the facts on 80 columns
+	barWide   = 40
+	barFrame  = 9 // " 100% |" and "|", and a free column
+	barFacts  = 64
+)
+
+// progressStage is a stretch of steps at one context length.
+type progressStage struct {
+	Context int // tokens per sample
+	Steps   int
+}
+
+// progress tells how a run goes: a bar on a terminal, lines otherwise, with the
+// same facts. It reports on stderr, where a failure to write has no better place
+// to be told, so such failures are ignored. It is not for concurrent use.
+type progress struct {
+	w   io.Writer
+	now func() time.Time
+	bar *progressbar.ProgressBar // nil unless on a terminal
+
+	terminal bool
+	columns  func() int // width of the terminal
+	barWidth int
+	total    int
+	stages   []progressStage
+
+	baseStep int // where the measured time begins
+	baseTime time.Time
+	lineStep int // of the last report
+	lineTime time.Time
+}
+
+// newProgress reports on w, with a bar if w is a terminal.
+func newProgress(w io.Writer) *progress {
+	p := &progress{w: w, now: time.Now}
+	if file, isFile := w.(*os.File); isFile && term.IsTerminal(int(file.Fd())) {
+		p.terminal = true
+		p.columns = func() int { return columns(file) }
+	}
+	return p
+}
+
+// columns is the width of a terminal, 80 if it does not tell.
+func columns(terminal *os.File) int {
+	width, _, err := term.GetSize(int(terminal.Fd()))
+	if err != nil || width <= 0 {
+		return 80
+	}
+	return width
+}
+
+// fit cuts text to width characters.
+func fit(text string, width int) string {
+	if letters := []rune(text); len(letters) > width {
+		return string(letters[:max(0, width-1)]) + "…"
+	}
+	return text
+}
+
+// Start begins a run of total steps. The stages, if given, are named in the
+// reports and weigh the time left: a step is taken to cost in proportion to its
+// context.
+func (p *progress) Start(total int, stages ...progressStage) {
+	p.total, p.stages = total, stages
+	p.rebase(0)
+	if p.terminal {
+		p.barWidth = min(barWide, max(barNarrow, p.columns()-barFacts-barFrame))
+		p.bar = progressbar.NewOptions(max(1, total),
+			progressbar.OptionSetWriter(p.w),
+			progressbar.OptionSetWidth(p.barWidth),
+			progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetElapsedTime(false),
+			progressbar.OptionThrottle(0), // Step does it, by its own clock
+			progressbar.OptionUseANSICodes(true),
+		)
+	}
+}
+
+// Resume says that the first done steps belong to an earlier run, so that they
+// do not count as fast ones. Call it after Start.
+func (p *progress) Resume(done int) { p.rebase(done) }
+
+func (p *progress) rebase(done int) {
+	p.baseStep, p.baseTime = done, p.now()
+	p.lineStep, p.lineTime = done, p.baseTime
+}
+
+// Step reports that done steps are complete, with the latest loss (nats),
+// accuracy (0 to 1) and speed (tokens/s). NaN stands for a value not known.
+func (p *progress) Step(done int, loss, accuracy, tokensPerSecond float64) {
+	facts := p.facts(done, loss, accuracy, tokensPerSecond)
+	now := p.now()
+	if p.bar != nil {
+		if done < p.total && now.Sub(p.lineTime) < barInterval {
+			return
+		}
+		p.lineTime = now
+		facts = strings.ReplaceAll(facts, "  ", " ")
+		p.bar.Describe(fit(facts, p.columns()-p.barWidth-barFrame))
+		_ = p.bar.Set(done)
+		return
+	}
+	share := max(1, p.total/plainShare)
+	if done < p.total && done-p.lineStep < share && now.Sub(p.lineTime) < plainInterval {
+		return
+	}
+	p.lineStep, p.lineTime = done, now
+	fmt.Fprintf(p.w, "step %d/%d  %s\n", done, p.total, facts)
+}
+
+// Line prints a line of its own, above the bar if there is one.
+func (p *progress) Line(format string, args ...any) {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	fmt.Fprintf(p.w, format+"\n", args...)
+	if p.bar != nil {
+		_ = p.bar.RenderBlank()
+	}
+}
+
+// Finish ends the report; what is printed next starts on a line of its own.
+func (p *progress) Finish() {
+	if p.bar == nil {
+		return
+	}
+	_ = p.bar.Exit()
+	fmt.Fprintln(p.w)
+	p.bar = nil
+}
+
+func (p *progress) facts(done int, loss, accuracy, tokensPerSecond float64) string {
+	return fmt.Sprintf("%sloss %s  acc %s  %s tok/s  left %s", p.stageText(done),
+		known("%.4f", loss), known("%.3f", accuracy), known("%.0f", tokensPerSecond), p.left(done))
+}
+
+// known formats x, or "-" where it is not known.
+func known(format string, x float64) string {
+	if math.IsNaN(x) {
+		return "-"
+	}
+	return fmt.Sprintf(format, x)
+}
+
+// stageText names the stage that step number done belongs to.
+func (p *progress) stageText(done int) string {
+	end := 0
+	for i, stage := range p.stages {
+		end += stage.Steps
+		if done <= end || i == len(p.stages)-1 {
+			return fmt.Sprintf("stage %d/%d ctx %d  ", i+1, len(p.stages), stage.Context)
+		}
+	}
+	return ""
+}
+
+// work is the cost of the first n steps in units that take equal time.
+func (p *progress) work(n int) float64 {
+	if len(p.stages) == 0 {
+		return float64(n)
+	}
+	total := 0.0
+	for _, stage := range p.stages {
+		steps := min(n, stage.Steps)
+		total += float64(steps) * float64(stage.Context)
+		n -= steps
+	}
+	return total
+}
+
+// left is the time to the end at the pace so far, "?" before there is one.
+func (p *progress) left(done int) string {
+	finished := p.work(done) - p.work(p.baseStep)
+	if finished <= 0 {
+		return "?"
+	}
+	pace := float64(p.now().Sub(p.baseTime)) / finished
+	remaining := time.Duration(pace * (p.work(p.total) - p.work(done)))
+	return max(0, remaining).Round(time.Second).String()
+}

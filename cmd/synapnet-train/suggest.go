@@ -1,0 +1,39 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/xrash/smetrics"
+)
+
+// nearest returns the candidate that word is most likely a misspelling of:
+// the one with the fewest edited letters, if these are at most a third of the
+// word, or else the only one that word is the beginning of. The first of equals
+// wins, so candidates should be in a fixed order.
+func nearest(word string, candidates []string) (string, bool) {
+	word = strings.ToLower(word)
+	best, distance := "", max(1, (len(word)+1)/3)+1
+	beginning := ""
+	for _, candidate := range candidates {
+		lower := strings.ToLower(candidate)
+		if d := smetrics.WagnerFischer(word, lower, 1, 1, 1); d < distance {
+			best, distance = candidate, d
+		}
+		if beginning == "" && len(word) >= 2 && strings.HasPrefix(lower, word) {
+			beginning = candidate
+		}
+	}
+	if best == "" || len(word) < 2 {
+		best = beginning
+	}
+	return best, best != ""
+}
+
+// didYouMean is " (did you mean X?)", or "" if nothing is near.
+func didYouMean(word string, candidates []string, write func(string) string) string {
+	found, ok := nearest(word, candidates)
+	if !ok {
+		return ""
+	}
+	return " (did you mean " + write(found) + "?)"
+}

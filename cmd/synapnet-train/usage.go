@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// usageError is a mistake in the command line; the exit status is 2.
+type usageError struct {
+	message string
+	command string // whose help explains it; "" for the program's own
+}
+
+// Error is one line that ends in where to look.
+func (e *usageError) Error() string {
+	help := program
+	if e.command != "" {
+		help += " " + e.command
+	}
+	return fmt.Sprintf("%s; see '%s --help'", e.message, help)
+}
+
+// usagef makes the error for a value of the command line that c's command
+// cannot work with.
+func usagef(c *cli.Context, format string, args ...any) error {
+	return &usageError{message: fmt.Sprintf(format, args...), command: commandName(c)}
+}
+
+// commandName is the name of c's command, "" for the program itself.
+func commandName(c *cli.Context) string {
+	if c.Command == nil || c.Command.Name == c.App.Name {
+		return ""
+	}
+	return c.Command.Name
+}
+
+// The errors that normalise leaves to the libraries: the flag package's two forms
+// for a value of the wrong type, and urfave/cli's for a flag next to its alias.
+var (
+	valueProblem = regexp.MustCompile(`^invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?-([^ ]+): (.*)$`)
+	aliasProblem = regexp.MustCompile(`^Cannot use two forms of the same flag: (\S+) (\S+)$`)
+)
+
+// translate is an OnUsageError function: it turns urfave/cli's error into ours.
+func translate(c *cli.Context, err error, _ bool) error {
+	if names := aliasProblem.FindStringSubmatch(err.Error()); names != nil {
+		slices.SortFunc(names[1:], func(a, b string) int { return len(b) - len(a) })
+		return usagef(c, "%s and %s are the same flag, use one of them", dashed(names[1]), dashed(names[2]))
+	}
+	match := valueProblem.FindStringSubmatch(err.Error())
+	if match == nil {
+		return usagef(c, "%v", err)
+	}
+	value, unquoteErr := strconv.Unquote(match[1])
+	if unquoteErr != nil {
+		value = match[1]
+	}
+	name := match[2]
+	found := flagsByName(c.Command.Flags)[name]
+	wrong, example := describe(found)
+	if strings.Contains(match[3], "out of range") {
+		wrong = "out of range"
+	}
+	return usagef(c, "%s %s: %s; give e.g. %s %s", dashed(name), printable(value), wrong, dashed(name), example)
+}
+
+// describe says what a value that f refused is not, and gives one it takes: the
+// default where there is one.
+func describe(f cli.Flag) (wrong, example string) {
+	switch f.(type) {
+	case *cli.IntFlag, *cli.Int64Flag, *cli.UintFlag, *cli.Uint64Flag:
+		wrong, example = "not a whole number", "4"
+	case *cli.IntSliceFlag, *cli.Int64SliceFlag:
+		wrong, example = "not a whole number", "1 2"
+	case *cli.Float64Flag:
+		wrong, example = "not a number", "0.1"
+	case *cli.Float64SliceFlag:
+		wrong, example = "not a number", "0.1 0.2"
+	case *cli.BoolFlag:
+		return "not true or false", "true"
+	case *cli.DurationFlag:
+		wrong, example = "not a duration", "1m30s"
+	case *cli.StringSliceFlag:
+		wrong, example = "not valid", "a b"
+	default:
+		wrong, example = "not valid", "VALUE"
+	}
+	if documented, ok := f.(cli.DocGenerationFlag); ok {
+		if value := documented.GetValue(); value != "" && value != "0" && value != "0s" {
+			example = strings.ReplaceAll(value, ", ", " ")
+		}
+	}
+	return wrong, example
+}
+
+// dashed writes a flag's name as a user types it.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// printable quotes a word of the command line if it could be misread.
+func printable(word string) string {
+	if quoted := strconv.Quote(word); word == "" || strings.ContainsAny(word, " \t") || quoted != `"`+word+`"` {
+		return quoted
+	}
+	return word
+}
