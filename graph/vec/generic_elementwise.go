@@ -67,20 +67,23 @@ func sigmoidGradGo(dst, y, dy []float32) {
 func geluGo(dst, x []float32) {
 	x = x[:len(dst)]
 	for i, v := range x {
-		if v < -linearBound {
-			dst[i] = 0
-			continue
+		a, q, _ := normalTail(v)
+		if v < 0 {
+			v = 0
 		}
-		dst[i] = float32(float64(v) * normalCDF(v))
+		dst[i] = float32(float64(v) - a*q)
 	}
 }
 
 func geluGradGo(dst, x, dy []float32) {
 	x, dy = x[:len(dst)], dy[:len(dst)]
-	for i := range dst {
-		v := clampLinear(x[i])
-		phi := float64(exp32(-0.5*v*v)) * invSqrt2Pi
-		dst[i] = dy[i] * float32(normalCDF(v)+float64(v)*phi)
+	for i, v := range x {
+		a, q, e := normalTail(v)
+		f := 1 - q + a*e*invSqrt2Pi
+		if v < 0 {
+			f = q - a*e*invSqrt2Pi
+		}
+		dst[i] = dy[i] * float32(f)
 	}
 }
 

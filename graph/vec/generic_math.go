@@ -10,11 +10,12 @@ const (
 	// linearBound limits x where a factor that underflows to 0 would meet an
 	// infinite x; beyond it the factor is 0 or 1 anyway.
 	linearBound = 104
-	invSqrt2Pi  = 0.39894228040143267794
+	// tailMax is where Φ(-a) has underflowed.
+	tailMax    = 14
+	invSqrt2Pi = 0.39894228040143267794
 )
 
-// exp32 works in float64: n = round(x/ln2), r = x - n·ln2, and the Taylor
-// polynomial of degree 8 on |r| <= ln2/2 (error 2e-10), scaled by 2^n.
+// exp32 is e^x in the range of the normal float32.
 func exp32(x float32) float32 {
 	if !(x >= expLo) {
 		if x != x {
@@ -25,7 +26,12 @@ func exp32(x float32) float32 {
 	if x > expHi {
 		return float32(math.Inf(1))
 	}
-	z := float64(x)
+	return float32(exp64(float64(x)))
+}
+
+// exp64 is e^z for |z| < 700 by n = round(z/ln2), r = z - n·ln2 and the Taylor
+// polynomial of degree 8 on |r| <= ln2/2 (error 2e-10), scaled by 2^n.
+func exp64(z float64) float64 {
 	n := math.Floor(z*math.Log2E + 0.5)
 	r := z - n*math.Ln2
 	p := 1.0 / 40320
@@ -37,7 +43,7 @@ func exp32(x float32) float32 {
 	p = p*r + 0.5
 	p = p*r + 1
 	p = p*r + 1
-	return float32(p * math.Float64frombits(uint64(1023+int64(n))<<52))
+	return p * math.Float64frombits(uint64(1023+int64(n))<<52)
 }
 
 // logistic returns σ(x) and 1-σ(x) = σ(-x), both to full relative accuracy.
@@ -65,7 +71,23 @@ func clampLinear(x float32) float32 {
 	return x
 }
 
-// normalCDF returns Φ(x) in float64.
-func normalCDF(x float32) float64 {
-	return 0.5 * math.Erfc(-float64(x)*(1/math.Sqrt2))
+// normalTail returns a = min(|x|, tailMax), q = Φ(-a) and e = e^(-a²/2). With
+// t = 1/(1+0.27·a), q = t·P(t)·e to 2.4e-8 of q; _asm/fit computes P.
+func normalTail(x float32) (a, q, e float64) {
+	a = float64(abs32(x))
+	if a > tailMax {
+		a = tailMax
+	}
+	e = exp64(-0.5 * a * a)
+	t := 1 / (1 + 0.27*a)
+	p := 0.02891527375
+	p = p*t - 0.1262552591
+	p = p*t + 0.1692913861
+	p = p*t - 0.06862094457
+	p = p*t + 0.1073993998
+	p = p*t + 0.07224030773
+	p = p*t + 0.1017591599
+	p = p*t + 0.1075505073
+	p = p*t + 0.107720181
+	return a, t * p * e, e
 }

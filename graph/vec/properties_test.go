@@ -227,3 +227,19 @@ func TestLengthMismatchPanics(t *testing.T) {
 		}()
 	}
 }
+
+// A constant row of huge values has x̂ = 0; lanes past the end of the row, where
+// x̂ would overflow, must not reach the sums.
+func TestNormRowGradOfAHugeConstantRow(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		const mean = 1e37
+		x, ones := []float32{mean, mean, mean}, []float32{1, 1, 1}
+		dx, dgamma, dbeta := make([]float32, 3), make([]float32, 3), make([]float32, 3)
+		NormRowGrad(dx, dgamma, dbeta, ones, x, ones, mean, 316)
+		for i := range dx {
+			if dx[i] != 0 || dgamma[i] != 0 || dbeta[i] != 1 {
+				t.Errorf("element %d: dx %v, dgamma %v, dbeta %v; want 0, 0, 1", i, dx[i], dgamma[i], dbeta[i])
+			}
+		}
+	})
+}

@@ -11,7 +11,8 @@ func ScaleBiasMax(x []float32, scale float32, bias []float32) float32 {
 }
 
 // ExpShiftSum computes x = e^(x-shift) in place and returns Σ x. The exponential
-// is that of [Exp].
+// is that of [Exp]. With the row's maximum as shift this is the numerator and the
+// denominator of a softmax; a row of -Inf only has none, and gives NaN.
 func ExpShiftSum(x []float32, shift float32) float32 {
 	if len(x) <= reduceBlock {
 		return expShiftSumKernel(x, shift)
