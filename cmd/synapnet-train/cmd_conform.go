@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/experiments/conform"
+)
+
+func conformCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "conform",
+		Usage:     "hold our numbers against golden tensors of the reference implementation",
+		ArgsUsage: "FILE...",
+		Description: "Reads safetensors files whose header describes a case (any width, depth, heads, vocabulary), runs it through the\n" +
+			"graph and prints the largest error of every tensor. The exit status is 1 if one is outside tolerance:\n" +
+			fmt.Sprintf("%g relative + %g absolute (%g relative after optimiser steps), whole numbers exactly.",
+				conform.Relative, conform.Absolute, conform.TrainedRelative),
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "quiet", Usage: "print only the tensors outside tolerance and one line a file"},
+		},
+		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return usagef(c, "no file given: name one or more files of golden tensors")
+			}
+			failed := 0
+			for _, path := range c.Args().Slice() {
+				r, err := conform.File(path)
+				if err != nil {
+					return err
+				}
+				if err := printReport(c, path, r); err != nil {
+					return err
+				}
+				if !r.OK() {
+					failed++
+				}
+			}
+			if failed > 0 {
+				return errors.New(plural(failed, "file") + " outside tolerance")
+			}
+			return nil
+		},
+	}
+}
+
+func printReport(c *cli.Context, path string, r *conform.Report) error {
+	bad := 0
+	table := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	for _, t := range r.Results {
+		if !t.OK {
+			bad++
+		}
+		if t.OK && c.Bool("quiet") {
+			continue
+		}
+		fmt.Fprintf(table, "%s\t%s\tlargest error %.3g\tat %d: got %.6g, want %.6g\t%s\n", verdict(t.OK), t.Name, t.Worst, t.At, t.Got, t.Want, t.Note)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(c.App.Writer, "%s  %s: %s: %d of %d tensors within tolerance\n", verdict(bad == 0), path, r.Case, len(r.Results)-bad, len(r.Results))
+	return err
+}
+
+func verdict(ok bool) string {
+	if ok {
+		return "ok  "
+	}
+	return "FAIL"
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

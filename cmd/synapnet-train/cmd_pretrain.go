@@ -1,0 +1,281 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/graph/blas"
+	"github.com/synapnet/synapnet-train/graph/vec"
+)
+
+// defaultRun is where a run goes without --output-dir; if it is taken, to the first free one of defaultRun-2, -3, …
+const defaultRun = "runs/pretrain"
+
+func pretrainCommand() *cli.Command {
+	d := curriculum.Default()
+	return &cli.Command{
+		Name:  "pretrain",
+		Usage: "train a model from scratch on a curriculum of context lengths",
+		Description: "Without flags this is the reference recipe: the 8,714,950-parameter model, contexts 512 then 1024, 2,048 steps.\n" +
+			"Settings come from the defaults, then the --config file, then the flags. Ctrl-C saves a checkpoint.",
+		Flags: []cli.Flag{
+			&cli.IntSliceFlag{Name: "curriculum", Usage: "context `LENGTH`s in tokens, a stage each: --curriculum 512 1024", Value: cli.NewIntSlice(d.Curriculum...)},
+			&cli.IntFlag{Name: "dim", Usage: "width of the model", Value: d.Model.Dim},
+			&cli.IntFlag{Name: "depth", Usage: "number of blocks", Value: d.Model.Depth},
+			&cli.IntFlag{Name: "heads", Usage: "attention heads, a divisor of --dim", Value: d.Model.Heads},
+			&cli.IntFlag{Name: "vocab", Usage: "vocabulary size", Value: d.Model.VocabSize},
+			&cli.IntFlag{Name: "max-len", Usage: "positions of the model: its longest context", Value: d.Model.MaxLen},
+			&cli.IntFlag{Name: "num-classes", Usage: "classes of the tasks", Value: d.Model.NumClasses},
+			&cli.IntFlag{Name: "episodic-slots", Usage: "memory slots a block", Value: d.Model.EpisodicSlots},
+			&cli.IntFlag{Name: "samples-per-stage", Usage: "training samples of each stage", Value: d.SamplesPerStage},
+			&cli.IntFlag{Name: "epochs-per-stage", Usage: "passes over them", Value: d.EpochsPerStage},
+			&cli.IntFlag{Name: "batch-size", Usage: "samples a step", Value: d.BatchSize},
+			&cli.Float64Flag{Name: "lr", Usage: "peak learning rate", Value: d.LR},
+			&cli.IntFlag{Name: "warmup-steps", Usage: "steps of linear warm-up", Value: d.WarmupSteps},
+			&cli.Float64Flag{Name: "weight-decay", Usage: "decoupled weight decay", Value: d.WeightDecay},
+			&cli.IntFlag{Name: "eval-samples", Usage: "held-out samples after each epoch", Value: d.EvalSamples},
+			&cli.Uint64Flag{Name: "seed", Usage: "seed of weights, data and order", Value: d.Seed},
+			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with any of these settings, see configs/"},
+			&cli.StringFlag{Name: "output-dir", Usage: "`DIR` for checkpoint, model, curves (default: " + defaultRun + ", or the next free name)"},
+			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --output-dir from its checkpoint (default: the newest unfinished " + defaultRun + "*)"},
+			&cli.IntFlag{Name: "checkpoint-every", Usage: "steps between checkpoints; 0: only after epochs", Value: 100},
+			threadsFlag(),
+		},
+		Action: pretrain,
+	}
+}
+
+func threadsFlag() cli.Flag {
+	return &cli.IntFlag{Name: "threads", Usage: "processor cores to use; results do not depend on it (default: all)"}
+}
+
+// useThreads applies --threads.
+func useThreads(c *cli.Context) error {
+	if !c.IsSet("threads") {
+		return nil
+	}
+	n := c.Int("threads")
+	if n < 1 {
+		return usagef(c, "--threads %d: must be at least 1", n)
+	}
+	runtime.GOMAXPROCS(n)
+	return nil
+}
+
+// pretrainConfig puts the defaults, the configuration file and the flags together.
+func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
+	conf := curriculum.Default()
+	if path := c.String("config"); path != "" {
+		if err := loadConfig(path, &conf); err != nil {
+			return conf, &usageError{message: err.Error(), command: commandName(c)}
+		}
+	}
+	override(c, "curriculum", &conf.Curriculum, c.IntSlice)
+	override(c, "dim", &conf.Model.Dim, c.Int)
+	override(c, "depth", &conf.Model.Depth, c.Int)
+	override(c, "heads", &conf.Model.Heads, c.Int)
+	override(c, "vocab", &conf.Model.VocabSize, c.Int)
+	override(c, "max-len", &conf.Model.MaxLen, c.Int)
+	override(c, "num-classes", &conf.Model.NumClasses, c.Int)
+	override(c, "episodic-slots", &conf.Model.EpisodicSlots, c.Int)
+	override(c, "samples-per-stage", &conf.SamplesPerStage, c.Int)
+	override(c, "epochs-per-stage", &conf.EpochsPerStage, c.Int)
+	override(c, "batch-size", &conf.BatchSize, c.Int)
+	override(c, "lr", &conf.LR, c.Float64)
+	override(c, "warmup-steps", &conf.WarmupSteps, c.Int)
+	override(c, "weight-decay", &conf.WeightDecay, c.Float64)
+	override(c, "eval-samples", &conf.EvalSamples, c.Int)
+	override(c, "seed", &conf.Seed, c.Uint64)
+	if err := conf.Validate(); err != nil {
+		return conf, usagef(c, "%v", err)
+	}
+	return conf, nil
+}
+
+func pretrain(c *cli.Context) error {
+	if err := useThreads(c); err != nil {
+		return err
+	}
+	if c.Int("checkpoint-every") < 0 {
+		return usagef(c, "--checkpoint-every %d: must be 0 or more", c.Int("checkpoint-every"))
+	}
+	run, err := openPretraining(c)
+	if err != nil {
+		return err
+	}
+	t := run.Trainer
+	t.CheckpointEvery = c.Int("checkpoint-every")
+	total, err := t.Config.TotalSteps()
+	if err != nil {
+		return err
+	}
+	p := newProgress(c.App.ErrWriter)
+	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(total, "step"), t.Config.Seed, run.Dir)
+	perStage := total / len(t.Config.Curriculum)
+	var stages []progressStage
+	for _, length := range t.Config.Curriculum {
+		stages = append(stages, progressStage{Context: length, Steps: perStage})
+	}
+	p.Start(total, stages...)
+	p.Resume(t.Done())
+	t.Report.Step = func(s curriculum.Step) {
+		p.Step(s.Step, s.Loss, s.Accuracy, float64(s.Tokens)/s.Duration.Seconds())
+	}
+	t.Report.Evaluation = func(e curriculum.EpochEvaluation) {
+		p.Line("%s", evaluationLine(e))
+	}
+	result, err := run.Run(c.Context)
+	p.Finish()
+	if errors.Is(err, curriculum.ErrInterrupted) {
+		return fmt.Errorf("%w; continue with: %s pretrain --resume --output-dir %s", err, program, run.Dir)
+	}
+	if err != nil {
+		return err
+	}
+	return printPretrain(c, run.Dir, result)
+}
+
+// openPretraining begins the run that the flags describe, or continues one.
+func openPretraining(c *cli.Context) (*experiments.Pretraining, error) {
+	dir := c.String("output-dir")
+	if !c.Bool("resume") {
+		conf, err := pretrainConfig(c)
+		if err != nil {
+			return nil, err
+		}
+		if dir == "" {
+			dir = freeDir(defaultRun)
+		}
+		return experiments.NewPretraining(conf, dir, environment())
+	}
+	if dir == "" {
+		var err error
+		if dir, err = newestRun(); err != nil {
+			return nil, err
+		}
+	}
+	run, err := experiments.ResumePretraining(dir, environment())
+	if err != nil {
+		return nil, err
+	}
+	return run, sameSettings(c, run.Trainer.Config)
+}
+
+// sameSettings refuses to continue a run with settings other than those it began with.
+func sameSettings(c *cli.Context, was curriculum.Config) error {
+	for _, f := range c.Command.Flags {
+		name := f.Names()[0]
+		switch name {
+		case "resume", "output-dir", "threads", "checkpoint-every", "help":
+			continue
+		}
+		if !c.IsSet(name) {
+			continue
+		}
+		now, err := pretrainConfig(c)
+		if err != nil {
+			return err
+		}
+		if name == "config" && fmt.Sprint(now) != fmt.Sprint(was) {
+			return usagef(c, "--config %s differs from the settings the run began with: leave it out to resume, or begin a new run", c.String("config"))
+		}
+		if a, b := settingOf(name, now), settingOf(name, was); a != b {
+			return usagef(c, "--%s is %s, but the run began with %s: leave the flag out to resume, or begin a new run", name, a, b)
+		}
+	}
+	return nil
+}
+
+// settingOf is the value of a flag's setting in a configuration, for comparison and messages.
+func settingOf(flag string, c curriculum.Config) string {
+	v, ok := map[string]any{
+		"curriculum": c.Curriculum, "dim": c.Model.Dim, "depth": c.Model.Depth, "heads": c.Model.Heads, "vocab": c.Model.VocabSize,
+		"max-len": c.Model.MaxLen, "num-classes": c.Model.NumClasses, "episodic-slots": c.Model.EpisodicSlots,
+		"samples-per-stage": c.SamplesPerStage, "epochs-per-stage": c.EpochsPerStage, "batch-size": c.BatchSize, "lr": c.LR,
+		"warmup-steps": c.WarmupSteps, "weight-decay": c.WeightDecay, "eval-samples": c.EvalSamples, "seed": c.Seed,
+	}[flag]
+	if !ok {
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+// freeDir is name, or the first of name-2, name-3, … that does not exist.
+func freeDir(name string) string {
+	dir := name
+	for i := 2; ; i++ {
+		if _, err := os.Stat(dir); err != nil {
+			return dir
+		}
+		dir = fmt.Sprintf("%s-%d", name, i)
+	}
+}
+
+// newestRun is the directory of the checkpoint under defaultRun* that was written last.
+func newestRun() (string, error) {
+	found, err := filepath.Glob(filepath.Join(defaultRun+"*", experiments.CheckpointFile))
+	if err != nil {
+		return "", err
+	}
+	newest, at := "", time.Time{}
+	for _, path := range found {
+		if info, err := os.Stat(path); err == nil && info.ModTime().After(at) {
+			newest, at = filepath.Dir(path), info.ModTime()
+		}
+	}
+	if newest == "" {
+		return "", fmt.Errorf("--resume: no unfinished run in %s*; name its directory with --output-dir", defaultRun)
+	}
+	return newest, nil
+}
+
+// environment describes this program and machine for results.
+func environment() experiments.Environment {
+	b := readBuild()
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return experiments.Environment{
+		Version: b.Version, Commit: b.Commit, Go: b.Go, Platform: runtime.GOOS + "/" + runtime.GOARCH, Host: host,
+		CPU: cpuModel(), Features: cpuFeatures(), SIMD: vec.Level(), BLAS: blas.Name(), Threads: runtime.GOMAXPROCS(0),
+	}
+}
+
+func evaluationLine(e curriculum.EpochEvaluation) string {
+	line := fmt.Sprintf("evaluation  stage %d epoch %d ctx %d  overall %s", e.Stage+1, e.Epoch+1, e.Context, accuracyText(e.Overall))
+	for _, task := range e.Tasks() {
+		line += fmt.Sprintf("  %s %s", task, accuracyText(e.PerTask[task]))
+	}
+	return line
+}
+
+func accuracyText(a curriculum.Accuracy) string {
+	return fmt.Sprintf("%.3f [%.3f, %.3f]", a.Mean, a.Low, a.High)
+}
+
+// printPretrain ends a run with what it reached and where that is.
+func printPretrain(c *cli.Context, dir string, r *experiments.PretrainResult) error {
+	last := r.History.Evaluations[len(r.History.Evaluations)-1]
+	w := c.App.Writer
+	fmt.Fprintf(w, "%s\n", evaluationLine(last))
+	for _, p := range r.Published {
+		word := "reached"
+		if !p.Reached {
+			word = "NOT reached"
+		}
+		fmt.Fprintf(w, "  %-15s ours %s  published %.3f  %s\n", p.Task, accuracyText(p.Ours), p.Published, word)
+	}
+	_, err := fmt.Fprintf(w, "wall time %s, peak memory %.0f MB; weights, result and curves are in %s\n",
+		time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, dir)
+	return err
+}

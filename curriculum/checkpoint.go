@@ -1,0 +1,115 @@
+package curriculum
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+)
+
+// A checkpoint is one safetensors file: the model as layers.Model.File lays it out, AdamW's moments as optim.m.NAME and
+// optim.v.NAME, and under the header's key "training" the position as JSON. The generators of random numbers need no
+// state of their own: each is made anew from the seed, the stage and the epoch. Nothing in it depends on the time or the
+// machine, so equal runs give equal files.
+const (
+	trainingKey  = "training"
+	firstMoment  = "optim.m."
+	secondMoment = "optim.v."
+)
+
+// position is the part of a checkpoint that is not tensors.
+type position struct {
+	Config  Config         `json:"config"`
+	Done    int            `json:"done"` // optimiser steps
+	Epoch   epochCount     `json:"epoch"`
+	Updates map[string]int `json:"updates"` // AdamW's step count by parameter
+	History History        `json:"history"`
+}
+
+// Save writes the checkpoint to CheckpointPath, if there is one, in place of the one before.
+func (t *Trainer) Save() error {
+	if t.CheckpointPath == "" {
+		return nil
+	}
+	f, err := t.Model.File()
+	if err != nil {
+		return err
+	}
+	p := position{Config: t.Config, Done: t.done, Epoch: t.epoch, Updates: map[string]int{}, History: t.History}
+	for _, param := range t.Model.Params.All() {
+		s := t.Solver.State(param)
+		p.Updates[param.Name] = s.Step
+		f.Tensors = append(f.Tensors,
+			safetensors.FromFloat32(firstMoment+param.Name, param.Shape(), s.M),
+			safetensors.FromFloat32(secondMoment+param.Name, param.Shape(), s.V))
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	f.Metadata[trainingKey] = string(text)
+	if err := safetensors.Write(t.CheckpointPath, f); err != nil {
+		return err
+	}
+	t.saved = t.done
+	if t.Report.Saved != nil {
+		return t.Report.Saved(t.done)
+	}
+	return nil
+}
+
+// Resume continues the run whose checkpoint is at path, and goes on saving there.
+func Resume(path string) (*Trainer, error) {
+	f, err := safetensors.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	t, err := resume(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	t.CheckpointPath = path
+	return t, nil
+}
+
+func resume(f *safetensors.File) (*Trainer, error) {
+	text, ok := f.Metadata[trainingKey]
+	if !ok {
+		return nil, fmt.Errorf("not a checkpoint of a run: the header has no key %q (a finished model cannot be resumed)", trainingKey)
+	}
+	var p position
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		return nil, fmt.Errorf("the training position in the header is not valid: %w", err)
+	}
+	t, err := New(p.Config)
+	if err != nil {
+		return nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
+	}
+	if err := t.Model.SetWeights(f, ""); err != nil {
+		return nil, err
+	}
+	for _, param := range t.Model.Params.All() {
+		if err := setMoments(f, param, t.Solver.State(param), p.Updates[param.Name]); err != nil {
+			return nil, err
+		}
+	}
+	t.done, t.saved, t.epoch, t.History = p.Done, p.Done, p.Epoch, p.History
+	return t, nil
+}
+
+func setMoments(f *safetensors.File, p *graph.Param, s *graph.Moments, updates int) error {
+	m, err := layers.TensorFor(f, firstMoment, p)
+	if err != nil {
+		return err
+	}
+	v, err := layers.TensorFor(f, secondMoment, p)
+	if err != nil {
+		return err
+	}
+	copy(s.M, m)
+	copy(s.V, v)
+	s.Step = updates
+	return nil
+}

@@ -1,0 +1,144 @@
+package curriculum
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// Config is everything that determines a pretraining run.
+type Config struct {
+	Model layers.Config `json:"model" toml:"model"`
+
+	Curriculum      []int   `json:"curriculum" toml:"curriculum"`               // context length of each stage, tokens
+	SamplesPerStage int     `json:"samples_per_stage" toml:"samples_per_stage"` // asked for; see tasks.Counts
+	EpochsPerStage  int     `json:"epochs_per_stage" toml:"epochs_per_stage"`
+	BatchSize       int     `json:"batch_size" toml:"batch_size"`
+	LR              float64 `json:"lr" toml:"lr"`                     // peak learning rate
+	WarmupSteps     int     `json:"warmup_steps" toml:"warmup_steps"` // linear from 0
+	WeightDecay     float64 `json:"weight_decay" toml:"weight_decay"` // decoupled, on all parameters
+	Beta1           float64 `json:"beta1" toml:"beta1"`
+	Beta2           float64 `json:"beta2" toml:"beta2"`
+	Clip            float64 `json:"clip" toml:"clip"` // global gradient norm; 0: none
+	Seed            uint64  `json:"seed" toml:"seed"` // initial weights, data and their order
+	EvalSamples     int     `json:"eval_samples" toml:"eval_samples"`
+}
+
+// Default is the reference recipe (SPEC section 3).
+func Default() Config {
+	return Config{
+		Model:           layers.Reference(),
+		Curriculum:      []int{512, 1024},
+		SamplesPerStage: 2048,
+		EpochsPerStage:  2,
+		BatchSize:       4,
+		LR:              3e-4,
+		WarmupSteps:     200,
+		WeightDecay:     0.01,
+		Beta1:           0.9,
+		Beta2:           0.95,
+		Clip:            1,
+		Seed:            42,
+		EvalSamples:     256,
+	}
+}
+
+// Validate names the first setting that cannot work, its value and what is allowed.
+func (c Config) Validate() error {
+	if err := c.Model.Validate(); err != nil {
+		return err
+	}
+	if c.Model.LanguageModel() {
+		return fmt.Errorf("num_classes is 0: the curriculum's tasks are classifications and need at least 2 classes")
+	}
+	if len(c.Curriculum) == 0 {
+		return fmt.Errorf("curriculum is empty: give the context length of each stage, e.g. --curriculum 512 1024")
+	}
+	for _, t := range c.Curriculum {
+		if t < layers.MinContext || t > c.Model.MaxLen {
+			return fmt.Errorf("curriculum has context %d: it must be from %d to the model's max_len %d (raise --max-len for longer ones)", t, layers.MinContext, c.Model.MaxLen)
+		}
+		for _, w := range tasks.TrainingMixture() {
+			if err := tasks.Check(w.Task, c.params(t)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, s := range []struct {
+		name  string
+		value int
+		least int
+	}{
+		{"samples_per_stage", c.SamplesPerStage, 1}, {"epochs_per_stage", c.EpochsPerStage, 1}, {"batch_size", c.BatchSize, 1},
+		{"warmup_steps", c.WarmupSteps, 0}, {"eval_samples", c.EvalSamples, 1},
+	} {
+		if s.value < s.least {
+			return fmt.Errorf("%s is %d: it must be at least %d", s.name, s.value, s.least)
+		}
+	}
+	for _, s := range []struct {
+		name     string
+		value    float64
+		from, to float64
+		open     bool // from itself is not allowed
+	}{
+		{"lr", c.LR, 0, math.MaxFloat64, true}, {"weight_decay", c.WeightDecay, 0, math.MaxFloat64, false},
+		{"beta1", c.Beta1, 0, 1 - 1e-9, false}, {"beta2", c.Beta2, 0, 1 - 1e-9, false}, {"clip", c.Clip, 0, math.MaxFloat64, false},
+	} {
+		if !(s.value >= s.from && s.value <= s.to) || s.open && s.value == s.from {
+			return fmt.Errorf("%s is %g: it must be %s", s.name, s.value, allowed(s.from, s.to, s.open))
+		}
+	}
+	return nil
+}
+
+func allowed(from, to float64, open bool) string {
+	text := fmt.Sprintf("at least %g", from)
+	if open {
+		text = fmt.Sprintf("above %g", from)
+	}
+	if to < 2 {
+		text += " and below 1"
+	} else {
+		text += " and finite"
+	}
+	return text
+}
+
+// params are the dimensions of the tasks at context length t.
+func (c Config) params(t int) tasks.Params {
+	return tasks.Params{Length: t, Vocab: c.Model.VocabSize, Classes: c.Model.NumClasses}
+}
+
+// Samples is the size of one stage's dataset: the mixture's counts, which add up to about SamplesPerStage.
+func (c Config) Samples() (int, error) {
+	counts, err := tasks.Counts(c.SamplesPerStage, tasks.TrainingMixture())
+	n := 0
+	for _, k := range counts {
+		n += k
+	}
+	return n, err
+}
+
+// StepsPerEpoch is the number of batches of an epoch, the last of which may be smaller.
+func (c Config) StepsPerEpoch() (int, error) {
+	n, err := c.Samples()
+	return (n + c.BatchSize - 1) / c.BatchSize, err
+}
+
+// TotalSteps is the number of optimiser steps of the run.
+func (c Config) TotalSteps() (int, error) {
+	n, err := c.StepsPerEpoch()
+	return n * c.EpochsPerStage * len(c.Curriculum), err
+}
+
+// LearningRate is that of step s (from 0) of total: linear from 0 over the warm-up, then a cosine to 0 over the rest.
+func (c Config) LearningRate(s, total int) float64 {
+	if s < c.WarmupSteps {
+		return c.LR * float64(s) / float64(c.WarmupSteps)
+	}
+	progress := float64(s-c.WarmupSteps) / float64(max(1, total-c.WarmupSteps))
+	return c.LR * 0.5 * (1 + math.Cos(math.Pi*progress))
+}

@@ -1,0 +1,89 @@
+package curriculum
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// Accuracy is a share of right answers with its 95% Wilson score interval.
+type Accuracy struct {
+	N       int     `json:"n"`
+	Correct int     `json:"correct"`
+	Mean    float64 `json:"mean"`
+	Low     float64 `json:"low"`
+	High    float64 `json:"high"`
+}
+
+// NewAccuracy is the accuracy of `correct` right answers of n > 0 (Wilson 1927).
+func NewAccuracy(correct, n int) Accuracy {
+	const z = 1.959963984540054 // 97.5% quantile of the normal distribution
+	p, m := float64(correct)/float64(n), float64(n)
+	centre := (p + z*z/(2*m)) / (1 + z*z/m)
+	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
+	return Accuracy{N: n, Correct: correct, Mean: p, Low: max(0, centre-half), High: min(1, centre+half)}
+}
+
+// Evaluation is the result on one set of samples.
+type Evaluation struct {
+	Overall Accuracy            `json:"overall"`
+	PerTask map[string]Accuracy `json:"per_task"`
+}
+
+// Evaluate classifies samples of one length in batches and scores them by task.
+func Evaluate(m *layers.Model, samples []tasks.Sample, batch int) (Evaluation, error) {
+	if len(samples) == 0 {
+		return Evaluation{}, fmt.Errorf("evaluation: no samples")
+	}
+	inf, err := m.Infer(batch, len(samples[0].IDs), 0)
+	if err != nil {
+		return Evaluation{}, err
+	}
+	defer inf.Program.Close()
+	right, total := map[string]int{}, map[string]int{}
+	correct := 0
+	for from := 0; from < len(samples); from += batch {
+		part := samples[from:min(from+batch, len(samples))]
+		ids, _ := collate(part, batch)
+		logits, err := inf.Run(ids, nil)
+		if err != nil {
+			return Evaluation{}, err
+		}
+		for i, s := range part {
+			total[s.Task]++
+			if argmax(logits[i*m.Outputs():(i+1)*m.Outputs()]) == int(s.Label) {
+				right[s.Task]++
+				correct++
+			}
+		}
+	}
+	e := Evaluation{Overall: NewAccuracy(correct, len(samples)), PerTask: map[string]Accuracy{}}
+	for task, n := range total {
+		e.PerTask[task] = NewAccuracy(right[task], n)
+	}
+	return e, nil
+}
+
+// Tasks lists the tasks of an evaluation in alphabetical order.
+func (e Evaluation) Tasks() []string {
+	var names []string
+	for t := range e.PerTask {
+		names = append(names, t)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// argmax is the position of the largest value, the first of equals.
+func argmax(x []float32) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}

@@ -1,0 +1,257 @@
+package curriculum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// Trainer is a run under way.
+type Trainer struct {
+	Config  Config
+	Model   *layers.Model
+	Solver  *graph.AdamW
+	History History
+	// Report, if set, is told of every step and every evaluation.
+	Report Report
+	// CheckpointPath is where Run saves its state: at the end of each epoch, every CheckpointEvery steps and when it is
+	// interrupted. Empty: nowhere.
+	CheckpointPath  string
+	CheckpointEvery int
+
+	group *graph.Group
+	done  int // steps
+	saved int // steps in the checkpoint, -1 without one
+	epoch epochCount
+}
+
+// Report receives news of a run. Any of its functions may be nil.
+type Report struct {
+	Step       func(Step)
+	Evaluation func(EpochEvaluation)
+	Saved      func(step int) error // after each checkpoint
+}
+
+// Step tells of one optimiser step.
+type Step struct {
+	Step     int     `json:"step"` // from 1
+	Stage    int     `json:"stage"`
+	Context  int     `json:"context"`
+	Loss     float64 `json:"loss"`     // cross-entropy of the batch, nats
+	Accuracy float64 `json:"accuracy"` // of the epoch's batches so far, on training data
+	LR       float64 `json:"lr"`
+	GradNorm float64 `json:"grad_norm"` // before clipping
+
+	Tokens   int           `json:"-"` // in the batch
+	Duration time.Duration `json:"-"`
+}
+
+// EpochEvaluation is an evaluation at the end of an epoch.
+type EpochEvaluation struct {
+	Step    int `json:"step"`
+	Stage   int `json:"stage"`
+	Context int `json:"context"`
+	Epoch   int `json:"epoch"` // within the stage, from 0
+	Evaluation
+}
+
+// History is what happened so far.
+type History struct {
+	Steps       []Step            `json:"steps"`
+	Evaluations []EpochEvaluation `json:"evaluations"`
+}
+
+// epochCount counts the answers of an epoch's training batches.
+type epochCount struct{ Correct, Total int }
+
+// New prepares a run from its beginning.
+func New(c Config) (*Trainer, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m, err := layers.NewModel(c.Model, c.Seed)
+	if err != nil {
+		return nil, err
+	}
+	t := &Trainer{Config: c, Model: m, CheckpointEvery: 100, saved: -1}
+	t.group = &graph.Group{WeightDecay: c.WeightDecay, Params: m.Params.All()}
+	t.Solver = graph.NewAdamW(c.Beta1, c.Beta2, c.Clip, t.group)
+	return t, nil
+}
+
+// Done is the number of steps made so far.
+func (t *Trainer) Done() int { return t.done }
+
+// ErrInterrupted is wrapped by the error of a run that was told to stop; its state is in the checkpoint.
+var ErrInterrupted = errors.New("interrupted")
+
+// Run trains to the end, from wherever the trainer stands. When ctx ends it saves a checkpoint after the current step.
+func (t *Trainer) Run(ctx context.Context) error {
+	perEpoch, err := t.Config.StepsPerEpoch()
+	if err != nil {
+		return err
+	}
+	for stage, length := range t.Config.Curriculum {
+		first := stage * t.Config.EpochsPerStage * perEpoch
+		if t.done >= first+t.Config.EpochsPerStage*perEpoch {
+			continue
+		}
+		if err := t.stage(ctx, stage, length, perEpoch); err != nil {
+			return err
+		}
+		debug.FreeOSMemory() // the next stage plans its own memory: do not hold both
+	}
+	return nil
+}
+
+// stage runs what is left of one stage.
+func (t *Trainer) stage(ctx context.Context, stage, length, perEpoch int) error {
+	c := t.Config
+	data, err := tasks.Mixture(c.SamplesPerStage, c.params(length), c.Seed+uint64(stage), tasks.TrainingMixture())
+	if err != nil {
+		return err
+	}
+	held, err := tasks.Mixture(c.EvalSamples, c.params(length), c.Seed+evalSeed+uint64(stage), tasks.TrainingMixture())
+	if err != nil {
+		return err
+	}
+	program, err := t.Model.Train(c.BatchSize, length)
+	if err != nil {
+		return err
+	}
+	defer program.Program.Close()
+	for epoch := range c.EpochsPerStage {
+		end := (stage*c.EpochsPerStage + epoch + 1) * perEpoch
+		if t.done >= end {
+			continue
+		}
+		order := shuffled(len(data), c.Seed+uint64(stage), epoch)
+		for t.done < end {
+			if ctx.Err() != nil {
+				return t.interrupted()
+			}
+			at := t.done - (end - perEpoch)
+			if at == 0 {
+				t.epoch = epochCount{}
+			}
+			batch := make([]tasks.Sample, 0, c.BatchSize)
+			for _, i := range order[at*c.BatchSize : min((at+1)*c.BatchSize, len(order))] {
+				batch = append(batch, data[i])
+			}
+			if err := t.step(program, batch, stage, length); err != nil {
+				return err
+			}
+			if t.CheckpointEvery > 0 && t.done%t.CheckpointEvery == 0 && t.done < end {
+				if err := t.Save(); err != nil {
+					return err
+				}
+			}
+		}
+		if err := t.evaluate(held, stage, length, epoch); err != nil {
+			return err
+		}
+		if err := t.Save(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// evalSeed separates the evaluation's samples from the training's (SPEC section 3).
+const evalSeed = 9000
+
+// shuffled is the order in which an epoch takes the n samples of a dataset.
+func shuffled(n int, seed uint64, epoch int) []int {
+	return rand.New(rand.NewPCG(seed, uint64(epoch)+0x65706f6368)).Perm(n)
+}
+
+// collate lays out samples for a program of the given batch size; rows beyond them repeat the first one and are not
+// counted.
+func collate(samples []tasks.Sample, batch int) (ids, labels []int32) {
+	for i := range batch {
+		s, label := samples[0], int32(graph.Ignore)
+		if i < len(samples) {
+			s, label = samples[i], samples[i].Label
+		}
+		ids, labels = append(ids, s.IDs...), append(labels, label)
+	}
+	return ids, labels
+}
+
+func (t *Trainer) step(program *layers.Trainer, batch []tasks.Sample, stage, length int) error {
+	start := time.Now()
+	total, err := t.Config.TotalSteps()
+	if err != nil {
+		return err
+	}
+	ids, labels := collate(batch, t.Config.BatchSize)
+	loss, err := program.Run(ids, labels)
+	if err != nil {
+		return err
+	}
+	if math.IsNaN(float64(loss)) || math.IsInf(float64(loss), 0) {
+		return t.diverged(fmt.Sprintf("the loss is %v", loss))
+	}
+	t.group.LR = t.Config.LearningRate(t.done, total)
+	if err := t.Solver.Step(program.Program.Gradients()); err != nil {
+		return t.diverged(err.Error())
+	}
+	n := t.Model.Outputs()
+	for i, s := range batch {
+		t.epoch.Total++
+		if argmax(program.Logits()[i*n:(i+1)*n]) == int(s.Label) {
+			t.epoch.Correct++
+		}
+	}
+	t.done++
+	s := Step{
+		Step: t.done, Stage: stage, Context: length, Loss: float64(loss), LR: t.group.LR, GradNorm: t.Solver.Norm(),
+		Accuracy: float64(t.epoch.Correct) / float64(t.epoch.Total),
+		Tokens:   len(batch) * length, Duration: time.Since(start),
+	}
+	t.History.Steps = append(t.History.Steps, s)
+	if t.Report.Step != nil {
+		t.Report.Step(s)
+	}
+	return nil
+}
+
+// diverged ends a run whose numbers are no longer finite. The checkpoint is from before.
+func (t *Trainer) diverged(what string) error {
+	kept := "there is no checkpoint yet"
+	if t.saved >= 0 {
+		kept = fmt.Sprintf("the last good checkpoint, of step %d, is %s", t.saved, t.CheckpointPath)
+	}
+	return fmt.Errorf("training stopped at step %d: %s; %s; try a lower --lr (now %g)", t.done+1, what, kept, t.Config.LR)
+}
+
+func (t *Trainer) evaluate(samples []tasks.Sample, stage, length, epoch int) error {
+	e, err := Evaluate(t.Model, samples, t.Config.BatchSize)
+	if err != nil {
+		return err
+	}
+	ee := EpochEvaluation{Step: t.done, Stage: stage, Context: length, Epoch: epoch, Evaluation: e}
+	t.History.Evaluations = append(t.History.Evaluations, ee)
+	if t.Report.Evaluation != nil {
+		t.Report.Evaluation(ee)
+	}
+	return nil
+}
+
+func (t *Trainer) interrupted() error {
+	if t.CheckpointPath == "" {
+		return fmt.Errorf("%w at step %d", ErrInterrupted, t.done)
+	}
+	if err := t.Save(); err != nil {
+		return fmt.Errorf("%w at step %d, and the checkpoint could not be written: %w", ErrInterrupted, t.done, err)
+	}
+	return fmt.Errorf("%w at step %d; everything up to it is in %s", ErrInterrupted, t.done, t.CheckpointPath)
+}

@@ -1,0 +1,79 @@
+package layers
+
+import "fmt"
+
+// Config is the shape of a model. The names in files (TOML configurations, checkpoint and golden headers) are those of
+// the reference.
+type Config struct {
+	Dim               int     `json:"dim" toml:"dim"`                                 // width D
+	Depth             int     `json:"depth" toml:"depth"`                             // blocks L
+	Heads             int     `json:"heads" toml:"heads"`                             // attention heads H
+	VocabSize         int     `json:"vocab_size" toml:"vocab_size"`                   // token ids V
+	MaxLen            int     `json:"max_len" toml:"max_len"`                         // positions
+	NumClasses        int     `json:"num_classes" toml:"num_classes"`                 // 0: language-model head
+	KFrac             float64 `json:"k_frac" toml:"k_frac"`                           // share of tokens above the salience threshold
+	EpisodicSlots     int     `json:"episodic_slots" toml:"episodic_slots"`           // memory slots S
+	EpisodicWriteFrac float64 `json:"episodic_write_frac" toml:"episodic_write_frac"` // share of tokens written to memory
+	MLPRatio          float64 `json:"mlp_ratio" toml:"mlp_ratio"`                     // feed-forward width over D
+	UseScaleBridge    bool    `json:"use_scale_bridge" toml:"use_scale_bridge"`
+	SparseThreshold   int     `json:"sparse_threshold" toml:"sparse_threshold"` // dense attention up to this many tokens
+}
+
+// Reference is the 8,714,950-parameter model of the paper (SPEC section 1).
+func Reference() Config {
+	return Config{
+		Dim: 192, Depth: 6, Heads: 6, VocabSize: 4096, MaxLen: 8192, NumClasses: 64,
+		KFrac: 0.25, EpisodicSlots: 32, EpisodicWriteFrac: 0.05, MLPRatio: 4, UseScaleBridge: true,
+		SparseThreshold: SparseThreshold,
+	}
+}
+
+// LanguageModel says whether the head predicts tokens rather than classes.
+func (c Config) LanguageModel() bool { return c.NumClasses == 0 }
+
+// MinContext is the smallest number of tokens a sample may have.
+const MinContext = 8
+
+// Validate names the first setting that cannot work, its value and what is allowed.
+func (c Config) Validate() error {
+	for _, s := range []struct {
+		name  string
+		value int
+		least int
+	}{
+		{"dim", c.Dim, 2}, {"depth", c.Depth, 1}, {"heads", c.Heads, 1}, {"vocab_size", c.VocabSize, 1},
+		{"max_len", c.MaxLen, MinContext}, {"num_classes", c.NumClasses, 0}, {"episodic_slots", c.EpisodicSlots, 1},
+		{"sparse_threshold", c.SparseThreshold, 0},
+	} {
+		if s.value < s.least {
+			return fmt.Errorf("%s is %d: it must be at least %d", s.name, s.value, s.least)
+		}
+	}
+	if c.Dim%c.Heads != 0 {
+		return fmt.Errorf("heads is %d: it must divide dim (%d); the nearest that does is %d", c.Heads, c.Dim, nearestDivisor(c.Dim, c.Heads))
+	}
+	for _, s := range []struct {
+		name  string
+		value float64
+	}{{"k_frac", c.KFrac}, {"episodic_write_frac", c.EpisodicWriteFrac}} {
+		if !(s.value > 0 && s.value <= 1) {
+			return fmt.Errorf("%s is %g: it must be above 0 and at most 1", s.name, s.value)
+		}
+	}
+	if !(c.MLPRatio > 0) || int(float64(c.Dim)*c.MLPRatio) < 1 {
+		return fmt.Errorf("mlp_ratio is %g: it must be above 0 and give a feed-forward width of at least 1", c.MLPRatio)
+	}
+	return nil
+}
+
+func nearestDivisor(n, near int) int {
+	best := 1
+	for d := 1; d <= n; d++ {
+		if n%d == 0 && abs(d-near) < abs(best-near) {
+			best = d
+		}
+	}
+	return best
+}
+
+func abs(x int) int { return max(x, -x) }

@@ -1,0 +1,9 @@
+// Package layers holds the parts of the SynapNet-Edge hybrid model (SPEC section 1): state-space convolution, sparse
+// attention with a learned salience, episodic memory, the ScaleBridge between them, and the model they form.
+//
+// A layer is one file: a struct of its parameters, a constructor that registers them under the names of the reference's
+// state dict, and a Forward that adds its equation to a graph. B is the batch, T the tokens, D the width, H the heads,
+// S the memory slots.
+//
+// To add a layer, write one such file; examples/custom-layer does.
+package layers

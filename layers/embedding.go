@@ -1,0 +1,22 @@
+package layers
+
+import "github.com/synapnet/synapnet-train/graph"
+
+// Embedding is x[t] = W[ids[t]] + P[t], a learned position embedding on the token embedding.
+type Embedding struct {
+	Tokens    *graph.Param // [V, D], N(0, 0.02²)
+	Positions *graph.Param // [1, max-len, D], N(0, 0.02²)
+}
+
+// NewEmbedding registers pos_embed and token_embed.weight.
+func NewEmbedding(ps *Params, c Config) *Embedding {
+	return &Embedding{
+		Positions: ps.Normal("pos_embed", 1, c.MaxLen, c.Dim),
+		Tokens:    ps.Normal("token_embed.weight", c.VocabSize, c.Dim),
+	}
+}
+
+// Forward maps ids, int32 [B, T], to x [B, T, D].
+func (l *Embedding) Forward(g *graph.Graph, ids *graph.Node) *graph.Node {
+	return graph.Embed(g, ids, g.Param(l.Tokens), g.Param(l.Positions))
+}

@@ -1,0 +1,185 @@
+package layers
+
+import (
+	"fmt"
+
+	"github.com/synapnet/synapnet-train/graph"
+)
+
+// Model is the SynapNet-Edge hybrid: embedding, L blocks, head (SPEC section 1).
+type Model struct {
+	Config    Config
+	Params    *Params
+	Embedding *Embedding
+	Blocks    []*SynapBlock
+	Head      *Head
+}
+
+// NewModel makes a model with the initial weights that belong to the seed.
+func NewModel(c Config, seed uint64) (*Model, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	ps := NewParams(seed)
+	m := &Model{Config: c, Params: ps, Embedding: NewEmbedding(ps, c)}
+	for i := range c.Depth {
+		m.Blocks = append(m.Blocks, NewSynapBlock(ps, i, c))
+	}
+	m.Head = NewHead(ps, c)
+	return m, nil
+}
+
+// Output is the result of a forward pass.
+type Output struct {
+	Logits *graph.Node   // [B, 1, C] for classification, [B, T, V] for a language model
+	Blocks []BlockOutput // salience and fresh memory bank of each block
+}
+
+// Forward adds the model to g for ids, int32 [B, T]. external holds one memory [B, E, D] a block from earlier chunks, or
+// is nil.
+func (m *Model) Forward(g *graph.Graph, ids *graph.Node, external []*graph.Node) Output {
+	if external != nil && len(external) != len(m.Blocks) {
+		graph.Fail("model: got external memory for %d blocks, want %d", len(external), len(m.Blocks))
+	}
+	x := m.Embedding.Forward(g, ids)
+	var out Output
+	for i, b := range m.Blocks {
+		var ext *graph.Node
+		if external != nil {
+			ext = external[i]
+		}
+		forward := b.Forward
+		if i == len(m.Blocks)-1 && !m.Config.LanguageModel() {
+			forward = b.ForwardLast // the classification head reads nothing but the last token
+		}
+		o := forward(g, x, ext)
+		out.Blocks = append(out.Blocks, o)
+		x = o.X
+	}
+	if m.Config.LanguageModel() {
+		out.Logits = m.Head.LanguageModel(g, x)
+	} else {
+		out.Logits = m.Head.Classify(g, x, out.Blocks[len(out.Blocks)-1].Bank)
+	}
+	return out
+}
+
+// Outputs is the width of a row of logits.
+func (m *Model) Outputs() int {
+	if m.Config.LanguageModel() {
+		return m.Config.VocabSize
+	}
+	return m.Config.NumClasses
+}
+
+// Trainer is the model's training graph for one shape: forward, cross-entropy and every gradient.
+type Trainer struct {
+	Program *graph.Program
+	ids     []int32
+	labels  []int32
+	loss    *graph.Node
+	logits  *graph.Node
+}
+
+// Train compiles the training graph for batches of B samples of T tokens. Labels are one a sample for classification,
+// one a token for a language model.
+func (m *Model) Train(batch, tokens int) (*Trainer, error) {
+	t := &Trainer{}
+	g, err := graph.Build(func(g *graph.Graph) {
+		ids := g.InputInts("ids", batch, tokens)
+		out := m.Forward(g, ids, nil)
+		labels := g.InputInts("labels", graph.Shape(out.Logits)[:2]...)
+		t.loss, t.logits = graph.CrossEntropy(g, out.Logits, labels), out.Logits
+		t.ids, t.labels = g.Ints(ids), g.Ints(labels)
+		g.Backward(t.loss)
+		g.Keep(t.loss, t.logits)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if t.Program, err = g.Compile(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Run computes the loss and the gradients of one batch, ids [B, T] row by row.
+func (t *Trainer) Run(ids, labels []int32) (loss float32, err error) {
+	if len(ids) != len(t.ids) || len(labels) != len(t.labels) {
+		return 0, fmt.Errorf("model: got %d ids and %d labels, want %d and %d", len(ids), len(labels), len(t.ids), len(t.labels))
+	}
+	copy(t.ids, ids)
+	copy(t.labels, labels)
+	if err := t.Program.Run(); err != nil {
+		return 0, err
+	}
+	return t.Program.Value(t.loss)[0], nil
+}
+
+// Logits are those of the last run.
+func (t *Trainer) Logits() []float32 { return t.Program.Value(t.logits) }
+
+// Inference is the model's forward graph for one shape.
+type Inference struct {
+	Program  *graph.Program
+	out      Output
+	ids      []int32
+	external [][]float32
+}
+
+// Infer compiles the forward graph for B samples of T tokens with E entries of external memory a block (0: none).
+func (m *Model) Infer(batch, tokens, external int) (*Inference, error) {
+	f := &Inference{}
+	g, err := graph.Build(func(g *graph.Graph) {
+		ids := g.InputInts("ids", batch, tokens)
+		var ext []*graph.Node
+		for i := range m.Blocks {
+			if external > 0 {
+				n := g.Input(fmt.Sprintf("external.%d", i), batch, external, m.Config.Dim)
+				ext = append(ext, n)
+				f.external = append(f.external, g.Floats(n))
+			}
+		}
+		f.out = m.Forward(g, ids, ext)
+		f.ids = g.Ints(ids)
+		g.Keep(f.out.Logits)
+		for _, b := range f.out.Blocks {
+			g.Keep(b.Bank, b.Salience.Sigma, b.Salience.Top)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if f.Program, err = g.Compile(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Run computes the logits of ids [B, T] with the given external memories, one [B, E, D] a block. The result is valid
+// until the next run.
+func (f *Inference) Run(ids []int32, external [][]float32) ([]float32, error) {
+	if len(ids) != len(f.ids) || len(external) != len(f.external) {
+		return nil, fmt.Errorf("model: got %d ids and %d memories, want %d and %d", len(ids), len(external), len(f.ids), len(f.external))
+	}
+	copy(f.ids, ids)
+	for i, e := range external {
+		if len(e) != len(f.external[i]) {
+			return nil, fmt.Errorf("model: external memory %d has %d values, want %d", i, len(e), len(f.external[i]))
+		}
+		copy(f.external[i], e)
+	}
+	if err := f.Program.Run(); err != nil {
+		return nil, err
+	}
+	return f.Program.Value(f.out.Logits), nil
+}
+
+// Salience is block i's soft mask [B, T] of the last run.
+func (f *Inference) Salience(i int) []float32 { return f.Program.Value(f.out.Blocks[i].Salience.Sigma) }
+
+// Bank is block i's fresh memory bank [B, S, D] of the last run.
+func (f *Inference) Bank(i int) []float32 { return f.Program.Value(f.out.Blocks[i].Bank) }
+
+// Top is block i's positions by descending salience, [B, k], of the last run.
+func (f *Inference) Top(i int) []int32 { return f.Program.Ints(f.out.Blocks[i].Salience.Top) }

@@ -1,0 +1,85 @@
+package layers
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/synapnet/synapnet-train/graph"
+)
+
+// Params is the ordered set of a model's parameters. Constructors of layers add theirs; the order is that of
+// construction and fixes the random numbers that each one starts from.
+type Params struct {
+	list   []*graph.Param
+	byName map[string]*graph.Param
+	rng    *rand.Rand
+}
+
+// NewParams makes an empty set whose parameters will be drawn from the given seed.
+func NewParams(seed uint64) *Params {
+	return &Params{byName: map[string]*graph.Param{}, rng: rand.New(rand.NewPCG(seed, 0x73796e61706e6574))}
+}
+
+// All lists the parameters in order of construction.
+func (ps *Params) All() []*graph.Param { return ps.list }
+
+// ByName finds a parameter by its state-dict name.
+func (ps *Params) ByName(name string) (*graph.Param, bool) {
+	p, ok := ps.byName[name]
+	return p, ok
+}
+
+// Count is the number of elements of all parameters.
+func (ps *Params) Count() int {
+	n := 0
+	for _, p := range ps.list {
+		n += p.Size()
+	}
+	return n
+}
+
+// add registers a parameter of zeros. Two parameters of one name are a mistake in a layer's construction.
+func (ps *Params) add(name string, shape ...int) *graph.Param {
+	if _, ok := ps.byName[name]; ok {
+		panic(fmt.Sprintf("layers: two parameters are named %s", name))
+	}
+	p := graph.NewParam(name, shape...)
+	ps.list = append(ps.list, p)
+	ps.byName[name] = p
+	return p
+}
+
+// Zeros adds a parameter that starts at 0.
+func (ps *Params) Zeros(name string, shape ...int) *graph.Param { return ps.add(name, shape...) }
+
+// Ones adds a parameter that starts at 1.
+func (ps *Params) Ones(name string, shape ...int) *graph.Param {
+	p := ps.add(name, shape...)
+	for i, data := 0, p.Data(); i < len(data); i++ {
+		data[i] = 1
+	}
+	return p
+}
+
+// InitStd is the standard deviation of initial weights and embeddings (SPEC section 1).
+const InitStd = 0.02
+
+// Normal adds a parameter drawn from N(0, 0.02²).
+func (ps *Params) Normal(name string, shape ...int) *graph.Param {
+	p := ps.add(name, shape...)
+	for i, data := 0, p.Data(); i < len(data); i++ {
+		data[i] = float32(InitStd * ps.rng.NormFloat64())
+	}
+	return p
+}
+
+// Uniform adds a parameter drawn from the interval ±1/sqrt(fanIn).
+func (ps *Params) Uniform(name string, fanIn int, shape ...int) *graph.Param {
+	p := ps.add(name, shape...)
+	bound := 1 / math.Sqrt(float64(fanIn))
+	for i, data := 0, p.Data(); i < len(data); i++ {
+		data[i] = float32(bound * (2*ps.rng.Float64() - 1))
+	}
+	return p
+}
