@@ -66,7 +66,7 @@ func testApp(stdout, stderr *bytes.Buffer) *cli.App {
 }
 
 // outcome runs a command line of testApp.
-func outcome(t *testing.T, ctx context.Context, words ...string) (code int, stdout, stderr string) {
+func outcome(ctx context.Context, t *testing.T, words ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	code = runApp(ctx, testApp(&out, &errs), append([]string{program}, words...))
@@ -94,7 +94,7 @@ func TestCommandLines(t *testing.T) {
 		"conform help -5":                                       `["help" "-5"] json false only []`,
 	}
 	for line, want := range cases {
-		code, stdout, stderr := outcome(t, t.Context(), strings.Fields(line)...)
+		code, stdout, stderr := outcome(t.Context(), t, strings.Fields(line)...)
 		if code != exitOK || stdout != want || stderr != "" {
 			t.Errorf("%s:\n got %d %s %s\nwant 0 %s", line, code, stdout, stderr, want)
 		}
@@ -130,7 +130,7 @@ func TestUsageErrors(t *testing.T) {
 		"doctor --measure soon":                       "--measure soon: not a duration; give e.g. --measure 1s; see 'synapnet-train doctor --help'",
 	}
 	for line, want := range cases {
-		code, stdout, stderr := outcome(t, t.Context(), strings.Fields(line)...)
+		code, stdout, stderr := outcome(t.Context(), t, strings.Fields(line)...)
 		if code != exitUsage || stdout != "" || stderr != "synapnet-train: "+want+"\n" {
 			t.Errorf("%s:\n got %d %s%s\nwant 2 %s", line, code, stdout, stderr, want)
 		}
@@ -140,7 +140,7 @@ func TestUsageErrors(t *testing.T) {
 // Words that would break the line, or be invisible, are quoted.
 func TestUsageErrorsStayOnOneLine(t *testing.T) {
 	for _, words := range [][]string{{"a\nb"}, {"pretrain", "--a\nb"}, {"pretrain", "a\nb"}, {"pretrain", "--lr", "a\nb"}, {""}} {
-		code, stdout, stderr := outcome(t, t.Context(), words...)
+		code, stdout, stderr := outcome(t.Context(), t, words...)
 		if code != exitUsage || stdout != "" || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%q: %d %q %q", words, code, stdout, stderr)
 		}
@@ -149,15 +149,15 @@ func TestUsageErrorsStayOnOneLine(t *testing.T) {
 
 // Failures are status 1 and one line; an interrupted run is status 130.
 func TestFailures(t *testing.T) {
-	if code, stdout, stderr := outcome(t, t.Context(), "fail"); code != exitFailure || stdout != "" || stderr != "synapnet-train: first line second line\n" {
+	if code, stdout, stderr := outcome(t.Context(), t, "fail"); code != exitFailure || stdout != "" || stderr != "synapnet-train: first line second line\n" {
 		t.Errorf("failure: %d %q %q", code, stdout, stderr)
 	}
-	if code, _, stderr := outcome(t, t.Context(), "fail", "--interrupted"); code != exitFailure {
+	if code, _, stderr := outcome(t.Context(), t, "fail", "--interrupted"); code != exitFailure {
 		t.Errorf("cancelled without a signal: %d %q", code, stderr)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if code, _, stderr := outcome(t, ctx, "fail", "--interrupted"); code != exitInterrupted || strings.Count(stderr, "\n") != 1 {
+	if code, _, stderr := outcome(ctx, t, "fail", "--interrupted"); code != exitInterrupted || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("interrupted: %d %q", code, stderr)
 	}
 }
@@ -165,13 +165,13 @@ func TestFailures(t *testing.T) {
 // A panic is one line that asks for a report; the stack comes on request.
 func TestPanicIsReported(t *testing.T) {
 	t.Setenv(debugVariable, "")
-	code, stdout, stderr := outcome(t, t.Context(), "fail", "--panic")
+	code, stdout, stderr := outcome(t.Context(), t, "fail", "--panic")
 	want := "synapnet-train: internal error: index out of range; this is a bug, please report it with the command line and the output of SYNAPNET_DEBUG=1\n"
 	if code != exitFailure || stdout != "" || stderr != want {
 		t.Errorf("%d %q %q", code, stdout, stderr)
 	}
 	t.Setenv(debugVariable, "1")
-	if _, _, stderr := outcome(t, t.Context(), "fail", "--panic"); !strings.HasPrefix(stderr, want) || !strings.Contains(stderr, "app_test.go") {
+	if _, _, stderr := outcome(t.Context(), t, "fail", "--panic"); !strings.HasPrefix(stderr, want) || !strings.Contains(stderr, "app_test.go") {
 		t.Errorf("no stack in %q", stderr)
 	}
 }
@@ -188,7 +188,7 @@ func TestHelp(t *testing.T) {
 		"conform some-file -h": "FILE...",
 		"doctor --help":        "--json",
 	} {
-		code, stdout, stderr := outcome(t, t.Context(), strings.Fields(line)...)
+		code, stdout, stderr := outcome(t.Context(), t, strings.Fields(line)...)
 		if code != exitOK || stderr != "" || !strings.Contains(stdout, want) {
 			t.Errorf("%q: %d %q %q", line, code, stdout, stderr)
 		}

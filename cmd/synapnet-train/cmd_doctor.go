@@ -103,11 +103,13 @@ func (d diagnosis) print(w io.Writer) error {
 		{"threads", fmt.Sprintf("%d (GOMAXPROCS) on %d cores", d.Threads, d.Cores)},
 		{"memory", d.Memory.String()},
 	}
-	for _, row := range rows {
-		fmt.Fprintf(table, "%s\t%s\n", row[0], row[1])
-	}
 	for _, hint := range d.Hints {
-		fmt.Fprintf(table, "hint\t%s\n", hint)
+		rows = append(rows, [2]string{"hint", hint})
+	}
+	for _, row := range rows {
+		if _, err := fmt.Fprintf(table, "%s\t%s\n", row[0], row[1]); err != nil {
+			return err
+		}
 	}
 	return table.Flush()
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func TestDoctor(t *testing.T) {
-	code, stdout, stderr := outcome(t, t.Context(), "doctor", "--measure", "1ms")
+	code, stdout, stderr := outcome(t.Context(), t, "doctor", "--measure", "1ms")
 	if code != exitOK || stderr != "" {
 		t.Fatalf("%d %s", code, stderr)
 	}
@@ -25,7 +25,7 @@ func TestDoctor(t *testing.T) {
 }
 
 func TestDoctorJSON(t *testing.T) {
-	code, stdout, stderr := outcome(t, t.Context(), "doctor", "--json", "--measure", "1ms")
+	code, stdout, stderr := outcome(t.Context(), t, "doctor", "--json", "--measure", "1ms")
 	var got diagnosis
 	if err := json.Unmarshal([]byte(stdout), &got); code != exitOK || stderr != "" || err != nil {
 		t.Fatalf("%d %s %v", code, stderr, err)

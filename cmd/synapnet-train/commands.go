@@ -12,6 +12,8 @@ import (
 // value may also come from the configuration file, so the Action checks it.
 func commands() []*cli.Command {
 	return []*cli.Command{
+		pretrainCommand(),
+		conformCommand(),
 		doctorCommand(),
 	}
 }

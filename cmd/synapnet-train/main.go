@@ -36,7 +36,8 @@ func main() {
 }
 
 // run executes one command line (args[0] is the program's name) and returns
-// the exit status. Errors are one line on stderr.
+// the exit status. Errors are one line on stderr; that stderr itself cannot be
+// written to has nowhere to be told.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return runApp(ctx, newApp(stdout, stderr), args)
 }
@@ -48,7 +49,7 @@ func runApp(ctx context.Context, app *cli.App, args []string) (code int) {
 		}
 	}()
 	if problem := vec.EnvProblem(); problem != "" {
-		fmt.Fprintf(app.ErrWriter, "%s: warning: %s\n", program, problem)
+		_, _ = fmt.Fprintf(app.ErrWriter, "%s: warning: %s\n", program, problem)
 	}
 	app.Setup()
 	normal, err := normalise(app, args)
@@ -83,7 +84,7 @@ func reportError(ctx context.Context, stderr io.Writer, err error) int {
 		return exitOK
 	}
 	line := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")
-	fmt.Fprintf(stderr, "%s: %s\n", program, line)
+	_, _ = fmt.Fprintf(stderr, "%s: %s\n", program, line)
 	var usage *usageError
 	switch {
 	case errors.As(err, &usage):
@@ -97,9 +98,9 @@ func reportError(ctx context.Context, stderr io.Writer, err error) int {
 // reportPanic prints what a user can do about an error in the program itself.
 func reportPanic(stderr io.Writer, problem any, stack []byte) int {
 	text := strings.Join(strings.Fields(fmt.Sprint(problem)), " ")
-	fmt.Fprintf(stderr, "%s: internal error: %s; this is a bug, please report it with the command line and the output of %s=1\n", program, text, debugVariable)
+	_, _ = fmt.Fprintf(stderr, "%s: internal error: %s; this is a bug, please report it with the command line and the output of %s=1\n", program, text, debugVariable)
 	if os.Getenv(debugVariable) == "1" {
-		fmt.Fprintf(stderr, "%s\n", stack)
+		_, _ = fmt.Fprintf(stderr, "%s\n", stack)
 	}
 	return exitFailure
 }

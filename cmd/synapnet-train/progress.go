@@ -128,7 +128,7 @@ func (p *progress) Step(done int, loss, accuracy, tokensPerSecond float64) {
 		return
 	}
 	p.lineStep, p.lineTime = done, now
-	fmt.Fprintf(p.w, "step %d/%d  %s\n", done, p.total, facts)
+	_, _ = fmt.Fprintf(p.w, "step %d/%d  %s\n", done, p.total, facts)
 }
 
 // Line prints a line of its own, above the bar if there is one.
@@ -136,7 +136,7 @@ func (p *progress) Line(format string, args ...any) {
 	if p.bar != nil {
 		_ = p.bar.Clear()
 	}
-	fmt.Fprintf(p.w, format+"\n", args...)
+	_, _ = fmt.Fprintf(p.w, format+"\n", args...)
 	if p.bar != nil {
 		_ = p.bar.RenderBlank()
 	}
@@ -148,7 +148,7 @@ func (p *progress) Finish() {
 		return
 	}
 	_ = p.bar.Exit()
-	fmt.Fprintln(p.w)
+	_, _ = fmt.Fprintln(p.w)
 	p.bar = nil
 }
 
