@@ -10,7 +10,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// testApp has one command of each kind, whose action prints what it was given.
+// testApp is the program with doctor and one command of each kind, whose action
+// prints what it was given, in place of the table.
 func testApp(stdout, stderr *bytes.Buffer) *cli.App {
 	app := newApp(stdout, stderr)
 	train := &cli.Command{
@@ -58,8 +59,8 @@ func testApp(stdout, stderr *bytes.Buffer) *cli.App {
 			return fmt.Errorf("first line\nsecond line")
 		},
 	}
-	app.Commands = append(app.Commands, train, files, failing)
-	for _, command := range []*cli.Command{train, files, failing} {
+	app.Commands = []*cli.Command{doctorCommand(), train, files, failing}
+	for _, command := range app.Commands {
 		prepare(command)
 	}
 	return app
