@@ -2,7 +2,6 @@ package curriculum
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -90,8 +89,14 @@ func New(c Config) (*Trainer, error) {
 // Done is the number of steps made so far.
 func (t *Trainer) Done() int { return t.done }
 
-// ErrInterrupted is wrapped by the error of a run that was told to stop; its state is in the checkpoint.
-var ErrInterrupted = errors.New("interrupted")
+// ErrInterrupted is wrapped by the error of a run that was told to stop; its state is in the checkpoint. It is a
+// context.Canceled to errors.Is.
+var ErrInterrupted error = interrupted{}
+
+type interrupted struct{}
+
+func (interrupted) Error() string        { return "interrupted" }
+func (interrupted) Is(target error) bool { return target == context.Canceled }
 
 // Run trains to the end, from wherever the trainer stands. When ctx ends it saves a checkpoint after the current step.
 func (t *Trainer) Run(ctx context.Context) error {

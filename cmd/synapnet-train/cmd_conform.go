@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
@@ -49,7 +50,8 @@ func conformCommand() *cli.Command {
 
 func printReport(c *cli.Context, path string, r *conform.Report) error {
 	bad := 0
-	table := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, t := range r.Results {
 		if !t.OK {
 			bad++
@@ -57,12 +59,12 @@ func printReport(c *cli.Context, path string, r *conform.Report) error {
 		if t.OK && c.Bool("quiet") {
 			continue
 		}
-		fmt.Fprintf(table, "%s\t%s\tlargest error %.3g\tat %d: got %.6g, want %.6g\t%s\n", verdict(t.OK), t.Name, t.Worst, t.At, t.Got, t.Want, t.Note)
+		_, _ = fmt.Fprintf(table, "%s\t%s\tlargest error %.3g\tat %d: got %.6g, want %.6g\t%s\n", verdict(t.OK), t.Name, t.Worst, t.At, t.Got, t.Want, t.Note)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.App.Writer, "%s  %s: %s: %d of %d tensors within tolerance\n", verdict(bad == 0), path, r.Case, len(r.Results)-bad, len(r.Results))
+	_, err := fmt.Fprintf(c.App.Writer, "%s%s  %s: %s: %d of %d tensors within tolerance\n", text.String(), verdict(bad == 0), path, r.Case, len(r.Results)-bad, len(r.Results))
 	return err
 }
 

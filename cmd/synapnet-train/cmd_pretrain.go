@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -265,17 +266,16 @@ func accuracyText(a curriculum.Accuracy) string {
 
 // printPretrain ends a run with what it reached and where that is.
 func printPretrain(c *cli.Context, dir string, r *experiments.PretrainResult) error {
-	last := r.History.Evaluations[len(r.History.Evaluations)-1]
-	w := c.App.Writer
-	fmt.Fprintf(w, "%s\n", evaluationLine(last))
+	lines := []string{evaluationLine(r.History.Evaluations[len(r.History.Evaluations)-1])}
 	for _, p := range r.Published {
 		word := "reached"
 		if !p.Reached {
 			word = "NOT reached"
 		}
-		fmt.Fprintf(w, "  %-15s ours %s  published %.3f  %s\n", p.Task, accuracyText(p.Ours), p.Published, word)
+		lines = append(lines, fmt.Sprintf("  %-15s ours %s  published %.3f  %s", p.Task, accuracyText(p.Ours), p.Published, word))
 	}
-	_, err := fmt.Fprintf(w, "wall time %s, peak memory %.0f MB; weights, result and curves are in %s\n",
-		time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, dir)
+	lines = append(lines, fmt.Sprintf("wall time %s, peak memory %.0f MB; weights, result and curves are in %s",
+		time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, dir))
+	_, err := fmt.Fprintln(c.App.Writer, strings.Join(lines, "\n"))
 	return err
 }
