@@ -21,6 +21,42 @@ type Program struct {
 
 // Compile plans memory for what the kept nodes and the gradients depend on; nothing else is computed.
 func (g *Graph) Compile() (*Program, error) {
+	p, wanted, err := g.schedule()
+	if err != nil {
+		return nil, err
+	}
+	p.allocate(p.lifetimes())
+	prog, locations, err := gorgonia.Compile(wanted)
+	if err != nil {
+		return nil, fmt.Errorf("graph: %w", err)
+	}
+	p.machine = gorgonia.NewTapeMachine(wanted, gorgonia.WithPrecompiled(prog, locations))
+	return p, nil
+}
+
+// MemoryPlan is the memory that a Program would take, in bytes, beside its inputs and parameters.
+type MemoryPlan struct {
+	Arena     int // intermediate values and gradients, as Program.ArenaBytes
+	Gradients int // the part of the arena that holds parameters' gradients
+}
+
+// Plan is the plan that Compile would make; nothing is allocated. It tells whether a graph fits a machine before it
+// is run there. Do not use it on a graph that was compiled.
+func (g *Graph) Plan() (MemoryPlan, error) {
+	p, _, err := g.schedule()
+	if err != nil {
+		return MemoryPlan{}, err
+	}
+	_, total := place(p.lifetimes())
+	plan := MemoryPlan{Arena: floatBytes * total}
+	for param := range g.grads {
+		plan.Gradients += floatBytes * param.Size()
+	}
+	return plan, nil
+}
+
+// schedule puts what the kept nodes and the gradients depend on in its order of execution.
+func (g *Graph) schedule() (*Program, *gorgonia.ExprGraph, error) {
 	p := &Program{graph: g, kept: map[*Node]bool{}}
 	for _, n := range g.kept {
 		p.kept[n] = true
@@ -33,24 +69,18 @@ func (g *Graph) Compile() (*Program, error) {
 		roots = append(roots, n)
 	}
 	if len(roots) == 0 {
-		return nil, fmt.Errorf("graph: nothing to compute: Keep the nodes whose values are wanted")
+		return nil, nil, fmt.Errorf("graph: nothing to compute: Keep the nodes whose values are wanted")
 	}
 	sort.Slice(roots, func(i, j int) bool { return roots[i].ID() < roots[j].ID() })
 	wanted := g.expr.ExactSubgraphRoots(roots...)
 	sorted, err := gorgonia.Sort(wanted)
 	if err != nil {
-		return nil, fmt.Errorf("graph: %w", err)
+		return nil, nil, fmt.Errorf("graph: %w", err)
 	}
 	for i := len(sorted) - 1; i >= 0; i-- { // Sort puts the roots first
 		p.nodes = append(p.nodes, sorted[i])
 	}
-	p.planMemory(p.lifetimes())
-	prog, locations, err := gorgonia.Compile(wanted)
-	if err != nil {
-		return nil, fmt.Errorf("graph: %w", err)
-	}
-	p.machine = gorgonia.NewTapeMachine(wanted, gorgonia.WithPrecompiled(prog, locations))
-	return p, nil
+	return p, wanted, distinctHashes(p.nodes)
 }
 
 // storageOf is the planned memory of a node's value, nil for inputs, parameters and Gorgonia's own operations.
@@ -143,16 +173,16 @@ func planned(n *Node) bool {
 // alignment of each tensor in the arena, in floats: one cache line, so that vector loads do not straddle two.
 const alignment = 16
 
-// planMemory places every tensor in one arena, the largest first, each at the lowest address that is free during its
-// whole life (greedy by size, Pisarchyk and Lee 2020).
-func (p *Program) planMemory(all []*storage) {
+const floatBytes = 4
+
+// place finds an address in one arena for every tensor of floats, the largest first, each at the lowest that is free
+// during its whole life (greedy by size, Pisarchyk and Lee 2020). Addresses and the arena's size are in floats.
+func place(all []*storage) (offsets map[*storage]int, total int) {
 	var floats []*storage
 	for _, s := range all {
-		if s.spec.Ints { // indices are few and small: not worth planning
-			s.bind(nil, make([]int32, s.spec.Size()))
-			continue
+		if !s.spec.Ints { // indices are few and small: not worth planning
+			floats = append(floats, s)
 		}
-		floats = append(floats, s)
 	}
 	sort.SliceStable(floats, func(i, j int) bool { return floats[i].spec.Size() > floats[j].spec.Size() })
 	type span struct {
@@ -160,8 +190,7 @@ func (p *Program) planMemory(all []*storage) {
 		from, to int
 	}
 	var placed []span // by address
-	total := 0
-	offsets := map[*storage]int{}
+	offsets = map[*storage]int{}
 	for _, s := range floats {
 		size := (s.spec.Size() + alignment - 1) / alignment * alignment
 		at := 0
@@ -181,10 +210,21 @@ func (p *Program) planMemory(all []*storage) {
 		placed[i] = span{s, at, at + size}
 		total = max(total, at+size)
 	}
+	return offsets, total
+}
+
+// allocate gives every tensor its memory.
+func (p *Program) allocate(all []*storage) {
+	offsets, total := place(all)
 	p.arena = make([]float32, total)
-	for _, s := range floats {
+	for _, s := range all {
 		n := s.spec.Size()
-		s.bind(p.arena[offsets[s]:offsets[s]+n:offsets[s]+n], nil)
+		if s.spec.Ints {
+			s.bind(nil, make([]int32, n))
+			continue
+		}
+		at := offsets[s]
+		s.bind(p.arena[at:at+n:at+n], nil)
 	}
 	for _, n := range p.nodes {
 		switch op := n.Op().(type) {
@@ -226,7 +266,7 @@ func (b *backCall) bindStorage() {
 }
 
 // ArenaBytes is the memory that the intermediate values share.
-func (p *Program) ArenaBytes() int { return 4 * len(p.arena) }
+func (p *Program) ArenaBytes() int { return floatBytes * len(p.arena) }
 
 // Run computes everything once, from the present contents of inputs and parameters.
 func (p *Program) Run() error {
