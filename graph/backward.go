@@ -75,6 +75,9 @@ type sum struct{}
 func (sum) String() string { return "sum" }
 
 func (sum) Plan(in []Spec) (Plan, error) {
+	if err := wantFloats(in[0]); err != nil {
+		return Plan{}, err
+	}
 	for _, s := range in[1:] {
 		if err := sameShape(in[0], s); err != nil {
 			return Plan{}, err

@@ -22,6 +22,9 @@ type crossEntropy struct{}
 func (crossEntropy) String() string { return "crossentropy" }
 
 func (crossEntropy) Plan(in []Spec) (Plan, error) {
+	if err := wantFloats(in[0]); err != nil {
+		return Plan{}, err
+	}
 	rows := rowsOf(in[0])
 	if !in[1].Ints || in[1].Size() != rows {
 		return Plan{}, fmt.Errorf("got labels %v for logits %v, want %d integers", in[1].Shape, in[0].Shape, rows)

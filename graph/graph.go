@@ -39,6 +39,7 @@ type Graph struct {
 	expr   *gorgonia.ExprGraph
 	calls  []*call // in order of creation, hence topologically sorted
 	byNode map[*Node]*call
+	hashes map[uint32]*Node // see unique
 	params map[*Param]*Node
 	order  []*Param // parameters in order of first use
 	inputs map[*Node]*tensor.Dense
@@ -70,6 +71,7 @@ func Build(f func(g *Graph)) (g *Graph, err error) {
 	g = &Graph{
 		expr:   gorgonia.NewGraph(),
 		byNode: map[*Node]*call{},
+		hashes: map[uint32]*Node{},
 		params: map[*Param]*Node{},
 		inputs: map[*Node]*tensor.Dense{},
 		grads:  map[*Param]*Node{},
@@ -98,7 +100,7 @@ func (g *Graph) input(name string, dt tensor.Dtype, shape []int) *Node {
 		}
 	}
 	v := tensor.New(tensor.Of(dt), tensor.WithShape(shape...))
-	n := gorgonia.NewTensor(g.expr, dt, len(shape), gorgonia.WithShape(shape...), gorgonia.WithName(name), gorgonia.WithValue(v))
+	n := g.leaf(name, v)
 	g.inputs[n] = v
 	return n
 }
@@ -117,10 +119,21 @@ func (g *Graph) Param(p *Param) *Node {
 	if n, ok := g.params[p]; ok {
 		return n
 	}
-	n := gorgonia.NewTensor(g.expr, tensor.Float32, p.Value.Dims(),
-		gorgonia.WithShape(p.Value.Shape()...), gorgonia.WithName(p.Name), gorgonia.WithValue(p.Value))
+	n := g.leaf(p.Name, p.Value)
 	g.params[p] = n
 	g.order = append(g.order, p)
+	return n
+}
+
+// leaf adds a node without operands. Gorgonia takes leaves with equal names for one; here equal names are no mistake.
+func (g *Graph) leaf(name string, v *tensor.Dense) *Node {
+	n, err := g.unique(func(salt int) (*Node, error) {
+		return gorgonia.NewTensor(g.expr, v.Dtype(), v.Dims(),
+			gorgonia.WithShape(v.Shape()...), gorgonia.WithName(salted(name, salt)), gorgonia.WithValue(v)), nil
+	}, never)
+	if err != nil {
+		Fail("graph: %s: %v", name, err)
+	}
 	return n
 }
 

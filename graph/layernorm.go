@@ -31,6 +31,9 @@ func (l layerNorm) Plan(in []Spec) (Plan, error) {
 	if len(in) != 3*l.paths || l.paths == 0 {
 		return Plan{}, fmt.Errorf("got %d operands for %d pathways", len(in), l.paths)
 	}
+	if err := wantFloats(in[0]); err != nil {
+		return Plan{}, err
+	}
 	d := lastDim(in[0])
 	for i, s := range in {
 		if i < l.paths {

@@ -39,7 +39,18 @@ func (l linear) String() string { return fmt.Sprintf("linear(act=%s bias=%t)", l
 // preActivation says whether the derivative needs p and not only y.
 func (l linear) preActivation() bool { return l.act == GELU || l.act == SiLU }
 
+func (l linear) check(x Spec) error {
+	switch l.act {
+	case Identity, Sigmoid, ReLU, GELU, SiLU:
+		return wantFloats(x)
+	}
+	return fmt.Errorf("got activation %q, want sigmoid, relu, gelu, silu or none", l.act)
+}
+
 func (l linear) Plan(in []Spec) (Plan, error) {
+	if err := l.check(in[0]); err != nil {
+		return Plan{}, err
+	}
 	x, w := in[0], in[1]
 	if err := wantDims("weight", w, 2, "[out, in]"); err != nil {
 		return Plan{}, err

@@ -19,6 +19,9 @@ type mix struct{ packed bool }
 func (o mix) String() string { return fmt.Sprintf("mix(packed=%t)", o.packed) }
 
 func (o mix) Plan(in []Spec) (Plan, error) {
+	if err := wantFloats(in[0]); err != nil {
+		return Plan{}, err
+	}
 	x := in[0]
 	for _, s := range in[1:3] {
 		if err := sameShape(x, s); err != nil {

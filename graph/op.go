@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"slices"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
@@ -114,6 +115,7 @@ type call struct {
 	back   *backCall // nil outside training
 	pos    position
 	run    Call
+	salt   int
 }
 
 // position is an instruction's place in the order for which memory was planned.
@@ -148,11 +150,14 @@ func Apply(g *Graph, kernel Kernel, inputs ...*Node) *Node {
 		Fail("graph: %v: %v", kernel, err)
 	}
 	c.out = &storage{spec: c.plan.Out}
-	n, err := gorgonia.ApplyOp(c, inputs...)
+	n, err := g.unique(func(salt int) (*Node, error) {
+		c.salt = salt
+		return gorgonia.ApplyOp(c, inputs...)
+	}, c.same)
 	if err != nil {
 		Fail("graph: %v: %v", kernel, err)
 	}
-	if known, ok := g.byNode[n]; ok { // Gorgonia knew this very node already
+	if known, ok := g.byNode[n]; ok { // this very application was made before
 		return known.node
 	}
 	c.node = n
@@ -187,6 +192,12 @@ func hashOf(s string) uint32 {
 	return h.Sum32()
 }
 
+// same says whether node is the same kernel with the same operands.
+func (c *call) same(node *Node) bool {
+	known, ok := c.g.byNode[node]
+	return ok && known.kernel.String() == c.kernel.String() && slices.Equal(known.inputs, c.inputs)
+}
+
 // The methods that make call a gorgonia.SDOp.
 
 func (c *call) Arity() int            { return len(c.inputs) }
@@ -194,8 +205,8 @@ func (c *call) Type() hm.Type         { return fnType(c.in, c.plan.Out) }
 func (c *call) ReturnsPtr() bool      { return true }
 func (c *call) CallsExtern() bool     { return false }
 func (c *call) OverwritesInput() int  { return -1 }
-func (c *call) WriteHash(h hash.Hash) { fmt.Fprint(h, c.kernel.String()) }
-func (c *call) Hashcode() uint32      { return hashOf(c.kernel.String()) }
+func (c *call) WriteHash(h hash.Hash) { fmt.Fprint(h, salted(c.kernel.String(), c.salt)) }
+func (c *call) Hashcode() uint32      { return hashOf(salted(c.kernel.String(), c.salt)) }
 func (c *call) String() string        { return c.kernel.String() }
 func (c *call) DiffWRT(inputs int) []bool {
 	d := make([]bool, inputs)
@@ -222,8 +233,8 @@ func (c *call) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	if err := c.bind(values); err != nil {
 		return nil, err
 	}
-	if err := c.protect(func() { c.kernel.Forward(&c.run) }); err != nil {
-		return nil, err
+	if c.pos.program.failure = c.protect(func() { c.kernel.Forward(&c.run) }); c.pos.program.failure != nil {
+		return nil, c.pos.program.failure
 	}
 	return c.out.value, nil
 }
@@ -327,7 +338,10 @@ func (c *call) diff(grad *Node, wanted []bool) (gorgonia.Nodes, error) {
 	for _, s := range c.plan.Work {
 		b.work = append(b.work, &storage{spec: s})
 	}
-	node, err := gorgonia.ApplyOp(b, b.inputs...)
+	node, err := c.g.unique(func(salt int) (*Node, error) {
+		b.salt = salt
+		return gorgonia.ApplyOp(b, b.inputs...)
+	}, never)
 	if err != nil {
 		return nil, err
 	}
@@ -338,7 +352,10 @@ func (c *call) diff(grad *Node, wanted []bool) (gorgonia.Nodes, error) {
 		if p.out == nil {
 			continue
 		}
-		if grads[i], err = gorgonia.ApplyOp(p, node); err != nil {
+		if grads[i], err = c.g.unique(func(salt int) (*Node, error) {
+			p.salt = salt
+			return gorgonia.ApplyOp(p, node)
+		}, never); err != nil {
 			return nil, err
 		}
 	}
@@ -360,6 +377,7 @@ type backCall struct {
 	done *storage
 	pos  position
 	run  Call
+	salt int
 }
 
 func (b *backCall) Arity() int            { return len(b.inputs) }
@@ -367,8 +385,8 @@ func (b *backCall) Type() hm.Type         { return fnType(b.in, b.done.spec) }
 func (b *backCall) ReturnsPtr() bool      { return true }
 func (b *backCall) CallsExtern() bool     { return false }
 func (b *backCall) OverwritesInput() int  { return -1 }
-func (b *backCall) WriteHash(h hash.Hash) { fmt.Fprint(h, b.String()) }
-func (b *backCall) Hashcode() uint32      { return hashOf(b.String()) }
+func (b *backCall) WriteHash(h hash.Hash) { fmt.Fprint(h, salted(b.String(), b.salt)) }
+func (b *backCall) Hashcode() uint32      { return hashOf(salted(b.String(), b.salt)) }
 func (b *backCall) String() string {
 	return fmt.Sprintf("∂%v(%x)", b.fwd.kernel, b.fwd.node.ID())
 }
@@ -399,8 +417,9 @@ func (b *backCall) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	} else {
 		b.run.Out = Tensor{Shape: b.fwd.plan.Out.Shape}
 	}
-	if err := b.fwd.protect(func() { b.fwd.kernel.(Differentiable).Backward(&b.run) }); err != nil {
-		return nil, err
+	failure := b.fwd.protect(func() { b.fwd.kernel.(Differentiable).Backward(&b.run) })
+	if b.pos.program.failure = failure; failure != nil {
+		return nil, failure
 	}
 	return b.done.value, nil
 }
@@ -410,6 +429,7 @@ type pick struct {
 	back *backCall
 	i    int
 	out  *storage
+	salt int
 }
 
 func (p *pick) Arity() int            { return 1 }
@@ -417,8 +437,8 @@ func (p *pick) Type() hm.Type         { return fnType([]Spec{p.back.done.spec}, 
 func (p *pick) ReturnsPtr() bool      { return true }
 func (p *pick) CallsExtern() bool     { return false }
 func (p *pick) OverwritesInput() int  { return -1 }
-func (p *pick) WriteHash(h hash.Hash) { fmt.Fprint(h, p.String()) }
-func (p *pick) Hashcode() uint32      { return hashOf(p.String()) }
+func (p *pick) WriteHash(h hash.Hash) { fmt.Fprint(h, salted(p.String(), p.salt)) }
+func (p *pick) Hashcode() uint32      { return hashOf(salted(p.String(), p.salt)) }
 func (p *pick) String() string        { return fmt.Sprintf("%v.%d", p.back, p.i) }
 
 // InferShape is that of the operand whose gradient it is.

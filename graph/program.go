@@ -13,7 +13,8 @@ import (
 type Program struct {
 	graph   *Graph
 	machine gorgonia.VM
-	next    int // the instruction that is due
+	next    int   // the instruction that is due
+	failure error // what a kernel reported
 	arena   []float32
 	kept    map[*Node]bool
 	nodes   gorgonia.Nodes // in order of execution
@@ -270,9 +271,13 @@ func (p *Program) ArenaBytes() int { return floatBytes * len(p.arena) }
 
 // Run computes everything once, from the present contents of inputs and parameters.
 func (p *Program) Run() error {
-	p.next = 0
+	p.next, p.failure = 0, nil
 	p.machine.Reset()
-	return p.machine.RunAll()
+	err := p.machine.RunAll()
+	if p.failure != nil { // the kernel's own words, without the machine's registers and instructions
+		return p.failure
+	}
+	return err
 }
 
 // Value is the result of a kept node after a run: float32, row-major, valid until the next run.

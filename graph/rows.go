@@ -8,7 +8,7 @@ import (
 
 // Gather takes rows of x [B, T, D] by position: the result [B, S, D] holds x[b, idx[b,i]] for the first count positions
 // of idx (int32 [B, ≥count]) and zeros in the remaining S-count rows. The episodic memory's write is a Gather of the
-// most salient tokens. ∂x is ∂y added up at the positions taken, zero elsewhere.
+// most salient tokens. A position outside 0 … T-1 stops the run with an error. ∂x is ∂y added up at the positions taken, zero elsewhere.
 func Gather(g *Graph, x, idx *Node, count, slots int) *Node {
 	return Apply(g, gather{count, slots}, x, idx)
 }
@@ -18,18 +18,26 @@ type gather struct{ count, slots int }
 func (o gather) String() string { return fmt.Sprintf("gather(count=%d slots=%d)", o.count, o.slots) }
 
 func (o gather) Plan(in []Spec) (Plan, error) {
+	if err := wantFloats(in[0]); err != nil {
+		return Plan{}, err
+	}
 	x, idx := in[0], in[1]
 	if len(x.Shape) != 3 || len(idx.Shape) != 2 || !idx.Ints || idx.Shape[0] != x.Shape[0] {
 		return Plan{}, fmt.Errorf("got rows %v, positions %v, want [B, T, D] and integers [B, k]", x.Shape, idx.Shape)
 	}
 	if o.count < 1 || o.count > idx.Shape[1] || o.count > o.slots {
-		return Plan{}, fmt.Errorf("got count %d for %d positions and %d slots", o.count, idx.Shape[1], o.slots)
+		return Plan{}, fmt.Errorf("got count %d, want 1 … the lesser of %d positions and %d slots", o.count, idx.Shape[1], o.slots)
 	}
 	return Plan{Out: floatSpec(x.Shape[0], o.slots, x.Shape[2]), Unread: []int{0}}, nil
 }
 
 func (o gather) Forward(c *Call) {
 	t, d, k := c.In[0].Dim(1), c.In[0].Dim(2), c.In[1].Dim(1)
+	for i, p := range c.In[1].I {
+		if p < 0 || int(p) >= t {
+			Fail("position %d at [%d, %d] is outside 0..%d", p, i/k, i%k, t-1)
+		}
+	}
 	Parallel(c.Out.Dim(0), func(b int) {
 		out := c.Out.F[b*o.slots*d : (b+1)*o.slots*d]
 		for i, p := range c.In[1].I[b*k : b*k+o.count] {
@@ -60,6 +68,9 @@ type concatRows struct{}
 func (concatRows) String() string { return "concatrows" }
 
 func (concatRows) Plan(in []Spec) (Plan, error) {
+	if err := wantFloats(in[0]); err != nil {
+		return Plan{}, err
+	}
 	x, y := in[0], in[1]
 	if len(x.Shape) != 3 || len(y.Shape) != 3 || x.Shape[0] != y.Shape[0] || x.Shape[2] != y.Shape[2] {
 		return Plan{}, fmt.Errorf("got %v and %v, want [B, S, D] and [B, R, D]", x.Shape, y.Shape)
@@ -105,7 +116,7 @@ func (o sliceRows) Plan(in []Spec) (Plan, error) {
 		return Plan{}, err
 	}
 	if o.from < 0 || o.count < 1 || o.from+o.count > x.Shape[1] {
-		return Plan{}, fmt.Errorf("got rows %d … %d of %d", o.from, o.from+o.count-1, x.Shape[1])
+		return Plan{}, fmt.Errorf("got rows %d … %d of %d, want rows within 0 … %d", o.from, o.from+o.count-1, x.Shape[1], x.Shape[1]-1)
 	}
 	return Plan{Out: floatSpec(x.Shape[0], o.count, x.Shape[2]), Unread: []int{0}}, nil
 }

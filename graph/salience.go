@@ -30,6 +30,9 @@ func (o topK) Plan(in []Spec) (Plan, error) {
 
 // scores gives B and T of one score per token.
 func scores(s Spec) (b, t int, err error) {
+	if err := wantFloats(s); err != nil {
+		return 0, 0, err
+	}
 	if len(s.Shape) == 2 || len(s.Shape) == 3 && s.Shape[2] == 1 {
 		return s.Shape[0], s.Shape[1], nil
 	}

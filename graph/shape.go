@@ -20,7 +20,17 @@ func sameShape(a, b Spec) error {
 	return nil
 }
 
+func wantFloats(s Spec) error {
+	if s.Ints {
+		return fmt.Errorf("got integers %v, want float32", s.Shape)
+	}
+	return nil
+}
+
 func wantShape(what string, s Spec, shape ...int) error {
+	if err := wantFloats(s); err != nil {
+		return err
+	}
 	if !slices.Equal(s.Shape, shape) {
 		return fmt.Errorf("got %s %v, want %v", what, s.Shape, shape)
 	}
@@ -28,6 +38,9 @@ func wantShape(what string, s Spec, shape ...int) error {
 }
 
 func wantDims(what string, s Spec, dims int, form string) error {
+	if err := wantFloats(s); err != nil {
+		return err
+	}
 	if len(s.Shape) != dims {
 		return fmt.Errorf("got %s %v, want %s", what, s.Shape, form)
 	}
