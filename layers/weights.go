@@ -4,15 +4,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
+// OptimiserPrefix starts the names of tensors that a checkpoint holds besides the model's.
+const OptimiserPrefix = "optim."
+
 // configKey is the metadata entry that holds a checkpoint's model configuration as JSON.
 const configKey = "config"
 
 // File is the model as a safetensors file: every parameter under its state-dict name, the configuration in the header.
+// Its tensors share the parameters' memory where the machine allows. Weights that are not finite are an error: no reader
+// would take them.
 func (m *Model) File() (*safetensors.File, error) {
 	config, err := json.Marshal(m.Config)
 	if err != nil {
@@ -20,6 +26,9 @@ func (m *Model) File() (*safetensors.File, error) {
 	}
 	f := &safetensors.File{Metadata: map[string]string{configKey: string(config)}}
 	for _, p := range m.Params.All() {
+		if err := finite(p.Name, p.Data()); err != nil {
+			return nil, err
+		}
 		f.Tensors = append(f.Tensors, safetensors.FromFloat32(p.Name, p.Shape(), p.Data()))
 	}
 	return f, nil
@@ -29,7 +38,7 @@ func (m *Model) File() (*safetensors.File, error) {
 func (m *Model) Save(path string) error {
 	f, err := m.File()
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return safetensors.Write(path, f)
 }
@@ -47,13 +56,15 @@ func Load(path string) (*Model, error) {
 	return m, nil
 }
 
-// FromFile makes the model that a file describes.
+// FromFile makes the model that a file describes. The file holds nothing but the model and, in a checkpoint, the
+// optimiser's state.
 func FromFile(f *safetensors.File) (*Model, error) {
 	text, ok := f.Metadata[configKey]
 	if !ok {
 		return nil, fmt.Errorf("no model configuration in the header (key %q): convert the checkpoint with scripts/pt2safetensors.py", configKey)
 	}
 	c := Reference()
+	c.NumClasses = 0 // unset, or null, is a language model
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		return nil, fmt.Errorf("the model configuration in the header is not valid: %w", err)
 	}
@@ -61,7 +72,15 @@ func FromFile(f *safetensors.File) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, m.SetWeights(f, "")
+	if err := m.SetWeights(f, ""); err != nil {
+		return nil, err
+	}
+	for _, name := range f.Names() {
+		if _, ok := m.Params.ByName(name); !ok && !strings.HasPrefix(name, OptimiserPrefix) {
+			return nil, fmt.Errorf("tensor %s is not of the model that the header describes (depth %d, ScaleBridge %v): the file is not complete or was put together wrongly", name, c.Depth, c.UseScaleBridge)
+		}
+	}
+	return m, nil
 }
 
 // SetWeights sets every parameter from the tensor prefix+name of f. All must be there, in the right shape; if one is
@@ -81,7 +100,7 @@ func (m *Model) SetWeights(f *safetensors.File, prefix string) error {
 	return nil
 }
 
-// TensorFor reads the tensor prefix+name of parameter p from f, in the shape of p.
+// TensorFor reads the tensor prefix+name of parameter p from f, in the shape of p, all values finite.
 func TensorFor(f *safetensors.File, prefix string, p *graph.Param) ([]float32, error) {
 	t, ok := f.Lookup(prefix + p.Name)
 	if !ok {
@@ -90,5 +109,19 @@ func TensorFor(f *safetensors.File, prefix string, p *graph.Param) ([]float32, e
 	if !slices.Equal(t.Shape, p.Shape()) {
 		return nil, fmt.Errorf("tensor %s has shape %v, the model needs %v", prefix+p.Name, t.Shape, p.Shape())
 	}
-	return t.Float32s()
+	v, err := t.Float32s()
+	if err != nil {
+		return nil, err
+	}
+	return v, finite(t.Name, v)
+}
+
+// finite finds the first value of a tensor that is not a finite number.
+func finite(name string, v []float32) error {
+	for i, x := range v {
+		if x-x != 0 { // NaN for an infinity too
+			return fmt.Errorf("tensor %s has the value %v at index %d: weights must be finite numbers", name, x, i)
+		}
+	}
+	return nil
 }

@@ -111,6 +111,7 @@ func (c *check) readCase() error {
 		return fmt.Errorf(`no configuration in the header (key "case")`)
 	}
 	c.conf = caseConfig{Config: layers.Reference()}
+	c.conf.NumClasses = 0 // unset, or null, is a language model
 	if err := json.Unmarshal([]byte(text), &c.conf); err != nil {
 		return fmt.Errorf(`the header's "case" is not valid: %w`, err)
 	}
@@ -309,7 +310,7 @@ func (c *check) train() error {
 		&graph.Group{LR: c.conf.LR, WeightDecay: c.conf.WeightDecay, Params: m.Params.All()})
 	opt.Eps = c.conf.Eps
 	var losses, norms []float32
-	signal := map[*graph.Param]bool{} // parameters with a gradient that is more than rounding noise
+	noisy := map[*graph.Param][]int{} // by element, the steps in which its gradient was rounding noise
 	for i := range steps {
 		loss, err := t.Run(ids[i*batch*tokens:(i+1)*batch*tokens], labels[i*batch:(i+1)*batch])
 		if err != nil {
@@ -320,19 +321,13 @@ func (c *check) train() error {
 		}
 		losses, norms = append(losses, loss), append(norms, float32(opt.Norm()))
 		for _, p := range m.Params.All() {
-			for _, g := range t.Program.Grad(p) {
-				signal[p] = signal[p] || math.Abs(float64(g)) > noiseFloor*opt.Norm()
-			}
+			noisy[p] = countNoise(noisy[p], t.Program.Grad(p), noiseFloor*opt.Norm())
 		}
 	}
 	c.compare("out.losses", losses, TrainedRelative)
 	c.compare("out.grad_norms", norms, TrainedRelative)
 	for _, p := range m.Params.All() {
-		name := fmt.Sprintf("w%d.%s", steps, p.Name)
-		c.compare(name, p.Data(), TrainedRelative)
-		if c.err == nil && !signal[p] {
-			c.forgiveNoise(name, float64(steps)*c.conf.LR)
-		}
+		c.compareTrained(fmt.Sprintf("w%d.%s", steps, p.Name), p.Data(), noisy[p])
 	}
 	return c.err
 }
@@ -341,16 +336,50 @@ func (c *check) train() error {
 // noise of float32 arithmetic.
 const noiseFloor = 1e-7
 
-// forgiveNoise widens the last result's tolerance to how far AdamW can have carried a weight, lr a step. The gradient of
-// the last bias of the salience MLP is zero in exact arithmetic (r and its threshold move together), so what either
-// implementation has is rounding noise, and Adam divides a gradient by its own size: the weight walks at random.
-func (c *check) forgiveNoise(name string, reach float64) {
-	r := &c.report.Results[len(c.report.Results)-1]
-	if r.Name != name {
+// countNoise adds 1 for every element whose gradient is below the floor but not exactly zero.
+func countNoise(counts []int, grad []float32, floor float64) []int {
+	if counts == nil {
+		counts = make([]int, len(grad))
+	}
+	for i, g := range grad {
+		if g != 0 && math.Abs(float64(g)) < floor {
+			counts[i]++
+		}
+	}
+	return counts
+}
+
+// compareTrained is compare for weights after AdamW steps. Adam divides a gradient by its own size, so where a gradient is
+// zero in exact arithmetic (the last bias of the salience MLP: r and its threshold move together) or happens to pass
+// through zero, each implementation's rounding noise decides whether the weight goes up or down by the learning rate.
+// Such an element may differ by that much for each such step; a run in float64 shows both float32 implementations
+// straying from it.
+func (c *check) compareTrained(name string, got []float32, noisy []int) {
+	want := c.floats(name)
+	before := len(c.report.Results)
+	c.compare(name, got, TrainedRelative)
+	if len(c.report.Results) == before {
 		return
 	}
-	r.OK = r.Worst <= 2*reach
-	r.Note = fmt.Sprintf("gradient below %g of the norm in every step: rounding noise, compared within 2·steps·lr", noiseFloor)
+	r := &c.report.Results[before]
+	if r.OK {
+		return
+	}
+	r.OK = true
+	widened := 0
+	for i, w := range want {
+		diff := math.Abs(float64(got[i]) - float64(w))
+		if diff <= TrainedRelative*math.Abs(float64(w))+Absolute {
+			continue
+		}
+		widened++
+		if noisy == nil || !(diff <= 2*c.conf.LR*float64(noisy[i])) {
+			r.OK = false
+		}
+	}
+	if r.OK {
+		r.Note = fmt.Sprintf("%d of %d elements compared within 2·lr for each step in which their gradient was rounding noise", widened, len(want))
+	}
 }
 
 // external runs the model with external memory, and row 0 as a stream.
