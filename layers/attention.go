@@ -23,6 +23,10 @@ type SparseAttention struct {
 
 	// Smooth is SmoothQuant's factor on the input channels of Q, K and V, [D]; nil means ones.
 	Smooth *graph.Param
+
+	// Observe, if set, is given the input n [B, T, D] before smoothing and the input of Out, [B, T, D] or the rows that
+	// are computed of it, whenever the layer is added to a graph: calibration keeps them.
+	Observe func(g *graph.Graph, n, out *graph.Node)
 }
 
 // NewSparseAttention registers name.to_q, to_k, to_v (no bias), to_out and salience_mlp.
@@ -72,6 +76,9 @@ func (l *SparseAttention) Forward(g *graph.Graph, n, queries *graph.Node, s Sali
 		l.Q.Forward(g, queries, graph.Identity),
 		l.K.Forward(g, context, graph.Identity),
 		l.V.Forward(g, context, graph.Identity), bias, l.Heads)
+	if l.Observe != nil {
+		l.Observe(g, n, y)
+	}
 	return l.Out.Forward(g, y, graph.Identity)
 }
 

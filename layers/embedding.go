@@ -6,6 +6,9 @@ import "github.com/synapnet/synapnet-train/graph"
 type Embedding struct {
 	Tokens    *graph.Param // [V, D], N(0, 0.02²)
 	Positions *graph.Param // [1, max-len, D], N(0, 0.02²)
+
+	// TokensQuant and PositionsQuant, if set, are the fake-quant nodes of the tables.
+	TokensQuant, PositionsQuant FakeQuant
 }
 
 // NewEmbedding registers pos_embed and token_embed.weight.
@@ -18,5 +21,5 @@ func NewEmbedding(ps *Params, c Config) *Embedding {
 
 // Forward maps ids, int32 [B, T], to x [B, T, D].
 func (l *Embedding) Forward(g *graph.Graph, ids *graph.Node) *graph.Node {
-	return graph.Embed(g, ids, g.Param(l.Tokens), g.Param(l.Positions))
+	return graph.Embed(g, ids, l.TokensQuant.through(g, l.Tokens), l.PositionsQuant.through(g, l.Positions))
 }

@@ -13,6 +13,10 @@ type Model struct {
 	Embedding *Embedding
 	Blocks    []*SynapBlock
 	Head      *Head
+
+	// EveryRow makes a classifier compute all T rows of its last block, of which the head reads only the last one.
+	// Calibration needs them: the statistics are over all tokens.
+	EveryRow bool
 }
 
 // NewModel makes a model with the initial weights that belong to the seed.
@@ -49,7 +53,7 @@ func (m *Model) Forward(g *graph.Graph, ids *graph.Node, external []*graph.Node)
 			ext = external[i]
 		}
 		forward := b.Forward
-		if i == len(m.Blocks)-1 && !m.Config.LanguageModel() {
+		if i == len(m.Blocks)-1 && !m.Config.LanguageModel() && !m.EveryRow {
 			forward = b.ForwardLast // the classification head reads nothing but the last token
 		}
 		o := forward(g, x, ext)
@@ -59,6 +63,9 @@ func (m *Model) Forward(g *graph.Graph, ids *graph.Node, external []*graph.Node)
 	if m.Config.LanguageModel() {
 		out.Logits = m.Head.LanguageModel(g, x)
 	} else {
+		if rows := graph.Shape(x)[1]; rows > 1 {
+			x = graph.SliceRows(g, x, rows-1, 1)
+		}
 		out.Logits = m.Head.Classify(g, x, out.Blocks[len(out.Blocks)-1].Bank)
 	}
 	return out
@@ -79,11 +86,16 @@ type Trainer struct {
 	labels  []int32
 	loss    *graph.Node
 	logits  *graph.Node
+	terms   []*graph.Node
 }
 
+// Term adds a further term [1] of the training loss to a graph that holds the model's output: a regulariser, an auxiliary
+// loss.
+type Term func(g *graph.Graph, out Output) *graph.Node
+
 // Train compiles the training graph for batches of B samples of T tokens. Labels are one a sample for classification,
-// one a token for a language model.
-func (m *Model) Train(batch, tokens int) (*Trainer, error) {
+// one a token for a language model. What is minimised is the sum of the cross-entropy and the terms.
+func (m *Model) Train(batch, tokens int, terms ...Term) (*Trainer, error) {
 	t := &Trainer{}
 	g, err := graph.Build(func(g *graph.Graph) {
 		ids := g.InputInts("ids", batch, tokens)
@@ -91,8 +103,12 @@ func (m *Model) Train(batch, tokens int) (*Trainer, error) {
 		labels := g.InputInts("labels", graph.Shape(out.Logits)[:2]...)
 		t.loss, t.logits = graph.CrossEntropy(g, out.Logits, labels), out.Logits
 		t.ids, t.labels = g.Ints(ids), g.Ints(labels)
-		g.Backward(t.loss)
+		for _, term := range terms {
+			t.terms = append(t.terms, term(g, out))
+		}
+		g.Backward(graph.Sum(g, append([]*graph.Node{t.loss}, t.terms...)...))
 		g.Keep(t.loss, t.logits)
+		g.Keep(t.terms...)
 	})
 	if err != nil {
 		return nil, err
@@ -103,7 +119,7 @@ func (m *Model) Train(batch, tokens int) (*Trainer, error) {
 	return t, nil
 }
 
-// Run computes the loss and the gradients of one batch, ids [B, T] row by row.
+// Run computes the gradients of one batch, ids [B, T] row by row, and its cross-entropy, without further terms.
 func (t *Trainer) Run(ids, labels []int32) (loss float32, err error) {
 	if len(ids) != len(t.ids) || len(labels) != len(t.labels) {
 		return 0, fmt.Errorf("model: got %d ids and %d labels, want %d and %d", len(ids), len(labels), len(t.ids), len(t.labels))
@@ -114,6 +130,15 @@ func (t *Trainer) Run(ids, labels []int32) (loss float32, err error) {
 		return 0, err
 	}
 	return t.Program.Value(t.loss)[0], nil
+}
+
+// Terms are the values of the loss's further terms in the last run.
+func (t *Trainer) Terms() []float32 {
+	var values []float32
+	for _, n := range t.terms {
+		values = append(values, t.Program.Value(n)[0])
+	}
+	return values
 }
 
 // Logits are those of the last run.
