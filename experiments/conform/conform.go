@@ -298,8 +298,15 @@ func (c *check) train() error {
 	if c.err != nil {
 		return c.err
 	}
-	if len(shape) != 3 || len(labels) != shape[0]*shape[1] {
-		return fmt.Errorf("tensor in.ids has shape %v, want [steps, B, T], with labels [steps, B]", shape)
+	perStep := 0 // labels
+	if len(shape) == 3 {
+		perStep = shape[1] // one a sample; for a language model one a token
+		if m.Config.LanguageModel() {
+			perStep *= shape[2]
+		}
+	}
+	if perStep == 0 || len(labels) != shape[0]*perStep {
+		return fmt.Errorf("tensor in.ids has shape %v and there are %d labels, want [steps, B, T] and %d a step", shape, len(labels), perStep)
 	}
 	steps, batch, tokens := shape[0], shape[1], shape[2]
 	t, err := m.Train(batch, tokens)
@@ -312,7 +319,7 @@ func (c *check) train() error {
 	var losses, norms []float32
 	noisy := map[*graph.Param][]int{} // by element, the steps in which its gradient was rounding noise
 	for i := range steps {
-		loss, err := t.Run(ids[i*batch*tokens:(i+1)*batch*tokens], labels[i*batch:(i+1)*batch])
+		loss, err := t.Run(ids[i*batch*tokens:(i+1)*batch*tokens], labels[i*perStep:(i+1)*perStep])
 		if err != nil {
 			return err
 		}
