@@ -15,8 +15,8 @@ import (
 // machine, so equal runs give equal files.
 const (
 	trainingKey  = "training"
-	firstMoment  = "optim.m."
-	secondMoment = "optim.v."
+	firstMoment  = layers.OptimiserPrefix + "m."
+	secondMoment = layers.OptimiserPrefix + "v."
 )
 
 // position is the part of a checkpoint that is not tensors.

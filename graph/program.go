@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"runtime"
 	"sort"
 
 	"gorgonia.org/gorgonia"
@@ -32,6 +33,9 @@ func (g *Graph) Compile() (*Program, error) {
 		return nil, fmt.Errorf("graph: %w", err)
 	}
 	p.machine = gorgonia.NewTapeMachine(wanted, gorgonia.WithPrecompiled(prog, locations))
+	// The machine and this program refer to each other, and Go never frees a cycle with a finalizer in it: every program
+	// and its memory would stay for good. Gorgonia's finalizer does nothing but what Close does.
+	runtime.SetFinalizer(p.machine, nil)
 	return p, nil
 }
 

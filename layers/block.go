@@ -36,10 +36,9 @@ func NewSynapBlock(ps *Params, i int, c Config) *SynapBlock {
 	}
 	b.Alpha = NewLinear(ps, name+".alpha_gate", c.Dim, c.Dim, true)
 	b.Beta = NewLinear(ps, name+".beta_gate", c.Dim, c.Dim, true)
-	hidden := int(float64(c.Dim) * c.MLPRatio)
 	b.FFNorm = NewLayerNorm(ps, name+".ff.0", c.Dim)
-	b.FF1 = NewLinear(ps, name+".ff.1", c.Dim, hidden, true)
-	b.FF2 = NewLinear(ps, name+".ff.3", hidden, c.Dim, true)
+	b.FF1 = NewLinear(ps, name+".ff.1", c.Dim, c.hidden(), true)
+	b.FF2 = NewLinear(ps, name+".ff.3", c.hidden(), c.Dim, true)
 	return b
 }
 

@@ -1,6 +1,9 @@
 package layers
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Config is the shape of a model. The names in files (TOML configurations, checkpoint and golden headers) are those of
 // the reference.
@@ -34,19 +37,24 @@ func (c Config) LanguageModel() bool { return c.NumClasses == 0 }
 // MinContext is the smallest number of tokens a sample may have.
 const MinContext = 8
 
+// MaxParameters is the largest model that Validate lets through: far above what a CPU can train, so that a slip of the
+// keyboard ends in an error and not in exhausted memory.
+const MaxParameters = 1 << 31
+
 // Validate names the first setting that cannot work, its value and what is allowed.
 func (c Config) Validate() error {
 	for _, s := range []struct {
-		name  string
-		value int
-		least int
+		name        string
+		value       int
+		least, most int
 	}{
-		{"dim", c.Dim, 2}, {"depth", c.Depth, 1}, {"heads", c.Heads, 1}, {"vocab_size", c.VocabSize, 1},
-		{"max_len", c.MaxLen, MinContext}, {"num_classes", c.NumClasses, 0}, {"episodic_slots", c.EpisodicSlots, 1},
-		{"sparse_threshold", c.SparseThreshold, 0},
+		{"dim", c.Dim, 2, 1 << 16}, {"depth", c.Depth, 1, 1 << 12}, {"heads", c.Heads, 1, 1 << 16},
+		{"vocab_size", c.VocabSize, 1, 1 << 24}, {"max_len", c.MaxLen, MinContext, 1 << 24},
+		{"num_classes", c.NumClasses, 0, 1 << 24}, {"episodic_slots", c.EpisodicSlots, 1, 1 << 20},
+		{"sparse_threshold", c.SparseThreshold, 0, math.MaxInt32},
 	} {
-		if s.value < s.least {
-			return fmt.Errorf("%s is %d: it must be at least %d", s.name, s.value, s.least)
+		if s.value < s.least || s.value > s.most {
+			return fmt.Errorf("%s is %d: it must be from %d to %d", s.name, s.value, s.least, s.most)
 		}
 	}
 	if c.Dim%c.Heads != 0 {
@@ -60,10 +68,37 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%s is %g: it must be above 0 and at most 1", s.name, s.value)
 		}
 	}
-	if !(c.MLPRatio > 0) || int(float64(c.Dim)*c.MLPRatio) < 1 {
-		return fmt.Errorf("mlp_ratio is %g: it must be above 0 and give a feed-forward width of at least 1", c.MLPRatio)
+	if !(c.MLPRatio > 0 && c.MLPRatio <= maxMLPRatio) || c.hidden() < 1 {
+		return fmt.Errorf("mlp_ratio is %g: it must be above 0, at most %d, and give a feed-forward width of at least 1", c.MLPRatio, maxMLPRatio)
+	}
+	if n := c.Parameters(); n > MaxParameters {
+		return fmt.Errorf("the model would have %d parameters, more than %d: lower dim (%d), depth (%d), vocab_size (%d) or max_len (%d)", n, MaxParameters, c.Dim, c.Depth, c.VocabSize, c.MaxLen)
 	}
 	return nil
+}
+
+const maxMLPRatio = 1024
+
+// hidden is the width of the feed-forward layer.
+func (c Config) hidden() int { return int(float64(c.Dim) * c.MLPRatio) }
+
+// Parameters is the number of elements of all parameters of the model, without making it.
+func (c Config) Parameters() int {
+	d, f, out := c.Dim, c.hidden(), c.NumClasses
+	if c.LanguageModel() {
+		out = c.VocabSize
+	}
+	norm, square := 2*d, d*d
+	ssm := (KernelSize+1)*d + square + d
+	attention := 4*square + d + d*(d/2) + 2*(d/2) + 1
+	memory := 4*square + d
+	gates := 2 * (square + d)
+	feedForward := norm + 2*d*f + f + d
+	block := norm + ssm + attention + memory + gates + feedForward
+	if c.UseScaleBridge {
+		block += 3*norm + 9*square + 3*d
+	}
+	return (c.VocabSize+c.MaxLen)*d + c.Depth*block + norm + d*out + out
 }
 
 func nearestDivisor(n, near int) int {
