@@ -60,18 +60,24 @@ func convRow(dst, x, w []float32, t, length, d, k int) {
 }
 
 func (gatedConv) Forward(c *Call) {
-	length, d, k := c.Out.Dim(1), c.Out.Dim(2), c.In[2].Dim(2)
+	d, k := c.Out.Dim(2), c.In[2].Dim(2)
+	gatedConvForward(c.Out, c.In[0].F, c.In[1].F, c.In[3].F, k, func(dst []float32) { taps(dst, c.In[2].F, d, k) })
+}
+
+// gatedConvForward computes GatedConv from n, the gate and the bias; fill writes the K taps as [K, D].
+func gatedConvForward(out Tensor, n, gate, bias []float32, k int, fill func(dst []float32)) {
+	length, d := out.Dim(1), out.Dim(2)
 	perRow := tiles(length, rowTile)
-	ParallelScratch(c.Out.Dim(0)*perRow, k*d, func(i int, w []float32) {
-		taps(w, c.In[2].F, d, k)
+	ParallelScratch(out.Dim(0)*perRow, k*d, func(i int, w []float32) {
+		fill(w)
 		base := i / perRow * length * d
-		n := c.In[0].F[base : base+length*d]
+		n := n[base : base+length*d]
 		a, b := tile(i%perRow, rowTile, length)
 		for t := a; t < b; t++ {
-			y := c.Out.F[base+t*d : base+(t+1)*d]
-			copy(y, c.In[3].F)
+			y := out.F[base+t*d : base+(t+1)*d]
+			copy(y, bias)
 			convRow(y, n, w, t, length, d, k)
-			vec.Mul(y, y, c.In[1].F[base+t*d:base+(t+1)*d])
+			vec.Mul(y, y, gate[base+t*d:base+(t+1)*d])
 			vec.AddTo(y, n[t*d:(t+1)*d])
 		}
 	})

@@ -31,11 +31,7 @@ func (embed) Plan(in []Spec) (Plan, error) {
 func (embed) Forward(c *Call) {
 	d, t, v := c.Out.Dim(2), c.Out.Dim(1), c.In[1].Dim(0)
 	ids := c.In[0].I
-	for i, id := range ids {
-		if id < 0 || int(id) >= v {
-			Fail("token id %d at row %d, position %d is outside the vocabulary 0..%d", id, i/t, i%t, v-1)
-		}
-	}
+	checkIDs(ids, t, v)
 	Parallel(tiles(len(ids), rowTile), func(i int) {
 		a, b := tile(i, rowTile, len(ids))
 		for r := a; r < b; r++ {
@@ -43,6 +39,15 @@ func (embed) Forward(c *Call) {
 			vec.Add(c.Out.F[r*d:(r+1)*d], c.In[1].F[w:w+d], c.In[2].F[r%t*d:(r%t+1)*d])
 		}
 	})
+}
+
+// checkIDs stops the run at the first id of rows of t tokens that is not in the vocabulary of v.
+func checkIDs(ids []int32, t, v int) {
+	for i, id := range ids {
+		if id < 0 || int(id) >= v {
+			Fail("token id %d at row %d, position %d is outside the vocabulary 0..%d", id, i/t, i%t, v-1)
+		}
+	}
 }
 
 func (embed) Backward(c *Call) {

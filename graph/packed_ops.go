@@ -1,0 +1,170 @@
+package graph
+
+import (
+	"fmt"
+
+	"github.com/synapnet/synapnet-train/graph/blas"
+	"github.com/synapnet/synapnet-train/graph/vec"
+)
+
+// LinearPacked is Linear with a packed weight [O, I]: y = act(x Ŵᵀ + b) for x [..., I], b [O] (nil: none), the result
+// [..., O]. The weight is unpacked a tile of rows at a time, inside the kernel; it has no gradient.
+func LinearPacked(g *Graph, x *Node, w *Packed, b *Node, act Activation) *Node {
+	if w == nil {
+		Fail("graph: linear: missing packed weight")
+	}
+	k := linearPacked{w: w, act: act, bias: b != nil}
+	if b == nil {
+		return Apply(g, k, x)
+	}
+	return Apply(g, k, x, b)
+}
+
+type linearPacked struct {
+	w    *Packed
+	act  Activation
+	bias bool
+}
+
+func (l linearPacked) String() string {
+	return fmt.Sprintf("linear(%v act=%s bias=%t)", l.w, l.act, l.bias)
+}
+
+func (l linearPacked) Plan(in []Spec) (Plan, error) {
+	if len(l.w.spec.Shape) != 2 {
+		return Plan{}, fmt.Errorf("got packed weight %v, want [out, in]", l.w.spec.Shape)
+	}
+	if x := in[0]; x.Ints || len(x.Shape) == 0 || lastDim(x) != l.w.cols {
+		return Plan{}, fmt.Errorf("got input %v and packed weight %v, want the last dimension of the input to be that of the weight", x.Shape, l.w.spec.Shape)
+	}
+	if l.bias {
+		if err := wantShape("bias", in[1], l.w.rows); err != nil {
+			return Plan{}, err
+		}
+	}
+	return Plan{Out: withLast(in[0], l.w.rows)}, nil
+}
+
+// Tiles of the packed product: packedRows rows of the weight are unpacked for packedBatch rows of x, so that unpacking
+// is a small part of the work and there is still something to share out between cores. packedBatch is a multiple of
+// gemmRows, the rows whose product stays in cache for the activation.
+const (
+	packedRows  = 96
+	packedBatch = 4 * gemmRows
+)
+
+func (l linearPacked) Forward(c *Call) {
+	x, m := c.In[0], c.In[0].Rows()
+	perBatch := tiles(l.w.rows, packedRows)
+	ParallelScratch(tiles(m, packedBatch)*perBatch, packedRows*l.w.cols, func(i int, w []float32) {
+		from, to := tile(i%perBatch, packedRows, l.w.rows)
+		l.w.Rows(w, from, to)
+		a, b := tile(i/perBatch, packedBatch, m)
+		for r := a; r < b; r += gemmRows {
+			l.product(c, x.F, w, from, to, r, min(r+gemmRows, b))
+		}
+	})
+}
+
+// product computes columns from … to-1 of the result's rows a … b-1 with the unpacked rows w of the weight.
+func (l linearPacked) product(c *Call, x, w []float32, from, to, a, b int) {
+	n, k := l.w.rows, l.w.cols
+	beta := float32(0)
+	if l.bias {
+		beta = 1
+		for r := a; r < b; r++ {
+			copy(c.Out.F[r*n+from:r*n+to], c.In[1].F[from:to])
+		}
+	}
+	blas.Gemm(false, true, b-a, to-from, k, 1, x[a*k:b*k], k, w, k, beta, c.Out.F[a*n+from:b*n], n)
+	if l.act == Identity {
+		return
+	}
+	for r := a; r < b; r++ {
+		l.act.apply(c.Out.F[r*n+from : r*n+to])
+	}
+}
+
+// apply computes the activation in place.
+func (a Activation) apply(y []float32) {
+	switch a {
+	case Sigmoid:
+		vec.Sigmoid(y, y)
+	case ReLU:
+		vec.Relu(y, y)
+	case GELU:
+		vec.Gelu(y, y)
+	case SiLU:
+		vec.Silu(y, y)
+	}
+}
+
+// EmbedPacked is Embed with packed token embeddings [V, D] and position embeddings [1, M, D]; only the rows that are
+// looked up are unpacked.
+func EmbedPacked(g *Graph, ids *Node, tokens, positions *Packed) *Node {
+	if tokens == nil || positions == nil {
+		Fail("graph: embed: missing packed weight")
+	}
+	return Apply(g, embedPacked{tokens, positions}, ids)
+}
+
+type embedPacked struct{ tokens, positions *Packed }
+
+func (e embedPacked) String() string { return fmt.Sprintf("embed(%v, %v)", e.tokens, e.positions) }
+
+func (e embedPacked) Plan(in []Spec) (Plan, error) {
+	p := e.positions.spec.Shape
+	shapes := []Spec{in[0], {Shape: e.tokens.spec.Shape}, {Shape: p}}
+	plan, err := embed{}.Plan(shapes)
+	if err == nil && (p[0] != 1 || e.positions.cols != e.tokens.cols) {
+		err = fmt.Errorf("got positions %v, want [1, M, D]", p)
+	}
+	plan.Unread = nil
+	return plan, err
+}
+
+func (e embedPacked) Forward(c *Call) {
+	d, t := c.Out.Dim(2), c.Out.Dim(1)
+	ids := c.In[0].I
+	checkIDs(ids, t, e.tokens.rows)
+	ParallelScratch(tiles(len(ids), rowTile), d, func(i int, row []float32) {
+		a, b := tile(i, rowTile, len(ids))
+		for r := a; r < b; r++ {
+			x := c.Out.F[r*d : (r+1)*d]
+			e.tokens.Rows(x, int(ids[r]), int(ids[r])+1)
+			e.positions.Rows(row, r%t, r%t+1)
+			vec.AddTo(x, row)
+		}
+	})
+}
+
+// GatedConvPacked is GatedConv with a packed weight [D, 1, K].
+func GatedConvPacked(g *Graph, n, gate *Node, w *Packed, b *Node) *Node {
+	if w == nil {
+		Fail("graph: gatedconv: missing packed weight")
+	}
+	return Apply(g, gatedConvPacked{w}, n, gate, b)
+}
+
+type gatedConvPacked struct{ w *Packed }
+
+func (k gatedConvPacked) String() string { return fmt.Sprintf("gatedconv(%v)", k.w) }
+
+func (k gatedConvPacked) Plan(in []Spec) (Plan, error) {
+	p, err := gatedConv{}.Plan([]Spec{in[0], in[1], {Shape: k.w.spec.Shape}, in[2]})
+	return Plan{Out: p.Out}, err
+}
+
+// Forward unpacks the few taps of the convolution (9 a channel) into the order in which they are used.
+func (k gatedConvPacked) Forward(c *Call) {
+	d, width := k.w.rows, k.w.cols
+	gatedConvForward(c.Out, c.In[0].F, c.In[1].F, c.In[2].F, width, func(dst []float32) {
+		row := make([]float32, width)
+		for j := range d {
+			k.w.Rows(row, j, j+1)
+			for i, v := range row {
+				dst[i*d+j] = v
+			}
+		}
+	})
+}
