@@ -47,36 +47,34 @@ type BlockOutput struct {
 	X        *graph.Node // [B, T, D], or [B, 1, D] from ForwardLast
 	Salience Salience
 	Bank     *graph.Node // the fresh memory bank [B, S, D]
+	Read     Read        // of the episodic memory
 }
 
-// Forward maps x [B, T, D] through the block; external [B, E, D] is memory from earlier chunks, nil without.
-func (b *SynapBlock) Forward(g *graph.Graph, x, external *graph.Node) BlockOutput {
+// Forward maps x [B, T, D] through the block; external is memory from earlier chunks, nil without.
+func (b *SynapBlock) Forward(g *graph.Graph, x *graph.Node, external *External) BlockOutput {
 	n := b.Norm.Forward(g, x)
 	return b.mix(g, x, n, n, b.SSM.Forward(g, n), external)
 }
 
 // ForwardLast is Forward for a reader of the last token only: X is [B, 1, D]. Everything that the other tokens
 // contribute to it (keys, values, salience, the bank) is computed, and nothing else.
-func (b *SynapBlock) ForwardLast(g *graph.Graph, x, external *graph.Node) BlockOutput {
+func (b *SynapBlock) ForwardLast(g *graph.Graph, x *graph.Node, external *External) BlockOutput {
 	n := b.Norm.Forward(g, x)
 	last := graph.Shape(x)[1] - 1
 	return b.mix(g, graph.SliceRows(g, x, last, 1), n, graph.SliceRows(g, n, last, 1), b.SSM.ForwardLast(g, n), external)
 }
 
 // mix computes the rows q of n whose residual is x and whose SSM pathway is s, in the context of all of n.
-func (b *SynapBlock) mix(g *graph.Graph, x, n, q, s, external *graph.Node) BlockOutput {
+func (b *SynapBlock) mix(g *graph.Graph, x, n, q, s *graph.Node, external *External) BlockOutput {
 	salience := b.Attention.Salience(g, n, b.Memory.Writes(graph.Shape(n)[1]))
 	bank := b.Memory.Write(g, n, salience.Top)
-	paths := []*graph.Node{
-		s,
-		b.Attention.Forward(g, n, q, salience),
-		b.Memory.Read(g, q, external, bank),
-	}
+	read := b.Memory.Read(g, q, external, bank)
+	paths := []*graph.Node{s, b.Attention.Forward(g, n, q, salience), read.Y}
 	if b.Bridge != nil {
 		paths = []*graph.Node{b.Bridge.Forward(g, paths...)}
 	}
 	x = graph.Mix(g, x, b.Alpha.Forward(g, q, graph.Sigmoid), b.Beta.Forward(g, q, graph.Sigmoid), paths...)
 	hidden := b.FF1.Forward(g, b.FFNorm.Forward(g, x), graph.GELU)
 	x = graph.Sum(g, x, b.FF2.Forward(g, hidden, graph.Identity))
-	return BlockOutput{X: x, Salience: salience, Bank: bank}
+	return BlockOutput{X: x, Salience: salience, Bank: bank, Read: read}
 }

@@ -38,18 +38,48 @@ func (l *EpisodicMemory) Write(g *graph.Graph, n, top *graph.Node) *graph.Node {
 	return graph.Gather(g, n, top, min(l.Writes(graph.Shape(n)[1]), l.Slots), l.Slots)
 }
 
-// Read attends from n [B, Q, D] to the external memory [B, E, D] (nil: none) followed by the fresh bank [B, S, D].
-func (l *EpisodicMemory) Read(g *graph.Graph, n, external, fresh *graph.Node) *graph.Node {
+// External is what a block reads besides its own fresh bank, and what it tells of the read.
+type External struct {
+	Bank  *graph.Node // memory from earlier chunks [B, E, D]; nil: none
+	Valid *graph.Node // int32 [B], rows of Bank in use, the first ones; nil: all
+	// Window, if above 0, asks for the attention received, with this many queries as the observation window.
+	Window int
+}
+
+// Read is the result of reading a bank of K = E + S rows with Q queries. If rows of the external memory are not in use,
+// the fresh ones follow directly behind those that are.
+type Read struct {
+	Y                     *graph.Node // what was read [B, Q, D]
+	Queries, Keys, Values *graph.Node // the projections [B, Q, D] and [B, K, D]
+	Received              *graph.Node // [B, 3, K], see graph.MemoryRead; nil unless asked for
+}
+
+// Read attends from n [B, Q, D] to the external memory (nil: none) followed by the fresh bank [B, S, D].
+func (l *EpisodicMemory) Read(g *graph.Graph, n *graph.Node, external *External, fresh *graph.Node) Read {
+	if external == nil {
+		external = &External{}
+	}
 	bank := fresh
-	if external != nil {
-		bank = graph.ConcatRows(g, external, fresh)
+	switch {
+	case external.Bank != nil && external.Valid != nil:
+		bank = graph.PackBank(g, external.Bank, fresh, external.Valid)
+	case external.Bank != nil:
+		bank = graph.ConcatRows(g, external.Bank, fresh)
 	}
 	if l.EntryQuant != nil {
 		bank = l.EntryQuant(g, bank)
 	}
-	y := graph.Attention(g,
-		l.Query.Forward(g, n, graph.Identity),
-		l.Key.Forward(g, bank, graph.Identity),
-		l.Val.Forward(g, bank, graph.Identity), nil, 1)
-	return l.Out.Forward(g, y, graph.Identity)
+	r := Read{
+		Queries: l.Query.Forward(g, n, graph.Identity),
+		Keys:    l.Key.Forward(g, bank, graph.Identity),
+		Values:  l.Val.Forward(g, bank, graph.Identity),
+	}
+	y := (*graph.Node)(nil)
+	if external.Valid != nil || external.Window > 0 {
+		y, r.Received = graph.MemoryRead(g, r.Queries, r.Keys, r.Values, external.Valid, graph.Shape(fresh)[1], max(1, external.Window))
+	} else {
+		y = graph.Attention(g, r.Queries, r.Keys, r.Values, nil, 1)
+	}
+	r.Y = l.Out.Forward(g, y, graph.Identity)
+	return r
 }

@@ -42,13 +42,25 @@ type Output struct {
 // Forward adds the model to g for ids, int32 [B, T]. external holds one memory [B, E, D] a block from earlier chunks, or
 // is nil.
 func (m *Model) Forward(g *graph.Graph, ids *graph.Node, external []*graph.Node) Output {
+	if external == nil {
+		return m.ForwardExternal(g, ids, nil)
+	}
+	all := make([]*External, len(external))
+	for i, bank := range external {
+		all[i] = &External{Bank: bank}
+	}
+	return m.ForwardExternal(g, ids, all)
+}
+
+// ForwardExternal is Forward with one External a block, or none.
+func (m *Model) ForwardExternal(g *graph.Graph, ids *graph.Node, external []*External) Output {
 	if external != nil && len(external) != len(m.Blocks) {
 		graph.Fail("model: got external memory for %d blocks, want %d", len(external), len(m.Blocks))
 	}
 	x := m.Embedding.Forward(g, ids)
 	var out Output
 	for i, b := range m.Blocks {
-		var ext *graph.Node
+		var ext *External
 		if external != nil {
 			ext = external[i]
 		}
