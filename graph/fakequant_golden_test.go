@@ -1,0 +1,174 @@
+package graph_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+)
+
+// golden is testdata/quantisers.safetensors: tensors made by the reference implementation.
+type golden struct{ file *safetensors.File }
+
+func readGolden(t *testing.T) golden {
+	t.Helper()
+	f, err := safetensors.Read("testdata/quantisers.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return golden{f}
+}
+
+func (g golden) floats(t *testing.T, name string) []float32 {
+	t.Helper()
+	tensor, ok := g.file.Lookup(name)
+	if !ok {
+		t.Fatalf("%s is not in the golden file", name)
+	}
+	x, err := tensor.Float32s()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func (g golden) codes(t *testing.T, name string) []int8 {
+	t.Helper()
+	tensor, ok := g.file.Lookup(name)
+	if !ok {
+		t.Fatalf("%s is not in the golden file", name)
+	}
+	x, err := tensor.Int8s()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func (g golden) param(t *testing.T, name string, shape ...int) *graph.Param {
+	t.Helper()
+	p := graph.NewParam(name, shape...)
+	if n := copy(p.Data(), g.floats(t, name)); n != p.Size() {
+		t.Fatalf("%s has %d elements, want %v", name, n, shape)
+	}
+	return p
+}
+
+// agree applies the golden tolerance: 1e-4 relative + 1e-5 absolute.
+func agree(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: got %d elements, want %d", what, len(got), len(want))
+	}
+	for i, w := range want {
+		if !(math.Abs(float64(got[i]-w)) <= 1e-4*math.Abs(float64(w))+1e-5) {
+			t.Errorf("%s[%d] = %v, want %v", what, i, got[i], w)
+		}
+	}
+}
+
+// evaluate runs f once and gives its result; with upstream, that is the gradient that reaches the result.
+func evaluate(t *testing.T, f func(g *graph.Graph) *graph.Node, upstream []float32) (*graph.Program, []float32) {
+	t.Helper()
+	var y *graph.Node
+	g, err := graph.Build(func(g *graph.Graph) {
+		y = f(g)
+		g.Keep(y)
+		if upstream == nil {
+			return
+		}
+		w := g.Input("upstream", graph.Shape(y)...)
+		copy(g.Floats(w), upstream)
+		g.Backward(graph.Apply(g, inner{}, y, w))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := g.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	if err := p.Run(); err != nil {
+		t.Fatal(err)
+	}
+	return p, p.Value(y)
+}
+
+// inner is Σ x ⊙ w with the gradient of x only.
+type inner struct{}
+
+func (inner) String() string { return "inner" }
+func (inner) Plan([]graph.Spec) (graph.Plan, error) {
+	return graph.Plan{Out: graph.Spec{Shape: []int{1}}}, nil
+}
+func (inner) Forward(c *graph.Call) {
+	c.Out.F[0] = 0
+	for i, w := range c.In[1].F {
+		c.Out.F[0] += w * c.In[0].F[i]
+	}
+}
+func (inner) Backward(c *graph.Call) { copy(c.GradIn[0].F, c.In[1].F) }
+
+func TestGolden2Bit(t *testing.T) {
+	file := readGolden(t)
+	w, logStep := file.param(t, "seq2.w", 8, 24), file.param(t, "seq2.log_step", 8)
+	p, y := evaluate(t, func(g *graph.Graph) *graph.Node {
+		return graph.FakeQuant2Bit(g, g.Param(w), g.Param(logStep))
+	}, file.floats(t, "seq2.upstream"))
+	agree(t, "out", y, file.floats(t, "seq2.out"))
+	agree(t, "gradient of w", p.Grad(w), file.floats(t, "seq2.grad_w"))
+	agree(t, "gradient of the log step", p.Grad(logStep), file.floats(t, "seq2.grad_log_step"))
+
+	codes := graph.Quantize2Bit(w.Data(), logStep.Data())
+	if got := graph.Dequantize2Bit(codes, logStep.Data()); !slices.Equal(got, y) {
+		t.Error("the codes stand for other values than the fake quantiser's")
+	}
+	if most := slices.Max(codes); most > 3 {
+		t.Errorf("code %d does not fit 2 bits", most)
+	}
+}
+
+func TestGoldenInt4(t *testing.T) {
+	file := readGolden(t)
+	const cols, group = 40, 16
+	w := file.param(t, "int4.w", 12, cols)
+	q, err := graph.QuantizeInt4(w.Data(), cols, group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(q.Codes, file.codes(t, "int4.q")) {
+		t.Errorf("got codes %v, want %v", q.Codes, file.codes(t, "int4.q"))
+	}
+	agree(t, "scales", q.Scales, file.floats(t, "int4.scales"))
+	agree(t, "zeros", q.Zeros, file.floats(t, "int4.zeros"))
+	agree(t, "dequantised", q.Dequantize(), file.floats(t, "int4.deq"))
+	_, y := evaluate(t, func(g *graph.Graph) *graph.Node { return graph.FakeQuantInt4(g, g.Param(w), group) }, nil)
+	if !slices.Equal(y, q.Dequantize()) {
+		t.Error("the codes stand for other values than the fake quantiser's")
+	}
+}
+
+func TestGoldenInt8(t *testing.T) {
+	file := readGolden(t)
+	x := file.param(t, "int8.bank", 2, 5, 32)
+	q, err := graph.QuantizeInt8(x.Data(), 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(q.Codes, file.codes(t, "int8.q")) {
+		t.Errorf("got codes %v, want %v", q.Codes, file.codes(t, "int8.q"))
+	}
+	for i, s := range file.floats(t, "int8.scales") {
+		if q.Scales[i].Float32() != s {
+			t.Errorf("scale %d is %v, want %v exactly", i, q.Scales[i], s)
+		}
+	}
+	agree(t, "dequantised", q.Dequantize(), file.floats(t, "int8.deq"))
+	_, y := evaluate(t, func(g *graph.Graph) *graph.Node { return graph.FakeQuantInt8(g, g.Param(x)) }, nil)
+	if !slices.Equal(y, q.Dequantize()) {
+		t.Error("the codes stand for other values than the fake quantiser's")
+	}
+}
