@@ -57,6 +57,10 @@ var kinds = []struct {
 	{"out.losses", "optimiser steps", (*check).train},
 	{"out.streaming_logits", "external memory and streaming", (*check).external},
 	{"out.salience.0", "forward and gradients", (*check).gradients},
+	{"q.blocks.0.attn.smooth_scale", "SmoothQuant and INT4 attention", (*check).attention},
+	{"int4.w", "quantisers", (*check).quantisers},
+	{"int8.bank", "quantisers", (*check).quantisers},
+	{"seq2.w", "quantisers", (*check).quantisers},
 }
 
 // File runs what the file at path describes and compares every tensor of its results.
@@ -103,6 +107,10 @@ type caseConfig struct {
 	Betas       [2]float64 `json:"betas"`
 	GradClip    float64    `json:"grad_clip"`
 	Eps         float64    `json:"eps"`
+	Alpha       float64    `json:"alpha"`
+	GroupSize   int        `json:"group_size"`
+	SalientFrac float64    `json:"salient_frac"`
+	Int4Group   int        `json:"int4_group"`
 }
 
 func (c *check) readCase() error {

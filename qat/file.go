@@ -1,0 +1,146 @@
+package qat
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+)
+
+// quantisedKey is the metadata entry that holds, as JSON, what quantisers a model has.
+const quantisedKey = "qat"
+
+// header is the value of quantisedKey.
+type header struct {
+	Options     Options          `json:"options"`
+	Calibration *Calibration     `json:"calibration,omitempty"`
+	Salient     map[string][]int `json:"salient"` // columns in floating point, by weight
+}
+
+// File is the model with its quantisers as a safetensors file, in floating point: what training continues from. It is
+// layers.Model.File and, under the names of Params, what the quantisers added.
+func (q *Quantised) File() (*safetensors.File, error) {
+	f, err := q.Model.File()
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(header{q.Options, q.Calibration, q.salientColumns()})
+	if err != nil {
+		return nil, err
+	}
+	f.Metadata[quantisedKey] = string(text)
+	for _, p := range q.Params() {
+		if err := layers.CheckFinite(p.Name, p.Data()); err != nil {
+			return nil, err
+		}
+		f.Tensors = append(f.Tensors, safetensors.FromFloat32(p.Name, p.Shape(), p.Data()))
+	}
+	return f, nil
+}
+
+// Save writes the model and its quantisers to path.
+func (q *Quantised) Save(path string) error {
+	f, err := q.File()
+	if err != nil {
+		return err
+	}
+	return safetensors.Write(path, f)
+}
+
+// Load reads what Save wrote.
+func Load(path string) (*Quantised, error) {
+	f, err := safetensors.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	q, err := FromFile(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return q, nil
+}
+
+// FromFile makes the quantised model that a file describes.
+func FromFile(f *safetensors.File) (*Quantised, error) {
+	text, ok := f.Metadata[quantisedKey]
+	if !ok {
+		return nil, fmt.Errorf("the header has no key %q: this is not a model with quantisers; prepare one with cajq-qat", quantisedKey)
+	}
+	var h header
+	if err := json.Unmarshal([]byte(text), &h); err != nil {
+		return nil, fmt.Errorf("the quantisers in the header are not valid: %w", err)
+	}
+	model, added := split(f)
+	m, err := layers.FromFile(model)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.check(m); err != nil {
+		return nil, fmt.Errorf("the quantisers in the header are not valid: %w", err)
+	}
+	q := attach(m, h.Options, h.Salient)
+	q.Calibration = h.Calibration
+	if n := len(q.Params()); n != added {
+		return nil, fmt.Errorf("%d tensors of quantisers, where the options in the header need %d: the file was put together wrongly", added, n)
+	}
+	return q, setParams(f, "", q.Params())
+}
+
+// split is the file without the tensors that quantisers add, and the number of those.
+func split(f *safetensors.File) (model *safetensors.File, added int) {
+	model = &safetensors.File{Metadata: f.Metadata}
+	for _, t := range f.Tensors {
+		own := strings.HasPrefix(t.Name, layers.OptimiserPrefix)
+		if !own && slices.ContainsFunc(addedSuffixes, func(s string) bool { return strings.HasSuffix(t.Name, s) }) {
+			added++
+			continue
+		}
+		model.Tensors = append(model.Tensors, t)
+	}
+	return model, added
+}
+
+// check refuses settings and columns that attach and the kernels could not work with.
+func (h header) check(m *layers.Model) error {
+	if err := h.Options.Validate(m.Config); err != nil {
+		return err
+	}
+	for name, columns := range h.Salient {
+		p, ok := m.Params.ByName(name)
+		if !ok {
+			return fmt.Errorf("salient columns of %s, which the model does not have", name)
+		}
+		n := p.Shape()[len(p.Shape())-1]
+		for i, j := range columns {
+			if j < 0 || j >= n || i > 0 && j <= columns[i-1] {
+				return fmt.Errorf("salient columns %v of %s: they must ascend and lie in 0..%d", columns, name, n-1)
+			}
+		}
+	}
+	return nil
+}
+
+// setParams sets parameters from the tensors prefix+name. If one does not fit, none is changed.
+func setParams(f *safetensors.File, prefix string, params []*graph.Param) error {
+	values := make([][]float32, len(params))
+	for i, p := range params {
+		var err error
+		if values[i], err = layers.TensorFor(f, prefix, p); err != nil {
+			return err
+		}
+	}
+	for i, p := range params {
+		copy(p.Data(), values[i])
+	}
+	return nil
+}
+
+// sameColumns compares salient columns by weight.
+func sameColumns(a, b map[string][]int) bool {
+	return maps.EqualFunc(a, b, func(x, y []int) bool { return slices.Equal(x, y) })
+}

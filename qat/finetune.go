@@ -1,0 +1,288 @@
+package qat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+)
+
+// FinetuneConfig is a short training run from a pretrained model, through quantisers or, as the control, without.
+type FinetuneConfig struct {
+	Steps       int     `json:"steps" toml:"steps"`
+	Context     int     `json:"context" toml:"context"` // tokens a sample
+	Batch       int     `json:"batch" toml:"batch"`
+	LR          float64 `json:"lr" toml:"lr"`           // of the weights
+	StepLR      float64 `json:"step_lr" toml:"step_lr"` // of the log step sizes, which have no weight decay
+	WeightDecay float64 `json:"weight_decay" toml:"weight_decay"`
+	Beta1       float64 `json:"beta1" toml:"beta1"`
+	Beta2       float64 `json:"beta2" toml:"beta2"`
+	Clip        float64 `json:"clip" toml:"clip"`     // global gradient norm; 0: none
+	Lambda      float64 `json:"lambda" toml:"lambda"` // weight of the step drift
+}
+
+// DefaultFinetune is the multi-seed experiment's (SPEC section 4).
+func DefaultFinetune() FinetuneConfig {
+	return FinetuneConfig{
+		Steps: 200, Context: 1024, Batch: 4, LR: 1e-4, StepLR: 1e-2, WeightDecay: 0.01, Beta1: 0.9, Beta2: 0.95, Clip: 1, Lambda: 1e-3,
+	}
+}
+
+// trainSeed separates the training data of a seed from its calibration and evaluation data (SPEC section 4).
+const trainSeed = 2000
+
+// Validate names the first setting that cannot work for a model of configuration m, its value and what is allowed.
+func (c FinetuneConfig) Validate(m layers.Config) error {
+	if m.LanguageModel() {
+		return fmt.Errorf("num_classes is 0: the training tasks are classifications and need a model with classes")
+	}
+	if err := checkInts(
+		setting[int]{"steps", c.Steps, 1, 1 << 24}, setting[int]{"context", c.Context, layers.MinContext, m.MaxLen},
+		setting[int]{"batch", c.Batch, 1, 1 << 16},
+	); err != nil {
+		return err
+	}
+	return checkFloats(
+		setting[float64]{"lr", c.LR, 0, 10}, setting[float64]{"step_lr", c.StepLR, 0, 10},
+		setting[float64]{"weight_decay", c.WeightDecay, 0, 10}, setting[float64]{"beta1", c.Beta1, 0, almostOne},
+		setting[float64]{"beta2", c.Beta2, 0, almostOne}, setting[float64]{"clip", c.Clip, 0, math.MaxFloat64},
+		setting[float64]{"lambda", c.Lambda, 0, math.MaxFloat64},
+	)
+}
+
+// almostOne is the largest decay rate of a moment.
+const almostOne = 1 - 1e-9
+
+type setting[T any] struct {
+	name        string
+	value       T
+	least, most T
+}
+
+func checkInts(all ...setting[int]) error {
+	for _, s := range all {
+		if s.value < s.least || s.value > s.most {
+			return fmt.Errorf("%s is %d: it must be from %d to %d", s.name, s.value, s.least, s.most)
+		}
+	}
+	return nil
+}
+
+func checkFloats(all ...setting[float64]) error {
+	for _, s := range all {
+		if !(s.value >= s.least && s.value <= s.most) {
+			return fmt.Errorf("%s is %g: it must be from %g to %g", s.name, s.value, s.least, s.most)
+		}
+	}
+	return nil
+}
+
+// Session is what a training run does beside training. The zero value does nothing.
+type Session struct {
+	Report func(Step)
+	// CheckpointPath is where the state is saved every CheckpointEvery steps (0: never) and when the run is interrupted.
+	// A run that finds its own checkpoint there continues from it.
+	CheckpointPath  string
+	CheckpointEvery int
+}
+
+// Finetune trains the model, or the quantised model if q is not nil (then m is q.Model), for c.Steps steps on the training
+// mixture of seed+2000. Loss = task + lambda · drift; the rate falls as a cosine per step to 0. When ctx ends it returns
+// an error that wraps curriculum.ErrInterrupted.
+func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConfig, seed uint64, s Session) ([]Step, error) {
+	if q != nil && q.Model != m {
+		return nil, fmt.Errorf("fine-tuning: the quantisers are of another model")
+	}
+	if q == nil && prepared(m) {
+		return nil, fmt.Errorf("fine-tuning: the model is quantised: give its quantisers too")
+	}
+	if err := c.Validate(m.Config); err != nil {
+		return nil, err
+	}
+	samples, err := tasks.Mixture(c.Steps*c.Batch, tasks.Params{Length: c.Context, Vocab: m.Config.VocabSize, Classes: m.Config.NumClasses}, seed+trainSeed, nil)
+	if err != nil {
+		return nil, err
+	}
+	f := &finetuning{
+		Session: s, config: c, seed: seed, model: m, quantised: q,
+		data: dataset{samples, c.Batch, seed + trainSeed},
+		opt:  newOptimiser(m, q, recipe{c.Beta1, c.Beta2, c.WeightDecay, c.Clip}),
+	}
+	if err := f.resume(); err != nil {
+		return nil, err
+	}
+	return f.steps, f.run(ctx)
+}
+
+// finetuning is a run under way.
+type finetuning struct {
+	Session
+	config    FinetuneConfig
+	seed      uint64
+	model     *layers.Model
+	quantised *Quantised
+	data      dataset
+	opt       *optimiser
+	steps     []Step
+}
+
+func (f *finetuning) run(ctx context.Context) error {
+	var terms []layers.Term
+	if f.quantised != nil {
+		terms = f.quantised.Drift(f.config.Lambda)
+	}
+	program, err := f.model.Train(f.config.Batch, f.config.Context, terms...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = program.Program.Close() }()
+	for len(f.steps) < f.config.Steps {
+		if ctx.Err() != nil {
+			return f.interrupted()
+		}
+		at := len(f.steps)
+		ids, labels := f.data.at(at)
+		s, err := f.opt.step(program, f.quantised, ids, labels,
+			cosine(f.config.LR, at, f.config.Steps), cosine(f.config.StepLR, at, f.config.Steps))
+		if err != nil {
+			return fmt.Errorf("training stopped at step %d: %w; try a lower lr (now %g) or step_lr (now %g)", at+1, err, f.config.LR, f.config.StepLR)
+		}
+		s.Step, s.Epoch = at+1, at/f.data.stepsPerEpoch()
+		f.steps = append(f.steps, s)
+		if f.Report != nil {
+			f.Report(s)
+		}
+		if f.CheckpointEvery > 0 && s.Step%f.CheckpointEvery == 0 {
+			if err := f.save(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (f *finetuning) interrupted() error {
+	if f.CheckpointPath == "" {
+		return fmt.Errorf("%w at step %d", curriculum.ErrInterrupted, len(f.steps))
+	}
+	if err := f.save(); err != nil {
+		return fmt.Errorf("%w at step %d, and the checkpoint could not be written: %w", curriculum.ErrInterrupted, len(f.steps), err)
+	}
+	return fmt.Errorf("%w at step %d; everything up to it is in %s", curriculum.ErrInterrupted, len(f.steps), f.CheckpointPath)
+}
+
+// trainingKey is the metadata entry with a run's position, as in checkpoints of pretraining.
+const trainingKey = "training"
+
+// finetunePosition says which run a checkpoint is of and where it stands.
+type finetunePosition struct {
+	Run     finetuneRun    `json:"run"`
+	Updates map[string]int `json:"updates"`
+	Steps   []Step         `json:"steps"`
+}
+
+// finetuneRun is everything that determines the run but the weights that it began with.
+type finetuneRun struct {
+	Config  FinetuneConfig `json:"config"`
+	Seed    uint64         `json:"seed"`
+	Options *Options       `json:"options"` // nil without quantisers
+}
+
+func (f *finetuning) identity() finetuneRun {
+	r := finetuneRun{Config: f.config, Seed: f.seed}
+	if f.quantised != nil {
+		r.Options = &f.quantised.Options
+	}
+	return r
+}
+
+func (f *finetuning) save() error {
+	if f.CheckpointPath == "" {
+		return nil
+	}
+	file, err := fileOf(f.model, f.quantised)
+	if err != nil {
+		return err
+	}
+	updates, err := f.opt.save(file)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(finetunePosition{f.identity(), updates, f.steps})
+	if err != nil {
+		return err
+	}
+	file.Metadata[trainingKey] = string(text)
+	return safetensors.Write(f.CheckpointPath, file)
+}
+
+// fileOf is the model in floating point, with its quantisers if it has any.
+func fileOf(m *layers.Model, q *Quantised) (*safetensors.File, error) {
+	if q != nil {
+		return q.File()
+	}
+	return m.File()
+}
+
+// resume continues from the checkpoint, if there is one.
+func (f *finetuning) resume() error {
+	if f.CheckpointPath == "" {
+		return nil
+	}
+	file, err := safetensors.Read(f.CheckpointPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := f.restore(file); err != nil {
+		return fmt.Errorf("%s: %w; delete it to begin anew", f.CheckpointPath, err)
+	}
+	return nil
+}
+
+func (f *finetuning) restore(file *safetensors.File) error {
+	var p finetunePosition
+	if err := json.Unmarshal([]byte(file.Metadata[trainingKey]), &p); err != nil {
+		return fmt.Errorf("the training position in the header is not valid: %w", err)
+	}
+	ours, err := json.Marshal(f.identity())
+	if err != nil {
+		return err
+	}
+	theirs, err := json.Marshal(p.Run)
+	if err != nil {
+		return err
+	}
+	if string(ours) != string(theirs) {
+		return fmt.Errorf("it is the checkpoint of another run: %s, and this is %s", theirs, ours)
+	}
+	if len(p.Steps) > f.config.Steps {
+		return fmt.Errorf("%d steps are done of %d", len(p.Steps), f.config.Steps)
+	}
+	if f.quantised != nil {
+		var h header
+		if err := json.Unmarshal([]byte(file.Metadata[quantisedKey]), &h); err != nil {
+			return fmt.Errorf("the quantisers in the header are not valid: %w", err)
+		}
+		if !sameColumns(h.Salient, f.quantised.salientColumns()) {
+			return fmt.Errorf("its salient columns are others: it began from other weights or calibration data")
+		}
+		if err := setParams(file, "", f.quantised.Params()); err != nil {
+			return err
+		}
+	}
+	if err := f.model.SetWeights(file, ""); err != nil {
+		return err
+	}
+	f.steps = p.Steps
+	return f.opt.restore(file, p.Updates)
+}

@@ -1,0 +1,149 @@
+package qat
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+)
+
+// Step tells of one optimiser step.
+type Step struct {
+	Step     int     `json:"step"`            // from 1
+	Phase    string  `json:"phase,omitempty"` // of ThreePhase
+	Epoch    int     `json:"epoch"`           // from 0
+	Loss     float64 `json:"loss"`            // cross-entropy of the batch, nats
+	Terms    float64 `json:"terms"`           // weighted sum of the further terms
+	Drift    float64 `json:"drift"`           // of the step sizes, before the step, without its weight
+	LR       float64 `json:"lr"`
+	StepLR   float64 `json:"step_lr"`
+	GradNorm float64 `json:"grad_norm"` // before clipping
+}
+
+// recipe are AdamW's settings.
+type recipe struct{ beta1, beta2, weightDecay, clip float64 }
+
+// optimiser is AdamW with one group for the weights and one for the step sizes, which have no weight decay: it would pull
+// log s towards 0. A frozen weight is in neither.
+type optimiser struct {
+	solver         *graph.AdamW
+	weights, steps *graph.Group
+}
+
+// newOptimiser is that of a model, or of a quantised one if q is not nil.
+func newOptimiser(m *layers.Model, q *Quantised, r recipe) *optimiser {
+	o := &optimiser{weights: &graph.Group{WeightDecay: r.weightDecay, Params: m.Params.All()}, steps: &graph.Group{}}
+	if q != nil {
+		o.weights.Params, o.steps.Params = q.OtherParams(), q.StepParams()
+	}
+	o.solver = graph.NewAdamW(r.beta1, r.beta2, r.clip, o.weights, o.steps)
+	return o
+}
+
+// step makes one update from a batch.
+func (o *optimiser) step(program *layers.Trainer, q *Quantised, ids, labels []int32, lr, stepLR float64) (Step, error) {
+	s := Step{LR: lr, StepLR: stepLR}
+	if q != nil {
+		s.Drift = q.Steps().Drift
+	}
+	loss, err := program.Run(ids, labels)
+	if err != nil {
+		return s, err
+	}
+	s.Loss = float64(loss)
+	for _, t := range program.Terms() {
+		s.Terms += float64(t)
+	}
+	if total := s.Loss + s.Terms; math.IsNaN(total) || math.IsInf(total, 0) {
+		return s, fmt.Errorf("the loss is %v", total)
+	}
+	o.weights.LR, o.steps.LR = lr, stepLR
+	err = o.solver.Step(program.Program.Gradients())
+	s.GradNorm = o.solver.Norm()
+	return s, err
+}
+
+// Names of the moments' tensors in a checkpoint, as in those of pretraining.
+const (
+	firstMoment  = "optim.m."
+	secondMoment = "optim.v."
+)
+
+// params are all that the optimiser may update.
+func (o *optimiser) params() []*graph.Param {
+	return append(append([]*graph.Param(nil), o.weights.Params...), o.steps.Params...)
+}
+
+// save adds the moments to a file and returns the update counts by parameter.
+func (o *optimiser) save(f *safetensors.File) (map[string]int, error) {
+	updates := map[string]int{}
+	for _, p := range o.params() {
+		s := o.solver.State(p)
+		updates[p.Name] = s.Step
+		for _, moment := range []struct {
+			prefix string
+			values []float32
+		}{{firstMoment, s.M}, {secondMoment, s.V}} {
+			if err := layers.CheckFinite(moment.prefix+p.Name, moment.values); err != nil {
+				return nil, err
+			}
+			f.Tensors = append(f.Tensors, safetensors.FromFloat32(moment.prefix+p.Name, p.Shape(), moment.values))
+		}
+	}
+	return updates, nil
+}
+
+// restore reads back what save added.
+func (o *optimiser) restore(f *safetensors.File, updates map[string]int) error {
+	for _, p := range o.params() {
+		s := o.solver.State(p)
+		m, err := layers.TensorFor(f, firstMoment, p)
+		if err != nil {
+			return err
+		}
+		v, err := layers.TensorFor(f, secondMoment, p)
+		if err != nil {
+			return err
+		}
+		copy(s.M, m)
+		copy(s.V, v)
+		s.Step = updates[p.Name]
+	}
+	return nil
+}
+
+// cosine is lr's cosine from its full value at 0 to 0 at total.
+func cosine(lr float64, at, total int) float64 {
+	return lr * 0.5 * (1 + math.Cos(math.Pi*float64(at)/float64(total)))
+}
+
+// dataset is a set of training samples, taken batch by batch in a new order each epoch.
+type dataset struct {
+	samples []tasks.Sample
+	batch   int
+	seed    uint64
+}
+
+// stepsPerEpoch counts the batches of an epoch, the last of which may be smaller.
+func (d dataset) stepsPerEpoch() int { return (len(d.samples) + d.batch - 1) / d.batch }
+
+// at is the batch of a step, from 0: ids [B, T] and labels. Rows that a small batch lacks repeat its first one and do not
+// count.
+func (d dataset) at(step int) (ids, labels []int32) {
+	epoch, i := step/d.stepsPerEpoch(), step%d.stepsPerEpoch()
+	order := rand.New(rand.NewPCG(d.seed, uint64(epoch)+0x716174)).Perm(len(d.samples))
+	rows := order[i*d.batch : min((i+1)*d.batch, len(order))]
+	for row := range d.batch {
+		s, label := d.samples[rows[0]], int32(graph.Ignore)
+		if row < len(rows) {
+			s = d.samples[rows[row]]
+			label = s.Label
+		}
+		ids, labels = append(ids, s.IDs...), append(labels, label)
+	}
+	return ids, labels
+}

@@ -1,0 +1,159 @@
+package qat
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// Target is a component of the model that can be quantised.
+type Target string
+
+// The targets. SSM and Attention are the published CAJQ (SPEC section 4), Memory its third component, which no published
+// evaluation has active; the rest are extensions.
+const (
+	SSM        Target = "ssm"        // convolution and gate weights, 2 bits
+	Attention  Target = "attention"  // Q, K, V and output projection, smoothed, INT4 groups, salient columns
+	Memory     Target = "memory"     // entries of the episodic memory, INT8 with an FP16 scale each
+	FF         Target = "ff"         // both feed-forward weights, INT4 groups
+	Bridge     Target = "bridge"     // fusing weight of the ScaleBridge, INT4 groups
+	MemProj    Target = "memproj"    // projections of the episodic memory, INT4 groups
+	Gates      Target = "gates"      // alpha and beta gates, INT4 groups
+	Embeddings Target = "embeddings" // token and position tables, INT4 groups or INT8 rows
+	Head       Target = "head"       // output weight, INT8 rows or INT4 groups
+)
+
+// AllTargets lists every target.
+func AllTargets() []Target {
+	return []Target{SSM, Attention, Memory, FF, Bridge, MemProj, Gates, Embeddings, Head}
+}
+
+// Quantisers of the SSM weights.
+const (
+	SEQ2Bit = "seq2bit" // 4 levels ±0.5, ±1.5 (stretched-elastic, ParetoQ): 2 bits
+	Paper7  = "paper7"  // the reference's 7 levels, multiples of 0.5: for comparison, not 2 bits
+)
+
+// Initial step sizes of the SSM quantiser.
+const (
+	InitMax = "max" // max|w| / 1.5 of the channel (SPEC section 4): no weight is clipped
+	InitMSE = "mse" // the least squared error of the channel's weights
+)
+
+// Modes of INT4 training.
+const (
+	Int4Train  = "train"  // all weights train, straight through the quantiser (our extension)
+	Int4Frozen = "frozen" // integers, scales and zeros stay; salient columns train (the reference)
+)
+
+// Precisions of the INT4 groups' scales and zeros.
+const (
+	MetadataFloat32 = "float32" // as the reference computes with
+	MetadataCompact = "compact" // one byte each, as packed files store them
+)
+
+// Options are the settings of Prepare.
+type Options struct {
+	Targets         []Target `json:"targets" toml:"targets"`
+	SSMQuantiser    string   `json:"ssm_quantiser" toml:"ssm_quantiser"`       // seq2bit or paper7
+	StepInit        string   `json:"step_init" toml:"step_init"`               // max or mse
+	GroupSize       int      `json:"group_size" toml:"group_size"`             // inputs that share an INT4 scale
+	SalientFraction float64  `json:"salient_fraction" toml:"salient_fraction"` // of attention's inputs; at least one channel
+	SmoothAlpha     float64  `json:"smooth_alpha" toml:"smooth_alpha"`         // SmoothQuant's exponent
+	Int4Mode        string   `json:"int4_mode" toml:"int4_mode"`               // train or frozen
+	Metadata        string   `json:"metadata" toml:"metadata"`                 // float32 or compact
+	EmbeddingBits   int      `json:"embedding_bits" toml:"embedding_bits"`     // 4 or 8, of target embeddings
+	HeadBits        int      `json:"head_bits" toml:"head_bits"`               // 4 or 8, of target head
+}
+
+// DefaultOptions are those of the multi-seed experiment (SPEC section 4).
+func DefaultOptions() Options {
+	return Options{
+		Targets: []Target{SSM, Attention}, SSMQuantiser: SEQ2Bit, StepInit: InitMax, GroupSize: 64, SalientFraction: 0.01,
+		SmoothAlpha: 0.5, Int4Mode: Int4Train, Metadata: MetadataFloat32, EmbeddingBits: 4, HeadBits: 8,
+	}
+}
+
+// Has says whether t is a target.
+func (o Options) Has(t Target) bool { return slices.Contains(o.Targets, t) }
+
+// Validate names the first setting that cannot work for a model of configuration c, its value and what is allowed.
+func (o Options) Validate(c layers.Config) error {
+	if err := checkNames("target", o.Targets, AllTargets()); err != nil {
+		return err
+	}
+	if len(o.Targets) == 0 {
+		return fmt.Errorf("targets is empty: name at least one of %s", join(AllTargets()))
+	}
+	for _, s := range []struct {
+		name, value string
+		allowed     []string
+	}{
+		{"ssm_quantiser", o.SSMQuantiser, []string{SEQ2Bit, Paper7}},
+		{"step_init", o.StepInit, []string{InitMax, InitMSE}},
+		{"int4_mode", o.Int4Mode, []string{Int4Train, Int4Frozen}},
+		{"metadata", o.Metadata, []string{MetadataFloat32, MetadataCompact}},
+	} {
+		if !slices.Contains(s.allowed, s.value) {
+			return fmt.Errorf("%s is %q: it must be %s", s.name, s.value, strings.Join(s.allowed, " or "))
+		}
+	}
+	if err := o.checkGroup(c.Dim); err != nil {
+		return err
+	}
+	if !(o.SalientFraction >= 0 && o.SalientFraction < 1) {
+		return fmt.Errorf("salient_fraction is %g: it must be at least 0 and below 1", o.SalientFraction)
+	}
+	if !(o.SmoothAlpha >= 0 && o.SmoothAlpha <= 1) {
+		return fmt.Errorf("smooth_alpha is %g: it must be from 0 (weights as they are) to 1", o.SmoothAlpha)
+	}
+	for _, s := range []struct {
+		name string
+		bits int
+	}{{"embedding_bits", o.EmbeddingBits}, {"head_bits", o.HeadBits}} {
+		if s.bits != 4 && s.bits != 8 {
+			return fmt.Errorf("%s is %d: it must be 4 or 8", s.name, s.bits)
+		}
+	}
+	if o.Has(Bridge) && !c.UseScaleBridge {
+		return fmt.Errorf("targets names %q, and the model has no ScaleBridge (use_scale_bridge is false): leave it out", Bridge)
+	}
+	return nil
+}
+
+// minGroup is the smallest group: below it the scale and zero take more room than the integers.
+const minGroup = 2
+
+// checkGroup refuses groups that no row of dim inputs fills. A last group that is shorter than the others is allowed.
+func (o Options) checkGroup(dim int) error {
+	if o.GroupSize >= minGroup && o.GroupSize <= dim {
+		return nil
+	}
+	var fits []string
+	for g := minGroup; g <= dim; g++ {
+		if dim%g == 0 {
+			fits = append(fits, fmt.Sprint(g))
+		}
+	}
+	return fmt.Errorf("group_size is %d: it must be from %d to the %d inputs of the narrowest quantised weight; without a shorter last group: %s",
+		o.GroupSize, minGroup, dim, strings.Join(fits, ", "))
+}
+
+// salient is the number of salient columns of n inputs.
+func (o Options) salient(n int) int {
+	if o.SalientFraction == 0 {
+		return 0
+	}
+	return max(1, int(math.Floor(o.SalientFraction*float64(n))))
+}
+
+func join[S ~string](names []S) string {
+	text := make([]string, len(names))
+	for i, n := range names {
+		text[i] = string(n)
+	}
+	return strings.Join(text, ", ")
+}
