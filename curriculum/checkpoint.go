@@ -28,28 +28,16 @@ type position struct {
 	History History        `json:"history"`
 }
 
-// Save writes the checkpoint to CheckpointPath, if there is one, in place of the one before.
+// Save writes the checkpoint to CheckpointPath, if there is one, in place of the one before. A state that is not finite is
+// not saved: the one before is of more use.
 func (t *Trainer) Save() error {
 	if t.CheckpointPath == "" {
 		return nil
 	}
-	f, err := t.Model.File()
+	f, err := t.file()
 	if err != nil {
-		return err
+		return t.diverged(err.Error())
 	}
-	p := position{Config: t.Config, Done: t.done, Epoch: t.epoch, Updates: map[string]int{}, History: t.History}
-	for _, param := range t.Model.Params.All() {
-		s := t.Solver.State(param)
-		p.Updates[param.Name] = s.Step
-		f.Tensors = append(f.Tensors,
-			safetensors.FromFloat32(firstMoment+param.Name, param.Shape(), s.M),
-			safetensors.FromFloat32(secondMoment+param.Name, param.Shape(), s.V))
-	}
-	text, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	f.Metadata[trainingKey] = string(text)
 	if err := safetensors.Write(t.CheckpointPath, f); err != nil {
 		return err
 	}
@@ -58,6 +46,32 @@ func (t *Trainer) Save() error {
 		return t.Report.Saved(t.done)
 	}
 	return nil
+}
+
+// file is the checkpoint.
+func (t *Trainer) file() (*safetensors.File, error) {
+	f, err := t.Model.File()
+	if err != nil {
+		return nil, err
+	}
+	p := position{Config: t.Config, Done: t.done, Epoch: t.epoch, Updates: map[string]int{}, History: t.History}
+	for _, param := range t.Model.Params.All() {
+		s := t.Solver.State(param)
+		p.Updates[param.Name] = s.Step
+		for prefix, moment := range map[string][]float32{firstMoment: s.M, secondMoment: s.V} {
+			name := prefix + param.Name
+			if err := layers.CheckFinite(name, moment); err != nil {
+				return nil, err
+			}
+			f.Tensors = append(f.Tensors, safetensors.FromFloat32(name, param.Shape(), moment))
+		}
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	f.Metadata[trainingKey] = string(text)
+	return f, nil
 }
 
 // Resume continues the run whose checkpoint is at path, and goes on saving there.
@@ -87,6 +101,9 @@ func resume(f *safetensors.File) (*Trainer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
 	}
+	if err := p.check(t.Model.Params.All()); err != nil {
+		return nil, fmt.Errorf("the training position in the header is not valid: %w", err)
+	}
 	if err := t.Model.SetWeights(f, ""); err != nil {
 		return nil, err
 	}
@@ -95,8 +112,32 @@ func resume(f *safetensors.File) (*Trainer, error) {
 			return nil, err
 		}
 	}
+	if want := 3 * len(t.Model.Params.All()); len(f.Tensors) != want {
+		return nil, fmt.Errorf("%d tensors, where the model in the header needs %d: the file was put together wrongly", len(f.Tensors), want)
+	}
 	t.done, t.saved, t.epoch, t.History = p.Done, p.Done, p.Epoch, p.History
 	return t, nil
+}
+
+// check refuses a position that no run of its configuration can have.
+func (p position) check(params []*graph.Param) error {
+	perEpoch, err := p.Config.StepsPerEpoch()
+	if err != nil {
+		return err
+	}
+	total := perEpoch * p.Config.EpochsPerStage * len(p.Config.Curriculum)
+	if p.Done < 0 || p.Done > total {
+		return fmt.Errorf("%d steps are done of %d", p.Done, total)
+	}
+	if steps, evaluations := len(p.History.Steps), len(p.History.Evaluations); steps != p.Done || evaluations != p.Done/perEpoch {
+		return fmt.Errorf("after %d steps the history has %d steps and %d evaluations", p.Done, steps, evaluations)
+	}
+	for _, param := range params {
+		if n := p.Updates[param.Name]; n < 0 || n > p.Done {
+			return fmt.Errorf("after %d steps %s has %d updates", p.Done, param.Name, n)
+		}
+	}
+	return nil
 }
 
 func setMoments(f *safetensors.File, p *graph.Param, s *graph.Moments, updates int) error {

@@ -67,15 +67,16 @@ func (c Config) Validate() error {
 		}
 	}
 	for _, s := range []struct {
-		name  string
-		value int
-		least int
+		name        string
+		value       int
+		least, most int
 	}{
-		{"samples_per_stage", c.SamplesPerStage, 1}, {"epochs_per_stage", c.EpochsPerStage, 1}, {"batch_size", c.BatchSize, 1},
-		{"warmup_steps", c.WarmupSteps, 0}, {"eval_samples", c.EvalSamples, 1},
+		{"samples_per_stage", c.SamplesPerStage, 1, 1 << 24}, {"epochs_per_stage", c.EpochsPerStage, 1, 1 << 20},
+		{"batch_size", c.BatchSize, 1, 1 << 16}, {"warmup_steps", c.WarmupSteps, 0, math.MaxInt32},
+		{"eval_samples", c.EvalSamples, 1, 1 << 24},
 	} {
-		if s.value < s.least {
-			return fmt.Errorf("%s is %d: it must be at least %d", s.name, s.value, s.least)
+		if s.value < s.least || s.value > s.most {
+			return fmt.Errorf("%s is %d: it must be from %d to %d", s.name, s.value, s.least, s.most)
 		}
 	}
 	for _, s := range []struct {

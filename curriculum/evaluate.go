@@ -1,6 +1,7 @@
 package curriculum
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -33,7 +34,11 @@ type Evaluation struct {
 	PerTask map[string]Accuracy `json:"per_task"`
 }
 
-// Evaluate classifies samples of one length in batches and scores them by task.
+// errNotFinite is wrapped by the error of a model whose logits are no numbers.
+var errNotFinite = errors.New("evaluation")
+
+// Evaluate classifies samples of one length in batches and scores them by task. Logits that are not finite are an error,
+// not a wrong answer.
 func Evaluate(m *layers.Model, samples []tasks.Sample, batch int) (Evaluation, error) {
 	if len(samples) == 0 {
 		return Evaluation{}, fmt.Errorf("evaluation: no samples")
@@ -54,7 +59,11 @@ func Evaluate(m *layers.Model, samples []tasks.Sample, batch int) (Evaluation, e
 		}
 		for i, s := range part {
 			total[s.Task]++
-			if argmax(logits[i*m.Outputs():(i+1)*m.Outputs()]) == int(s.Label) {
+			row := logits[i*m.Outputs() : (i+1)*m.Outputs()]
+			if err := layers.CheckFinite("logits", row); err != nil {
+				return Evaluation{}, fmt.Errorf("%w: sample %d (%s): %v", errNotFinite, from+i, s.Task, err)
+			}
+			if argmax(row) == int(s.Label) {
 				right[s.Task]++
 				correct++
 			}

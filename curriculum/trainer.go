@@ -2,6 +2,7 @@ package curriculum
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -240,6 +241,9 @@ func (t *Trainer) diverged(what string) error {
 
 func (t *Trainer) evaluate(samples []tasks.Sample, stage, length, epoch int) error {
 	e, err := Evaluate(t.Model, samples, t.Config.BatchSize)
+	if errors.Is(err, errNotFinite) {
+		return t.diverged(err.Error())
+	}
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (m *Model) File() (*safetensors.File, error) {
 	}
 	f := &safetensors.File{Metadata: map[string]string{configKey: string(config)}}
 	for _, p := range m.Params.All() {
-		if err := finite(p.Name, p.Data()); err != nil {
+		if err := CheckFinite(p.Name, p.Data()); err != nil {
 			return nil, err
 		}
 		f.Tensors = append(f.Tensors, safetensors.FromFloat32(p.Name, p.Shape(), p.Data()))
@@ -113,14 +113,14 @@ func TensorFor(f *safetensors.File, prefix string, p *graph.Param) ([]float32, e
 	if err != nil {
 		return nil, err
 	}
-	return v, finite(t.Name, v)
+	return v, CheckFinite(t.Name, v)
 }
 
-// finite finds the first value of a tensor that is not a finite number.
-func finite(name string, v []float32) error {
+// CheckFinite names the first value of a tensor that is not a finite number.
+func CheckFinite(name string, v []float32) error {
 	for i, x := range v {
 		if x-x != 0 { // NaN for an infinity too
-			return fmt.Errorf("tensor %s has the value %v at index %d: weights must be finite numbers", name, x, i)
+			return fmt.Errorf("tensor %s has the value %v at index %d: not a finite number", name, x, i)
 		}
 	}
 	return nil

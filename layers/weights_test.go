@@ -90,7 +90,7 @@ func TestLoadRefuses(t *testing.T) {
 		}, "tensor head.weight has shape [18 7], the model needs [7 18]"},
 		"not a number": {func(f *safetensors.File) {
 			*change(t, f, "head.bias") = safetensors.FromFloat32("head.bias", []int{7}, []float32{0, 1, 2, float32(math.NaN()), 4, 5, 6})
-		}, "tensor head.bias has the value NaN at index 3: weights must be finite numbers"},
+		}, "tensor head.bias has the value NaN at index 3: not a finite number"},
 		"an infinity": {func(f *safetensors.File) {
 			*change(t, f, "head.bias") = safetensors.FromFloat32("head.bias", []int{7}, []float32{float32(math.Inf(-1)), 1, 2, 3, 4, 5, 6})
 		}, "tensor head.bias has the value -Inf at index 0"},
@@ -198,7 +198,7 @@ func TestSaveRefusesWhatIsNotFinite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "model.safetensors")
 	m.Head.Out.W.Data()[5] = float32(math.Inf(1))
 	err := m.Save(path)
-	if err == nil || err.Error() != "cannot write "+path+": tensor head.weight has the value +Inf at index 5: weights must be finite numbers" {
+	if err == nil || err.Error() != "cannot write "+path+": tensor head.weight has the value +Inf at index 5: not a finite number" {
 		t.Error(err)
 	}
 	if _, err := os.Stat(path); err == nil {

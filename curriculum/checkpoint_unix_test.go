@@ -1,0 +1,71 @@
+//go:build unix
+
+package curriculum
+
+import (
+	"context"
+	"errors"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// limitFileSize makes every write beyond n bytes fail, as a full disk does.
+func limitFileSize(t *testing.T, n uint64) (lift func()) {
+	t.Helper()
+	signal.Ignore(unix.SIGXFSZ)
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+		t.Skipf("no limit on file sizes here: %v", err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: n, Max: was.Max}); err != nil {
+		t.Skipf("no limit on file sizes here: %v", err)
+	}
+	return func() {
+		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A disk that fills up during a run ends it with an error; the checkpoint before stays whole, nothing is left beside it,
+// and the run can go on from it.
+func TestFullDisk(t *testing.T) {
+	want := finished(t, begin(t, tiny()))
+	r := begin(t, tiny())
+	var lift func()
+	r.Report.Saved = func(step int) error {
+		if step == 6 {
+			lift = limitFileSize(t, 10_000)
+		}
+		return nil
+	}
+	err := r.Run(t.Context())
+	lift()
+	if err == nil || !strings.Contains(err.Error(), "cannot write "+r.CheckpointPath) || r.Done() != 9 {
+		t.Errorf("stopped at step %d: %v", r.Done(), err)
+	}
+	if files, err := filepath.Glob(filepath.Join(filepath.Dir(r.CheckpointPath), "*")); err != nil || len(files) != 1 {
+		t.Errorf("left behind: %v %v", files, err)
+	}
+	again := resumed(t, r.CheckpointPath)
+	if again.Done() != 6 || finished(t, again) != want {
+		t.Errorf("resumed at step %d to another end", again.Done())
+	}
+}
+
+// An interruption whose checkpoint cannot be written says both.
+func TestInterruptOnAFullDisk(t *testing.T) {
+	r := begin(t, tiny())
+	ctx, cancel := context.WithCancel(t.Context())
+	r.Report.Step = func(Step) { cancel() }
+	lift := limitFileSize(t, 10_000)
+	err := r.Run(ctx)
+	lift()
+	if !errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), "interrupted at step 1, and the checkpoint could not be written: cannot write ") {
+		t.Error(err)
+	}
+}

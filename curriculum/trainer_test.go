@@ -1,0 +1,255 @@
+package curriculum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"runtime"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/graph"
+)
+
+// A run makes the steps of its configuration in order, evaluates after each epoch, and tells of both.
+func TestRunFollowsTheCurriculum(t *testing.T) {
+	c := tiny()
+	r := begin(t, c)
+	var told History
+	r.Report.Step = func(s Step) {
+		if s.Tokens <= 0 || s.Duration <= 0 {
+			t.Errorf("step %d: %d tokens in %v", s.Step, s.Tokens, s.Duration)
+		}
+		told.Steps = append(told.Steps, s)
+	}
+	r.Report.Evaluation = func(e EpochEvaluation) { told.Evaluations = append(told.Evaluations, e) }
+	if err := r.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(r.History, told) {
+		t.Error("the history is not what was reported")
+	}
+	if len(told.Steps) != tinyTotal || r.Done() != tinyTotal || len(told.Evaluations) != 4 {
+		t.Fatalf("%d steps, %d done, %d evaluations; want 20, 20, 4", len(told.Steps), r.Done(), len(told.Evaluations))
+	}
+	for i, s := range told.Steps {
+		stage := i / (2 * tinyPerEpoch)
+		samples := 8
+		if i%tinyPerEpoch == tinyPerEpoch-1 {
+			samples = 5
+		}
+		want := Step{Step: i + 1, Stage: stage, Context: c.Curriculum[stage], LR: c.LearningRate(i, tinyTotal), Tokens: samples * c.Curriculum[stage]}
+		got := Step{Step: s.Step, Stage: s.Stage, Context: s.Context, LR: s.LR, Tokens: s.Tokens}
+		if got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		if !(s.Loss > 0 && s.GradNorm > 0 && s.Accuracy >= 0 && s.Accuracy <= 1) {
+			t.Errorf("step %d: loss %g, gradient norm %g, accuracy %g", s.Step, s.Loss, s.GradNorm, s.Accuracy)
+		}
+	}
+	for i, e := range told.Evaluations {
+		if e.Step != (i+1)*tinyPerEpoch || e.Stage != i/2 || e.Epoch != i%2 || e.Context != c.Curriculum[i/2] || e.Overall.N != 32 {
+			t.Errorf("evaluation %d: %+v", i, e)
+		}
+	}
+}
+
+// Every sample of a stage is seen once an epoch, in another order each time.
+func TestEpochsTakeEverySampleOnce(t *testing.T) {
+	seen := map[string]bool{}
+	for epoch := range 3 {
+		order := shuffled(37, 42, epoch)
+		counts := make([]int, 37)
+		for _, i := range order {
+			counts[i]++
+		}
+		for i, n := range counts {
+			if n != 1 {
+				t.Errorf("epoch %d takes sample %d %d times", epoch, i, n)
+			}
+		}
+		seen[fmt.Sprint(order)] = true
+	}
+	if len(seen) != 3 {
+		t.Error("two epochs have the same order")
+	}
+}
+
+// The last batch of an epoch is smaller: the rows that fill it up count for nothing, neither loss nor gradient.
+func TestSmallerBatch(t *testing.T) {
+	c := tiny()
+	m := modelFor(t, c)
+	samples := samplesFor(t, c, 32)[:5]
+	ids, labels := collate(samples, 8)
+	for i, l := range labels {
+		if filler := i >= 5; filler != (l == graph.Ignore) {
+			t.Errorf("row %d has label %d", i, l)
+		}
+	}
+	padded, errA := m.Train(8, 24)
+	exact, errB := m.Train(5, 24)
+	if errA != nil || errB != nil {
+		t.Fatal(errA, errB)
+	}
+	got, errA := padded.Run(ids, labels)
+	ids, labels = collate(samples, 5)
+	want, errB := exact.Run(ids, labels)
+	if errA != nil || errB != nil || math.Abs(float64(got-want)) > 1e-6 {
+		t.Errorf("loss %g, want %g (%v %v)", got, want, errA, errB)
+	}
+	for _, p := range m.Params.All() {
+		g, w := padded.Program.Grad(p), exact.Program.Grad(p)
+		for i := range w {
+			if math.Abs(float64(g[i]-w[i])) > 1e-6 {
+				t.Fatalf("gradient of %s at %d: %g, want %g", p.Name, i, g[i], w[i])
+			}
+		}
+	}
+}
+
+// The same configuration gives the same bytes, however many processors compute them; another seed gives others.
+func TestRunsAreReproducible(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	want := finished(t, begin(t, tiny()))
+	for _, n := range []int{1, 2, 3} {
+		runtime.GOMAXPROCS(n)
+		if got := finished(t, begin(t, tiny())); got != want {
+			t.Errorf("GOMAXPROCS %d: another checkpoint", n)
+		}
+	}
+	c := tiny()
+	c.Seed++
+	if finished(t, begin(t, c)) == want {
+		t.Error("another seed gives the same checkpoint")
+	}
+}
+
+// A run that was interrupted and resumed ends in the same bytes as one that was not: weights, moments and history.
+func TestInterruptedRunsContinueExactly(t *testing.T) {
+	want := finished(t, begin(t, tiny()))
+	// Before the first step, within an epoch, at the end of one, of a stage, and on the way to the last step.
+	for _, at := range []int{0, 2, 5, 6, 10, 13, 19} {
+		r := begin(t, tiny())
+		ctx, cancel := context.WithCancel(t.Context())
+		if at == 0 {
+			cancel()
+		}
+		r.Report.Step = func(s Step) {
+			if s.Step == at {
+				cancel()
+			}
+		}
+		err := r.Run(ctx)
+		if !errors.Is(err, ErrInterrupted) || !errors.Is(err, context.Canceled) || r.Done() != at {
+			t.Fatalf("stopped at step %d of %d: %v", r.Done(), at, err)
+		}
+		again := resumed(t, r.CheckpointPath)
+		if again.Done() != at {
+			t.Errorf("resumed at step %d, want %d", again.Done(), at)
+		}
+		if got := finished(t, again); got != want {
+			t.Errorf("interrupted at step %d: another checkpoint at the end", at)
+		}
+	}
+}
+
+// A run that is told to stop during its last step is finished all the same.
+func TestInterruptDuringTheLastStep(t *testing.T) {
+	r := begin(t, tiny())
+	ctx, cancel := context.WithCancel(t.Context())
+	r.Report.Step = func(s Step) {
+		if s.Step == tinyTotal {
+			cancel()
+		}
+	}
+	if err := r.Run(ctx); err != nil || r.Done() != tinyTotal {
+		t.Errorf("%d steps, %v", r.Done(), err)
+	}
+}
+
+// A run can be stopped again and again, after each step.
+func TestInterruptedAfterEachStep(t *testing.T) {
+	want := finished(t, begin(t, tiny()))
+	r := begin(t, tiny())
+	path := r.CheckpointPath
+	for i := 1; ; i++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		r.Report.Step = func(Step) { cancel() }
+		err := r.Run(ctx)
+		cancel()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrInterrupted) || i > tinyTotal {
+			t.Fatalf("stop %d: %v", i, err)
+		}
+		r = resumed(t, path)
+	}
+	if contents(t, path) != want {
+		t.Error("another checkpoint at the end")
+	}
+}
+
+// The power fails: what counts is the last checkpoint written, wherever the run had got to.
+func TestKilledRunsContinueExactly(t *testing.T) {
+	want := finished(t, begin(t, tiny()))
+	r := begin(t, tiny())
+	kept := map[int]string{}
+	r.Report.Saved = func(step int) error {
+		kept[step] = contents(t, r.CheckpointPath)
+		return nil
+	}
+	if err := r.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []int{3, 5, 6, 9, 10, 12, 15, 18, 20} { // every 3 steps and at the end of each epoch
+		text, ok := kept[step]
+		if !ok {
+			t.Errorf("no checkpoint of step %d", step)
+			continue
+		}
+		if got := finished(t, resumed(t, written(t, text))); got != want {
+			t.Errorf("resumed from step %d: another checkpoint at the end", step)
+		}
+	}
+}
+
+// Without CheckpointPath nothing is saved, and an interruption says so.
+func TestRunWithoutCheckpoint(t *testing.T) {
+	r, err := New(tiny())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Run(ctx); !errors.Is(err, ErrInterrupted) || err.Error() != "interrupted at step 0" {
+		t.Error(err)
+	}
+	if err := r.Save(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A small model learns the tasks far beyond guessing, whose accuracy is 1/16.
+func TestTrainingLearns(t *testing.T) {
+	c := Default()
+	c.Model.Dim, c.Model.Depth, c.Model.Heads, c.Model.VocabSize = 64, 2, 4, 256
+	c.Model.NumClasses, c.Model.MaxLen, c.Model.EpisodicSlots = 16, 128, 8
+	c.Curriculum, c.SamplesPerStage, c.BatchSize, c.WarmupSteps, c.LR = []int{64}, 1024, 16, 50, 2e-3
+	r, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	steps, last := r.History.Steps, r.History.Evaluations[len(r.History.Evaluations)-1]
+	var end float64
+	for _, s := range steps[len(steps)-16:] {
+		end += s.Loss / 16
+	}
+	if start := steps[0].Loss; last.Overall.Mean < 0.5 || end > 0.6*start {
+		t.Errorf("accuracy %.3f, loss from %.3f to %.3f", last.Overall.Mean, start, end)
+	}
+}
