@@ -1,6 +1,7 @@
 package curriculum
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -40,6 +41,11 @@ var errNotFinite = errors.New("evaluation")
 // Evaluate classifies samples of one length in batches and scores them by task. Logits that are not finite are an error,
 // not a wrong answer.
 func Evaluate(m *layers.Model, samples []tasks.Sample, batch int) (Evaluation, error) {
+	return EvaluateContext(context.Background(), m, samples, batch)
+}
+
+// EvaluateContext is Evaluate, given up with ctx's error between two batches when ctx ends.
+func EvaluateContext(ctx context.Context, m *layers.Model, samples []tasks.Sample, batch int) (Evaluation, error) {
 	if len(samples) == 0 {
 		return Evaluation{}, fmt.Errorf("evaluation: no samples")
 	}
@@ -51,6 +57,9 @@ func Evaluate(m *layers.Model, samples []tasks.Sample, batch int) (Evaluation, e
 	right, total := map[string]int{}, map[string]int{}
 	correct := 0
 	for from := 0; from < len(samples); from += batch {
+		if err := ctx.Err(); err != nil {
+			return Evaluation{}, err
+		}
 		part := samples[from:min(from+batch, len(samples))]
 		ids, _ := collate(part, batch)
 		logits, err := inf.Run(ids, nil)

@@ -108,6 +108,15 @@ type Term func(g *graph.Graph, out Output) *graph.Node
 // Train compiles the training graph for batches of B samples of T tokens. Labels are one a sample for classification,
 // one a token for a language model. What is minimised is the sum of the cross-entropy and the terms.
 func (m *Model) Train(batch, tokens int, terms ...Term) (*Trainer, error) {
+	t, g, err := m.trainGraph(batch, tokens, terms...)
+	if err != nil {
+		return nil, err
+	}
+	t.Program, err = g.Compile()
+	return t, err
+}
+
+func (m *Model) trainGraph(batch, tokens int, terms ...Term) (*Trainer, *graph.Graph, error) {
 	t := &Trainer{}
 	g, err := graph.Build(func(g *graph.Graph) {
 		ids := g.InputInts("ids", batch, tokens)
@@ -122,13 +131,7 @@ func (m *Model) Train(batch, tokens int, terms ...Term) (*Trainer, error) {
 		g.Keep(t.loss, t.logits)
 		g.Keep(t.terms...)
 	})
-	if err != nil {
-		return nil, err
-	}
-	if t.Program, err = g.Compile(); err != nil {
-		return nil, err
-	}
-	return t, nil
+	return t, g, err
 }
 
 // Run computes the gradients of one batch, ids [B, T] row by row, and its cross-entropy, without further terms.
@@ -166,6 +169,15 @@ type Inference struct {
 
 // Infer compiles the forward graph for B samples of T tokens with E entries of external memory a block (0: none).
 func (m *Model) Infer(batch, tokens, external int) (*Inference, error) {
+	f, g, err := m.inferenceGraph(batch, tokens, external)
+	if err != nil {
+		return nil, err
+	}
+	f.Program, err = g.Compile()
+	return f, err
+}
+
+func (m *Model) inferenceGraph(batch, tokens, external int) (*Inference, *graph.Graph, error) {
 	f := &Inference{}
 	g, err := graph.Build(func(g *graph.Graph) {
 		ids := g.InputInts("ids", batch, tokens)
@@ -184,13 +196,7 @@ func (m *Model) Infer(batch, tokens, external int) (*Inference, error) {
 			g.Keep(b.Bank, b.Salience.Sigma, b.Salience.Top)
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	if f.Program, err = g.Compile(); err != nil {
-		return nil, err
-	}
-	return f, nil
+	return f, g, err
 }
 
 // Run computes the logits of ids [B, T] with the given external memories, one [B, E, D] a block. The result is valid
