@@ -1,0 +1,411 @@
+package qat
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+)
+
+// PhaseConfig is one phase of ThreePhase.
+type PhaseConfig struct {
+	Epochs int     `json:"epochs" toml:"epochs"`
+	LR     float64 `json:"lr" toml:"lr"` // falls as a cosine per epoch to 0
+}
+
+// ThreePhaseConfig is everything that determines a three-phase run, but for the model that it begins with.
+type ThreePhaseConfig struct {
+	Model       layers.Config `json:"model" toml:"model"`
+	Context     int           `json:"context" toml:"context"` // tokens a sample
+	Samples     int           `json:"samples" toml:"samples"` // of the training mixture, asked for; see tasks.Counts
+	BatchSize   int           `json:"batch_size" toml:"batch_size"`
+	EvalSamples int           `json:"eval_samples" toml:"eval_samples"`
+	Seed        uint64        `json:"seed" toml:"seed"` // initial weights, data and their order
+
+	Warmup   PhaseConfig `json:"warmup" toml:"warmup"` // in floating point
+	QAT      PhaseConfig `json:"qat" toml:"qat"`
+	Cooldown PhaseConfig `json:"cooldown" toml:"cooldown"`
+
+	StepLRRatio float64 `json:"step_lr_ratio" toml:"step_lr_ratio"` // rate of the log step sizes over that of the weights
+	WeightDecay float64 `json:"weight_decay" toml:"weight_decay"`   // not on step sizes
+	Beta1       float64 `json:"beta1" toml:"beta1"`
+	Beta2       float64 `json:"beta2" toml:"beta2"`
+	Clip        float64 `json:"clip" toml:"clip"`               // global gradient norm; 0: none
+	LambdaQAT   float64 `json:"lambda_qat" toml:"lambda_qat"`   // weight of the step drift
+	LambdaBAEE  float64 `json:"lambda_baee" toml:"lambda_baee"` // weight of ThreePhase.Auxiliary
+
+	CalibrationBatches int     `json:"calibration_batches" toml:"calibration_batches"`
+	Quantisation       Options `json:"quantisation" toml:"quantisation"`
+}
+
+// DefaultThreePhase is the reference's trainer on the reference model (SPEC section 4).
+func DefaultThreePhase() ThreePhaseConfig {
+	c := ThreePhaseConfig{
+		Model: layers.Reference(), Context: 1024, Samples: 2048, BatchSize: 4, EvalSamples: 256, Seed: 42,
+		Warmup: PhaseConfig{3, 1e-3}, QAT: PhaseConfig{10, 5e-4}, Cooldown: PhaseConfig{2, 1e-4},
+		StepLRRatio: 1, WeightDecay: 0.01, Beta1: 0.9, Beta2: 0.999, Clip: 1, LambdaQAT: 1e-4, LambdaBAEE: 0.1,
+		CalibrationBatches: 32, Quantisation: DefaultOptions(),
+	}
+	c.Quantisation.GroupSize = 128
+	return c
+}
+
+// Validate names the first setting that cannot work, its value and what is allowed.
+func (c ThreePhaseConfig) Validate() error {
+	if err := c.Model.Validate(); err != nil {
+		return err
+	}
+	if c.Model.LanguageModel() {
+		return fmt.Errorf("num_classes is 0: the training tasks are classifications and need at least 2 classes")
+	}
+	if err := checkInts(
+		setting[int]{"context", c.Context, layers.MinContext, c.Model.MaxLen}, setting[int]{"samples", c.Samples, 1, 1 << 24},
+		setting[int]{"batch_size", c.BatchSize, 1, 1 << 16}, setting[int]{"eval_samples", c.EvalSamples, 1, 1 << 24},
+		setting[int]{"warmup.epochs", c.Warmup.Epochs, 0, 1 << 20}, setting[int]{"qat.epochs", c.QAT.Epochs, 1, 1 << 20},
+		setting[int]{"cooldown.epochs", c.Cooldown.Epochs, 0, 1 << 20}, setting[int]{"calibration_batches", c.CalibrationBatches, 1, 1 << 20},
+	); err != nil {
+		return err
+	}
+	if err := checkFloats(
+		setting[float64]{"warmup.lr", c.Warmup.LR, 0, 10}, setting[float64]{"qat.lr", c.QAT.LR, 0, 10},
+		setting[float64]{"cooldown.lr", c.Cooldown.LR, 0, 10}, setting[float64]{"step_lr_ratio", c.StepLRRatio, 0, 1e6},
+		setting[float64]{"weight_decay", c.WeightDecay, 0, 10}, setting[float64]{"beta1", c.Beta1, 0, almostOne},
+		setting[float64]{"beta2", c.Beta2, 0, almostOne}, setting[float64]{"clip", c.Clip, 0, math.MaxFloat64},
+		setting[float64]{"lambda_qat", c.LambdaQAT, 0, math.MaxFloat64}, setting[float64]{"lambda_baee", c.LambdaBAEE, 0, math.MaxFloat64},
+	); err != nil {
+		return err
+	}
+	for _, w := range tasks.TrainingMixture() {
+		if err := tasks.Check(w.Task, c.params()); err != nil {
+			return err
+		}
+	}
+	if err := c.Quantisation.Validate(c.Model); err != nil {
+		return fmt.Errorf("quantisation: %w", err)
+	}
+	return nil
+}
+
+// params are the dimensions of the tasks.
+func (c ThreePhaseConfig) params() tasks.Params {
+	return tasks.Params{Length: c.Context, Vocab: c.Model.VocabSize, Classes: c.Model.NumClasses}
+}
+
+// phase is a PhaseConfig with its name and place.
+type phase struct {
+	PhaseConfig
+	name      string
+	first     int // epoch
+	quantised bool
+}
+
+func (c ThreePhaseConfig) phases() []phase {
+	return []phase{
+		{c.Warmup, "warmup", 0, false},
+		{c.QAT, "qat", c.Warmup.Epochs, true},
+		{c.Cooldown, "cooldown", c.Warmup.Epochs + c.QAT.Epochs, true},
+	}
+}
+
+// Epoch is the end of an epoch.
+type Epoch struct {
+	Phase    string                `json:"phase"`
+	Epoch    int                   `json:"epoch"` // of the run, from 0
+	Loss     float64               `json:"loss"`  // mean of the epoch's batches
+	LR       float64               `json:"lr"`
+	Steps    StepStats             `json:"steps"` // of the quantisers
+	Accuracy curriculum.Evaluation `json:"accuracy"`
+}
+
+// ThreePhase is a run of the three-phase trainer (SPEC section 4): warm-up in floating point, calibration and
+// quantisation, QAT, cooldown at a lower rate. Each phase has an optimiser of its own.
+type ThreePhase struct {
+	Config    ThreePhaseConfig
+	Model     *layers.Model
+	Quantised *Quantised // nil until the warm-up is over
+	Steps     []Step
+	Epochs    []Epoch
+
+	Session
+	// Auxiliary, if set, gives further terms of the loss of the quantised phases, to be weighted with LambdaBAEE: the
+	// retention classifier's.
+	Auxiliary func(lambda float64) []layers.Term
+	// EpochDone, if set, is told of every epoch.
+	EpochDone func(Epoch)
+
+	opt     *optimiser // of the present phase; nil: to be made
+	program *layers.Trainer
+	data    dataset
+	held    []tasks.Sample
+}
+
+// NewThreePhase prepares a run. It begins with a copy of base, or with initial weights if base is nil.
+func NewThreePhase(c ThreePhaseConfig, base *layers.Model) (*ThreePhase, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	t := &ThreePhase{Config: c}
+	var err error
+	switch {
+	case base == nil:
+		t.Model, err = layers.NewModel(c.Model, c.Seed)
+	case base.Config != c.Model:
+		return nil, fmt.Errorf("the model to begin with is of another configuration than [model]: %+v instead of %+v", base.Config, c.Model)
+	case prepared(base):
+		return nil, fmt.Errorf("the model to begin with is quantised already: give a floating-point checkpoint")
+	default:
+		t.Model, err = base.Clone()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t, t.loadData()
+}
+
+// evalSeed separates the evaluation's samples from the training's, as in pretraining.
+const evalSeed = 9000
+
+func (t *ThreePhase) loadData() error {
+	c := t.Config
+	samples, err := tasks.Mixture(c.Samples, c.params(), c.Seed, nil)
+	if err != nil {
+		return err
+	}
+	t.data = dataset{samples, c.BatchSize, c.Seed}
+	t.held, err = tasks.Mixture(c.EvalSamples, c.params(), c.Seed+evalSeed, nil)
+	return err
+}
+
+// TotalSteps is the number of optimiser steps of the run.
+func (t *ThreePhase) TotalSteps() int {
+	c := t.Config
+	return (c.Warmup.Epochs + c.QAT.Epochs + c.Cooldown.Epochs) * t.data.stepsPerEpoch()
+}
+
+// Run trains to the end from wherever the run stands. When ctx ends it saves a checkpoint after the current step and
+// returns an error that wraps curriculum.ErrInterrupted.
+func (t *ThreePhase) Run(ctx context.Context) error {
+	defer t.close()
+	for _, p := range t.Config.phases() {
+		if len(t.Steps) >= (p.first+p.Epochs)*t.data.stepsPerEpoch() && len(t.Epochs) >= p.first+p.Epochs {
+			continue
+		}
+		if err := t.phase(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *ThreePhase) close() {
+	if t.program != nil {
+		_ = t.program.Program.Close()
+		t.program = nil
+	}
+}
+
+// phase runs what is left of one phase.
+func (t *ThreePhase) phase(ctx context.Context, p phase) error {
+	if p.quantised && t.Quantised == nil {
+		if err := t.prepare(); err != nil {
+			return err
+		}
+	}
+	if t.opt == nil {
+		t.opt = t.newOptimiser()
+	}
+	t.close()
+	var err error
+	if t.program, err = t.Model.Train(t.Config.BatchSize, t.Config.Context, t.terms()...); err != nil {
+		return err
+	}
+	for e := len(t.Epochs); e < p.first+p.Epochs; e++ {
+		if err := t.runEpoch(ctx, p, e); err != nil {
+			return err
+		}
+	}
+	t.opt = nil // the next phase begins with its own
+	return nil
+}
+
+func (t *ThreePhase) newOptimiser() *optimiser {
+	c := t.Config
+	return newOptimiser(t.Model, t.Quantised, recipe{c.Beta1, c.Beta2, c.WeightDecay, c.Clip})
+}
+
+// terms are the further terms of the loss of the present phase.
+func (t *ThreePhase) terms() []layers.Term {
+	if t.Quantised == nil {
+		return nil
+	}
+	terms := t.Quantised.Drift(t.Config.LambdaQAT)
+	if t.Auxiliary != nil {
+		terms = append(terms, t.Auxiliary(t.Config.LambdaBAEE)...)
+	}
+	return terms
+}
+
+// prepare calibrates the model on data of seed+1000 and quantises it.
+func (t *ThreePhase) prepare() error {
+	c := t.Config
+	data, err := MixtureBatches(c.Model, c.CalibrationBatches, c.BatchSize, c.Context, c.Seed+calibrationSeed)
+	if err != nil {
+		return err
+	}
+	calibration, err := Calibrate(t.Model, data)
+	if err != nil {
+		return err
+	}
+	t.Quantised, err = Prepare(t.Model, calibration, c.Quantisation)
+	return err
+}
+
+func (t *ThreePhase) runEpoch(ctx context.Context, p phase, epoch int) error {
+	perEpoch := t.data.stepsPerEpoch()
+	lr := cosine(p.LR, epoch-p.first, p.Epochs)
+	for at := len(t.Steps); at < (epoch+1)*perEpoch; at++ {
+		if ctx.Err() != nil {
+			return t.interrupted()
+		}
+		ids, labels := t.data.at(at)
+		s, err := t.opt.step(t.program, t.Quantised, ids, labels, lr, lr*t.Config.StepLRRatio)
+		if err != nil {
+			return fmt.Errorf("training stopped at step %d (%s): %w; try a lower lr of this phase (now %g)", at+1, p.name, err, p.LR)
+		}
+		s.Step, s.Phase, s.Epoch = at+1, p.name, epoch
+		t.Steps = append(t.Steps, s)
+		if t.Report != nil {
+			t.Report(s)
+		}
+		if t.CheckpointEvery > 0 && s.Step%t.CheckpointEvery == 0 {
+			if err := t.save(); err != nil {
+				return err
+			}
+		}
+	}
+	return t.endEpoch(p, epoch, lr)
+}
+
+func (t *ThreePhase) endEpoch(p phase, epoch int, lr float64) error {
+	accuracy, err := curriculum.Evaluate(t.Model, t.held, t.Config.BatchSize)
+	if err != nil {
+		return err
+	}
+	e := Epoch{Phase: p.name, Epoch: epoch, LR: lr, Steps: StepStats{Least: 1, Most: 1}, Accuracy: accuracy}
+	steps := t.Steps[len(t.Steps)-t.data.stepsPerEpoch():]
+	for _, s := range steps {
+		e.Loss += s.Loss / float64(len(steps))
+	}
+	if t.Quantised != nil {
+		e.Steps = t.Quantised.Steps()
+	}
+	t.Epochs = append(t.Epochs, e)
+	if t.EpochDone != nil {
+		t.EpochDone(e)
+	}
+	return t.save()
+}
+
+func (t *ThreePhase) interrupted() error {
+	if t.CheckpointPath == "" {
+		return fmt.Errorf("%w at step %d", curriculum.ErrInterrupted, len(t.Steps))
+	}
+	if err := t.save(); err != nil {
+		return fmt.Errorf("%w at step %d, and the checkpoint could not be written: %w", curriculum.ErrInterrupted, len(t.Steps), err)
+	}
+	return fmt.Errorf("%w at step %d; everything up to it is in %s", curriculum.ErrInterrupted, len(t.Steps), t.CheckpointPath)
+}
+
+// threePhasePosition is the part of a checkpoint that is not tensors.
+type threePhasePosition struct {
+	Config  ThreePhaseConfig `json:"config"`
+	Updates map[string]int   `json:"updates"`
+	Steps   []Step           `json:"steps"`
+	Epochs  []Epoch          `json:"epochs"`
+}
+
+// save writes the checkpoint to CheckpointPath, if there is one.
+func (t *ThreePhase) save() error {
+	if t.CheckpointPath == "" {
+		return nil
+	}
+	f, err := fileOf(t.Model, t.Quantised)
+	if err != nil {
+		return err
+	}
+	p := threePhasePosition{Config: t.Config, Steps: t.Steps, Epochs: t.Epochs}
+	if p.Updates, err = t.opt.save(f); err != nil {
+		return err
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	f.Metadata[trainingKey] = string(text)
+	return safetensors.Write(t.CheckpointPath, f)
+}
+
+// ResumeThreePhase continues the run whose checkpoint is at path, and goes on saving there. Session.Report, Auxiliary and
+// EpochDone are to be set anew.
+func ResumeThreePhase(path string) (*ThreePhase, error) {
+	f, err := safetensors.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	t, err := resumeThreePhase(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	t.CheckpointPath = path
+	return t, nil
+}
+
+func resumeThreePhase(f *safetensors.File) (*ThreePhase, error) {
+	var p threePhasePosition
+	if err := json.Unmarshal([]byte(f.Metadata[trainingKey]), &p); err != nil {
+		return nil, fmt.Errorf("not a checkpoint of a three-phase run: the header's %q is not valid: %w", trainingKey, err)
+	}
+	if err := p.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
+	}
+	t := &ThreePhase{Config: p.Config, Steps: p.Steps, Epochs: p.Epochs}
+	if err := t.loadData(); err != nil {
+		return nil, err
+	}
+	perEpoch := t.data.stepsPerEpoch()
+	if done := len(p.Steps); done > t.TotalSteps() || len(p.Epochs) > done/perEpoch || len(p.Epochs) < (done-1)/perEpoch {
+		return nil, fmt.Errorf("the training position in the header is not valid: %d steps and %d epochs, of %d steps an epoch", done, len(p.Epochs), perEpoch)
+	}
+	var err error
+	if _, ok := f.Metadata[quantisedKey]; ok {
+		if t.Quantised, err = FromFile(f); err != nil {
+			return nil, err
+		}
+		t.Model = t.Quantised.Model
+	} else if t.Model, err = layers.FromFile(f); err != nil {
+		return nil, err
+	}
+	if t.Model.Config != p.Config.Model {
+		return nil, fmt.Errorf("the model is of another configuration than the run in the header")
+	}
+	if t.phaseEnded() {
+		return t, nil // the next phase's optimiser starts afresh
+	}
+	t.opt = t.newOptimiser()
+	return t, t.opt.restore(f, p.Updates)
+}
+
+// phaseEnded says whether the run stands at the end of a phase, with its last epoch evaluated.
+func (t *ThreePhase) phaseEnded() bool {
+	for _, p := range t.Config.phases() {
+		if end := p.first + p.Epochs; len(t.Epochs) == end && len(t.Steps) == end*t.data.stepsPerEpoch() {
+			return true
+		}
+	}
+	return len(t.Steps) == 0
+}

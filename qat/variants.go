@@ -1,0 +1,253 @@
+package qat
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/x448/float16"
+
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// Variant is a way to quantise a pretrained model, or a control, in the multi-seed experiment (SPEC section 4).
+type Variant struct {
+	Name  string
+	About string // one line
+	// Trains says that the variant is trained: FinetuneConfig.Steps more steps than the pretrained model.
+	Trains bool
+	// Paper says that the published experiment has it.
+	Paper bool
+
+	round   func(m *layers.Model) error // changes the weights themselves
+	options func(o *Options)            // nil: no quantisers
+}
+
+// Names of the variants that others refer to.
+const (
+	FP16          = "fp16"
+	FP16Finetuned = "fp16_finetuned"
+	CAJQPTQ       = "cajq_ptq"
+	CAJQQAT       = "cajq_qat"
+)
+
+// Variants is the table of all, in the order in which they are reported.
+func Variants() []Variant {
+	only := func(t ...Target) func(*Options) { return func(o *Options) { o.Targets = t } }
+	published := only(SSM, Attention)
+	return []Variant{
+		{Name: FP16, About: "every parameter rounded to IEEE half, computed in float32", Paper: true, round: roundHalf},
+		{Name: "int8_uniform", About: "every Linear, head included: INT8, one scale a tensor", Paper: true, round: roundInt8},
+		{Name: "int4_uniform", About: "every Linear, head included: INT4 in groups of 64, nearest rounding", Paper: true, round: roundInt4},
+		{Name: CAJQPTQ, About: "CAJQ without training: 2-bit SSM, INT4 attention", Paper: true, options: published},
+		{Name: CAJQQAT, About: "CAJQ, trained through its quantisers", Paper: true, Trains: true, options: published},
+		{Name: FP16Finetuned, About: "control: the same training steps on the same data without quantisers, rounded to IEEE half at the end", Trains: true},
+		{Name: "cajq_qat_frozen", About: "CAJQ as in the reference: INT4 integers frozen, only their salient columns train", Trains: true, options: func(o *Options) {
+			published(o)
+			o.Int4Mode = Int4Frozen
+		}},
+		{Name: "cajq_qat_paper", About: "the reference's method in full: 7-level SSM quantiser (not 2 bits), INT4 integers frozen", Trains: true, options: func(o *Options) {
+			published(o)
+			o.Int4Mode, o.SSMQuantiser = Int4Frozen, Paper7
+		}},
+		{Name: "cajq_ssm_only", About: "ablation: only the SSM in 2 bits, trained", Trains: true, options: only(SSM)},
+		{Name: "cajq_attention_only", About: "ablation: only attention in INT4, trained", Trains: true, options: only(Attention)},
+		{Name: "cajq_memory_only", About: "ablation: only memory entries in INT8, trained", Trains: true, options: only(Memory)},
+		{Name: "cajq_full", About: "every target, whole-model compression, trained", Trains: true, options: func(o *Options) { o.Targets = AllTargets() }},
+	}
+}
+
+// VariantNames lists the names of Variants.
+func VariantNames() []string {
+	var names []string
+	for _, v := range Variants() {
+		names = append(names, v.Name)
+	}
+	return names
+}
+
+// LookupVariants finds variants by name. A name that is unknown or given twice is an error.
+func LookupVariants(names ...string) ([]Variant, error) {
+	if len(names) == 0 {
+		return nil, fmt.Errorf("no variant given: name at least one of %s", join(VariantNames()))
+	}
+	if err := checkNames("variant", names, VariantNames()); err != nil {
+		return nil, err
+	}
+	all := Variants()
+	var found []Variant
+	for _, n := range names {
+		found = append(found, all[slices.IndexFunc(all, func(v Variant) bool { return v.Name == n })])
+	}
+	return found, nil
+}
+
+// Experiment is what all variants share.
+type Experiment struct {
+	Options            Options        `json:"options" toml:"options"` // Targets and the rest as the variant has them
+	Finetune           FinetuneConfig `json:"finetune" toml:"finetune"`
+	CalibrationBatches int            `json:"calibration_batches" toml:"calibration_batches"`
+	CalibrationBatch   int            `json:"calibration_batch" toml:"calibration_batch"`     // samples
+	CalibrationContext int            `json:"calibration_context" toml:"calibration_context"` // tokens
+}
+
+// DefaultExperiment is the multi-seed experiment's (SPEC section 4).
+func DefaultExperiment() Experiment {
+	return Experiment{
+		Options: DefaultOptions(), Finetune: DefaultFinetune(), CalibrationBatches: 8, CalibrationBatch: 4, CalibrationContext: 512,
+	}
+}
+
+// calibrationSeed separates the calibration data of a seed from its training and evaluation data (SPEC section 4).
+const calibrationSeed = 1000
+
+// Check says whether the variant can be made of a model of configuration m with these settings: it names the first that
+// cannot work, its value and what is allowed.
+func (v Variant) Check(e Experiment, m layers.Config) error {
+	v.apply(&e, m)
+	return v.validate(e, m)
+}
+
+// apply sets the variant's own options.
+func (v Variant) apply(e *Experiment, m layers.Config) {
+	if v.options == nil {
+		return
+	}
+	v.options(&e.Options)
+	if !m.UseScaleBridge { // "all targets" are all that there are
+		e.Options.Targets = slices.DeleteFunc(slices.Clone(e.Options.Targets), func(t Target) bool { return t == Bridge })
+	}
+}
+
+// validate checks the settings that the variant reads.
+func (v Variant) validate(e Experiment, m layers.Config) error {
+	if v.Trains {
+		if err := e.Finetune.Validate(m); err != nil {
+			return err
+		}
+	}
+	if v.options == nil {
+		return nil
+	}
+	if err := checkInts(
+		setting[int]{"calibration_batches", e.CalibrationBatches, 1, 1 << 20}, setting[int]{"calibration_batch", e.CalibrationBatch, 1, 1 << 16},
+		setting[int]{"calibration_context", e.CalibrationContext, layers.MinContext, m.MaxLen},
+	); err != nil {
+		return err
+	}
+	return e.Options.Validate(m)
+}
+
+// Built is a variant made from a pretrained model.
+type Built struct {
+	Model       *layers.Model // ready to be evaluated
+	Quantised   *Quantised    // nil for variants without quantisers
+	Calibration *Calibration  // nil for variants that need none
+	Steps       []Step        // of the training, if any
+}
+
+// Build makes the variant from a copy of the pretrained model, which is not changed, with calibration data of seed+1000
+// and training data of seed+2000. The session is that of the training.
+func (v Variant) Build(ctx context.Context, base *layers.Model, e Experiment, seed uint64, s Session) (*Built, error) {
+	built, err := v.build(ctx, base, e, seed, s)
+	if err != nil {
+		return built, fmt.Errorf("variant %s: %w", v.Name, err)
+	}
+	return built, nil
+}
+
+func (v Variant) build(ctx context.Context, base *layers.Model, e Experiment, seed uint64, s Session) (*Built, error) {
+	if prepared(base) {
+		return nil, fmt.Errorf("the base model is quantised already: give a floating-point checkpoint")
+	}
+	v.apply(&e, base.Config)
+	if err := v.validate(e, base.Config); err != nil {
+		return nil, err
+	}
+	if err := finite(base); err != nil {
+		return nil, err
+	}
+	m, err := base.Clone()
+	if err != nil {
+		return nil, err
+	}
+	b := &Built{Model: m}
+	if v.options != nil {
+		if err := b.quantise(e, seed); err != nil {
+			return nil, err
+		}
+	}
+	if v.Trains {
+		if b.Steps, err = Finetune(ctx, m, b.Quantised, e.Finetune, seed, s); err != nil {
+			return b, err
+		}
+	}
+	switch {
+	case v.round != nil:
+		return b, v.round(m)
+	case b.Quantised == nil:
+		return b, roundHalf(m)
+	}
+	return b, nil
+}
+
+// quantise calibrates and prepares the model.
+func (b *Built) quantise(e Experiment, seed uint64) error {
+	data, err := MixtureBatches(b.Model.Config, e.CalibrationBatches, e.CalibrationBatch, e.CalibrationContext, seed+calibrationSeed)
+	if err != nil {
+		return err
+	}
+	if b.Calibration, err = Calibrate(b.Model, data); err != nil {
+		return err
+	}
+	b.Quantised, err = Prepare(b.Model, b.Calibration, e.Options)
+	return err
+}
+
+// roundHalf rounds every parameter to IEEE half precision.
+func roundHalf(m *layers.Model) error {
+	for _, p := range m.Params.All() {
+		for i, x := range p.Data() {
+			h := float16.Fromfloat32(x)
+			if h.IsInf(0) {
+				return fmt.Errorf("weight %s has the value %v at %d: it must be at most 65504 to be held in half precision", p.Name, x, i)
+			}
+			p.Data()[i] = h.Float32()
+		}
+	}
+	return nil
+}
+
+// roundInt8 rounds the weight of every Linear to INT8 with scale = max|w|/127 of the whole tensor.
+func roundInt8(m *layers.Model) error {
+	for _, l := range m.Linears() {
+		w := l.W.Data()
+		var largest float32
+		for _, x := range w {
+			largest = max(largest, x, -x)
+		}
+		scale := max(largest/127, 1e-8)
+		for i, x := range w {
+			q := min(max(math.RoundToEven(float64(x/scale)), -127), 127)
+			w[i] = float32(q) * scale
+		}
+	}
+	return nil
+}
+
+// uniformGroup is the group size of int4_uniform.
+const uniformGroup = 64
+
+// roundInt4 rounds the weight of every Linear to INT4 in groups of 64 inputs. A row that is shorter is one group.
+func roundInt4(m *layers.Model) error {
+	for _, l := range m.Linears() {
+		q, err := graph.QuantizeInt4(l.W.Data(), l.W.Shape()[1], uniformGroup)
+		if err != nil {
+			return fmt.Errorf("weight %s: %w", l.W.Name, err)
+		}
+		copy(l.W.Data(), q.Dequantize())
+	}
+	return nil
+}
