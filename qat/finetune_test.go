@@ -1,0 +1,263 @@
+package qat
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+)
+
+func allParams(q *Quantised) []*graph.Param {
+	return append(slices.Clone(q.Model.Params.All()), q.Params()...)
+}
+
+func sameParams(t *testing.T, a, b *Quantised) {
+	t.Helper()
+	other := allParams(b)
+	for i, p := range allParams(a) {
+		if !slices.Equal(p.Data(), other[i].Data()) {
+			t.Fatalf("%s differs", p.Name)
+		}
+	}
+}
+
+// A function of the configuration and the seed, to the last bit, whatever GOMAXPROCS is.
+func TestFinetuningIsDeterministic(t *testing.T) {
+	run := func(procs int, seed uint64) (*Quantised, []Step) {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+		q := prepareTiny(t, tinyOptions())
+		steps, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), seed, Session{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q, steps
+	}
+	a, stepsA := run(1, 3)
+	b, stepsB := run(4, 3)
+	sameParams(t, a, b)
+	if !slices.Equal(stepsA, stepsB) {
+		t.Error("the steps differ")
+	}
+	if _, other := run(4, 4); slices.Equal(stepsA, other) {
+		t.Error("another seed gives the same steps")
+	}
+}
+
+func TestStepSizesTrainAtTheirOwnRateWithoutDecay(t *testing.T) {
+	q := prepareTiny(t, tinyOptions())
+	steps, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), 3, Session{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, last := steps[0], steps[len(steps)-1]
+	if first.LR != 1e-4 || first.StepLR != 1e-2 || !(last.LR > 0 && last.LR < 0.05e-4) {
+		t.Errorf("rates %v %v … %v, want a cosine from 1e-4 and 1e-2 to about 0", first.LR, first.StepLR, last.LR)
+	}
+	if first.Drift != 0 || last.Drift == 0 || q.Steps().Least == 1 {
+		t.Errorf("drift from %v to %v: the steps do not move from their initial sizes", first.Drift, last.Drift)
+	}
+	// With no rate of their own they stay where they are, decay of the weights or not.
+	q = prepareTiny(t, tinyOptions())
+	c := tinyFinetune()
+	c.StepLR, c.WeightDecay = 0, 5
+	if _, err := Finetune(t.Context(), q.Model, q, c, 3, Session{}); err != nil {
+		t.Fatal(err)
+	}
+	if s := q.Steps(); s.Least != 1 || s.Most != 1 {
+		t.Errorf("the step sizes moved: %+v", s)
+	}
+}
+
+// A strong regulariser holds the step sizes near their initial ones.
+func TestLambdaHoldsTheSteps(t *testing.T) {
+	drift := func(lambda float64) float64 {
+		q := prepareTiny(t, tinyOptions())
+		c := tinyFinetune()
+		c.Lambda, c.Steps = lambda, 30
+		if _, err := Finetune(t.Context(), q.Model, q, c, 3, Session{}); err != nil {
+			t.Fatal(err)
+		}
+		return q.Steps().Drift
+	}
+	if free, held := drift(0), drift(1e4); !(held < free/4) {
+		t.Errorf("drift %v without and %v with the regulariser", free, held)
+	}
+}
+
+func interruptAt(step int) (context.Context, func(Step)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	return ctx, func(s Step) {
+		if s.Step == step {
+			cancel()
+		}
+	}
+}
+
+// A run that was interrupted and continued ends as one that was not, with quantisers (frozen ones too) and without.
+func TestInterruptedFinetuningEndsAsIfItWasNot(t *testing.T) {
+	frozen := tinyOptions()
+	frozen.Int4Mode = Int4Frozen
+	for name, options := range map[string]*Options{"train": new(tinyOptions()), "frozen": &frozen, "control": nil} {
+		t.Run(name, func(t *testing.T) {
+			begin := func() *Quantised {
+				if options == nil {
+					return &Quantised{Model: newModel(t, tiny())}
+				}
+				return prepareTiny(t, *options)
+			}
+			finetune := func(ctx context.Context, q *Quantised, s Session) ([]Step, error) {
+				if options == nil {
+					return Finetune(ctx, q.Model, nil, tinyFinetune(), 3, s)
+				}
+				return Finetune(ctx, q.Model, q, tinyFinetune(), 3, s)
+			}
+			whole := begin()
+			want, err := finetune(t.Context(), whole, Session{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(t.TempDir(), "c.safetensors")
+			ctx, stop := interruptAt(5)
+			_, err = finetune(ctx, begin(), Session{CheckpointPath: path, Report: stop})
+			if !errors.Is(err, curriculum.ErrInterrupted) || !strings.Contains(err.Error(), path) {
+				t.Fatalf("got %v, want an interruption that names the checkpoint", err)
+			}
+			resumed := begin()
+			var reported []int
+			got, err := finetune(t.Context(), resumed, Session{CheckpointPath: path, Report: func(s Step) { reported = append(reported, s.Step) }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got, want) || !slices.Equal(reported, []int{6, 7, 8}) {
+				t.Errorf("steps %v after the checkpoint of step 5", reported)
+			}
+			sameParams(t, resumed, whole)
+		})
+	}
+}
+
+func TestAnothersCheckpointIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.safetensors")
+	q := prepareTiny(t, tinyOptions())
+	if _, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), 3, Session{CheckpointPath: path, CheckpointEvery: 4}); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := tinyFinetune()
+	other.LR = 1
+	ssm := prepareTiny(t, tinyOptions(SSM))
+	for name, f := range map[string]func() error{
+		"another rate": func() error {
+			_, err := Finetune(t.Context(), q.Model, q, other, 3, Session{CheckpointPath: path})
+			return err
+		},
+		"another seed": func() error {
+			_, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), 4, Session{CheckpointPath: path})
+			return err
+		},
+		"other quantisers": func() error {
+			_, err := Finetune(t.Context(), ssm.Model, ssm, tinyFinetune(), 3, Session{CheckpointPath: path})
+			return err
+		},
+		"without quantisers": func() error {
+			_, err := Finetune(t.Context(), newModel(t, tiny()), nil, tinyFinetune(), 3, Session{CheckpointPath: path})
+			return err
+		},
+	} {
+		if err := f(); err == nil || !strings.Contains(err.Error(), "another run") {
+			t.Errorf("%s: got %v, want an error", name, err)
+		}
+	}
+	if after, _ := os.ReadFile(path); !slices.Equal(before, after) {
+		t.Error("the checkpoint was overwritten")
+	}
+}
+
+func TestUnsuitableFinetuningIsRefused(t *testing.T) {
+	for _, x := range []struct {
+		want string
+		set  func(c *FinetuneConfig)
+	}{
+		{"steps is 0", func(c *FinetuneConfig) { c.Steps = 0 }},
+		{"context is 65: it must be from 8 to 64", func(c *FinetuneConfig) { c.Context = 65 }},
+		{"batch is -1", func(c *FinetuneConfig) { c.Batch = -1 }},
+		{"step_lr is -1", func(c *FinetuneConfig) { c.StepLR = -1 }},
+		{"beta2 is 1", func(c *FinetuneConfig) { c.Beta2 = 1 }},
+	} {
+		c := tinyFinetune()
+		x.set(&c)
+		if _, err := Finetune(t.Context(), newModel(t, tiny()), nil, c, 1, Session{}); err == nil || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("got %v, want an error with %q", err, x.want)
+		}
+	}
+	q := prepareTiny(t, tinyOptions())
+	if _, err := Finetune(t.Context(), q.Model, nil, tinyFinetune(), 1, Session{}); err == nil {
+		t.Error("a quantised model was trained without its quantisers")
+	}
+}
+
+func TestQuantisedModelsSurviveTheirFile(t *testing.T) {
+	for _, mode := range []string{Int4Train, Int4Frozen} {
+		o := tinyOptions(AllTargets()...)
+		o.Int4Mode, o.Metadata = mode, MetadataCompact
+		q := prepareTiny(t, o)
+		path := filepath.Join(t.TempDir(), "q.safetensors")
+		if err := q.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		read, err := Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameParams(t, q, read)
+		if !slices.Equal(logits(t, q.Model), logits(t, read.Model)) {
+			t.Errorf("%s: the logits differ", mode)
+		}
+		if len(read.StepParams()) != 4 || len(read.OtherParams()) != len(q.OtherParams()) {
+			t.Errorf("%s: another set trains", mode)
+		}
+	}
+}
+
+func TestFilesThatAreNotQuantisedModelsAreRefused(t *testing.T) {
+	q := prepareTiny(t, tinyOptions())
+	for _, x := range []struct {
+		want   string
+		damage func(f *safetensors.File)
+	}{
+		{`no key "qat"`, func(f *safetensors.File) { delete(f.Metadata, "qat") }},
+		{"not valid", func(f *safetensors.File) { f.Metadata["qat"] = "{" }},
+		{"group_size is 0", func(f *safetensors.File) {
+			f.Metadata["qat"] = strings.Replace(f.Metadata["qat"], `"group_size":16`, `"group_size":0`, 1)
+		}},
+		{"salient columns", func(f *safetensors.File) {
+			f.Metadata["qat"] = strings.Replace(f.Metadata["qat"], `"salient":{`, `"salient":{"head.weight":[99],`, 1)
+		}},
+		{"tensors of quantisers", func(f *safetensors.File) {
+			f.Tensors = slices.DeleteFunc(f.Tensors, func(x safetensors.Tensor) bool { return strings.HasSuffix(x.Name, "0.attn.smooth_scale") })
+		}},
+		{"missing", func(f *safetensors.File) {
+			f.Tensors = slices.DeleteFunc(f.Tensors, func(x safetensors.Tensor) bool { return x.Name == "head.bias" })
+		}},
+	} {
+		f, err := q.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.damage(f)
+		if _, err := FromFile(f); err == nil || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("got %v, want an error with %q", err, x.want)
+		}
+	}
+}
