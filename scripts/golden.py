@@ -5,7 +5,8 @@
     scripts/golden.py SynapNet-Edge --out golden --dim 48 --heads 3 --depth 3 --vocab 70
 
 Runs the reference implementation in the given clone (PyTorch, CPU, float32) on random weights and inputs and writes what it
-computes: model-dense, model-sparse, model-nobridge, model-external-memory and train-adamw, each a safetensors file whose
+computes: model-dense, model-sparse, model-nobridge, model-external-memory, train-adamw, attention-smoothquant-awq (with
+dense and with sparse attention) and quantisers (the 2-bit one by the formula of SPEC section 4), each a safetensors file whose
 header holds the configuration as JSON under "case". Weights are drawn wider than the initialisation, so that every part of the
 model contributes. --num-classes 0 makes language models. Without the safetensors package: the format is written by hand.
 """
@@ -29,6 +30,9 @@ def arguments():
     p.add_argument("--batch", type=int, default=2)
     p.add_argument("--tokens", type=int, default=40)
     p.add_argument("--steps", type=int, default=6)
+    p.add_argument("--group", type=int, default=20, help="inputs that share an INT4 scale")
+    p.add_argument("--alpha", type=float, default=0.5, help="SmoothQuant's exponent")
+    p.add_argument("--salient-frac", type=float, default=0.05)
     p.add_argument("--seed", type=int, default=1)
     return p.parse_args()
 
@@ -38,7 +42,7 @@ def save(path, tensors, case):
     for name, tensor in tensors.items():
         tensor = tensor.detach().contiguous()
         data = tensor.numpy().tobytes()
-        dtype = {"torch.float32": "F32", "torch.int64": "I64"}[str(tensor.dtype)]
+        dtype = {"torch.float32": "F32", "torch.float16": "F16", "torch.int64": "I64", "torch.int8": "I8"}[str(tensor.dtype)]
         header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [offset, offset + len(data)]}
         offset += len(data)
         parts.append(data)
@@ -134,11 +138,61 @@ def main():
         t.update(weights(f"w{args.steps}.", m))
         save(os.path.join(args.out, name + ".safetensors"), t, case)
 
+    def attention(name, **changes):
+        from synapnet_edge.quantization.attention_quantizer import AWQCalibrator, SmoothQuantCalibrator
+        case = {**base, **changes, "alpha": args.alpha, "group_size": args.group, "salient_frac": args.salient_frac}
+        m = model(case).eval()
+        t = weights("w.", m)
+        ids = torch.randint(0, args.vocab, (args.batch, args.tokens))
+        calib = torch.randint(0, args.vocab, (3, args.batch, args.tokens))
+        smooth, awq = SmoothQuantCalibrator(alpha=args.alpha), AWQCalibrator(args.group, args.salient_frac)
+        with torch.no_grad():
+            smooth.register_hooks(m)
+            awq.register_hooks(m)
+            for batch in calib:
+                m(batch)
+            smooth.remove_hooks()
+            awq.remove_hooks()
+            smooth.apply_smooth(m)
+            awq.apply(m)
+            t.update({"in.ids": ids, "in.calib": calib, "out.logits": m(ids)[0]})
+        for i, block in enumerate(m.blocks):
+            t[f"q.blocks.{i}.attn.smooth_scale"] = block.attn.smooth_scale
+            for layer in ("to_q", "to_k", "to_v", "to_out"):
+                q, prefix = getattr(block.attn, layer), f"q.blocks.{i}.attn.{layer}."
+                t.update({prefix + "w_int4": q.w_int4, prefix + "scales": q.scales, prefix + "zeros": q.zeros,
+                          prefix + "salient_mask": q.salient_mask.to(torch.int8), prefix + "salient": q.salient_fp16})
+        save(os.path.join(args.out, name + ".safetensors"), t, case)
+
+    def quantisers(name):
+        from synapnet_edge.quantization.attention_quantizer import dequantize_int4_group, quantize_int4_group
+        from synapnet_edge.quantization.memory_quantizer import dequantize_mem_bank, quantize_mem_bank
+        torch.manual_seed(args.seed)
+        w, bank = torch.randn(args.slots, args.dim), torch.randn(args.batch, args.slots, args.dim)
+        q, scales, zeros = quantize_int4_group(w, args.group)
+        q8, scales8 = quantize_mem_bank(bank)
+        weight = torch.randn(args.heads, args.dim, requires_grad=True)
+        log_step = (weight.detach().abs().amax(1) / 1.5 * torch.linspace(0.5, 1.1, args.heads)).log().requires_grad_()
+        u = (weight / log_step.exp()[:, None]).clamp(-1.5, 1.5)
+        level = u + ((u - 0.5).round() + 0.5 - u).detach()
+        out, upstream = level * log_step.exp()[:, None], torch.randn(args.heads, args.dim)
+        out.backward(upstream)
+        save(os.path.join(args.out, name + ".safetensors"), {
+            "int4.w": w, "int4.q": q, "int4.scales": scales, "int4.zeros": zeros,
+            "int4.deq": dequantize_int4_group(q, scales, zeros, args.dim, args.group),
+            "int8.bank": bank, "int8.q": q8, "int8.scales": scales8, "int8.deq": dequantize_mem_bank(q8, scales8),
+            "seq2.w": weight, "seq2.log_step": log_step, "seq2.out": out, "seq2.upstream": upstream,
+            "seq2.grad_w": weight.grad, "seq2.grad_log_step": log_step.grad,
+        }, {"int4_group": args.group})
+
     forward("model-dense")
     forward("model-sparse", sparse_threshold=args.tokens // 2)
     forward("model-nobridge", use_scale_bridge=False)
     external("model-external-memory")
     train("train-adamw")
+    attention("attention-smoothquant-awq")
+    attention("attention-smoothquant-awq-sparse", sparse_threshold=args.tokens // 2)
+    quantisers("quantisers")
 
 
 if __name__ == "__main__":
