@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"path/filepath"
 	"strings"
 
 	"github.com/synapnet/synapnet-train/graph"
@@ -61,10 +62,15 @@ var kinds = []struct {
 	{"int4.w", "quantisers", (*check).quantisers},
 	{"int8.bank", "quantisers", (*check).quantisers},
 	{"seq2.w", "quantisers", (*check).quantisers},
+	{"in.attn_weight", "retention classifier", (*check).retention},
 }
 
-// File runs what the file at path describes and compares every tensor of its results.
+// File runs what the file at path describes and compares every tensor of its results: golden tensors in a safetensors
+// file, or decisions of eviction policies in a JSON file.
 func File(path string) (*Report, error) {
+	if filepath.Ext(path) == ".json" {
+		return policies(path)
+	}
 	f, err := safetensors.Read(path)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,136 @@
+package baee
+
+import (
+	"fmt"
+
+	"github.com/synapnet/synapnet-train/baee/policy"
+)
+
+// Protocol says by which rules a memory is run (SPEC section 6).
+type Protocol string
+
+// Strict is the memory as the methods' papers mean it: only real entries are stored, all reads are counted. Paper is the
+// reference's published experiment: zero padding is stored and counted as entries (salience 0, position -1), the first
+// chunk reads one row of zeros, attention received is never accumulated.
+const (
+	Strict Protocol = "strict"
+	Paper  Protocol = "paper"
+)
+
+// DefaultBudget is the reference's budget: 256 MB over all layers.
+const DefaultBudget = 256 << 20
+
+// Config describes a Manager. Default gives sensible values for a model.
+type Config struct {
+	Dim    int `json:"dim"`    // width D of an entry
+	Layers int `json:"layers"` // memories, one a block
+	Slots  int `json:"slots"`  // rows S of the bank that a chunk writes
+
+	Policy   string   `json:"policy"`
+	Protocol Protocol `json:"protocol"`
+
+	// BudgetBytes limits the bytes of all contents over all layers; 0: no limit. EntriesPerLayer limits the mean number of
+	// rows a layer; 0: no limit. At least one must be set; the paper protocol takes EntriesPerLayer alone.
+	BudgetBytes     int `json:"budget_bytes"`
+	EntriesPerLayer int `json:"entries_per_layer"`
+
+	// Tiers stores entries in the tier that their score calls for, and in lower ones if the budget does: WARM instead of
+	// HOT, then COLD, then evicted. Only for policies that have scores; otherwise all entries are HOT.
+	Tiers         bool    `json:"tiers"`
+	HotThreshold  float64 `json:"hot_threshold"`
+	WarmThreshold float64 `json:"warm_threshold"`
+	SummarySlots  int     `json:"summary_slots"` // COLD summaries a layer, at most
+
+	Window int    `json:"window"` // queries of the observation window, the last ones of a chunk
+	Seed   uint64 `json:"seed"`   // of the policy's random numbers
+
+	Classifier *Classifier `json:"-"` // for policies that need a retention classifier
+	Head       *Classifier `json:"-"` // for policies that need a Locret-style head
+}
+
+// DefaultWindow is SnapKV's observation window.
+const DefaultWindow = 32
+
+// DefaultSummarySlots is the number of COLD summaries a layer in the reference.
+const DefaultSummarySlots = 4
+
+// Default is the configuration of BAEE in tiers within 256 MB, with the given classifier.
+func Default(dim, layers, slots int, c *Classifier) Config {
+	return Config{
+		Dim: dim, Layers: layers, Slots: slots, Policy: "baee", Protocol: Strict, BudgetBytes: DefaultBudget,
+		Tiers: true, HotThreshold: HotThreshold, WarmThreshold: WarmThreshold, SummarySlots: DefaultSummarySlots,
+		Window: DefaultWindow, Classifier: c,
+	}
+}
+
+// rule is the policy's function under the protocol.
+func (c *Config) rule(p policy.Policy) (policy.Func, error) {
+	switch c.Protocol {
+	case Strict:
+		return p.Keep, nil
+	case Paper:
+		if p.Paper == nil {
+			return nil, fmt.Errorf("policy %s has no rule in the paper protocol: the reference does not have it; use protocol %s", p.Name, Strict)
+		}
+		return p.Paper, nil
+	}
+	return nil, fmt.Errorf("protocol is %q: it must be %q or %q", c.Protocol, Strict, Paper)
+}
+
+// validate names the first setting that cannot work, its value and what is allowed.
+func (c *Config) validate(p policy.Policy) error {
+	for _, s := range []struct {
+		name        string
+		value       int
+		least, most int
+	}{
+		{"dim", c.Dim, 1, maxWidth}, {"layers", c.Layers, 1, 1 << 12}, {"slots", c.Slots, 1, 1 << 20},
+		{"window", c.Window, 1, 1 << 24}, {"summary_slots", c.SummarySlots, 0, 1 << 16},
+		{"budget_bytes", c.BudgetBytes, 0, 1 << 46}, {"entries_per_layer", c.EntriesPerLayer, 0, 1 << 28},
+	} {
+		if s.value < s.least || s.value > s.most {
+			return fmt.Errorf("%s is %d: it must be from %d to %d", s.name, s.value, s.least, s.most)
+		}
+	}
+	if !(0 <= c.WarmThreshold && c.WarmThreshold <= c.HotThreshold && c.HotThreshold <= 1) {
+		return fmt.Errorf("the thresholds are hot %g and warm %g: they must satisfy 0 <= warm <= hot <= 1", c.HotThreshold, c.WarmThreshold)
+	}
+	if err := c.validateBudget(); err != nil {
+		return err
+	}
+	if c.Tiers && p.Score == nil {
+		return fmt.Errorf("policy %s has no scores to choose tiers by: switch tiers off, or use baee or baee_salience", p.Name)
+	}
+	if c.Protocol == Paper {
+		return nil
+	}
+	if err := c.validateNetwork(p.Name, "a trained retention classifier", p.Needs.Retention, c.Classifier, HistoryFeatures); err != nil {
+		return err
+	}
+	return c.validateNetwork(p.Name, "a trained Locret-style head", p.Needs.Head, c.Head, 0)
+}
+
+func (c *Config) validateNetwork(name, what string, needed bool, n *Classifier, history int) error {
+	switch {
+	case !needed:
+		return nil
+	case n == nil:
+		return fmt.Errorf("policy %s needs %s: give one", name, what)
+	case n.Dim != c.Dim || n.History != history:
+		return fmt.Errorf("policy %s needs %s for entries of width %d and %d history features: this one is for %d and %d", name, what, c.Dim, history, n.Dim, n.History)
+	}
+	return nil
+}
+
+func (c *Config) validateBudget() error {
+	if c.Protocol == Paper && (c.BudgetBytes != 0 || c.EntriesPerLayer == 0 || c.Tiers) {
+		return fmt.Errorf("the paper protocol budgets entries: set entries_per_layer (now %d), leave budget_bytes (now %d) at 0 and tiers (now %t) off", c.EntriesPerLayer, c.BudgetBytes, c.Tiers)
+	}
+	if c.BudgetBytes == 0 && c.EntriesPerLayer == 0 {
+		return fmt.Errorf("no budget: set budget_bytes or entries_per_layer above 0")
+	}
+	if least := c.Layers * hotBytes(c.Dim); c.BudgetBytes > 0 && c.BudgetBytes < least {
+		return fmt.Errorf("budget_bytes is %d: too small for one entry of %d bytes in each of %d layers; it must be at least %d", c.BudgetBytes, hotBytes(c.Dim), c.Layers, least)
+	}
+	return nil
+}

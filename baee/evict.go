@@ -1,0 +1,226 @@
+package baee
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/synapnet/synapnet-train/baee/policy"
+)
+
+// evict brings a layer down to its share of the budget.
+func (m *Manager) evict(i int, l *layer, ctx *policy.Context) error {
+	if m.config.Tiers {
+		if err := m.compress(l, ctx); err != nil {
+			return err
+		}
+	} else if most := m.MostRows(i); most > 0 && len(l.entries) > most {
+		kept, err := m.choose(l, ctx, most)
+		if err != nil {
+			return err
+		}
+		l.evicted += int64(len(l.entries) - len(kept))
+		l.take(kept)
+	}
+	if l.bytes > 0 && l.held() > l.bytes {
+		return fmt.Errorf("%d bytes are held where %d are allowed: this is a mistake in the program", l.held(), l.bytes)
+	}
+	return nil
+}
+
+// choose asks the policy which of the entries to keep. It refuses an answer that cannot be: user's policies are run here.
+func (m *Manager) choose(l *layer, ctx *policy.Context, budget int) ([]int, error) {
+	kept := m.keep(ctx, l.entries, budget)
+	if len(kept) > budget && m.config.Protocol == Strict {
+		return nil, fmt.Errorf("policy %s keeps %d entries where %d are allowed", m.policy.Name, len(kept), budget)
+	}
+	seen := make([]bool, len(l.entries))
+	for _, j := range kept {
+		if j < 0 || j >= len(seen) || seen[j] {
+			return nil, fmt.Errorf("policy %s keeps entry %d, which is not one of the %d or was kept before", m.policy.Name, j, len(seen))
+		}
+		seen[j] = true
+	}
+	if m.config.Protocol == Strict {
+		slices.Sort(kept)
+	}
+	return kept, nil
+}
+
+// take keeps the entries at the given indices, in that order.
+func (l *layer) take(kept []int) {
+	n := len(l.entries)
+	l.entries, l.contents = pick(l.entries, kept, n), pick(l.contents, kept, n)
+	l.projected, l.head = pick(l.projected, kept, n), pick(l.head, kept, n)
+}
+
+// pick takes n equal parts of x at the given indices.
+func pick[T any](x []T, kept []int, n int) []T {
+	if len(x) == 0 {
+		return x
+	}
+	width := len(x) / n
+	out := make([]T, 0, len(kept)*width)
+	for _, j := range kept {
+		out = append(out, x[j*width:(j+1)*width]...)
+	}
+	return out
+}
+
+// summary is the mean of the entries that were merged into it, in half precision.
+type summary struct {
+	count int64
+	data  []byte
+}
+
+// summarySlots is how many summaries a layer may have: no more than a quarter of its rows or bytes goes to them.
+func (m *Manager) summarySlots(l *layer) int {
+	n := m.config.SummarySlots
+	if l.bytes > 0 {
+		n = min(n, l.bytes/(4*hotBytes(m.config.Dim)))
+	}
+	if l.rows > 0 {
+		n = min(n, l.rows/4)
+	}
+	return n
+}
+
+// compress is the progressive pipeline of BAEE (SPEC section 5). The score of an entry calls for a tier; an entry never
+// goes back to a higher one, since what was lost does not return. Then, while the layer is above its share, the entry with
+// the lowest score goes one step down: first every HOT one becomes WARM, before any is merged into a summary or, if there
+// can be none, evicted.
+func (m *Manager) compress(l *layer, ctx *policy.Context) error {
+	scores := m.policy.Score(ctx, l.entries)
+	if len(scores) != len(l.entries) {
+		return fmt.Errorf("policy %s gave %d scores for %d entries", m.policy.Name, len(scores), len(l.entries))
+	}
+	out := make([]bool, len(l.entries)) // evicted or merged
+	if most := l.rows - m.summarySlots(l); l.rows > 0 && len(l.entries) > most {
+		kept, err := m.choose(l, ctx, most)
+		if err != nil {
+			return err
+		}
+		for j := range out {
+			_, in := slices.BinarySearch(kept, j)
+			out[j] = !in
+		}
+	}
+	for j, s := range scores {
+		switch {
+		case out[j] || !(s >= m.config.WarmThreshold): // NaN is no reason to keep anything
+			out[j] = true
+			m.merge(l, j)
+		case s < m.config.HotThreshold:
+			m.demote(l, j)
+		}
+	}
+	m.squeeze(l, scores, out)
+	kept := make([]int, 0, len(out))
+	for j, gone := range out {
+		if !gone {
+			kept = append(kept, j)
+		}
+	}
+	l.take(kept)
+	return nil
+}
+
+// squeeze lowers entries, those with the lowest scores, until the layer is within its share.
+func (m *Manager) squeeze(l *layer, scores []float64, out []bool) {
+	hot, warm := hotBytes(m.config.Dim), warmBytes(m.config.Dim)
+	over := -l.bytes
+	for j, c := range l.contents {
+		if !out[j] {
+			over += len(c.data)
+		}
+	}
+	over += len(l.summaries) * hot
+	if l.bytes == 0 || over <= 0 {
+		return
+	}
+	if warm < hot {
+		for _, j := range lowest(scores, ceil(over, hot-warm), func(j int) bool { return !out[j] && l.contents[j].tier == Hot }) {
+			m.demote(l, j)
+			over -= hot - warm
+		}
+	}
+	if over <= 0 {
+		return
+	}
+	// All are WARM now (HOT, if that is the smaller form). What goes makes room for itself and for the summaries that it
+	// starts; these never take more than a quarter of the share.
+	over += (m.summarySlots(l) - len(l.summaries)) * hot
+	for _, j := range lowest(scores, ceil(over, min(hot, warm)), func(j int) bool { return !out[j] }) {
+		out[j] = true
+		m.merge(l, j)
+	}
+}
+
+func ceil(a, b int) int { return (a + b - 1) / b }
+
+// lowest are the indices of the k lowest scores of those that count, in ascending order of the indices.
+func lowest(scores []float64, k int, counts func(j int) bool) []int {
+	var at []int
+	var negated []float64
+	for j, s := range scores {
+		if counts(j) {
+			at, negated = append(at, j), append(negated, -s)
+		}
+	}
+	chosen := policy.Best(negated, k)
+	for i, j := range chosen {
+		chosen[i] = at[j]
+	}
+	slices.Sort(chosen)
+	return chosen
+}
+
+// demote makes a HOT entry WARM, if that is smaller: of two elements or fewer it is not.
+func (m *Manager) demote(l *layer, j int) {
+	d := m.config.Dim
+	if l.contents[j].tier != Hot || warmBytes(d) >= hotBytes(d) {
+		return
+	}
+	x := make([]float32, d)
+	decode(x, Hot, l.contents[j].data)
+	l.contents[j] = content{Warm, encodeWarm(x)}
+	l.demoted++
+	if m.scored() {
+		m.project(l, j)
+	}
+}
+
+// merge puts an entry into a summary: into a new one while there may be more, then into the one whose mean is nearest. If
+// there can be none, the entry is evicted.
+func (m *Manager) merge(l *layer, j int) {
+	d := m.config.Dim
+	if m.summarySlots(l) == 0 {
+		l.evicted++
+		return
+	}
+	l.merged++
+	x := make([]float32, d)
+	decode(x, l.contents[j].tier, l.contents[j].data)
+	if len(l.summaries) < m.summarySlots(l) {
+		l.summaries = append(l.summaries, summary{1, encodeHot(x)})
+		return
+	}
+	best, at := 0.0, -1
+	mean, nearest := make([]float32, d), make([]float32, d)
+	for i, s := range l.summaries {
+		decode(mean, Cold, s.data)
+		distance := 0.0
+		for k := range x {
+			distance += float64(x[k]-mean[k]) * float64(x[k]-mean[k])
+		}
+		if at < 0 || distance < best {
+			best, at = distance, i
+			copy(nearest, mean)
+		}
+	}
+	s := &l.summaries[at]
+	s.count++
+	for k := range x {
+		nearest[k] += (x[k] - nearest[k]) / float32(s.count)
+	}
+	s.data = encodeHot(nearest)
+}

@@ -1,0 +1,122 @@
+package policy
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+)
+
+// Best returns the indices of the k largest scores, the largest first; of equal scores the earlier index comes first, as
+// in a stable sort. NaN counts as smallest. It takes O(N) time, and O(k log k) for the order.
+func Best(scores []float64, k int) []int {
+	return bestBy(len(scores), k, func(i int) (float64, int64) { return scores[i], 0 })
+}
+
+// bestBy is Best of 0 … n-1 by score and, among equal scores, by tie.
+func bestBy(n, k int, score func(i int) (score float64, tie int64)) []int {
+	all := make([]ranked, n)
+	for i := range all {
+		s, tie := score(i)
+		if math.IsNaN(s) {
+			s = math.Inf(-1)
+		}
+		all[i] = ranked{s, tie, i}
+	}
+	k = min(max(k, 0), n)
+	partition(all, k)
+	slices.SortFunc(all[:k], compare)
+	kept := make([]int, k)
+	for i := range kept {
+		kept[i] = all[i].index
+	}
+	return kept
+}
+
+type ranked struct {
+	score float64
+	tie   int64
+	index int
+}
+
+// compare orders the better one first. No two are equal, since indices differ.
+func compare(a, b ranked) int {
+	if before(a, b) {
+		return -1
+	}
+	return 1
+}
+
+func before(a, b ranked) bool {
+	if a.score != b.score {
+		return a.score > b.score
+	}
+	if a.tie != b.tie {
+		return a.tie > b.tie
+	}
+	return a.index < b.index
+}
+
+// partition brings the k best to the front (quickselect, Hoare 1961). An input on which it does not get ahead is sorted
+// instead, so that the worst case is O(N log N).
+func partition(x []ranked, k int) {
+	for depth := 2 * bits.Len(uint(len(x))); k > 0 && k < len(x); depth-- {
+		if depth == 0 || len(x) < 16 {
+			slices.SortFunc(x, compare)
+			return
+		}
+		switch p := split(x); {
+		case p == k:
+			return
+		case p > k:
+			x = x[:p]
+		default: // x[p] itself belongs to the front
+			x, k = x[p+1:], k-p-1
+		}
+	}
+}
+
+// split puts the median of three at its final place p, better ones before it and worse ones behind, and returns p.
+func split(x []ranked) int {
+	last := len(x) - 1
+	if mid := last / 2; before(x[mid], x[0]) != before(x[mid], x[last]) {
+		x[mid], x[last] = x[last], x[mid]
+	} else if before(x[0], x[mid]) != before(x[0], x[last]) {
+		x[0], x[last] = x[last], x[0]
+	}
+	pivot, p := x[last], 0
+	for i := range last {
+		if before(x[i], pivot) {
+			x[i], x[p] = x[p], x[i]
+			p++
+		}
+	}
+	x[p], x[last] = x[last], x[p]
+	return p
+}
+
+// newest is the tie-break and the order by which entries are recent.
+func newest(entries []Entry, k int) []int {
+	return bestBy(len(entries), k, func(i int) (float64, int64) { return 0, entries[i].Position })
+}
+
+// recentAndBest keeps the entries in recent, at most budget of them, and fills up with the best of the others.
+func recentAndBest(entries []Entry, budget int, recent []int, score func(i int) float64) []int {
+	recent = recent[:min(len(recent), budget)]
+	in := make([]bool, len(entries))
+	for _, i := range recent {
+		in[i] = true
+	}
+	rest := make([]int, 0, len(entries)-len(recent))
+	for i := range entries {
+		if !in[i] {
+			rest = append(rest, i)
+		}
+	}
+	kept := slices.Clone(recent)
+	for _, j := range bestBy(len(rest), budget-len(recent), func(j int) (float64, int64) {
+		return score(rest[j]), entries[rest[j]].Position
+	}) {
+		kept = append(kept, rest[j])
+	}
+	return kept
+}

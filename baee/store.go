@@ -1,0 +1,84 @@
+package baee
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/x448/float16"
+)
+
+// Tier is the form in which an entry is held (SPEC section 5).
+type Tier uint8
+
+// The tiers, from the most to the least faithful. What is not in one is evicted.
+const (
+	Hot  Tier = iota // IEEE half precision: 2D bytes
+	Warm             // one signed byte an element and a half-precision scale: D + 2 bytes
+	Cold             // in a summary, the mean of several entries: 2D bytes for all of them
+)
+
+// String is the tier's name.
+func (t Tier) String() string { return [...]string{"HOT", "WARM", "COLD"}[t] }
+
+// The default thresholds of scores (SPEC section 5).
+const (
+	HotThreshold  = 0.6
+	WarmThreshold = 0.3
+)
+
+func hotBytes(dim int) int  { return 2 * dim }
+func warmBytes(dim int) int { return dim + 2 }
+
+// maxHalf is the largest finite half-precision number. Values beyond it are stored as it: normalised activations are far
+// below, and an infinity would spoil every read.
+const maxHalf = 65504
+
+func toHalf(x float32) uint16 {
+	return float16.Fromfloat32(min(max(x, -maxHalf), maxHalf)).Bits()
+}
+
+func fromHalf(b []byte) float32 {
+	return float16.Frombits(binary.LittleEndian.Uint16(b)).Float32()
+}
+
+// encodeHot stores x [D] in half precision, little-endian.
+func encodeHot(x []float32) []byte {
+	b := make([]byte, hotBytes(len(x)))
+	for i, v := range x {
+		binary.LittleEndian.PutUint16(b[2*i:], toHalf(v))
+	}
+	return b
+}
+
+// encodeWarm stores x [D] as D signed bytes behind a half-precision scale, max|x|/127. The bytes are rounded with the scale
+// as it is stored, so that no further error comes from its own rounding.
+func encodeWarm(x []float32) []byte {
+	b := make([]byte, warmBytes(len(x)))
+	largest := float32(0)
+	for _, v := range x {
+		largest = max(largest, float32(math.Abs(float64(v))))
+	}
+	binary.LittleEndian.PutUint16(b, toHalf(largest/127))
+	scale := fromHalf(b)
+	if scale == 0 { // all values are too small to tell from zero
+		return b
+	}
+	for i, v := range x {
+		b[2+i] = byte(int8(min(max(math.RoundToEven(float64(v/scale)), -127), 127)))
+	}
+	return b
+}
+
+// decode writes the content of an entry to dst [D].
+func decode(dst []float32, t Tier, b []byte) {
+	if t == Warm {
+		scale := fromHalf(b)
+		for i := range dst {
+			dst[i] = scale * float32(int8(b[2+i]))
+		}
+		return
+	}
+	for i := range dst {
+		dst[i] = fromHalf(b[2*i:])
+	}
+}

@@ -1,0 +1,178 @@
+package baee
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// Stream runs one sequence of any length through a model, chunk by chunk, with a managed memory, in space that does not
+// grow with the sequence. Positions restart at 0 in each chunk (SPEC section 1, Streaming).
+type Stream struct {
+	model    *layers.Model
+	memory   *Manager
+	chunk    int
+	position int64   // of the first token that waits, in the stream
+	pending  []int32 // fewer than a chunk
+	capacity []int   // rows of external memory that the forward pass has room for, by layer
+	steady   *layers.Reader
+	broken   error // after a chunk that failed half-way
+}
+
+// NewStream starts a stream with chunks of the given number of tokens and an empty memory made for the model.
+func NewStream(model *layers.Model, memory *Manager, chunk int) (*Stream, error) {
+	c, k := model.Config, memory.Config()
+	if chunk < 1 || chunk > c.MaxLen {
+		return nil, fmt.Errorf("stream: chunk size %d: it must be from 1 to the model's max-len %d", chunk, c.MaxLen)
+	}
+	if k.Dim != c.Dim || k.Layers != c.Depth || k.Slots != c.EpisodicSlots {
+		return nil, fmt.Errorf("stream: the memory is for %d layers of %d slots of width %d, the model has %d, %d and %d", k.Layers, k.Slots, k.Dim, c.Depth, c.EpisodicSlots, c.Dim)
+	}
+	return &Stream{model: model, memory: memory, chunk: chunk, capacity: make([]int, c.Depth)}, nil
+}
+
+// Memory is the stream's memory.
+func (s *Stream) Memory() *Manager { return s.memory }
+
+// Position is the number of tokens taken so far, those that wait included.
+func (s *Stream) Position() int64 { return s.position + int64(len(s.pending)) }
+
+// Push runs every whole chunk that the given tokens complete and calls f with each one's logits: [C] for classification,
+// [tokens, V] for a language model, valid during the call. Left-over tokens wait for more. An error ends the call: if it
+// is f's, that chunk and those before it are done and the tokens after it are not taken; after any other the stream must
+// be Reset.
+func (s *Stream) Push(ids []int32, f func(logits []float32) error) error {
+	for len(ids) > 0 {
+		n := min(len(ids), s.chunk-len(s.pending))
+		s.pending = append(s.pending, ids[:n]...)
+		ids = ids[n:]
+		if len(s.pending) < s.chunk {
+			return nil
+		}
+		if err := s.Flush(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Flush runs the tokens that wait, fewer than a chunk, if there are any.
+func (s *Stream) Flush(f func(logits []float32) error) error {
+	if s.broken != nil {
+		return s.broken
+	}
+	if len(s.pending) == 0 {
+		return nil
+	}
+	logits, done, err := s.run()
+	if err != nil {
+		s.broken = fmt.Errorf("stream: chunk at token %d: %w", s.position, err)
+		return s.broken
+	}
+	s.position += int64(len(s.pending))
+	s.pending = s.pending[:0]
+	return errors.Join(f(logits), done())
+}
+
+// Reset starts a new sequence with an empty memory.
+func (s *Stream) Reset() {
+	s.memory.Reset()
+	s.position, s.pending, s.broken = 0, s.pending[:0], nil
+}
+
+// Close frees the compiled graph.
+func (s *Stream) Close() error {
+	if s.steady == nil {
+		return nil
+	}
+	r := s.steady
+	s.steady = nil
+	return r.Program.Close()
+}
+
+// run computes the waiting tokens and updates the memory. done frees what was made for this chunk only; the logits are
+// valid until then.
+func (s *Stream) run() (logits []float32, done func() error, err error) {
+	r, err := s.reader(len(s.pending))
+	if err != nil {
+		return nil, nil, err
+	}
+	done = func() error { return nil }
+	if r != s.steady {
+		done = r.Program.Close
+	}
+	for i := range s.capacity {
+		s.memory.Bank(i, r.External(i))
+		r.SetRows(i, s.memory.Rows(i))
+	}
+	if logits, err = r.Run(s.pending); err != nil {
+		return nil, nil, errors.Join(err, done())
+	}
+	for i := range s.capacity {
+		if err := s.memory.Update(i, s.read(r, i)); err != nil {
+			return nil, nil, errors.Join(err, done())
+		}
+	}
+	s.memory.EndChunk()
+	return logits, done, nil
+}
+
+// read is what layer i's read tells the memory.
+func (s *Stream) read(r *layers.Reader, i int) Read {
+	window := min(s.memory.config.Window, r.Tokens)
+	read := Read{
+		Bank:          r.Bank(i),
+		Queries:       r.Queries(i),
+		WindowQueries: min(window, r.Queries(i)),
+		All:           r.Received(i, graph.ReceivedAll),
+		Window:        r.Received(i, graph.ReceivedWindow),
+		Last:          r.Received(i, graph.ReceivedLast),
+		WindowStart:   s.position + int64(r.Tokens-window),
+	}
+	for _, p := range r.Written(i) {
+		read.Positions = append(read.Positions, s.position+int64(p))
+		read.Salience = append(read.Salience, r.Salience(i)[p])
+	}
+	if s.memory.NeedsProjections() {
+		read.QueryRows, read.Keys, read.Values = r.Projections(i)
+	}
+	return read
+}
+
+// reader is the compiled forward pass for the next chunk: a graph has room for a number of rows of memory, and is made
+// anew, with twice the room, when that is too little. Only the one that most chunks need is kept.
+func (s *Stream) reader(tokens int) (*layers.Reader, error) {
+	if s.grow() {
+		if err := s.Close(); err != nil {
+			return nil, err
+		}
+	}
+	if tokens == s.chunk && s.steady != nil {
+		return s.steady, nil
+	}
+	r, err := s.model.Reader(tokens, s.capacity, s.memory.config.Window, s.memory.NeedsProjections())
+	if err == nil && tokens == s.chunk {
+		s.steady = r
+	}
+	return r, err
+}
+
+// leastCapacity is the room that a graph has at least, in rows.
+const leastCapacity = 32
+
+// grow makes room for the rows there are, and says whether there was too little.
+func (s *Stream) grow() bool {
+	before := slices.Clone(s.capacity)
+	for i := range s.capacity {
+		for rows := s.memory.Rows(i); s.capacity[i] < rows || s.capacity[i] == 0; {
+			s.capacity[i] = max(leastCapacity, 2*s.capacity[i])
+		}
+		if most := s.memory.MostRows(i); most > 0 { // no more than there will ever be, unless a rule exceeds its budget
+			s.capacity[i] = max(min(s.capacity[i], most), s.memory.Rows(i))
+		}
+	}
+	return !slices.Equal(before, s.capacity)
+}
