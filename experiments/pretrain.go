@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // Names of the files of a pretraining run in its output directory.
@@ -120,7 +122,10 @@ func (p *Pretraining) finish() (*PretrainResult, error) {
 		Environment: p.Environment, Cost: p.cost(), Model: ModelFile, History: t.History,
 	}
 	if isReferenceRecipe(t.Config) {
-		r.Published = comparePublished(t.History.Evaluations[len(t.History.Evaluations)-1].Evaluation)
+		var err error
+		if r.Published, err = comparePublished(t.History.Evaluations[len(t.History.Evaluations)-1].Evaluation); err != nil {
+			return nil, err
+		}
 	}
 	if err := t.Model.Save(filepath.Join(p.Dir, ModelFile)); err != nil {
 		return nil, err
@@ -149,18 +154,6 @@ func isReferenceRecipe(c curriculum.Config) bool {
 	return errA == nil && errB == nil && string(a) == string(b)
 }
 
-// published is the reference's accuracy at context 1024 after its last epoch (results/published/eval_history.json).
-var published = []struct {
-	task     string
-	accuracy float64
-}{
-	{"overall", 0.44881889763779526},
-	{"niah_single", 0.5686274509803921},
-	{"niah_multi_key", 0.13157894736842105},
-	{"variable_track", 0.7368421052631579},
-	{"fa", 0.47368421052631576},
-}
-
 // PublishedTask holds our accuracy against the published one.
 type PublishedTask struct {
 	Task      string              `json:"task"`
@@ -169,14 +162,25 @@ type PublishedTask struct {
 	Reached   bool                `json:"reached"` // the published value is not above our 95% interval
 }
 
-func comparePublished(e curriculum.Evaluation) []PublishedTask {
-	var rows []PublishedTask
-	for _, p := range published {
-		ours := e.Overall
-		if p.task != "overall" {
-			ours = e.PerTask[p.task]
-		}
-		rows = append(rows, PublishedTask{Task: p.task, Published: p.accuracy, Ours: ours, Reached: ours.High >= p.accuracy})
+// publishedTasks are the tasks of the mixture in the order in which the reference numbers them.
+var publishedTasks = []string{"niah_single", "niah_multi_key", "variable_track", "fa"}
+
+// comparePublished holds an evaluation against the reference's after its last epoch, at context 1024.
+func comparePublished(e curriculum.Evaluation) ([]PublishedTask, error) {
+	var history []struct {
+		Overall float64            `json:"overall"`
+		PerTask map[string]float64 `json:"per_task"`
 	}
-	return rows
+	if err := published.Decode("eval_history.json", &history); err != nil {
+		return nil, err
+	}
+	last := history[len(history)-1]
+	row := func(task string, theirs float64, ours curriculum.Accuracy) PublishedTask {
+		return PublishedTask{Task: task, Published: theirs, Ours: ours, Reached: ours.High >= theirs}
+	}
+	rows := []PublishedTask{row("overall", last.Overall, e.Overall)}
+	for i, task := range publishedTasks {
+		rows = append(rows, row(task, last.PerTask[strconv.Itoa(i)], e.PerTask[task]))
+	}
+	return rows, nil
 }

@@ -118,7 +118,8 @@ func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConf
 	if err := f.resume(); err != nil {
 		return nil, err
 	}
-	return f.steps, f.run(ctx)
+	err = f.run(ctx) // first: it adds to f.steps
+	return f.steps, err
 }
 
 // finetuning is a run under way.

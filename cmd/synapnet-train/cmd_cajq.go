@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/qat"
+)
+
+// defaultModel is the pretrained reference model.
+const defaultModel = "results/pretrain/" + experiments.ModelFile
+
+func cajqCommand() *cli.Command {
+	d := experiments.DefaultCAJQ()
+	return &cli.Command{
+		Name:  "cajq-qat",
+		Usage: "quantise a pretrained model in every way, train through the quantisers, and compare over seeds",
+		Description: "Variants:\n" + variantList() +
+			"Results are saved as each variant and seed finishes; a second call continues.",
+		Flags: []cli.Flag{
+			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s, a run of every variant each", Value: cli.NewUint64Slice(d.Seeds...)},
+			&cli.IntSliceFlag{Name: "context-lengths", Usage: "`LENGTH`s in tokens to evaluate at", Value: cli.NewIntSlice(d.Contexts...)},
+			&cli.StringSliceFlag{Name: "variants", Usage: "`NAME`s of variants", Value: cli.NewStringSlice(defaultVariants()...)},
+			&cli.IntFlag{Name: "samples", Usage: "evaluation samples of each single task", Value: d.Samples},
+			&cli.IntFlag{Name: "qat-steps", Usage: "training steps of the variants that train", Value: d.Experiment.Finetune.Steps},
+			&cli.IntFlag{Name: "qat-ctx", Usage: "context length in training, tokens", Value: d.Experiment.Finetune.Context},
+			&cli.IntFlag{Name: "qat-batch", Usage: "samples a training step", Value: d.Experiment.Finetune.Batch},
+			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with these and further settings, see configs/cajq-qat.toml"},
+			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: defaultModel},
+			&cli.StringFlag{Name: "output", Usage: "result `FILE`", Value: "runs/cajq/cajq-qat.json"},
+			threadsFlag(),
+		},
+		Action: cajqQAT,
+	}
+}
+
+// defaultVariants are the published ones and their control.
+func defaultVariants() []string {
+	var names []string
+	for _, v := range qat.Variants() {
+		if v.Paper || v.Name == qat.FP16Finetuned {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
+
+func variantList() string {
+	var b strings.Builder
+	for _, v := range qat.Variants() {
+		_, _ = fmt.Fprintf(&b, "  %-20s %s\n", v.Name, v.About)
+	}
+	return b.String()
+}
+
+func cajqConfig(c *cli.Context) (experiments.CAJQConfig, error) {
+	conf := experiments.DefaultCAJQ()
+	if path := c.String("config"); path != "" {
+		if err := loadConfig(path, &conf); err != nil {
+			return conf, &usageError{message: err.Error(), command: commandName(c)}
+		}
+	}
+	override(c, "seeds", &conf.Seeds, c.Uint64Slice)
+	override(c, "context-lengths", &conf.Contexts, c.IntSlice)
+	override(c, "samples", &conf.Samples, c.Int)
+	override(c, "qat-steps", &conf.Experiment.Finetune.Steps, c.Int)
+	override(c, "qat-ctx", &conf.Experiment.Finetune.Context, c.Int)
+	override(c, "qat-batch", &conf.Experiment.Finetune.Batch, c.Int)
+	return conf, nil
+}
+
+func cajqQAT(c *cli.Context) error {
+	if err := useThreads(c); err != nil {
+		return err
+	}
+	conf, err := cajqConfig(c)
+	if err != nil {
+		return err
+	}
+	variants, err := qat.LookupVariants(c.StringSlice("variants")...)
+	if err != nil {
+		return usagef(c, "--variants: %v", err)
+	}
+	base := c.String("checkpoint")
+	if _, err := os.Stat(base); err != nil && !c.IsSet("checkpoint") {
+		return fmt.Errorf("there is no pretrained model %s: make one with '%s pretrain --curriculum 512 1024 --output-dir results/pretrain', or name another with --checkpoint", base, program)
+	}
+	e, err := experiments.NewCAJQ(conf, variants, base, c.String("output"), environment())
+	if err != nil {
+		return err
+	}
+	reportCAJQ(e, newProgress(c.App.ErrWriter))
+	r, err := e.Run(c.Context)
+	if errors.Is(err, curriculum.ErrInterrupted) || c.Context.Err() != nil && err != nil {
+		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, c.String("output"))
+	}
+	if err != nil {
+		return err
+	}
+	return printCAJQ(c, r)
+}
+
+// reportCAJQ tells how the experiment goes.
+func reportCAJQ(e *experiments.CAJQ, p *progress) {
+	var last time.Time // of the step before
+	tokens := float64(e.Config.Experiment.Finetune.Batch * e.Config.Experiment.Finetune.Context)
+	e.Report = experiments.CAJQReport{
+		Begin: func(variant string, seed uint64, run, runs int) {
+			p.Line("[%d/%d] %s, seed %d", run, runs, variant, seed)
+			last = time.Time{}
+		},
+		Skipped: func(variant string, seed uint64) { p.Line("%s, seed %d: done before", variant, seed) },
+		Step: func(s qat.Step, steps int) {
+			speed := math.NaN() // not known of the first step
+			if last.IsZero() {
+				p.Start(steps)
+				p.Resume(s.Step - 1)
+			} else {
+				speed = tokens / time.Since(last).Seconds()
+			}
+			last = time.Now()
+			p.Step(s.Step, s.Loss, math.NaN(), speed)
+			if s.Step == steps {
+				p.Finish()
+			}
+		},
+		Accuracy: func(context int, accuracy map[string]curriculum.Accuracy) {
+			line := fmt.Sprintf("  ctx %d", context)
+			for _, m := range experiments.CAJQMetrics() {
+				line += fmt.Sprintf("  %s %s", m, accuracyText(accuracy[m]))
+			}
+			p.Line("%s", line)
+		},
+	}
+}
+
+// printCAJQ prints every variant's accuracy over the seeds, the published one beside it, a table a metric.
+func printCAJQ(c *cli.Context, r *experiments.CAJQResult) error {
+	var b strings.Builder
+	for _, metric := range experiments.CAJQMetrics() {
+		_, _ = fmt.Fprintf(&b, "\n%s: mean ± std over seeds [95%% interval of all samples] | published\n", metric)
+		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+		row, variant := "variant", ""
+		for _, s := range r.Summary {
+			if s.Metric == metric && s.Variant == r.Summary[0].Variant {
+				row += "\tctx " + strconv.Itoa(s.Context)
+			}
+		}
+		for _, s := range r.Summary {
+			if s.Metric != metric {
+				continue
+			}
+			if s.Variant != variant {
+				_, _ = fmt.Fprintln(table, row)
+				variant, row = s.Variant, s.Variant
+			}
+			row += fmt.Sprintf("\t%.3f ± %.3f [%.3f, %.3f] | %s", s.Mean, s.Std, s.Pooled.Low, s.Pooled.High, publishedText(s.Published))
+		}
+		_, _ = fmt.Fprintln(table, row)
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(c.App.Writer, "%s\nresults are in %s\n", strings.TrimPrefix(b.String(), "\n"), c.String("output"))
+	return err
+}
+
+func publishedText(p *experiments.MeanStd) string {
+	if p == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f ± %.3f", p.Mean, p.Std)
+}

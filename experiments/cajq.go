@@ -1,0 +1,433 @@
+package experiments
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/qat"
+	"github.com/synapnet/synapnet-train/results/published"
+)
+
+// CAJQConfig is the multi-seed quantisation experiment (SPEC section 4): every variant of the base model, made and
+// evaluated once for each seed.
+type CAJQConfig struct {
+	Seeds      []uint64       `json:"seeds" toml:"seeds"`
+	Contexts   []int          `json:"contexts" toml:"contexts"`
+	Samples    int            `json:"samples" toml:"samples"` // of each single task; the mixture has about twice as many
+	Experiment qat.Experiment `json:"experiment" toml:"experiment"`
+}
+
+// DefaultCAJQ is the published protocol.
+func DefaultCAJQ() CAJQConfig {
+	return CAJQConfig{Seeds: []uint64{42, 43, 44}, Contexts: []int{1024, 2048, 4096}, Samples: 48, Experiment: qat.DefaultExperiment()}
+}
+
+// Metrics of an evaluation: two single tasks and the training mixture, each on samples of its own.
+const (
+	MetricSingle   = "niah_single"
+	MetricMultiKey = "niah_multi_key"
+	MetricMixture  = "multi_task"
+)
+
+// CAJQMetrics lists them in the order of reports.
+func CAJQMetrics() []string { return []string{MetricSingle, MetricMultiKey, MetricMixture} }
+
+// CAJQRun is one variant with one seed.
+type CAJQRun struct {
+	Variant     string                                    `json:"variant"`
+	Seed        uint64                                    `json:"seed"`
+	Accuracy    map[string]map[string]curriculum.Accuracy `json:"accuracy"` // by context, then metric
+	Steps       []qat.Step                                `json:"steps,omitempty"`
+	Environment Environment                               `json:"environment"`
+	Cost        Cost                                      `json:"cost"`
+}
+
+// CAJQSummary is a variant over all seeds at one context and metric.
+type CAJQSummary struct {
+	Variant string  `json:"variant"`
+	Context int     `json:"context"`
+	Metric  string  `json:"metric"`
+	Seeds   int     `json:"seeds"`
+	Mean    float64 `json:"mean"`
+	Std     float64 `json:"std"` // over seeds, n-1; 0 with one seed
+	// Pooled is the accuracy over the samples of all seeds, with its 95% Wilson interval.
+	Pooled curriculum.Accuracy `json:"pooled"`
+	// Published is the paper's mean, Std its standard deviation; nil where it has none.
+	Published *MeanStd `json:"published,omitempty"`
+}
+
+// MeanStd is a published mean with its standard deviation over seeds.
+type MeanStd struct {
+	Mean float64 `json:"mean"`
+	Std  float64 `json:"std"`
+}
+
+// CAJQResult is what the experiment writes, anew after every run of a variant.
+type CAJQResult struct {
+	Experiment string        `json:"experiment"`
+	Config     CAJQConfig    `json:"config"`
+	Model      layers.Config `json:"model"`
+	Base       string        `json:"base"`        // file name of the pretrained model
+	BaseSHA256 string        `json:"base_sha256"` // of its weights
+	Protocol   string        `json:"protocol"`
+	Runs       []CAJQRun     `json:"runs"`
+	Summary    []CAJQSummary `json:"summary"`
+}
+
+// CAJQ is the experiment under way.
+type CAJQ struct {
+	Config      CAJQConfig
+	Variants    []qat.Variant
+	Base        *layers.Model
+	Output      string // the result's file
+	Environment Environment
+	Report      CAJQReport
+
+	result CAJQResult
+}
+
+// CAJQReport receives news. Any function may be nil.
+type CAJQReport struct {
+	Begin    func(variant string, seed uint64, run, runs int)
+	Step     func(s qat.Step, steps int)
+	Accuracy func(context int, accuracy map[string]curriculum.Accuracy)
+	Skipped  func(variant string, seed uint64) // done by an earlier call
+}
+
+// cajqProtocol says how the numbers were got.
+const cajqProtocol = "paper: variants, seeds, data sizes and training of the published experiment, with the 4-level quantiser of SPEC " +
+	"section 4 in place of 7 levels; strict: fp16_finetuned, the same extra steps without quantisers, is the control for cajq_qat"
+
+// NewCAJQ prepares the experiment on the pretrained model at basePath. What the output file holds already is kept if it
+// was made with the same settings, and refused otherwise.
+func NewCAJQ(c CAJQConfig, variants []qat.Variant, basePath, output string, env Environment) (*CAJQ, error) {
+	base, err := layers.Load(basePath)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.validate(variants, base.Config); err != nil {
+		return nil, err
+	}
+	e := &CAJQ{Config: c, Variants: variants, Base: base, Output: output, Environment: env}
+	e.result = CAJQResult{
+		Experiment: "cajq-qat", Config: c, Model: base.Config, Base: filepath.Base(basePath), BaseSHA256: weightsHash(base), Protocol: cajqProtocol,
+	}
+	return e, e.load()
+}
+
+func (c CAJQConfig) validate(variants []qat.Variant, m layers.Config) error {
+	if len(c.Seeds) == 0 || len(c.Contexts) == 0 || c.Samples < 1 {
+		return fmt.Errorf("seeds %v, context lengths %v, samples %d: give at least one of each", c.Seeds, c.Contexts, c.Samples)
+	}
+	for i, s := range c.Seeds {
+		if slices.Contains(c.Seeds[:i], s) {
+			return fmt.Errorf("seed %d is given twice: give each seed once", s)
+		}
+	}
+	for i, t := range c.Contexts {
+		if slices.Contains(c.Contexts[:i], t) {
+			return fmt.Errorf("context length %d is given twice: give each length once", t)
+		}
+		if t < layers.MinContext || t > m.MaxLen {
+			return fmt.Errorf("context length %d: it must be from %d to the model's max_len %d", t, layers.MinContext, m.MaxLen)
+		}
+		for _, metric := range []string{MetricSingle, MetricMultiKey} {
+			if err := tasks.Check(metric, cajqParams(m, t)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, v := range variants {
+		if err := v.Check(c.Experiment, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cajqParams(m layers.Config, t int) tasks.Params {
+	return tasks.Params{Length: t, Vocab: m.VocabSize, Classes: m.NumClasses}
+}
+
+// weightsHash identifies a model's weights.
+func weightsHash(m *layers.Model) string {
+	h := sha256.New()
+	for _, p := range m.Params.All() {
+		_, _ = fmt.Fprintf(h, "%s %v\n", p.Name, p.Shape())
+		for _, x := range p.Data() {
+			b := math.Float32bits(x)
+			_, _ = h.Write([]byte{byte(b), byte(b >> 8), byte(b >> 16), byte(b >> 24)})
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// load takes over the runs of an earlier call. Seeds, contexts and variants may have been others; what a run depends on
+// may not.
+func (e *CAJQ) load() error {
+	text, err := os.ReadFile(e.Output)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var old CAJQResult
+	if err := json.Unmarshal(text, &old); err != nil {
+		return fmt.Errorf("%s is not a result of this experiment (%w): move it away or give another --output", e.Output, err)
+	}
+	same := func(a, b any) bool {
+		x, errX := json.Marshal(a)
+		y, errY := json.Marshal(b)
+		return errX == nil && errY == nil && string(x) == string(y)
+	}
+	if old.BaseSHA256 != e.result.BaseSHA256 || old.Config.Samples != e.Config.Samples || !same(old.Config.Experiment, e.Config.Experiment) {
+		return fmt.Errorf("%s holds results of another base model or of other settings: move it away or give another --output", e.Output)
+	}
+	e.result.Runs = old.Runs
+	return nil
+}
+
+// find is the finished run of a variant and seed, nil if there is none or it lacks a context.
+func (e *CAJQ) find(variant string, seed uint64) *CAJQRun {
+	for i := range e.result.Runs {
+		r := &e.result.Runs[i]
+		if r.Variant == variant && r.Seed == seed {
+			return r
+		}
+	}
+	return nil
+}
+
+// Run makes and evaluates what is missing, seed by seed, and returns the whole result. When ctx ends, what is finished is
+// in the output file and a training run under way in its checkpoint; a later call continues from both.
+func (e *CAJQ) Run(ctx context.Context) (*CAJQResult, error) {
+	total, at := len(e.Config.Seeds)*len(e.Variants), 0
+	for _, seed := range e.Config.Seeds {
+		for _, v := range e.Variants {
+			at++
+			if r := e.find(v.Name, seed); r != nil && e.complete(r) {
+				if e.Report.Skipped != nil {
+					e.Report.Skipped(v.Name, seed)
+				}
+				continue
+			}
+			if e.Report.Begin != nil {
+				e.Report.Begin(v.Name, seed, at, total)
+			}
+			if err := e.one(ctx, v, seed); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return e.write()
+}
+
+func (e *CAJQ) complete(r *CAJQRun) bool {
+	return !slices.ContainsFunc(e.Config.Contexts, func(t int) bool { return r.Accuracy[strconv.Itoa(t)] == nil })
+}
+
+// work is the folder of the checkpoints of training runs under way.
+func (e *CAJQ) work() string { return e.Output + ".work" }
+
+// one makes a variant, evaluates it and adds it to the result.
+func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
+	watch := startWatch()
+	session := qat.Session{Report: func(s qat.Step) {
+		if e.Report.Step != nil {
+			e.Report.Step(s, e.Config.Experiment.Finetune.Steps)
+		}
+	}}
+	if v.Trains {
+		if err := os.MkdirAll(e.work(), 0o755); err != nil {
+			return fmt.Errorf("cannot make %s: %w", e.work(), withoutPath(err))
+		}
+		session.CheckpointPath = filepath.Join(e.work(), fmt.Sprintf("%s-%d.safetensors", v.Name, seed))
+		session.CheckpointEvery = 50
+	}
+	built, err := v.Build(ctx, e.Base, e.Config.Experiment, seed, session)
+	if err != nil {
+		return err
+	}
+	run := CAJQRun{Variant: v.Name, Seed: seed, Accuracy: map[string]map[string]curriculum.Accuracy{}, Steps: built.Steps, Environment: e.Environment}
+	for _, t := range e.Config.Contexts {
+		accuracy, err := e.evaluate(ctx, built.Model, t, seed)
+		if err != nil {
+			return err
+		}
+		run.Accuracy[strconv.Itoa(t)] = accuracy
+		if e.Report.Accuracy != nil {
+			e.Report.Accuracy(t, accuracy)
+		}
+	}
+	run.Cost = watch.cost()
+	e.result.Runs = slices.DeleteFunc(e.result.Runs, func(r CAJQRun) bool { return r.Variant == v.Name && r.Seed == seed })
+	e.result.Runs = append(e.result.Runs, run)
+	if _, err := e.write(); err != nil {
+		return err
+	}
+	if session.CheckpointPath == "" {
+		return nil
+	}
+	// The trained variant has been evaluated and its result is on disk: its checkpoint has served.
+	if err := os.Remove(session.CheckpointPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	_ = os.Remove(e.work()) // succeeds when it is empty
+	return nil
+}
+
+// evaluate scores a model at one context: niah_single on data of the seed, multi_key of seed+1, the mixture of seed+2.
+func (e *CAJQ) evaluate(ctx context.Context, m *layers.Model, t int, seed uint64) (map[string]curriculum.Accuracy, error) {
+	p := cajqParams(m.Config, t)
+	single, err := tasks.Generate(MetricSingle, e.Config.Samples, p, seed)
+	if err != nil {
+		return nil, err
+	}
+	multi, err := tasks.Generate(MetricMultiKey, e.Config.Samples, p, seed+1)
+	if err != nil {
+		return nil, err
+	}
+	mixture, err := tasks.Mixture(2*e.Config.Samples, p, seed+2, tasks.TrainingMixture())
+	if err != nil {
+		return nil, err
+	}
+	accuracy := map[string]curriculum.Accuracy{}
+	for _, set := range []struct {
+		metric  string
+		samples []tasks.Sample
+	}{{MetricSingle, single}, {MetricMultiKey, multi}, {MetricMixture, mixture}} {
+		got, err := curriculum.EvaluateContext(ctx, m, set.samples, evalBatch)
+		if err != nil {
+			return nil, err
+		}
+		accuracy[set.metric] = got.Overall
+	}
+	return accuracy, nil
+}
+
+// evalBatch is the number of samples that are evaluated together; it does not change their results.
+const evalBatch = 2
+
+// write puts runs and summary in order and replaces the output file.
+func (e *CAJQ) write() (*CAJQResult, error) {
+	order := func(r CAJQRun) int {
+		return slices.IndexFunc(qat.Variants(), func(v qat.Variant) bool { return v.Name == r.Variant })
+	}
+	slices.SortStableFunc(e.result.Runs, func(a, b CAJQRun) int {
+		if d := order(a) - order(b); d != 0 {
+			return d
+		}
+		return int(int64(a.Seed) - int64(b.Seed))
+	})
+	var err error
+	if e.result.Summary, err = summarise(e.result.Runs); err != nil {
+		return nil, err
+	}
+	if dir := filepath.Dir(e.Output); dir != "." {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fmt.Errorf("cannot make %s: %w", dir, withoutPath(err))
+		}
+	}
+	return &e.result, writeJSON(e.Output, &e.result)
+}
+
+// summarise pools the runs of each variant over their seeds.
+func summarise(runs []CAJQRun) ([]CAJQSummary, error) {
+	paper, err := publishedCAJQ()
+	if err != nil {
+		return nil, err
+	}
+	var all []CAJQSummary
+	for i := 0; i < len(runs); {
+		j := i
+		for j < len(runs) && runs[j].Variant == runs[i].Variant {
+			j++
+		}
+		all = append(all, summariseVariant(runs[i:j], paper)...)
+		i = j
+	}
+	return all, nil
+}
+
+func summariseVariant(runs []CAJQRun, paper publishedTable) []CAJQSummary {
+	contexts := map[int]bool{}
+	for _, r := range runs {
+		for t := range r.Accuracy {
+			if n, err := strconv.Atoi(t); err == nil {
+				contexts[n] = true
+			}
+		}
+	}
+	var all []CAJQSummary
+	for _, t := range sortedKeys(contexts) {
+		for _, metric := range CAJQMetrics() {
+			s := CAJQSummary{Variant: runs[0].Variant, Context: t, Metric: metric}
+			var values []float64
+			correct, n := 0, 0
+			for _, r := range runs {
+				if a, ok := r.Accuracy[strconv.Itoa(t)][metric]; ok {
+					values = append(values, a.Mean)
+					correct, n = correct+a.Correct, n+a.N
+				}
+			}
+			s.Seeds = len(values)
+			s.Mean, s.Std = meanStd(values)
+			s.Pooled = curriculum.NewAccuracy(correct, n)
+			if p, ok := paper[s.Variant].PerContext[strconv.Itoa(t)][metric]; ok {
+				s.Published = &p
+			}
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+func sortedKeys(set map[int]bool) []int {
+	var keys []int
+	for k := range set {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// meanStd is the mean and the standard deviation with n-1; the latter is 0 for one value.
+func meanStd(x []float64) (mean, std float64) {
+	for _, v := range x {
+		mean += v / float64(len(x))
+	}
+	if len(x) < 2 {
+		return mean, 0
+	}
+	for _, v := range x {
+		std += (v - mean) * (v - mean)
+	}
+	return mean, math.Sqrt(std / float64(len(x)-1))
+}
+
+// publishedTable is the summary of the published experiment, by variant.
+type publishedTable map[string]struct {
+	PerContext map[string]map[string]MeanStd `json:"per_ctx"`
+}
+
+func publishedCAJQ() (publishedTable, error) {
+	var file struct {
+		Summary publishedTable `json:"summary"`
+	}
+	err := published.Decode("exp_cajq_qat_multiseed.json", &file)
+	return file.Summary, err
+}
