@@ -20,7 +20,7 @@ import (
 // salient set are taken as 0 while the groups are formed, and ŵ is the weight rounded to IEEE half there (AWQ, Lin et
 // al. 2023; SPEC section 4, where scale and zero are float32). A last group shorter than the rest is its own group.
 type Int4Compact struct {
-	Group   int   // columns that share scale and zero: even, at least 2; may exceed the columns (one group a row)
+	Group   int   // columns that share scale and zero, at least 2; may exceed the columns (one group a row)
 	Salient []int // columns kept in half precision, ascending
 }
 
@@ -79,8 +79,8 @@ func (k fakeInt4Compact) fakeRow(dst, w []float32, scales *scaleTable) {
 
 // Check names what is wrong with the settings for rows of the given number of columns.
 func (q Int4Compact) Check(cols int) error {
-	if q.Group < 2 || q.Group%2 != 0 {
-		return fmt.Errorf("group size %d: it must be even and at least 2", q.Group)
+	if q.Group < 2 {
+		return fmt.Errorf("group size %d: it must be at least 2", q.Group)
 	}
 	for i, j := range q.Salient {
 		if j < 0 || j >= cols || i > 0 && j <= q.Salient[i-1] {

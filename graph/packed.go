@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -8,17 +9,20 @@ import (
 	"sync/atomic"
 
 	"github.com/x448/float16"
+
+	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
 // The kinds of packed weights. A kind is also the suffix of the tensor's name in a file.
 const (
 	PackedInt4 = "int4" // Int4Compact: 4 bits a weight, 2 bytes a group, half-precision salient columns
 	PackedSEQ2 = "seq2" // 2-bit stretched-elastic: 2 bits a weight, one half-precision step a row
+	PackedInt8 = "int8" // 8 bits a weight, symmetric, one half-precision scale a row
 )
 
 // PackedSpec is what has to be known of a packed weight besides its bytes; a file keeps it as JSON.
 type PackedSpec struct {
-	Kind    string `json:"kind"`              // PackedInt4 or PackedSEQ2
+	Kind    string `json:"kind"`              // PackedInt4, PackedSEQ2 or PackedInt8
 	Shape   []int  `json:"shape"`             // of the weight; columns are the last dimension (the last two of [D, 1, K])
 	Group   int    `json:"group,omitempty"`   // Int4: Int4Compact.Group
 	Salient []int  `json:"salient,omitempty"` // Int4: Int4Compact.Salient
@@ -36,8 +40,11 @@ type PackedSpec struct {
 //	seq2   steps                      half precision, one a row
 //	       level codes                2 bits a weight, all rows on end, the first of four weights in the lowest bits; what is
 //	                                  left of the last byte is 0. Code c stands for (c - 1.5) step.
+//	int8   scales                     half precision, one a row
+//	       integers                   1 byte a weight, two's complement, -127 … 127; q stands for q scale
 //
-// The size is thus 8 + 2 groups + 2 rows·salient + rows·ceil(columns/2) and 2 rows + ceil(rows·columns/4) bytes.
+// The sizes are thus 8 + 2 groups + 2 rows·salient + rows·ceil(columns/2), 2 rows + ceil(rows·columns/4) and
+// 2 rows + rows·columns bytes.
 type Packed struct {
 	spec       PackedSpec
 	rows, cols int
@@ -110,13 +117,17 @@ func layout(s PackedSpec, data []byte) (*Packed, error) {
 		}
 		groups := rows * s.compact().groupsPerRow(cols)
 		sizes = []int{8, groups, groups, 2 * rows * len(s.Salient), rows * ((cols + 1) / 2)}
-	case PackedSEQ2:
+	case PackedSEQ2, PackedInt8:
 		if s.Group != 0 || len(s.Salient) != 0 {
 			return nil, fmt.Errorf("kind %s has neither groups (%d) nor salient columns (%v)", s.Kind, s.Group, s.Salient)
 		}
-		sizes = []int{0, 0, 0, 2 * rows, (rows*cols + 3) / 4}
+		bits := 8
+		if s.Kind == PackedSEQ2 {
+			bits = 2
+		}
+		sizes = []int{0, 0, 0, 2 * rows, (rows*cols*bits + 7) / 8}
 	default:
-		return nil, fmt.Errorf("kind %q: want %s or %s", s.Kind, PackedInt4, PackedSEQ2)
+		return nil, fmt.Errorf("kind %q: want %s, %s or %s", s.Kind, PackedInt4, PackedSEQ2, PackedInt8)
 	}
 	total := 0
 	for _, n := range sizes {
@@ -202,6 +213,28 @@ func PackSEQ2(w []float32, shape []int, logStep []float32) (*Packed, error) {
 	return p, nil
 }
 
+// PackInt8 packs w, of the given shape, as FakeQuantInt8 sees it.
+func PackInt8(w []float32, shape []int) (*Packed, error) {
+	p, err := layout(PackedSpec{Kind: PackedInt8, Shape: shape}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.checkWeights(w); err != nil {
+		return nil, err
+	}
+	q, err := QuantizeInt8(w, p.cols)
+	if err != nil {
+		return nil, err
+	}
+	for r, s := range q.Scales {
+		binary.LittleEndian.PutUint16(p.halves[2*r:], s.Bits())
+	}
+	for i, c := range q.Codes {
+		p.codes[i] = byte(c)
+	}
+	return p, nil
+}
+
 // HalfLogStep is the logarithm of the step in half precision nearest to exp(logStep), at least the smallest normal one
 // (6.1e-5).
 func HalfLogStep(logStep float32) float32 {
@@ -249,13 +282,19 @@ func ParsePacked(spec PackedSpec, data []byte) (*Packed, error) {
 		if h-h != 0 {
 			return nil, fmt.Errorf("half-precision number %d is %g, want a finite one", i, h)
 		}
-		if spec.Kind == PackedSEQ2 && h <= 0 {
-			return nil, fmt.Errorf("step %g of row %d: it must be above 0", h, i)
+		if spec.Kind == PackedSEQ2 && h <= 0 || spec.Kind == PackedInt8 && h < 0 {
+			return nil, fmt.Errorf("step or scale %g of row %d: it must not be negative, a step not 0", h, i)
 		}
 	}
-	if spec.Kind == PackedSEQ2 {
+	switch spec.Kind {
+	case PackedSEQ2:
 		if n := p.Size() % 4; n != 0 && p.codes[len(p.codes)-1]>>(2*n) != 0 {
 			return nil, fmt.Errorf("the bits after the last weight are not 0")
+		}
+		return p, nil
+	case PackedInt8:
+		if i := bytes.IndexByte(p.codes, 0x80); i >= 0 {
+			return nil, fmt.Errorf("integer -128 at weight %d: want -127 to 127", i)
 		}
 		return p, nil
 	}
@@ -278,8 +317,17 @@ func ParsePacked(spec PackedSpec, data []byte) (*Packed, error) {
 // Rows dequantises rows from … to-1 into dst [to-from, columns].
 func (p *Packed) Rows(dst []float32, from, to int) {
 	dst = dst[:(to-from)*p.cols]
-	if p.spec.Kind == PackedSEQ2 {
+	switch p.spec.Kind {
+	case PackedSEQ2:
 		p.rowsSEQ2(dst, from)
+		return
+	case PackedInt8:
+		for r := from; r < to; r++ {
+			scale, row := p.half(r), dst[(r-from)*p.cols:(r-from+1)*p.cols]
+			for i, c := range p.codes[r*p.cols : (r+1)*p.cols] {
+				row[i] = float32(int8(c)) * scale
+			}
+		}
 		return
 	}
 	for r := from; r < to; r++ {
@@ -292,27 +340,22 @@ func (p *Packed) Rows(dst []float32, from, to int) {
 	}
 }
 
-// rowInt4 unpacks one row through a table of the 16 weights that a group can hold.
+// rowInt4 unpacks one row, group by group.
 func (p *Packed) rowInt4(dst []float32, r int) {
 	stride := (p.cols + 1) / 2
 	codes := p.codes[r*stride : (r+1)*stride]
 	at := r * p.spec.compact().groupsPerRow(p.cols)
-	var levels [16]float32
-	for ; len(dst) > 0; at++ {
+	for j := 0; j < p.cols; at++ {
 		scale, zero := p.scales[p.scaleCodes[at]], zeroOf(p.zeroCodes[at])
-		for q := range levels {
-			levels[q] = dequantized(float32(q), zero, scale)
+		end := min(j+p.spec.Group, p.cols)
+		if j%2 == 1 { // a group of odd size ended in the middle of a byte
+			dst[j] = dequantized(float32(codes[j/2]>>4), zero, scale)
+			j++
 		}
-		n := min(p.spec.Group, len(dst))
-		group := dst[:n]
-		for _, c := range codes[:n/2] {
-			group[0], group[1] = levels[c&15], levels[c>>4]
-			group = group[2:]
+		if j < end {
+			vec.Unpack4(dst[j:end], codes[j/2:(end+1)/2], zero, scale)
 		}
-		if len(group) == 1 { // the last of an odd number of columns
-			group[0] = levels[codes[n/2]&15]
-		}
-		dst, codes = dst[n:], codes[n/2:]
+		j = end
 	}
 }
 
@@ -320,20 +363,13 @@ func (p *Packed) rowInt4(dst []float32, r int) {
 func (p *Packed) rowsSEQ2(dst []float32, from int) {
 	for r := from; len(dst) > 0; r++ {
 		s := p.half(r)
-		levels := [4]float32{-1.5 * s, -0.5 * s, 0.5 * s, 1.5 * s}
 		row, i := dst[:p.cols], r*p.cols
-		for ; i%4 != 0 && len(row) > 0; i++ {
-			row[0] = levels[p.codes[i/4]>>(2*(i%4))&3]
+		for ; i%4 != 0 && len(row) > 0; i++ { // the row begins in the middle of a byte
+			row[0] = dequantized(float32(p.codes[i/4]>>(2*(i%4))&3), largestLevel, s)
 			row = row[1:]
 		}
-		for ; len(row) >= 4; i += 4 {
-			c := p.codes[i/4]
-			row[0], row[1], row[2], row[3] = levels[c&3], levels[c>>2&3], levels[c>>4&3], levels[c>>6]
-			row = row[4:]
-		}
-		for ; len(row) > 0; i++ {
-			row[0] = levels[p.codes[i/4]>>(2*(i%4))&3]
-			row = row[1:]
+		if n := len(row); n > 0 {
+			vec.Unpack2(row, p.codes[i/4:(i+n+3)/4], largestLevel, s)
 		}
 		dst = dst[p.cols:]
 	}

@@ -45,44 +45,46 @@ func (l linearPacked) Plan(in []Spec) (Plan, error) {
 	return Plan{Out: withLast(in[0], l.w.rows)}, nil
 }
 
-// Tiles of the packed product: packedRows rows of the weight are unpacked for packedBatch rows of x, so that unpacking
-// is a small part of the work and there is still something to share out between cores. packedBatch is a multiple of
-// gemmRows, the rows whose product stays in cache for the activation.
+// Tiles of the packed product. A multiplication of [m, k] by [k, n] copies both into an order of its own, which pays the
+// less the smaller n is: rows of the weight are unpacked for many rows of x at a time, packedBatch, to make up for their
+// being few.
 const (
-	packedRows  = 96
-	packedBatch = 4 * gemmRows
+	packedBatch  = 4 * gemmRows
+	packedRows   = 384              // of the weight, at most
+	packedFloats = packedRows * 576 // of the unpacked tile, at most: 885 KB, for the second-level cache
 )
 
-func (l linearPacked) Forward(c *Call) {
-	x, m := c.In[0], c.In[0].Rows()
-	perBatch := tiles(l.w.rows, packedRows)
-	ParallelScratch(tiles(m, packedBatch)*perBatch, packedRows*l.w.cols, func(i int, w []float32) {
-		from, to := tile(i%perBatch, packedRows, l.w.rows)
-		l.w.Rows(w, from, to)
-		a, b := tile(i/perBatch, packedBatch, m)
-		for r := a; r < b; r += gemmRows {
-			l.product(c, x.F, w, from, to, r, min(r+gemmRows, b))
-		}
-	})
+// packedTile is the number of weight rows of [n, k] that are unpacked at a time: never all of them unless there are next
+// to none, and in an even number of tiles, which two cores can share.
+func packedTile(n, k int) int {
+	const granule = 16 // columns of the result in a cache line
+	most := max(granule, min(packedRows, packedFloats/k/granule*granule))
+	parts := 2 * tiles(n, 2*most)
+	return tiles(tiles(n, parts), granule) * granule
 }
 
-// product computes columns from … to-1 of the result's rows a … b-1 with the unpacked rows w of the weight.
-func (l linearPacked) product(c *Call, x, w []float32, from, to, a, b int) {
-	n, k := l.w.rows, l.w.cols
-	beta := float32(0)
-	if l.bias {
-		beta = 1
-		for r := a; r < b; r++ {
-			copy(c.Out.F[r*n+from:r*n+to], c.In[1].F[from:to])
+func (l linearPacked) Forward(c *Call) {
+	x, m, n, k := c.In[0], c.In[0].Rows(), l.w.rows, l.w.cols
+	height := packedTile(n, k)
+	perBatch := tiles(n, height)
+	ParallelScratch(tiles(m, packedBatch)*perBatch, height*k, func(i int, w []float32) {
+		from, to := tile(i%perBatch, height, n)
+		l.w.Rows(w, from, to)
+		a, b := tile(i/perBatch, packedBatch, m)
+		beta := float32(0)
+		if l.bias {
+			beta = 1
+			for r := a; r < b; r++ {
+				copy(c.Out.F[r*n+from:r*n+to], c.In[1].F[from:to])
+			}
 		}
-	}
-	blas.Gemm(false, true, b-a, to-from, k, 1, x[a*k:b*k], k, w, k, beta, c.Out.F[a*n+from:b*n], n)
-	if l.act == Identity {
-		return
-	}
-	for r := a; r < b; r++ {
-		l.act.apply(c.Out.F[r*n+from : r*n+to])
-	}
+		blas.Gemm(false, true, b-a, to-from, k, 1, x.F[a*k:b*k], k, w, k, beta, c.Out.F[a*n+from:b*n], n)
+		if l.act != Identity {
+			for r := a; r < b; r++ {
+				l.act.apply(c.Out.F[r*n+from : r*n+to])
+			}
+		}
+	})
 }
 
 // apply computes the activation in place.

@@ -80,6 +80,8 @@ func compactCases() map[string]struct {
 		"short last group": {gaussian(rng, 5*100, 0.02), 100, Int4Compact{64, nil}},
 		"odd columns":      {gaussian(rng, 7*13, 0.02), 13, Int4Compact{4, []int{0, 12}}},
 		"one group a row":  {gaussian(rng, 300*8, 0.02), 8, Int4Compact{64, []int{3}}},
+		"odd groups":       {gaussian(rng, 7*26, 0.02), 26, Int4Compact{5, []int{4, 5}}},
+		"odd in both":      {gaussian(rng, 7*25, 0.02), 25, Int4Compact{3, nil}},
 		"zeros":            {make([]float32, 4*32), 32, Int4Compact{16, nil}},
 		"one-sided":        {oneSided, 64, Int4Compact{32, nil}},
 		"magnitudes":       {spread, 64, Int4Compact{32, nil}},
@@ -175,6 +177,7 @@ func TestPackRoundTrip(t *testing.T) {
 		{Kind: PackedSEQ2, Shape: []int{192, 192}},
 		{Kind: PackedSEQ2, Shape: []int{5, 1, 9}},
 		{Kind: PackedSEQ2, Shape: []int{3, 5}},
+		{Kind: PackedInt8, Shape: []int{6, 5}},
 	}
 	for _, spec := range specs {
 		t.Run(fmt.Sprint(spec.Kind, spec.Shape), func(t *testing.T) {
@@ -214,6 +217,8 @@ func pack(t testing.TB, spec PackedSpec, w []float32) *Packed {
 			logStep[i] = HalfLogStep(l)
 		}
 		p, err = PackSEQ2(w, spec.Shape, logStep)
+	} else if spec.Kind == PackedInt8 {
+		p, err = PackInt8(w, spec.Shape)
 	} else {
 		p, err = PackInt4(w, spec.Shape, spec.compact())
 	}
@@ -286,6 +291,18 @@ func TestPackSEQ2EqualsFakeQuant(t *testing.T) {
 	}
 }
 
+func TestPackInt8EqualsFakeQuant(t *testing.T) {
+	w := gaussian(rand.New(rand.NewPCG(9, 9)), 64*33, 0.02)
+	p, err := PackInt8(w, []int{64, 33})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wp := param("w", w, 64, 33)
+	if fake := evaluate(t, func(g *Graph) *Node { return FakeQuantInt8(g, g.Param(wp)) }); !slices.Equal(unpacked(p), fake) {
+		t.Error("unpacked and fake-quantised weights differ")
+	}
+}
+
 func TestPackRefuses(t *testing.T) {
 	nan := float32(math.NaN())
 	w := make([]float32, 12)
@@ -294,7 +311,7 @@ func TestPackRefuses(t *testing.T) {
 	cases := map[string]func() error{
 		"weight 7 (row 1, column 1) is NaN":                     func() error { _, err := PackInt4(bad, []int{2, 6}, Int4Compact{Group: 6}); return err },
 		"column 1) is NaN: only finite":                         func() error { _, err := PackSEQ2(bad, []int{2, 6}, make([]float32, 2)); return err },
-		"group size 3: it must be even":                         func() error { _, err := PackInt4(w, []int{2, 6}, Int4Compact{Group: 3}); return err },
+		"group size 1: it must be at least 2":                   func() error { _, err := PackInt4(w, []int{2, 6}, Int4Compact{Group: 1}); return err },
 		"group size 0":                                          func() error { _, err := PackInt4(w, []int{2, 6}, Int4Compact{}); return err },
 		"salient columns [6]: they must ascend and lie in 0..5": func() error { _, err := PackInt4(w, []int{2, 6}, Int4Compact{2, []int{6}}); return err },
 		"salient columns [2 2]":                                 func() error { _, err := PackInt4(w, []int{2, 6}, Int4Compact{2, []int{2, 2}}); return err },
@@ -318,6 +335,7 @@ func TestParsePackedRefuses(t *testing.T) {
 	w := gaussian(rand.New(rand.NewPCG(1, 2)), 15, 1)
 	int4 := pack(t, PackedSpec{Kind: PackedInt4, Shape: []int{3, 5}, Group: 4, Salient: []int{1}}, w)
 	seq2 := pack(t, PackedSpec{Kind: PackedSEQ2, Shape: []int{3, 5}}, w)
+	int8 := pack(t, PackedSpec{Kind: PackedInt8, Shape: []int{3, 5}}, w)
 	damage := func(p *Packed, change func(b []byte, s *PackedSpec)) error {
 		b, s := slices.Clone(p.Bytes()), p.Spec()
 		change(b, &s)
@@ -329,12 +347,13 @@ func TestParsePackedRefuses(t *testing.T) {
 		"bits after the last weight":            damage(seq2, func(b []byte, _ *PackedSpec) { b[len(b)-1] |= 0x80 }),
 		"scales from":                           damage(int4, func(b []byte, _ *PackedSpec) { b[3] |= 0x80 }),
 		"half-precision number 0 is":            damage(int4, func(b []byte, _ *PackedSpec) { b[21], b[20] = 0x7c, 0 }),
-		"step -":                                damage(seq2, func(b []byte, _ *PackedSpec) { b[1] |= 0x80 }),
-		`kind "int3": want int4 or seq2`:        damage(int4, func(_ []byte, s *PackedSpec) { s.Kind = "int3" }),
+		"must not be negative":                  damage(seq2, func(b []byte, _ *PackedSpec) { b[1] |= 0x80 }),
+		`kind "int3": want int4, seq2 or int8`:  damage(int4, func(_ []byte, s *PackedSpec) { s.Kind = "int3" }),
 		"bytes, want":                           damage(int4, func(_ []byte, s *PackedSpec) { s.Shape = []int{3, 50} }),
+		"integer -128 at weight 4":              damage(int8, func(b []byte, _ *PackedSpec) { b[6+4] = 0x80 }),
 		"kind seq2 has neither":                 damage(int4, func(_ []byte, s *PackedSpec) { s.Kind = PackedSEQ2 }),
 		"dimensions must be from 1 to 16777216": damage(int4, func(_ []byte, s *PackedSpec) { s.Shape = []int{1 << 40, 1 << 40} }),
-		"group size 5: it must be even":         damage(int4, func(_ []byte, s *PackedSpec) { s.Group = 5 }),
+		"group size 1: it must be at least 2":   damage(int4, func(_ []byte, s *PackedSpec) { s.Group = 1 }),
 		"must ascend and lie in 0..4":           damage(int4, func(_ []byte, s *PackedSpec) { s.Salient = []int{-1} }),
 	}
 	for want, err := range cases {
@@ -347,21 +366,23 @@ func TestParsePackedRefuses(t *testing.T) {
 // FuzzParsePacked: whatever the bytes and the spec, there is an error or a weight of finite numbers, no panic.
 func FuzzParsePacked(f *testing.F) {
 	w := gaussian(rand.New(rand.NewPCG(1, 2)), 30, 1)
-	for _, spec := range []PackedSpec{
+	for i, spec := range []PackedSpec{
 		{Kind: PackedInt4, Shape: []int{3, 10}, Group: 4, Salient: []int{1}},
 		{Kind: PackedSEQ2, Shape: []int{6, 5}},
+		{Kind: PackedInt8, Shape: []int{6, 5}},
 	} {
 		p := pack(f, spec, w)
 		salient := -1
 		if len(spec.Salient) > 0 {
 			salient = spec.Salient[0]
 		}
-		f.Add(spec.Kind == PackedInt4, spec.Shape[0], spec.Shape[1], spec.Group, salient, p.Bytes())
+		f.Add(uint8(i), spec.Shape[0], spec.Shape[1], spec.Group, salient, p.Bytes())
 	}
-	f.Fuzz(func(t *testing.T, int4 bool, rows, cols, group, salient int, data []byte) {
-		spec := PackedSpec{Kind: PackedSEQ2, Shape: []int{rows, cols}}
-		if int4 {
-			spec.Kind, spec.Group = PackedInt4, group
+	f.Fuzz(func(t *testing.T, kind uint8, rows, cols, group, salient int, data []byte) {
+		kinds := []string{PackedInt4, PackedSEQ2, PackedInt8}
+		spec := PackedSpec{Kind: kinds[int(kind)%len(kinds)], Shape: []int{rows, cols}}
+		if spec.Kind == PackedInt4 {
+			spec.Group = group
 		}
 		if salient >= 0 {
 			spec.Salient = []int{salient}
@@ -399,6 +420,7 @@ func TestPackedKernelsEqualFloatingPoint(t *testing.T) {
 		{Kind: PackedInt4, Shape: []int{200, 72}, Group: 32, Salient: []int{3}},
 		{Kind: PackedSEQ2, Shape: []int{96, 70}},
 		{Kind: PackedInt4, Shape: []int{1, 9}, Group: 4},
+		{Kind: PackedInt8, Shape: []int{64, 24}},
 	} {
 		p := pack(t, spec, gaussian(rng, spec.Shape[0]*spec.Shape[1], 0.1))
 		x := param("x", gaussian(rng, batch*tokens*spec.Shape[1], 1), batch, tokens, spec.Shape[1])

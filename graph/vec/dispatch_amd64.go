@@ -323,6 +323,28 @@ func normGradApplyKernel(dx, dy, x, gamma []float32, mean, rstd, avgG, avgGX flo
 	}
 }
 
+func unpack4Kernel(dst []float32, codes []byte, zero, scale float32) {
+	switch active {
+	case levelAVX512:
+		unpack4AVX512(dst, codes, zero, scale)
+	case levelAVX2:
+		unpack4AVX2(dst, codes, zero, scale)
+	default:
+		unpack4Go(dst, codes, zero, scale)
+	}
+}
+
+func unpack2Kernel(dst []float32, codes []byte, zero, scale float32) {
+	switch active {
+	case levelAVX512:
+		unpack2AVX512(dst, codes, zero, scale)
+	case levelAVX2:
+		unpack2AVX2(dst, codes, zero, scale)
+	default:
+		unpack2Go(dst, codes, zero, scale)
+	}
+}
+
 func adamwKernel(w, m, v, g []float32, gradScale, decay, b1, c1, b2, c2, sqrtBias2, eps, negStep float32) {
 	switch active {
 	case levelAVX512:

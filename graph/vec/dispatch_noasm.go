@@ -72,6 +72,14 @@ func normGradApplyKernel(dx, dy, x, gamma []float32, mean, rstd, avgG, avgGX flo
 	normGradApplyGo(dx, dy, x, gamma, mean, rstd, avgG, avgGX)
 }
 
+func unpack4Kernel(dst []float32, codes []byte, zero, scale float32) {
+	unpack4Go(dst, codes, zero, scale)
+}
+
+func unpack2Kernel(dst []float32, codes []byte, zero, scale float32) {
+	unpack2Go(dst, codes, zero, scale)
+}
+
 func adamwKernel(w, m, v, g []float32, gradScale, decay, b1, c1, b2, c2, sqrtBias2, eps, negStep float32) {
 	adamwGo(w, m, v, g, gradScale, decay, b1, c1, b2, c2, sqrtBias2, eps, negStep)
 }

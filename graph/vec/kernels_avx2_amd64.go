@@ -149,6 +149,16 @@ func normGradSumsAVX2(dgamma []float32, dbeta []float32, dy []float32, x []float
 //go:noescape
 func normGradApplyAVX2(dx []float32, dy []float32, x []float32, gamma []float32, mean float32, rstd float32, avgG float32, avgGX float32)
 
+// unpack4AVX2 computes dst = (q-zero)·scale for 4-bit codes q, the first in the low half of a byte.
+//
+//go:noescape
+func unpack4AVX2(dst []float32, codes []byte, zero float32, scale float32)
+
+// unpack2AVX2 computes dst = (q-zero)·scale for 2-bit codes q, the first in the lowest bits of a byte.
+//
+//go:noescape
+func unpack2AVX2(dst []float32, codes []byte, zero float32, scale float32)
+
 // adamwAVX2 is one AdamW step.
 //
 //go:noescape

@@ -2894,6 +2894,82 @@ done:
 	VZEROUPPER
 	RET
 
+// func unpack4AVX2(dst []float32, codes []byte, zero float32, scale float32)
+// Requires: AVX, AVX2
+TEXT ·unpack4AVX2(SB), NOSPLIT, $0-56
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         codes_base+24(FP), DX
+	VBROADCASTSS zero+48(FP), Y0
+	VBROADCASTSS scale+52(FP), Y1
+	VBROADCASTSS constants<>+1024(SB), Y2
+	SHRQ         $0x04, CX
+	JZ           done
+
+block:
+	VPMOVZXBQ (DX), Y3
+	VPSLLQ    $0x1c, Y3, Y4
+	VPOR      Y3, Y4, Y4
+	VPMOVZXBQ 4(DX), Y3
+	VPSLLQ    $0x1c, Y3, Y5
+	VPOR      Y3, Y5, Y5
+	VPAND     Y2, Y4, Y4
+	VCVTDQ2PS Y4, Y4
+	VSUBPS    Y0, Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VMOVUPS   Y4, (AX)
+	VPAND     Y2, Y5, Y5
+	VCVTDQ2PS Y5, Y5
+	VSUBPS    Y0, Y5, Y5
+	VMULPS    Y1, Y5, Y5
+	VMOVUPS   Y5, 32(AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x08, DX
+	DECQ      CX
+	JNZ       block
+
+done:
+	VZEROUPPER
+	RET
+
+// func unpack2AVX2(dst []float32, codes []byte, zero float32, scale float32)
+// Requires: AVX, AVX2
+TEXT ·unpack2AVX2(SB), NOSPLIT, $0-56
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         codes_base+24(FP), DX
+	VBROADCASTSS zero+48(FP), Y0
+	VBROADCASTSS scale+52(FP), Y1
+	VBROADCASTSS constants<>+1056(SB), Y2
+	SHRQ         $0x04, CX
+	JZ           done
+
+block:
+	VPBROADCASTD (DX), Y3
+	VMOVUPS      unpackshifts<>+0(SB), Y4
+	VPSRLVD      Y4, Y3, Y3
+	VPBROADCASTD (DX), Y4
+	VMOVUPS      unpackshifts<>+32(SB), Y5
+	VPSRLVD      Y5, Y4, Y4
+	VPAND        Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      Y3, (AX)
+	VPAND        Y2, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      Y4, 32(AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          block
+
+done:
+	VZEROUPPER
+	RET
+
 // func adamwAVX2(w []float32, m []float32, v []float32, g []float32, gradScale float32, decay float32, b1 float32, c1 float32, b2 float32, c2 float32, sqrtBias2 float32, eps float32, negStep float32)
 // Requires: AVX, FMA3
 TEXT ·adamwAVX2(SB), NOSPLIT, $0-132
@@ -3228,7 +3304,23 @@ DATA constants<>+1008(SB)/4, $0xff800000
 DATA constants<>+1012(SB)/4, $0xff800000
 DATA constants<>+1016(SB)/4, $0xff800000
 DATA constants<>+1020(SB)/4, $0xff800000
-GLOBL constants<>(SB), RODATA|NOPTR, $1024
+DATA constants<>+1024(SB)/4, $0x0000000f
+DATA constants<>+1028(SB)/4, $0x0000000f
+DATA constants<>+1032(SB)/4, $0x0000000f
+DATA constants<>+1036(SB)/4, $0x0000000f
+DATA constants<>+1040(SB)/4, $0x0000000f
+DATA constants<>+1044(SB)/4, $0x0000000f
+DATA constants<>+1048(SB)/4, $0x0000000f
+DATA constants<>+1052(SB)/4, $0x0000000f
+DATA constants<>+1056(SB)/4, $0x00000003
+DATA constants<>+1060(SB)/4, $0x00000003
+DATA constants<>+1064(SB)/4, $0x00000003
+DATA constants<>+1068(SB)/4, $0x00000003
+DATA constants<>+1072(SB)/4, $0x00000003
+DATA constants<>+1076(SB)/4, $0x00000003
+DATA constants<>+1080(SB)/4, $0x00000003
+DATA constants<>+1084(SB)/4, $0x00000003
+GLOBL constants<>(SB), RODATA|NOPTR, $1088
 
 DATA tailmask<>+0(SB)/4, $0xffffffff
 DATA tailmask<>+4(SB)/4, $0xffffffff
@@ -3247,3 +3339,21 @@ DATA tailmask<>+52(SB)/4, $0x00000000
 DATA tailmask<>+56(SB)/4, $0x00000000
 DATA tailmask<>+60(SB)/4, $0x00000000
 GLOBL tailmask<>(SB), RODATA|NOPTR, $64
+
+DATA unpackshifts<>+0(SB)/4, $0x00000000
+DATA unpackshifts<>+4(SB)/4, $0x00000002
+DATA unpackshifts<>+8(SB)/4, $0x00000004
+DATA unpackshifts<>+12(SB)/4, $0x00000006
+DATA unpackshifts<>+16(SB)/4, $0x00000008
+DATA unpackshifts<>+20(SB)/4, $0x0000000a
+DATA unpackshifts<>+24(SB)/4, $0x0000000c
+DATA unpackshifts<>+28(SB)/4, $0x0000000e
+DATA unpackshifts<>+32(SB)/4, $0x00000010
+DATA unpackshifts<>+36(SB)/4, $0x00000012
+DATA unpackshifts<>+40(SB)/4, $0x00000014
+DATA unpackshifts<>+44(SB)/4, $0x00000016
+DATA unpackshifts<>+48(SB)/4, $0x00000018
+DATA unpackshifts<>+52(SB)/4, $0x0000001a
+DATA unpackshifts<>+56(SB)/4, $0x0000001c
+DATA unpackshifts<>+60(SB)/4, $0x0000001e
+GLOBL unpackshifts<>(SB), RODATA|NOPTR, $64

@@ -149,6 +149,16 @@ func normGradSumsAVX512(dgamma []float32, dbeta []float32, dy []float32, x []flo
 //go:noescape
 func normGradApplyAVX512(dx []float32, dy []float32, x []float32, gamma []float32, mean float32, rstd float32, avgG float32, avgGX float32)
 
+// unpack4AVX512 computes dst = (q-zero)·scale for 4-bit codes q, the first in the low half of a byte.
+//
+//go:noescape
+func unpack4AVX512(dst []float32, codes []byte, zero float32, scale float32)
+
+// unpack2AVX512 computes dst = (q-zero)·scale for 2-bit codes q, the first in the lowest bits of a byte.
+//
+//go:noescape
+func unpack2AVX512(dst []float32, codes []byte, zero float32, scale float32)
+
 // adamwAVX512 is one AdamW step.
 //
 //go:noescape

@@ -3027,6 +3027,66 @@ done:
 	VZEROUPPER
 	RET
 
+// func unpack4AVX512(dst []float32, codes []byte, zero float32, scale float32)
+// Requires: AVX, AVX512F
+TEXT ·unpack4AVX512(SB), NOSPLIT, $0-56
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         codes_base+24(FP), DX
+	VBROADCASTSS zero+48(FP), Z0
+	VBROADCASTSS scale+52(FP), Z1
+	VBROADCASTSS constants<>+124(SB), Z2
+	SHRQ         $0x04, CX
+	JZ           done
+
+block:
+	VPMOVZXBQ (DX), Z3
+	VPSLLQ    $0x1c, Z3, Z4
+	VPORQ     Z3, Z4, Z4
+	VPANDD    Z2, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VSUBPS    Z0, Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x08, DX
+	DECQ      CX
+	JNZ       block
+
+done:
+	VZEROUPPER
+	RET
+
+// func unpack2AVX512(dst []float32, codes []byte, zero float32, scale float32)
+// Requires: AVX, AVX512F
+TEXT ·unpack2AVX512(SB), NOSPLIT, $0-56
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         codes_base+24(FP), DX
+	VBROADCASTSS zero+48(FP), Z0
+	VBROADCASTSS scale+52(FP), Z1
+	VBROADCASTSS constants<>+128(SB), Z2
+	SHRQ         $0x04, CX
+	JZ           done
+
+block:
+	VPBROADCASTD (DX), Z3
+	VMOVUPS      unpackshifts<>+0(SB), Z4
+	VPSRLVD      Z4, Z3, Z3
+	VPANDD       Z2, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VMOVUPS      Z3, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          block
+
+done:
+	VZEROUPPER
+	RET
+
 // func adamwAVX512(w []float32, m []float32, v []float32, g []float32, gradScale float32, decay float32, b1 float32, c1 float32, b2 float32, c2 float32, sqrtBias2 float32, eps float32, negStep float32)
 // Requires: AVX, AVX512F
 TEXT ·adamwAVX512(SB), NOSPLIT, $0-132
@@ -3137,4 +3197,24 @@ DATA constants<>+108(SB)/4, $0x3ecc422a
 DATA constants<>+112(SB)/4, $0xc2d00000
 DATA constants<>+116(SB)/4, $0x42d00000
 DATA constants<>+120(SB)/4, $0xff800000
-GLOBL constants<>(SB), RODATA|NOPTR, $124
+DATA constants<>+124(SB)/4, $0x0000000f
+DATA constants<>+128(SB)/4, $0x00000003
+GLOBL constants<>(SB), RODATA|NOPTR, $132
+
+DATA unpackshifts<>+0(SB)/4, $0x00000000
+DATA unpackshifts<>+4(SB)/4, $0x00000002
+DATA unpackshifts<>+8(SB)/4, $0x00000004
+DATA unpackshifts<>+12(SB)/4, $0x00000006
+DATA unpackshifts<>+16(SB)/4, $0x00000008
+DATA unpackshifts<>+20(SB)/4, $0x0000000a
+DATA unpackshifts<>+24(SB)/4, $0x0000000c
+DATA unpackshifts<>+28(SB)/4, $0x0000000e
+DATA unpackshifts<>+32(SB)/4, $0x00000010
+DATA unpackshifts<>+36(SB)/4, $0x00000012
+DATA unpackshifts<>+40(SB)/4, $0x00000014
+DATA unpackshifts<>+44(SB)/4, $0x00000016
+DATA unpackshifts<>+48(SB)/4, $0x00000018
+DATA unpackshifts<>+52(SB)/4, $0x0000001a
+DATA unpackshifts<>+56(SB)/4, $0x0000001c
+DATA unpackshifts<>+60(SB)/4, $0x0000001e
+GLOBL unpackshifts<>(SB), RODATA|NOPTR, $64

@@ -37,6 +37,7 @@ type kernel struct {
 	accInit konst
 	body    func(g *gen, in, sc, acc []vec) []vec
 	finish  func(g *gen, acc [][]vec) // stores the results
+	custom  func(g *gen)              // if set, writes the whole function instead
 }
 
 // gen emits kernels for one instruction set.
@@ -110,6 +111,10 @@ func (g *gen) emit(k kernel) {
 	TEXT(k.name+g.suffix, attr.NOSPLIT, k.sig)
 	Pragma("noescape")
 	Doc(k.name + g.suffix + " " + k.doc)
+	if k.custom != nil {
+		k.custom(g)
+		return
+	}
 
 	ptr := map[string]reg.Register{}
 	slices := append(append([]string{}, k.loads...), k.stores...)

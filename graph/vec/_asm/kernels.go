@@ -13,6 +13,7 @@ func kernels() []kernel {
 	ks = append(ks, reductions()...)
 	ks = append(ks, softmax()...)
 	ks = append(ks, layerNorm()...)
+	ks = append(ks, unpackers()...)
 	return append(ks, adamW())
 }
 

@@ -44,5 +44,6 @@ func main() {
 		g.emit(k)
 	}
 	g.data()
+	g.shifts()
 	Generate()
 }
