@@ -13,6 +13,11 @@ func Parallel(n int, f func(i int)) {
 	ParallelScratch(n, 0, func(i int, _ []float32) { f(i) })
 }
 
+// ParallelElements calls f on ranges that together are 0 … n-1, for work on n elements that do not depend on each other.
+func ParallelElements(n int, f func(from, to int)) {
+	Parallel(tiles(n, elementTile), func(i int) { f(tile(i, elementTile, n)) })
+}
+
 // ParallelScratch is Parallel for parts that need `size` floats of private scratch memory. Its contents are undefined
 // at the start of each part.
 func ParallelScratch(n, size int, f func(i int, scratch []float32)) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,15 +29,9 @@ func pretrainCommand() *cli.Command {
 		Usage: "train a model from scratch on a curriculum of context lengths",
 		Description: "Without flags this is the reference recipe: the 8,714,950-parameter model, contexts 512 then 1024, 2,048 steps.\n" +
 			"Settings come from the defaults, then the --config file, then the flags. Ctrl-C saves a checkpoint.",
-		Flags: []cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.IntSliceFlag{Name: "curriculum", Usage: "context `LENGTH`s in tokens, a stage each: --curriculum 512 1024", Value: cli.NewIntSlice(d.Curriculum...)},
-			&cli.IntFlag{Name: "dim", Usage: "width of the model", Value: d.Model.Dim},
-			&cli.IntFlag{Name: "depth", Usage: "number of blocks", Value: d.Model.Depth},
-			&cli.IntFlag{Name: "heads", Usage: "attention heads, a divisor of --dim", Value: d.Model.Heads},
-			&cli.IntFlag{Name: "vocab", Usage: "vocabulary size", Value: d.Model.VocabSize},
-			&cli.IntFlag{Name: "max-len", Usage: "positions of the model: its longest context", Value: d.Model.MaxLen},
-			&cli.IntFlag{Name: "num-classes", Usage: "classes of the tasks", Value: d.Model.NumClasses},
-			&cli.IntFlag{Name: "episodic-slots", Usage: "memory slots a block", Value: d.Model.EpisodicSlots},
+		}, modelFlags(), []cli.Flag{
 			&cli.IntFlag{Name: "samples-per-stage", Usage: "training samples of each stage", Value: d.SamplesPerStage},
 			&cli.IntFlag{Name: "epochs-per-stage", Usage: "passes over them", Value: d.EpochsPerStage},
 			&cli.IntFlag{Name: "batch-size", Usage: "samples a step", Value: d.BatchSize},
@@ -50,7 +45,7 @@ func pretrainCommand() *cli.Command {
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --output-dir from its checkpoint (default: the newest unfinished " + defaultRun + "*)"},
 			&cli.IntFlag{Name: "checkpoint-every", Usage: "steps between checkpoints; 0: only after epochs", Value: 100},
 			threadsFlag(),
-		},
+		}),
 		Action: pretrain,
 	}
 }
@@ -81,13 +76,7 @@ func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
 		}
 	}
 	override(c, "curriculum", &conf.Curriculum, c.IntSlice)
-	override(c, "dim", &conf.Model.Dim, c.Int)
-	override(c, "depth", &conf.Model.Depth, c.Int)
-	override(c, "heads", &conf.Model.Heads, c.Int)
-	override(c, "vocab", &conf.Model.VocabSize, c.Int)
-	override(c, "max-len", &conf.Model.MaxLen, c.Int)
-	override(c, "num-classes", &conf.Model.NumClasses, c.Int)
-	override(c, "episodic-slots", &conf.Model.EpisodicSlots, c.Int)
+	overrideModel(c, &conf.Model)
 	override(c, "samples-per-stage", &conf.SamplesPerStage, c.Int)
 	override(c, "epochs-per-stage", &conf.EpochsPerStage, c.Int)
 	override(c, "batch-size", &conf.BatchSize, c.Int)

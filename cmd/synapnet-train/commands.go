@@ -13,6 +13,9 @@ import (
 func commands() []*cli.Command {
 	return []*cli.Command{
 		pretrainCommand(),
+		evalCommand(),
+		infoCommand(),
+		benchCommand(),
 		conformCommand(),
 		doctorCommand(),
 	}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/graph/blas"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// oneCase is the hidden flag with which bench runs itself for one case.
+const oneCase = "one-case"
+
+// benchCases are the values of --cases.
+var benchCases = map[string]struct {
+	name     string
+	contexts []int
+	batch    int
+}{
+	"train":     {experiments.TrainStepBench, []int{512, 1024}, 4},
+	"inference": {experiments.InferenceBench, []int{4096}, 1},
+	"growth":    {experiments.GrowthBench, []int{128}, 1},
+}
+
+func benchCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "bench",
+		Usage: "time training steps and inference of the reference model, and watch memory",
+		Description: "Cases: train is forward, backward and AdamW at batch 4, contexts 512 and 1024; inference is one sequence of 4096\n" +
+			"tokens; growth reads the resident memory after 20 and after 300 steps of a small training run and fails if it\n" +
+			"grew by more than 5%. Each runs in a process of its own, so that peak memory is its own. GFLOP/s count the matrix\n" +
+			"products in the equations (see info), here as a share of the sgemm rate measured in the same run.",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "cases", Usage: "`CASE`s to run: train, inference, growth", Value: cli.NewStringSlice("train", "inference")},
+			&cli.IntSliceFlag{Name: "contexts", Usage: "context `LENGTH`s in tokens (default: those of each case)"},
+			&cli.IntFlag{Name: "batch-size", Usage: "samples at a time (default: that of each case)"},
+			&cli.IntFlag{Name: "repetitions", Usage: "timed repetitions of each case", Value: 10},
+			&cli.BoolFlag{Name: "quick", Usage: "3 repetitions and a short measurement of sgemm"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+			threadsFlag(),
+			&cli.StringFlag{Name: oneCase, Hidden: true},
+		},
+		Action: bench,
+	}
+}
+
+func bench(c *cli.Context) error {
+	if err := useThreads(c); err != nil {
+		return err
+	}
+	if c.IsSet(oneCase) {
+		return benchOne(c)
+	}
+	cases, err := casesOf(c)
+	if err != nil {
+		return err
+	}
+	report, err := runBench(c, cases)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		encoder := json.NewEncoder(c.App.Writer)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(report)
+	} else {
+		err = printBench(c.App.Writer, report)
+	}
+	if err != nil {
+		return err
+	}
+	for _, g := range report.Growth {
+		if !g.Within() {
+			return fmt.Errorf("memory grew by %.1f%% between steps %d and %d: at most %.0f%% is allowed", 100*g.Change, g.FromStep, g.ToStep, 100*experiments.GrowthAllowed)
+		}
+	}
+	return nil
+}
+
+// casesOf puts together what is to be measured.
+func casesOf(c *cli.Context) ([]experiments.BenchCase, error) {
+	repetitions := c.Int("repetitions")
+	if c.Bool("quick") && !c.IsSet("repetitions") {
+		repetitions = 3
+	}
+	if repetitions < 1 {
+		return nil, usagef(c, "--repetitions %d: must be at least 1", repetitions)
+	}
+	var cases []experiments.BenchCase
+	for _, word := range distinct(c.StringSlice("cases")) {
+		known, ok := benchCases[word]
+		if !ok {
+			same := func(s string) string { return s }
+			names := []string{"train", "inference", "growth"}
+			return nil, usagef(c, "--cases %s: no such case%s; there are %s", printable(word), didYouMean(word, names, same), strings.Join(names, ", "))
+		}
+		contexts, batch := known.contexts, known.batch
+		if c.IsSet("contexts") {
+			contexts = distinct(c.IntSlice("contexts"))
+		}
+		if c.IsSet("batch-size") {
+			batch = c.Int("batch-size")
+		}
+		if err := checkShapes(c, layers.Reference(), contexts, batch); err != nil {
+			return nil, err
+		}
+		for _, t := range contexts {
+			cases = append(cases, experiments.BenchCase{Name: known.name, Context: t, Batch: batch, Repetitions: repetitions})
+		}
+	}
+	return cases, nil
+}
+
+// runBench measures each case in a new process, and the machine's sgemm rate before each and at the end.
+func runBench(c *cli.Context, cases []experiments.BenchCase) (*experiments.BenchReport, error) {
+	report := &experiments.BenchReport{Environment: environment(), Results: []experiments.BenchResult{}}
+	measure := time.Second
+	if c.Bool("quick") {
+		measure /= 5
+	}
+	for _, one := range cases {
+		report.PeakGFLOPS = max(report.PeakGFLOPS, blas.Measure(measure))
+		fmt.Fprintf(c.App.ErrWriter, "measuring %s, context %d, batch %d\n", one.Name, one.Context, one.Batch)
+		if one.Name == experiments.GrowthBench {
+			var g experiments.Growth
+			if err := inOwnProcess(c.Context, one, &g); err != nil {
+				return nil, err
+			}
+			report.Growth = append(report.Growth, g)
+			continue
+		}
+		var r experiments.BenchResult
+		if err := inOwnProcess(c.Context, one, &r); err != nil {
+			return nil, err
+		}
+		report.Results = append(report.Results, r)
+	}
+	report.PeakGFLOPS = max(report.PeakGFLOPS, blas.Measure(measure))
+	for i := range report.Results {
+		report.Results[i].ShareOfPeak = report.Results[i].GFLOPS / report.PeakGFLOPS
+	}
+	return report, nil
+}
+
+// inOwnProcess runs this program again for one case and reads its result.
+func inOwnProcess(ctx context.Context, one experiments.BenchCase, result any) error {
+	path, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("this program cannot be found to run it again: %w", err)
+	}
+	text, err := json.Marshal(one)
+	if err != nil {
+		return err
+	}
+	command := exec.CommandContext(ctx, path, "bench", "--threads", strconv.Itoa(runtime.GOMAXPROCS(0)), "--"+oneCase, string(text))
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	err = command.Run()
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("interrupted: %w", ctx.Err())
+	case err != nil:
+		return fmt.Errorf("%s at context %d, batch %d: %s", one.Name, one.Context, one.Batch, lastLine(stderr.String(), err))
+	}
+	if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
+		return fmt.Errorf("%s at context %d: its process printed %q: %w", one.Name, one.Context, stdout.String(), err)
+	}
+	return nil
+}
+
+// lastLine is what a process said of its failure, else how it ended.
+func lastLine(stderr string, err error) string {
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	if last := strings.TrimPrefix(lines[len(lines)-1], program+": "); last != "" {
+		return last
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && !exit.Exited() {
+		return exit.String() + " (out of memory?)"
+	}
+	return err.Error()
+}
+
+// benchOne is the part that runs in a process of its own.
+func benchOne(c *cli.Context) error {
+	var one experiments.BenchCase
+	if err := json.Unmarshal([]byte(c.String(oneCase)), &one); err != nil {
+		return usagef(c, "--%s: %v", oneCase, err)
+	}
+	var result any
+	var err error
+	if one.Name == experiments.GrowthBench {
+		result, err = experiments.MeasureGrowth(c.Context, one.Context, one.Batch)
+	} else {
+		result, err = one.Run(c.Context)
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(c.App.Writer).Encode(result)
+}
+
+// printBench writes the report for people.
+func printBench(w io.Writer, r *experiments.BenchReport) error {
+	e := r.Environment
+	if _, err := fmt.Fprintf(w, "%s, %s, %s, sgemm %.1f GFLOP/s\n", e.CPU, plural(e.Threads, "thread"), e.BLAS, r.PeakGFLOPS); err != nil {
+		return err
+	}
+	if len(r.Results) > 0 {
+		rows := [][]string{{"case", "context", "batch", "seconds", "min", "max", "tokens/s", "GFLOP/s", "of sgemm", "peak RSS"}}
+		for _, x := range r.Results {
+			rows = append(rows, []string{
+				x.Name, strconv.Itoa(x.Context), strconv.Itoa(x.Batch),
+				fmt.Sprintf("%.3f", x.Seconds), fmt.Sprintf("%.3f", x.SecondsMin), fmt.Sprintf("%.3f", x.SecondsMax),
+				grouped(int(x.TokensPerSecond)), fmt.Sprintf("%.1f", x.GFLOPS), fmt.Sprintf("%.0f%%", 100*x.ShareOfPeak), rssText(x.PeakRSSBytes),
+			})
+		}
+		if err := writeTable(w, 1, rows...); err != nil {
+			return err
+		}
+	}
+	for _, g := range r.Growth {
+		verdict := "within"
+		if !g.Within() {
+			verdict = "NOT within"
+		}
+		if _, err := fmt.Fprintf(w, "growth, context %d, batch %d: RSS %.1f MB after %d steps, %.1f MB after %d (%+.1f%%, largest %.1f MB): %s %.0f%%\n",
+			g.Context, g.Batch, float64(g.From)/1e6, g.FromStep, float64(g.To)/1e6, g.ToStep, 100*g.Change, float64(g.Largest)/1e6,
+			verdict, 100*experiments.GrowthAllowed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func rssText(bytes uint64) string {
+	if bytes == 0 {
+		return "unknown"
+	}
+	return megabytes(int(bytes))
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// pretrainedModel is evaluated if no other is named.
+const pretrainedModel = "results/pretrain/" + experiments.ModelFile
+
+func evalCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "eval",
+		Usage:     "measure a trained model's accuracy on tasks at context lengths",
+		ArgsUsage: "[MODEL.safetensors]",
+		Description: "Without a file it takes " + pretrainedModel + ". For each task and context it prints the accuracy on --samples\n" +
+			"samples with its 95% Wilson interval and the accuracy of guessing. The samples are drawn apart from those that a\n" +
+			"training with the same seed has seen. Suites: " + strings.Join(experiments.Suites(), ", ") + ".",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME`s of tasks: --tasks niah_single fa (default: those of --suite)"},
+			&cli.StringSliceFlag{Name: "suite", Usage: "`NAME`s of suites (default: mixture)"},
+			&cli.IntSliceFlag{Name: "contexts", Usage: "context `LENGTH`s in tokens", Value: cli.NewIntSlice(512, 1024)},
+			&cli.IntFlag{Name: "samples", Usage: "samples of each task at each context", Value: 256},
+			&cli.IntFlag{Name: "batch-size", Usage: "samples at a time; results do not depend on it", Value: 4},
+			&cli.Uint64Flag{Name: "seed", Usage: "seed of the samples", Value: 42},
+			&cli.BoolFlag{Name: "list", Usage: "list the tasks, what each asks and where it is from, and stop"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+			threadsFlag(),
+		},
+		Action: eval,
+	}
+}
+
+// evaluationResult is what eval --json prints.
+type evaluationResult struct {
+	Model       string                     `json:"model"`
+	Parameters  int                        `json:"parameters"`
+	Plan        experiments.EvaluationPlan `json:"plan"`
+	Environment experiments.Environment    `json:"environment"`
+	Results     []experiments.TaskResult   `json:"results"`
+}
+
+func eval(c *cli.Context) error {
+	if c.Bool("list") {
+		return listTasks(c)
+	}
+	if err := useThreads(c); err != nil {
+		return err
+	}
+	plan, err := evaluationPlan(c)
+	if err != nil {
+		return err
+	}
+	path, err := evaluatedModel(c)
+	if err != nil {
+		return err
+	}
+	m, err := layers.Load(path)
+	if err != nil {
+		return err
+	}
+	if err := plan.Check(m.Config); err != nil {
+		return usagef(c, "%s: %v", path, err)
+	}
+	report := func(experiments.TaskResult) {}
+	w := &firstError{w: c.App.Writer}
+	if !c.Bool("json") {
+		fmt.Fprintf(w, "%s: %s parameters, %d samples a task, seed %d\n", path, grouped(m.Params.Count()), plan.Samples, plan.Seed)
+		report = evaluationTable(w, plan.Tasks)
+	}
+	results, err := plan.Run(c.Context, m, report)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(evaluationResult{path, m.Params.Count(), plan, environment(), results})
+	}
+	return w.err
+}
+
+// firstError keeps the first error of a writer, for output that comes bit by bit.
+type firstError struct {
+	w   io.Writer
+	err error
+}
+
+func (f *firstError) Write(p []byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	n, err := f.w.Write(p)
+	f.err = err
+	return n, err
+}
+
+// evaluationPlan checks the flags and puts them together.
+func evaluationPlan(c *cli.Context) (experiments.EvaluationPlan, error) {
+	p := experiments.EvaluationPlan{
+		Contexts: c.IntSlice("contexts"), Samples: c.Int("samples"), BatchSize: c.Int("batch-size"), Seed: c.Uint64("seed"),
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"samples", p.Samples}, {"batch-size", p.BatchSize}} {
+		if f.value < 1 {
+			return p, usagef(c, "--%s %d: must be at least 1", f.name, f.value)
+		}
+	}
+	suites := c.StringSlice("suite")
+	if len(suites) == 0 && !c.IsSet("tasks") {
+		suites = []string{"mixture"}
+	}
+	for _, name := range c.StringSlice("tasks") {
+		if _, err := tasks.Lookup(name); err != nil {
+			return p, usagef(c, "--tasks: %v (--list lists them)", err)
+		}
+		p.Tasks = append(p.Tasks, name)
+	}
+	for _, name := range suites {
+		found := experiments.SuiteTasks(name)
+		if len(found) == 0 {
+			same := func(s string) string { return s }
+			return p, usagef(c, "--suite %s: no such suite%s; there are %s", printable(name),
+				didYouMean(name, experiments.Suites(), same), strings.Join(experiments.Suites(), ", "))
+		}
+		p.Tasks = append(p.Tasks, found...)
+	}
+	p.Tasks = distinct(p.Tasks)
+	p.Contexts = distinct(p.Contexts)
+	return p, nil
+}
+
+// distinct leaves out what came before.
+func distinct[T comparable](all []T) []T {
+	var out []T
+	for _, x := range all {
+		if !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// evaluatedModel is the file named, or the one that pretraining left.
+func evaluatedModel(c *cli.Context) (string, error) {
+	switch c.Args().Len() {
+	case 0:
+	case 1:
+		return c.Args().First(), nil
+	default:
+		return "", usagef(c, "unexpected argument %s: eval takes one model", printable(c.Args().Get(1)))
+	}
+	if _, err := os.Stat(pretrainedModel); errors.Is(err, fs.ErrNotExist) {
+		return "", usagef(c, "no model named, and there is no %s here: name a MODEL.safetensors, or make this one with '%s pretrain --output-dir %s'",
+			pretrainedModel, program, strings.TrimSuffix(pretrainedModel, "/"+experiments.ModelFile))
+	}
+	return pretrainedModel, nil
+}
+
+// evaluationTable prints the heading and returns what prints a row, each as soon as it is known.
+func evaluationTable(w io.Writer, names []string) func(experiments.TaskResult) {
+	row := make([]string, 6)
+	head := []string{"task", "context", "accuracy", "95% interval", "chance", "n"}
+	widths := []int{len(head[0]), len(head[1]), len(head[2]), len("[0.000, 0.000]"), len(head[4]), 6}
+	for _, name := range names {
+		widths[0] = max(widths[0], len(name))
+	}
+	fmt.Fprintln(w, tableLine(1, widths, head))
+	return func(r experiments.TaskResult) {
+		row[0], row[1], row[2] = r.Task, strconv.Itoa(r.Context), fmt.Sprintf("%.3f", r.Mean)
+		row[3], row[4], row[5] = fmt.Sprintf("[%.3f, %.3f]", r.Low, r.High), fmt.Sprintf("%.3f", r.Chance), strconv.Itoa(r.N)
+		fmt.Fprintln(w, tableLine(1, widths, row))
+	}
+}
+
+// taskInfo is a line of --list.
+type taskInfo struct {
+	Name         string `json:"name"`
+	Doc          string `json:"doc"`
+	Source       string `json:"source"`
+	Unanswerable string `json:"unanswerable,omitempty"`
+}
+
+func listTasks(c *cli.Context) error {
+	var all []taskInfo
+	for _, name := range tasks.Names() {
+		t, err := tasks.Lookup(name)
+		if err != nil {
+			return err
+		}
+		all = append(all, taskInfo{t.Name, t.Doc, t.Source, t.Unanswerable})
+	}
+	if c.Bool("json") {
+		encoder := json.NewEncoder(c.App.Writer)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(all)
+	}
+	w := &firstError{w: c.App.Writer}
+	for _, suite := range experiments.Suites() {
+		if suite != "all" && suite != "mixture" { // they are made of the others
+			printSuite(w, suite, all)
+		}
+	}
+	fmt.Fprintf(w, "suite mixture: %s\nsuite all: every task above\n", strings.Join(experiments.SuiteTasks("mixture"), ", "))
+	return w.err
+}
+
+// printSuite lists a suite's tasks, those of one source together.
+func printSuite(w io.Writer, suite string, all []taskInfo) {
+	var sources []string
+	of := map[string][]taskInfo{}
+	for _, t := range all {
+		if slices.Contains(experiments.SuiteTasks(suite), t.Name) {
+			sources, of[t.Source] = append(sources, t.Source), append(of[t.Source], t)
+		}
+	}
+	for _, source := range distinct(sources) {
+		fmt.Fprintf(w, "suite %s (%s)\n", suite, source)
+		for _, t := range of[source] {
+			fmt.Fprintf(w, "  %s\n      %s\n", t.Name, t.Doc)
+			if t.Unanswerable != "" {
+				fmt.Fprintf(w, "      cannot be answered: %s\n", t.Unanswerable)
+			}
+		}
+	}
+}

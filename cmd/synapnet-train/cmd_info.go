@@ -1,0 +1,451 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+func infoCommand() *cli.Command {
+	flags := append(modelFlags(),
+		&cli.StringFlag{Name: "config", Usage: "TOML `FILE` of a pretraining, see configs/: its [model], its contexts and its batch size"},
+		&cli.IntSliceFlag{Name: "contexts", Usage: "context `LENGTH`s in tokens (default: 512 1024 4096)"},
+		&cli.IntFlag{Name: "batch-size", Usage: "samples at a time", Value: curriculum.Default().BatchSize},
+		&cli.BoolFlag{Name: "verbose", Usage: "also list every block, and operations by component"},
+		&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+	)
+	return &cli.Command{
+		Name:      "info",
+		Usage:     "show a model's parameters by component, the memory it takes and the operations it needs",
+		ArgsUsage: "[MODEL.safetensors]",
+		Description: "Describes the model of a file, of a configuration or of the flags; without any, the reference model.\n" +
+			"Memory is that of the compiled plan, without the program itself (about 50 MB). Operations are those of the\n" +
+			"matrix products in the equations, a multiplication and an addition counting as two; not counted are normalisation,\n" +
+			"activations, softmax, the depthwise convolution, the optimiser, and what the backward pass computes a second time.",
+		Flags:  flags,
+		Action: info,
+	}
+}
+
+// modelFlags are the settings of a model that has no file yet.
+func modelFlags() []cli.Flag {
+	d := layers.Reference()
+	return []cli.Flag{
+		&cli.IntFlag{Name: "dim", Usage: "width of the model", Value: d.Dim},
+		&cli.IntFlag{Name: "depth", Usage: "number of blocks", Value: d.Depth},
+		&cli.IntFlag{Name: "heads", Usage: "attention heads, a divisor of --dim", Value: d.Heads},
+		&cli.IntFlag{Name: "vocab", Usage: "vocabulary size", Value: d.VocabSize},
+		&cli.IntFlag{Name: "max-len", Usage: "positions of the model: its longest context", Value: d.MaxLen},
+		&cli.IntFlag{Name: "num-classes", Usage: "classes of the tasks", Value: d.NumClasses},
+		&cli.IntFlag{Name: "episodic-slots", Usage: "memory slots a block", Value: d.EpisodicSlots},
+	}
+}
+
+// overrideModel sets what the user gave of modelFlags.
+func overrideModel(c *cli.Context, m *layers.Config) {
+	override(c, "dim", &m.Dim, c.Int)
+	override(c, "depth", &m.Depth, c.Int)
+	override(c, "heads", &m.Heads, c.Int)
+	override(c, "vocab", &m.VocabSize, c.Int)
+	override(c, "max-len", &m.MaxLen, c.Int)
+	override(c, "num-classes", &m.NumClasses, c.Int)
+	override(c, "episodic-slots", &m.EpisodicSlots, c.Int)
+}
+
+// description is what info tells of a model.
+type description struct {
+	Model      string          `json:"model"` // the file, or where the configuration is from
+	Config     layers.Config   `json:"config"`
+	Parameters int             `json:"parameters"`
+	Bytes      int             `json:"weights_bytes"` // as float32
+	Components []componentInfo `json:"components"`
+	Blocks     []componentInfo `json:"blocks"`
+	BatchSize  int             `json:"batch_size"`
+	Contexts   []contextInfo   `json:"contexts"`
+}
+
+// componentInfo is one component, of all blocks or of one.
+type componentInfo struct {
+	Block      *int   `json:"block,omitempty"`
+	Component  string `json:"component"`
+	Parameters int    `json:"parameters"`
+}
+
+// contextInfo is what depends on the context length.
+type contextInfo struct {
+	Context    int                   `json:"context"`
+	Training   *memoryInfo           `json:"training_memory_bytes"`  // null: not planned, the model is too large
+	Inference  *memoryInfo           `json:"inference_memory_bytes"` // null likewise
+	Operations operationsInfo        `json:"operations_per_token"`
+	Components []componentOperations `json:"operations_per_token_by_component"`
+}
+
+// memoryInfo is in bytes.
+type memoryInfo struct {
+	Weights   int `json:"weights"`
+	Gradients int `json:"gradients,omitempty"`
+	Optimiser int `json:"optimiser,omitempty"` // AdamW's two moments
+	Values    int `json:"intermediate_values"`
+	Total     int `json:"total"`
+}
+
+// operationsInfo counts floating-point operations a token.
+type operationsInfo struct {
+	Forward             float64 `json:"forward"`
+	TrainStep           float64 `json:"train_step"` // forward and backward
+	ForwardEveryToken   float64 `json:"forward_without_shortcut"`
+	TrainStepEveryToken float64 `json:"train_step_without_shortcut"`
+}
+
+type componentOperations struct {
+	Component string  `json:"component"`
+	Forward   float64 `json:"forward"`
+	TrainStep float64 `json:"train_step"`
+}
+
+func info(c *cli.Context) error {
+	d := description{BatchSize: c.Int("batch-size")}
+	contexts, err := d.find(c)
+	if err != nil {
+		return err
+	}
+	if err := d.describe(contexts); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		encoder := json.NewEncoder(c.App.Writer)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(d)
+	}
+	return d.print(c.App.Writer, c.Bool("verbose"))
+}
+
+// find settles which model is meant and for which contexts.
+func (d *description) find(c *cli.Context) (contexts []int, err error) {
+	contexts = []int{512, 1024, 4096}
+	switch c.Args().Len() {
+	case 0:
+		if contexts, err = d.fromFlags(c, contexts); err != nil {
+			return nil, err
+		}
+	case 1:
+		for _, f := range append(modelFlags(), &cli.StringFlag{Name: "config"}) {
+			if name := f.Names()[0]; c.IsSet(name) {
+				return nil, usagef(c, "--%s and the file %s: the file says itself what its model is; give one of them", name, printable(c.Args().First()))
+			}
+		}
+		m, err := layers.Load(c.Args().First())
+		if err != nil {
+			return nil, err
+		}
+		d.Model, d.Config = c.Args().First(), m.Config
+	default:
+		return nil, usagef(c, "unexpected argument %s: info describes one model", printable(c.Args().Get(1)))
+	}
+	if c.IsSet("contexts") {
+		return c.IntSlice("contexts"), checkShapes(c, d.Config, c.IntSlice("contexts"), d.BatchSize)
+	}
+	contexts = slices.DeleteFunc(contexts, func(t int) bool { return t > d.Config.MaxLen })
+	if len(contexts) == 0 {
+		contexts = []int{d.Config.MaxLen}
+	}
+	return contexts, checkShapes(c, d.Config, contexts, d.BatchSize)
+}
+
+// fromFlags takes the model, and what the user did not set, from --config and the flags.
+func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
+	conf := curriculum.Default()
+	d.Model = "the reference model"
+	if path := c.String("config"); path != "" {
+		if err := loadConfig(path, &conf); err != nil {
+			return nil, usagef(c, "%v", err)
+		}
+		d.Model, contexts = path, conf.Curriculum
+		if !c.IsSet("batch-size") {
+			d.BatchSize = conf.BatchSize
+		}
+	}
+	overrideModel(c, &conf.Model)
+	if conf.Model != curriculum.Default().Model && c.String("config") == "" {
+		d.Model = "a model of these settings"
+	}
+	d.Config = conf.Model
+	if err := conf.Model.Validate(); err != nil {
+		return nil, usagef(c, "%v", err)
+	}
+	return slices.Clone(contexts), nil
+}
+
+// maxTokens bounds a batch: beyond it, sizes are slips of the keyboard.
+const maxTokens = 1 << 28
+
+// checkShapes refuses contexts and batch sizes that the model cannot take.
+func checkShapes(c *cli.Context, m layers.Config, contexts []int, batch int) error {
+	if batch < 1 {
+		return usagef(c, "--batch-size %d: must be at least 1", batch)
+	}
+	for _, t := range contexts {
+		if t < layers.MinContext || t > m.MaxLen {
+			return usagef(c, "--contexts %d: must be from %d to the model's %d positions (max_len)", t, layers.MinContext, m.MaxLen)
+		}
+		if batch > maxTokens/t {
+			return usagef(c, "--batch-size %d: too large for context %d; give at most %d", batch, t, maxTokens/t)
+		}
+	}
+	return nil
+}
+
+// plannable is the number of parameters up to which info makes the model, to plan its memory.
+const plannable = 1 << 28
+
+// describe fills in everything that follows from the configuration.
+func (d *description) describe(contexts []int) error {
+	costs := d.Config.Costs(layers.MinContext)
+	d.Parameters = layers.Total(costs).Parameters
+	d.Bytes = 4 * d.Parameters
+	for _, name := range layers.Components() {
+		of := only(costs, name)
+		if n := layers.Total(of).Parameters; n > 0 {
+			d.Components = append(d.Components, componentInfo{Component: name, Parameters: n})
+		}
+		for _, k := range of {
+			if k.Block != layers.Outside {
+				d.Blocks = append(d.Blocks, componentInfo{Block: &k.Block, Component: name, Parameters: k.Parameters})
+			}
+		}
+	}
+	slices.SortStableFunc(d.Blocks, func(a, b componentInfo) int { return *a.Block - *b.Block })
+	var m *layers.Model
+	if d.Parameters <= plannable {
+		var err error
+		if m, err = layers.NewModel(d.Config, 0); err != nil {
+			return err
+		}
+	}
+	for _, t := range contexts {
+		info, err := d.atContext(m, t)
+		if err != nil {
+			return err
+		}
+		d.Contexts = append(d.Contexts, info)
+	}
+	return nil
+}
+
+func only(costs []layers.Cost, component string) (of []layers.Cost) {
+	for _, k := range costs {
+		if k.Component == component {
+			of = append(of, k)
+		}
+	}
+	return of
+}
+
+func (d *description) atContext(m *layers.Model, t int) (contextInfo, error) {
+	costs := d.Config.Costs(t)
+	perToken := func(costs []layers.Cost) (forward, step float64) {
+		k := layers.Total(costs)
+		return k.Forward / float64(t), (k.Forward + k.Backward) / float64(t)
+	}
+	info := contextInfo{Context: t}
+	o := &info.Operations
+	o.Forward, o.TrainStep = perToken(costs)
+	o.ForwardEveryToken, o.TrainStepEveryToken = perToken(d.Config.CostsWithoutShortcut(t))
+	for _, name := range layers.Components() {
+		if forward, step := perToken(only(costs, name)); step > 0 {
+			info.Components = append(info.Components, componentOperations{name, forward, step})
+		}
+	}
+	if m == nil {
+		return info, nil
+	}
+	train, err := m.PlanTrain(d.BatchSize, t)
+	if err != nil {
+		return info, err
+	}
+	infer, err := m.PlanInfer(d.BatchSize, t, 0)
+	if err != nil {
+		return info, err
+	}
+	info.Training = &memoryInfo{Weights: d.Bytes, Gradients: train.Gradients, Optimiser: 2 * d.Bytes, Values: train.Arena - train.Gradients}
+	info.Inference = &memoryInfo{Weights: d.Bytes, Values: infer.Arena}
+	for _, x := range []*memoryInfo{info.Training, info.Inference} {
+		x.Total = x.Weights + x.Gradients + x.Optimiser + x.Values
+	}
+	return info, nil
+}
+
+// print writes the description for people.
+func (d *description) print(w io.Writer, verbose bool) error {
+	sections := [][][]string{{{d.Model}, {configLine(d.Config)}}, d.parameterRows()}
+	if verbose {
+		sections = append(sections, d.blockRows())
+	}
+	sections = append(sections, d.trainingRows(), d.inferenceRows(), d.operationRows())
+	if verbose {
+		sections = append(sections, d.componentRows())
+	}
+	for i, rows := range sections {
+		if i > 0 {
+			if _, err := fmt.Fprintln(w); err != nil {
+				return err
+			}
+		}
+		if err := writeTable(w, 1, rows...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *description) parameterRows() [][]string {
+	rows := [][]string{{"PARAMETERS", "count", "share", "as float32"}}
+	line := func(name string, n int) []string {
+		return []string{"  " + name, grouped(n), fmt.Sprintf("%.1f%%", 100*float64(n)/float64(d.Parameters)), megabytes(4 * n)}
+	}
+	for _, k := range d.Components {
+		rows = append(rows, line(k.Component, k.Parameters))
+	}
+	return append(rows, line("total", d.Parameters))
+}
+
+// blockRows is one row a block, one column a component.
+func (d *description) blockRows() [][]string {
+	rows := [][]string{{"BLOCKS"}}
+	for i := range d.Config.Depth {
+		row, total := []string{fmt.Sprintf("  %d", i)}, 0
+		for _, k := range d.Blocks {
+			if *k.Block != i {
+				continue
+			}
+			if i == 0 {
+				rows[0] = append(rows[0], k.Component)
+			}
+			row = append(row, grouped(k.Parameters))
+			total += k.Parameters
+		}
+		rows = append(rows, append(row, grouped(total)))
+	}
+	rows[0] = append(rows[0], "total")
+	return rows
+}
+
+// contextRow is one row with a column for each context.
+func (d *description) contextRow(name string, cell func(contextInfo) string) []string {
+	row := []string{name}
+	for _, x := range d.Contexts {
+		row = append(row, cell(x))
+	}
+	return row
+}
+
+func (d *description) heading(format string, args ...any) []string {
+	return d.contextRow(fmt.Sprintf(format, args...), func(x contextInfo) string { return "context " + strconv.Itoa(x.Context) })
+}
+
+func (d *description) trainingRows() [][]string {
+	row := func(name string, value func(*memoryInfo) int) []string {
+		return d.memoryRow(name, func(x contextInfo) *memoryInfo { return x.Training }, value)
+	}
+	return [][]string{
+		d.heading("TRAINING MEMORY, batch %d", d.BatchSize),
+		row("  weights", func(m *memoryInfo) int { return m.Weights }),
+		row("  gradients", func(m *memoryInfo) int { return m.Gradients }),
+		row("  optimiser", func(m *memoryInfo) int { return m.Optimiser }),
+		row("  intermediate values", func(m *memoryInfo) int { return m.Values }),
+		row("  total", func(m *memoryInfo) int { return m.Total }),
+	}
+}
+
+func (d *description) inferenceRows() [][]string {
+	row := func(name string, value func(*memoryInfo) int) []string {
+		return d.memoryRow(name, func(x contextInfo) *memoryInfo { return x.Inference }, value)
+	}
+	return [][]string{
+		d.heading("INFERENCE MEMORY, batch %d", d.BatchSize),
+		row("  weights", func(m *memoryInfo) int { return m.Weights }),
+		row("  intermediate values", func(m *memoryInfo) int { return m.Values }),
+		row("  total", func(m *memoryInfo) int { return m.Total }),
+	}
+}
+
+func (d *description) memoryRow(name string, of func(contextInfo) *memoryInfo, value func(*memoryInfo) int) []string {
+	return d.contextRow(name, func(x contextInfo) string {
+		if of(x) == nil {
+			return "not planned: above " + grouped(plannable) + " parameters"
+		}
+		return megabytes(value(of(x)))
+	})
+}
+
+func (d *description) operationRows() [][]string {
+	rows := [][]string{
+		d.heading("OPERATIONS a token (matrix products)"),
+		d.contextRow("  forward", func(x contextInfo) string { return operations(x.Operations.Forward) }),
+		d.contextRow("  training step", func(x contextInfo) string { return operations(x.Operations.TrainStep) }),
+	}
+	if !d.Config.LanguageModel() {
+		rows = append(rows, d.contextRow("  saved by the last block, for which the last token is enough", func(x contextInfo) string {
+			return fmt.Sprintf("%.1f%%", 100*(1-x.Operations.TrainStep/x.Operations.TrainStepEveryToken))
+		}))
+	}
+	return rows
+}
+
+func (d *description) componentRows() [][]string {
+	rows := [][]string{d.heading("TRAINING STEP a token, by component")}
+	for i, k := range d.Contexts[0].Components {
+		rows = append(rows, d.contextRow("  "+k.Component, func(x contextInfo) string {
+			return fmt.Sprintf("%s %5.1f%%", operations(x.Components[i].TrainStep), 100*x.Components[i].TrainStep/x.Operations.TrainStep)
+		}))
+	}
+	return rows
+}
+
+func configLine(c layers.Config) string {
+	head := fmt.Sprintf("%d classes", c.NumClasses)
+	if c.LanguageModel() {
+		head = "language model"
+	}
+	bridge := "ScaleBridge"
+	if !c.UseScaleBridge {
+		bridge = "no ScaleBridge"
+	}
+	return fmt.Sprintf("dim %d, depth %d, heads %d, vocabulary %d, max-len %d, %s, %d memory slots, %s",
+		c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, head, c.EpisodicSlots, bridge)
+}
+
+// grouped writes a whole number with commas between thousands.
+func grouped(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// megabytes keeps a decimal where the number is small.
+func megabytes(bytes int) string {
+	switch {
+	case bytes < 1e6:
+		return fmt.Sprintf("%.0f kB", float64(bytes)/1e3)
+	case bytes < 10e6:
+		return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
+	}
+	return grouped(int(math.Round(float64(bytes)/1e6))) + " MB"
+}
+
+func operations(n float64) string {
+	if n < 1e3 {
+		return fmt.Sprintf("%.0f FLOP", n)
+	}
+	return fmt.Sprintf("%.2f MFLOP", n/1e6)
+}

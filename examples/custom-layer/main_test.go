@@ -1,0 +1,101 @@
+package main
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// The model with the new layer learns its task: from guessing among 8 classes to right answers.
+func TestLossFalls(t *testing.T) {
+	m, err := NewModel(config, 42)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var losses []float64
+	if err := train(m, 151, func(_ int, loss float32) { losses = append(losses, float64(loss)) }); err != nil {
+		t.Fatal(err)
+	}
+	first, last := losses[0], losses[len(losses)-1]
+	if math.Abs(first-math.Log(float64(task.Classes))) > 0.1 {
+		t.Errorf("the loss begins at %.3f, want that of guessing, %.3f", first, math.Log(float64(task.Classes)))
+	}
+	if last > 0.2 {
+		t.Errorf("the loss ends at %.3f, want at most 0.2", last)
+	}
+}
+
+// The gradients of the layer, that of its input among them, are those of central differences.
+func TestGradients(t *testing.T) {
+	ps := layers.NewParams(1)
+	l := NewSwiGLU(ps, "gated", 4, 6)
+	x := ps.Zeros("x", 2, 3, 4)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, p := range ps.All() {
+		for i := range p.Data() {
+			p.Data()[i] = float32(rng.NormFloat64())
+		}
+	}
+	var loss *graph.Node
+	g, err := graph.Build(func(g *graph.Graph) {
+		y := l.Forward(g, g.Param(x))
+		labels := g.InputInts("labels", 2, 3)
+		copy(g.Ints(labels), []int32{0, 1, 2, 3, 0, 1})
+		loss = graph.CrossEntropy(g, y, labels) // any scalar of y that is not linear in it
+		g.Backward(loss)
+		g.Keep(loss)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := g.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	at := func() float64 {
+		if err := program.Run(); err != nil {
+			t.Fatal(err)
+		}
+		return float64(program.Value(loss)[0])
+	}
+	for _, p := range ps.All() {
+		for i := range p.Data() {
+			was := p.Data()[i]
+			const h = 1e-2
+			p.Data()[i] = was + h
+			above := at()
+			p.Data()[i] = was - h
+			below := at()
+			p.Data()[i] = was
+			at()
+			got, want := float64(program.Grad(p)[i]), (above-below)/(2*h)
+			if math.Abs(got-want) > 1e-3+1e-2*math.Abs(want) {
+				t.Errorf("%s[%d]: gradient %.5f, differences give %.5f", p.Name, i, got, want)
+			}
+		}
+	}
+}
+
+// A mistake in a graph is one line that names the kernel and the shapes.
+func TestShapesThatDoNotFit(t *testing.T) {
+	_, err := graph.Build(func(g *graph.Graph) { Product(g, g.Input("x", 2, 3), g.Input("y", 3, 2)) })
+	if err == nil || !strings.Contains(err.Error(), "product: got shapes [2 3] and [3 2]") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The task is what the model's configuration says.
+func TestTaskFitsModel(t *testing.T) {
+	if err := tasks.Check(taskName, task); err != nil {
+		t.Error(err)
+	}
+	if task.Vocab != config.VocabSize || task.Classes != config.NumClasses || task.Length > config.MaxLen {
+		t.Errorf("task %+v, model %+v", task, config)
+	}
+}

@@ -1,0 +1,211 @@
+package experiments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// The cases of a benchmark of the reference model.
+const (
+	TrainStepBench = "train_step" // forward, backward, AdamW with clipping
+	InferenceBench = "inference"  // forward, logits of the last token
+	GrowthBench    = "growth"     // resident memory in a training run
+)
+
+// BenchCase is one measurement. Its peak memory is that of the process, so each wants a process of its own.
+type BenchCase struct {
+	Name        string `json:"name"`
+	Context     int    `json:"context"` // tokens
+	Batch       int    `json:"batch"`
+	Repetitions int    `json:"repetitions"` // timed, after one that is not
+}
+
+// BenchResult is what a BenchCase measured.
+type BenchResult struct {
+	BenchCase
+	Seconds         float64 `json:"seconds"` // median of the repetitions
+	SecondsMin      float64 `json:"seconds_min"`
+	SecondsMax      float64 `json:"seconds_max"`
+	TokensPerSecond float64 `json:"tokens_per_second"`
+	PeakRSSBytes    uint64  `json:"peak_rss_bytes"` // 0: the system does not tell
+	// GFLOPS is the rate of the matrix products in the equations, see layers.Cost, at the median.
+	GFLOPS float64 `json:"gflops"`
+	// ShareOfPeak is GFLOPS over the sgemm rate of the machine; 0 until both are known.
+	ShareOfPeak float64 `json:"share_of_peak"`
+}
+
+// BenchReport is the result of a benchmark.
+type BenchReport struct {
+	PeakGFLOPS  float64       `json:"gflops_peak"` // sgemm, the best of several measurements in the run
+	Environment Environment   `json:"environment"`
+	Results     []BenchResult `json:"results"`
+	Growth      []Growth      `json:"growth,omitempty"`
+}
+
+// Run measures a train_step or inference case in this process, until ctx ends.
+func (b BenchCase) Run(ctx context.Context) (BenchResult, error) {
+	r := BenchResult{BenchCase: b}
+	m, err := layers.NewModel(layers.Reference(), 42)
+	if err != nil {
+		return r, err
+	}
+	step, operations, err := b.prepare(m)
+	if err != nil {
+		return r, err
+	}
+	var seconds []float64
+	for i := range b.Repetitions + 1 {
+		if err := ctx.Err(); err != nil {
+			return r, err
+		}
+		start := time.Now()
+		if err := step(); err != nil {
+			return r, err
+		}
+		if i > 0 { // the first touches all memory for the first time
+			seconds = append(seconds, time.Since(start).Seconds())
+		}
+	}
+	r.Seconds, r.SecondsMin, r.SecondsMax = median(seconds), slices.Min(seconds), slices.Max(seconds)
+	r.TokensPerSecond = float64(b.Batch*b.Context) / r.Seconds
+	r.GFLOPS = operations / r.Seconds / 1e9
+	r.PeakRSSBytes = PeakRSS()
+	return r, nil
+}
+
+// prepare gives what is timed and the operations in it.
+func (b BenchCase) prepare(m *layers.Model) (step func() error, operations float64, err error) {
+	samples, err := tasks.Generate("niah_single", b.Batch,
+		tasks.Params{Length: b.Context, Vocab: m.Config.VocabSize, Classes: m.Config.NumClasses}, 42)
+	if err != nil {
+		return nil, 0, err
+	}
+	var ids, labels []int32
+	for _, s := range samples {
+		ids, labels = append(ids, s.IDs...), append(labels, s.Label)
+	}
+	cost := layers.Total(m.Config.Costs(b.Context))
+	switch b.Name {
+	case TrainStepBench:
+		t, err := m.Train(b.Batch, b.Context)
+		if err != nil {
+			return nil, 0, err
+		}
+		d := curriculum.Default()
+		solver := graph.NewAdamW(d.Beta1, d.Beta2, d.Clip, &graph.Group{LR: d.LR, WeightDecay: d.WeightDecay, Params: m.Params.All()})
+		return func() error {
+			if _, err := t.Run(ids, labels); err != nil {
+				return err
+			}
+			return solver.Step(t.Program.Gradients())
+		}, float64(b.Batch) * (cost.Forward + cost.Backward), nil
+	case InferenceBench:
+		f, err := m.Infer(b.Batch, b.Context, 0)
+		if err != nil {
+			return nil, 0, err
+		}
+		return func() error {
+			_, err := f.Run(ids, nil)
+			return err
+		}, float64(b.Batch) * cost.Forward, nil
+	}
+	return nil, 0, fmt.Errorf("no benchmark is called %q", b.Name)
+}
+
+func median(x []float64) float64 {
+	s := slices.Sorted(slices.Values(x))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+// The steps between which memory must not grow, and by how much it may.
+const (
+	growthFrom    = 20
+	growthTo      = 300
+	GrowthAllowed = 0.05
+)
+
+// Growth is the resident memory of this process at two steps of one training run.
+type Growth struct {
+	Context  int     `json:"context"`
+	Batch    int     `json:"batch"`
+	FromStep int     `json:"from_step"`
+	ToStep   int     `json:"to_step"`
+	From     uint64  `json:"rss_from_bytes"`
+	To       uint64  `json:"rss_to_bytes"`
+	Largest  uint64  `json:"rss_largest_bytes"` // after any step from FromStep to ToStep
+	Change   float64 `json:"change"`            // To / From - 1
+}
+
+// Within says whether the memory grew by no more than GrowthAllowed.
+func (g Growth) Within() bool { return g.Change <= GrowthAllowed }
+
+// MeasureGrowth pretrains the reference model for 300 steps, as the command pretrain does, checkpoints included, in a
+// temporary directory, and reads the resident memory after steps 20 and 300.
+func MeasureGrowth(ctx context.Context, length, batch int) (Growth, error) {
+	c := curriculum.Default()
+	c.Curriculum, c.BatchSize = []int{length}, batch
+	return growth(ctx, c, growthFrom, growthTo)
+}
+
+// growth reads the resident memory after two steps of a run of c's model, contexts and batch size.
+func growth(ctx context.Context, c curriculum.Config, from, to int) (Growth, error) {
+	g := Growth{Context: c.Curriculum[0], Batch: c.BatchSize, FromStep: from, ToStep: to}
+	if _, err := CurrentRSS(); err != nil {
+		return g, err
+	}
+	dir, err := os.MkdirTemp("", "synapnet-growth-")
+	if err != nil {
+		return g, fmt.Errorf("no temporary directory: %w; set TMPDIR to one that can be written", err)
+	}
+	defer os.RemoveAll(dir)
+	c.SamplesPerStage, c.EpochsPerStage = 2*to*c.BatchSize, 1 // enough that no epoch ends before
+	run, err := NewPretraining(c, dir, Environment{})
+	if err != nil {
+		return g, err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var failed error
+	run.Trainer.Report.Step = func(s curriculum.Step) {
+		rss, err := CurrentRSS()
+		if err != nil {
+			failed = err
+			stop()
+		}
+		g.read(s.Step, rss)
+		if s.Step == to {
+			stop()
+		}
+	}
+	_, err = run.Run(ctx)
+	switch {
+	case failed != nil:
+		return g, failed
+	case g.To == 0 || !errors.Is(err, curriculum.ErrInterrupted):
+		return g, err // interrupted from outside, or failed
+	}
+	g.Change = float64(g.To)/float64(g.From) - 1
+	return g, nil
+}
+
+// read takes the resident memory after a step.
+func (g *Growth) read(step int, rss uint64) {
+	switch step {
+	case g.FromStep:
+		g.From = rss
+	case g.ToStep:
+		g.To = rss
+	}
+	if step >= g.FromStep && step <= g.ToStep {
+		g.Largest = max(g.Largest, rss)
+	}
+}

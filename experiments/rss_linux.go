@@ -1,0 +1,26 @@
+package experiments
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// CurrentRSS is the resident set of this process at this moment, in bytes.
+func CurrentRSS() (uint64, error) {
+	const path = "/proc/self/statm"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, fmt.Errorf("resident memory is not known: %w", err)
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0, fmt.Errorf("resident memory is not known: %s reads %q", path, text)
+	}
+	pages, err := strconv.ParseUint(fields[1], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("resident memory is not known: %s reads %q", path, text)
+	}
+	return pages * uint64(os.Getpagesize()), nil
+}
