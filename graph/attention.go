@@ -64,8 +64,8 @@ func (o attention) Plan(in []Spec) (Plan, error) {
 	return p, nil
 }
 
-// queryRows is the number of queries in a block: as many as keep the scores at half a megabyte, in the second-level cache.
-func queryRows(keys int) int { return min(max(1<<17/keys, 16), 512) }
+// queryRows is the number of queries in a block: as many as keep the scores at one megabyte, in the second-level cache.
+func queryRows(keys int) int { return min(max(1<<18/keys, 16), 512) }
 
 // bias is the part of the bias that belongs to sequence b, nil without one.
 func (o attention) biasOf(c *Call, b, keys int) []float32 {

@@ -80,7 +80,7 @@ func (l linear) Plan(in []Spec) (Plan, error) {
 // activation; dW is made in tiles of its own rows, each summed over all rows of x in one call, because a sum split
 // between threads would depend on how many there are.
 const (
-	gemmRows   = 256
+	gemmRows   = 512
 	weightRows = 96
 )
 
