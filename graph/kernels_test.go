@@ -249,14 +249,14 @@ func TestAttention(t *testing.T) {
 		attentionCase(2, 5, 1, 4, 1, false),
 		attentionCase(3, 4, 11, 6, 3, false),
 		attentionCase(1, 9, 4, 6, 2, true),
-		attentionCase(1, 2*16+3, 1<<17/16+40, 2, 1, true), // blocks of the fewest queries
+		attentionCase(1, 2*16+3, 1<<18/16+40, 2, 1, true), // blocks of the fewest queries
 		attentionCase(1, 512+9, 6, 2, 1, true),            // and of the most
 	)
 	checkKernels(t, cases)
 }
 
 func TestQueryRows(t *testing.T) {
-	for keys, want := range map[int]int{1: 512, 256: 512, 512: 256, 8192: 16, 100000: 16} {
+	for keys, want := range map[int]int{1: 512, 512: 512, 1024: 256, 8192: 32, 16384: 16, 100000: 16} {
 		if got := queryRows(keys); got != want {
 			t.Errorf("%d keys: blocks of %d queries, want %d", keys, got, want)
 		}
