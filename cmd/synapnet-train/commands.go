@@ -13,6 +13,7 @@ import (
 func commands() []*cli.Command {
 	return []*cli.Command{
 		pretrainCommand(),
+		cajqCommand(),
 		evalCommand(),
 		infoCommand(),
 		benchCommand(),
