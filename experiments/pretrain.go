@@ -133,7 +133,7 @@ func (p *Pretraining) finish() (*PretrainResult, error) {
 	if err := writeJSON(filepath.Join(p.Dir, resultFile), r); err != nil {
 		return nil, err
 	}
-	if err := plotPretraining(r, p.Dir); err != nil {
+	if err := PlotPretraining(r, p.Dir); err != nil {
 		return nil, err
 	}
 	// The model is complete and on disk: the optimiser's state, three times its size, has served.

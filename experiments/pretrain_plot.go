@@ -35,8 +35,8 @@ const (
 	plotHeight = 16 * vg.Centimeter
 )
 
-// plotPretraining draws the loss, and the accuracy by task after each epoch, to curves.svg and curves.png.
-func plotPretraining(r *PretrainResult, dir string) error {
+// PlotPretraining draws the loss, and the accuracy by task after each epoch, to curves.svg and curves.png.
+func PlotPretraining(r *PretrainResult, dir string) error {
 	loss, err := lossPlot(r)
 	if err != nil {
 		return err
@@ -72,10 +72,13 @@ func plotPretraining(r *PretrainResult, dir string) error {
 func newPlot(title, y string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, "optimiser step", y
-	for _, f := range []*font.Font{&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.Legend.TextStyle.Font} {
+	for _, f := range []*font.Font{
+		&p.Title.TextStyle.Font, &p.Legend.TextStyle.Font,
+		&p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font,
+	} {
 		f.Variant = "Sans"
 	}
-	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.Top, p.Legend.Padding = true, vg.Millimeter
 	p.Add(plotter.NewGrid())
 	return p
 }
@@ -83,7 +86,6 @@ func newPlot(title, y string) *plot.Plot {
 // lossPlot shows the loss of every batch and its mean over 51 batches.
 func lossPlot(r *PretrainResult) (*plot.Plot, error) {
 	p := newPlot("Training loss", "cross-entropy (nats)")
-	p.Legend.Left = false
 	steps := r.History.Steps
 	raw, smooth := make(plotter.XYs, len(steps)), make(plotter.XYs, len(steps))
 	const half = 25
@@ -110,13 +112,14 @@ func lossPlot(r *PretrainResult) (*plot.Plot, error) {
 		p.Add(line)
 		p.Legend.Add(name, line)
 	}
-	p.Y.Min = 0
+	p.X.Min, p.Y.Min = 0, 0
 	return p, nil
 }
 
 // accuracyPlot shows each task's accuracy with its 95% interval, and the published ones for the reference recipe.
 func accuracyPlot(r *PretrainResult) (*plot.Plot, error) {
 	p := newPlot("Accuracy on held-out samples, 95% intervals; crosses: published", "accuracy")
+	p.Legend.Left = true
 	if len(r.Published) == 0 {
 		p.Title.Text = "Accuracy on held-out samples, 95% intervals"
 	}
@@ -154,7 +157,7 @@ func accuracyPlot(r *PretrainResult) (*plot.Plot, error) {
 			p.Add(mark)
 		}
 	}
-	p.Y.Min, p.Y.Max = 0, 1
+	p.X.Min, p.Y.Min, p.Y.Max = 0, 0, 1
 	return p, nil
 }
 
