@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -75,6 +76,15 @@ func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
 			return conf, &usageError{message: err.Error(), command: commandName(c)}
 		}
 	}
+	overrideSettings(c, &conf)
+	if err := conf.Validate(); err != nil {
+		return conf, usagef(c, "%v", err)
+	}
+	return conf, nil
+}
+
+// overrideSettings sets what the user gave flags for.
+func overrideSettings(c *cli.Context, conf *curriculum.Config) {
 	override(c, "curriculum", &conf.Curriculum, c.IntSlice)
 	overrideModel(c, &conf.Model)
 	override(c, "samples-per-stage", &conf.SamplesPerStage, c.Int)
@@ -85,10 +95,6 @@ func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
 	override(c, "weight-decay", &conf.WeightDecay, c.Float64)
 	override(c, "eval-samples", &conf.EvalSamples, c.Int)
 	override(c, "seed", &conf.Seed, c.Uint64)
-	if err := conf.Validate(); err != nil {
-		return conf, usagef(c, "%v", err)
-	}
-	return conf, nil
 }
 
 func pretrain(c *cli.Context) error {
@@ -162,25 +168,23 @@ func openPretraining(c *cli.Context) (*experiments.Pretraining, error) {
 
 // sameSettings refuses to continue a run with settings other than those it began with.
 func sameSettings(c *cli.Context, was curriculum.Config) error {
+	now := was
+	overrideSettings(c, &now)
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
-		switch name {
-		case "resume", "output-dir", "threads", "checkpoint-every", "help":
-			continue
-		}
-		if !c.IsSet(name) {
-			continue
-		}
-		now, err := pretrainConfig(c)
-		if err != nil {
-			return err
-		}
-		if name == "config" && fmt.Sprint(now) != fmt.Sprint(was) {
-			return usagef(c, "--config %s differs from the settings the run began with: leave it out to resume, or begin a new run", c.String("config"))
-		}
 		if a, b := settingOf(name, now), settingOf(name, was); a != b {
 			return usagef(c, "--%s is %s, but the run began with %s: leave the flag out to resume, or begin a new run", name, a, b)
 		}
+	}
+	if !c.IsSet("config") {
+		return nil
+	}
+	now, err := pretrainConfig(c)
+	if err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(now, was) {
+		return usagef(c, "--config %s differs from the settings the run began with: leave it out to resume, or begin a new run", printable(c.String("config")))
 	}
 	return nil
 }

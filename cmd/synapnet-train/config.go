@@ -34,10 +34,51 @@ func loadConfig(path string, into any) error {
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		key := unknown[0].String()
-		hint := didYouMean(key, configKeys(reflect.TypeOf(into), ""), func(s string) string { return s })
-		return fmt.Errorf("%s: unknown key %s%s", position(path, lineOf(string(text), key)), key, hint)
+		return fmt.Errorf("%s: unknown key %s%s", position(path, lineOf(string(text), key)), key, nearestKey(key, configKeys(reflect.TypeOf(into), "")))
+	}
+	var values map[string]any
+	if _, err := toml.Decode(string(text), &values); err != nil {
+		return configError(path, err)
+	}
+	if key, value := negative(values, reflect.TypeOf(into), ""); key != "" {
+		return fmt.Errorf("%s: %s is %d: it must be at least 0", position(path, lineOf(string(text), key)), key, value)
 	}
 	return nil
+}
+
+// nearestKey is a hint at the key that was meant: one of the same name in another table, or one spelt much like it.
+func nearestKey(key string, known []string) string {
+	name := key[strings.LastIndex(key, ".")+1:]
+	for _, k := range known {
+		if k[strings.LastIndex(k, ".")+1:] == name {
+			return " (did you mean " + k + "?)"
+		}
+	}
+	return didYouMean(key, known, func(s string) string { return s })
+}
+
+// negative finds a negative value of an unsigned field of t: the TOML library wraps it around to a huge one.
+func negative(values map[string]any, t reflect.Type, prefix string) (key string, value int64) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	for _, field := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
+		switch v := values[name].(type) {
+		case int64:
+			if v < 0 && reflect.Zero(field.Type).CanUint() {
+				return prefix + name, v
+			}
+		case map[string]any:
+			if field.Type.Kind() != reflect.Struct {
+				continue
+			}
+			if key, value := negative(v, field.Type, prefix+name+"."); key != "" {
+				return key, value
+			}
+		}
+	}
+	return "", 0
 }
 
 var (
