@@ -46,7 +46,7 @@ func benchCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "cases", Usage: "`CASE`s to run: train, inference, growth", Value: cli.NewStringSlice("train", "inference")},
 			&cli.IntSliceFlag{Name: "contexts", Usage: "context `LENGTH`s in tokens (default: those of each case)"},
-			&cli.IntFlag{Name: "batch-size", Usage: "samples at a time (default: that of each case)"},
+			&cli.IntFlag{Name: "batch-size", Usage: "samples at a time", DefaultText: "that of each case"},
 			&cli.IntFlag{Name: "repetitions", Usage: "timed repetitions of each case", Value: 10},
 			&cli.BoolFlag{Name: "quick", Usage: "3 repetitions and a short measurement of sgemm"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
