@@ -3,6 +3,9 @@ package layers
 // Clone is a model of the same configuration with a copy of every weight. Hooks (fake-quant nodes, smoothing, observers)
 // are not copied: they belong to the parameters of the model that they were made for.
 func (m *Model) Clone() (*Model, error) {
+	if len(m.Params.Packed()) > 0 {
+		return nil, ErrPacked
+	}
 	c, err := NewModel(m.Config, 0)
 	if err != nil {
 		return nil, err

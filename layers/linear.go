@@ -4,12 +4,15 @@ import "github.com/synapnet/synapnet-train/graph"
 
 // Linear is y = act(x Wᵀ + b), x [..., in] to y [..., out].
 type Linear struct {
-	W *graph.Param // [out, in], N(0, 0.02²)
+	W *graph.Param // [out, in], N(0, 0.02²); nil if the weight is packed
 	B *graph.Param // [out], zeros; nil without bias
 
 	// FakeQuant, if set, stands between the stored weight and its use: quantisation-aware training puts a
 	// straight-through quantiser here.
 	FakeQuant FakeQuant
+
+	// Packed, if set, is the weight in packed form, in place of W.
+	Packed *graph.Packed
 }
 
 // FakeQuant maps a weight's node to that of its quantised and dequantised value, of the same shape.
@@ -25,7 +28,7 @@ func (q FakeQuant) through(g *graph.Graph, w *graph.Param) *graph.Node {
 
 // NewLinear registers name.weight and, with bias, name.bias.
 func NewLinear(ps *Params, name string, in, out int, bias bool) *Linear {
-	l := &Linear{W: ps.Normal(name+".weight", out, in)}
+	l := &Linear{W: ps.Normal(name+".weight", out, in), Packed: ps.packed[name+".weight"]}
 	if bias {
 		l.B = ps.Zeros(name+".bias", out)
 	}
@@ -37,6 +40,9 @@ func (l *Linear) Forward(g *graph.Graph, x *graph.Node, act graph.Activation) *g
 	var b *graph.Node
 	if l.B != nil {
 		b = g.Param(l.B)
+	}
+	if l.Packed != nil {
+		return graph.LinearPacked(g, x, l.Packed, b, act)
 	}
 	return graph.Linear(g, x, l.FakeQuant.through(g, l.W), b, act)
 }

@@ -24,13 +24,17 @@ func NewModel(c Config, seed uint64) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
-	ps := NewParams(seed)
+	return assemble(c, NewParams(seed)), nil
+}
+
+// assemble makes the layers, whose parameters go into ps.
+func assemble(c Config, ps *Params) *Model {
 	m := &Model{Config: c, Params: ps, Embedding: NewEmbedding(ps, c)}
 	for i := range c.Depth {
 		m.Blocks = append(m.Blocks, NewSynapBlock(ps, i, c))
 	}
 	m.Head = NewHead(ps, c)
-	return m, nil
+	return m
 }
 
 // Output is the result of a forward pass.
@@ -117,6 +121,9 @@ func (m *Model) Train(batch, tokens int, terms ...Term) (*Trainer, error) {
 }
 
 func (m *Model) trainGraph(batch, tokens int, terms ...Term) (*Trainer, *graph.Graph, error) {
+	if len(m.Params.Packed()) > 0 {
+		return nil, nil, ErrPacked
+	}
 	t := &Trainer{}
 	g, err := graph.Build(func(g *graph.Graph) {
 		ids := g.InputInts("ids", batch, tokens)

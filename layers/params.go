@@ -14,6 +14,10 @@ type Params struct {
 	list   []*graph.Param
 	byName map[string]*graph.Param
 	rng    *rand.Rand
+
+	packed map[string]*graph.Packed // weights without a parameter, see NewPackedModel
+	used   map[string]bool          // those of them that a layer has taken
+	err    error                    // the first that does not fit its layer
 }
 
 // NewParams makes an empty set whose parameters will be drawn from the given seed.
@@ -65,8 +69,11 @@ func (ps *Params) Ones(name string, shape ...int) *graph.Param {
 // InitStd is the standard deviation of initial weights and embeddings (SPEC section 1).
 const InitStd = 0.02
 
-// Normal adds a parameter drawn from N(0, 0.02²).
+// Normal adds a parameter drawn from N(0, 0.02²). There is none (nil) if the weight is packed.
 func (ps *Params) Normal(name string, shape ...int) *graph.Param {
+	if ps.take(name, shape) {
+		return nil
+	}
 	p := ps.add(name, shape...)
 	for i, data := 0, p.Data(); i < len(data); i++ {
 		data[i] = float32(InitStd * ps.rng.NormFloat64())
@@ -74,8 +81,11 @@ func (ps *Params) Normal(name string, shape ...int) *graph.Param {
 	return p
 }
 
-// Uniform adds a parameter drawn from the interval ±1/sqrt(fanIn).
+// Uniform adds a parameter drawn from the interval ±1/sqrt(fanIn). There is none (nil) if the weight is packed.
 func (ps *Params) Uniform(name string, fanIn int, shape ...int) *graph.Param {
+	if ps.take(name, shape) {
+		return nil
+	}
 	p := ps.add(name, shape...)
 	bound := 1 / math.Sqrt(float64(fanIn))
 	for i, data := 0, p.Data(); i < len(data); i++ {

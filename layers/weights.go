@@ -20,6 +20,9 @@ const configKey = "config"
 // Its tensors share the parameters' memory where the machine allows. Weights that are not finite are an error: no reader
 // would take them.
 func (m *Model) File() (*safetensors.File, error) {
+	if len(m.Params.Packed()) > 0 {
+		return nil, ErrPacked
+	}
 	config, err := json.Marshal(m.Config)
 	if err != nil {
 		return nil, err
@@ -43,7 +46,8 @@ func (m *Model) Save(path string) error {
 	return safetensors.Write(path, f)
 }
 
-// Load reads a model that Save wrote, or that scripts/pt2safetensors.py made of a checkpoint of the reference.
+// Load reads a model that Save wrote, that was exported in packed form, or that scripts/pt2safetensors.py made of a
+// checkpoint of the reference.
 func Load(path string) (*Model, error) {
 	f, err := safetensors.Read(path)
 	if err != nil {
@@ -56,8 +60,8 @@ func Load(path string) (*Model, error) {
 	return m, nil
 }
 
-// FromFile makes the model that a file describes. The file holds nothing but the model and, in a checkpoint, the
-// optimiser's state.
+// FromFile makes the model that a file describes; a packed file's weights stay packed (NewPackedModel). The file holds
+// nothing but the model and, in a checkpoint, the optimiser's state.
 func FromFile(f *safetensors.File) (*Model, error) {
 	text, ok := f.Metadata[configKey]
 	if !ok {
@@ -67,6 +71,9 @@ func FromFile(f *safetensors.File) (*Model, error) {
 	c.NumClasses = 0 // unset, or null, is a language model
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		return nil, fmt.Errorf("the model configuration in the header is not valid: %w", err)
+	}
+	if _, ok := f.Metadata[packedKey]; ok {
+		return fromPackedFile(c, f)
 	}
 	m, err := NewModel(c, 0)
 	if err != nil {

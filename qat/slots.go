@@ -52,6 +52,9 @@ func slots(m *layers.Model) []slot {
 
 // prepared says whether the model has quantisers.
 func prepared(m *layers.Model) bool {
+	if len(m.Params.Packed()) > 0 {
+		return true
+	}
 	for _, s := range slots(m) {
 		if *s.hook != nil {
 			return true

@@ -1,0 +1,218 @@
+package layers
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/x448/float16"
+
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+)
+
+// ErrPacked is what a packed model gives where floating-point weights are needed.
+var ErrPacked = errors.New("the model is packed: it runs, but can be neither trained nor changed; give the checkpoint that it was exported from")
+
+// NewPackedModel makes a model whose weights named in packed (state-dict names) stay in packed form: they have no
+// parameter and are never unpacked as a whole. All other parameters are to be set. A name that the model does not have, or
+// another shape than the model's, is an error.
+func NewPackedModel(c Config, packed map[string]*graph.Packed) (*Model, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	ps := NewParams(0)
+	ps.packed, ps.used = packed, map[string]bool{}
+	m := assemble(c, ps)
+	if ps.err != nil {
+		return nil, ps.err
+	}
+	for _, name := range slices.Sorted(maps.Keys(packed)) {
+		if !ps.used[name] {
+			return nil, fmt.Errorf("packed weight %s: the model has no such weight that could be packed", name)
+		}
+	}
+	if (m.Embedding.TokensPacked == nil) != (m.Embedding.PositionsPacked == nil) {
+		return nil, fmt.Errorf("of token_embed.weight and pos_embed only one is packed: pack both or neither")
+	}
+	return m, nil
+}
+
+// Packed lists the weights in packed form by their state-dict names; none in a floating-point model.
+func (ps *Params) Packed() map[string]*graph.Packed { return ps.packed }
+
+// take says whether the parameter of that name is replaced by a packed weight, and notes one that does not fit.
+func (ps *Params) take(name string, shape []int) bool {
+	w, ok := ps.packed[name]
+	if !ok {
+		return false
+	}
+	ps.used[name] = true
+	if s := w.Spec().Shape; !slices.Equal(s, shape) && ps.err == nil {
+		ps.err = fmt.Errorf("packed weight %s has shape %v, the model needs %v", name, s, shape)
+	}
+	return true
+}
+
+// PackedVersion is the version of the packed layout that this program writes and reads.
+const PackedVersion = 1
+
+// packedKey is the metadata entry of packed models; its value is a packedHeader in JSON.
+const packedKey = "packed"
+
+// packedHeader tells what of a file is packed, and how.
+type packedHeader struct {
+	Version    int                         `json:"version"`
+	MemoryInt8 bool                        `json:"memory_int8,omitempty"` // entries of the episodic memory are held in INT8
+	Weights    map[string]graph.PackedSpec `json:"weights"`               // by state-dict name
+}
+
+// smoothName is the name of block i's SmoothQuant factors in files.
+func smoothName(i int) string { return fmt.Sprintf("blocks.%d.attn.smooth_scale", i) }
+
+// PackedFile is the floating-point model as a packed file (qat/FORMAT.md) in which the given weights, by state-dict name,
+// take the place of the model's. All else is stored in half precision where that changes nothing, otherwise in float32.
+func (m *Model) PackedFile(packed map[string]*graph.Packed) (*safetensors.File, error) {
+	f, err := m.File()
+	if err != nil {
+		return nil, err
+	}
+	h := packedHeader{Version: PackedVersion, MemoryInt8: m.Blocks[0].Memory.EntryQuant != nil, Weights: map[string]graph.PackedSpec{}}
+	var tensors []safetensors.Tensor
+	for _, p := range m.Params.All() {
+		w, ok := packed[p.Name]
+		if !ok {
+			tensors = append(tensors, halfIfExact(p))
+			continue
+		}
+		s := w.Spec()
+		if !slices.Equal(s.Shape, p.Shape()) {
+			return nil, fmt.Errorf("packed weight %s has shape %v, the model needs %v", p.Name, s.Shape, p.Shape())
+		}
+		h.Weights[p.Name] = s
+		tensors = append(tensors, safetensors.FromUint8(p.Name+"."+s.Kind, []int{len(w.Bytes())}, w.Bytes()))
+	}
+	if len(h.Weights) != len(packed) {
+		return nil, fmt.Errorf("%d weights to be packed, of which the model has %d", len(packed), len(h.Weights))
+	}
+	for _, b := range m.Blocks {
+		if b.Attention.Smooth != nil {
+			tensors = append(tensors, halfIfExact(b.Attention.Smooth))
+		}
+	}
+	text, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	f.Tensors, f.Metadata[packedKey] = tensors, string(text)
+	return f, nil
+}
+
+// halfIfExact stores a parameter as F16 if every value is one, else as F32.
+func halfIfExact(p *graph.Param) safetensors.Tensor {
+	data := p.Data()
+	halves := make([]byte, 0, 2*len(data))
+	for _, v := range data {
+		h := float16.Fromfloat32(v)
+		if h.Float32() != v {
+			return safetensors.FromFloat32(p.Name, p.Shape(), data)
+		}
+		halves = append(halves, byte(h), byte(h>>8))
+	}
+	return safetensors.Tensor{Name: p.Name, DType: safetensors.F16, Shape: slices.Clone(p.Shape()), Data: halves}
+}
+
+// fromPackedFile makes the model of a packed file. The packed weights share the file's memory.
+func fromPackedFile(c Config, f *safetensors.File) (*Model, error) {
+	h, err := readPackedHeader(f.Metadata[packedKey])
+	if err != nil {
+		return nil, err
+	}
+	packed := make(map[string]*graph.Packed, len(h.Weights))
+	for _, name := range slices.Sorted(maps.Keys(h.Weights)) {
+		if packed[name], err = packedTensor(f, name, h.Weights[name]); err != nil {
+			return nil, err
+		}
+	}
+	m, err := NewPackedModel(c, packed)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.SetWeights(f, ""); err != nil {
+		return nil, err
+	}
+	smooth := map[string]bool{}
+	for i, b := range m.Blocks {
+		if h.MemoryInt8 {
+			b.Memory.EntryQuant = graph.FakeQuantInt8
+		}
+		if _, ok := f.Lookup(smoothName(i)); !ok {
+			continue
+		}
+		p := graph.NewParam(smoothName(i), c.Dim)
+		p.Frozen = true
+		v, err := TensorFor(f, "", p)
+		if err != nil {
+			return nil, err
+		}
+		copy(p.Data(), v)
+		b.Attention.Smooth = p
+		smooth[p.Name] = true
+	}
+	for _, name := range f.Names() {
+		base := strings.TrimSuffix(name, "."+name[strings.LastIndexByte(name, '.')+1:])
+		_, isParam := m.Params.ByName(name)
+		w, isPacked := packed[base]
+		if !isParam && !smooth[name] && !(isPacked && name == base+"."+w.Spec().Kind) {
+			return nil, fmt.Errorf("tensor %s is not of the model that the header describes: the file was put together wrongly", name)
+		}
+	}
+	return m, nil
+}
+
+// readPackedHeader reads the version first: what else there is depends on it.
+func readPackedHeader(text string) (packedHeader, error) {
+	var h packedHeader
+	var v struct {
+		Version *int `json:"version"`
+	}
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		return h, fmt.Errorf("the packed layout in the header (key %q) is not valid: %w", packedKey, err)
+	}
+	if v.Version == nil || *v.Version != PackedVersion {
+		got := "none"
+		if v.Version != nil {
+			got = fmt.Sprint(*v.Version)
+		}
+		return h, fmt.Errorf("packed layout version %s: this program reads version %d; export the model again with this program, or use the one that wrote it", got, PackedVersion)
+	}
+	d := json.NewDecoder(bytes.NewReader([]byte(text)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&h); err != nil {
+		return h, fmt.Errorf("the packed layout in the header (key %q) is not valid: %w", packedKey, err)
+	}
+	if len(h.Weights) == 0 {
+		return h, fmt.Errorf("the packed layout in the header (key %q) names no weights", packedKey)
+	}
+	return h, nil
+}
+
+// packedTensor reads one packed weight.
+func packedTensor(f *safetensors.File, name string, s graph.PackedSpec) (*graph.Packed, error) {
+	t, ok := f.Lookup(name + "." + s.Kind)
+	if !ok {
+		return nil, fmt.Errorf("tensor %s.%s is missing, which the header says is packed", name, s.Kind)
+	}
+	if t.DType != safetensors.U8 || len(t.Shape) != 1 {
+		return nil, fmt.Errorf("tensor %s has dtype %v and shape %v, want the bytes of a packed weight (U8, one dimension)", t.Name, t.DType, t.Shape)
+	}
+	w, err := graph.ParsePacked(s, t.Data)
+	if err != nil {
+		return nil, fmt.Errorf("tensor %s: %w", t.Name, err)
+	}
+	return w, nil
+}

@@ -1,0 +1,111 @@
+package qat
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/x448/float16"
+
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+)
+
+// Convert makes the simulated model what its packed file holds, so that the fake-quant graph and the packed model compute
+// the same. It rounds, in place: the 2-bit steps to half precision, the scales and zeros of INT4 to one byte each
+// (Options.Metadata becomes compact), and every parameter that is not quantised, and the smoothing factors, to half
+// precision, except tensors with a value beyond it, which stay as they are. Converting twice changes nothing more. The
+// 7-level quantiser has no packed form.
+func (q *Quantised) Convert() error {
+	quantised := map[*graph.Param]bool{}
+	for _, w := range q.Weights {
+		if w.Scheme == Scheme7Level {
+			return fmt.Errorf("weight %s has 7 levels (ssm_quantiser %s), which 2 bits cannot hold: only %s can be packed", w.Param.Name, Paper7, SEQ2Bit)
+		}
+		quantised[w.Param] = true
+	}
+	for _, w := range q.Weights {
+		if w.LogStep != nil {
+			for i, l := range w.LogStep.Data() {
+				w.LogStep.Data()[i] = graph.HalfLogStep(l)
+			}
+		}
+		if w.Scheme == SchemeInt4 {
+			w.Compact = true
+		}
+	}
+	q.Options.Metadata = MetadataCompact
+	for _, p := range q.Model.Params.All() {
+		if !quantised[p] {
+			halve(p.Data())
+		}
+	}
+	for _, p := range q.smooth {
+		halve(p.Data())
+	}
+	return nil
+}
+
+// halve rounds to half precision unless a value is beyond it.
+func halve(data []float32) {
+	for _, v := range data {
+		if float16.Fromfloat32(v).IsInf(0) {
+			return
+		}
+	}
+	for i, v := range data {
+		data[i] = float16.Fromfloat32(v).Float32()
+	}
+}
+
+// PackedFile converts the model and gives its packed file (FORMAT.md).
+func (q *Quantised) PackedFile() (*safetensors.File, error) {
+	if len(q.Weights) == 0 {
+		return nil, fmt.Errorf("targets %s quantise no weights, only what is computed from them: there is nothing to pack; add a target such as %s", join(q.Options.Targets), SSM)
+	}
+	if err := finite(q.Model); err != nil {
+		return nil, err
+	}
+	if err := q.Convert(); err != nil {
+		return nil, err
+	}
+	packed := make(map[string]*graph.Packed, len(q.Weights))
+	for _, w := range q.Weights {
+		p, err := w.pack()
+		if err != nil {
+			return nil, fmt.Errorf("weight %s: %w", w.Param.Name, err)
+		}
+		packed[w.Param.Name] = p
+	}
+	return q.Model.PackedFile(packed)
+}
+
+// pack gives the packed form of a converted weight.
+func (w *Weight) pack() (*graph.Packed, error) {
+	switch shape := w.Param.Shape(); w.Scheme {
+	case Scheme2Bit:
+		return graph.PackSEQ2(w.Param.Data(), shape, w.LogStep.Data())
+	case SchemeInt8:
+		return graph.PackInt8(w.Param.Data(), shape)
+	case SchemeInt4:
+		return graph.PackInt4(w.Merged(), shape, graph.Int4Compact{Group: w.Group, Salient: w.Salient})
+	default:
+		return nil, fmt.Errorf("scheme %s has no packed form", w.Scheme)
+	}
+}
+
+// ErrNotPacked is LoadPacked's error for a file in floating point.
+var ErrNotPacked = errors.New("the model is not packed: its weights are in floating point; make a packed one with export")
+
+// LoadPacked reads a packed model. Its quantised weights stay the bytes of the file: the graph unpacks them a tile at a
+// time (layers.Load reads both packed and floating-point models).
+func LoadPacked(path string) (*layers.Model, error) {
+	m, err := layers.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.Params.Packed()) == 0 {
+		return nil, fmt.Errorf("%s: %w", path, ErrNotPacked)
+	}
+	return m, nil
+}

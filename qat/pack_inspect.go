@@ -1,0 +1,184 @@
+package qat
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+)
+
+// Inspection describes a packed file.
+type Inspection struct {
+	Config     layers.Config      `json:"config"`
+	MemoryInt8 bool               `json:"memory_int8"`
+	Parameters int                `json:"parameters"` // of the model, whatever they are stored as
+	FileBytes  int64              `json:"file_bytes"`
+	Tensors    []TensorInspection `json:"tensors"`
+
+	// Packed weights against the same weights in FP16, and the file against every parameter in FP16.
+	PackedWeights     int     `json:"packed_weights"`
+	PackedBytes       int     `json:"packed_bytes"`
+	PackedCompression float64 `json:"packed_compression"`
+	WholeCompression  float64 `json:"whole_compression"`
+}
+
+// TensorInspection describes one tensor of a packed file.
+type TensorInspection struct {
+	Name  string  `json:"name"` // state-dict name
+	Kind  string  `json:"kind"` // of graph.Packed, or f16, f32
+	Shape []int   `json:"shape"`
+	Bytes int     `json:"bytes"`
+	Bits  float64 `json:"bits_per_weight"` // all of Bytes, metadata and salient columns included
+
+	// Against the floating-point model, if one was given.
+	Error *TensorError `json:"error,omitempty"`
+}
+
+// TensorError is the distance of a tensor's values from the floating-point model's.
+type TensorError struct {
+	RMS      float64 `json:"rms"`
+	Max      float64 `json:"max"`
+	Relative float64 `json:"rms_relative"` // RMS over the root mean square of the floating-point values
+}
+
+// Inspect describes the packed file at path, of the given size in bytes. against is a floating-point model of the same
+// configuration, or one with quantisers (a checkpoint of cajq-qat), nil for none. Smoothing is undone on both sides: weights
+// of Q, K and V are compared as they act on inputs that are not smoothed.
+func Inspect(f *safetensors.File, size int64, against *safetensors.File) (*Inspection, error) {
+	m, err := layers.FromFile(f)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.Params.Packed()) == 0 {
+		return nil, ErrNotPacked
+	}
+	r := &Inspection{Config: m.Config, Parameters: m.Config.Parameters(), FileBytes: size, MemoryInt8: m.Blocks[0].Memory.EntryQuant != nil}
+	var reference func(name string) ([]float32, error)
+	if against != nil {
+		if reference, err = weightsOf(against, m.Config); err != nil {
+			return nil, err
+		}
+	}
+	smooth := smoothingOf(m)
+	packed := m.Params.Packed()
+	for _, t := range f.Tensors {
+		i := TensorInspection{Name: t.Name, Kind: strings.ToLower(t.DType.String()), Shape: t.Shape, Bytes: len(t.Data)}
+		var values []float32
+		if base, kind, ok := cutLast(t.Name, '.'); ok && packed[base] != nil && packed[base].Spec().Kind == kind {
+			w := packed[base]
+			i.Name, i.Kind, i.Shape = base, kind, w.Spec().Shape
+			r.PackedWeights += w.Size()
+			r.PackedBytes += i.Bytes
+			values = make([]float32, w.Size())
+			rows, _ := w.Matrix()
+			w.Rows(values, 0, rows)
+			unsmooth(values, smooth[base])
+		} else if values, err = t.Float32s(); err != nil {
+			return nil, err
+		}
+		i.Bits = 8 * float64(i.Bytes) / float64(len(values))
+		if reference != nil && !strings.HasSuffix(t.Name, smoothSuffix) {
+			want, err := reference(i.Name)
+			if err != nil {
+				return nil, err
+			}
+			e := distance(values, want)
+			i.Error = &e
+		}
+		r.Tensors = append(r.Tensors, i)
+	}
+	slices.SortFunc(r.Tensors, func(a, b TensorInspection) int { return strings.Compare(a.Name, b.Name) })
+	r.PackedCompression = 2 * float64(r.PackedWeights) / float64(r.PackedBytes)
+	r.WholeCompression = 2 * float64(r.Parameters) / float64(size)
+	return r, nil
+}
+
+func cutLast(s string, sep byte) (before, after string, ok bool) {
+	i := strings.LastIndexByte(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+1:], true
+}
+
+// smoothingOf gives, by weight, the factors that its inputs are multiplied with.
+func smoothingOf(m *layers.Model) map[string][]float32 {
+	factors := map[string][]float32{}
+	for i, b := range m.Blocks {
+		if b.Attention.Smooth == nil {
+			continue
+		}
+		for _, l := range []string{"to_q", "to_k", "to_v"} {
+			factors[fmt.Sprintf("blocks.%d.attn.%s.weight", i, l)] = b.Attention.Smooth.Data()
+		}
+	}
+	return factors
+}
+
+// unsmooth multiplies the columns of a weight with its inputs' factors, if it has any.
+func unsmooth(w, factors []float32) {
+	for i := range w {
+		if factors == nil {
+			return
+		}
+		w[i] *= factors[i%len(factors)]
+	}
+}
+
+// weightsOf gives access to the floating-point values of a model, by name, without smoothing.
+func weightsOf(f *safetensors.File, c layers.Config) (func(name string) ([]float32, error), error) {
+	values := map[string][]float32{}
+	var m *layers.Model
+	var err error
+	if _, ok := f.Metadata[quantisedKey]; ok {
+		q, loadErr := FromFile(f)
+		if loadErr != nil {
+			return nil, loadErr
+		}
+		m = q.Model
+		for _, w := range q.Weights {
+			values[w.Param.Name] = w.Merged()
+		}
+	} else if m, err = layers.FromFile(f); err != nil {
+		return nil, err
+	}
+	if len(m.Params.Packed()) > 0 {
+		return nil, layers.ErrPacked
+	}
+	if m.Config != c {
+		return nil, fmt.Errorf("its model (%+v) is another than that of the packed file (%+v)", m.Config, c)
+	}
+	smooth := smoothingOf(m)
+	return func(name string) ([]float32, error) {
+		v, ok := values[name]
+		if !ok {
+			p, known := m.Params.ByName(name)
+			if !known {
+				return nil, fmt.Errorf("it has no tensor %s", name)
+			}
+			v = p.Data()
+		}
+		v = slices.Clone(v)
+		unsmooth(v, smooth[name])
+		return v, nil
+	}, nil
+}
+
+func distance(got, want []float32) TensorError {
+	var e TensorError
+	var square, size float64
+	for i, w := range want {
+		d := math.Abs(float64(got[i]) - float64(w))
+		e.Max = max(e.Max, d)
+		square += d * d
+		size += float64(w) * float64(w)
+	}
+	e.RMS = math.Sqrt(square / float64(len(want)))
+	if size > 0 {
+		e.Relative = math.Sqrt(square / size)
+	}
+	return e
+}
