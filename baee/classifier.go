@@ -122,7 +122,7 @@ const scoreRows = 512
 // Score completes the scores of N projected entries: projected [N, Hidden], history [N, History], result dst [N].
 func (c *Classifier) Score(dst, projected, history []float32) {
 	n, h, width := len(dst), c.Hidden, c.Width()
-	w1 := c.w[0].Data()
+	w1, w2, b2 := c.w[0].Data(), c.w[1].Data(), c.b[1].Data()
 	w3, b3 := c.w[2].Data(), c.b[2].Data()[0]
 	parts := (n + scoreRows - 1) / scoreRows
 	graph.ParallelScratch(parts, 2*scoreRows*h, func(i int, scratch []float32) {
@@ -135,9 +135,9 @@ func (c *Classifier) Score(dst, projected, history []float32) {
 		}
 		vec.Silu(x, x)
 		for r := range m {
-			copy(y[r*h:(r+1)*h], c.b[1].Data())
+			copy(y[r*h:(r+1)*h], b2)
 		}
-		blas.Gemm(false, true, m, h, h, 1, x, h, c.w[1].Data(), h, 1, y, h)
+		blas.Gemm(false, true, m, h, h, 1, x, h, w2, h, 1, y, h)
 		vec.Silu(y, y)
 		for r := range m {
 			dst[from+r] = b3 + vec.Dot(y[r*h:(r+1)*h], w3)

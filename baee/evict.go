@@ -40,8 +40,13 @@ func (m *Manager) choose(l *layer, ctx *policy.Context, budget int) ([]int, erro
 		}
 		seen[j] = true
 	}
-	if m.config.Protocol == Strict {
-		slices.Sort(kept)
+	if m.config.Protocol == Strict { // in the order of writing
+		kept = kept[:0]
+		for j, in := range seen {
+			if in {
+				kept = append(kept, j)
+			}
+		}
 	}
 	return kept, nil
 }
@@ -49,21 +54,37 @@ func (m *Manager) choose(l *layer, ctx *policy.Context, budget int) ([]int, erro
 // take keeps the entries at the given indices, in that order.
 func (l *layer) take(kept []int) {
 	n := len(l.entries)
+	if !slices.IsSorted(kept) { // the paper protocol, which has neither projections nor a head
+		entries, contents := slices.Clone(l.entries), slices.Clone(l.contents)
+		for to, j := range kept {
+			l.entries[to], l.contents[to] = entries[j], contents[j]
+		}
+		kept = sequence(len(kept))
+	}
 	l.entries, l.contents = pick(l.entries, kept, n), pick(l.contents, kept, n)
 	l.projected, l.head = pick(l.projected, kept, n), pick(l.head, kept, n)
 }
 
-// pick takes n equal parts of x at the given indices.
+// sequence is 0 … n-1.
+func sequence(n int) []int {
+	s := make([]int, n)
+	for i := range s {
+		s[i] = i
+	}
+	return s
+}
+
+// pick moves n equal parts of x at the given ascending indices to the front and forgets the others.
 func pick[T any](x []T, kept []int, n int) []T {
 	if len(x) == 0 {
 		return x
 	}
 	width := len(x) / n
-	out := make([]T, 0, len(kept)*width)
-	for _, j := range kept {
-		out = append(out, x[j*width:(j+1)*width]...)
+	for to, j := range kept {
+		copy(x[to*width:(to+1)*width], x[j*width:(j+1)*width])
 	}
-	return out
+	clear(x[len(kept)*width:])
+	return x[:len(kept)*width]
 }
 
 // summary is the mean of the entries that were merged into it, in half precision.

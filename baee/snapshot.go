@@ -300,11 +300,11 @@ func (m *Manager) plausible(i int, l *layer) error {
 			return fmt.Errorf("summary %d is not valid: the file is corrupt", j)
 		}
 	}
-	if len(l.summaries) > m.summarySlots(l) {
-		return fmt.Errorf("%d summaries are held where %d are allowed: the file is corrupt", len(l.summaries), m.summarySlots(l))
-	}
 	if l.bytes > 0 && l.held() > l.bytes {
 		return fmt.Errorf("%d bytes are held where %d are allowed: the file is corrupt", l.held(), l.bytes)
+	}
+	if len(l.summaries) > m.summarySlots(l) {
+		return fmt.Errorf("%d summaries are held where %d are allowed: the file is corrupt", len(l.summaries), m.summarySlots(l))
 	}
 	if most := m.MostRows(i); m.config.Protocol == Strict && most > 0 && len(l.entries)+len(l.summaries) > most {
 		return fmt.Errorf("%d rows are held where %d are allowed: the file is corrupt", len(l.entries)+len(l.summaries), most)

@@ -18,6 +18,6 @@ var baee = Policy{
 	},
 	Keep: func(ctx *Context, entries []Entry, budget int) []int {
 		scores := ctx.Retention()
-		return bestBy(len(entries), budget, func(i int) (float64, int64) { return float64(scores[i]), entries[i].Position })
+		return topBy(len(entries), budget, func(i int) (float64, int64) { return float64(scores[i]), entries[i].Position })
 	},
 }

@@ -14,6 +14,15 @@ func Best(scores []float64, k int) []int {
 
 // bestBy is Best of 0 … n-1 by score and, among equal scores, by tie.
 func bestBy(n, k int, score func(i int) (score float64, tie int64)) []int {
+	return choose(n, k, true, score)
+}
+
+// topBy is bestBy in no particular order, which takes O(N) time.
+func topBy(n, k int, score func(i int) (score float64, tie int64)) []int {
+	return choose(n, k, false, score)
+}
+
+func choose(n, k int, sorted bool, score func(i int) (score float64, tie int64)) []int {
 	all := make([]ranked, n)
 	for i := range all {
 		s, tie := score(i)
@@ -24,7 +33,9 @@ func bestBy(n, k int, score func(i int) (score float64, tie int64)) []int {
 	}
 	k = min(max(k, 0), n)
 	partition(all, k)
-	slices.SortFunc(all[:k], compare)
+	if sorted {
+		slices.SortFunc(all[:k], compare)
+	}
 	kept := make([]int, k)
 	for i := range kept {
 		kept[i] = all[i].index
@@ -94,9 +105,9 @@ func split(x []ranked) int {
 	return p
 }
 
-// newest is the tie-break and the order by which entries are recent.
+// newest are the k entries that were written last.
 func newest(entries []Entry, k int) []int {
-	return bestBy(len(entries), k, func(i int) (float64, int64) { return 0, entries[i].Position })
+	return topBy(len(entries), k, func(i int) (float64, int64) { return 0, entries[i].Position })
 }
 
 // recentAndBest keeps the entries in recent, at most budget of them, and fills up with the best of the others.
@@ -113,7 +124,7 @@ func recentAndBest(entries []Entry, budget int, recent []int, score func(i int) 
 		}
 	}
 	kept := slices.Clone(recent)
-	for _, j := range bestBy(len(rest), budget-len(recent), func(j int) (float64, int64) {
+	for _, j := range topBy(len(rest), budget-len(recent), func(j int) (float64, int64) {
 		return score(rest[j]), entries[rest[j]].Position
 	}) {
 		kept = append(kept, rest[j])

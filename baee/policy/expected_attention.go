@@ -22,7 +22,7 @@ var expectedAttention = Policy{
 		spread := make([]float32, n*d) // K Σ
 		blas.Gemm(false, false, n, d, d, 1, ctx.Keys, d, ctx.QueryCov, d, 0, spread, d)
 		root := math.Sqrt(float64(d))
-		return bestBy(n, budget, func(i int) (float64, int64) {
+		return topBy(n, budget, func(i int) (float64, int64) {
 			k := row(ctx.Keys, i, d)
 			mean := float64(vec.Dot(ctx.QueryMean, k)) / root
 			variance := float64(vec.Dot(row(spread, i, d), k)) / float64(2*d)

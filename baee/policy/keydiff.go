@@ -22,7 +22,7 @@ var keyDiff = Policy{
 				vec.Axpy(anchor, float32(1/n), k)
 			}
 		}
-		return bestBy(len(entries), budget, func(i int) (float64, int64) {
+		return topBy(len(entries), budget, func(i int) (float64, int64) {
 			k := row(ctx.Keys, i, ctx.Dim)
 			similarity := 0.0
 			if n := norm(k); n > 0 {

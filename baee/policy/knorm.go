@@ -8,7 +8,7 @@ var keyNorm = Policy{
 	Source: "Devoto et al. 2024, EMNLP",
 	Needs:  Needs{Projections: true},
 	Keep: func(ctx *Context, entries []Entry, budget int) []int {
-		return bestBy(len(entries), budget, func(i int) (float64, int64) {
+		return topBy(len(entries), budget, func(i int) (float64, int64) {
 			return -norm(row(ctx.Keys, i, ctx.Dim)), entries[i].Position
 		})
 	},

@@ -7,7 +7,7 @@ var lru = Policy{
 	Doc:    "the most recently used, by attention received",
 	Source: "baseline; least recently used (Mattson et al. 1970)",
 	Keep: func(_ *Context, entries []Entry, budget int) []int {
-		return bestBy(len(entries), budget, func(i int) (float64, int64) {
+		return topBy(len(entries), budget, func(i int) (float64, int64) {
 			return float64(entries[i].LastUse), entries[i].Position
 		})
 	},

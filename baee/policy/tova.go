@@ -7,7 +7,7 @@ var tova = Policy{
 	Doc:    "the most attention from the last query",
 	Source: "Oren et al. 2024, TOVA, EMNLP",
 	Keep: func(_ *Context, entries []Entry, budget int) []int {
-		return bestBy(len(entries), budget, func(i int) (float64, int64) {
+		return topBy(len(entries), budget, func(i int) (float64, int64) {
 			return float64(entries[i].Last), entries[i].Position
 		})
 	},

@@ -1,0 +1,378 @@
+package baee
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+func model(t testing.TB, classes int, writeFrac float64, seed uint64) *layers.Model {
+	t.Helper()
+	m, err := layers.NewModel(layers.Config{
+		Dim: 16, Depth: 2, Heads: 2, VocabSize: 50, MaxLen: 64, NumClasses: classes, KFrac: 0.25, EpisodicSlots: 4,
+		EpisodicWriteFrac: writeFrac, MLPRatio: 2, UseScaleBridge: true, SparseThreshold: 1024,
+	}, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Initial weights are so small that nothing depends on the memory; these make the reads matter.
+	for _, p := range m.Params.All() {
+		if strings.Contains(p.Name, "epmem") || strings.Contains(p.Name, "head") {
+			for i := range p.Data() {
+				p.Data()[i] *= 15
+			}
+		}
+	}
+	return m
+}
+
+func tokens(seed uint64, n int) []int32 {
+	r := rand.New(rand.NewPCG(seed, 1))
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = int32(r.IntN(50))
+	}
+	return ids
+}
+
+func stream(t testing.TB, m *layers.Model, c Config, chunk int) *Stream {
+	t.Helper()
+	s, err := NewStream(m, newManager(t, c), chunk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// push takes in ids and gives the logits of every chunk.
+func push(t testing.TB, s *Stream, ids []int32) [][]float32 {
+	t.Helper()
+	var all [][]float32
+	if err := s.Push(ids, func(l []float32) error { all = append(all, slices.Clone(l)); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func forModel(m *layers.Model, name string, entries int) Config {
+	return plain(name, m.Config.Dim, m.Config.Depth, m.Config.EpisodicSlots, entries)
+}
+
+// A memory that keeps the newest bank alone is the stream without a manager, up to half precision.
+func TestAFIFOOfOneBankIsTheUnmanagedStream(t *testing.T) {
+	for _, classes := range []int{3, 0} {
+		m := model(t, classes, 0.5, 3) // all slots are written: no padding
+		ids := tokens(1, 40)
+		want, err := layers.NewStream(m, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var logits [][]float32
+		if err := want.Push(ids, func(l []float32) error { logits = append(logits, slices.Clone(l)); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		c := forModel(m, "test_newest", 4)
+		got := push(t, stream(t, m, c, 8), ids)
+		if len(got) != 5 || len(logits) != 5 {
+			t.Fatalf("%d and %d chunks", len(got), len(logits))
+		}
+		for k := range got {
+			for i := range got[k] {
+				if math.Abs(float64(got[k][i]-logits[k][i])) > 2e-3 {
+					t.Fatalf("chunk %d: logits %v, want %v", k, got[k], logits[k])
+				}
+			}
+		}
+	}
+}
+
+// An unlimited memory grows over several capacities without changing what is read: every chunk equals a forward pass over
+// exactly the rows that were stored.
+func TestAStreamReadsAllThatIsStored(t *testing.T) {
+	m := model(t, 3, 0.5, 3)
+	s := stream(t, m, forModel(m, "fifo", 1000), 8)
+	ids := tokens(1, 8*20)
+	for k := range 20 {
+		var banks [][]float32
+		rows := s.Memory().Rows(0)
+		for i := range 2 {
+			bank := make([]float32, rows*16)
+			s.Memory().Bank(i, bank)
+			banks = append(banks, bank)
+		}
+		chunk := ids[8*k : 8*k+8]
+		if rows == 0 {
+			banks = nil
+		}
+		inf, err := m.Infer(1, 8, rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := inf.Run(chunk, banks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := push(t, s, chunk)[0]
+		for i := range want {
+			if math.Abs(float64(got[i]-want[i])) > 1e-5 {
+				t.Fatalf("chunk %d with %d rows: logits %v, want %v", k, rows, got, want)
+			}
+		}
+		if s.Memory().Rows(1) != 4*(k+1) {
+			t.Fatalf("%d rows after %d chunks", s.Memory().Rows(1), k+1)
+		}
+	}
+}
+
+func TestEntriesKnowTheirPositionInTheStream(t *testing.T) {
+	m := model(t, 3, 0.25, 3)
+	s := stream(t, m, forModel(m, "fifo", 1000), 12)
+	push(t, s, tokens(1, 30))
+	if err := s.Flush(func([]float32) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if s.Position() != 30 {
+		t.Errorf("position %d", s.Position())
+	}
+	entries := s.Memory().Entries(0)
+	if len(entries) != 3+3+1 { // a quarter of 12, 12 and 6
+		t.Fatalf("%d entries", len(entries))
+	}
+	for j, e := range entries {
+		if from := int64(12 * (j / 3)); e.Position < from || e.Position >= min(from+12, 30) || e.Age != 3-j/3 || e.Reads != e.Age {
+			t.Errorf("entry %d: %+v", j, e)
+		}
+		if e.Salience < 0.5 || e.Salience > 1 {
+			t.Errorf("entry %d is among the most salient and has %v", j, e.Salience)
+		}
+	}
+}
+
+// Whatever the policy, a stream restored at any moment goes on to the same logits, to the last bit.
+func TestARestoredStreamGoesOnToTheSameLogits(t *testing.T) {
+	for _, name := range []string{"baee", "random", "lru", "locret_proxy", "expected_attention"} { // each keeps another state
+		m := model(t, 3, 0.3, 3)
+		c := networks(t, forModel(m, name, 9))
+		if name == "baee" {
+			c = networks(t, Default(16, 2, 4, nil))
+			c.BudgetBytes = 500
+		}
+		ids := tokens(2, 100)
+		whole := push(t, stream(t, m, c, 10), ids)
+		path := filepath.Join(t.TempDir(), "s.safetensors")
+		for _, at := range []int{7, 60} {
+			s := stream(t, m, c, 10)
+			got := push(t, s, ids[:at])
+			if err := s.Save(path); err != nil {
+				t.Fatal(err)
+			}
+			push(t, s, ids[at:]) // what comes after the snapshot has no part in it
+			back, err := RestoreStream(m, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if back.Position() != int64(at) {
+				t.Errorf("%s: restored at %d, want %d", name, back.Position(), at)
+			}
+			got = append(got, push(t, back, ids[at:])...)
+			if !slices.EqualFunc(got, whole, slices.Equal[[]float32]) {
+				t.Errorf("%s: restored at token %d: other logits", name, at)
+			}
+			if err := back.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestAStreamDoesNotDependOnTheNumberOfThreads(t *testing.T) {
+	m := model(t, 3, 0.3, 3)
+	c := networks(t, Default(16, 2, 4, nil))
+	c.BudgetBytes = 500
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	one := push(t, stream(t, m, c, 10), tokens(2, 100))
+	runtime.GOMAXPROCS(3)
+	if three := push(t, stream(t, m, c, 10), tokens(2, 100)); !slices.EqualFunc(one, three, slices.Equal[[]float32]) {
+		t.Error("other logits with three threads than with one")
+	}
+}
+
+func TestSnapshotsOfAnotherModelAreRefused(t *testing.T) {
+	m := model(t, 3, 0.3, 3)
+	s := stream(t, m, forModel(m, "fifo", 9), 10)
+	push(t, s, tokens(2, 30))
+	path := filepath.Join(t.TempDir(), "s.safetensors")
+	if err := s.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := RestoreStream(model(t, 3, 0.3, 4), path); err == nil || !strings.Contains(err.Error(), "another model") {
+		t.Errorf("other weights: %v", err)
+	}
+	if err := s.Memory().Save(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := RestoreStream(m, path); err == nil || !strings.Contains(err.Error(), `no key "stream"`) {
+		t.Errorf("a memory alone: %v", err)
+	}
+	if _, err := Restore(path); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestErrorsOfTheCallerDoNotBreakAStream(t *testing.T) {
+	m := model(t, 3, 0.3, 3)
+	c := forModel(m, "fifo", 9)
+	ids := tokens(2, 30)
+	want := push(t, stream(t, m, c, 10), ids)
+	s := stream(t, m, c, 10)
+	stop := errors.New("stop")
+	if err := s.Push(ids, func([]float32) error { return stop }); !errors.Is(err, stop) {
+		t.Fatalf("got %v", err)
+	}
+	if s.Position() != 10 {
+		t.Fatalf("position %d after the first chunk", s.Position())
+	}
+	if got := push(t, s, ids[10:]); !slices.EqualFunc(got, want[1:], slices.Equal[[]float32]) {
+		t.Error("other logits after an error of the caller")
+	}
+}
+
+func TestAStreamThatFailedMustBeReset(t *testing.T) {
+	m := model(t, 3, 0.3, 3)
+	s := stream(t, m, forModel(m, "fifo", 9), 10)
+	ids := tokens(2, 10)
+	bad := slices.Clone(ids)
+	bad[3] = 99
+	none := func([]float32) error { return nil }
+	if err := s.Push(bad, none); err == nil {
+		t.Fatal("token 99 of 50 was accepted")
+	}
+	if err := s.Push(ids, none); err == nil {
+		t.Error("a broken stream went on")
+	}
+	if err := s.Save(filepath.Join(t.TempDir(), "s")); err == nil {
+		t.Error("a broken stream was saved")
+	}
+	s.Reset()
+	if got := push(t, s, ids); !slices.EqualFunc(got, push(t, stream(t, m, forModel(m, "fifo", 9), 10), ids), slices.Equal[[]float32]) {
+		t.Error("other logits after a reset")
+	}
+}
+
+func TestStreamsRefuseMemoriesOfOtherShapes(t *testing.T) {
+	m := model(t, 3, 0.3, 3)
+	for _, c := range []Config{plain("fifo", 8, 2, 4, 9), plain("fifo", 16, 3, 4, 9), plain("fifo", 16, 2, 5, 9)} {
+		if _, err := NewStream(m, newManager(t, c), 10); err == nil {
+			t.Errorf("%+v was accepted", c)
+		}
+	}
+	for _, chunk := range []int{0, 65} {
+		if _, err := NewStream(m, newManager(t, forModel(m, "fifo", 9)), chunk); err == nil {
+			t.Errorf("chunk %d was accepted", chunk)
+		}
+	}
+}
+
+// A stream's memory does not grow once the budget is reached.
+func TestMemoryIsConstant(t *testing.T) {
+	m := model(t, 3, 0.3, 3)
+	c := networks(t, Default(16, 2, 4, nil))
+	c.BudgetBytes = 700
+	s := stream(t, m, c, 10)
+	ids := tokens(1, 1000)
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	push(t, s, ids)
+	before := heap()
+	for range 5 {
+		push(t, s, ids)
+	}
+	if after := heap(); after > before+64<<10 {
+		t.Errorf("the heap grew from %d to %d bytes over 5,000 tokens", before, after)
+	}
+}
+
+// BenchmarkStream is the cost of a token of the reference model in chunks of 512 with 32 entries a layer, as the published
+// microbenchmark times it; "unmanaged" is the forward pass that reads one bank.
+func BenchmarkStream(b *testing.B) {
+	m, err := layers.NewModel(layers.Reference(), 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	ids := make([]int32, 512)
+	for i := range ids {
+		ids[i] = int32(r.IntN(4096))
+	}
+	none := func([]float32) error { return nil }
+	b.Run("unmanaged", func(b *testing.B) {
+		s, err := layers.NewStream(m, 512)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			if err := s.Push(ids, none); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(512*b.N), "µs/token")
+	})
+	for _, name := range []string{"baee", "fifo", "expected_attention"} {
+		b.Run(name, func(b *testing.B) {
+			c := plain(name, 192, 6, 32, 32)
+			c.Classifier = classifier(b, 192, DefaultHidden)
+			s := stream(b, m, c, 512)
+			for b.Loop() {
+				if err := s.Push(ids, none); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(512*b.N), "µs/token")
+		})
+	}
+}
+
+// BenchmarkEvict is the eviction of a store of N entries of width 192 down to a quarter: features, scores, choice, and the
+// store put together again.
+func BenchmarkEvict(b *testing.B) {
+	for n := 16; n <= 16384; n *= 4 {
+		b.Run(fmt.Sprintf("N%d", n), func(b *testing.B) {
+			c := plain("baee", 192, 1, 32, n/4)
+			c.Classifier = trained(b, 192)
+			m := newManager(b, c)
+			l := m.layers[0]
+			r := rand.New(rand.NewPCG(1, 1))
+			x := make([]float32, 192)
+			for j := range n {
+				for k := range x {
+					x[k] = float32(r.NormFloat64())
+				}
+				m.append(l, Read{Bank: x, Positions: []int64{int64(j)}, Salience: []float32{r.Float32()}})
+			}
+			full := *l
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				l.entries, l.contents, l.projected = slices.Clone(full.entries), slices.Clone(full.contents), slices.Clone(full.projected)
+				b.StartTimer()
+				if err := m.evict(0, l, m.context(0, l, n, n, Read{})); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
