@@ -129,19 +129,18 @@ const minGroup = 2
 
 // checkGroup refuses groups that no row of dim inputs fills. A last group that is shorter than the others is allowed.
 func (o Options) checkGroup(dim int) error {
-	compact := o.Metadata == MetadataCompact
-	if o.GroupSize >= minGroup && o.GroupSize <= dim && !(compact && o.GroupSize%2 != 0) {
+	multiple, even := 1, ""
+	if o.Metadata == MetadataCompact {
+		multiple, even = 2, ", even for compact metadata"
+	}
+	if o.GroupSize >= minGroup && o.GroupSize <= dim && o.GroupSize%multiple == 0 {
 		return nil
 	}
 	var fits []string
 	for g := minGroup; g <= dim; g++ {
-		if dim%g == 0 && !(compact && g%2 != 0) {
+		if dim%g == 0 && g%multiple == 0 {
 			fits = append(fits, fmt.Sprint(g))
 		}
-	}
-	even := ""
-	if compact {
-		even = ", even for compact metadata"
 	}
 	return fmt.Errorf("group_size is %d: it must be from %d to the %d inputs of the narrowest quantised weight%s; without a shorter last group: %s",
 		o.GroupSize, minGroup, dim, even, strings.Join(fits, ", "))
