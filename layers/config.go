@@ -84,21 +84,11 @@ func (c Config) hidden() int { return int(float64(c.Dim) * c.MLPRatio) }
 
 // Parameters is the number of elements of all parameters of the model, without making it.
 func (c Config) Parameters() int {
-	d, f, out := c.Dim, c.hidden(), c.NumClasses
-	if c.LanguageModel() {
-		out = c.VocabSize
+	n := 0
+	for _, part := range c.Costs(MinContext) {
+		n += part.Parameters
 	}
-	norm, square := 2*d, d*d
-	ssm := (KernelSize+1)*d + square + d
-	attention := 4*square + d + d*(d/2) + 2*(d/2) + 1
-	memory := 4*square + d
-	gates := 2 * (square + d)
-	feedForward := norm + 2*d*f + f + d
-	block := norm + ssm + attention + memory + gates + feedForward
-	if c.UseScaleBridge {
-		block += 3*norm + 9*square + 3*d
-	}
-	return (c.VocabSize+c.MaxLen)*d + c.Depth*block + norm + d*out + out
+	return n
 }
 
 func nearestDivisor(n, near int) int {
