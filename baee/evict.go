@@ -62,6 +62,7 @@ func (l *layer) take(kept []int) {
 		kept = sequence(len(kept))
 	}
 	l.entries, l.contents = pick(l.entries, kept, n), pick(l.contents, kept, n)
+	clear(l.contents[len(kept):n]) // frees what was evicted
 	l.projected, l.head = pick(l.projected, kept, n), pick(l.head, kept, n)
 }
 
@@ -74,7 +75,7 @@ func sequence(n int) []int {
 	return s
 }
 
-// pick moves n equal parts of x at the given ascending indices to the front and forgets the others.
+// pick moves n equal parts of x at the given ascending indices to the front and drops the others.
 func pick[T any](x []T, kept []int, n int) []T {
 	if len(x) == 0 {
 		return x
@@ -83,7 +84,6 @@ func pick[T any](x []T, kept []int, n int) []T {
 	for to, j := range kept {
 		copy(x[to*width:(to+1)*width], x[j*width:(j+1)*width])
 	}
-	clear(x[len(kept)*width:])
 	return x[:len(kept)*width]
 }
 

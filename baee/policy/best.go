@@ -14,33 +14,92 @@ func Best(scores []float64, k int) []int {
 
 // bestBy is Best of 0 … n-1 by score and, among equal scores, by tie.
 func bestBy(n, k int, score func(i int) (score float64, tie int64)) []int {
-	return choose(n, k, true, score)
-}
-
-// topBy is bestBy in no particular order, which takes O(N) time.
-func topBy(n, k int, score func(i int) (score float64, tie int64)) []int {
-	return choose(n, k, false, score)
-}
-
-func choose(n, k int, sorted bool, score func(i int) (score float64, tie int64)) []int {
 	all := make([]ranked, n)
 	for i := range all {
 		s, tie := score(i)
-		if math.IsNaN(s) {
-			s = math.Inf(-1)
-		}
-		all[i] = ranked{s, tie, i}
+		all[i] = ranked{orderable(s), tie, i}
 	}
 	k = min(max(k, 0), n)
 	partition(all, k)
-	if sorted {
-		slices.SortFunc(all[:k], compare)
+	slices.SortFunc(all[:k], compare)
+	return indices(all[:k])
+}
+
+// topBy is bestBy in no particular order. It looks for the k-th score among bare numbers, which is several times faster,
+// and at ties only where they decide.
+func topBy(n, k int, score func(i int) (score float64, tie int64)) []int {
+	if k = min(max(k, 0), n); k == 0 {
+		return []int{}
 	}
-	kept := make([]int, k)
-	for i := range kept {
-		kept[i] = all[i].index
+	scores := make([]float64, n)
+	for i := range scores {
+		s, _ := score(i)
+		scores[i] = orderable(s)
 	}
-	return kept
+	threshold := kth(slices.Clone(scores), k)
+	kept := make([]int, 0, k)
+	var tied []ranked
+	for i, s := range scores {
+		switch {
+		case s > threshold:
+			kept = append(kept, i)
+		case s == threshold:
+			_, tie := score(i)
+			tied = append(tied, ranked{s, tie, i})
+		}
+	}
+	partition(tied, k-len(kept))
+	return append(kept, indices(tied[:k-len(kept)])...)
+}
+
+// orderable takes NaN for the smallest.
+func orderable(score float64) float64 {
+	if math.IsNaN(score) {
+		return math.Inf(-1)
+	}
+	return score
+}
+
+func indices(all []ranked) []int {
+	at := make([]int, len(all))
+	for i, r := range all {
+		at[i] = r.index
+	}
+	return at
+}
+
+// kth is the k-th largest of x, which it reorders: quickselect in three parts, so that equal numbers do no harm.
+func kth(x []float64, k int) float64 {
+	for depth := 2 * bits.Len(uint(len(x))); ; depth-- {
+		if depth == 0 || len(x) < 16 {
+			slices.Sort(x)
+			return x[len(x)-k]
+		}
+		a, b, c := x[0], x[len(x)/2], x[len(x)-1]
+		pivot := max(min(a, b), min(max(a, b), c))
+		larger, from := 0, len(x) // x[:larger] > pivot, x[from:] < pivot
+		for i := 0; i < from; {
+			switch v := x[i]; {
+			case v > pivot:
+				x[i], x[larger] = x[larger], v
+				larger++
+				i++
+			case v < pivot:
+				from--
+				x[i], x[from] = x[from], v
+			default:
+				i++
+			}
+		}
+		switch {
+		case k <= larger:
+			x = x[:larger]
+		case k <= from:
+			return pivot
+		default:
+			x, k = x[from:], k-from
+		}
+	}
 }
 
 type ranked struct {

@@ -33,6 +33,15 @@ func TestBestIsTheHeadOfAStableSort(t *testing.T) {
 				t.Logf("n %d, k %d: got %v, want %v", n, k, Best(scores, k), order[:min(max(k, 0), n)])
 				return false
 			}
+			// The unsorted form takes the same ones, ties included.
+			byTie := func(i int) (float64, int64) { return scores[i], int64(i * 7 % 5) }
+			top, want := topBy(n, k, byTie), bestBy(n, k, byTie)
+			slices.Sort(top)
+			slices.Sort(want)
+			if !slices.Equal(top, want) {
+				t.Logf("n %d, k %d: got %v, want %v", n, k, top, want)
+				return false
+			}
 		}
 		return true
 	}
@@ -59,6 +68,9 @@ func TestBestOnAdverseOrders(t *testing.T) {
 		scores := make([]float64, n)
 		for i := range scores {
 			scores[i] = f(i)
+		}
+		if top := topBy(n, n/4, func(i int) (float64, int64) { return scores[i], 0 }); len(top) != n/4 {
+			t.Fatalf("%s: %d of %d", name, len(top), n/4)
 		}
 		kept := Best(scores, n/4)
 		for i := 1; i < len(kept); i++ {
