@@ -109,3 +109,9 @@ func LoadPacked(path string) (*layers.Model, error) {
 	}
 	return m, nil
 }
+
+// HasQuantisers says whether a file is a model with its quantisers in floating point (Quantised.Save), for FromFile.
+func HasQuantisers(f *safetensors.File) bool {
+	_, ok := f.Metadata[quantisedKey]
+	return ok
+}

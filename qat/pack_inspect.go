@@ -44,10 +44,9 @@ type TensorError struct {
 	Relative float64 `json:"rms_relative"` // RMS over the root mean square of the floating-point values
 }
 
-// Inspect describes the packed file at path, of the given size in bytes. against is a floating-point model of the same
-// configuration, or one with quantisers (a checkpoint of cajq-qat), nil for none. Smoothing is undone on both sides: weights
-// of Q, K and V are compared as they act on inputs that are not smoothed.
-func Inspect(f *safetensors.File, size int64, against *safetensors.File) (*Inspection, error) {
+// Inspect describes a packed file of the given size in bytes; against is the model it was made from, nil for none.
+// Smoothing is undone on both sides: weights of Q, K and V are compared as they act on inputs that are not smoothed.
+func Inspect(f *safetensors.File, size int64, against *Reference) (*Inspection, error) {
 	m, err := layers.FromFile(f)
 	if err != nil {
 		return nil, err
@@ -56,11 +55,8 @@ func Inspect(f *safetensors.File, size int64, against *safetensors.File) (*Inspe
 		return nil, ErrNotPacked
 	}
 	r := &Inspection{Config: m.Config, Parameters: m.Config.Parameters(), FileBytes: size, MemoryInt8: m.Blocks[0].Memory.EntryQuant != nil}
-	var reference func(name string) ([]float32, error)
-	if against != nil {
-		if reference, err = weightsOf(against, m.Config); err != nil {
-			return nil, err
-		}
+	if against != nil && against.config != m.Config {
+		return nil, fmt.Errorf("its model (%+v) is another than the one to compare with (%+v)", m.Config, against.config)
 	}
 	smooth := smoothingOf(m)
 	packed := m.Params.Packed()
@@ -80,10 +76,10 @@ func Inspect(f *safetensors.File, size int64, against *safetensors.File) (*Inspe
 			return nil, err
 		}
 		i.Bits = 8 * float64(i.Bytes) / float64(len(values))
-		if reference != nil && !strings.HasSuffix(t.Name, smoothSuffix) {
-			want, err := reference(i.Name)
-			if err != nil {
-				return nil, err
+		if against != nil && !strings.HasSuffix(t.Name, smoothSuffix) {
+			want, ok := against.weights[i.Name]
+			if !ok {
+				return nil, fmt.Errorf("tensor %s has no counterpart to compare with", i.Name)
 			}
 			e := distance(values, want)
 			i.Error = &e
@@ -128,19 +124,25 @@ func unsmooth(w, factors []float32) {
 	}
 }
 
-// weightsOf gives access to the floating-point values of a model, by name, without smoothing.
-func weightsOf(f *safetensors.File, c layers.Config) (func(name string) ([]float32, error), error) {
-	values := map[string][]float32{}
+// Reference holds the floating-point weights that a packed file is compared with, by name, smoothing undone.
+type Reference struct {
+	config  layers.Config
+	weights map[string][]float32
+}
+
+// NewReference takes the weights from a model in floating point or from one with quantisers.
+func NewReference(f *safetensors.File) (*Reference, error) {
 	var m *layers.Model
 	var err error
-	if _, ok := f.Metadata[quantisedKey]; ok {
-		q, loadErr := FromFile(f)
-		if loadErr != nil {
-			return nil, loadErr
+	merged := map[string][]float32{}
+	if HasQuantisers(f) {
+		q, err := FromFile(f)
+		if err != nil {
+			return nil, err
 		}
 		m = q.Model
 		for _, w := range q.Weights {
-			values[w.Param.Name] = w.Merged()
+			merged[w.Param.Name] = w.Merged()
 		}
 	} else if m, err = layers.FromFile(f); err != nil {
 		return nil, err
@@ -148,23 +150,17 @@ func weightsOf(f *safetensors.File, c layers.Config) (func(name string) ([]float
 	if len(m.Params.Packed()) > 0 {
 		return nil, layers.ErrPacked
 	}
-	if m.Config != c {
-		return nil, fmt.Errorf("its model (%+v) is another than that of the packed file (%+v)", m.Config, c)
-	}
+	r := &Reference{config: m.Config, weights: map[string][]float32{}}
 	smooth := smoothingOf(m)
-	return func(name string) ([]float32, error) {
-		v, ok := values[name]
+	for _, p := range m.Params.All() {
+		w, ok := merged[p.Name]
 		if !ok {
-			p, known := m.Params.ByName(name)
-			if !known {
-				return nil, fmt.Errorf("it has no tensor %s", name)
-			}
-			v = p.Data()
+			w = slices.Clone(p.Data())
 		}
-		v = slices.Clone(v)
-		unsmooth(v, smooth[name])
-		return v, nil
-	}, nil
+		unsmooth(w, smooth[p.Name])
+		r.weights[p.Name] = w
+	}
+	return r, nil
 }
 
 func distance(got, want []float32) TensorError {

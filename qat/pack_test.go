@@ -434,15 +434,12 @@ func FuzzPackedFile(f *testing.F) {
 // Inspection counts what is in the file, and measures its error with smoothing undone.
 func TestInspect(t *testing.T) {
 	base := newModel(t, tiny())
-	plain, err := base.File()
+	before, err := base.Clone() // quantising changes the weights
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, err := base.Clone()
+	plain, err := before.File()
 	if err != nil {
-		t.Fatal(err)
-	}
-	if plain, err = before.File(); err != nil {
 		t.Fatal(err)
 	}
 	c, err := Calibrate(base, calibrationData(t, base.Config, 2))
@@ -464,7 +461,11 @@ func TestInspect(t *testing.T) {
 	}
 	for name, against := range map[string]*safetensors.File{"floating point": plain, "quantised checkpoint": checkpoint} {
 		t.Run(name, func(t *testing.T) {
-			r, err := Inspect(f, sizeOf(t, path), against)
+			reference, err := NewReference(against)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := Inspect(f, sizeOf(t, path), reference)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -511,7 +512,14 @@ func TestInspect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Inspect(f, 1, wrong); err == nil || !strings.Contains(err.Error(), "another") {
+	reference, err := NewReference(wrong)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewReference(f); !errors.Is(err, layers.ErrPacked) {
+		t.Errorf("a packed file to compare with: %v", err)
+	}
+	if _, err := Inspect(f, 1, reference); err == nil || !strings.Contains(err.Error(), "another") {
 		t.Errorf("another model: %v", err)
 	}
 }

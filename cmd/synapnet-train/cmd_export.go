@@ -1,0 +1,221 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+	"github.com/synapnet/synapnet-train/qat"
+)
+
+func exportCommand() *cli.Command {
+	d := qat.DefaultOptions()
+	return &cli.Command{
+		Name:      "export",
+		Usage:     "quantise a model into a packed file, from which it runs",
+		ArgsUsage: "MODEL.safetensors",
+		Description: "A checkpoint with quantisers is packed as it was trained. A model in floating point is quantised after training\n" +
+			"(PTQ): it is calibrated on samples of the training mixture. Targets: " + targetNames() + ".\n" +
+			"The file's layout is described in qat/FORMAT.md; inspect shows what is in it, and eval runs it.",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "targets", Usage: "`NAME`s of what to quantise, or all (default: ssm attention)"},
+			&cli.StringFlag{Name: "output", Usage: "packed `FILE` to write"},
+			&cli.BoolFlag{Name: "force", Usage: "replace --output if it exists"},
+			&cli.IntFlag{Name: "calib-samples", Usage: "samples to calibrate attention on", Value: 32},
+			&cli.IntFlag{Name: "calib-context", Usage: "their length in tokens", Value: 512},
+			&cli.Uint64Flag{Name: "seed", Usage: "seed of the calibration samples", Value: 42},
+			&cli.IntFlag{Name: "group-size", Usage: "inputs that share an INT4 scale", Value: d.GroupSize},
+			&cli.Float64Flag{Name: "salient-fraction", Usage: "share of attention's inputs kept in half precision", Value: d.SalientFraction},
+			&cli.StringFlag{Name: "step-init", Usage: "2-bit steps: max (no weight is clipped) or mse (least squared error)", Value: d.StepInit},
+			&cli.IntFlag{Name: "embedding-bits", Usage: "4 or 8, of target embeddings", Value: d.EmbeddingBits},
+			&cli.IntFlag{Name: "head-bits", Usage: "4 or 8, of target head", Value: d.HeadBits},
+			threadsFlag(),
+		},
+		Action: export,
+	}
+}
+
+func targetNames() string {
+	var names []string
+	for _, t := range qat.AllTargets() {
+		names = append(names, string(t))
+	}
+	return strings.Join(names, ", ")
+}
+
+func export(c *cli.Context) error {
+	if err := useThreads(c); err != nil {
+		return err
+	}
+	if c.Args().Len() != 1 {
+		return usagef(c, "%d files given: name the one model to export", c.Args().Len())
+	}
+	model, output := c.Args().First(), c.String("output")
+	if err := checkOutput(c, model, output); err != nil {
+		return err
+	}
+	f, err := safetensors.Read(model)
+	if err != nil {
+		return err
+	}
+	var q *qat.Quantised
+	if qat.HasQuantisers(f) {
+		q, err = trainedForExport(c, model, f)
+	} else {
+		q, err = quantiseForExport(c, model, f)
+	}
+	if err != nil {
+		return err
+	}
+	packed, err := q.PackedFile()
+	if err != nil {
+		return fmt.Errorf("%s: %w", model, err)
+	}
+	if err := safetensors.Write(output, packed); err != nil {
+		return err
+	}
+	// What is told of the file is read from the file.
+	r, err := inspectFile(output, "")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "%s\n%s", output, totals(r))
+	return err
+}
+
+// checkOutput refuses, before any work is done, an output that cannot or must not be written.
+func checkOutput(c *cli.Context, model, output string) error {
+	if output == "" {
+		return usagef(c, "no --output: name the packed file to write")
+	}
+	info, err := os.Stat(output)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if dir, err := os.Stat(filepath.Dir(output)); err != nil || !dir.IsDir() {
+			return fmt.Errorf("--output %s: there is no directory %s; create it first", output, filepath.Dir(output))
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("--output %s: %w", output, err)
+	case info.IsDir():
+		return fmt.Errorf("--output %s: it is a directory; name a file", output)
+	}
+	if source, err := os.Stat(model); err == nil && os.SameFile(source, info) {
+		return fmt.Errorf("--output %s: it is the model itself, which packing cannot give back; name another file", output)
+	}
+	if !c.Bool("force") {
+		return fmt.Errorf("--output %s: it exists; name another file, or replace it with --force", output)
+	}
+	return nil
+}
+
+// ptqFlags are the settings of a quantisation after training.
+var ptqFlags = []string{"targets", "calib-samples", "calib-context", "seed", "group-size", "salient-fraction", "step-init", "embedding-bits", "head-bits"}
+
+// trainedForExport is a model that was trained with its quantisers.
+func trainedForExport(c *cli.Context, model string, f *safetensors.File) (*qat.Quantised, error) {
+	for _, name := range ptqFlags {
+		if c.IsSet(name) {
+			return nil, usagef(c, "--%s: %s was trained with its quantisers and is packed as it is; leave the flag out, or export the model in floating point", name, model)
+		}
+	}
+	q, err := qat.FromFile(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", model, err)
+	}
+	return q, nil
+}
+
+// quantiseForExport quantises a model in floating point.
+func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (*qat.Quantised, error) {
+	m, err := layers.FromFile(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(m.Params.Packed()) > 0 {
+		return nil, fmt.Errorf("%s: %w", path, layers.ErrPacked)
+	}
+	o, err := exportOptions(c, m.Config)
+	if err != nil {
+		return nil, err
+	}
+	var calibration *qat.Calibration
+	if o.Has(qat.Attention) {
+		if calibration, err = calibrateForExport(c, m); err != nil {
+			return nil, err
+		}
+	}
+	return qat.Prepare(m, calibration, o)
+}
+
+func exportOptions(c *cli.Context, m layers.Config) (qat.Options, error) {
+	o := qat.DefaultOptions()
+	o.Metadata = qat.MetadataCompact
+	if names := c.StringSlice("targets"); c.IsSet("targets") {
+		o.Targets = nil
+		for _, n := range names {
+			o.Targets = append(o.Targets, qat.Target(n))
+		}
+		if len(names) == 1 && names[0] == "all" {
+			o.Targets = allTargets(m)
+		}
+	}
+	o.GroupSize = min(o.GroupSize, m.Dim) // the default fits every model
+	override(c, "group-size", &o.GroupSize, c.Int)
+	override(c, "salient-fraction", &o.SalientFraction, c.Float64)
+	override(c, "step-init", &o.StepInit, c.String)
+	override(c, "embedding-bits", &o.EmbeddingBits, c.Int)
+	override(c, "head-bits", &o.HeadBits, c.Int)
+	if err := o.Validate(m); err != nil {
+		return o, usagef(c, "%s", optionFlags.Replace(err.Error()))
+	}
+	return o, nil
+}
+
+// optionFlags calls the options in messages by the names of their flags.
+var optionFlags = strings.NewReplacer("group_size is", "--group-size", "salient_fraction is", "--salient-fraction",
+	"step_init is", "--step-init", "embedding_bits is", "--embedding-bits", "head_bits is", "--head-bits")
+
+// allTargets are those that the model has.
+func allTargets(m layers.Config) []qat.Target {
+	var all []qat.Target
+	for _, t := range qat.AllTargets() {
+		if t != qat.Bridge || m.UseScaleBridge {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// maxCalibration bounds --calib-samples: beyond it, the number is a slip of the keyboard.
+const maxCalibration = 1 << 20
+
+func calibrateForExport(c *cli.Context, m *layers.Model) (*qat.Calibration, error) {
+	samples, tokens := c.Int("calib-samples"), c.Int("calib-context")
+	if !c.IsSet("calib-context") {
+		tokens = min(tokens, m.Config.MaxLen)
+	}
+	if samples < 1 || samples > maxCalibration {
+		return nil, usagef(c, "--calib-samples %d: must be from 1 to %d", samples, maxCalibration)
+	}
+	if tokens < layers.MinContext || tokens > m.Config.MaxLen {
+		return nil, usagef(c, "--calib-context %d: must be from %d to the model's %d positions (max_len)", tokens, layers.MinContext, m.Config.MaxLen)
+	}
+	batch := 4
+	for samples%batch != 0 {
+		batch--
+	}
+	data, err := qat.MixtureBatches(m.Config, samples/batch, batch, tokens, c.Uint64("seed"))
+	if err != nil {
+		return nil, err
+	}
+	newProgress(c.App.ErrWriter).Line("calibrating on %s of %d tokens", plural(samples, "sample"), tokens)
+	return qat.Calibrate(m, data)
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+	"github.com/synapnet/synapnet-train/qat"
+)
+
+// exported packs a small model and returns both files.
+func exported(t *testing.T, words ...string) (model, packed string) {
+	t.Helper()
+	model = smallModelFile(t, func(*layers.Config) {})
+	packed = filepath.Join(t.TempDir(), "packed.safetensors")
+	success(t, append([]string{"export", model, "--output", packed, "--calib-samples", "6"}, words...)...)
+	return model, packed
+}
+
+func TestExport(t *testing.T) {
+	model := smallModelFile(t, func(*layers.Config) {})
+	packed := filepath.Join(t.TempDir(), "packed.safetensors")
+	line := []string{"export", model, "--targets", "all", "--output", packed, "--calib-samples", "6"}
+	stdout := success(t, line...)
+	for _, want := range []string{packed, "packed weights", "whole model", "smaller than FP16", "INT8 when they are read"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("%q is not in\n%s", want, stdout)
+		}
+	}
+	m, err := qat.LoadPacked(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(m.Params.Packed()); n != 2*(2+4+4+1+2+2)+1+2 {
+		t.Errorf("%d packed weights", n)
+	}
+	// The packed file runs wherever a model does, and the same command gives the same bytes.
+	success(t, "eval", packed, "--contexts", "32", "--samples", "3")
+	first, err := os.ReadFile(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	success(t, append(line, "--force")...)
+	if again, err := os.ReadFile(packed); err != nil || !slices.Equal(first, again) {
+		t.Errorf("the second export differs (%v)", err)
+	}
+}
+
+// A checkpoint with quantisers is packed as it is.
+func TestExportOfATrainedModel(t *testing.T) {
+	dir := t.TempDir()
+	m, err := layers.Load(smallModelFile(t, func(*layers.Config) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := qat.DefaultOptions()
+	o.Targets, o.GroupSize = []qat.Target{qat.SSM, qat.FF}, 4
+	q, err := qat.Prepare(m, nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkpoint, packed := filepath.Join(dir, "qat.safetensors"), filepath.Join(dir, "packed.safetensors")
+	if err := q.Save(checkpoint); err != nil {
+		t.Fatal(err)
+	}
+	success(t, "export", checkpoint, "--output", packed)
+	p, err := qat.LoadPacked(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := p.Params.Packed()["blocks.1.ff.3.weight"].Spec(); s.Group != 4 || len(p.Params.Packed()) != 2*(2+2) {
+		t.Errorf("%+v", s)
+	}
+	success(t, "inspect", packed, "--against", checkpoint)
+	code, _, stderr := real(t, "export", checkpoint, "--output", packed, "--force", "--targets", "ssm")
+	if code != exitUsage || !strings.Contains(stderr, "--targets: "+checkpoint+" was trained with its quantisers") {
+		t.Errorf("%d %s", code, stderr)
+	}
+}
+
+func TestExportMistakes(t *testing.T) {
+	model := smallModelFile(t, func(*layers.Config) {})
+	bare := smallModelFile(t, func(c *layers.Config) { c.UseScaleBridge = false })
+	out := " --output " + filepath.Join(t.TempDir(), "x.safetensors")
+	mistakes(t, map[string]string{
+		"export" + out:     "0 files given: name the one model",
+		"export a b" + out: "2 files given",
+		"export " + model:  "no --output",
+		"export " + model + out + " --targets smm":        `did you mean "ssm"?`,
+		"export " + model + out + " --targets ssm ssm":    `"ssm" is given twice`,
+		"export " + bare + out + " --targets bridge":      "the model has no ScaleBridge",
+		"export " + model + out + " --group-size 9":       "--group-size 9: it must be from 2 to the 8 inputs",
+		"export " + model + out + " --head-bits 5":        "--head-bits 5: it must be 4 or 8",
+		"export " + model + out + " --step-init best":     `--step-init "best": it must be max or mse`,
+		"export " + model + out + " --calib-samples 0":    "--calib-samples 0: must be from 1",
+		"export " + model + out + " --calib-context 65":   "--calib-context 65: must be from 8 to the model's 64 positions",
+		"export " + model + out + " --salient-fraction 1": "--salient-fraction 1: it must be at least 0 and below 1",
+	})
+}
+
+// What is there is kept: an output that exists, the model itself, and an output whose export fails.
+func TestExportOverwritesNothing(t *testing.T) {
+	model, packed := exported(t)
+	before, err := os.ReadFile(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	corrupt := filepath.Join(t.TempDir(), "corrupt.safetensors")
+	data, err := os.ReadFile(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-5] ^= 1
+	if err := os.WriteFile(corrupt, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(packed)
+	for line, want := range map[string]string{
+		"export " + model + " --output " + packed:                      "it exists; name another file, or replace it with --force",
+		"export " + model + " --force --output " + model:               "it is the model itself",
+		"export " + corrupt + " --force --output " + packed:            "the file is corrupt",
+		"export " + packed + " --output " + dir + "/y":                 "the model is packed",
+		"export " + model + " --force --output " + dir:                 "it is a directory",
+		"export " + model + " --output " + dir + "/absent/y":           "there is no directory",
+		"export " + dir + "/absent --output " + dir + "/y":             "no such file",
+		"export " + model + " --targets memory --output " + dir + "/y": "quantise no weights",
+	} {
+		code, stdout, stderr := real(t, strings.Fields(line)...)
+		if code != exitFailure || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, want) {
+			t.Errorf("%s:\n got %d %s%s\nwant 1 and %q", line, code, stdout, stderr, want)
+		}
+	}
+	if after, err := os.ReadFile(packed); err != nil || !slices.Equal(before, after) {
+		t.Errorf("the file was changed (%v)", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v %v", entries, err)
+	}
+}
+
+func TestInspect(t *testing.T) {
+	model, packed := exported(t, "--targets", "all", "--head-bits", "8")
+	stdout := success(t, "inspect", packed, "--against", model)
+	for _, want := range []string{"tensor ", "bits/weight", "rms error", "blocks.1.ssm.gate.weight ", "seq2", "int4", "int8", "f16", "packed weights", "whole model"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("%q is not in\n%s", want, stdout)
+		}
+	}
+	r := decode[qat.Inspection](t, "inspect", packed, "--against", model, "--json")
+	info, err := os.Stat(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.FileBytes != info.Size() || r.WholeCompression != 2*float64(r.Parameters)/float64(info.Size()) || len(r.Tensors) == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestInspectMistakes(t *testing.T) {
+	model, packed := exported(t)
+	other := smallModelFile(t, func(c *layers.Config) { c.Depth = 1 })
+	changed := func(name string, change func(data []byte) []byte) string {
+		data, err := os.ReadFile(packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, change(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	version := func() string {
+		f, err := safetensors.Read(packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Metadata["packed"] = strings.Replace(f.Metadata["packed"], `"version":1`, `"version":7`, 1)
+		path := filepath.Join(t.TempDir(), "version.safetensors")
+		if err := safetensors.Write(path, f); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	mistakes(t, map[string]string{
+		"inspect":     "0 files given: name one packed model",
+		"inspect a b": "2 files given",
+	})
+	for line, want := range map[string]string{
+		"inspect " + model: "the model is not packed",
+		"inspect " + changed("flipped", func(b []byte) []byte { b[len(b)-9] ^= 16; return b }): "the file is corrupt",
+		"inspect " + changed("short", func(b []byte) []byte { return b[:len(b)-9] }):           "reach beyond",
+		"inspect " + version():                                 "packed layout version 7: this program reads version 1",
+		"eval " + version() + " --contexts 32":                 "packed layout version 7: this program reads version 1",
+		"inspect " + packed + " --against " + other:            "is another than the one to compare with",
+		"inspect " + packed + " --against " + packed:           "--against " + packed + ": the model is packed",
+		"inspect " + packed + " --against " + packed + ".none": "no such file",
+	} {
+		code, stdout, stderr := real(t, strings.Fields(line)...)
+		if code != exitFailure || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, want) {
+			t.Errorf("%s:\n got %d %s%s\nwant 1 and %q", line, code, stdout, stderr, want)
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+	"github.com/synapnet/synapnet-train/qat"
+)
+
+func inspectCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "inspect",
+		Usage:     "show a packed model: bits, bytes and error of each tensor, compression",
+		ArgsUsage: "FILE.safetensors",
+		Description: "Bits a weight include scales, zeros, steps and salient columns. Compression is against FP16, 2 bytes a parameter: of\n" +
+			"the packed weights alone, and of the whole file with its header against every parameter of the model. With --against\n" +
+			"it also prints the error of each tensor: root mean square, largest, and root mean square over that of the weights.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "against", Usage: "the `FILE` in floating point (or with quantisers) that was exported"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+		},
+		Action: inspect,
+	}
+}
+
+func inspect(c *cli.Context) error {
+	if c.Args().Len() != 1 {
+		return usagef(c, "%d files given: name one packed model", c.Args().Len())
+	}
+	r, err := inspectFile(c.Args().First(), c.String("against"))
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		encoder := json.NewEncoder(c.App.Writer)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(r)
+	}
+	if err := writeTable(c.App.Writer, 3, inspectionRows(r, c.IsSet("against"))...); err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(c.App.Writer, "\n"+totals(r))
+	return err
+}
+
+// inspectFile reads and describes the packed file at path, against the file of that name unless it is empty.
+func inspectFile(path, against string) (*qat.Inspection, error) {
+	f, err := safetensors.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	var reference *qat.Reference
+	if against != "" {
+		r, err := safetensors.Read(against)
+		if err != nil {
+			return nil, fmt.Errorf("--against %w", err)
+		}
+		if reference, err = qat.NewReference(r); err != nil {
+			return nil, fmt.Errorf("--against %s: %w", against, err)
+		}
+	}
+	r, err := qat.Inspect(f, info.Size(), reference)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+func inspectionRows(r *qat.Inspection, errors bool) [][]string {
+	header := []string{"tensor", "kind", "shape", "bits/weight", "bytes"}
+	if errors {
+		header = append(header, "rms error", "largest", "relative")
+	}
+	rows := [][]string{header}
+	for _, t := range r.Tensors {
+		row := []string{t.Name, t.Kind, fmt.Sprint(t.Shape), strconv.FormatFloat(t.Bits, 'f', 3, 64), strconv.Itoa(t.Bytes)}
+		if t.Error != nil {
+			row = append(row, fmt.Sprintf("%.3g", t.Error.RMS), fmt.Sprintf("%.3g", t.Error.Max), fmt.Sprintf("%.2f%%", 100*t.Error.Relative))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// totals are the sums of a packed file, in lines.
+func totals(r *qat.Inspection) string {
+	text := fmt.Sprintf("packed weights  %d in %d bytes, %.3f bits each: %.2fx smaller than FP16\n", r.PackedWeights, r.PackedBytes,
+		8*float64(r.PackedBytes)/float64(r.PackedWeights), r.PackedCompression)
+	text += fmt.Sprintf("whole model     %d parameters in a file of %d bytes: %.2fx smaller than FP16\n", r.Parameters, r.FileBytes, r.WholeCompression)
+	if r.MemoryInt8 {
+		text += "memory          entries of the episodic memory are rounded to INT8 when they are read\n"
+	}
+	return text
+}
