@@ -52,7 +52,7 @@ func pretrainCommand() *cli.Command {
 }
 
 func threadsFlag() cli.Flag {
-	return &cli.IntFlag{Name: "threads", Usage: "processor cores to use; results do not depend on it (default: all)"}
+	return &cli.IntFlag{Name: "threads", Usage: "processor cores to use; results do not depend on it", DefaultText: "all"}
 }
 
 // useThreads applies --threads.
