@@ -1,7 +1,6 @@
 package baee
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -74,7 +73,8 @@ func (s *Stream) Flush(f func(logits []float32) error) error {
 	}
 	s.position += int64(len(s.pending))
 	s.pending = s.pending[:0]
-	return errors.Join(f(logits), done())
+	defer done()
+	return f(logits)
 }
 
 // Reset starts a new sequence with an empty memory.
@@ -84,23 +84,21 @@ func (s *Stream) Reset() {
 }
 
 // Close frees the compiled graph.
-func (s *Stream) Close() error {
-	if s.steady == nil {
-		return nil
+func (s *Stream) Close() {
+	if s.steady != nil {
+		s.steady.Program.Close()
+		s.steady = nil
 	}
-	r := s.steady
-	s.steady = nil
-	return r.Program.Close()
 }
 
 // run computes the waiting tokens and updates the memory. done frees what was made for this chunk only; the logits are
 // valid until then.
-func (s *Stream) run() (logits []float32, done func() error, err error) {
+func (s *Stream) run() (logits []float32, done func(), err error) {
 	r, err := s.reader(len(s.pending))
 	if err != nil {
 		return nil, nil, err
 	}
-	done = func() error { return nil }
+	done = func() {}
 	if r != s.steady {
 		done = r.Program.Close
 	}
@@ -109,11 +107,13 @@ func (s *Stream) run() (logits []float32, done func() error, err error) {
 		r.SetRows(i, s.memory.Rows(i))
 	}
 	if logits, err = r.Run(s.pending); err != nil {
-		return nil, nil, errors.Join(err, done())
+		done()
+		return nil, nil, err
 	}
 	for i := range s.capacity {
 		if err := s.memory.Update(i, s.read(r, i)); err != nil {
-			return nil, nil, errors.Join(err, done())
+			done()
+			return nil, nil, err
 		}
 	}
 	s.memory.EndChunk()
@@ -146,9 +146,7 @@ func (s *Stream) read(r *layers.Reader, i int) Read {
 // anew, with twice the room, when that is too little. Only the one that most chunks need is kept.
 func (s *Stream) reader(tokens int) (*layers.Reader, error) {
 	if s.grow() {
-		if err := s.Close(); err != nil {
-			return nil, err
-		}
+		s.Close()
 	}
 	if tokens == s.chunk && s.steady != nil {
 		return s.steady, nil

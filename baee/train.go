@@ -73,7 +73,7 @@ func (c *Classifier) Fit(ctx context.Context, e Examples, o FitOptions) (err err
 	if err != nil {
 		return err
 	}
-	defer func() { err = cmp.Or(err, p.Close()) }()
+	defer p.Close()
 	opt := graph.NewAdamW(0.9, 0.999, o.Clip, &graph.Group{LR: o.LR, WeightDecay: o.WeightDecay, Params: c.Params()})
 	rng := rand.New(rand.NewPCG(o.Seed, 0x666974))
 	order := rng.Perm(e.Len())

@@ -166,7 +166,7 @@ func growth(ctx context.Context, c curriculum.Config, from, to int) (Growth, err
 	if err != nil {
 		return g, fmt.Errorf("no temporary directory: %w; set TMPDIR to one that can be written", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()                  // a leftover of it harms nobody
 	c.SamplesPerStage, c.EpochsPerStage = 2*to*c.BatchSize, 1 // enough that no epoch ends before
 	run, err := NewPretraining(c, dir, Environment{})
 	if err != nil {

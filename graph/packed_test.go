@@ -210,16 +210,17 @@ func pack(t testing.TB, spec PackedSpec, w []float32) *Packed {
 	t.Helper()
 	var p *Packed
 	var err error
-	if spec.Kind == PackedSEQ2 {
+	switch spec.Kind {
+	case PackedSEQ2:
 		rows, _, _ := spec.matrix()
 		logStep := InitLogStep(w, rows)
 		for i, l := range logStep {
 			logStep[i] = HalfLogStep(l)
 		}
 		p, err = PackSEQ2(w, spec.Shape, logStep)
-	} else if spec.Kind == PackedInt8 {
+	case PackedInt8:
 		p, err = PackInt8(w, spec.Shape)
-	} else {
+	default:
 		p, err = PackInt4(w, spec.Shape, spec.compact())
 	}
 	if err != nil {

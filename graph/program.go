@@ -311,5 +311,5 @@ func (p *Program) Grad(param *Param) []float32 {
 	return n.Value().Data().([]float32)
 }
 
-// Close frees the machine.
-func (p *Program) Close() error { return p.machine.Close() }
+// Close frees the machine. What it returns concerns devices other than the CPU, which a Program does not use.
+func (p *Program) Close() { _ = p.machine.Close() }

@@ -167,7 +167,8 @@ func fromPackedFile(c Config, f *safetensors.File) (*Model, error) {
 		base := strings.TrimSuffix(name, "."+name[strings.LastIndexByte(name, '.')+1:])
 		_, isParam := m.Params.ByName(name)
 		w, isPacked := packed[base]
-		if !isParam && !smooth[name] && !(isPacked && name == base+"."+w.Spec().Kind) {
+		isPacked = isPacked && name == base+"."+w.Spec().Kind
+		if !isParam && !smooth[name] && !isPacked {
 			return nil, fmt.Errorf("tensor %s is not of the model that the header describes: the file was put together wrongly", name)
 		}
 	}

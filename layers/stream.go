@@ -1,7 +1,6 @@
 package layers
 
 import (
-	"errors"
 	"fmt"
 )
 
@@ -50,13 +49,13 @@ func (s *Stream) Flush(f func(logits []float32) error) error {
 	return s.run(s.pending, f)
 }
 
-func (s *Stream) run(ids []int32, f func(logits []float32) error) (err error) {
+func (s *Stream) run(ids []int32, f func(logits []float32) error) error {
 	p, err := s.program(len(ids))
 	if err != nil {
 		return err
 	}
 	if p != s.steady { // the first chunk, or a short one
-		defer func() { err = errors.Join(err, p.Program.Close()) }()
+		defer p.Program.Close()
 	}
 	logits, err := p.Run(ids, s.banks)
 	if err != nil {

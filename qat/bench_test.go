@@ -66,7 +66,8 @@ func BenchmarkStep(b *testing.B) {
 	}{{"cajq_qat", published}, {"compact", compact}, {"full", full}} {
 		b.Run(x.name, func(b *testing.B) {
 			fp, quantised := newBenchStep(b, nil), newBenchStep(b, &x.options)
-			defer func() { _, _ = fp.program.Program.Close(), quantised.program.Program.Close() }()
+			defer fp.program.Program.Close()
+			defer quantised.program.Program.Close()
 			var floating, through time.Duration
 			for b.Loop() {
 				floating += fp.run(b)

@@ -165,7 +165,7 @@ func observe(m *layers.Model, data Batches, see func(block int, o observation), 
 	if err != nil {
 		return err
 	}
-	defer func() { _ = inf.Program.Close() }()
+	defer inf.Program.Close()
 	for i, ids := range data.IDs {
 		if _, err := inf.Run(ids, nil); err != nil {
 			return fmt.Errorf("calibration batch %d: %w", i, err)

@@ -143,7 +143,7 @@ func (f *finetuning) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = program.Program.Close() }()
+	defer program.Program.Close()
 	for len(f.steps) < f.config.Steps {
 		if ctx.Err() != nil {
 			return f.interrupted()

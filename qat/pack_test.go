@@ -70,7 +70,7 @@ func outputs(t testing.TB, m *layers.Model, batch, tokens, entries int) []float3
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = inf.Program.Close() }()
+	defer inf.Program.Close()
 	var external [][]float32
 	for range m.Blocks {
 		if entries > 0 {
@@ -424,7 +424,7 @@ func FuzzPackedFile(f *testing.F) {
 		if err != nil {
 			t.Fatalf("the model is accepted and does not run: %v", err)
 		}
-		defer func() { _ = inf.Program.Close() }()
+		defer inf.Program.Close()
 		if _, err := inf.Run(make([]int32, 16), nil); err != nil {
 			t.Fatalf("the model is accepted and does not run: %v", err)
 		}
@@ -537,7 +537,7 @@ func BenchmarkPackedInference(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				defer func() { _ = inf.Program.Close() }()
+				defer inf.Program.Close()
 				ids := randomIDs(1, tokens, packed.Config.VocabSize)
 				for b.Loop() {
 					if _, err := inf.Run(ids, nil); err != nil {

@@ -188,7 +188,7 @@ func TestEveryTrainedParameterOfTheTargetsHasAGradient(t *testing.T) {
 				t.Errorf("%s mode: %s does not train and has a gradient", mode, param.Name)
 			}
 		}
-		_ = p.Close()
+		p.Close()
 	}
 }
 
@@ -222,7 +222,7 @@ func TestDriftGradientIsTheDerivative(t *testing.T) {
 		for _, s := range steps {
 			run.into[s] = slices.Clone(p.Program.Grad(s))
 		}
-		_ = p.Program.Close()
+		p.Program.Close()
 	}
 	for i, s := range steps {
 		j := s.Size() - 1
@@ -256,7 +256,7 @@ func TestStepGradientOfClippedChannelsIsTheDerivative(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = p.Program.Close() }()
+	defer p.Program.Close()
 	loss := func() float64 {
 		l, err := p.Run(randomIDs(1, 80, 64), []int32{1, 2})
 		if err != nil {

@@ -73,7 +73,7 @@ func logits(t testing.TB, m *layers.Model) []float32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = inf.Program.Close() }()
+	defer inf.Program.Close()
 	y, err := inf.Run(randomIDs(9, 80, m.Config.VocabSize), nil)
 	if err != nil {
 		t.Fatal(err)

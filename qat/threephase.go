@@ -204,7 +204,7 @@ func (t *ThreePhase) Run(ctx context.Context) error {
 
 func (t *ThreePhase) close() {
 	if t.program != nil {
-		_ = t.program.Program.Close()
+		t.program.Program.Close()
 		t.program = nil
 	}
 }

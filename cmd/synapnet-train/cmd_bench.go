@@ -133,7 +133,7 @@ func runBench(c *cli.Context, cases []experiments.BenchCase) (*experiments.Bench
 	}
 	for _, one := range cases {
 		report.PeakGFLOPS = max(report.PeakGFLOPS, blas.Measure(measure))
-		fmt.Fprintf(c.App.ErrWriter, "measuring %s, context %d, batch %d\n", one.Name, one.Context, one.Batch)
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "measuring %s, context %d, batch %d\n", one.Name, one.Context, one.Batch)
 		if one.Name == experiments.GrowthBench {
 			var g experiments.Growth
 			if err := inOwnProcess(c.Context, one, &g); err != nil {

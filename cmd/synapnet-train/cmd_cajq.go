@@ -17,9 +17,6 @@ import (
 	"github.com/synapnet/synapnet-train/qat"
 )
 
-// defaultModel is the pretrained reference model.
-const defaultModel = "results/pretrain/" + experiments.ModelFile
-
 func cajqCommand() *cli.Command {
 	d := experiments.DefaultCAJQ()
 	return &cli.Command{
@@ -36,7 +33,7 @@ func cajqCommand() *cli.Command {
 			&cli.IntFlag{Name: "qat-ctx", Usage: "context length in training, tokens", Value: d.Experiment.Finetune.Context},
 			&cli.IntFlag{Name: "qat-batch", Usage: "samples a training step", Value: d.Experiment.Finetune.Batch},
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with these and further settings, see configs/cajq-qat.toml"},
-			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: defaultModel},
+			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
 			&cli.StringFlag{Name: "output", Usage: "result `FILE`", Value: "runs/cajq/cajq-qat.json"},
 			threadsFlag(),
 		},
@@ -101,7 +98,7 @@ func cajqQAT(c *cli.Context) error {
 	}
 	reportCAJQ(e, newProgress(c.App.ErrWriter))
 	r, err := e.Run(c.Context)
-	if errors.Is(err, curriculum.ErrInterrupted) || c.Context.Err() != nil && err != nil {
+	if errors.Is(err, curriculum.ErrInterrupted) || c.Err() != nil && err != nil {
 		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, c.String("output"))
 	}
 	if err != nil {

@@ -78,7 +78,7 @@ func eval(c *cli.Context) error {
 	report := func(experiments.TaskResult) {}
 	w := &firstError{w: c.App.Writer}
 	if !c.Bool("json") {
-		fmt.Fprintf(w, "%s: %s parameters, %d samples a task, seed %d\n", path, grouped(m.Params.Count()), plan.Samples, plan.Seed)
+		w.printf("%s: %s parameters, %d samples a task, seed %d\n", path, grouped(m.Params.Count()), plan.Samples, plan.Seed)
 		report = evaluationTable(w, plan.Tasks)
 	}
 	results, err := plan.Run(c.Context, m, report)
@@ -97,6 +97,10 @@ func eval(c *cli.Context) error {
 type firstError struct {
 	w   io.Writer
 	err error
+}
+
+func (f *firstError) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(f, format, args...) // kept in err
 }
 
 func (f *firstError) Write(p []byte) (int, error) {
@@ -173,18 +177,18 @@ func evaluatedModel(c *cli.Context) (string, error) {
 }
 
 // evaluationTable prints the heading and returns what prints a row, each as soon as it is known.
-func evaluationTable(w io.Writer, names []string) func(experiments.TaskResult) {
+func evaluationTable(w *firstError, names []string) func(experiments.TaskResult) {
 	row := make([]string, 6)
 	head := []string{"task", "context", "accuracy", "95% interval", "chance", "n"}
 	widths := []int{len(head[0]), len(head[1]), len(head[2]), len("[0.000, 0.000]"), len(head[4]), 6}
 	for _, name := range names {
 		widths[0] = max(widths[0], len(name))
 	}
-	fmt.Fprintln(w, tableLine(1, widths, head))
+	w.printf("%s\n", tableLine(1, widths, head))
 	return func(r experiments.TaskResult) {
 		row[0], row[1], row[2] = r.Task, strconv.Itoa(r.Context), fmt.Sprintf("%.3f", r.Mean)
 		row[3], row[4], row[5] = fmt.Sprintf("[%.3f, %.3f]", r.Low, r.High), fmt.Sprintf("%.3f", r.Chance), strconv.Itoa(r.N)
-		fmt.Fprintln(w, tableLine(1, widths, row))
+		w.printf("%s\n", tableLine(1, widths, row))
 	}
 }
 
@@ -216,12 +220,12 @@ func listTasks(c *cli.Context) error {
 			printSuite(w, suite, all)
 		}
 	}
-	fmt.Fprintf(w, "suite mixture: %s\nsuite all: every task above\n", strings.Join(experiments.SuiteTasks("mixture"), ", "))
+	w.printf("suite mixture: %s\nsuite all: every task above\n", strings.Join(experiments.SuiteTasks("mixture"), ", "))
 	return w.err
 }
 
 // printSuite lists a suite's tasks, those of one source together.
-func printSuite(w io.Writer, suite string, all []taskInfo) {
+func printSuite(w *firstError, suite string, all []taskInfo) {
 	var sources []string
 	of := map[string][]taskInfo{}
 	for _, t := range all {
@@ -230,11 +234,11 @@ func printSuite(w io.Writer, suite string, all []taskInfo) {
 		}
 	}
 	for _, source := range distinct(sources) {
-		fmt.Fprintf(w, "suite %s (%s)\n", suite, source)
+		w.printf("suite %s (%s)\n", suite, source)
 		for _, t := range of[source] {
-			fmt.Fprintf(w, "  %s\n      %s\n", t.Name, t.Doc)
+			w.printf("  %s\n      %s\n", t.Name, t.Doc)
 			if t.Unanswerable != "" {
-				fmt.Fprintf(w, "      cannot be answered: %s\n", t.Unanswerable)
+				w.printf("      cannot be answered: %s\n", t.Unanswerable)
 			}
 		}
 	}

@@ -216,7 +216,6 @@ func TestPretrainResumes(t *testing.T) {
 // A run goes on with the settings it began with: repeating them is right, changing one is refused by name.
 func TestResumeWithSettings(t *testing.T) {
 	t.Chdir(t.TempDir())
-	file := "dim = 1"
 	line := "pretrain --curriculum 32 " + tiny + " --output-dir a"
 	stopped(t, line, "step 1/5")
 	for flag, text := range map[string]string{
@@ -227,8 +226,7 @@ func TestResumeWithSettings(t *testing.T) {
 		"--seed 7":            "--seed is 7, but the run began with 42",
 		"--config other.toml": "--config other.toml differs from the settings the run began with: leave it out to resume",
 	} {
-		file = "lr = 0.002\n"
-		if err := os.WriteFile("other.toml", []byte(file), 0o600); err != nil {
+		if err := os.WriteFile("other.toml", []byte("lr = 0.002\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		refusal(t, exitUsage, "pretrain --resume --output-dir a "+flag, text)

@@ -51,6 +51,7 @@ func (c *check) retention() error {
 	if err != nil {
 		return err
 	}
+	defer p.Close()
 	if err := p.Run(); err != nil {
 		return err
 	}
@@ -61,10 +62,7 @@ func (c *check) retention() error {
 	}
 	c.compare("out.scores", net.Scores(features), Relative)
 	c.report.Results[len(c.report.Results)-1].Name = "out.scores (inference)"
-	if c.err != nil {
-		return c.err
-	}
-	return p.Close()
+	return c.err
 }
 
 // retentionFeatures puts an entry's content and its history side by side.
