@@ -360,3 +360,27 @@ func TestLeastSquaresStepsAreNoWorse(t *testing.T) {
 		}
 	}
 }
+
+// Every quantiser stands where its weight is used: without it the model is another function.
+func TestEveryQuantiserIsInUse(t *testing.T) {
+	q := prepareTiny(t, tinyOptions(AllTargets()...))
+	all := logits(t, q.Model)
+	if n := len(slots(q.Model)); len(q.Weights) != n {
+		t.Errorf("%d quantised weights, want all %d", len(q.Weights), n)
+	}
+	for _, s := range slots(q.Model) {
+		hook := *s.hook
+		*s.hook = nil
+		if slices.Equal(logits(t, q.Model), all) {
+			t.Errorf("the quantiser of %s does nothing", s.param.Name)
+		}
+		*s.hook = hook
+	}
+	for i, b := range q.Model.Blocks {
+		b.Memory.EntryQuant = nil
+		if slices.Equal(logits(t, q.Model), all) {
+			t.Errorf("the quantiser of the entries of block %d does nothing", i)
+		}
+		b.Memory.EntryQuant = graph.FakeQuantInt8
+	}
+}

@@ -64,6 +64,13 @@ func TestControlTrainsOnTheSameData(t *testing.T) {
 			t.Errorf("step %d: loss %v with INT8 entries, %v without: not the same data or rate", i+1, s.Loss, c.Loss)
 		}
 	}
+	for _, p := range control.Model.Params.All() {
+		for i, x := range p.Data() {
+			if x != float16.Fromfloat32(x).Float32() {
+				t.Fatalf("%s at %d is %v: the control is not rounded to half precision at the end", p.Name, i, x)
+			}
+		}
+	}
 }
 
 func TestVariantsHaveTheirTargets(t *testing.T) {
