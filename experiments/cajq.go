@@ -109,7 +109,7 @@ type CAJQReport struct {
 
 // cajqProtocol says how the numbers were got.
 const cajqProtocol = "paper: variants, seeds, data sizes and training of the published experiment, with the 4-level quantiser of SPEC " +
-	"section 4 in place of 7 levels; strict: fp16_finetuned, the same extra steps without quantisers, is the control for cajq_qat"
+	"section 4 in place of 7 levels, and evaluation data that the base model was not trained on; strict: fp16_finetuned, the same extra steps without quantisers, is the control for cajq_qat"
 
 // NewCAJQ prepares the experiment on the pretrained model at basePath. What the output file holds already is kept if it
 // was made with the same settings, and refused otherwise.
@@ -290,18 +290,24 @@ func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
 	return nil
 }
 
-// evaluate scores a model at one context: niah_single on data of the seed, multi_key of seed+1, the mixture of seed+2.
+// evalData is the seed of the evaluation data of a metric (0, 1 or 2) for a seed of the experiment. The published protocol
+// takes seed, seed+1 and seed+2 themselves, but the pretrained model was trained on data of seeds 42 (context 512) and 43
+// (context 1024), so that its evaluations at context 1024 with these seeds would be on samples that it has seen; and the
+// sets of different seeds would overlap.
+func evalData(seed uint64, metric int) uint64 { return 1_000_000 + 10*seed + uint64(metric) }
+
+// evaluate scores a model at one context, each metric on data of its own.
 func (e *CAJQ) evaluate(ctx context.Context, m *layers.Model, t int, seed uint64) (map[string]curriculum.Accuracy, error) {
 	p := cajqParams(m.Config, t)
-	single, err := tasks.Generate(MetricSingle, e.Config.Samples, p, seed)
+	single, err := tasks.Generate(MetricSingle, e.Config.Samples, p, evalData(seed, 0))
 	if err != nil {
 		return nil, err
 	}
-	multi, err := tasks.Generate(MetricMultiKey, e.Config.Samples, p, seed+1)
+	multi, err := tasks.Generate(MetricMultiKey, e.Config.Samples, p, evalData(seed, 1))
 	if err != nil {
 		return nil, err
 	}
-	mixture, err := tasks.Mixture(2*e.Config.Samples, p, seed+2, tasks.TrainingMixture())
+	mixture, err := tasks.Mixture(2*e.Config.Samples, p, evalData(seed, 2), tasks.TrainingMixture())
 	if err != nil {
 		return nil, err
 	}
