@@ -36,6 +36,9 @@ func NewStream(model *layers.Model, memory *Manager, chunk int) (*Stream, error)
 // Memory is the stream's memory.
 func (s *Stream) Memory() *Manager { return s.memory }
 
+// ChunkSize is the number of tokens of a whole chunk.
+func (s *Stream) ChunkSize() int { return s.chunk }
+
 // Position is the number of tokens taken so far, those that wait included.
 func (s *Stream) Position() int64 { return s.position + int64(len(s.pending)) }
 
@@ -111,7 +114,7 @@ func (s *Stream) run() (logits []float32, done func(), err error) {
 		return nil, nil, err
 	}
 	for i := range s.capacity {
-		if err := s.memory.Update(i, s.read(r, i)); err != nil {
+		if err := s.memory.Update(i, s.memory.read(r, i, s.position)); err != nil {
 			done()
 			return nil, nil, err
 		}
@@ -120,9 +123,9 @@ func (s *Stream) run() (logits []float32, done func(), err error) {
 	return logits, done, nil
 }
 
-// read is what layer i's read tells the memory.
-func (s *Stream) read(r *layers.Reader, i int) Read {
-	window := min(s.memory.config.Window, r.Tokens)
+// read is what layer i's read tells the memory, in a chunk whose first token has the given position in the stream.
+func (m *Manager) read(r *layers.Reader, i int, position int64) Read {
+	window := min(m.config.Window, r.Tokens)
 	read := Read{
 		Bank:          r.Bank(i),
 		Queries:       r.Queries(i),
@@ -130,13 +133,13 @@ func (s *Stream) read(r *layers.Reader, i int) Read {
 		All:           r.Received(i, graph.ReceivedAll),
 		Window:        r.Received(i, graph.ReceivedWindow),
 		Last:          r.Received(i, graph.ReceivedLast),
-		WindowStart:   s.position + int64(r.Tokens-window),
+		WindowStart:   position + int64(r.Tokens-window),
 	}
 	for _, p := range r.Written(i) {
-		read.Positions = append(read.Positions, s.position+int64(p))
+		read.Positions = append(read.Positions, position+int64(p))
 		read.Salience = append(read.Salience, r.Salience(i)[p])
 	}
-	if s.memory.NeedsProjections() {
+	if m.NeedsProjections() {
 		read.QueryRows, read.Keys, read.Values = r.Projections(i)
 	}
 	return read

@@ -1,0 +1,459 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"github.com/synapnet/synapnet-train/baee"
+	"github.com/synapnet/synapnet-train/baee/policy"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+func streamCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "stream",
+		Usage:     "run a model over an unbounded stream of token ids with a memory that stays within its budget",
+		ArgsUsage: "MODEL.safetensors [INPUT|-]",
+		Description: "INPUT holds token ids separated by white space; without it, or with -, they come from standard input. Memory use\n" +
+			"does not depend on the length of the stream. At the end of the input the logits of the last chunk are printed.\n" +
+			"A snapshot is written at the end of the input and on Ctrl-C: --restore continues with the ids that follow.\n" +
+			"Policies: " + strings.Join(policy.Names(), ", ") + ".",
+		Flags: []cli.Flag{
+			&cli.Float64Flag{Name: "budget-mb", Usage: "`MB` (2^20 bytes) that all entries together may take", Value: baee.DefaultBudget >> 20},
+			&cli.StringFlag{Name: "policy", Usage: "`NAME` of the eviction policy", DefaultText: "baee with --classifier, else baee_salience"},
+			&cli.StringFlag{Name: "classifier", Usage: "trained retention classifier or Locret head, a `FILE` of baee-train, for policies that need one"},
+			&cli.IntFlag{Name: "chunk-size", Usage: "`TOKENS` that are read at a time", DefaultText: "512, or the model's max_len if that is less"},
+			&cli.Uint64Flag{Name: "seed", Usage: "seed of the random policy"},
+			&cli.StringFlag{Name: "snapshot", Usage: "write the state of the stream to `FILE` at the end and on Ctrl-C"},
+			&cli.IntFlag{Name: "snapshot-every", Usage: "write --snapshot every `CHUNKS` as well", DefaultText: "only at the end"},
+			&cli.StringFlag{Name: "restore", Usage: "continue the stream of a snapshot `FILE`, with its policy, budget and chunk size"},
+			&cli.Int64Flag{Name: "skip", Usage: "`TOKENS` at the start of the input to pass over, e.g. those before a snapshot"},
+			&cli.IntFlag{Name: "top", Usage: "outputs to print, the most likely first", Value: 5},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+			threadsFlag(),
+		},
+		Action: stream,
+	}
+}
+
+// streamReport is what stream --json prints.
+type streamReport struct {
+	Model       string        `json:"model"`
+	Policy      string        `json:"policy"`
+	ChunkSize   int           `json:"chunk_size"`
+	Tokens      int64         `json:"tokens"`       // of the stream, those before a snapshot included
+	InputTokens int64         `json:"input_tokens"` // of this call
+	Chunks      int64         `json:"chunks"`
+	BudgetBytes int           `json:"budget_bytes"`
+	Bytes       int           `json:"bytes"` // held at the end
+	Hot         int           `json:"hot"`
+	Warm        int           `json:"warm"`
+	Summaries   int           `json:"summaries"`
+	Evicted     int64         `json:"evicted"`
+	Merged      int64         `json:"merged"`
+	Demoted     int64         `json:"demoted"`
+	Seconds     float64       `json:"seconds"`
+	PerSecond   float64       `json:"tokens_per_second"`
+	Snapshot    string        `json:"snapshot,omitempty"`
+	Top         []streamLogit `json:"top"`
+}
+
+// streamLogit is one output of the last chunk: a class, or the next token of a language model.
+type streamLogit struct {
+	Output      int     `json:"output"`
+	Logit       float32 `json:"logit"`
+	Probability float64 `json:"probability"`
+}
+
+func stream(c *cli.Context) error {
+	if err := useThreads(c); err != nil {
+		return err
+	}
+	if err := checkStreamFlags(c); err != nil {
+		return err
+	}
+	m, err := layers.Load(c.Args().First())
+	if err != nil {
+		return err
+	}
+	s, err := openStream(c, m)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	input, name, err := streamInput(c)
+	if err != nil {
+		return err
+	}
+	defer input.Close() //nolint:errcheck // it was only read
+	run := &streamRun{
+		stream: s, snapshot: c.String("snapshot"), every: int64(c.Int("snapshot-every")), live: newStreamLive(c.App.ErrWriter),
+		outputs: m.Outputs(), start: time.Now(),
+	}
+	err = run.all(c.Context, newTokenReader(name, input, m.Config.VocabSize), c.Int64("skip"))
+	run.live.end()
+	if err != nil {
+		return err
+	}
+	return printStream(c, run.report(c.Args().First(), c.Int("top")), m.Config.LanguageModel())
+}
+
+// checkStreamFlags checks what needs no model.
+func checkStreamFlags(c *cli.Context) error {
+	switch n := c.Args().Len(); {
+	case n == 0:
+		return usagef(c, "name a MODEL.safetensors, and an INPUT of token ids or - for standard input")
+	case n > 2:
+		return usagef(c, "unexpected argument %s: stream takes a model and an input", printable(c.Args().Get(2)))
+	}
+	if c.Int("top") < 1 {
+		return usagef(c, "--top %d: must be at least 1", c.Int("top"))
+	}
+	if c.Int64("skip") < 0 {
+		return usagef(c, "--skip %d: must be at least 0", c.Int64("skip"))
+	}
+	if c.IsSet("snapshot-every") && (c.Int("snapshot-every") < 1 || c.String("snapshot") == "") {
+		return usagef(c, "--snapshot-every %d: it must be at least 1 and goes with --snapshot FILE", c.Int("snapshot-every"))
+	}
+	if c.String("restore") != "" {
+		for _, f := range []string{"budget-mb", "policy", "classifier", "chunk-size", "seed"} {
+			if c.IsSet(f) {
+				return usagef(c, "--%s goes with a new stream: --restore takes it from the snapshot; leave one of them out", f)
+			}
+		}
+	}
+	return nil
+}
+
+// openStream begins a stream or continues one.
+func openStream(c *cli.Context, m *layers.Model) (*baee.Stream, error) {
+	if path := c.String("restore"); path != "" {
+		return baee.RestoreStream(m, path)
+	}
+	conf, err := streamMemory(c, m.Config)
+	if err != nil {
+		return nil, err
+	}
+	memory, err := baee.New(conf)
+	if err != nil {
+		return nil, usagef(c, "--policy %s: %v", conf.Policy, err)
+	}
+	chunk := min(512, m.Config.MaxLen)
+	override(c, "chunk-size", &chunk, c.Int)
+	s, err := baee.NewStream(m, memory, chunk)
+	if err != nil {
+		return nil, usagef(c, "--chunk-size %d: it must be from 1 to the model's %d positions (max_len)", chunk, m.Config.MaxLen)
+	}
+	return s, nil
+}
+
+// streamMemory is the configuration that the flags ask for.
+func streamMemory(c *cli.Context, m layers.Config) (baee.Config, error) {
+	conf := baee.Default(m.Dim, m.Depth, m.EpisodicSlots, nil)
+	conf.Seed = c.Uint64("seed")
+	least := float64(2*m.Dim*m.Depth) / (1 << 20)
+	mb := c.Float64("budget-mb")
+	if !(mb >= least && mb <= 1<<26) {
+		return conf, usagef(c, "--budget-mb %g: it must be at least %.6f, one entry of %d bytes in each of %d layers, and at most %d", mb, math.Ceil(least*1e6)/1e6, 2*m.Dim, m.Depth, 1<<26)
+	}
+	conf.BudgetBytes = int(mb * (1 << 20))
+	conf.Policy = "baee_salience"
+	if path := c.String("classifier"); path != "" {
+		network, err := baee.LoadClassifier(path)
+		if err != nil {
+			return conf, err
+		}
+		conf.Policy, conf.Classifier = "baee", network
+		if network.History == 0 {
+			conf.Policy, conf.Classifier, conf.Head = "locret_proxy", nil, network
+		}
+	}
+	if c.IsSet("policy") {
+		conf.Policy = c.String("policy")
+	}
+	p, err := policy.Lookup(conf.Policy)
+	if err != nil {
+		return conf, usagef(c, "--policy: %v", err)
+	}
+	if p.Needs.Retention && conf.Classifier == nil {
+		return conf, usagef(c, "--policy %s needs a trained retention classifier: give --classifier FILE, made by '%s baee-train'", p.Name, program)
+	}
+	if p.Needs.Head && conf.Head == nil {
+		return conf, usagef(c, "--policy %s needs a trained Locret-style head: give --classifier FILE, made by '%s baee-train'", p.Name, program)
+	}
+	conf.Tiers = p.Score != nil
+	return conf, nil
+}
+
+// streamInput opens what the second argument names.
+func streamInput(c *cli.Context) (io.ReadCloser, string, error) {
+	path := c.Args().Get(1)
+	if path == "" || path == "-" {
+		return io.NopCloser(c.App.Reader), "standard input", nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, "", err
+	}
+	return f, path, nil
+}
+
+// streamRun is one call of the command.
+type streamRun struct {
+	stream   *baee.Stream
+	snapshot string // file; "": none
+	every    int64  // chunks between snapshots; 0: only the last one
+	live     *streamLive
+	outputs  int
+
+	taken  int64 // tokens of the input
+	logits []float32
+	start  time.Time
+}
+
+// tokenBatch is what the reader hands over: ids, then how the input ended (io.EOF, or a mistake in it).
+type tokenBatch struct {
+	ids []int32
+	err error
+}
+
+// readTokens reads in the background, so that a wait for input can be interrupted. It passes over `skip` ids.
+func readTokens(ctx context.Context, t *tokenReader, skip int64) <-chan tokenBatch {
+	batches := make(chan tokenBatch, 2)
+	go func() {
+		defer close(batches)
+		for {
+			var b tokenBatch
+			// What has arrived is worked on at once, so that a slow source is answered as it speaks.
+			for len(b.ids) < 4096 && (len(b.ids) == 0 || t.r.Buffered() > 0) {
+				var id int32
+				if id, b.err = t.next(); b.err != nil {
+					break
+				}
+				if skip > 0 {
+					skip--
+					continue
+				}
+				b.ids = append(b.ids, id)
+			}
+			select {
+			case batches <- b:
+			case <-ctx.Done():
+				return
+			}
+			if b.err != nil {
+				return
+			}
+		}
+	}()
+	return batches
+}
+
+// all takes in the input to its end, or until ctx ends. The snapshot at the end is made before the tokens that do not fill
+// a chunk are run, so that a restored stream goes on with the same chunks as one that was never cut.
+func (r *streamRun) all(ctx context.Context, t *tokenReader, skip int64) error {
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	batches := readTokens(reading, t, skip)
+	for {
+		var b tokenBatch
+		select {
+		case <-ctx.Done():
+			return r.interrupted(ctx.Err(), skip)
+		case b = <-batches:
+		}
+		if err := r.push(ctx, b.ids); err != nil {
+			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+				return r.interrupted(err, skip)
+			}
+			return err
+		}
+		switch {
+		case errors.Is(b.err, io.EOF):
+			return r.finish(t.name)
+		case b.err != nil:
+			return r.stopped(b.err)
+		}
+	}
+}
+
+// push takes in ids up to a chunk's end at a time.
+func (r *streamRun) push(ctx context.Context, ids []int32) error {
+	before := r.stream.Position()
+	err := r.stream.Push(ids, func(logits []float32) error {
+		r.keep(logits)
+		r.live.chunk(r.stream, time.Since(r.start), r.taken+r.stream.Position()-before)
+		if r.every > 0 && r.stream.Memory().Chunk()%r.every == 0 {
+			if err := r.save(); err != nil {
+				return err
+			}
+		}
+		return ctx.Err()
+	})
+	r.taken += r.stream.Position() - before
+	return err
+}
+
+// keep is the last row of a chunk's logits.
+func (r *streamRun) keep(logits []float32) {
+	r.logits = append(r.logits[:0], logits[len(logits)-r.outputs:]...)
+}
+
+func (r *streamRun) save() error {
+	if r.snapshot == "" {
+		return nil
+	}
+	return r.stream.Save(r.snapshot)
+}
+
+func (r *streamRun) finish(name string) error {
+	if err := r.save(); err != nil {
+		return err
+	}
+	err := r.stream.Flush(func(logits []float32) error {
+		r.keep(logits)
+		return nil
+	})
+	if err == nil && r.logits == nil {
+		return fmt.Errorf("%s holds no token ids: give at least one, a whole number from 0 on", name)
+	}
+	return err
+}
+
+// stopped saves the work before a mistake in the input.
+func (r *streamRun) stopped(cause error) error {
+	if err := r.save(); err != nil {
+		return fmt.Errorf("%w; and the snapshot failed: %w", cause, err)
+	}
+	if r.snapshot == "" {
+		return cause
+	}
+	return fmt.Errorf("%w; the %d tokens before it are in the snapshot %s", cause, r.taken, r.snapshot)
+}
+
+// interrupted saves the work and says how to go on.
+func (r *streamRun) interrupted(cause error, skip int64) error {
+	if err := r.save(); err != nil {
+		return err
+	}
+	if r.snapshot == "" {
+		return fmt.Errorf("interrupted after %d tokens: %w; there is no snapshot, --snapshot FILE would make one", r.taken, cause)
+	}
+	return fmt.Errorf("interrupted after %d tokens: %w; --restore %s --skip %d continues with the same input", r.taken, cause, r.snapshot, skip+r.taken)
+}
+
+func (r *streamRun) report(model string, top int) streamReport {
+	m := r.stream.Memory()
+	t := m.Total()
+	seconds := time.Since(r.start).Seconds()
+	return streamReport{
+		Model: model, Policy: m.Config().Policy, ChunkSize: r.stream.ChunkSize(), Tokens: r.stream.Position(), InputTokens: r.taken,
+		Chunks: m.Chunk(), BudgetBytes: m.Config().BudgetBytes, Bytes: t.Bytes, Hot: t.Hot, Warm: t.Warm, Summaries: t.Summaries,
+		Evicted: t.Evicted, Merged: t.Merged, Demoted: t.Demoted, Seconds: seconds, PerSecond: float64(r.taken) / seconds,
+		Snapshot: r.snapshot, Top: topLogits(r.logits, top),
+	}
+}
+
+// topLogits are the k largest with their softmax.
+func topLogits(logits []float32, k int) []streamLogit {
+	wide, largest := make([]float64, len(logits)), math.Inf(-1)
+	for i, x := range logits {
+		wide[i] = float64(x)
+		largest = max(largest, wide[i])
+	}
+	sum := 0.0
+	for _, x := range wide {
+		sum += math.Exp(x - largest)
+	}
+	var all []streamLogit
+	for _, i := range policy.Best(wide, k) {
+		all = append(all, streamLogit{i, logits[i], math.Exp(wide[i]-largest) / sum})
+	}
+	return all
+}
+
+func printStream(c *cli.Context, r streamReport, languageModel bool) error {
+	w := &firstError{w: c.App.Writer}
+	if c.Bool("json") {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(r)
+	}
+	w.printf("%s tokens in %s chunks of %d, policy %s, %.0f tok/s\n", grouped(int(r.Tokens)), grouped(int(r.Chunks)), r.ChunkSize, r.Policy, r.PerSecond)
+	w.printf("memory: %s\n", countsText(baee.Counts{Hot: r.Hot, Warm: r.Warm, Summaries: r.Summaries, Bytes: r.Bytes, Evicted: r.Evicted, Merged: r.Merged, Demoted: r.Demoted}, r.BudgetBytes))
+	if r.Snapshot != "" {
+		w.printf("snapshot: %s\n", r.Snapshot)
+	}
+	output := "class"
+	if languageModel {
+		output = "token"
+	}
+	rows := [][]string{{output, "logit", "probability"}}
+	for _, x := range r.Top {
+		rows = append(rows, []string{strconv.Itoa(x.Output), fmt.Sprintf("%.4f", x.Logit), fmt.Sprintf("%.4f", x.Probability)})
+	}
+	if err := writeTable(w, 0, rows...); err != nil {
+		return err
+	}
+	return w.err
+}
+
+// countsText is the state of a memory in a line.
+func countsText(t baee.Counts, budget int) string {
+	return fmt.Sprintf("HOT %s  WARM %s  COLD %d  %s of %s  evicted %s  merged %s  demoted %s", grouped(t.Hot), grouped(t.Warm), t.Summaries,
+		megabytes(t.Bytes), megabytes(budget), grouped(int(t.Evicted)), grouped(int(t.Merged)), grouped(int(t.Demoted)))
+}
+
+// streamLive reports how a stream goes: one line that is rewritten on a terminal, a line every ten seconds otherwise.
+type streamLive struct {
+	w       io.Writer
+	columns func() int // nil unless on a terminal
+	last    time.Time
+	now     func() time.Time
+}
+
+func newStreamLive(w io.Writer) *streamLive {
+	l := &streamLive{w: w, now: time.Now}
+	if file, isFile := w.(*os.File); isFile && term.IsTerminal(int(file.Fd())) {
+		l.columns = func() int { return columns(file) }
+	}
+	l.last = l.now()
+	return l
+}
+
+// chunk is called after each chunk.
+func (l *streamLive) chunk(s *baee.Stream, elapsed time.Duration, taken int64) {
+	interval := plainInterval
+	if l.columns != nil {
+		interval = barInterval
+	}
+	if l.now().Sub(l.last) < interval {
+		return
+	}
+	l.last = l.now()
+	m := s.Memory()
+	line := fmt.Sprintf("%s tokens  %s  %.0f tok/s", grouped(int(s.Position())), countsText(m.Total(), m.Config().BudgetBytes), float64(taken)/elapsed.Seconds())
+	if l.columns == nil {
+		_, _ = fmt.Fprintln(l.w, line)
+		return
+	}
+	_, _ = fmt.Fprintf(l.w, "\r\x1b[K%s", fit(line, l.columns()-1))
+}
+
+// end clears the line on a terminal.
+func (l *streamLive) end() {
+	if l.columns != nil {
+		_, _ = fmt.Fprint(l.w, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxTokenWord is how much of a word is kept for a message: no token id is longer.
+const maxTokenWord = 40
+
+// tokenReader reads whitespace-separated token ids, in memory that does not grow with the input.
+type tokenReader struct {
+	name  string // of the input, in messages
+	r     *bufio.Reader
+	vocab int
+	line  int
+	word  []byte
+}
+
+func newTokenReader(name string, r io.Reader, vocab int) *tokenReader {
+	return &tokenReader{name: name, r: bufio.NewReaderSize(r, 1<<16), vocab: vocab, line: 1}
+}
+
+// next is the next id; io.EOF after the last.
+func (t *tokenReader) next() (int32, error) {
+	t.word = t.word[:0]
+	for {
+		b, err := t.r.ReadByte()
+		switch {
+		case errors.Is(err, io.EOF):
+			if len(t.word) == 0 {
+				return 0, io.EOF
+			}
+			return t.id()
+		case err != nil:
+			return 0, fmt.Errorf("cannot read %s: %w", t.name, err)
+		case b == ' ' || b == '\t' || b == '\n' || b == '\r' || b == '\v' || b == '\f':
+			if len(t.word) > 0 {
+				if err := t.r.UnreadByte(); err != nil { // its line is counted when it is read again
+					return 0, fmt.Errorf("cannot read %s: %w", t.name, err)
+				}
+				return t.id()
+			}
+			if b == '\n' {
+				t.line++
+			}
+		case len(t.word) <= maxTokenWord:
+			t.word = append(t.word, b)
+		}
+	}
+}
+
+// id is the word as a number in [0, vocab).
+func (t *tokenReader) id() (int32, error) {
+	n := int64(0)
+	for _, b := range t.word {
+		if b < '0' || b > '9' {
+			return 0, t.wrong("not a token id")
+		}
+		n = min(10*n+int64(b-'0'), 1<<40)
+	}
+	if n >= int64(t.vocab) {
+		return 0, t.wrong("no token of the model")
+	}
+	return int32(n), nil
+}
+
+func (t *tokenReader) wrong(what string) error {
+	word := string(t.word)
+	if len(word) > maxTokenWord {
+		word = word[:maxTokenWord] + "…"
+	}
+	return fmt.Errorf("%s:%d: %s is %s: ids are whole numbers from 0 to %d, separated by white space", t.name, t.line, printable(word), what, t.vocab-1)
+}
