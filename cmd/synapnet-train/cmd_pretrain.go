@@ -259,8 +259,10 @@ func accuracyText(a curriculum.Accuracy) string {
 
 // printPretrain ends a run with what it reached and where that is.
 func printPretrain(c *cli.Context, dir string, r *experiments.PretrainResult) error {
-	// Standard error has had this line already; whoever keeps standard output alone wants the result in it.
-	lines := []string{evaluationLine(r.History.Evaluations[len(r.History.Evaluations)-1])}
+	var lines []string
+	if !onTerminal(c.App.Writer) { // there, progress has just shown this line; in a file it is the result
+		lines = append(lines, evaluationLine(r.History.Evaluations[len(r.History.Evaluations)-1]))
+	}
 	for _, p := range r.Published {
 		word := "reached"
 		if !p.Reached {

@@ -55,12 +55,16 @@ type progress struct {
 
 // newProgress reports on w, with a bar if w is a terminal.
 func newProgress(w io.Writer) *progress {
-	p := &progress{w: w, now: time.Now}
-	if file, isFile := w.(*os.File); isFile && term.IsTerminal(int(file.Fd())) {
-		p.terminal = true
-		p.columns = func() int { return columns(file) }
+	p := &progress{w: w, now: time.Now, terminal: onTerminal(w)}
+	if p.terminal {
+		p.columns = func() int { return columns(w.(*os.File)) }
 	}
 	return p
+}
+
+func onTerminal(w io.Writer) bool {
+	file, isFile := w.(*os.File)
+	return isFile && term.IsTerminal(int(file.Fd()))
 }
 
 // columns is the width of a terminal, 80 if it does not tell.
