@@ -260,7 +260,7 @@ func accuracyText(a curriculum.Accuracy) string {
 // printPretrain ends a run with what it reached and where that is.
 func printPretrain(c *cli.Context, dir string, r *experiments.PretrainResult) error {
 	var lines []string
-	if !onTerminal(c.App.Writer) { // there, progress has just shown this line; in a file it is the result
+	if !isTerminal(c.App.Writer) { // there, progress has just shown this line; in a file it is the result
 		lines = append(lines, evaluationLine(r.History.Evaluations[len(r.History.Evaluations)-1]))
 	}
 	for _, p := range r.Published {

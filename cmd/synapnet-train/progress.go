@@ -55,14 +55,14 @@ type progress struct {
 
 // newProgress reports on w, with a bar if w is a terminal.
 func newProgress(w io.Writer) *progress {
-	p := &progress{w: w, now: time.Now, terminal: onTerminal(w)}
+	p := &progress{w: w, now: time.Now, terminal: isTerminal(w)}
 	if p.terminal {
 		p.columns = func() int { return columns(w.(*os.File)) }
 	}
 	return p
 }
 
-func onTerminal(w io.Writer) bool {
+func isTerminal(w io.Writer) bool {
 	file, isFile := w.(*os.File)
 	return isFile && term.IsTerminal(int(file.Fd()))
 }
