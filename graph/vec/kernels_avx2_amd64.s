@@ -2903,10 +2903,10 @@ TEXT ·unpack4AVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSS zero+48(FP), Y0
 	VBROADCASTSS scale+52(FP), Y1
 	VBROADCASTSS constants<>+1024(SB), Y2
-	SHRQ         $0x04, CX
-	JZ           done
 
-block:
+many:
+	SUBQ      $0x40, CX
+	JL        manydone
 	VPMOVZXBQ (DX), Y3
 	VPSLLQ    $0x1c, Y3, Y4
 	VPOR      Y3, Y4, Y4
@@ -2923,12 +2923,86 @@ block:
 	VSUBPS    Y0, Y5, Y5
 	VMULPS    Y1, Y5, Y5
 	VMOVUPS   Y5, 32(AX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x08, DX
-	DECQ      CX
-	JNZ       block
+	VPMOVZXBQ 8(DX), Y3
+	VPSLLQ    $0x1c, Y3, Y4
+	VPOR      Y3, Y4, Y4
+	VPMOVZXBQ 12(DX), Y3
+	VPSLLQ    $0x1c, Y3, Y5
+	VPOR      Y3, Y5, Y5
+	VPAND     Y2, Y4, Y4
+	VCVTDQ2PS Y4, Y4
+	VSUBPS    Y0, Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VMOVUPS   Y4, 64(AX)
+	VPAND     Y2, Y5, Y5
+	VCVTDQ2PS Y5, Y5
+	VSUBPS    Y0, Y5, Y5
+	VMULPS    Y1, Y5, Y5
+	VMOVUPS   Y5, 96(AX)
+	VPMOVZXBQ 16(DX), Y3
+	VPSLLQ    $0x1c, Y3, Y4
+	VPOR      Y3, Y4, Y4
+	VPMOVZXBQ 20(DX), Y3
+	VPSLLQ    $0x1c, Y3, Y5
+	VPOR      Y3, Y5, Y5
+	VPAND     Y2, Y4, Y4
+	VCVTDQ2PS Y4, Y4
+	VSUBPS    Y0, Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VMOVUPS   Y4, 128(AX)
+	VPAND     Y2, Y5, Y5
+	VCVTDQ2PS Y5, Y5
+	VSUBPS    Y0, Y5, Y5
+	VMULPS    Y1, Y5, Y5
+	VMOVUPS   Y5, 160(AX)
+	VPMOVZXBQ 24(DX), Y3
+	VPSLLQ    $0x1c, Y3, Y4
+	VPOR      Y3, Y4, Y4
+	VPMOVZXBQ 28(DX), Y3
+	VPSLLQ    $0x1c, Y3, Y5
+	VPOR      Y3, Y5, Y5
+	VPAND     Y2, Y4, Y4
+	VCVTDQ2PS Y4, Y4
+	VSUBPS    Y0, Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VMOVUPS   Y4, 192(AX)
+	VPAND     Y2, Y5, Y5
+	VCVTDQ2PS Y5, Y5
+	VSUBPS    Y0, Y5, Y5
+	VMULPS    Y1, Y5, Y5
+	VMOVUPS   Y5, 224(AX)
+	ADDQ      $+256, AX
+	ADDQ      $0x20, DX
+	JMP       many
 
-done:
+manydone:
+	ADDQ $0x40, CX
+
+one:
+	SUBQ      $0x10, CX
+	JL        onedone
+	VPMOVZXBQ (DX), Y3
+	VPSLLQ    $0x1c, Y3, Y4
+	VPOR      Y3, Y4, Y4
+	VPMOVZXBQ 4(DX), Y3
+	VPSLLQ    $0x1c, Y3, Y5
+	VPOR      Y3, Y5, Y5
+	VPAND     Y2, Y4, Y4
+	VCVTDQ2PS Y4, Y4
+	VSUBPS    Y0, Y4, Y4
+	VMULPS    Y1, Y4, Y4
+	VMOVUPS   Y4, (AX)
+	VPAND     Y2, Y5, Y5
+	VCVTDQ2PS Y5, Y5
+	VSUBPS    Y0, Y5, Y5
+	VMULPS    Y1, Y5, Y5
+	VMOVUPS   Y5, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $0x08, DX
+	JMP       one
+
+onedone:
+	ADDQ $0x10, CX
 	VZEROUPPER
 	RET
 
@@ -2941,10 +3015,10 @@ TEXT ·unpack2AVX2(SB), NOSPLIT, $0-56
 	VBROADCASTSS zero+48(FP), Y0
 	VBROADCASTSS scale+52(FP), Y1
 	VBROADCASTSS constants<>+1056(SB), Y2
-	SHRQ         $0x04, CX
-	JZ           done
 
-block:
+many:
+	SUBQ         $0x40, CX
+	JL           manydone
 	VPBROADCASTD (DX), Y3
 	VMOVUPS      unpackshifts<>+0(SB), Y4
 	VPSRLVD      Y4, Y3, Y3
@@ -2961,12 +3035,86 @@ block:
 	VSUBPS       Y0, Y4, Y4
 	VMULPS       Y1, Y4, Y4
 	VMOVUPS      Y4, 32(AX)
-	ADDQ         $0x40, AX
-	ADDQ         $0x04, DX
-	DECQ         CX
-	JNZ          block
+	VPBROADCASTD 4(DX), Y3
+	VMOVUPS      unpackshifts<>+0(SB), Y4
+	VPSRLVD      Y4, Y3, Y3
+	VPBROADCASTD 4(DX), Y4
+	VMOVUPS      unpackshifts<>+32(SB), Y5
+	VPSRLVD      Y5, Y4, Y4
+	VPAND        Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      Y3, 64(AX)
+	VPAND        Y2, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      Y4, 96(AX)
+	VPBROADCASTD 8(DX), Y3
+	VMOVUPS      unpackshifts<>+0(SB), Y4
+	VPSRLVD      Y4, Y3, Y3
+	VPBROADCASTD 8(DX), Y4
+	VMOVUPS      unpackshifts<>+32(SB), Y5
+	VPSRLVD      Y5, Y4, Y4
+	VPAND        Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      Y3, 128(AX)
+	VPAND        Y2, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      Y4, 160(AX)
+	VPBROADCASTD 12(DX), Y3
+	VMOVUPS      unpackshifts<>+0(SB), Y4
+	VPSRLVD      Y4, Y3, Y3
+	VPBROADCASTD 12(DX), Y4
+	VMOVUPS      unpackshifts<>+32(SB), Y5
+	VPSRLVD      Y5, Y4, Y4
+	VPAND        Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      Y3, 192(AX)
+	VPAND        Y2, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      Y4, 224(AX)
+	ADDQ         $+256, AX
+	ADDQ         $0x10, DX
+	JMP          many
 
-done:
+manydone:
+	ADDQ $0x40, CX
+
+one:
+	SUBQ         $0x10, CX
+	JL           onedone
+	VPBROADCASTD (DX), Y3
+	VMOVUPS      unpackshifts<>+0(SB), Y4
+	VPSRLVD      Y4, Y3, Y3
+	VPBROADCASTD (DX), Y4
+	VMOVUPS      unpackshifts<>+32(SB), Y5
+	VPSRLVD      Y5, Y4, Y4
+	VPAND        Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      Y3, (AX)
+	VPAND        Y2, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       Y0, Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VMOVUPS      Y4, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	JMP          one
+
+onedone:
+	ADDQ $0x10, CX
 	VZEROUPPER
 	RET
 

@@ -3036,10 +3036,10 @@ TEXT ·unpack4AVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS zero+48(FP), Z0
 	VBROADCASTSS scale+52(FP), Z1
 	VBROADCASTSS constants<>+124(SB), Z2
-	SHRQ         $0x04, CX
-	JZ           done
 
-block:
+many:
+	SUBQ      $0x40, CX
+	JL        manydone
 	VPMOVZXBQ (DX), Z3
 	VPSLLQ    $0x1c, Z3, Z4
 	VPORQ     Z3, Z4, Z4
@@ -3048,12 +3048,54 @@ block:
 	VSUBPS    Z0, Z4, Z4
 	VMULPS    Z1, Z4, Z4
 	VMOVUPS   Z4, (AX)
-	ADDQ      $0x40, AX
-	ADDQ      $0x08, DX
-	DECQ      CX
-	JNZ       block
+	VPMOVZXBQ 8(DX), Z3
+	VPSLLQ    $0x1c, Z3, Z4
+	VPORQ     Z3, Z4, Z4
+	VPANDD    Z2, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VSUBPS    Z0, Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VMOVUPS   Z4, 64(AX)
+	VPMOVZXBQ 16(DX), Z3
+	VPSLLQ    $0x1c, Z3, Z4
+	VPORQ     Z3, Z4, Z4
+	VPANDD    Z2, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VSUBPS    Z0, Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VMOVUPS   Z4, 128(AX)
+	VPMOVZXBQ 24(DX), Z3
+	VPSLLQ    $0x1c, Z3, Z4
+	VPORQ     Z3, Z4, Z4
+	VPANDD    Z2, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VSUBPS    Z0, Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VMOVUPS   Z4, 192(AX)
+	ADDQ      $+256, AX
+	ADDQ      $0x20, DX
+	JMP       many
 
-done:
+manydone:
+	ADDQ $0x40, CX
+
+one:
+	SUBQ      $0x10, CX
+	JL        onedone
+	VPMOVZXBQ (DX), Z3
+	VPSLLQ    $0x1c, Z3, Z4
+	VPORQ     Z3, Z4, Z4
+	VPANDD    Z2, Z4, Z4
+	VCVTDQ2PS Z4, Z4
+	VSUBPS    Z0, Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $0x08, DX
+	JMP       one
+
+onedone:
+	ADDQ $0x10, CX
 	VZEROUPPER
 	RET
 
@@ -3066,10 +3108,10 @@ TEXT ·unpack2AVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSS zero+48(FP), Z0
 	VBROADCASTSS scale+52(FP), Z1
 	VBROADCASTSS constants<>+128(SB), Z2
-	SHRQ         $0x04, CX
-	JZ           done
 
-block:
+many:
+	SUBQ         $0x40, CX
+	JL           manydone
 	VPBROADCASTD (DX), Z3
 	VMOVUPS      unpackshifts<>+0(SB), Z4
 	VPSRLVD      Z4, Z3, Z3
@@ -3078,12 +3120,54 @@ block:
 	VSUBPS       Z0, Z3, Z3
 	VMULPS       Z1, Z3, Z3
 	VMOVUPS      Z3, (AX)
-	ADDQ         $0x40, AX
-	ADDQ         $0x04, DX
-	DECQ         CX
-	JNZ          block
+	VPBROADCASTD 4(DX), Z3
+	VMOVUPS      unpackshifts<>+0(SB), Z4
+	VPSRLVD      Z4, Z3, Z3
+	VPANDD       Z2, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VMOVUPS      Z3, 64(AX)
+	VPBROADCASTD 8(DX), Z3
+	VMOVUPS      unpackshifts<>+0(SB), Z4
+	VPSRLVD      Z4, Z3, Z3
+	VPANDD       Z2, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VMOVUPS      Z3, 128(AX)
+	VPBROADCASTD 12(DX), Z3
+	VMOVUPS      unpackshifts<>+0(SB), Z4
+	VPSRLVD      Z4, Z3, Z3
+	VPANDD       Z2, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VMOVUPS      Z3, 192(AX)
+	ADDQ         $+256, AX
+	ADDQ         $0x10, DX
+	JMP          many
 
-done:
+manydone:
+	ADDQ $0x40, CX
+
+one:
+	SUBQ         $0x10, CX
+	JL           onedone
+	VPBROADCASTD (DX), Z3
+	VMOVUPS      unpackshifts<>+0(SB), Z4
+	VPSRLVD      Z4, Z3, Z3
+	VPANDD       Z2, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VSUBPS       Z0, Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VMOVUPS      Z3, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $0x04, DX
+	JMP          one
+
+onedone:
+	ADDQ $0x10, CX
 	VZEROUPPER
 	RET
 

@@ -9,8 +9,9 @@ func Unpack4(dst []float32, codes []byte, zero, scale float32) {
 		codeMismatch("Unpack4", len(dst), len(codes), (len(dst)+1)/2)
 	}
 	unpack4Kernel(dst, codes, zero, scale)
-	done := len(dst) / unpackBlock * unpackBlock
-	unpack4Go(dst[done:], codes[done/2:], zero, scale)
+	if done := len(dst) / unpackBlock * unpackBlock; done < len(dst) {
+		unpack4Go(dst[done:], codes[done/2:], zero, scale)
+	}
 }
 
 // Unpack2 computes dst = (q-zero)·scale for 2-bit codes q, four a byte, the first in the lowest bits. codes has
@@ -20,8 +21,9 @@ func Unpack2(dst []float32, codes []byte, zero, scale float32) {
 		codeMismatch("Unpack2", len(dst), len(codes), (len(dst)+3)/4)
 	}
 	unpack2Kernel(dst, codes, zero, scale)
-	done := len(dst) / unpackBlock * unpackBlock
-	unpack2Go(dst[done:], codes[done/4:], zero, scale)
+	if done := len(dst) / unpackBlock * unpackBlock; done < len(dst) {
+		unpack2Go(dst[done:], codes[done/4:], zero, scale)
+	}
 }
 
 // unpackBlock is the number of codes that the assembly unpacks at a time; it leaves the rest.

@@ -23,8 +23,12 @@ func unpackers() []kernel {
 	}
 }
 
-// unpack is the loop over blocks; spread puts the block's codes into the 32-bit lanes of registers.
-func (g *gen) unpack(bits int, spread func(codes reg.Register) []vec) {
+// unpackUnroll is the number of blocks of the main loop's iterations: 64 weights, a usual INT4 group.
+const unpackUnroll = 4
+
+// unpack is the loop over blocks; spread puts the codes of the block that begins at a byte into the 32-bit lanes of
+// registers.
+func (g *gen) unpack(bits int, spread func(codes reg.Register, at int) []vec) {
 	dst := Load(Param("dst").Base(), GP64())
 	n := Load(Param("dst").Len(), GP64())
 	codes := Load(Param("codes").Base(), GP64())
@@ -32,35 +36,44 @@ func (g *gen) unpack(bits int, spread func(codes reg.Register) []vec) {
 	VBROADCASTSS(param("zero"), zero)
 	VBROADCASTSS(param("scale"), scale)
 	VBROADCASTSS(g.mem(konst(1<<bits-1)), mask)
-	SHRQ(U8(4), n) // whole blocks
-	JZ(LabelRef("done"))
-	Label("block")
-	for i, v := range spread(codes) {
-		if g.avx512 {
-			VPANDD(mask, v, v)
-		} else {
-			VPAND(mask, v, v)
+	block := func(u int) {
+		for i, v := range spread(codes, u*unpackBlock*bits/8) {
+			if g.avx512 {
+				VPANDD(mask, v, v)
+			} else {
+				VPAND(mask, v, v)
+			}
+			VCVTDQ2PS(v, v)
+			VSUBPS(zero, v, v)
+			VMULPS(scale, v, v)
+			VMOVUPS(v, Mem{Base: dst, Disp: 4 * (unpackBlock*u + g.width*i)})
 		}
-		VCVTDQ2PS(v, v)
-		VSUBPS(zero, v, v)
-		VMULPS(scale, v, v)
-		VMOVUPS(v, Mem{Base: dst, Disp: 4 * g.width * i})
 	}
-	ADDQ(U8(4*unpackBlock), dst)
-	ADDQ(U8(unpackBlock*bits/8), codes)
-	DECQ(n)
-	JNZ(LabelRef("block"))
-	Label("done")
+	loop := func(name string, blocks int) {
+		Label(name)
+		SUBQ(U8(blocks*unpackBlock), n)
+		JL(LabelRef(name + "done"))
+		for u := range blocks {
+			block(u)
+		}
+		ADDQ(I32(4*unpackBlock*blocks), dst)
+		ADDQ(U8(blocks*unpackBlock*bits/8), codes)
+		JMP(LabelRef(name))
+		Label(name + "done")
+		ADDQ(U8(blocks*unpackBlock), n)
+	}
+	loop("many", unpackUnroll)
+	loop("one", 1)
 	VZEROUPPER()
 	RET()
 }
 
 // nibbles widens each byte to 64 bits and brings its upper half to bit 32.
-func (g *gen) nibbles(codes reg.Register) []vec {
+func (g *gen) nibbles(codes reg.Register, at int) []vec {
 	var lanes []vec
-	for at := 0; at < unpackBlock/2; at += g.width / 2 {
+	for i := 0; i < unpackBlock/2; i += g.width / 2 {
 		low, high := g.vec(), g.vec()
-		VPMOVZXBQ(Mem{Base: codes, Disp: at}, low)
+		VPMOVZXBQ(Mem{Base: codes, Disp: at + i}, low)
 		VPSLLQ(U8(28), low, high)
 		if g.avx512 {
 			VPORQ(low, high, high)
@@ -73,13 +86,12 @@ func (g *gen) nibbles(codes reg.Register) []vec {
 }
 
 // crumbs shifts a copy of the block's four bytes for each lane.
-func (g *gen) crumbs(codes reg.Register) []vec {
+func (g *gen) crumbs(codes reg.Register, at int) []vec {
 	var lanes []vec
-	for at := 0; at < unpackBlock; at += g.width {
-		v := g.vec()
-		VPBROADCASTD(Mem{Base: codes}, v)
-		shifts := g.vec()
-		VMOVUPS(NewDataAddr(Symbol{Name: shiftSymbol, Static: true}, 4*at), shifts)
+	for i := 0; i < unpackBlock; i += g.width {
+		v, shifts := g.vec(), g.vec()
+		VPBROADCASTD(Mem{Base: codes, Disp: at}, v)
+		VMOVUPS(NewDataAddr(Symbol{Name: shiftSymbol, Static: true}, 4*i), shifts)
 		VPSRLVD(shifts, v, v)
 		lanes = append(lanes, v)
 	}
