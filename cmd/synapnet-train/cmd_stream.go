@@ -96,7 +96,7 @@ func stream(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	defer input.Close() //nolint:errcheck // it was only read
+	defer func() { _ = input.Close() }() // it was only read
 	run := &streamRun{
 		stream: s, snapshot: c.String("snapshot"), every: int64(c.Int("snapshot-every")), live: newStreamLive(c.App.ErrWriter),
 		outputs: m.Outputs(), start: time.Now(),

@@ -14,6 +14,8 @@ func commands() []*cli.Command {
 	return []*cli.Command{
 		pretrainCommand(),
 		cajqCommand(),
+		baeeTrainCommand(),
+		baeeGridCommand(),
 		streamCommand(),
 		exportCommand(),
 		inspectCommand(),

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/baee"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// pressureModelFile is a small model that takes memory-pressure samples.
+func pressureModelFile(t *testing.T) string {
+	return smallModelFile(t, func(c *layers.Config) {
+		c.VocabSize, c.NumClasses, c.EpisodicSlots, c.EpisodicWriteFrac = 128, 40, 4, 0.2
+	})
+}
+
+const smallBAEETrain = " --seeds 42 43 --learning-rates 0.001 --noise 0 --sequences 10 --context 64 --chunk-size 16 --steps 4 --paper-sequences 8 --paper-context 32 --paper-steps 4 --hidden 4"
+
+// What baee-train leaves is what baee-grid takes: the whole way with the default places of files, then again from them.
+func TestBAEETrainAndGrid(t *testing.T) {
+	t.Chdir(t.TempDir())
+	model := pressureModelFile(t)
+	train := strings.Fields("baee-train --checkpoint " + model + smallBAEETrain)
+	code, stdout, stderr := real(t, train...)
+	if code != exitOK || strings.Count(stderr, "  AUC 0.") != 6 || !strings.Contains(stderr, "paper: collecting from 8 sequences of 32 tokens\n") ||
+		!strings.Contains(stdout, "protocol  network") || strings.Count(stdout, "\nstrict ") != 2 || !strings.HasSuffix(stdout, "all are in runs/baee\n") {
+		t.Fatalf("%d\n%s%s", code, stderr, stdout)
+	}
+	if got := present(t, "runs/baee"); got != "baee-train.json classifier.safetensors head.safetensors" {
+		t.Errorf("it leaves %s", got)
+	}
+	if code, again, stderr := real(t, train...); code != exitOK || again != stdout || strings.Count(stderr, "done before") != 6 || strings.Contains(stderr, "collecting") {
+		t.Errorf("again: %d\n%s%s", code, stderr, again)
+	}
+	grid := strings.Fields("baee-grid --checkpoint " + model + " --contexts 64 --chunk-size 16 --budgets 0.25 --seeds 42 --samples 2 --headline=false")
+	code, stdout, stderr = real(t, grid...)
+	// A row for each policy early, late, and over all cells of either.
+	if code != exitOK || strings.Count(stderr, "  kept ") != 2*(9+14) || strings.Count(stdout, "\npaper ") != 4*9 || strings.Count(stdout, "\nstrict ") != 4*14 {
+		t.Errorf("%d\n%s%s", code, stderr, stdout)
+	}
+	if !strings.HasSuffix(stdout, "results are in runs/baee/baee-grid.json\n") {
+		t.Errorf("%d\n%s%s", code, stderr, stdout)
+	}
+	if _, again, stderr := real(t, grid...); again != stdout || strings.Count(stderr, "done before") != 2*(9+14) {
+		t.Errorf("again:\n%s%s", stderr, again)
+	}
+	if _, err := baee.LoadClassifier("runs/baee/classifier.safetensors"); err != nil {
+		t.Error(err)
+	}
+}
+
+// The README's case is run unless it is switched off.
+func TestBAEEGridHeadline(t *testing.T) {
+	model := pressureModelFile(t)
+	output := filepath.Join(t.TempDir(), "r.json")
+	stdout := success(t, strings.Fields("baee-grid --checkpoint "+model+" --protocol paper --policies fifo --positions late --contexts 64 --chunk-size 64 --budgets 0.25 --seeds 42 --samples 1 --output "+output)...)
+	if !strings.Contains(stdout, "paper     8192     10%     early   fifo") {
+		t.Errorf("got\n%s", stdout)
+	}
+}
+
+func TestBAEECommandMistakes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	model := pressureModelFile(t)
+	mistakes(t, map[string]string{
+		"baee-train --tasks fa2":       `did you mean "fa"?`,
+		"baee-train --threads 0":       "--threads 0: must be at least 1",
+		"baee-train x":                 "unexpected argument x",
+		"baee-grid --policies fifo lr": `did you mean "lru"?`,
+		"baee-grid --budgets x":        "--budgets x: not a number",
+	})
+	for line, want := range map[string]string{
+		"baee-train": "there is no pretrained model results/pretrain/model.safetensors",
+		"baee-train --context 64 --chunk-size 65 --checkpoint " + model: "two or more whole chunks",
+		"baee-grid": "there is no pretrained model",
+		"baee-grid --contexts 64 --chunk-size 64 --checkpoint " + model:        "make one with baee-train",
+		"baee-grid --checkpoint " + model + " --protocol lax --chunk-size 64":  `protocol is "lax"`,
+		"baee-grid --checkpoint " + model + " --budgets 1.5 --chunk-size 64":   "budget 1.5: it must be above 0",
+		"baee-grid --checkpoint " + model + " --positions mid --chunk-size 64": `position "mid"`,
+	} {
+		code, stdout, stderr := real(t, strings.Fields(line)...)
+		if code != exitFailure || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: %d %s%s, want %q", line, code, stdout, stderr, want)
+		}
+	}
+}
+
+// Ctrl-C says that the same command continues.
+func TestBAEECommandsAreInterrupted(t *testing.T) {
+	t.Chdir(t.TempDir())
+	model := pressureModelFile(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, line := range []string{
+		"baee-train --checkpoint " + model + smallBAEETrain,
+		"baee-grid --checkpoint " + model + " --policies fifo --contexts 64 --chunk-size 64",
+	} {
+		code, _, stderr := piped(ctx, strings.NewReader(""), strings.Fields(line)...)
+		if code != exitInterrupted || !strings.Contains(stderr, "the same command continues") {
+			t.Errorf("%s: %d %s", line, code, stderr)
+		}
+	}
+}

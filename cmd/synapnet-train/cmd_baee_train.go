@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/baee"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments"
+)
+
+// Where baee-train leaves its networks and baee-grid looks for them.
+const baeeDir = "runs/baee"
+
+func baeeTrainCommand() *cli.Command {
+	d := experiments.DefaultBAEETrain()
+	return &cli.Command{
+		Name:  "baee-train",
+		Usage: "train the retention classifier on what later chunks attend to, over seeds, learning rates and label noise",
+		Description: "It streams samples through the pretrained model, collects what every memory entry was like and how much attention it\n" +
+			"received later, trains, and reports ROC-AUC on held-out sequences beside the published figures and beside salience\n" +
+			"alone. It leaves " + experiments.ClassifierFile + " (for policy baee), " + experiments.HeadFile + " (for locret_proxy) and " + experiments.BAEETrainFile + ".\n" +
+			"Results are saved as each training finishes; a second call continues.",
+		Flags: []cli.Flag{
+			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s of weights, split and noise", Value: cli.NewUint64Slice(d.Seeds...)},
+			&cli.Float64SliceFlag{Name: "learning-rates", Usage: "learning `RATE`s", Value: cli.NewFloat64Slice(d.LearningRates...)},
+			&cli.Float64SliceFlag{Name: "noise", Usage: "`PROBABILITY`s that a label is flipped", Value: cli.NewFloat64Slice(d.Noise...)},
+			&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME`s of tasks to stream, in equal parts", Value: cli.NewStringSlice(d.Tasks...)},
+			&cli.IntFlag{Name: "sequences", Usage: "streams to collect from", Value: d.Sequences},
+			&cli.IntFlag{Name: "context", Usage: "`TOKENS` of a stream", Value: d.Context},
+			&cli.IntFlag{Name: "chunk-size", Usage: "`TOKENS` that are read at a time", Value: d.Chunk},
+			&cli.IntFlag{Name: "examples", Usage: "examples taken of a layer after a chunk, at most", Value: d.PerDecision},
+			&cli.IntFlag{Name: "steps", Usage: "training steps", Value: d.Steps},
+			&cli.IntFlag{Name: "paper-sequences", Usage: "samples of the published protocol", Value: d.PaperSequences},
+			&cli.IntFlag{Name: "paper-context", Usage: "`TOKENS` of such a sample", Value: d.PaperContext},
+			&cli.IntFlag{Name: "paper-steps", Usage: "training steps of the published protocol", Value: d.PaperSteps},
+			&cli.IntFlag{Name: "batch-size", Usage: "examples a step", Value: d.Batch},
+			&cli.IntFlag{Name: "hidden", Usage: "width of the hidden layers", Value: d.Hidden},
+			&cli.Uint64Flag{Name: "data-seed", Usage: "seed of the samples", Value: d.DataSeed},
+			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
+			&cli.StringFlag{Name: "output-dir", Usage: "`FOLDER` of result, classifier and head", Value: baeeDir},
+			threadsFlag(),
+		},
+		Action: baeeTrain,
+	}
+}
+
+func baeeTrain(c *cli.Context) error {
+	if err := useThreads(c); err != nil {
+		return err
+	}
+	for _, name := range c.StringSlice("tasks") {
+		if _, err := tasks.Lookup(name); err != nil {
+			return usagef(c, "--tasks: %v ('%s eval --list' lists them)", err, program)
+		}
+	}
+	base, err := pretrainedBase(c)
+	if err != nil {
+		return err
+	}
+	conf := experiments.BAEETrainConfig{
+		Seeds: c.Uint64Slice("seeds"), LearningRates: c.Float64Slice("learning-rates"), Noise: c.Float64Slice("noise"),
+		Tasks: c.StringSlice("tasks"), Sequences: c.Int("sequences"), Context: c.Int("context"), Chunk: c.Int("chunk-size"),
+		PerDecision: c.Int("examples"), Steps: c.Int("steps"), PaperSequences: c.Int("paper-sequences"), PaperContext: c.Int("paper-context"),
+		PaperSteps: c.Int("paper-steps"), Batch: c.Int("batch-size"), Hidden: c.Int("hidden"), DataSeed: c.Uint64("data-seed"),
+	}
+	dir := c.String("output-dir")
+	e, err := experiments.NewBAEETrain(conf, base, dir, environment())
+	if err != nil {
+		return err
+	}
+	p := newProgress(c.App.ErrWriter)
+	e.Report = experiments.BAEETrainReport{
+		Collect: func(protocol baee.Protocol, sequences, context int) {
+			p.Line("%s: collecting from %d sequences of %d tokens", protocol, sequences, context)
+		},
+		Data: func(protocol baee.Protocol, examples, positives int) {
+			p.Line("%s: %s examples, %s positive", protocol, grouped(examples), grouped(positives))
+		},
+		Cell: func(k experiments.BAEETrainCell, before bool, done, total int) {
+			note := ""
+			if before {
+				note = "  done before"
+			}
+			p.Line("[%d/%d] %s %s  lr %g  noise %g  seed %d  AUC %.4f%s", done, total, k.Protocol, k.Network, k.LR, k.Noise, k.Seed, k.AUC, note)
+		},
+	}
+	r, err := e.Run(c.Context)
+	if err != nil && c.Err() != nil {
+		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, dir)
+	}
+	if err != nil {
+		return err
+	}
+	return printBAEETrain(c, r)
+}
+
+// pretrainedBase is --checkpoint, with a word on how to make the default one if it is not there.
+func pretrainedBase(c *cli.Context) (string, error) {
+	base := c.String("checkpoint")
+	if _, err := os.Stat(base); err != nil && !c.IsSet("checkpoint") {
+		return "", fmt.Errorf("there is no pretrained model %s: make one with '%s pretrain --curriculum 512 1024 --output-dir results/pretrain', or name another with --checkpoint", base, program)
+	}
+	return base, nil
+}
+
+func printBAEETrain(c *cli.Context, r *experiments.BAEETrainResult) error {
+	w := &firstError{w: c.App.Writer}
+	rows := [][]string{{"protocol", "network", "lr", "noise", "seeds", "AUC", "published", "salience alone", "use alone"}}
+	for _, s := range r.Summary {
+		salience, use := meanStdText(s.Salience), meanStdText(s.Use)
+		if s.Network == experiments.HeadNetwork {
+			salience, use = "-", "-"
+		}
+		rows = append(rows, []string{string(s.Protocol), s.Network, fmt.Sprintf("%g", s.LR), fmt.Sprintf("%g", s.Noise), strconv.Itoa(s.Seeds),
+			meanStdText(s.AUC), publishedText(s.Published), salience, use})
+	}
+	if err := writeTable(w, 2, rows...); err != nil {
+		return err
+	}
+	dir := c.String("output-dir")
+	w.printf("ROC-AUC on held-out examples, mean ± std over seeds; a published std of 0 is one seed\n")
+	w.printf("%s and %s are the strict trainings at the learning rate with the best mean AUC; all are in %s\n",
+		experiments.ClassifierFile, experiments.HeadFile, filepath.Clean(dir))
+	return w.err
+}
+
+func meanStdText(m experiments.MeanStd) string { return fmt.Sprintf("%.3f ± %.3f", m.Mean, m.Std) }

@@ -1,0 +1,256 @@
+package experiments
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/baee"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// streamModel is a small model that takes memory-pressure samples; its reads depend on its memory.
+func streamModel(t *testing.T) (m *layers.Model, path string) {
+	t.Helper()
+	c := layers.Reference()
+	c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, c.NumClasses, c.EpisodicSlots, c.EpisodicWriteFrac = 8, 2, 2, 128, 64, 40, 4, 0.2
+	m, err := layers.NewModel(c, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range m.Params.All() {
+		for i := range p.Data() {
+			if strings.Contains(p.Name, "epmem") || strings.Contains(p.Name, "head") {
+				p.Data()[i] *= 15
+			}
+		}
+	}
+	path = filepath.Join(t.TempDir(), "model.safetensors")
+	if err := m.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	return m, path
+}
+
+// smallGrid is a grid for it.
+func smallGrid() BAEEGridConfig {
+	return BAEEGridConfig{
+		Policies: []string{"baee", "baee_salience", "fifo", "lru", "random", "pyramidkv", "locret_proxy", "keydiff"}, Budgets: []float64{0.25, 0.5},
+		Positions: []string{"early", "late"}, Seeds: []uint64{42, 43}, Contexts: []int{64}, Protocols: []baee.Protocol{baee.Paper, baee.Strict},
+		Samples: 5, Chunk: 16,
+	}
+}
+
+// networkFiles are untrained networks for it.
+func networkFiles(t *testing.T, seed uint64) (classifier, head string) {
+	t.Helper()
+	dir := t.TempDir()
+	classifier, head = filepath.Join(dir, ClassifierFile), filepath.Join(dir, HeadFile)
+	for path, make := range map[string]func(int, int, uint64) (*baee.Classifier, error){classifier: baee.NewClassifier, head: baee.NewHead} {
+		n, err := make(8, 4, seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Save(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return classifier, head
+}
+
+func TestTheDefaultGridIsThePublishedOne(t *testing.T) {
+	e := BAEEGrid{Config: DefaultBAEEGrid(), Base: &layers.Model{Config: layers.Reference()}}
+	paper, err := publishedRetention()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := map[baee.Protocol]int{}
+	for _, k := range e.cases() {
+		for _, name := range e.policies(k.Protocol) {
+			if k.Context == HeadlineContext {
+				continue
+			}
+			cells[k.Protocol]++
+			_, ok := paper[gridKey{"", k.Context, k.Budget, k.Position, name}]
+			if k.Protocol == baee.Paper && !ok {
+				t.Errorf("there is no published figure of %+v, %s", k, name)
+			}
+		}
+	}
+	if cells[baee.Paper] != 432 || cells[baee.Strict] != 48*14 {
+		t.Errorf("%v cells, want 432 in the paper protocol and 14 policies in the strict one", cells)
+	}
+	got := paper[gridKey{"", 2048, 0.1, "early", "baee_salience"}]
+	if math.Abs(got.Mean-0.7083) > 1e-4 {
+		t.Errorf("published: %v, want 0.708", got)
+	}
+	for budget, want := range map[float64]int{0.1: 6, 0.2: 12, 0.3: 19, 0.5: 32} {
+		k := BAEECase{Context: 1024, Budget: budget, Seed: 42}
+		if got := e.entries(k); got != want {
+			t.Errorf("budget %g: %d entries a layer, want %d", budget, got, want)
+		}
+		if got, want := k.dataSeed(), uint64(4200+math.Floor(100*budget)); got != want {
+			t.Errorf("budget %g: data seed %d, want %d", budget, got, want)
+		}
+	}
+}
+
+// A cell is what its policy gives in streams of its own.
+func TestACellIsItsPolicyAlone(t *testing.T) {
+	m, path := streamModel(t)
+	classifier, head := networkFiles(t, 1)
+	e, err := NewBAEEGrid(smallGrid(), path, classifier, head, filepath.Join(t.TempDir(), "r.json"), Environment{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := e.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Cells) != 8*(6+8) || len(r.Overall) != 2*(6+8) || len(r.Summary) != 4*(6+8) {
+		t.Fatalf("%d cells, %d lines of the summary, %d overall", len(r.Cells), len(r.Summary), len(r.Overall))
+	}
+	for _, c := range r.Cells {
+		if c.Seed != 43 || c.Budget != 0.25 {
+			continue
+		}
+		samples, err := tasks.Generate(pressureTask, 5, tasks.Params{Length: 64, Vocab: 128, Classes: 40, Position: tasks.Position(c.Position)}, 4325)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, right := 0, 0
+		for n, s := range samples {
+			memory, err := baee.New(baee.Config{Dim: 8, Layers: 2, Slots: 4, Policy: c.Policy, Protocol: c.Protocol, EntriesPerLayer: 4, Window: 16,
+				Seed: 4325<<20 + uint64(n), Classifier: e.Classifier, Head: e.Head})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stream, err := baee.NewStream(m, memory, 16)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer := 0
+			if err := stream.Push(s.IDs, func(l []float32) error { answer = largest(l); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			stream.Close()
+			if retained(memory, s.Targets) {
+				kept++
+			}
+			if answer == int(s.Label) {
+				right++
+			}
+		}
+		if c.Retention.Correct != kept || c.Accuracy.Correct != right || c.Retention.N != 5 {
+			t.Errorf("%+v: kept %d, right %d alone", c, kept, right)
+		}
+	}
+}
+
+// A run that is cut off and continued, on another number of processors, gives the same cells; other settings are refused.
+func TestTheGridContinues(t *testing.T) {
+	_, path := streamModel(t)
+	classifier, head := networkFiles(t, 1)
+	run := func(ctx context.Context, output string, report func(BAEECell, bool, int, int)) (*BAEEGridResult, error) {
+		e, err := NewBAEEGrid(smallGrid(), path, classifier, head, output, Environment{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Report = report
+		return e.Run(ctx)
+	}
+	whole, err := run(t.Context(), filepath.Join(t.TempDir(), "whole.json"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	output := filepath.Join(t.TempDir(), "new", "cut.json")
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := run(ctx, output, func(_ BAEECell, _ bool, done, _ int) {
+		if done > 20 {
+			cancel()
+		}
+	}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("cut off: %v", err)
+	}
+	before := 0
+	continued, err := run(t.Context(), output, func(_ BAEECell, old bool, _, _ int) {
+		if old {
+			before++
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before < 20 || before == len(whole.Cells) {
+		t.Errorf("%d of %d cells were done before", before, len(whole.Cells))
+	}
+	if !reflect.DeepEqual(whole.Cells, continued.Cells) || !reflect.DeepEqual(whole.Summary, continued.Summary) {
+		t.Error("the continued run differs from the whole one")
+	}
+	var file BAEEGridResult
+	text, err := os.ReadFile(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &file); err != nil || !reflect.DeepEqual(file.Cells, whole.Cells) {
+		t.Errorf("the file does not hold the cells: %v", err)
+	}
+
+	// With another classifier only what depends on it is run again.
+	classifier, _ = networkFiles(t, 2)
+	again := map[string]bool{}
+	if _, err := run(t.Context(), output, func(c BAEECell, old bool, _, _ int) {
+		if !old {
+			again[string(c.Protocol)+" "+c.Policy] = true
+		}
+	}); err != nil || !reflect.DeepEqual(again, map[string]bool{"strict baee": true}) {
+		t.Errorf("run again: %v %v", again, err)
+	}
+	c := smallGrid()
+	c.Samples = 6
+	if _, err := NewBAEEGrid(c, path, classifier, head, output, Environment{}); err == nil || !strings.Contains(err.Error(), "move it away") {
+		t.Errorf("other settings: %v", err)
+	}
+}
+
+func TestGridMistakes(t *testing.T) {
+	_, path := streamModel(t)
+	classifier, head := networkFiles(t, 1)
+	for want, change := range map[string]func(c *BAEEGridConfig){
+		"give at least one":                 func(c *BAEEGridConfig) { c.Seeds = nil },
+		"budget 0: it must be above 0":      func(c *BAEEGridConfig) { c.Budgets = []float64{0} },
+		"budget 0.5 is given twice":         func(c *BAEEGridConfig) { c.Budgets = []float64{0.5, 0.5} },
+		`position "midst"`:                  func(c *BAEEGridConfig) { c.Positions = []string{"midst"} },
+		"whole number of chunks of 16":      func(c *BAEEGridConfig) { c.Contexts = []int{72} },
+		`protocol is "lax"`:                 func(c *BAEEGridConfig) { c.Protocols = []baee.Protocol{"lax"} },
+		"none of the policies [tova] is in": func(c *BAEEGridConfig) { c.Policies = []string{"tova"} },
+		`did you mean "fifo"`:               func(c *BAEEGridConfig) { c.Policies = []string{"fifi"} },
+		"chunk of 65 tokens":                func(c *BAEEGridConfig) { c.Chunk = 65 },
+		"is too small":                      func(c *BAEEGridConfig) { c.Contexts = []int{32} },
+		"missing.safetensors: no such file": func(*BAEEGridConfig) { classifier = "missing.safetensors" },
+	} {
+		c, old := smallGrid(), classifier
+		change(&c)
+		_, err := NewBAEEGrid(c, path, classifier, head, filepath.Join(t.TempDir(), "r.json"), Environment{})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+		classifier = old
+	}
+	output := filepath.Join(t.TempDir(), "r.json")
+	if err := os.WriteFile(output, []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewBAEEGrid(smallGrid(), path, classifier, head, output, Environment{}); err == nil || !strings.Contains(err.Error(), "not a result of this experiment") {
+		t.Errorf("got %v", err)
+	}
+}
