@@ -139,7 +139,7 @@ type BAEEGrid struct {
 // NewBAEEGrid prepares the experiment on the pretrained model at basePath. classifier and head may be "" if no strict cell
 // needs one. What the output file holds already is kept if it was made with the same model and settings, and refused otherwise.
 func NewBAEEGrid(c BAEEGridConfig, basePath, classifier, head, output string, env Environment) (*BAEEGrid, error) {
-	base, err := layers.Load(basePath)
+	base, err := loadBase(basePath)
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +155,15 @@ func NewBAEEGrid(c BAEEGridConfig, basePath, classifier, head, output string, en
 		Protocol: baeeGridProtocol, Environment: env,
 	}
 	return e, e.load()
+}
+
+// loadBase reads a model in floating point: packed weights can neither be cloned nor told apart by weightsHash.
+func loadBase(path string) (*layers.Model, error) {
+	m, err := layers.Load(path)
+	if err == nil && len(m.Params.Packed()) > 0 {
+		err = fmt.Errorf("%s: %w", path, layers.ErrPacked)
+	}
+	return m, err
 }
 
 func (e *BAEEGrid) validate() error {
@@ -416,7 +425,11 @@ func (e *BAEEGrid) worker(ctx context.Context, queue <-chan missing, saving *syn
 			err = fmt.Errorf("internal error in a cell: %v", problem)
 		}
 	}()
-	shared, err := baee.NewShared(e.Base, e.Config.Chunk)
+	model, err := e.Base.Clone() // compiling a graph writes to the parameters' tensors
+	if err != nil {
+		return err
+	}
+	shared, err := baee.NewShared(model, e.Config.Chunk)
 	if err != nil {
 		return err
 	}

@@ -144,7 +144,7 @@ const (
 // NewBAEETrain prepares the experiment on the pretrained model at basePath. What the folder holds already is kept if it was
 // made with the same model and settings, and refused otherwise.
 func NewBAEETrain(c BAEETrainConfig, basePath, dir string, env Environment) (*BAEETrain, error) {
-	base, err := layers.Load(basePath)
+	base, err := loadBase(basePath)
 	if err != nil {
 		return nil, err
 	}
@@ -495,7 +495,7 @@ func summariseTrain(cells []BAEETrainCell, paper func(lr, noise float64) *MeanSt
 			Salience: over(func(c BAEETrainCell) float64 { return c.SalienceAUC }),
 			Use:      over(func(c BAEETrainCell) float64 { return c.UseAUC }),
 		}
-		if k.Network == RetentionNetwork {
+		if k.Protocol == baee.Paper {
 			s.Published = paper(k.LR, k.Noise)
 		}
 		all = append(all, s)
