@@ -409,10 +409,10 @@ func printStream(c *cli.Context, r streamReport, languageModel bool) error {
 	return w.err
 }
 
-// countsText is the state of a memory in a line.
+// countsText is the state of a memory in a line, in the units of --budget-mb.
 func countsText(t baee.Counts, budget int) string {
-	return fmt.Sprintf("HOT %s  WARM %s  COLD %d  %s of %s  evicted %s  merged %s  demoted %s", grouped(t.Hot), grouped(t.Warm), t.Summaries,
-		megabytes(t.Bytes), megabytes(budget), grouped(int(t.Evicted)), grouped(int(t.Merged)), grouped(int(t.Demoted)))
+	return fmt.Sprintf("HOT %s  WARM %s  COLD %d  %.3g of %.3g MB  evicted %s  merged %s  demoted %s", grouped(t.Hot), grouped(t.Warm), t.Summaries,
+		float64(t.Bytes)/(1<<20), float64(budget)/(1<<20), grouped(int(t.Evicted)), grouped(int(t.Merged)), grouped(int(t.Demoted)))
 }
 
 // streamLive reports how a stream goes: one line that is rewritten on a terminal, a line every ten seconds otherwise.

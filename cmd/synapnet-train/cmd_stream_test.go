@@ -260,7 +260,7 @@ func TestStreamLive(t *testing.T) {
 		l.chunk(s, time.Second, 16)
 	}
 	l.end()
-	want := "0 tokens  HOT 0  WARM 0  COLD 0  0 kB of 268 MB  evicted 0  merged 0  demoted 0  16 tok/s\n"
+	want := "0 tokens  HOT 0  WARM 0  COLD 0  0 of 256 MB  evicted 0  merged 0  demoted 0  16 tok/s\n"
 	if out.String() != strings.Repeat(want, 3) {
 		t.Errorf("got %q", out.String())
 	}
