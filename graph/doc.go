@@ -38,9 +38,10 @@
 //
 // # Measurements
 //
-// Reference model (8.7 M parameters), batch 4, 2 cores of a Xeon with AVX-512 on which sgemm reaches 300 GFLOP/s
-// (`synapnet-train bench`; the machine was not idle): a training step takes 0.52 s at context 512 and 1.21 s at 1024, that is
-// 137 GFLOP/s, in 418 and 674 MB; inference at context 4096 makes 10,700 tokens/s. Three quarters of the processor time is
-// sgemm; the intermediate values of a step at context 1024 share an arena of 481 MB; a step allocates less than 100 KB.
-// Tiles of 512 rows for linear layers and 1 MB of scores for attention are a fifth faster than half of that.
+// Reference model (8.7 M parameters), batch 4, 2 cores of a Xeon with AVX-512 on which sgemm reaches 320 GFLOP/s
+// (`synapnet-train bench`): a training step takes 0.43 s at context 512 and 1.08 s at 1024, that is 173 and 160 GFLOP/s, in 419
+// and 676 MB; inference at context 4096 makes 12,900 tokens/s. Three quarters of the processor time is sgemm, a third of
+// that in shapes with 32 columns (attention), where it runs at 70% of its rate. The intermediate values of a step at
+// context 1024 share an arena of 481 MB. Tiles of 512 rows for linear layers and 1 MB of scores for attention are a fifth
+// faster than half of that.
 package graph
