@@ -364,7 +364,7 @@ func (e *BAEEGrid) Run(ctx context.Context) (*BAEEGridResult, error) {
 		}
 	}
 	err := e.parallel(ctx, todo, func(cells []BAEECell) error {
-		e.result.Cost = before.add(watch.cost())
+		e.result.Cost = before.Add(watch.cost())
 		for _, c := range cells {
 			e.put(c)
 			e.report(c, false, total)
@@ -656,7 +656,7 @@ func publishedRetention() (map[gridKey]MeanStd, error) {
 	all := map[gridKey]MeanStd{}
 	for k, v := range values {
 		mean, std := meanStd(v)
-		all[k] = MeanStd{mean, std}
+		all[k] = MeanStd{Mean: mean, Std: std}
 	}
 	return all, nil
 }

@@ -271,7 +271,7 @@ func (e *BAEETrain) Run(ctx context.Context) (*BAEETrainResult, error) {
 				return nil, err
 			}
 			e.result.Cells = append(e.result.Cells, *cell)
-			e.result.Cost = before.add(watch.cost())
+			e.result.Cost = before.Add(watch.cost())
 			if err := e.write(); err != nil {
 				return nil, err
 			}
@@ -284,7 +284,7 @@ func (e *BAEETrain) Run(ctx context.Context) (*BAEETrainResult, error) {
 	if err := e.writeNetworks(ctx); err != nil {
 		return nil, err
 	}
-	e.result.Cost = before.add(watch.cost())
+	e.result.Cost = before.Add(watch.cost())
 	return &e.result, e.write()
 }
 
@@ -530,7 +530,7 @@ func publishedStability() (func(lr, noise float64) *MeanStd, error) {
 	return func(lr, noise float64) *MeanStd {
 		switch {
 		case lr == base && noise == 0:
-			return &MeanStd{file.Summary.Mean, file.Summary.Std}
+			return &MeanStd{Mean: file.Summary.Mean, Std: file.Summary.Std}
 		case lr == base:
 			for _, f := range file.Experiments.Noise {
 				if f.Noise == noise {

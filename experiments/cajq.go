@@ -69,12 +69,6 @@ type CAJQSummary struct {
 	Published *MeanStd `json:"published,omitempty"`
 }
 
-// MeanStd is a published mean with its standard deviation over seeds.
-type MeanStd struct {
-	Mean float64 `json:"mean"`
-	Std  float64 `json:"std"`
-}
-
 // CAJQResult is what the experiment writes, anew after every run of a variant.
 type CAJQResult struct {
 	Experiment string        `json:"experiment"`

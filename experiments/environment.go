@@ -6,33 +6,18 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
 // Environment says with what and where a result was measured.
-type Environment struct {
-	Version  string   `json:"version"`
-	Commit   string   `json:"commit"`
-	Go       string   `json:"go"`
-	Platform string   `json:"platform"` // GOOS/GOARCH
-	Host     string   `json:"host"`
-	CPU      string   `json:"cpu"`
-	Features []string `json:"cpu_features"`
-	SIMD     string   `json:"simd"` // level of graph/vec
-	BLAS     string   `json:"blas"`
-	Threads  int      `json:"threads"` // GOMAXPROCS
-}
+type Environment = result.Environment
 
 // Cost is what a measurement took.
-type Cost struct {
-	WallSeconds  float64 `json:"wall_seconds"`
-	CPUSeconds   float64 `json:"cpu_seconds"`    // user and system, of all threads
-	PeakRSSBytes uint64  `json:"peak_rss_bytes"` // of the process
-}
+type Cost = result.Cost
 
-// add is the cost of two sessions of one run, one after the other.
-func (c Cost) add(d Cost) Cost {
-	return Cost{c.WallSeconds + d.WallSeconds, c.CPUSeconds + d.CPUSeconds, max(c.PeakRSSBytes, d.PeakRSSBytes)}
-}
+// MeanStd is a published mean with its standard deviation over seeds.
+type MeanStd = result.MeanStd
 
 // stopwatch measures the cost from its start on.
 type stopwatch struct {
@@ -47,7 +32,7 @@ func startWatch() stopwatch {
 
 func (s stopwatch) cost() Cost {
 	cpu, rss := usage()
-	return Cost{time.Since(s.start).Seconds(), cpu - s.cpu, rss}
+	return Cost{WallSeconds: time.Since(s.start).Seconds(), CPUSeconds: cpu - s.cpu, PeakRSSBytes: rss}
 }
 
 // PeakRSS is the largest resident set of this process so far, in bytes; 0 where the system does not tell.

@@ -113,7 +113,7 @@ func (p *Pretraining) Run(ctx context.Context) (*PretrainResult, error) {
 	return p.finish()
 }
 
-func (p *Pretraining) cost() Cost { return p.spent.add(p.watch.cost()) }
+func (p *Pretraining) cost() Cost { return p.spent.Add(p.watch.cost()) }
 
 func (p *Pretraining) finish() (*PretrainResult, error) {
 	t := p.Trainer

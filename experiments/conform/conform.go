@@ -63,6 +63,7 @@ var kinds = []struct {
 	{"int8.bank", "quantisers", (*check).quantisers},
 	{"seq2.w", "quantisers", (*check).quantisers},
 	{"in.attn_weight", "retention classifier", (*check).retention},
+	{"out.loss", "forward and gradients of a baseline", (*check).gradients},
 }
 
 // File runs what the file at path describes and compares every tensor of its results: golden tensors in a safetensors
