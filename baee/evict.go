@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/synapnet/synapnet-train/baee/policy"
+	"github.com/synapnet/synapnet-train/graph"
 )
 
 // evict brings a layer down to its share of the budget.
@@ -33,22 +34,43 @@ func (m *Manager) choose(l *layer, ctx *policy.Context, budget int) ([]int, erro
 	if len(kept) > budget && m.config.Protocol == Strict {
 		return nil, fmt.Errorf("policy %s keeps %d entries where %d are allowed", m.policy.Name, len(kept), budget)
 	}
-	seen := make([]bool, len(l.entries))
+	n := len(l.entries)
+	ascending := true
+	for at, j := range kept {
+		if j < 0 || j >= n {
+			return nil, m.wrongChoice(j, n)
+		}
+		ascending = ascending && (at == 0 || kept[at-1] < j)
+	}
+	if ascending {
+		return kept, nil
+	}
+	return m.inOrder(kept, n)
+}
+
+func (m *Manager) wrongChoice(j, n int) error {
+	return fmt.Errorf("policy %s keeps entry %d, which is not one of the %d or was kept before", m.policy.Name, j, n)
+}
+
+// inOrder are the chosen ones of n entries in the order of writing, or, in the paper protocol, in that of the choice.
+func (m *Manager) inOrder(kept []int, n int) ([]int, error) {
+	seen := make([]bool, n)
 	for _, j := range kept {
-		if j < 0 || j >= len(seen) || seen[j] {
-			return nil, fmt.Errorf("policy %s keeps entry %d, which is not one of the %d or was kept before", m.policy.Name, j, len(seen))
+		if seen[j] {
+			return nil, m.wrongChoice(j, n)
 		}
 		seen[j] = true
 	}
-	if m.config.Protocol == Strict { // in the order of writing
-		kept = kept[:0]
-		for j, in := range seen {
-			if in {
-				kept = append(kept, j)
-			}
+	if m.config.Protocol == Paper {
+		return kept, nil
+	}
+	ordered := make([]int, 0, len(kept))
+	for j, in := range seen {
+		if in {
+			ordered = append(ordered, j)
 		}
 	}
-	return kept, nil
+	return ordered, nil
 }
 
 // take keeps the entries at the given indices, in that order.
@@ -61,9 +83,16 @@ func (l *layer) take(kept []int) {
 		}
 		kept = sequence(len(kept))
 	}
-	l.entries, l.contents = pick(l.entries, kept, n), pick(l.contents, kept, n)
-	clear(l.contents[len(kept):n]) // frees what was evicted
-	l.projected, l.head = pick(l.projected, kept, n), pick(l.head, kept, n)
+	moves := [...]func(){
+		func() { l.entries = pick(l.entries, kept, n) },
+		func() { l.projected, l.head = pick(l.projected, kept, n), pick(l.head, kept, n) },
+		func() {
+			contents := l.contents
+			l.contents = pick(contents, kept, n)
+			clear(contents[len(kept):n]) // frees what was evicted
+		},
+	}
+	graph.Parallel(len(moves), func(i int) { moves[i]() })
 }
 
 // sequence is 0 … n-1.
@@ -79,6 +108,12 @@ func sequence(n int) []int {
 func pick[T any](x []T, kept []int, n int) []T {
 	if len(x) == 0 {
 		return x
+	}
+	if len(x) == n { // single elements: a copy of each would cost more than the element
+		for to, j := range kept {
+			x[to] = x[j]
+		}
+		return x[:len(kept)]
 	}
 	width := len(x) / n
 	for to, j := range kept {

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/synapnet/synapnet-train/baee/policy"
+	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
@@ -20,6 +21,10 @@ type Manager struct {
 	nextID uint64
 	source *rand.PCG
 	rng    *rand.Rand
+
+	ctx     policy.Context // and its memory, from one decision to the next
+	history []float32      // [N, HistoryFeatures] of the layer at hand
+	scores  []float32      // [N] of the layer at hand
 
 	// Observe, if set, is called in each Update when the reads of a layer have been counted and before anything is evicted,
 	// with what its entries hold. It is how examples for a classifier are collected.
@@ -311,21 +316,22 @@ func (m *Manager) observe(i int, l *layer, before, read int, r Read) {
 	m.Observe(o)
 }
 
-// context is what the policy may know beside the entries.
+// context is what the policy may know beside the entries. It is valid until the next decision.
 func (m *Manager) context(i int, l *layer, before, read int, r Read) *policy.Context {
-	d := m.config.Dim
-	ctx := &policy.Context{
-		Layer: i, Layers: m.config.Layers, Chunk: m.chunk, Dim: d, WindowStart: r.WindowStart, Rand: m.rng,
-		Head: func() []float32 { return l.head },
-	}
-	var scores []float32
+	ctx := &m.ctx
+	ctx.Layer, ctx.Layers, ctx.Chunk, ctx.Dim, ctx.WindowStart, ctx.Rand = i, m.config.Layers, m.chunk, m.config.Dim, r.WindowStart, m.rng
+	ctx.Head = func() []float32 { return l.head }
+	scored := false
 	ctx.Retention = func() []float32 {
-		if scores == nil {
-			scores = m.retention(l)
+		if !scored {
+			m.retention(l)
+			scored = true
 		}
-		return scores
+		return m.scores
 	}
 	if m.NeedsProjections() {
+		d := m.config.Dim
+		ctx.Keys, ctx.Values = ctx.Keys[:0], ctx.Values[:0]
 		for j := range l.entries {
 			at := rowOf(j, before, read) * d
 			ctx.Keys, ctx.Values = append(ctx.Keys, r.Keys[at:at+d]...), append(ctx.Values, r.Values[at:at+d]...)
@@ -335,15 +341,20 @@ func (m *Manager) context(i int, l *layer, before, read int, r Read) *policy.Con
 	return ctx
 }
 
-// retention is the classifier's score of each entry.
-func (m *Manager) retention(l *layer) []float32 {
-	history := make([]float32, len(l.entries)*HistoryFeatures)
-	for j := range l.entries {
-		History(history[j*HistoryFeatures:(j+1)*HistoryFeatures], &l.entries[j], m.config.Slots)
-	}
-	scores := make([]float32, len(l.entries))
-	m.config.Classifier.Score(scores, l.projected, history)
-	return scores
+// historyRows is the number of entries whose history is written down in one part.
+const historyRows = 2048
+
+// retention sets m.scores to the classifier's score of each entry.
+func (m *Manager) retention(l *layer) {
+	n := len(l.entries)
+	m.history = slices.Grow(m.history[:0], n*HistoryFeatures)[:n*HistoryFeatures]
+	m.scores = slices.Grow(m.scores[:0], n)[:n]
+	graph.Parallel((n+historyRows-1)/historyRows, func(part int) {
+		for j := part * historyRows; j < min((part+1)*historyRows, n); j++ {
+			History(m.history[j*HistoryFeatures:(j+1)*HistoryFeatures], &l.entries[j], m.config.Slots)
+		}
+	})
+	m.config.Classifier.Score(m.scores, l.projected, m.history)
 }
 
 // Counts are numbers of entries and bytes, of one layer or of all.

@@ -1,9 +1,13 @@
 package baee
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -511,5 +515,43 @@ func TestMomentsOfParts(t *testing.T) {
 	}
 	if parts.n != n {
 		t.Errorf("%d rows counted", parts.n)
+	}
+}
+
+// A store that is large enough for its work to be divided ends in the same bytes on any number of processors.
+func TestEvictionDoesNotDependOnTheNumberOfProcessors(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for _, tiers := range []bool{false, true} {
+		var first []byte
+		for _, procs := range []int{1, 3} {
+			runtime.GOMAXPROCS(procs)
+			c := networks(t, Default(8, 1, 128, nil))
+			c.BudgetBytes, c.EntriesPerLayer, c.Tiers = 0, 2500, tiers
+			if tiers {
+				c.BudgetBytes, c.EntriesPerLayer = 2500*warmBytes(c.Dim), 0
+			}
+			m := newManager(t, c)
+			r := rand.New(rand.NewPCG(4, 4))
+			for range 60 {
+				step(t, r, m)
+			}
+			if total := m.Total(); total.Evicted+total.Merged == 0 {
+				t.Fatal("nothing had to go")
+			}
+			path := filepath.Join(t.TempDir(), "s")
+			if err := m.Save(path); err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first == nil {
+				first = got
+			}
+			if !bytes.Equal(got, first) {
+				t.Errorf("tiers %t: on %d processors the memory is another than on one", tiers, procs)
+			}
+		}
 	}
 }

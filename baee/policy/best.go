@@ -25,31 +25,78 @@ func bestBy(n, k int, score func(i int) (score float64, tie int64)) []int {
 	return indices(all[:k])
 }
 
-// topBy is bestBy in no particular order. It looks for the k-th score among bare numbers, which is several times faster,
-// and at ties only where they decide.
+// topBy is bestBy in ascending order of the indices. It looks for the k-th score among bare numbers, which is several times
+// faster, and at ties only where they decide.
 func topBy(n, k int, score func(i int) (score float64, tie int64)) []int {
-	if k = min(max(k, 0), n); k == 0 {
-		return []int{}
-	}
-	scores := make([]float64, n)
+	var w workspace
+	scores := w.resize(n)
 	for i := range scores {
 		s, _ := score(i)
 		scores[i] = orderable(s)
 	}
-	threshold := kth(slices.Clone(scores), k)
-	kept := make([]int, 0, k)
+	return w.top(k, func(i int) int64 { _, tie := score(i); return tie })
+}
+
+// workspace is the memory of a choice. A Context keeps one, so that a decision after the first takes none.
+type workspace struct {
+	scores []float64
+	search []float64
+	kept   []int
+}
+
+func (w *workspace) resize(n int) []float64 {
+	w.scores = slices.Grow(w.scores[:0], n)[:n]
+	return w.scores
+}
+
+// top are the indices of the k largest w.scores, which must not be NaN, in ascending order; of equal scores those with the
+// larger tie, then those with the smaller index. They are valid until w is used again.
+func (w *workspace) top(k int, tie func(i int) int64) []int {
+	n := len(w.scores)
+	if k = min(max(k, 0), n); k == 0 {
+		return []int{}
+	}
+	w.kept, w.search = slices.Grow(w.kept[:0], n)[:n], slices.Grow(w.search[:0], n)[:n]
+	threshold := kthOf(w.scores, k, w.search)
+	count := 0
+	for i, s := range w.scores { // no branch that depends on the scores: it would be guessed wrongly too often
+		w.kept[count] = i
+		count += atLeast(s, threshold)
+	}
+	if count == k {
+		return w.kept[:k]
+	}
+	return w.dropTied(count, k, threshold, tie)
+}
+
+func atLeast(s, threshold float64) int {
+	if s >= threshold {
+		return 1
+	}
+	return 0
+}
+
+// dropTied leaves k of the count indices in w.kept: out go the worst of those at the threshold.
+func (w *workspace) dropTied(count, k int, threshold float64, tie func(i int) int64) []int {
 	var tied []ranked
-	for i, s := range scores {
-		switch {
-		case s > threshold:
-			kept = append(kept, i)
-		case s == threshold:
-			_, tie := score(i)
-			tied = append(tied, ranked{s, tie, i})
+	for _, i := range w.kept[:count] {
+		if w.scores[i] == threshold {
+			tied = append(tied, ranked{threshold, tie(i), i})
 		}
 	}
-	partition(tied, k-len(kept))
-	return append(kept, indices(tied[:k-len(kept)])...)
+	stay := len(tied) - (count - k)
+	partition(tied, stay)
+	out := indices(tied[stay:])
+	slices.Sort(out)
+	kept := w.kept[:0]
+	for _, i := range w.kept[:count] {
+		if len(out) > 0 && out[0] == i {
+			out = out[1:]
+			continue
+		}
+		kept = append(kept, i)
+	}
+	return kept
 }
 
 // orderable takes NaN for the smallest.
@@ -66,6 +113,39 @@ func indices(all []ranked) []int {
 		at[i] = r.index
 	}
 	return at
+}
+
+// ranges is the number of ranges in which kthOf counts scores.
+const ranges = 4096
+
+// kthOf is the k-th largest of x; search, as long as x, is overwritten. The scores are counted in equal ranges between the
+// least and the largest of them, and only the range that the k-th is in has to be searched. The range of a score never
+// falls as the score grows, so that no two are confused by rounding.
+func kthOf(x []float64, k int, search []float64) float64 {
+	low, high := x[0], x[0]
+	for _, v := range x {
+		low, high = min(low, v), max(high, v)
+	}
+	scale := ranges / (high - low)
+	if len(x) < ranges/16 || !(scale > 0) || math.IsInf(scale, 0) { // few, all equal, or infinitely far apart
+		return kth(search[:copy(search, x)], k)
+	}
+	var counts [ranges + 1]int32
+	for _, v := range x {
+		counts[int((v-low)*scale)]++
+	}
+	at, above := ranges, 0
+	for ; above+int(counts[at]) < k; at-- {
+		above += int(counts[at])
+	}
+	n := 0
+	for _, v := range x {
+		if int((v-low)*scale) == at {
+			search[n] = v
+			n++
+		}
+	}
+	return kth(search[:n], k-above)
 }
 
 // kth is the k-th largest of x, which it reorders: quickselect in three parts, so that equal numbers do no harm.
@@ -166,7 +246,7 @@ func split(x []ranked) int {
 
 // newest are the k entries that were written last.
 func newest(entries []Entry, k int) []int {
-	return topBy(len(entries), k, func(i int) (float64, int64) { return 0, entries[i].Position })
+	return topBy(len(entries), k, func(i int) (float64, int64) { return float64(entries[i].Position), 0 })
 }
 
 // recentAndBest keeps the entries in recent, at most budget of them, and fills up with the best of the others.

@@ -50,6 +50,38 @@ func TestBestIsTheHeadOfAStableSort(t *testing.T) {
 	}
 }
 
+// Whatever the distribution of the scores, the k-th of them is that of the sorted ones, and as many are at least as large as
+// there are places or ties at the last one.
+func TestTopOnManyDistributions(t *testing.T) {
+	for name, draw := range map[string]func(r *rand.Rand) float64{
+		"even":      func(r *rand.Rand) float64 { return r.Float64() },
+		"normal":    func(r *rand.Rand) float64 { return r.NormFloat64() },
+		"skewed":    func(r *rand.Rand) float64 { return math.Exp(20 * r.NormFloat64()) },
+		"sigmoid":   func(r *rand.Rand) float64 { return float64(float32(1 / (1 + math.Exp(-12*r.NormFloat64())))) },
+		"outlier":   func(r *rand.Rand) float64 { return float64(r.IntN(3000)) + math.Floor(r.Float64()*1.001)*1e30 },
+		"narrow":    func(r *rand.Rand) float64 { return 1 + float64(r.IntN(5))*0x1p-52 },
+		"denormal":  func(r *rand.Rand) float64 { return float64(r.IntN(9)) * math.SmallestNonzeroFloat64 },
+		"huge":      func(r *rand.Rand) float64 { return (2*r.Float64() - 1) * math.MaxFloat64 },
+		"both zero": func(r *rand.Rand) float64 { return math.Copysign(0, float64(r.IntN(2))-0.5) },
+	} {
+		r := rng(3)
+		for _, n := range []int{255, 256, 3000, 20_000} {
+			scores := make([]float64, n)
+			for i := range scores {
+				scores[i] = draw(r)
+			}
+			for _, k := range []int{1, n / 4, n - 1, n} {
+				score := func(i int) (float64, int64) { return scores[i], int64(i % 3) }
+				top, want := topBy(n, k, score), bestBy(n, k, score)
+				slices.Sort(want)
+				if !slices.Equal(top, want) {
+					t.Errorf("%s: the best %d of %d are not those of the sorted ones", name, k, n)
+				}
+			}
+		}
+	}
+}
+
 func TestBestTakesNaNForTheSmallest(t *testing.T) {
 	if got := Best([]float64{math.NaN(), -1, math.NaN(), 3}, 3); !slices.Equal(got, []int{3, 1, 0}) {
 		t.Errorf("got %v", got)

@@ -29,7 +29,8 @@ type Entry struct {
 	Last      float32 // attention received from the last query of the last read
 }
 
-// Context is what else a policy may know at one decision, which is on one layer after one chunk.
+// Context is what else a policy may know at one decision, which is on one layer after one chunk. It and what a built-in
+// policy returns are valid until the next decision with the same Context.
 type Context struct {
 	Layer, Layers int
 	Chunk         int64      // number of the chunk, from 0
@@ -46,6 +47,9 @@ type Context struct {
 	Keys, Values []float32
 	// QueryMean [D] and QueryCov [D, D] describe all queries of the stream so far. Needs.Projections.
 	QueryMean, QueryCov []float32
+
+	work   workspace
+	scores []float64
 }
 
 // Func chooses which of the entries to keep: the indices of at most budget different ones, budget ≥ 1. It is called only
