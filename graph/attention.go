@@ -26,13 +26,20 @@ func Attention(g *Graph, q, k, v, bias *Node, heads int) *Node {
 	return Apply(g, attention{heads: heads, bias: true}, q, k, v, bias)
 }
 
+// CausalAttention is Attention without bias in which no query sees a later key. The Q queries are those of the last Q of the
+// K positions: query i attends to the keys 0 … K-Q+i. Scores that no query of a block may see are not computed.
+func CausalAttention(g *Graph, q, k, v *Node, heads int) *Node {
+	return Apply(g, attention{heads: heads, causal: true}, q, k, v)
+}
+
 type attention struct {
-	heads int
-	bias  bool
+	heads  int
+	bias   bool
+	causal bool
 }
 
 func (o attention) String() string {
-	return fmt.Sprintf("attention(heads=%d bias=%t)", o.heads, o.bias)
+	return fmt.Sprintf("attention(heads=%d bias=%t causal=%t)", o.heads, o.bias, o.causal)
 }
 
 func (o attention) Plan(in []Spec) (Plan, error) {
@@ -49,6 +56,9 @@ func (o attention) Plan(in []Spec) (Plan, error) {
 	}
 	if err := sameShape(k, v); err != nil {
 		return Plan{}, err
+	}
+	if o.causal && q.Shape[1] > k.Shape[1] {
+		return Plan{}, fmt.Errorf("got %d queries and %d keys, want no more queries than keys for causal attention", q.Shape[1], k.Shape[1])
 	}
 	p := Plan{
 		Out:      q,
@@ -67,6 +77,22 @@ func (o attention) Plan(in []Spec) (Plan, error) {
 // queryRows is the number of queries in a block: as many as keep the scores at one megabyte, in the second-level cache.
 func queryRows(keys int) int { return min(max(1<<18/keys, 16), 512) }
 
+// blockRows is queryRows; fewer where the mask makes large blocks compute much that is not seen.
+func (o attention) blockRows(keys int) int {
+	if o.causal {
+		return min(queryRows(keys), rowTile)
+	}
+	return queryRows(keys)
+}
+
+// seen is the number of keys that query i sees, the first ones.
+func (o attention) seen(i, queries, keys int) int {
+	if o.causal {
+		return keys - queries + i + 1
+	}
+	return keys
+}
+
 // bias is the part of the bias that belongs to sequence b, nil without one.
 func (o attention) biasOf(c *Call, b, keys int) []float32 {
 	if !o.bias {
@@ -79,7 +105,7 @@ func (o attention) Forward(c *Call) {
 	queries, keys, d := c.In[0].Dim(1), c.In[1].Dim(1), c.In[0].Dim(2)
 	e := d / o.heads
 	scale := float32(1 / math.Sqrt(float64(e)))
-	rows := queryRows(keys)
+	rows := o.blockRows(keys)
 	blocks := tiles(queries, rows)
 	lse := c.Saved[0].F
 	ParallelScratch(c.In[0].Dim(0)*o.heads*blocks, rows*keys+rows, func(i int, s []float32) {
@@ -92,9 +118,12 @@ func (o attention) Forward(c *Call) {
 		v := c.In[2].F[b*keys*d+h*e:]
 		y := c.Out.F[(b*queries+from)*d+h*e:]
 		bias := o.biasOf(c, b, keys)
-		blas.Gemm(false, true, n, keys, e, 1, q, d, k, d, 0, s, keys)
+		visible := o.seen(to-1, queries, keys)
+		blas.Gemm(false, true, n, visible, e, 1, q, d, k, d, 0, s, keys)
 		for r := range n {
-			p := s[r*keys : (r+1)*keys]
+			seen := o.seen(from+r, queries, keys)
+			clear(s[r*keys+seen : r*keys+visible])
+			p := s[r*keys : r*keys+seen]
 			m := vec.ScaleBiasMax(p, scale, bias)
 			sum := vec.ExpShiftSum(p, m)
 			norm[r] = 1 / sum
@@ -102,7 +131,7 @@ func (o attention) Forward(c *Call) {
 				lse[(b*o.heads+h)*queries+from+r] = m + float32(math.Log(float64(sum)))
 			}
 		}
-		blas.Gemm(false, false, n, e, keys, 1, s, keys, v, d, 0, y, d)
+		blas.Gemm(false, false, n, e, visible, 1, s, keys, v, d, 0, y, d)
 		for r := range n { // normalising y instead of the scores is E instead of K operations a row
 			vec.Scale(y[r*d:r*d+e], norm[r], y[r*d:r*d+e])
 		}
@@ -113,7 +142,7 @@ func (o attention) Backward(c *Call) {
 	queries, keys, d := c.In[0].Dim(1), c.In[1].Dim(1), c.In[0].Dim(2)
 	e := d / o.heads
 	scale := float32(1 / math.Sqrt(float64(e)))
-	rows := queryRows(keys)
+	rows := o.blockRows(keys)
 	ParallelScratch(c.In[0].Dim(0)*o.heads, 2*rows*keys, func(i int, scratch []float32) {
 		p, ds := scratch[:rows*keys], scratch[rows*keys:]
 		b, h := i/o.heads, i%o.heads
@@ -126,14 +155,23 @@ func (o attention) Backward(c *Call) {
 			clear(dBias)
 		}
 		beta := float32(0) // the first block writes ∂k and ∂v, the others add to them, in order
+		if o.causal {      // it does not see all of them
+			o.clearHead(c.GradIn[1], b, h)
+			o.clearHead(c.GradIn[2], b, h)
+			beta = 1
+		}
 		for from := 0; from < queries; from += rows {
 			n := min(rows, queries-from)
 			at := (b*queries+from)*d + h*e
 			q, y, dy := c.In[0].F[at:], c.Out.F[at:], c.Grad.F[at:]
-			blas.Gemm(false, true, n, keys, e, 1, q, d, k, d, 0, p, keys)
-			blas.Gemm(false, true, n, keys, e, 1, dy, d, v, d, 0, ds, keys)
+			visible := o.seen(from+n-1, queries, keys)
+			blas.Gemm(false, true, n, visible, e, 1, q, d, k, d, 0, p, keys)
+			blas.Gemm(false, true, n, visible, e, 1, dy, d, v, d, 0, ds, keys)
 			for r := range n {
-				pr, dr := p[r*keys:(r+1)*keys], ds[r*keys:(r+1)*keys]
+				seen := o.seen(from+r, queries, keys)
+				clear(p[r*keys+seen : r*keys+visible])
+				clear(ds[r*keys+seen : r*keys+visible])
+				pr, dr := p[r*keys:r*keys+seen], ds[r*keys:r*keys+seen]
 				vec.ExpScaleBias(pr, pr, scale, bias, c.Saved[0].F[i*queries+from+r])
 				vec.SoftmaxGrad(dr, pr, dr, vec.Dot(dy[r*d:r*d+e], y[r*d:r*d+e]))
 				if dBias != nil {
@@ -141,13 +179,13 @@ func (o attention) Backward(c *Call) {
 				}
 			}
 			if dv := c.GradIn[2].F; dv != nil {
-				blas.Gemm(true, false, keys, e, n, 1, p, keys, dy, d, beta, dv[b*keys*d+h*e:], d)
+				blas.Gemm(true, false, visible, e, n, 1, p, keys, dy, d, beta, dv[b*keys*d+h*e:], d)
 			}
 			if dk := c.GradIn[1].F; dk != nil {
-				blas.Gemm(true, false, keys, e, n, scale, ds, keys, q, d, beta, dk[b*keys*d+h*e:], d)
+				blas.Gemm(true, false, visible, e, n, scale, ds, keys, q, d, beta, dk[b*keys*d+h*e:], d)
 			}
 			if dq := c.GradIn[0].F; dq != nil {
-				blas.Gemm(false, false, n, e, keys, scale, ds, keys, k, d, 0, dq[at:], d)
+				blas.Gemm(false, false, n, e, visible, scale, ds, keys, k, d, 0, dq[at:], d)
 			}
 			beta = 1
 		}
@@ -156,5 +194,17 @@ func (o attention) Backward(c *Call) {
 		for b := range c.In[0].Dim(0) {
 			sumTiles(c.GradIn[3].F[b*keys:(b+1)*keys], c.Work[0].F[b*o.heads*keys:(b+1)*o.heads*keys], 0, keys)
 		}
+	}
+}
+
+// clearHead zeroes the columns of head h of sequence b in t [B, K, D], if t is wanted.
+func (o attention) clearHead(t Tensor, b, h int) {
+	if t.F == nil {
+		return
+	}
+	keys, d := t.Dim(1), t.Dim(2)
+	e := d / o.heads
+	for r := b * keys; r < (b+1)*keys; r++ {
+		clear(t.F[r*d+h*e : r*d+(h+1)*e])
 	}
 }

@@ -21,6 +21,9 @@ func (m *Model) Clone() (*Model, error) {
 // Linears lists every Linear of the model in the order of its parameters, the head last.
 func (m *Model) Linears() []*Linear {
 	var all []*Linear
+	for _, b := range m.Baseline {
+		all = append(all, b.Linears()...)
+	}
 	for _, b := range m.Blocks {
 		a, e := b.Attention, b.Memory
 		all = append(all, b.SSM.Gate, a.Q, a.K, a.V, a.Out, a.Salience1, a.Salience2, e.Key, e.Val, e.Query, e.Out)

@@ -8,18 +8,19 @@ import (
 // Config is the shape of a model. The names in files (TOML configurations, checkpoint and golden headers) are those of
 // the reference.
 type Config struct {
-	Dim               int     `json:"dim" toml:"dim"`                                 // width D
-	Depth             int     `json:"depth" toml:"depth"`                             // blocks L
-	Heads             int     `json:"heads" toml:"heads"`                             // attention heads H
-	VocabSize         int     `json:"vocab_size" toml:"vocab_size"`                   // token ids V
-	MaxLen            int     `json:"max_len" toml:"max_len"`                         // positions
-	NumClasses        int     `json:"num_classes" toml:"num_classes"`                 // 0: language-model head
-	KFrac             float64 `json:"k_frac" toml:"k_frac"`                           // share of tokens above the salience threshold
-	EpisodicSlots     int     `json:"episodic_slots" toml:"episodic_slots"`           // memory slots S
-	EpisodicWriteFrac float64 `json:"episodic_write_frac" toml:"episodic_write_frac"` // share of tokens written to memory
-	MLPRatio          float64 `json:"mlp_ratio" toml:"mlp_ratio"`                     // feed-forward width over D
-	UseScaleBridge    bool    `json:"use_scale_bridge" toml:"use_scale_bridge"`
-	SparseThreshold   int     `json:"sparse_threshold" toml:"sparse_threshold"` // dense attention up to this many tokens
+	Architecture      Architecture `json:"architecture,omitempty" toml:"architecture"`     // of the blocks; empty or "synapnet": SynapNet
+	Dim               int          `json:"dim" toml:"dim"`                                 // width D
+	Depth             int          `json:"depth" toml:"depth"`                             // blocks L
+	Heads             int          `json:"heads" toml:"heads"`                             // attention heads H
+	VocabSize         int          `json:"vocab_size" toml:"vocab_size"`                   // token ids V
+	MaxLen            int          `json:"max_len" toml:"max_len"`                         // positions
+	NumClasses        int          `json:"num_classes" toml:"num_classes"`                 // 0: language-model head
+	KFrac             float64      `json:"k_frac" toml:"k_frac"`                           // share of tokens above the salience threshold
+	EpisodicSlots     int          `json:"episodic_slots" toml:"episodic_slots"`           // memory slots S
+	EpisodicWriteFrac float64      `json:"episodic_write_frac" toml:"episodic_write_frac"` // share of tokens written to memory
+	MLPRatio          float64      `json:"mlp_ratio" toml:"mlp_ratio"`                     // feed-forward width over D
+	UseScaleBridge    bool         `json:"use_scale_bridge" toml:"use_scale_bridge"`
+	SparseThreshold   int          `json:"sparse_threshold" toml:"sparse_threshold"` // dense attention up to this many tokens
 }
 
 // Reference is the 8,714,950-parameter model of the paper (SPEC section 1).
@@ -43,6 +44,9 @@ const MaxParameters = 1 << 31
 
 // Validate names the first setting that cannot work, its value and what is allowed.
 func (c Config) Validate() error {
+	if err := c.Architecture.validate(); err != nil {
+		return err
+	}
 	for _, s := range []struct {
 		name        string
 		value       int

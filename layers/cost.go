@@ -71,6 +71,9 @@ func (c Config) Costs(tokens int) []Cost { return c.costs(tokens, c.LanguageMode
 func (c Config) CostsWithoutShortcut(tokens int) []Cost { return c.costs(tokens, true) }
 
 func (c Config) costs(tokens int, every bool) []Cost {
+	if c.Architecture != SynapNet {
+		return c.baselineCosts(tokens, every)
+	}
 	all := []Cost{{Block: Outside, Component: EmbeddingComponent, Parameters: (c.VocabSize + c.MaxLen) * c.Dim}}
 	for i := range c.Depth {
 		rows, gated := tokens, tokens

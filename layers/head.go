@@ -5,16 +5,33 @@ import "github.com/synapnet/synapnet-train/graph"
 // Head is LayerNorm and a Linear to classes or, as a language model, to the vocabulary.
 type Head struct {
 	Norm *LayerNorm
+	RMS  *RMSNorm // in place of Norm in the architectures that have one
 	Out  *Linear
 }
 
 // NewHead registers norm_out and head.
 func NewHead(ps *Params, c Config) *Head {
-	out := c.NumClasses
-	if c.LanguageModel() {
-		out = c.VocabSize
+	return &Head{Norm: NewLayerNorm(ps, "norm_out", c.Dim), Out: NewLinear(ps, "head", c.Dim, c.outputs(), true)}
+}
+
+// newBaselineHead registers norm_out and head as the architecture has them.
+func newBaselineHead(ps *Params, c Config) *Head {
+	a, l := c.Architecture.find(), &Head{}
+	if a.rmsNorm {
+		l.RMS = NewRMSNorm(ps, "norm_out", c.Dim)
+	} else {
+		l.Norm = NewLayerNorm(ps, "norm_out", c.Dim)
 	}
-	return &Head{Norm: NewLayerNorm(ps, "norm_out", c.Dim), Out: NewLinear(ps, "head", c.Dim, out, true)}
+	l.Out = NewLinear(ps, "head", c.Dim, c.outputs(), !a.headBiasless)
+	return l
+}
+
+// outputs is the width of a row of logits.
+func (c Config) outputs() int {
+	if c.LanguageModel() {
+		return c.VocabSize
+	}
+	return c.NumClasses
 }
 
 // Classify gives logits [B, 1, C] from the last token x [B, 1, D] and the last block's bank [B, S, D]:
@@ -24,6 +41,12 @@ func (l *Head) Classify(g *graph.Graph, x, bank *graph.Node) *graph.Node {
 }
 
 // LanguageModel gives logits [B, T, V] for the token after each one.
-func (l *Head) LanguageModel(g *graph.Graph, x *graph.Node) *graph.Node {
+func (l *Head) LanguageModel(g *graph.Graph, x *graph.Node) *graph.Node { return l.project(g, x) }
+
+// project gives [..., O] from x [..., D] alone: what a language model, and every baseline, does.
+func (l *Head) project(g *graph.Graph, x *graph.Node) *graph.Node {
+	if l.RMS != nil {
+		return l.Out.Forward(g, l.RMS.Forward(g, x), graph.Identity)
+	}
 	return l.Out.Forward(g, l.Norm.Forward(g, x), graph.Identity)
 }

@@ -6,12 +6,14 @@ import (
 	"github.com/synapnet/synapnet-train/graph"
 )
 
-// Model is the SynapNet-Edge hybrid: embedding, L blocks, head (SPEC section 1).
+// Model is the SynapNet-Edge hybrid: embedding, L blocks, head (SPEC section 1); or, if its configuration names another
+// architecture, a baseline in the same frame.
 type Model struct {
 	Config    Config
 	Params    *Params
 	Embedding *Embedding
-	Blocks    []*SynapBlock
+	Blocks    []*SynapBlock   // none in a baseline
+	Baseline  []BaselineBlock // the blocks of a baseline
 	Head      *Head
 
 	// EveryRow makes a classifier compute all T rows of its last block, of which the head reads only the last one.
@@ -29,6 +31,9 @@ func NewModel(c Config, seed uint64) (*Model, error) {
 
 // assemble makes the layers, whose parameters go into ps.
 func assemble(c Config, ps *Params) *Model {
+	if c.Architecture != SynapNet {
+		return assembleBaseline(c, ps)
+	}
 	m := &Model{Config: c, Params: ps, Embedding: NewEmbedding(ps, c)}
 	for i := range c.Depth {
 		m.Blocks = append(m.Blocks, NewSynapBlock(ps, i, c))
@@ -40,7 +45,7 @@ func assemble(c Config, ps *Params) *Model {
 // Output is the result of a forward pass.
 type Output struct {
 	Logits *graph.Node   // [B, 1, C] for classification, [B, T, V] for a language model
-	Blocks []BlockOutput // salience and fresh memory bank of each block
+	Blocks []BlockOutput // salience and fresh memory bank of each block; none in a baseline
 }
 
 // Forward adds the model to g for ids, int32 [B, T]. external holds one memory [B, E, D] a block from earlier chunks, or
@@ -58,6 +63,12 @@ func (m *Model) Forward(g *graph.Graph, ids *graph.Node, external []*graph.Node)
 
 // ForwardExternal is Forward with one External a block, or none.
 func (m *Model) ForwardExternal(g *graph.Graph, ids *graph.Node, external []*External) Output {
+	if m.Config.Architecture != SynapNet {
+		if err := m.CheckMemory(); external != nil && err != nil {
+			graph.Fail("model: external memory: %v", err)
+		}
+		return m.forwardBaseline(g, ids)
+	}
 	if external != nil && len(external) != len(m.Blocks) {
 		graph.Fail("model: got external memory for %d blocks, want %d", len(external), len(m.Blocks))
 	}
@@ -88,12 +99,7 @@ func (m *Model) ForwardExternal(g *graph.Graph, ids *graph.Node, external []*Ext
 }
 
 // Outputs is the width of a row of logits.
-func (m *Model) Outputs() int {
-	if m.Config.LanguageModel() {
-		return m.Config.VocabSize
-	}
-	return m.Config.NumClasses
-}
+func (m *Model) Outputs() int { return m.Config.outputs() }
 
 // Trainer is the model's training graph for one shape: forward, cross-entropy and every gradient.
 type Trainer struct {
@@ -185,6 +191,11 @@ func (m *Model) Infer(batch, tokens, external int) (*Inference, error) {
 }
 
 func (m *Model) inferenceGraph(batch, tokens, external int) (*Inference, *graph.Graph, error) {
+	if external > 0 {
+		if err := m.CheckMemory(); err != nil {
+			return nil, nil, err
+		}
+	}
 	f := &Inference{}
 	g, err := graph.Build(func(g *graph.Graph) {
 		ids := g.InputInts("ids", batch, tokens)

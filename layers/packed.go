@@ -81,7 +81,7 @@ func (m *Model) PackedFile(packed map[string]*graph.Packed) (*safetensors.File, 
 	if err != nil {
 		return nil, err
 	}
-	h := packedHeader{Version: PackedVersion, MemoryInt8: m.Blocks[0].Memory.EntryQuant != nil, Weights: map[string]graph.PackedSpec{}}
+	h := packedHeader{Version: PackedVersion, MemoryInt8: len(m.Blocks) > 0 && m.Blocks[0].Memory.EntryQuant != nil, Weights: map[string]graph.PackedSpec{}}
 	var tensors []safetensors.Tensor
 	for _, p := range m.Params.All() {
 		w, ok := packed[p.Name]

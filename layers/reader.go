@@ -25,6 +25,9 @@ type Reader struct {
 // window is the number of queries at the end of the chunk whose attention is told apart, at least 1. With projections the
 // reads' queries, keys and values can be asked for.
 func (m *Model) Reader(tokens int, capacity []int, window int, projections bool) (*Reader, error) {
+	if err := m.CheckMemory(); err != nil {
+		return nil, err
+	}
 	if len(capacity) != len(m.Blocks) {
 		return nil, fmt.Errorf("model: got memory capacities for %d blocks, want %d", len(capacity), len(m.Blocks))
 	}

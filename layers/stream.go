@@ -16,6 +16,9 @@ type Stream struct {
 
 // NewStream starts a stream with chunks of the given number of tokens.
 func NewStream(m *Model, chunk int) (*Stream, error) {
+	if err := m.CheckMemory(); err != nil {
+		return nil, fmt.Errorf("stream: %w", err)
+	}
 	if chunk < 1 || chunk > m.Config.MaxLen {
 		return nil, fmt.Errorf("stream: chunk size %d: it must be from 1 to the model's max-len %d", chunk, m.Config.MaxLen)
 	}

@@ -6,7 +6,7 @@
 
 Runs the reference implementation in the given clone (PyTorch, CPU, float32) on random weights and inputs and writes what it
 computes: model-dense, model-sparse, model-nobridge, model-external-memory, train-adamw, attention-smoothquant-awq (with
-dense and with sparse attention) and quantisers (the 2-bit one by the formula of SPEC section 4), each a safetensors file whose
+dense and with sparse attention), quantisers (the 2-bit one by the formula of SPEC section 4) and the baselines, each a safetensors file whose
 header holds the configuration as JSON under "case". Weights are drawn wider than the initialisation, so that every part of the
 model contributes. --num-classes 0 makes language models. Without the safetensors package: the format is written by hand.
 """
@@ -185,6 +185,38 @@ def main():
             "seq2.grad_w": weight.grad, "seq2.grad_log_step": log_step.grad,
         }, {"int4_group": args.group})
 
+    def causal_attention(q, k, v, is_causal):
+        assert is_causal
+        scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+        return scores.masked_fill(torch.ones(scores.shape[-2:]).triu(1).bool(), float("-inf")).softmax(-1) @ v
+
+    def baselines():
+        if not hasattr(F, "scaled_dot_product_attention"):  # PyTorch 1
+            F.scaled_dot_product_attention = causal_attention
+        from synapnet_edge.baselines.em_llm import EMLLMBaseline
+        from synapnet_edge.baselines.falcon_h1_proxy import FalconH1Proxy
+        from synapnet_edge.baselines.llama_awq_proxy import LlamaAWQProxy
+        from synapnet_edge.baselines.mamba2_proxy import Mamba2Proxy
+        shape = dict(dim=args.dim, depth=args.depth, vocab_size=args.vocab, max_len=2 * args.tokens, num_classes=base["num_classes"])
+        yield "gru_ssm", 4.0, Mamba2Proxy(**shape, quantized=False)
+        yield "llama", 2.67, LlamaAWQProxy(**shape, heads=args.heads, quantized=False)
+        yield "falcon_h1", 4.0, FalconH1Proxy(**shape, heads=args.heads)
+        yield "em_llm", 4.0, EMLLMBaseline(**shape, heads=args.heads, mem_slots=args.slots)
+
+    def baseline(architecture, mlp_ratio, m):
+        case = {**base, "architecture": architecture, "mlp_ratio": mlp_ratio, "use_scale_bridge": False}
+        torch.manual_seed(args.seed)
+        with torch.no_grad():
+            for p in m.parameters():
+                p.add_(torch.randn_like(p) * 0.08)
+        ids, target = torch.randint(0, args.vocab, (args.batch, args.tokens)), labels(args.batch)
+        logits = m(ids)[0]
+        loss = cross_entropy(logits, target)
+        loss.backward()
+        t = {"in.ids": ids, "in.labels": target, "out.logits": logits, "out.loss": loss.reshape(1), **weights("w.", m)}
+        t.update({"g." + n: p.grad for n, p in m.named_parameters() if p.grad is not None})
+        save(os.path.join(args.out, f"baseline-{architecture}.safetensors"), t, case)
+
     forward("model-dense")
     forward("model-sparse", sparse_threshold=args.tokens // 2)
     forward("model-nobridge", use_scale_bridge=False)
@@ -193,6 +225,8 @@ def main():
     attention("attention-smoothquant-awq")
     attention("attention-smoothquant-awq-sparse", sparse_threshold=args.tokens // 2)
     quantisers("quantisers")
+    for b in baselines():
+        baseline(*b)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -39,6 +40,8 @@ func infoCommand() *cli.Command {
 func modelFlags() []cli.Flag {
 	d := layers.Reference()
 	return []cli.Flag{
+		&cli.StringFlag{Name: "architecture", Usage: "`NAME` of " + strings.Join(layers.Architectures(), ", ") +
+			"; the width and depth of a baseline are those that match the model's parameters", Value: d.Architecture.String()},
 		&cli.IntFlag{Name: "dim", Usage: "width of the model", Value: d.Dim},
 		&cli.IntFlag{Name: "depth", Usage: "number of blocks", Value: d.Depth},
 		&cli.IntFlag{Name: "heads", Usage: "attention heads, a divisor of --dim", Value: d.Heads},
@@ -49,15 +52,26 @@ func modelFlags() []cli.Flag {
 	}
 }
 
-// overrideModel sets what the user gave of modelFlags.
-func overrideModel(c *cli.Context, m *layers.Config) {
-	override(c, "dim", &m.Dim, c.Int)
-	override(c, "depth", &m.Depth, c.Int)
-	override(c, "heads", &m.Heads, c.Int)
+// overrideModel sets what the user gave of modelFlags. Another architecture is matched to the parameters that the model
+// would have as it is, with the task's dimensions that the user gave.
+func overrideModel(c *cli.Context, m *layers.Config) error {
 	override(c, "vocab", &m.VocabSize, c.Int)
 	override(c, "max-len", &m.MaxLen, c.Int)
 	override(c, "num-classes", &m.NumClasses, c.Int)
+	if c.IsSet("architecture") {
+		a, err := layers.ParseArchitecture(c.String("architecture"))
+		if err != nil {
+			return usagef(c, "--%v", err)
+		}
+		if *m, err = layers.MatchedConfig(a, *m); err != nil {
+			return usagef(c, "%v", err)
+		}
+	}
+	override(c, "dim", &m.Dim, c.Int)
+	override(c, "depth", &m.Depth, c.Int)
+	override(c, "heads", &m.Heads, c.Int)
 	override(c, "episodic-slots", &m.EpisodicSlots, c.Int)
+	return nil
 }
 
 // description is what info tells of a model.
@@ -165,7 +179,7 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 	conf := curriculum.Default()
 	d.Model = "the reference model"
 	if path := c.String("config"); path != "" {
-		if err := loadConfig(path, &conf); err != nil {
+		if err := loadPretraining(path, &conf); err != nil {
 			return nil, usagef(c, "%v", err)
 		}
 		d.Model, contexts = path, conf.Curriculum
@@ -173,7 +187,9 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 			d.BatchSize = conf.BatchSize
 		}
 	}
-	overrideModel(c, &conf.Model)
+	if err := overrideModel(c, &conf.Model); err != nil {
+		return nil, err
+	}
 	if conf.Model != curriculum.Default().Model && c.String("config") == "" {
 		d.Model = "a model of these settings"
 	}
@@ -414,6 +430,13 @@ func configLine(c layers.Config) string {
 	head := fmt.Sprintf("%d classes", c.NumClasses)
 	if c.LanguageModel() {
 		head = "language model"
+	}
+	if c.Architecture != layers.SynapNet {
+		line := fmt.Sprintf("%s: dim %d, depth %d, heads %d, vocabulary %d, max-len %d, %s", c.Architecture, c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, head)
+		if c.Architecture.HasMemory() {
+			line += fmt.Sprintf(", %d memory slots", c.EpisodicSlots)
+		}
+		return line
 	}
 	bridge := "ScaleBridge"
 	if !c.UseScaleBridge {

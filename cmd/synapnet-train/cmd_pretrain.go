@@ -18,6 +18,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 // defaultRun is where a run goes without --output-dir; if it is taken, to the first free one of defaultRun-2, -3, …
@@ -72,11 +73,13 @@ func useThreads(c *cli.Context) error {
 func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
 	conf := curriculum.Default()
 	if path := c.String("config"); path != "" {
-		if err := loadConfig(path, &conf); err != nil {
+		if err := loadPretraining(path, &conf); err != nil {
 			return conf, &usageError{message: err.Error(), command: commandName(c)}
 		}
 	}
-	overrideSettings(c, &conf)
+	if err := overrideSettings(c, &conf); err != nil {
+		return conf, err
+	}
 	if err := conf.Validate(); err != nil {
 		return conf, usagef(c, "%v", err)
 	}
@@ -84,9 +87,8 @@ func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
 }
 
 // overrideSettings sets what the user gave flags for.
-func overrideSettings(c *cli.Context, conf *curriculum.Config) {
+func overrideSettings(c *cli.Context, conf *curriculum.Config) error {
 	override(c, "curriculum", &conf.Curriculum, c.IntSlice)
-	overrideModel(c, &conf.Model)
 	override(c, "samples-per-stage", &conf.SamplesPerStage, c.Int)
 	override(c, "epochs-per-stage", &conf.EpochsPerStage, c.Int)
 	override(c, "batch-size", &conf.BatchSize, c.Int)
@@ -95,6 +97,27 @@ func overrideSettings(c *cli.Context, conf *curriculum.Config) {
 	override(c, "weight-decay", &conf.WeightDecay, c.Float64)
 	override(c, "eval-samples", &conf.EvalSamples, c.Int)
 	override(c, "seed", &conf.Seed, c.Uint64)
+	return overrideModel(c, &conf.Model)
+}
+
+// loadPretraining fills *conf from the TOML file at path. If that names another architecture, the settings of the model
+// that it leaves out are those of the model of that architecture that matches the one in *conf.
+func loadPretraining(path string, conf *curriculum.Config) error {
+	read := *conf
+	if err := loadConfig(path, &read); err != nil {
+		return err
+	}
+	a := read.Model.Architecture
+	if a == conf.Model.Architecture {
+		*conf = read
+		return nil
+	}
+	matched, err := layers.MatchedConfig(a, conf.Model)
+	if err != nil {
+		return fmt.Errorf("%s: model.%w", path, err)
+	}
+	conf.Model = matched
+	return loadConfig(path, conf)
 }
 
 func pretrain(c *cli.Context) error {
@@ -169,7 +192,9 @@ func openPretraining(c *cli.Context) (*experiments.Pretraining, error) {
 // sameSettings refuses to continue a run with settings other than those it began with.
 func sameSettings(c *cli.Context, was curriculum.Config) error {
 	now := was
-	overrideSettings(c, &now)
+	if err := overrideSettings(c, &now); err != nil {
+		return err
+	}
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
 		if a, b := settingOf(name, now), settingOf(name, was); a != b {
@@ -192,7 +217,7 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 // settingOf is the value of a flag's setting in a configuration, for comparison and messages.
 func settingOf(flag string, c curriculum.Config) string {
 	v, ok := map[string]any{
-		"curriculum": c.Curriculum, "dim": c.Model.Dim, "depth": c.Model.Depth, "heads": c.Model.Heads, "vocab": c.Model.VocabSize,
+		"curriculum": c.Curriculum, "architecture": c.Model.Architecture, "dim": c.Model.Dim, "depth": c.Model.Depth, "heads": c.Model.Heads, "vocab": c.Model.VocabSize,
 		"max-len": c.Model.MaxLen, "num-classes": c.Model.NumClasses, "episodic-slots": c.Model.EpisodicSlots,
 		"samples-per-stage": c.SamplesPerStage, "epochs-per-stage": c.EpochsPerStage, "batch-size": c.BatchSize, "lr": c.LR,
 		"warmup-steps": c.WarmupSteps, "weight-decay": c.WeightDecay, "eval-samples": c.EvalSamples, "seed": c.Seed,

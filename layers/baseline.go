@@ -1,0 +1,96 @@
+package layers
+
+import (
+	"fmt"
+
+	"github.com/synapnet/synapnet-train/graph"
+)
+
+// BaselineBlock is a block of an architecture other than SynapNet.
+type BaselineBlock interface {
+	// Forward maps x [B, T, D] to [B, T, D]; with last, to the last row of that, [B, 1, D], at the cost of what it needs.
+	Forward(g *graph.Graph, x *graph.Node, last bool) *graph.Node
+	// Linears lists the block's Linear layers in the order of their parameters. Recurrent weights are not among them.
+	Linears() []*Linear
+}
+
+// assembleBaseline makes the layers of a model of an architecture other than SynapNet.
+func assembleBaseline(c Config, ps *Params) *Model {
+	a := c.Architecture.find()
+	m := &Model{Config: c, Params: ps, Embedding: NewEmbedding(ps, c)}
+	for i := range c.Depth {
+		m.Baseline = append(m.Baseline, a.block(ps, i, c))
+	}
+	m.Head = newBaselineHead(ps, c)
+	return m
+}
+
+// forwardBaseline is Forward of a model of an architecture other than SynapNet. The head reads the last token alone.
+func (m *Model) forwardBaseline(g *graph.Graph, ids *graph.Node) Output {
+	x := m.Embedding.Forward(g, ids)
+	last := !m.Config.LanguageModel()
+	for i, b := range m.Baseline {
+		x = b.Forward(g, x, last && i == len(m.Baseline)-1 && !m.EveryRow)
+	}
+	if last && graph.Shape(x)[1] > 1 {
+		x = lastRow(g, x)
+	}
+	return Output{Logits: m.Head.project(g, x)}
+}
+
+// CheckMemory is an error for a model whose architecture has no memory that lasts from one chunk of a stream to the next,
+// and no blocks with the pathways of SynapNet.
+func (m *Model) CheckMemory() error { return m.Config.Architecture.CheckMemory() }
+
+// CheckMemory is Model.CheckMemory.
+func (a Architecture) CheckMemory() error {
+	if a == SynapNet {
+		return nil
+	}
+	return fmt.Errorf("the model is of architecture %s, which has no SynapNet blocks and no memory from chunk to chunk: give a model of architecture %s", a, SynapNet)
+}
+
+// lastRow is the last row of x [B, T, D], [B, 1, D].
+func lastRow(g *graph.Graph, x *graph.Node) *graph.Node {
+	return graph.SliceRows(g, x, graph.Shape(x)[1]-1, 1)
+}
+
+// wanted is x, or its last row.
+func wanted(g *graph.Graph, x *graph.Node, last bool) *graph.Node {
+	if last {
+		return lastRow(g, x)
+	}
+	return x
+}
+
+// baselineCosts is Costs of an architecture other than SynapNet.
+func (c Config) baselineCosts(tokens int, every bool) []Cost {
+	a := c.Architecture.find()
+	all := []Cost{{Block: Outside, Component: EmbeddingComponent, Parameters: (c.VocabSize + c.MaxLen) * c.Dim}}
+	for i := range c.Depth {
+		rows := tokens
+		if i == c.Depth-1 && !every {
+			rows = 1
+		}
+		for _, k := range a.costs(c, i, tokens, rows) {
+			k.Block = i
+			all = append(all, k)
+		}
+	}
+	norm := Cost{Block: Outside, Component: NormsComponent, Parameters: normSize(c.Dim, a.rmsNorm)}
+	head := Cost{Block: Outside, Component: HeadComponent}
+	rows, out := 1, c.NumClasses
+	if c.LanguageModel() {
+		rows, out = tokens, c.VocabSize
+	}
+	head.linear(rows, c.Dim, out, !a.headBiasless, true)
+	return append(all, norm, head)
+}
+
+// normSize is the number of parameters of a normalisation.
+func normSize(dim int, rms bool) int {
+	if rms {
+		return dim
+	}
+	return 2 * dim
+}

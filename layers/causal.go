@@ -1,0 +1,45 @@
+package layers
+
+import "github.com/synapnet/synapnet-train/graph"
+
+// CausalAttention is dense multi-head attention in which no token sees a later one, without biases:
+// W_out softmax(Q Kᵀ / sqrt(D/H), causal) V.
+type CausalAttention struct {
+	Q, K, V, Out *Linear
+	Heads        int
+}
+
+// NewCausalAttention registers name.to_q, to_k, to_v and to_out.
+func NewCausalAttention(ps *Params, name string, dim, heads int) *CausalAttention {
+	return &CausalAttention{
+		Q:     NewLinear(ps, name+".to_q", dim, dim, false),
+		K:     NewLinear(ps, name+".to_k", dim, dim, false),
+		V:     NewLinear(ps, name+".to_v", dim, dim, false),
+		Out:   NewLinear(ps, name+".to_out", dim, dim, false),
+		Heads: heads,
+	}
+}
+
+// Forward attends from the last Q tokens, queries [B, Q, D], to n [B, T, D].
+func (l *CausalAttention) Forward(g *graph.Graph, n, queries *graph.Node) *graph.Node {
+	y := graph.CausalAttention(g,
+		l.Q.Forward(g, queries, graph.Identity),
+		l.K.Forward(g, n, graph.Identity),
+		l.V.Forward(g, n, graph.Identity), l.Heads)
+	return l.Out.Forward(g, y, graph.Identity)
+}
+
+// Linears lists the four layers.
+func (l *CausalAttention) Linears() []*Linear { return []*Linear{l.Q, l.K, l.V, l.Out} }
+
+func causalCost(tokens, rows, dim int) Cost {
+	k := Cost{Component: AttentionComponent}
+	k.linear(rows, dim, dim, false, true)   // Q
+	k.linear(tokens, dim, dim, false, true) // K
+	k.linear(tokens, dim, dim, false, true) // V
+	pairs := rows*tokens - rows*(rows-1)/2  // of a query and a key that it sees
+	k.product(pairs, dim, 1, true)          // scores
+	k.product(pairs, dim, 1, true)          // weighted sum
+	k.linear(rows, dim, dim, false, true)
+	return k
+}
