@@ -374,3 +374,62 @@ func (p *Packed) rowsSEQ2(dst []float32, from int) {
 		dst = dst[p.cols:]
 	}
 }
+
+// panels says whether the codes of every row and group begin at a byte and fill whole words, which unpacking by panels
+// needs, and are within the reach of its offsets.
+func (p *Packed) panels() bool {
+	perWord := 4 // columns
+	switch p.spec.Kind {
+	case PackedInt4:
+		perWord = 8
+	case PackedSEQ2:
+		perWord = 16
+	}
+	return p.cols%perWord == 0 && len(p.codes) <= math.MaxInt32 && (p.spec.Kind != PackedInt4 || p.spec.Group%perWord == 0)
+}
+
+// panel dequantises the rows from `from` on, as many as a panel of package vec is wide, into dst [columns, width]. Past
+// the last row of the weight it repeats that one. The weights have the bits that Rows gives.
+func (p *Packed) panel(dst []float32, from int) {
+	var offsets [maxLanes]int32
+	var zeros, scales [maxLanes]float32
+	lanes := vec.PanelLanes()
+	width := 2 * lanes
+	for half := range 2 {
+		row := func(i int) int { return min(from+half*lanes+i, p.rows-1) }
+		unpack := func(bits, column, columns int) {
+			vec.PanelUnpack(bits, dst[column*width+half*lanes:], p.codes[column*bits/8:], offsets[:lanes], zeros[:lanes], scales[:lanes], columns*bits/32, width)
+		}
+		for i := range lanes {
+			offsets[i] = int32(row(i) * (len(p.codes) / p.rows))
+		}
+		if p.spec.Kind != PackedInt4 {
+			bits, zero := 8, float32(0)
+			if p.spec.Kind == PackedSEQ2 {
+				bits, zero = 2, largestLevel
+			}
+			for i := range lanes {
+				zeros[i], scales[i] = zero, p.half(row(i))
+			}
+			unpack(bits, 0, p.cols)
+			continue
+		}
+		perRow := p.spec.compact().groupsPerRow(p.cols)
+		for group := range perRow {
+			for i := range lanes {
+				at := row(i)*perRow + group
+				zeros[i], scales[i] = zeroOf(p.zeroCodes[at]), p.scales[p.scaleCodes[at]]
+			}
+			column := group * p.spec.Group
+			unpack(4, column, min(p.spec.Group, p.cols-column))
+		}
+		for s, column := range p.spec.Salient {
+			for i := range lanes {
+				dst[column*width+half*lanes+i] = p.half(s*p.rows + row(i))
+			}
+		}
+	}
+}
+
+// maxLanes is the most that vec.PanelLanes gives.
+const maxLanes = 16

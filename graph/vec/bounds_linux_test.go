@@ -53,3 +53,32 @@ func TestKernelsDoNotReadOutOfBounds(t *testing.T) {
 		}
 	})
 }
+
+// The panel kernels read and write up to the last byte of their slices and not beyond.
+func TestPanelsDoNotReadOutOfBounds(t *testing.T) {
+	var pages [][]float32
+	for range 4 {
+		pages = append(pages, fenced(t))
+	}
+	end := func(page, n int) []float32 { return pages[page][len(pages[page])-n:] }
+	eachLevel(t, func(t *testing.T) {
+		lanes := PanelLanes()
+		width := 2 * lanes
+		for rows := 1; rows < 20; rows++ {
+			for k := 1; k < 10; k++ {
+				PanelMul(end(0, rows*width), end(1, rows*k), end(2, k*width), end(3, width), rows, k, k, width)
+			}
+		}
+		for _, bits := range []int{8, 4, 2} {
+			for words := 1; words < 4; words++ {
+				codes := end(0, lanes*words)
+				bytes := unsafe.Slice((*byte)(unsafe.Pointer(&codes[0])), 4*lanes*words)
+				offsets := unsafe.Slice((*int32)(unsafe.Pointer(&end(1, lanes)[0])), lanes)
+				for i := range offsets {
+					offsets[i] = int32(4 * words * i)
+				}
+				PanelUnpack(bits, end(2, words*32/bits*lanes), bytes, offsets, end(3, lanes), end(3, lanes), words, lanes)
+			}
+		}
+	})
+}

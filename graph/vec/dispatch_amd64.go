@@ -345,6 +345,72 @@ func unpack2Kernel(dst []float32, codes []byte, zero, scale float32) {
 	}
 }
 
+func panelUnpack8Kernel(dst []float32, codes []byte, offsets []int32, zeros, scales []float32, words, stride int) {
+	switch active {
+	case levelAVX512:
+		panelUnpack8AVX512(dst, codes, offsets, zeros, scales, words, stride)
+	case levelAVX2:
+		panelUnpack8AVX2(dst, codes, offsets, zeros, scales, words, stride)
+	default:
+		panelUnpack8Go(dst, codes, offsets, zeros, scales, words, stride)
+	}
+}
+
+func panelUnpack4Kernel(dst []float32, codes []byte, offsets []int32, zeros, scales []float32, words, stride int) {
+	switch active {
+	case levelAVX512:
+		panelUnpack4AVX512(dst, codes, offsets, zeros, scales, words, stride)
+	case levelAVX2:
+		panelUnpack4AVX2(dst, codes, offsets, zeros, scales, words, stride)
+	default:
+		panelUnpack4Go(dst, codes, offsets, zeros, scales, words, stride)
+	}
+}
+
+func panelUnpack2Kernel(dst []float32, codes []byte, offsets []int32, zeros, scales []float32, words, stride int) {
+	switch active {
+	case levelAVX512:
+		panelUnpack2AVX512(dst, codes, offsets, zeros, scales, words, stride)
+	case levelAVX2:
+		panelUnpack2AVX2(dst, codes, offsets, zeros, scales, words, stride)
+	default:
+		panelUnpack2Go(dst, codes, offsets, zeros, scales, words, stride)
+	}
+}
+
+func panelMulManyKernel(c, a, b, bias []float32, k, lda, ldc int) {
+	switch active {
+	case levelAVX512:
+		panelMulManyAVX512(c, a, b, bias, k, lda, ldc)
+	case levelAVX2:
+		panelMulManyAVX2(c, a, b, bias, k, lda, ldc)
+	default:
+		panelMulManyGo(c, a, b, bias, k, lda, ldc)
+	}
+}
+
+func panelMulFourKernel(c, a, b, bias []float32, k, lda, ldc int) {
+	switch active {
+	case levelAVX512:
+		panelMulFourAVX512(c, a, b, bias, k, lda, ldc)
+	case levelAVX2:
+		panelMulFourAVX2(c, a, b, bias, k, lda, ldc)
+	default:
+		panelMulFourGo(c, a, b, bias, k, lda, ldc)
+	}
+}
+
+func panelMulOneKernel(c, a, b, bias []float32, k, lda, ldc int) {
+	switch active {
+	case levelAVX512:
+		panelMulOneAVX512(c, a, b, bias, k, lda, ldc)
+	case levelAVX2:
+		panelMulOneAVX2(c, a, b, bias, k, lda, ldc)
+	default:
+		panelMulOneGo(c, a, b, bias, k, lda, ldc)
+	}
+}
+
 func adamwKernel(w, m, v, g []float32, gradScale, decay, b1, c1, b2, c2, sqrtBias2, eps, negStep float32) {
 	switch active {
 	case levelAVX512:

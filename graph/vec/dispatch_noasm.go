@@ -80,6 +80,30 @@ func unpack2Kernel(dst []float32, codes []byte, zero, scale float32) {
 	unpack2Go(dst, codes, zero, scale)
 }
 
+func panelUnpack8Kernel(dst []float32, codes []byte, offsets []int32, zeros, scales []float32, words, stride int) {
+	panelUnpack8Go(dst, codes, offsets, zeros, scales, words, stride)
+}
+
+func panelUnpack4Kernel(dst []float32, codes []byte, offsets []int32, zeros, scales []float32, words, stride int) {
+	panelUnpack4Go(dst, codes, offsets, zeros, scales, words, stride)
+}
+
+func panelUnpack2Kernel(dst []float32, codes []byte, offsets []int32, zeros, scales []float32, words, stride int) {
+	panelUnpack2Go(dst, codes, offsets, zeros, scales, words, stride)
+}
+
+func panelMulManyKernel(c, a, b, bias []float32, k, lda, ldc int) {
+	panelMulManyGo(c, a, b, bias, k, lda, ldc)
+}
+
+func panelMulFourKernel(c, a, b, bias []float32, k, lda, ldc int) {
+	panelMulFourGo(c, a, b, bias, k, lda, ldc)
+}
+
+func panelMulOneKernel(c, a, b, bias []float32, k, lda, ldc int) {
+	panelMulOneGo(c, a, b, bias, k, lda, ldc)
+}
+
 func adamwKernel(w, m, v, g []float32, gradScale, decay, b1, c1, b2, c2, sqrtBias2, eps, negStep float32) {
 	adamwGo(w, m, v, g, gradScale, decay, b1, c1, b2, c2, sqrtBias2, eps, negStep)
 }

@@ -159,6 +159,36 @@ func unpack4AVX2(dst []float32, codes []byte, zero float32, scale float32)
 //go:noescape
 func unpack2AVX2(dst []float32, codes []byte, zero float32, scale float32)
 
+// panelUnpack8AVX2 unpacks the 8-bit codes of words times 32 bits of as many rows as a register has lanes.
+//
+//go:noescape
+func panelUnpack8AVX2(dst []float32, codes []byte, offsets []int32, zeros []float32, scales []float32, words int, stride int)
+
+// panelUnpack4AVX2 unpacks the 4-bit codes of words times 32 bits of as many rows as a register has lanes.
+//
+//go:noescape
+func panelUnpack4AVX2(dst []float32, codes []byte, offsets []int32, zeros []float32, scales []float32, words int, stride int)
+
+// panelUnpack2AVX2 unpacks the 2-bit codes of words times 32 bits of as many rows as a register has lanes.
+//
+//go:noescape
+func panelUnpack2AVX2(dst []float32, codes []byte, offsets []int32, zeros []float32, scales []float32, words int, stride int)
+
+// panelMulManyAVX2 computes c = a·b + bias for a block of rows and one panel.
+//
+//go:noescape
+func panelMulManyAVX2(c []float32, a []float32, b []float32, bias []float32, k int, lda int, ldc int)
+
+// panelMulFourAVX2 computes c = a·b + bias for a block of rows and one panel.
+//
+//go:noescape
+func panelMulFourAVX2(c []float32, a []float32, b []float32, bias []float32, k int, lda int, ldc int)
+
+// panelMulOneAVX2 computes c = a·b + bias for a block of rows and one panel.
+//
+//go:noescape
+func panelMulOneAVX2(c []float32, a []float32, b []float32, bias []float32, k int, lda int, ldc int)
+
 // adamwAVX2 is one AdamW step.
 //
 //go:noescape

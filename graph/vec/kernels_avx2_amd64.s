@@ -3118,6 +3118,648 @@ onedone:
 	VZEROUPPER
 	RET
 
+// func panelUnpack8AVX2(dst []float32, codes []byte, offsets []int32, zeros []float32, scales []float32, words int, stride int)
+// Requires: AVX, AVX2
+TEXT ·panelUnpack8AVX2(SB), NOSPLIT, $0-136
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    codes_base+24(FP), CX
+	MOVQ    offsets_base+48(FP), DX
+	VMOVUPS (DX), Y0
+	MOVQ    zeros_base+72(FP), DX
+	VMOVUPS (DX), Y1
+	MOVQ    scales_base+96(FP), DX
+	VMOVUPS (DX), Y2
+	MOVQ    words+120(FP), DX
+	MOVQ    stride+128(FP), BX
+	SHLQ    $0x02, BX
+
+words:
+	DECQ       DX
+	JL         done
+	VPCMPEQD   Y4, Y4, Y4
+	VPXOR      Y3, Y3, Y3
+	VPGATHERDD Y4, (CX)(Y0*1), Y3
+	VPSLLD     $0x18, Y3, Y4
+	VPSRAD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VSUBPS     Y1, Y4, Y4
+	VMULPS     Y2, Y4, Y4
+	VMOVUPS    Y4, (AX)
+	ADDQ       BX, AX
+	VPSLLD     $0x10, Y3, Y4
+	VPSRAD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VSUBPS     Y1, Y4, Y4
+	VMULPS     Y2, Y4, Y4
+	VMOVUPS    Y4, (AX)
+	ADDQ       BX, AX
+	VPSLLD     $0x08, Y3, Y4
+	VPSRAD     $0x18, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VSUBPS     Y1, Y4, Y4
+	VMULPS     Y2, Y4, Y4
+	VMOVUPS    Y4, (AX)
+	ADDQ       BX, AX
+	VPSLLD     $0x00, Y3, Y3
+	VPSRAD     $0x18, Y3, Y3
+	VCVTDQ2PS  Y3, Y3
+	VSUBPS     Y1, Y3, Y3
+	VMULPS     Y2, Y3, Y3
+	VMOVUPS    Y3, (AX)
+	ADDQ       BX, AX
+	ADDQ       $0x04, CX
+	JMP        words
+
+done:
+	VZEROUPPER
+	RET
+
+// func panelUnpack4AVX2(dst []float32, codes []byte, offsets []int32, zeros []float32, scales []float32, words int, stride int)
+// Requires: AVX, AVX2
+TEXT ·panelUnpack4AVX2(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         codes_base+24(FP), CX
+	MOVQ         offsets_base+48(FP), DX
+	VMOVUPS      (DX), Y0
+	MOVQ         zeros_base+72(FP), DX
+	VMOVUPS      (DX), Y1
+	MOVQ         scales_base+96(FP), DX
+	VMOVUPS      (DX), Y2
+	VBROADCASTSS constants<>+1024(SB), Y3
+	MOVQ         words+120(FP), DX
+	MOVQ         stride+128(FP), BX
+	SHLQ         $0x02, BX
+
+words:
+	DECQ       DX
+	JL         done
+	VPCMPEQD   Y5, Y5, Y5
+	VPXOR      Y4, Y4, Y4
+	VPGATHERDD Y5, (CX)(Y0*1), Y4
+	VPSRLD     $0x00, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x04, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x0c, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x14, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x18, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x1c, Y4, Y4
+	VPAND      Y3, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VSUBPS     Y1, Y4, Y4
+	VMULPS     Y2, Y4, Y4
+	VMOVUPS    Y4, (AX)
+	ADDQ       BX, AX
+	ADDQ       $0x04, CX
+	JMP        words
+
+done:
+	VZEROUPPER
+	RET
+
+// func panelUnpack2AVX2(dst []float32, codes []byte, offsets []int32, zeros []float32, scales []float32, words int, stride int)
+// Requires: AVX, AVX2
+TEXT ·panelUnpack2AVX2(SB), NOSPLIT, $0-136
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         codes_base+24(FP), CX
+	MOVQ         offsets_base+48(FP), DX
+	VMOVUPS      (DX), Y0
+	MOVQ         zeros_base+72(FP), DX
+	VMOVUPS      (DX), Y1
+	MOVQ         scales_base+96(FP), DX
+	VMOVUPS      (DX), Y2
+	VBROADCASTSS constants<>+1056(SB), Y3
+	MOVQ         words+120(FP), DX
+	MOVQ         stride+128(FP), BX
+	SHLQ         $0x02, BX
+
+words:
+	DECQ       DX
+	JL         done
+	VPCMPEQD   Y5, Y5, Y5
+	VPXOR      Y4, Y4, Y4
+	VPGATHERDD Y5, (CX)(Y0*1), Y4
+	VPSRLD     $0x00, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x02, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x04, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x06, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x08, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x0a, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x0c, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x0e, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x10, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x12, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x14, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x16, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x18, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x1a, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x1c, Y4, Y5
+	VPAND      Y3, Y5, Y5
+	VCVTDQ2PS  Y5, Y5
+	VSUBPS     Y1, Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	ADDQ       BX, AX
+	VPSRLD     $0x1e, Y4, Y4
+	VPAND      Y3, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VSUBPS     Y1, Y4, Y4
+	VMULPS     Y2, Y4, Y4
+	VMOVUPS    Y4, (AX)
+	ADDQ       BX, AX
+	ADDQ       $0x04, CX
+	JMP        words
+
+done:
+	VZEROUPPER
+	RET
+
+// func panelMulManyAVX2(c []float32, a []float32, b []float32, bias []float32, k int, lda int, ldc int)
+// Requires: AVX, FMA3
+TEXT ·panelMulManyAVX2(SB), NOSPLIT, $0-120
+	MOVQ    b_base+48(FP), AX
+	MOVQ    k+96(FP), CX
+	MOVQ    lda+104(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    a_base+24(FP), BX
+	LEAQ    (BX)(DX*2), SI
+	ADDQ    DX, SI
+	MOVQ    bias_base+72(FP), DI
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y1, Y9
+	VMOVAPS Y0, Y10
+	VMOVAPS Y1, Y11
+
+four:
+	SUBQ         $0x04, CX
+	JL           fourdone
+	VMOVUPS      (AX), Y12
+	VMOVUPS      32(AX), Y13
+	VBROADCASTSS (BX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (BX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (BX)(DX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (SI)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (SI)(DX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	VMOVUPS      64(AX), Y12
+	VMOVUPS      96(AX), Y13
+	VBROADCASTSS 4(BX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 4(BX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 4(BX)(DX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 4(SI), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 4(SI)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 4(SI)(DX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	VMOVUPS      128(AX), Y12
+	VMOVUPS      160(AX), Y13
+	VBROADCASTSS 8(BX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 8(BX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 8(BX)(DX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 8(SI), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 8(SI)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 8(SI)(DX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	VMOVUPS      192(AX), Y12
+	VMOVUPS      224(AX), Y13
+	VBROADCASTSS 12(BX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS 12(BX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS 12(BX)(DX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS 12(SI), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS 12(SI)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS 12(SI)(DX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	ADDQ         $+256, AX
+	JMP          four
+
+fourdone:
+	ADDQ $0x04, CX
+
+one:
+	SUBQ         $0x01, CX
+	JL           onedone
+	VMOVUPS      (AX), Y12
+	VMOVUPS      32(AX), Y13
+	VBROADCASTSS (BX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (BX)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (BX)(DX*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (SI)(DX*1), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (SI)(DX*2), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $+64, AX
+	JMP          one
+
+onedone:
+	ADDQ    $0x01, CX
+	MOVQ    c_base+0(FP), AX
+	MOVQ    ldc+112(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y8, (AX)
+	VMOVUPS Y9, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y10, (AX)
+	VMOVUPS Y11, 32(AX)
+	VZEROUPPER
+	RET
+
+// func panelMulFourAVX2(c []float32, a []float32, b []float32, bias []float32, k int, lda int, ldc int)
+// Requires: AVX, FMA3
+TEXT ·panelMulFourAVX2(SB), NOSPLIT, $0-120
+	MOVQ    b_base+48(FP), AX
+	MOVQ    k+96(FP), CX
+	MOVQ    lda+104(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    a_base+24(FP), BX
+	LEAQ    (BX)(DX*2), SI
+	ADDQ    DX, SI
+	MOVQ    bias_base+72(FP), DI
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+
+four:
+	SUBQ         $0x04, CX
+	JL           fourdone
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
+	VBROADCASTSS (BX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (BX)(DX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS (BX)(DX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	VMOVUPS      64(AX), Y8
+	VMOVUPS      96(AX), Y9
+	VBROADCASTSS 4(BX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 4(BX)(DX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 4(BX)(DX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 4(SI), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	VMOVUPS      128(AX), Y8
+	VMOVUPS      160(AX), Y9
+	VBROADCASTSS 8(BX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 8(BX)(DX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 8(BX)(DX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 8(SI), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	VMOVUPS      192(AX), Y8
+	VMOVUPS      224(AX), Y9
+	VBROADCASTSS 12(BX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS 12(BX)(DX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS 12(BX)(DX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS 12(SI), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         $0x10, BX
+	ADDQ         $0x10, SI
+	ADDQ         $+256, AX
+	JMP          four
+
+fourdone:
+	ADDQ $0x04, CX
+
+one:
+	SUBQ         $0x01, CX
+	JL           onedone
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
+	VBROADCASTSS (BX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VBROADCASTSS (BX)(DX*1), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y3
+	VBROADCASTSS (BX)(DX*2), Y10
+	VFMADD231PS  Y10, Y8, Y4
+	VFMADD231PS  Y10, Y9, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y10, Y8, Y6
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, SI
+	ADDQ         $+64, AX
+	JMP          one
+
+onedone:
+	ADDQ    $0x01, CX
+	MOVQ    c_base+0(FP), AX
+	MOVQ    ldc+112(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	ADDQ    CX, AX
+	VMOVUPS Y6, (AX)
+	VMOVUPS Y7, 32(AX)
+	VZEROUPPER
+	RET
+
+// func panelMulOneAVX2(c []float32, a []float32, b []float32, bias []float32, k int, lda int, ldc int)
+// Requires: AVX, FMA3
+TEXT ·panelMulOneAVX2(SB), NOSPLIT, $0-120
+	MOVQ    b_base+48(FP), AX
+	MOVQ    k+96(FP), CX
+	MOVQ    lda+104(FP), DX
+	SHLQ    $0x02, DX
+	MOVQ    a_base+24(FP), DX
+	MOVQ    bias_base+72(FP), BX
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+
+four:
+	SUBQ         $0x04, CX
+	JL           fourdone
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVUPS      64(AX), Y2
+	VMOVUPS      96(AX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVUPS      128(AX), Y2
+	VMOVUPS      160(AX), Y3
+	VBROADCASTSS 8(DX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVUPS      192(AX), Y2
+	VMOVUPS      224(AX), Y3
+	VBROADCASTSS 12(DX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         $0x10, DX
+	ADDQ         $+256, AX
+	JMP          four
+
+fourdone:
+	ADDQ $0x04, CX
+
+one:
+	SUBQ         $0x01, CX
+	JL           onedone
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y4, Y2, Y0
+	VFMADD231PS  Y4, Y3, Y1
+	ADDQ         $0x04, DX
+	ADDQ         $+64, AX
+	JMP          one
+
+onedone:
+	ADDQ    $0x01, CX
+	MOVQ    c_base+0(FP), AX
+	MOVQ    ldc+112(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VZEROUPPER
+	RET
+
 // func adamwAVX2(w []float32, m []float32, v []float32, g []float32, gradScale float32, decay float32, b1 float32, c1 float32, b2 float32, c2 float32, sqrtBias2 float32, eps float32, negStep float32)
 // Requires: AVX, FMA3
 TEXT ·adamwAVX2(SB), NOSPLIT, $0-132

@@ -159,6 +159,36 @@ func unpack4AVX512(dst []float32, codes []byte, zero float32, scale float32)
 //go:noescape
 func unpack2AVX512(dst []float32, codes []byte, zero float32, scale float32)
 
+// panelUnpack8AVX512 unpacks the 8-bit codes of words times 32 bits of as many rows as a register has lanes.
+//
+//go:noescape
+func panelUnpack8AVX512(dst []float32, codes []byte, offsets []int32, zeros []float32, scales []float32, words int, stride int)
+
+// panelUnpack4AVX512 unpacks the 4-bit codes of words times 32 bits of as many rows as a register has lanes.
+//
+//go:noescape
+func panelUnpack4AVX512(dst []float32, codes []byte, offsets []int32, zeros []float32, scales []float32, words int, stride int)
+
+// panelUnpack2AVX512 unpacks the 2-bit codes of words times 32 bits of as many rows as a register has lanes.
+//
+//go:noescape
+func panelUnpack2AVX512(dst []float32, codes []byte, offsets []int32, zeros []float32, scales []float32, words int, stride int)
+
+// panelMulManyAVX512 computes c = a·b + bias for a block of rows and one panel.
+//
+//go:noescape
+func panelMulManyAVX512(c []float32, a []float32, b []float32, bias []float32, k int, lda int, ldc int)
+
+// panelMulFourAVX512 computes c = a·b + bias for a block of rows and one panel.
+//
+//go:noescape
+func panelMulFourAVX512(c []float32, a []float32, b []float32, bias []float32, k int, lda int, ldc int)
+
+// panelMulOneAVX512 computes c = a·b + bias for a block of rows and one panel.
+//
+//go:noescape
+func panelMulOneAVX512(c []float32, a []float32, b []float32, bias []float32, k int, lda int, ldc int)
+
 // adamwAVX512 is one AdamW step.
 //
 //go:noescape

@@ -14,6 +14,7 @@ func kernels() []kernel {
 	ks = append(ks, softmax()...)
 	ks = append(ks, layerNorm()...)
 	ks = append(ks, unpackers()...)
+	ks = append(ks, panels()...)
 	return append(ks, adamW())
 }
 

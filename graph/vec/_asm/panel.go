@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// panels are the kernels of a product with packed weights: a panel is columns × 2 registers of weights.
+func panels() []kernel {
+	const unpackSig = "func(dst []float32, codes []byte, offsets []int32, zeros, scales []float32, words, stride int)"
+	const mulSig = "func(c, a, b, bias []float32, k, lda, ldc int)"
+	var ks []kernel
+	for _, bits := range []int{8, 4, 2} {
+		ks = append(ks, kernel{name: fmt.Sprintf("panelUnpack%d", bits), sig: unpackSig,
+			doc:    fmt.Sprintf("unpacks the %d-bit codes of words times 32 bits of as many rows as a register has lanes.", bits),
+			custom: func(g *gen) { g.panelUnpack(bits) }})
+	}
+	for _, rows := range []string{"Many", "Four", "One"} {
+		ks = append(ks, kernel{name: "panelMul" + rows, sig: mulSig,
+			doc: "computes c = a·b + bias for a block of rows and one panel.",
+			custom: func(g *gen) {
+				g.panelMul(map[string]int{"Many": g.panelRows(), "Four": 4, "One": 1}[rows])
+			}})
+	}
+	return ks
+}
+
+// panelRows are the rows of the largest block, whose sums fill the registers but for the weights and one broadcast.
+func (g *gen) panelRows() int {
+	if g.avx512 {
+		return 12
+	}
+	return 6
+}
+
+// panelUnpack gathers 32 bits of each row, the codes of several columns, and writes (q - zero)·scale column by column.
+func (g *gen) panelUnpack(bits int) {
+	dst := Load(Param("dst").Base(), GP64())
+	codes := Load(Param("codes").Base(), GP64())
+	offsets, zeros, scales, mask := g.vec(), g.vec(), g.vec(), g.vec()
+	VMOVUPS(Mem{Base: Load(Param("offsets").Base(), GP64())}, offsets)
+	VMOVUPS(Mem{Base: Load(Param("zeros").Base(), GP64())}, zeros)
+	VMOVUPS(Mem{Base: Load(Param("scales").Base(), GP64())}, scales)
+	if bits < 8 {
+		VBROADCASTSS(g.mem(konst(1<<bits-1)), mask)
+	}
+	words := Load(Param("words"), GP64())
+	stride := Load(Param("stride"), GP64())
+	SHLQ(U8(2), stride)
+	Label("words")
+	DECQ(words)
+	JL(LabelRef("done"))
+	w := g.vec()
+	at := Mem{Base: codes, Index: offsets, Scale: 1}
+	if g.avx512 {
+		k := K()
+		KXNORW(k, k, k)
+		VPXORD(w, w, w)
+		VPGATHERDD(at, k, w)
+	} else {
+		all := YMM()
+		VPCMPEQD(all, all, all)
+		VPXOR(w, w, w)
+		VPGATHERDD(all, at, w)
+	}
+	for i := range 32 / bits {
+		v := g.vec()
+		switch {
+		case bits == 8: // two's complement
+			VPSLLD(U8(24-8*i), w, v)
+			VPSRAD(U8(24), v, v)
+		case g.avx512:
+			VPSRLD(U8(bits*i), w, v)
+			VPANDD(mask, v, v)
+		default:
+			VPSRLD(U8(bits*i), w, v)
+			VPAND(mask, v, v)
+		}
+		VCVTDQ2PS(v, v)
+		VSUBPS(zeros, v, v)
+		VMULPS(scales, v, v)
+		VMOVUPS(v, Mem{Base: dst})
+		ADDQ(stride, dst)
+	}
+	ADDQ(U8(4), codes)
+	JMP(LabelRef("words"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// panelMul keeps the sums of rows × 2 registers and walks along k.
+func (g *gen) panelMul(rows int) {
+	const unroll = 4
+	b := Load(Param("b").Base(), GP64())
+	k := Load(Param("k"), GP64())
+	lda := Load(Param("lda"), GP64())
+	SHLQ(U8(2), lda)
+	// A pointer for every third row: the two after it are reached by the scale of an address.
+	var bases []reg.Register
+	for r := 0; r < rows; r += 3 {
+		p := GP64()
+		if r == 0 {
+			Load(Param("a").Base(), p)
+		} else {
+			LEAQ(Mem{Base: bases[len(bases)-1], Index: lda, Scale: 2}, p)
+			ADDQ(lda, p)
+		}
+		bases = append(bases, p)
+	}
+	bias := Load(Param("bias").Base(), GP64())
+	acc := make([][2]vec, rows)
+	for r := range acc {
+		for i := range acc[r] {
+			acc[r][i] = g.vec()
+			if r == 0 {
+				VMOVUPS(Mem{Base: bias, Disp: 4 * g.width * i}, acc[r][i])
+			} else {
+				VMOVAPS(acc[0][i], acc[r][i])
+			}
+		}
+	}
+	step := func(u int) {
+		w := [2]vec{g.vec(), g.vec()}
+		for i := range w {
+			VMOVUPS(Mem{Base: b, Disp: 4 * g.width * (2*u + i)}, w[i])
+		}
+		for r := range rows {
+			x, m := g.vec(), Mem{Base: bases[r/3], Disp: 4 * u}
+			if r%3 > 0 {
+				m.Index, m.Scale = lda, uint8(r%3)
+			}
+			VBROADCASTSS(m, x)
+			VFMADD231PS(x, w[0], acc[r][0])
+			VFMADD231PS(x, w[1], acc[r][1])
+		}
+	}
+	loop := func(label string, steps int) {
+		Label(label)
+		SUBQ(U8(steps), k)
+		JL(LabelRef(label + "done"))
+		for u := range steps {
+			step(u)
+		}
+		for _, p := range bases {
+			ADDQ(U8(4*steps), p)
+		}
+		ADDQ(I32(int32(8*g.width*steps)), b)
+		JMP(LabelRef(label))
+		Label(label + "done")
+		ADDQ(U8(steps), k)
+	}
+	loop("four", unroll)
+	loop("one", 1)
+	c := Load(Param("c").Base(), GP64())
+	ldc := Load(Param("ldc"), GP64())
+	SHLQ(U8(2), ldc)
+	for r := range acc {
+		for i := range acc[r] {
+			VMOVUPS(acc[r][i], Mem{Base: c, Disp: 4 * g.width * i})
+		}
+		if r+1 < rows {
+			ADDQ(ldc, c)
+		}
+	}
+	VZEROUPPER()
+	RET()
+}
