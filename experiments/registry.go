@@ -111,7 +111,11 @@ func (j *Job) Before(details any) (bool, error) {
 }
 
 // All lists the experiments in the order of the report.
-func All() []Experiment { return []Experiment{} }
+func All() []Experiment {
+	return []Experiment{
+		memoryPressureExperiment(),
+	}
+}
 
 func folderOf(name string) string {
 	for _, e := range All() {

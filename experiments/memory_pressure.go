@@ -1,0 +1,131 @@
+package experiments
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/synapnet/synapnet-train/baee"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/results/published"
+)
+
+// pressureSettings are those of the memory-pressure experiment.
+type pressureSettings struct {
+	Policies []string `json:"policies"`
+	Contexts []int    `json:"contexts"` // tokens
+	Samples  int      `json:"samples"`
+	Chunk    int      `json:"chunk"` // tokens
+	Budget   float64  `json:"budget"`
+	Seed     uint64   `json:"seed"`
+}
+
+func memoryPressureExperiment() Experiment {
+	full := pressureSettings{Policies: BAEEPolicies(), Contexts: []int{1024, 2048}, Samples: 64, Chunk: 512, Budget: 0.1, Seed: 2025}
+	quick := full
+	quick.Contexts, quick.Samples, quick.Chunk = []int{128, 256}, 8, 64
+	return define(Experiment{
+		Name: "memory-pressure", Folder: "baee", Title: "Memory pressure: 16 facts, room for a tenth",
+		Source:  "Section 4, exp_baee_memory_pressure.json",
+		Covers:  []string{"Ablations: eviction policy"},
+		Needs:   []string{"pretrain", "baee-train"},
+		Version: 1,
+		Estimate: func(p Profile) time.Duration {
+			if p == Quick {
+				return 10 * time.Second
+			}
+			return 6 * time.Minute
+		},
+		Views: []View{
+			{Title: "Target still held at the end of the stream", Metric: "retention", Rows: []string{policyLabel}, Column: contextLabel,
+				Figure: &Figure{Kind: "bar", X: policyLabel, Series: contextLabel}},
+			{Title: "Answers right", Metric: "accuracy", Rows: []string{policyLabel}, Column: contextLabel},
+		},
+		Says: "Retention says whether any layer still holds an entry written at a target's key, not whether the model can use it: answers stay near " +
+			"guessing under every policy, as in the paper, because this model looks up keys poorly even without eviction (see needlebench).",
+	}, full, quick, runMemoryPressure)
+}
+
+// runMemoryPressure is a row of the retention grid with a sample count and seed of its own.
+func runMemoryPressure(ctx context.Context, j *Job, s pressureSettings) (*Outcome, error) {
+	base, err := loadBase(j.Model())
+	if err != nil {
+		return nil, err
+	}
+	grid := &BAEEGrid{
+		Config: BAEEGridConfig{
+			Policies: s.Policies, Budgets: []float64{s.Budget}, Positions: []string{string(tasks.Early)}, Seeds: []uint64{s.Seed}, Contexts: s.Contexts,
+			Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: s.Samples, Chunk: s.Chunk,
+		},
+		Base: base, shas: map[string]string{},
+	}
+	if err := grid.validate(); err != nil {
+		return nil, err
+	}
+	if err := grid.networks(j.File("baee-train", ClassifierFile), j.File("baee-train", HeadFile)); err != nil {
+		return nil, err
+	}
+	paper, err := publishedPressure()
+	if err != nil {
+		return nil, err
+	}
+	cases := grid.cases()
+	done, err := newCells[[]BAEECell](j, len(cases))
+	if err != nil {
+		return nil, err
+	}
+	name := func(k BAEECase) string { return fmt.Sprintf("%s-%d", k.Protocol, k.Context) }
+	var todo []missing
+	for _, k := range cases {
+		if _, ok := done.Done[name(k)]; !ok {
+			todo = append(todo, missing{k, grid.policies(k.Protocol)})
+		}
+	}
+	done.outcome = func() (*Outcome, error) {
+		o := &Outcome{Seeds: []uint64{s.Seed}, Protocol: baeeGridProtocol + ". One data seed of our own generator; the target is written 3 times in the first 40%"}
+		for _, k := range cases {
+			for _, c := range done.Done[name(k)] {
+				o.Measurements = append(o.Measurements, paper.measurements(c)...)
+			}
+		}
+		return o, nil
+	}
+	err = grid.parallel(ctx, todo, func(cells []BAEECell) error {
+		k := cells[0].BAEECase
+		j.Line("%s, %d tokens: %d policies, %d entries a layer", k.Protocol, k.Context, len(cells), cells[0].EntriesALayer)
+		return done.put(name(k), cells)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return done.finish()
+}
+
+// pressureTable is the published experiment.
+type pressureTable struct {
+	Experiments []struct {
+		Context  int `json:"seq_len"`
+		Policies map[string]struct {
+			Accuracy  float64 `json:"accuracy"`
+			Retention float64 `json:"target_retention_rate"`
+		} `json:"policies"`
+	} `json:"experiments"`
+}
+
+func publishedPressure() (t pressureTable, err error) {
+	err = published.Decode("exp_baee_memory_pressure.json", &t)
+	return t, err
+}
+
+// measurements are those of a cell, with the published ones beside the paper protocol's.
+func (t pressureTable) measurements(c BAEECell) []result.Measurement {
+	l := labels{policyLabel: c.Policy, contextLabel: contextOf(c.Context)}
+	retention, accuracy := share(l, string(c.Protocol), "retention", c.Retention), share(l, string(c.Protocol), "accuracy", c.Accuracy)
+	for _, e := range t.Experiments {
+		if p, ok := e.Policies[c.Policy]; ok && e.Context == c.Context && c.Protocol == baee.Paper {
+			retention.Published, accuracy.Published = &MeanStd{Mean: p.Retention}, &MeanStd{Mean: p.Accuracy}
+		}
+	}
+	return []result.Measurement{retention, accuracy}
+}

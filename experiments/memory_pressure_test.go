@@ -1,0 +1,50 @@
+package experiments
+
+import (
+	"context"
+	"math"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/experiments/result"
+)
+
+// pressureRoot is a results folder with a small model and its networks.
+func pressureRoot(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	_, model := streamModel(t)
+	classifier, head := networkFiles(t, 1)
+	put(t, root, "pretrain", ModelFile, model)
+	put(t, root, "baee-train", ClassifierFile, classifier)
+	put(t, root, "baee-train", HeadFile, head)
+	return root
+}
+
+func TestMemoryPressure(t *testing.T) {
+	s := pressureSettings{Policies: []string{"baee", "baee_salience", "fifo"}, Contexts: []int{64}, Samples: 4, Chunk: 16, Budget: 0.1, Seed: 2025}
+	o := checkRuns(t, memoryPressureExperiment(), pressureRoot(t), func(ctx context.Context, j *Job) (*Outcome, error) {
+		return runMemoryPressure(ctx, j, s)
+	}, always)
+	if len(o.Measurements) != 2*(2+3) {
+		t.Errorf("%d measurements, want retention and accuracy of 2 policies as published and 3 strict ones", len(o.Measurements))
+	}
+	// What is written first is the first to go.
+	if m := find(t, o, result.Strict, "retention", labels{policyLabel: "fifo", contextLabel: "64"}); m.Mean != 0 {
+		t.Errorf("fifo holds %g of the early targets", m.Mean)
+	}
+}
+
+func TestPublishedMemoryPressure(t *testing.T) {
+	table, err := publishedPressure()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := BAEECell{BAEECase: BAEECase{Protocol: "paper", Context: 2048}, Policy: "baee_salience"}
+	if p := table.measurements(c)[0].Published; p == nil || math.Abs(p.Mean-0.59375) > 1e-9 {
+		t.Errorf("published retention %v, want 0.594", p)
+	}
+	c.Protocol = "strict"
+	if p := table.measurements(c)[0].Published; p != nil {
+		t.Errorf("a strict cell has the published %v beside it", p)
+	}
+}
