@@ -13,6 +13,7 @@ type Architecture string
 const (
 	SynapNet Architecture = ""
 	Llama    Architecture = "llama"
+	GRUSSM   Architecture = "gru_ssm"
 )
 
 // synapNetName is the name of the zero value.
@@ -41,7 +42,7 @@ type architecture struct {
 func architectures() []architecture {
 	return []architecture{
 		{name: SynapNet, about: "gated convolution, salience-steered sparse attention and episodic memory", mlpRatio: 4, writeFrac: 0.05, deeper: 1},
-		llamaArchitecture,
+		llamaArchitecture, gruSSMArchitecture,
 	}
 }
 

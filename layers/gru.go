@@ -1,0 +1,62 @@
+package layers
+
+import (
+	"math"
+
+	"github.com/synapnet/synapnet-train/graph"
+)
+
+// GRU is a gated recurrent unit of width D over the whole sequence, see graph.GRU. Its parameters are those of PyTorch's,
+// gates in the order r, z, n. They are never packed or quantised.
+type GRU struct {
+	InputW, HiddenW *graph.Param // [3D, D], name.weight_ih_l0 and weight_hh_l0, uniform ±1/sqrt(D)
+	InputB, HiddenB *graph.Param // [3D], name.bias_ih_l0 and bias_hh_l0, uniform ±1/sqrt(D)
+}
+
+// NewGRU registers the parameters.
+func NewGRU(ps *Params, name string, dim int) *GRU {
+	uniform := func(name string, shape ...int) *graph.Param {
+		p, bound := ps.Zeros(name, shape...), 1/math.Sqrt(float64(dim))
+		for i, data := 0, p.Data(); i < len(data); i++ {
+			data[i] = float32(bound * (2*ps.rng.Float64() - 1))
+		}
+		return p
+	}
+	return &GRU{
+		InputW:  uniform(name+".weight_ih_l0", 3*dim, dim),
+		HiddenW: uniform(name+".weight_hh_l0", 3*dim, dim),
+		InputB:  uniform(name+".bias_ih_l0", 3*dim),
+		HiddenB: uniform(name+".bias_hh_l0", 3*dim),
+	}
+}
+
+// Forward gives the states h [B, T, D] for x [B, T, D].
+func (l *GRU) Forward(g *graph.Graph, x *graph.Node) *graph.Node {
+	projected := graph.Linear(g, x, g.Param(l.InputW), g.Param(l.InputB), graph.Identity)
+	return graph.GRU(g, projected, g.Param(l.HiddenW), g.Param(l.HiddenB))
+}
+
+// GatedGRU is the recurrent mixer GRU(n) ⊙ sigmoid(gate(n)).
+type GatedGRU struct {
+	GRU  *GRU
+	Gate *Linear
+}
+
+// NewGatedGRU registers name.gru and name.gate.
+func NewGatedGRU(ps *Params, name string, dim int) *GatedGRU {
+	return &GatedGRU{GRU: NewGRU(ps, name+".gru", dim), Gate: NewLinear(ps, name+".gate", dim, dim, true)}
+}
+
+// Forward mixes n [B, T, D]; with last, it gives the last row only, for which the GRU runs over all.
+func (l *GatedGRU) Forward(g *graph.Graph, n *graph.Node, last bool) *graph.Node {
+	return graph.Product(g, wanted(g, l.GRU.Forward(g, n), last), l.Gate.Forward(g, wanted(g, n, last), graph.Sigmoid))
+}
+
+func gatedGRUCosts(tokens, rows, dim int) []Cost {
+	ssm := Cost{Component: SSMComponent, Parameters: 3*dim*dim + 3*dim}
+	ssm.linear(tokens, dim, 3*dim, true, true)
+	ssm.product(tokens-1, dim, 3*dim, true) // the first state is zero
+	gate := Cost{Component: GatesComponent}
+	gate.linear(rows, dim, dim, true, true)
+	return []Cost{ssm, gate}
+}
