@@ -149,7 +149,9 @@ func (m *Manager) compress(l *layer, ctx *policy.Context) error {
 	if len(scores) != len(l.entries) {
 		return fmt.Errorf("policy %s gave %d scores for %d entries", m.policy.Name, len(scores), len(l.entries))
 	}
-	out := make([]bool, len(l.entries)) // evicted or merged
+	out := slices.Grow(m.out[:0], len(l.entries))[:len(l.entries)] // evicted or merged
+	clear(out)
+	m.out = out
 	if most := l.rows - m.summarySlots(l); l.rows > 0 && len(l.entries) > most {
 		kept, err := m.choose(l, ctx, most)
 		if err != nil {
@@ -170,12 +172,13 @@ func (m *Manager) compress(l *layer, ctx *policy.Context) error {
 		}
 	}
 	m.squeeze(l, scores, out)
-	kept := make([]int, 0, len(out))
+	kept := m.kept[:0]
 	for j, gone := range out {
 		if !gone {
 			kept = append(kept, j)
 		}
 	}
+	m.kept = kept
 	l.take(kept)
 	return nil
 }
@@ -194,7 +197,7 @@ func (m *Manager) squeeze(l *layer, scores []float64, out []bool) {
 		return
 	}
 	if warm < hot {
-		for _, j := range lowest(scores, ceil(over, hot-warm), func(j int) bool { return !out[j] && l.contents[j].tier == Hot }) {
+		for _, j := range m.lowest(scores, ceil(over, hot-warm), func(j int) bool { return !out[j] && l.contents[j].tier == Hot }) {
 			m.demote(l, j)
 			over -= hot - warm
 		}
@@ -205,7 +208,7 @@ func (m *Manager) squeeze(l *layer, scores []float64, out []bool) {
 	// All are WARM now (HOT, if that is the smaller form). What goes makes room for itself and for the summaries that it
 	// starts; these never take more than a quarter of the share.
 	over += (m.summarySlots(l) - len(l.summaries)) * hot
-	for _, j := range lowest(scores, ceil(over, min(hot, warm)), func(j int) bool { return !out[j] }) {
+	for _, j := range m.lowest(scores, ceil(over, min(hot, warm)), func(j int) bool { return !out[j] }) {
 		out[j] = true
 		m.merge(l, j)
 	}
@@ -213,20 +216,19 @@ func (m *Manager) squeeze(l *layer, scores []float64, out []bool) {
 
 func ceil(a, b int) int { return (a + b - 1) / b }
 
-// lowest are the indices of the k lowest scores of those that count, in ascending order of the indices.
-func lowest(scores []float64, k int, counts func(j int) bool) []int {
-	var at []int
-	var negated []float64
+// lowest are the indices of the k lowest scores of those that count, in ascending order.
+func (m *Manager) lowest(scores []float64, k int, counts func(j int) bool) []int {
+	at, negated := m.at[:0], m.negated[:0]
 	for j, s := range scores {
 		if counts(j) {
 			at, negated = append(at, j), append(negated, -s)
 		}
 	}
-	chosen := policy.Best(negated, k)
+	m.at, m.negated = at, negated
+	chosen := policy.Top(negated, k)
 	for i, j := range chosen {
 		chosen[i] = at[j]
 	}
-	slices.Sort(chosen)
 	return chosen
 }
 

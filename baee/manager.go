@@ -25,6 +25,10 @@ type Manager struct {
 	ctx     policy.Context // and its memory, from one decision to the next
 	history []float32      // [N, HistoryFeatures] of the layer at hand
 	scores  []float32      // [N] of the layer at hand
+	out     []bool         // [N] entries that leave the layer at hand
+	kept    []int          // those that stay
+	at      []int          // see lowest
+	negated []float64
 
 	// Observe, if set, is called in each Update when the reads of a layer have been counted and before anything is evicted,
 	// with what its entries hold. It is how examples for a classifier are collected.
@@ -131,15 +135,21 @@ func (m *Manager) Rows(i int) int {
 	return 1 // the row of zeros
 }
 
+// bankRows is the number of entries that are decoded in one part.
+const bankRows = 256
+
 // Bank writes the Rows of layer i to dst, [at least Rows, D]: the entries in their order, then the summaries.
 func (m *Manager) Bank(i int, dst []float32) {
 	l, d := m.layers[i], m.config.Dim
 	if len(l.entries)+len(l.summaries) == 0 {
 		clear(dst[:m.Rows(i)*d])
 	}
-	for j, c := range l.contents {
-		decode(dst[j*d:(j+1)*d], c.tier, c.data)
-	}
+	n := len(l.contents)
+	graph.Parallel((n+bankRows-1)/bankRows, func(part int) {
+		for j := part * bankRows; j < min((part+1)*bankRows, n); j++ {
+			decode(dst[j*d:(j+1)*d], l.contents[j].tier, l.contents[j].data)
+		}
+	})
 	for j, s := range l.summaries {
 		at := (len(l.contents) + j) * d
 		decode(dst[at:at+d], Cold, s.data)
@@ -229,12 +239,21 @@ func (m *Manager) check(i int, r Read) error {
 		return fmt.Errorf("got %d queries, %d in the observation window, want at least 1", r.Queries, r.WindowQueries)
 	case vec.HasNonFinite(r.All) || vec.HasNonFinite(r.Window) || vec.HasNonFinite(r.Last):
 		return fmt.Errorf("attention received has values that are not finite")
-	case slices.Min(r.All) < 0 || slices.Min(r.Window) < 0 || slices.Min(r.Last) < 0:
+	case anyNegative(r.All) || anyNegative(r.Window) || anyNegative(r.Last):
 		return fmt.Errorf("attention received has values below 0")
 	case m.NeedsProjections() && (len(r.Keys) != rows*d || len(r.Values) != rows*d || len(r.QueryRows) != r.Queries*d):
 		return fmt.Errorf("policy %s needs the read's projections: got %d, %d and %d values", m.policy.Name, len(r.QueryRows), len(r.Keys), len(r.Values))
 	}
 	return nil
+}
+
+func anyNegative(x []float32) bool {
+	for _, v := range x {
+		if v < 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // append adds the fresh entries: the real ones, in the paper protocol the zero padding as well.

@@ -25,8 +25,10 @@ func (s *moments) add(rows []float32, d int) {
 		mean[j] /= float64(q)
 	}
 	centred := make([]float32, len(rows))
-	for i, x := range rows {
-		centred[i] = float32(float64(x) - mean[i%d])
+	for r := 0; r < len(rows); r += d {
+		for j, x := range rows[r : r+d] {
+			centred[r+j] = float32(float64(x) - mean[j])
+		}
 	}
 	n := s.n + int64(q)
 	old, fresh := float64(s.n)/float64(n), float64(q)/float64(n)

@@ -68,11 +68,7 @@ func (s *Shared) step(ids []int32, position int64, memories []*Manager, group []
 	if err := s.prepare(memories); err != nil {
 		return err
 	}
-	first := memories[group[0]]
-	for i := range s.room {
-		first.Bank(i, s.reader.External(i))
-		s.reader.SetRows(i, first.Rows(i))
-	}
+	memories[group[0]].fill(s.reader)
 	out, err := s.reader.Run(ids)
 	if err != nil {
 		return err
@@ -82,12 +78,9 @@ func (s *Shared) step(ids []int32, position int64, memories []*Manager, group []
 		s.Chunks++
 		m := memories[at]
 		logits[at] = append(logits[at][:0], out...)
-		for i := range s.room {
-			if err := m.Update(i, m.read(s.reader, i, position)); err != nil {
-				return err
-			}
+		if err := m.take(s.reader, position); err != nil {
+			return err
 		}
-		m.EndChunk()
 	}
 	return nil
 }

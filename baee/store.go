@@ -33,8 +33,15 @@ func warmBytes(dim int) int { return dim + 2 }
 // below, and an infinity would spoil every read.
 const maxHalf = 65504
 
+// toHalf rounds to the nearest half-precision number, to the even one of two.
 func toHalf(x float32) uint16 {
-	return float16.Fromfloat32(min(max(x, -maxHalf), maxHalf)).Bits()
+	sign := uint16(math.Float32bits(x) >> 16 & 0x8000)
+	magnitude := min(math.Float32frombits(math.Float32bits(x)&0x7fffffff), maxHalf)
+	if magnitude < 0x1p-14 { // subnormal: the sum's last place is that of the result
+		return sign | uint16(math.Float32bits(magnitude+0.5)-math.Float32bits(0.5))
+	}
+	b := math.Float32bits(magnitude)
+	return sign | uint16((b-112<<23+0xfff+b>>13&1)>>13)
 }
 
 func fromHalf(b []byte) float32 {
@@ -72,13 +79,30 @@ func encodeWarm(x []float32) []byte {
 // decode writes the content of an entry to dst [D].
 func decode(dst []float32, t Tier, b []byte) {
 	if t == Warm {
-		scale := fromHalf(b)
-		for i := range dst {
-			dst[i] = scale * float32(int8(b[2+i]))
-		}
+		decodeWarm(dst, fromHalf(b), b[2:])
 		return
 	}
+	decodeHot(dst, b)
+}
+
+func decodeWarm(dst []float32, scale float32, b []byte) {
+	b = b[:len(dst)]
 	for i := range dst {
-		dst[i] = fromHalf(b[2*i:])
+		dst[i] = scale * float32(int8(b[i]))
+	}
+}
+
+// decodeHot is fromHalf of every element. The bits of a finite half-precision number, moved to where those of a float32
+// are, make that number divided by 2^112, exactly.
+func decodeHot(dst []float32, b []byte) {
+	b = b[:2*len(dst)]
+	for i := range dst {
+		h := uint32(b[2*i]) | uint32(b[2*i+1])<<8
+		if h&0x7c00 == 0x7c00 { // not finite: only a damaged file has it
+			dst[i] = fromHalf(b[2*i:])
+			continue
+		}
+		magnitude := math.Float32frombits(h&0x7fff<<13) * 0x1p112
+		dst[i] = math.Float32frombits(math.Float32bits(magnitude) | h&0x8000<<16)
 	}
 }

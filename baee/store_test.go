@@ -1,10 +1,13 @@
 package baee
 
 import (
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"testing"
 	"testing/quick"
+
+	"github.com/x448/float16"
 )
 
 func TestFormatsTakeExactlyTheirBytes(t *testing.T) {
@@ -77,5 +80,43 @@ func TestExtremeContents(t *testing.T) {
 		if v-v != 0 {
 			t.Errorf("large values became %v", y)
 		}
+	}
+}
+
+// Every half-precision number there is decodes to itself, as the library says, not-a-number included.
+func TestEveryHalfDecodes(t *testing.T) {
+	b := make([]byte, 2<<16)
+	for h := range 1 << 16 {
+		binary.LittleEndian.PutUint16(b[2*h:], uint16(h))
+	}
+	got := make([]float32, 1<<16)
+	decode(got, Hot, b)
+	for h, x := range got {
+		if want := fromHalf(b[2*h:]); math.Float32bits(x) != math.Float32bits(want) {
+			t.Fatalf("%#04x is %v, want %v", h, x, want)
+		}
+	}
+}
+
+// Numbers that half precision has, those half-way between two, and their neighbours are rounded as the library rounds.
+func TestHalvesAreRoundedToTheNearest(t *testing.T) {
+	check := func(x float32) {
+		want := float16.Fromfloat32(min(max(x, -maxHalf), maxHalf)).Bits()
+		if got := toHalf(x); got != want {
+			t.Fatalf("%v (%#08x) became %#04x, want %#04x", x, math.Float32bits(x), got, want)
+		}
+	}
+	for h := range uint16(0x7c00) {
+		x, next := float16.Frombits(h).Float32(), float16.Frombits(h+1).Float32()
+		for _, v := range []float32{x, (x + next) / 2} {
+			for _, w := range []float32{v, math.Nextafter32(v, 0), math.Nextafter32(v, 1e9)} {
+				check(w)
+				check(-w)
+			}
+		}
+	}
+	for _, x := range []float32{65504, 65519, 65520, 1e30, float32(math.Inf(1)), math.SmallestNonzeroFloat32} {
+		check(x)
+		check(-x)
 	}
 }

@@ -105,22 +105,34 @@ func (s *Stream) run() (logits []float32, done func(), err error) {
 	if r != s.steady {
 		done = r.Program.Close
 	}
-	for i := range s.capacity {
-		s.memory.Bank(i, r.External(i))
-		r.SetRows(i, s.memory.Rows(i))
+	s.memory.fill(r)
+	if logits, err = r.Run(s.pending); err == nil {
+		err = s.memory.take(r, s.position)
 	}
-	if logits, err = r.Run(s.pending); err != nil {
+	if err != nil {
 		done()
 		return nil, nil, err
 	}
-	for i := range s.capacity {
-		if err := s.memory.Update(i, s.memory.read(r, i, s.position)); err != nil {
-			done()
-			return nil, nil, err
+	return logits, done, nil
+}
+
+// fill makes r's next run read the memory.
+func (m *Manager) fill(r *layers.Reader) {
+	for i := range m.layers {
+		m.Bank(i, r.External(i))
+		r.SetRows(i, m.Rows(i))
+	}
+}
+
+// take updates all layers with what r's last run read and wrote, in a chunk whose first token has the given position.
+func (m *Manager) take(r *layers.Reader, position int64) error {
+	for i := range m.layers {
+		if err := m.Update(i, m.read(r, i, position)); err != nil {
+			return err
 		}
 	}
-	s.memory.EndChunk()
-	return logits, done, nil
+	m.EndChunk()
+	return nil
 }
 
 // read is what layer i's read tells the memory, in a chunk whose first token has the given position in the stream.

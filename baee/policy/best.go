@@ -12,6 +12,11 @@ func Best(scores []float64, k int) []int {
 	return bestBy(len(scores), k, func(i int) (float64, int64) { return scores[i], 0 })
 }
 
+// Top is Best in ascending order of the indices, which is found faster.
+func Top(scores []float64, k int) []int {
+	return topBy(len(scores), k, func(i int) (float64, int64) { return scores[i], 0 })
+}
+
 // bestBy is Best of 0 … n-1 by score and, among equal scores, by tie.
 func bestBy(n, k int, score func(i int) (score float64, tie int64)) []int {
 	all := make([]ranked, n)
