@@ -12,12 +12,15 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+	"github.com/synapnet/synapnet-train/qat"
 )
 
 // The cases of a benchmark of the reference model.
 const (
 	TrainStepBench = "train_step" // forward, backward, AdamW with clipping
 	InferenceBench = "inference"  // forward, logits of the last token
+	PackedBench    = "packed"     // InferenceBench from packed weights
 	GrowthBench    = "growth"     // resident memory in a training run
 )
 
@@ -27,6 +30,8 @@ type BenchCase struct {
 	Context     int    `json:"context"` // tokens
 	Batch       int    `json:"batch"`
 	Repetitions int    `json:"repetitions"` // timed, after one that is not
+	// Model is the file of the model, in floating point or packed; "" is the reference model as it is initialised.
+	Model string `json:"model,omitempty"`
 }
 
 // BenchResult is what a BenchCase measured.
@@ -37,6 +42,7 @@ type BenchResult struct {
 	SecondsMax      float64 `json:"seconds_max"`
 	TokensPerSecond float64 `json:"tokens_per_second"`
 	PeakRSSBytes    uint64  `json:"peak_rss_bytes"` // 0: the system does not tell
+	WeightBytes     int     `json:"weight_bytes"`   // in memory
 	// GFLOPS is the rate of the matrix products in the equations, see layers.Cost, at the median.
 	GFLOPS float64 `json:"gflops"`
 	// ShareOfPeak is GFLOPS over the sgemm rate of the machine; 0 until both are known.
@@ -54,10 +60,11 @@ type BenchReport struct {
 // Run measures a train_step or inference case in this process, until ctx ends.
 func (b BenchCase) Run(ctx context.Context) (BenchResult, error) {
 	r := BenchResult{BenchCase: b}
-	m, err := layers.NewModel(layers.Reference(), 42)
+	m, err := b.model()
 	if err != nil {
 		return r, err
 	}
+	r.WeightBytes = m.WeightBytes()
 	step, operations, err := b.prepare(m)
 	if err != nil {
 		return r, err
@@ -80,6 +87,40 @@ func (b BenchCase) Run(ctx context.Context) (BenchResult, error) {
 	r.GFLOPS = operations / r.Seconds / 1e9
 	r.PeakRSSBytes = PeakRSS()
 	return r, nil
+}
+
+func (b BenchCase) model() (*layers.Model, error) {
+	if b.Model == "" {
+		return layers.NewModel(layers.Reference(), 42)
+	}
+	return layers.Load(b.Model)
+}
+
+// PackReference writes the reference model as it is initialised, with every target quantised and packed, to path.
+func PackReference(path string) error {
+	m, err := layers.NewModel(layers.Reference(), 42)
+	if err != nil {
+		return err
+	}
+	data, err := qat.MixtureBatches(m.Config, 1, 4, 512, 42)
+	if err != nil {
+		return err
+	}
+	calibration, err := qat.Calibrate(m, data)
+	if err != nil {
+		return err
+	}
+	o := qat.DefaultOptions()
+	o.Targets, o.Metadata = qat.AllTargets(), qat.MetadataCompact
+	q, err := qat.Prepare(m, calibration, o)
+	if err != nil {
+		return err
+	}
+	f, err := q.PackedFile()
+	if err != nil {
+		return err
+	}
+	return safetensors.Write(path, f)
 }
 
 // prepare gives what is timed and the operations in it.
@@ -108,7 +149,7 @@ func (b BenchCase) prepare(m *layers.Model) (step func() error, operations float
 			}
 			return solver.Step(t.Program.Gradients())
 		}, float64(b.Batch) * (cost.Forward + cost.Backward), nil
-	case InferenceBench:
+	case InferenceBench, PackedBench:
 		f, err := m.Infer(b.Batch, b.Context, 0)
 		if err != nil {
 			return nil, 0, err

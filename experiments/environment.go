@@ -26,19 +26,16 @@ type stopwatch struct {
 }
 
 func startWatch() stopwatch {
-	cpu, _ := usage()
-	return stopwatch{time.Now(), cpu}
+	return stopwatch{time.Now(), cpuSeconds()}
 }
 
 func (s stopwatch) cost() Cost {
-	cpu, rss := usage()
-	return Cost{WallSeconds: time.Since(s.start).Seconds(), CPUSeconds: cpu - s.cpu, PeakRSSBytes: rss}
+	return Cost{WallSeconds: time.Since(s.start).Seconds(), CPUSeconds: cpuSeconds() - s.cpu, PeakRSSBytes: PeakRSS()}
 }
 
 // PeakRSS is the largest resident set of this process so far, in bytes; 0 where the system does not tell.
 func PeakRSS() uint64 {
-	_, rss := usage()
-	return rss
+	return peakRSS()
 }
 
 // writeJSON replaces the file at path by v.

@@ -24,3 +24,22 @@ func CurrentRSS() (uint64, error) {
 	}
 	return pages * uint64(os.Getpagesize()), nil
 }
+
+// peakRSS is the largest resident set of this process, in bytes, 0 if it cannot be read. That of getrusage would count
+// what the parent held when it started this process, because Linux carries it over exec.
+func peakRSS() uint64 {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+			if err != nil {
+				return 0
+			}
+			return kib << 10
+		}
+	}
+	return 0
+}

@@ -2,5 +2,8 @@
 
 package experiments
 
-// usage is not known on this system.
-func usage() (cpu float64, rss uint64) { return 0, 0 }
+// cpuSeconds is not known on this system.
+func cpuSeconds() float64 { return 0 }
+
+// peakRSS is not known on this system.
+func peakRSS() uint64 { return 0 }

@@ -45,6 +45,15 @@ func NewPackedModel(c Config, packed map[string]*graph.Packed) (*Model, error) {
 // Packed lists the weights in packed form by their state-dict names; none in a floating-point model.
 func (ps *Params) Packed() map[string]*graph.Packed { return ps.packed }
 
+// WeightBytes is the memory that the model's weights take: 4 bytes for each parameter, and the packed bytes.
+func (m *Model) WeightBytes() int {
+	n := 4 * m.Params.Count()
+	for _, w := range m.Params.Packed() {
+		n += len(w.Bytes())
+	}
+	return n
+}
+
 // take says whether the parameter of that name is replaced by a packed weight, and notes one that does not fit.
 func (ps *Params) take(name string, shape []int) bool {
 	w, ok := ps.packed[name]

@@ -43,7 +43,7 @@ func TestBenchTable(t *testing.T) {
 		Environment: experiments.Environment{CPU: "Some CPU", BLAS: "OpenBLAS", Threads: 2},
 		Results: []experiments.BenchResult{{
 			BenchCase: experiments.BenchCase{Name: "train_step", Context: 1024, Batch: 4},
-			Seconds:   1.5, SecondsMin: 1.25, SecondsMax: 2, TokensPerSecond: 2730.7, GFLOPS: 115, ShareOfPeak: 0.575, PeakRSSBytes: 1e9,
+			Seconds:   1.5, SecondsMin: 1.25, SecondsMax: 2, TokensPerSecond: 2730.7, GFLOPS: 115, ShareOfPeak: 0.575, WeightBytes: 34859800, PeakRSSBytes: 1e9,
 		}},
 		Growth: []experiments.Growth{{Context: 128, Batch: 1, FromStep: 20, ToStep: 300, From: 200e6, To: 220e6, Largest: 221e6, Change: 0.1}},
 	}
@@ -51,8 +51,8 @@ func TestBenchTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `Some CPU, 2 threads, OpenBLAS, sgemm 200.0 GFLOP/s
-case        context  batch  seconds    min    max  tokens/s  GFLOP/s  of sgemm  peak RSS
-train_step     1024      4    1.500  1.250  2.000     2,730    115.0       57%  1,000 MB
+case        context  batch  seconds    min    max  tokens/s  GFLOP/s  of sgemm  weights  peak RSS
+train_step     1024      4    1.500  1.250  2.000     2,730    115.0       57%    35 MB  1,000 MB
 growth, context 128, batch 1: RSS 200.0 MB after 20 steps, 220.0 MB after 300 (+10.0%, largest 221.0 MB): NOT within 5%
 `
 	if out.String() != want {
@@ -62,7 +62,7 @@ growth, context 128, batch 1: RSS 200.0 MB after 20 steps, 220.0 MB after 300 (+
 
 func TestBenchMistakes(t *testing.T) {
 	mistakes(t, map[string]string{
-		"bench --cases trian":       "--cases trian: no such case (did you mean train?); there are train, inference, growth",
+		"bench --cases trian":       "--cases trian: no such case (did you mean train?); there are train, inference, packed, growth",
 		"bench --repetitions 0":     "--repetitions 0: must be at least 1",
 		"bench --contexts 4":        "--contexts 4: must be from 8",
 		"bench --contexts 8193":     "--contexts 8193: must be from 8 to the model's 8192 positions",
