@@ -114,6 +114,7 @@ func (j *Job) Before(details any) (bool, error) {
 func All() []Experiment {
 	return []Experiment{
 		memoryPressureExperiment(),
+		baeeMicrobenchExperiment(),
 	}
 }
 
