@@ -87,6 +87,17 @@ const (
 func (l linear) Forward(c *Call) {
 	x, w := c.In[0], c.In[1]
 	m, k, n := x.Rows(), w.Dim(1), w.Dim(0)
+	if byPanels(m, n) {
+		p := panelProduct{x: x.F, y: c.Out.F, m: m, n: n, k: k, act: l.act, panel: panelOf(w.F, n, k)}
+		if l.bias {
+			p.bias = c.In[2].F
+		}
+		if l.preActivation() {
+			p.before = c.Saved[0].F
+		}
+		p.run()
+		return
+	}
 	Parallel(tiles(m, gemmRows), func(i int) {
 		a, b := tile(i, gemmRows, m)
 		y := c.Out.F[a*n : b*n]
@@ -144,11 +155,19 @@ func (l linear) Backward(c *Call) {
 	if l.bias && c.GradIn[2].F != nil {
 		forB = 1
 	}
-	forX := 0
-	if c.GradIn[0].F != nil {
-		forX = tiles(m, gemmRows)
+	forX, scratch := 0, 0
+	var part func(i int, scratch []float32)
+	switch {
+	case c.GradIn[0].F == nil:
+	case byPanels(m, k):
+		forX, scratch, part = panelProduct{x: e, y: c.GradIn[0].F, m: m, n: k, k: n, panel: panelOfTransposed(w.F, n, k)}.parts()
+	default:
+		forX, part = tiles(m, gemmRows), func(i int, _ []float32) {
+			a, b := tile(i, gemmRows, m)
+			blas.Gemm(false, false, b-a, k, n, 1, e[a*n:b*n], n, w.F, k, 0, c.GradIn[0].F[a*k:b*k], k)
+		}
 	}
-	Parallel(forW+forB+forX, func(i int) {
+	ParallelScratch(forW+forB+forX, scratch, func(i int, s []float32) {
 		switch {
 		case i < forW:
 			a, b := tile(i, weightRows, n)
@@ -160,8 +179,7 @@ func (l linear) Backward(c *Call) {
 				vec.AddTo(db, e[r:r+n])
 			}
 		default:
-			a, b := tile(i-forW-forB, gemmRows, m)
-			blas.Gemm(false, false, b-a, k, n, 1, e[a*n:b*n], n, w.F, k, 0, c.GradIn[0].F[a*k:b*k], k)
+			part(i-forW-forB, s)
 		}
 	})
 }

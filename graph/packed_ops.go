@@ -49,11 +49,15 @@ func (l linearPacked) Plan(in []Spec) (Plan, error) {
 const packedRows = 96
 
 func (l linearPacked) Forward(c *Call) {
-	if vec.HasPanels() && l.w.panels() {
-		l.panels(c)
+	x, m, n, k := c.In[0], c.In[0].Rows(), l.w.rows, l.w.cols
+	var bias []float32
+	if l.bias {
+		bias = c.In[1].F
+	}
+	if byPanels(m, n) && l.w.panels() {
+		panelProduct{x: x.F, y: c.Out.F, bias: bias, m: m, n: n, k: k, act: l.act, panel: l.w.panel}.run()
 		return
 	}
-	x, m, n, k := c.In[0], c.In[0].Rows(), l.w.rows, l.w.cols
 	ParallelScratch(tiles(n, packedRows), packedRows*k, func(i int, w []float32) {
 		from, to := tile(i, packedRows, n)
 		l.w.Rows(w, from, to)
@@ -61,53 +65,13 @@ func (l linearPacked) Forward(c *Call) {
 		if l.bias {
 			beta = 1
 			for r := range m {
-				copy(c.Out.F[r*n+from:r*n+to], c.In[1].F[from:to])
+				copy(c.Out.F[r*n+from:r*n+to], bias[from:to])
 			}
 		}
 		blas.Gemm(false, true, m, to-from, k, 1, x.F, k, w, k, beta, c.Out.F[from:], n)
 		if l.act != Identity {
 			for r := range m {
 				l.act.apply(c.Out.F[r*n+from : r*n+to])
-			}
-		}
-	})
-}
-
-// Tiles of the product by panels. A panel is unpacked once for panelRows rows of x at most. actRows rows of its result are
-// computed in memory of their own, which stays in the first-level cache, where they do not go to their place at once.
-const (
-	panelRows = 2048
-	actRows   = 96
-)
-
-// panels computes y panel by panel of the weight: no operand is copied but for the weight's unpacking.
-func (l linearPacked) panels(c *Call) {
-	x, m, n, k := c.In[0], c.In[0].Rows(), l.w.rows, l.w.cols
-	width := 2 * vec.PanelLanes()
-	across := tiles(n, width)
-	rows := min(m, panelRows)
-	if across%2 == 1 && rows == m { // an odd number of panels: halves, which two cores can share
-		rows = max(1, (m+1)/2)
-	}
-	ParallelScratch(tiles(m, rows)*across, (k+1+actRows)*width, func(i int, scratch []float32) {
-		panel, bias, y := scratch[:k*width], scratch[k*width:(k+1)*width], scratch[(k+1)*width:]
-		from, to := tile(i%across, width, n)
-		l.w.panel(panel, from)
-		clear(bias)
-		if l.bias {
-			copy(bias, c.In[1].F[from:to])
-		}
-		a, b := tile(i/across, rows, m)
-		if l.act == Identity && to-from == width {
-			vec.PanelMul(c.Out.F[a*n+from:b*n], x.F[a*k:b*k], panel, bias, b-a, k, k, n)
-			return
-		}
-		for ; a < b; a += actRows {
-			part := min(actRows, b-a)
-			vec.PanelMul(y, x.F[a*k:(a+part)*k], panel, bias, part, k, k, width)
-			l.act.apply(y[:part*width])
-			for r := range part {
-				copy(c.Out.F[(a+r)*n+from:(a+r)*n+to], y[r*width:])
 			}
 		}
 	})

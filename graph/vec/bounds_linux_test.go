@@ -77,6 +77,9 @@ func TestPanelsDoNotReadOutOfBounds(t *testing.T) {
 				for i := range offsets {
 					offsets[i] = int32(4 * words * i)
 				}
+				if bits == 8 {
+					PanelPack(end(2, 4*words*lanes), end(0, 4*words*lanes), offsets, 4*words, lanes)
+				}
 				PanelUnpack(bits, end(2, words*32/bits*lanes), bytes, offsets, end(3, lanes), end(3, lanes), words, lanes)
 			}
 		}

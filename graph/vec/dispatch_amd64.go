@@ -378,6 +378,17 @@ func panelUnpack2Kernel(dst []float32, codes []byte, offsets []int32, zeros, sca
 	}
 }
 
+func panelPackKernel(dst, w []float32, offsets []int32, k, stride int) {
+	switch active {
+	case levelAVX512:
+		panelPackAVX512(dst, w, offsets, k, stride)
+	case levelAVX2:
+		panelPackAVX2(dst, w, offsets, k, stride)
+	default:
+		panelPackGo(dst, w, offsets, k, stride)
+	}
+}
+
 func panelMulManyKernel(c, a, b, bias []float32, k, lda, ldc int) {
 	switch active {
 	case levelAVX512:

@@ -92,6 +92,10 @@ func panelUnpack2Kernel(dst []float32, codes []byte, offsets []int32, zeros, sca
 	panelUnpack2Go(dst, codes, offsets, zeros, scales, words, stride)
 }
 
+func panelPackKernel(dst, w []float32, offsets []int32, k, stride int) {
+	panelPackGo(dst, w, offsets, k, stride)
+}
+
 func panelMulManyKernel(c, a, b, bias []float32, k, lda, ldc int) {
 	panelMulManyGo(c, a, b, bias, k, lda, ldc)
 }

@@ -174,6 +174,11 @@ func panelUnpack4AVX2(dst []float32, codes []byte, offsets []int32, zeros []floa
 //go:noescape
 func panelUnpack2AVX2(dst []float32, codes []byte, offsets []int32, zeros []float32, scales []float32, words int, stride int)
 
+// panelPackAVX2 gathers one column after the other of as many rows as a register has lanes.
+//
+//go:noescape
+func panelPackAVX2(dst []float32, w []float32, offsets []int32, k int, stride int)
+
 // panelMulManyAVX2 computes c = a·b + bias for a block of rows and one panel.
 //
 //go:noescape

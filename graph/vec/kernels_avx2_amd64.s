@@ -3400,6 +3400,32 @@ done:
 	VZEROUPPER
 	RET
 
+// func panelPackAVX2(dst []float32, w []float32, offsets []int32, k int, stride int)
+// Requires: AVX, AVX2
+TEXT ·panelPackAVX2(SB), NOSPLIT, $0-88
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    w_base+24(FP), CX
+	MOVQ    offsets_base+48(FP), DX
+	VMOVUPS (DX), Y0
+	MOVQ    k+72(FP), DX
+	MOVQ    stride+80(FP), BX
+	SHLQ    $0x02, BX
+
+columns:
+	DECQ       DX
+	JL         done
+	VPCMPEQD   Y2, Y2, Y2
+	VPXOR      Y1, Y1, Y1
+	VGATHERDPS Y2, (CX)(Y0*4), Y1
+	VMOVUPS    Y1, (AX)
+	ADDQ       BX, AX
+	ADDQ       $0x04, CX
+	JMP        columns
+
+done:
+	VZEROUPPER
+	RET
+
 // func panelMulManyAVX2(c []float32, a []float32, b []float32, bias []float32, k int, lda int, ldc int)
 // Requires: AVX, FMA3
 TEXT ·panelMulManyAVX2(SB), NOSPLIT, $0-120

@@ -174,6 +174,11 @@ func panelUnpack4AVX512(dst []float32, codes []byte, offsets []int32, zeros []fl
 //go:noescape
 func panelUnpack2AVX512(dst []float32, codes []byte, offsets []int32, zeros []float32, scales []float32, words int, stride int)
 
+// panelPackAVX512 gathers one column after the other of as many rows as a register has lanes.
+//
+//go:noescape
+func panelPackAVX512(dst []float32, w []float32, offsets []int32, k int, stride int)
+
 // panelMulManyAVX512 computes c = a·b + bias for a block of rows and one panel.
 //
 //go:noescape

@@ -3453,6 +3453,32 @@ done:
 	VZEROUPPER
 	RET
 
+// func panelPackAVX512(dst []float32, w []float32, offsets []int32, k int, stride int)
+// Requires: AVX, AVX512F
+TEXT ·panelPackAVX512(SB), NOSPLIT, $0-88
+	MOVQ    dst_base+0(FP), AX
+	MOVQ    w_base+24(FP), CX
+	MOVQ    offsets_base+48(FP), DX
+	VMOVUPS (DX), Z0
+	MOVQ    k+72(FP), DX
+	MOVQ    stride+80(FP), BX
+	SHLQ    $0x02, BX
+
+columns:
+	DECQ       DX
+	JL         done
+	KXNORW     K1, K1, K1
+	VPXORD     Z1, Z1, Z1
+	VGATHERDPS (CX)(Z0*4), K1, Z1
+	VMOVUPS    Z1, (AX)
+	ADDQ       BX, AX
+	ADDQ       $0x04, CX
+	JMP        columns
+
+done:
+	VZEROUPPER
+	RET
+
 // func panelMulManyAVX512(c []float32, a []float32, b []float32, bias []float32, k int, lda int, ldc int)
 // Requires: AVX, AVX512F
 TEXT ·panelMulManyAVX512(SB), NOSPLIT, $0-120

@@ -46,6 +46,23 @@ func PanelUnpack(bits int, dst []float32, codes []byte, offsets []int32, zeros, 
 	}
 }
 
+// PanelPack is PanelUnpack for floats: w[offsets[i] + j] goes to dst[j·stride + i], for k columns j.
+func PanelPack(dst, w []float32, offsets []int32, k, stride int) {
+	lanes := PanelLanes()
+	if k <= 0 {
+		return
+	}
+	if len(offsets) != lanes || stride < lanes || len(dst) < (k-1)*stride+lanes {
+		panelMismatch("PanelPack", len(dst), len(offsets), k, stride)
+	}
+	for _, o := range offsets {
+		if o < 0 || int(o)+k > len(w) {
+			panelMismatch("PanelPack", len(w), int(o), k)
+		}
+	}
+	panelPackKernel(dst, w, offsets, k, stride)
+}
+
 // PanelMul computes c = a·b + bias for a [rows, k] with lda floats from row to row, the panel b [k, 2·PanelLanes] and bias
 // [2·PanelLanes], into c [rows, 2·PanelLanes] with ldc floats from row to row. Each element is summed in the order of k,
 // beginning with the bias.
@@ -101,6 +118,14 @@ func panelUnpack4Go(dst []float32, codes []byte, offsets []int32, zeros, scales 
 
 func panelUnpack2Go(dst []float32, codes []byte, offsets []int32, zeros, scales []float32, words, stride int) {
 	panelUnpackGo(2, dst, codes, offsets, zeros, scales, words, stride)
+}
+
+func panelPackGo(dst, w []float32, offsets []int32, k, stride int) {
+	for i, o := range offsets {
+		for j, v := range w[o : int(o)+k] {
+			dst[j*stride+i] = v
+		}
+	}
 }
 
 func panelMulGo(rows int, c, a, b, bias []float32, k, lda, ldc int) {

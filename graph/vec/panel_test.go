@@ -46,6 +46,35 @@ func TestPanelUnpack(t *testing.T) {
 	})
 }
 
+// A panel of floats has the rows' values, transposed.
+func TestPanelPack(t *testing.T) {
+	r := rand.New(rand.NewSource(33))
+	eachLevel(t, func(t *testing.T) {
+		lanes := PanelLanes()
+		for k := range 20 {
+			stride, rowLen := lanes+r.Intn(lanes+1), k+r.Intn(3)
+			w, offsets := make([]float32, lanes*rowLen), make([]int32, lanes)
+			for i := range w {
+				w[i] = r.Float32()
+			}
+			for i := range offsets {
+				offsets[i] = int32(r.Intn(lanes) * rowLen)
+			}
+			dst := make([]float32, max(1, k)*stride+3)
+			PanelPack(dst[:max(0, (k-1)*stride+lanes)], w, offsets, k, stride)
+			for i, got := range dst {
+				column, row, want := i/stride, i%stride, float32(0)
+				if column < k && row < lanes {
+					want = w[int(offsets[row])+column]
+				}
+				if got != want {
+					t.Fatalf("k %d, stride %d: dst[%d] is %g, want %g", k, stride, i, got, want)
+				}
+			}
+		}
+	})
+}
+
 // The product with a panel is that of float64 within rounding, for every number of rows and of columns, with gaps between
 // rows that are neither read nor written; how rows are divided among calls does not change a bit.
 func TestPanelMul(t *testing.T) {

@@ -18,6 +18,9 @@ func panels() []kernel {
 			doc:    fmt.Sprintf("unpacks the %d-bit codes of words times 32 bits of as many rows as a register has lanes.", bits),
 			custom: func(g *gen) { g.panelUnpack(bits) }})
 	}
+	ks = append(ks, kernel{name: "panelPack", sig: "func(dst, w []float32, offsets []int32, k, stride int)",
+		doc:    "gathers one column after the other of as many rows as a register has lanes.",
+		custom: (*gen).panelPack})
 	for _, rows := range []string{"Many", "Four", "One"} {
 		ks = append(ks, kernel{name: "panelMul" + rows, sig: mulSig,
 			doc: "computes c = a·b + bias for a block of rows and one panel.",
@@ -87,6 +90,39 @@ func (g *gen) panelUnpack(bits int) {
 	}
 	ADDQ(U8(4), codes)
 	JMP(LabelRef("words"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// panelPack gathers a column of the rows at a time.
+func (g *gen) panelPack() {
+	dst := Load(Param("dst").Base(), GP64())
+	w := Load(Param("w").Base(), GP64())
+	offsets := g.vec()
+	VMOVUPS(Mem{Base: Load(Param("offsets").Base(), GP64())}, offsets)
+	k := Load(Param("k"), GP64())
+	stride := Load(Param("stride"), GP64())
+	SHLQ(U8(2), stride)
+	Label("columns")
+	DECQ(k)
+	JL(LabelRef("done"))
+	v, at := g.vec(), Mem{Base: w, Index: offsets, Scale: 4}
+	if g.avx512 {
+		all := K()
+		KXNORW(all, all, all)
+		VPXORD(v, v, v) // for the processor not to wait for its former value
+		VGATHERDPS(at, all, v)
+	} else {
+		all := YMM()
+		VPCMPEQD(all, all, all)
+		VPXOR(v, v, v)
+		VGATHERDPS(all, at, v)
+	}
+	VMOVUPS(v, Mem{Base: dst})
+	ADDQ(stride, dst)
+	ADDQ(U8(4), w)
+	JMP(LabelRef("columns"))
 	Label("done")
 	VZEROUPPER()
 	RET()
