@@ -14,6 +14,7 @@ const (
 	SynapNet Architecture = ""
 	Llama    Architecture = "llama"
 	GRUSSM   Architecture = "gru_ssm"
+	Mamba2   Architecture = "mamba2"
 )
 
 // synapNetName is the name of the zero value.
@@ -42,7 +43,7 @@ type architecture struct {
 func architectures() []architecture {
 	return []architecture{
 		{name: SynapNet, about: "gated convolution, salience-steered sparse attention and episodic memory", mlpRatio: 4, writeFrac: 0.05, deeper: 1},
-		llamaArchitecture, gruSSMArchitecture,
+		llamaArchitecture, gruSSMArchitecture, mamba2Architecture,
 	}
 }
 

@@ -179,6 +179,9 @@ func otherOperations(g *graph.Graph) (over float64) {
 			}
 			over += 4 * float64(out[0]*hidden*out[2])
 		}
+		if strings.HasPrefix(name, "selectivescan(") {
+			over -= 2 * 2 * float64(out[0]*out[1]) * float64(Mamba2State*out[2])
+		}
 		if name == "gru" {
 			over -= 2 * float64(out[0]*(out[1]-1)) * float64(3*out[2]*out[2])
 		}

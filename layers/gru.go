@@ -2,6 +2,7 @@ package layers
 
 import (
 	"math"
+	"math/rand/v2"
 
 	"github.com/synapnet/synapnet-train/graph"
 )
@@ -16,11 +17,7 @@ type GRU struct {
 // NewGRU registers the parameters.
 func NewGRU(ps *Params, name string, dim int) *GRU {
 	uniform := func(name string, shape ...int) *graph.Param {
-		p, bound := ps.Zeros(name, shape...), 1/math.Sqrt(float64(dim))
-		for i, data := 0, p.Data(); i < len(data); i++ {
-			data[i] = float32(bound * (2*ps.rng.Float64() - 1))
-		}
-		return p
+		return ps.drawn(name, func(r *rand.Rand) float64 { return (2*r.Float64() - 1) / math.Sqrt(float64(dim)) }, shape...)
 	}
 	return &GRU{
 		InputW:  uniform(name+".weight_ih_l0", 3*dim, dim),

@@ -7,7 +7,7 @@ import (
 )
 
 // gruSSMArchitecture is the recurrent baseline, the reference's Mamba-2 proxy (SPEC section 7, Baselines): a gated GRU and
-// a GELU feed-forward of width 4 D.
+// a GELU feed-forward of width 4 D. For a selective state space see mamba2Architecture.
 var gruSSMArchitecture = architecture{
 	name: GRUSSM, about: "gated GRU and GELU feed-forward (Mamba-2 proxy)",
 	block: func(ps *Params, i int, c Config) BaselineBlock { return NewGRUSSMBlock(ps, i, c) },

@@ -93,3 +93,12 @@ func (ps *Params) Uniform(name string, fanIn int, shape ...int) *graph.Param {
 	}
 	return p
 }
+
+// drawn adds a parameter whose elements are drawn by f. It is never packed.
+func (ps *Params) drawn(name string, f func(r *rand.Rand) float64, shape ...int) *graph.Param {
+	p := ps.add(name, shape...)
+	for i, data := 0, p.Data(); i < len(data); i++ {
+		data[i] = float32(f(ps.rng))
+	}
+	return p
+}
