@@ -131,7 +131,7 @@ const minGroup = 2
 func (o Options) checkGroup(dim int) error {
 	multiple, even := 1, ""
 	if o.Metadata == MetadataCompact {
-		multiple, even = 2, ", even for compact metadata"
+		multiple, even = 2, " and even, which compact metadata wants"
 	}
 	if o.GroupSize >= minGroup && o.GroupSize <= dim && o.GroupSize%multiple == 0 {
 		return nil

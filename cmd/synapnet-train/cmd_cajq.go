@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -70,10 +71,26 @@ func cajqConfig(c *cli.Context) (experiments.CAJQConfig, error) {
 	override(c, "seeds", &conf.Seeds, c.Uint64Slice)
 	override(c, "context-lengths", &conf.Contexts, c.IntSlice)
 	override(c, "samples", &conf.Samples, c.Int)
+	if twice, ok := repeated(conf.Seeds); ok {
+		return conf, usagef(c, "--seeds: %d is given twice: give each seed once", twice)
+	}
+	if twice, ok := repeated(conf.Contexts); ok {
+		return conf, usagef(c, "--context-lengths: %d is given twice: give each length once", twice)
+	}
 	override(c, "qat-steps", &conf.Experiment.Finetune.Steps, c.Int)
 	override(c, "qat-ctx", &conf.Experiment.Finetune.Context, c.Int)
 	override(c, "qat-batch", &conf.Experiment.Finetune.Batch, c.Int)
 	return conf, nil
+}
+
+// repeated is the first value that all has twice.
+func repeated[T comparable](all []T) (twice T, ok bool) {
+	for i, x := range all {
+		if slices.Contains(all[:i], x) {
+			return x, true
+		}
+	}
+	return twice, false
 }
 
 func cajqQAT(c *cli.Context) error {
@@ -89,7 +106,10 @@ func cajqQAT(c *cli.Context) error {
 		return usagef(c, "--variants: %v", err)
 	}
 	base := c.String("checkpoint")
-	if _, err := os.Stat(base); err != nil && !c.IsSet("checkpoint") {
+	if _, err := os.Stat(base); err != nil {
+		if c.IsSet("checkpoint") {
+			return fmt.Errorf("--checkpoint: %w; name the model.safetensors of a pretraining run", err)
+		}
 		return fmt.Errorf("there is no pretrained model %s: make one with '%s pretrain --curriculum 512 1024 --output-dir results/pretrain', or name another with --checkpoint", base, program)
 	}
 	e, err := experiments.NewCAJQ(conf, variants, base, c.String("output"), environment())

@@ -60,14 +60,14 @@ func verify(f *File, data []byte) error {
 			return err
 		}
 		if !strings.EqualFold(got, want) {
-			return fmt.Errorf("the header does not match its checksum (%s %q, computed %q): the file is corrupt", keyHeader, want, got)
+			return fmt.Errorf("the header does not match its checksum (%s %q, computed %q): the file is corrupt; copy or make it anew", keyHeader, want, got)
 		}
 	}
 	if want, ok := f.Metadata[keyData]; ok {
 		sum := sha256.Sum256(data)
 		got := hex.EncodeToString(sum[:])
 		if !strings.EqualFold(got, want) {
-			return fmt.Errorf("the tensor data does not match its checksum (%s %q, computed %q): the file is corrupt", keyData, want, got)
+			return fmt.Errorf("the tensor data does not match its checksum (%s %q, computed %q): the file is corrupt; copy or make it anew", keyData, want, got)
 		}
 		f.Checksum = got
 	}

@@ -223,7 +223,7 @@ func place(infos []format.NamedTensorInfo, body []byte) ([]Tensor, error) {
 		end = to
 	}
 	if end != size {
-		return nil, fmt.Errorf("%d trailing bytes after the last tensor: the file is corrupt", size-end)
+		return nil, fmt.Errorf("%d trailing bytes after the last tensor: the file is corrupt; copy or make it anew", size-end)
 	}
 	return tensors, nil
 }

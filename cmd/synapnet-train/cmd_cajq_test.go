@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// cajqLine is the experiment at the smallest size, on a model that takes its samples.
+func cajqLine(t *testing.T, output, rest string) []string {
+	t.Helper()
+	model := smallModelFile(t, func(c *layers.Config) { c.VocabSize, c.NumClasses = 128, 16 })
+	config := filepath.Join(t.TempDir(), "cajq.toml")
+	text := "samples = 3\ncontexts = [32]\n[experiment]\ncalibration_batches = 1\ncalibration_context = 32\n" +
+		"[experiment.options]\ngroup_size = 4\n[experiment.finetune]\nsteps = 2\ncontext = 32\nbatch = 2\n"
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields("cajq-qat --config " + config + " --checkpoint " + model + " --output " + output + " " + rest)
+}
+
+// Every published variant and the control, for each seed; a second call has nothing to do, one with another seed does
+// only that, and the table has the paper's numbers nowhere where they do not belong.
+func TestCAJQ(t *testing.T) {
+	output := filepath.Join(t.TempDir(), "new", "cajq.json")
+	line := cajqLine(t, output, "--seeds 42 43")
+	code, stdout, stderr := real(t, line...)
+	if code != exitOK || strings.Count(stderr, "  ctx 32  niah_single") != 2*6 {
+		t.Fatalf("%d\n%s%s", code, stderr, stdout)
+	}
+	for _, want := range []string{"\nniah_multi_key: mean ± std over seeds", "\ncajq_qat ", "\nfp16_finetuned ", "ctx 32", "results are in " + output} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("%q is not in\n%s", want, stdout)
+		}
+	}
+	if _, again, stderr := real(t, line...); again != stdout || strings.Count(stderr, "done before") != 2*6 {
+		t.Errorf("again:\n%s%s", stderr, again)
+	}
+	more := append(line[:len(line):len(line)], "44")
+	if code, _, stderr := real(t, more...); code != exitOK || strings.Count(stderr, "done before") != 2*6 || strings.Count(stderr, "  ctx 32") != 6 {
+		t.Errorf("one more seed: %d\n%s", code, stderr)
+	}
+	text, err := os.ReadFile(output)
+	if err != nil || !json.Valid(text) {
+		t.Errorf("%v: not JSON: %s", err, text)
+	}
+	// Other settings are another experiment: nothing is mixed, nothing overwritten.
+	code, _, stderr = real(t, append(line[:len(line):len(line)], "--qat-steps", "3")...)
+	if code != exitFailure || !strings.Contains(stderr, output) || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("other settings: %d %s", code, stderr)
+	}
+	if kept, err := os.ReadFile(output); err != nil || string(kept) != string(text) {
+		t.Errorf("the result was overwritten (%v)", err)
+	}
+}
+
+// Each component alone, and all of them, in one table.
+func TestCAJQAblation(t *testing.T) {
+	output := filepath.Join(t.TempDir(), "ablation.json")
+	stdout := success(t, cajqLine(t, output, "--seeds 42 --variants cajq_ssm_only cajq_attention_only cajq_memory_only cajq_full")...)
+	for _, want := range []string{"\ncajq_ssm_only ", "\ncajq_attention_only ", "\ncajq_memory_only ", "\ncajq_full "} {
+		if strings.Count(stdout, want) != 3 {
+			t.Errorf("%q is not once in each of the three tables of\n%s", want, stdout)
+		}
+	}
+}
+
+func TestCAJQMistakes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	mistakes(t, map[string]string{
+		"cajq-qat --seeds 42 43 42":               "--seeds: 42 is given twice",
+		"cajq-qat --context-lengths 64 64":        "--context-lengths: 64 is given twice",
+		"cajq-qat --seeds x":                      "--seeds x: not valid",
+		"cajq-qat --variants cajq_qta":            `did you mean "cajq_ptq"?`,
+		"cajq-qat --variants fp16 fp16":           `"fp16" is given twice`,
+		"cajq-qat --config absent.toml":           "absent.toml",
+		"cajq-qat --threads 0":                    "--threads 0: must be at least 1",
+		"cajq-qat --seeds 42 --context-lengths x": "--context-lengths x",
+	})
+	corrupt := filepath.Join(t.TempDir(), "r.json")
+	if err := os.WriteFile(corrupt, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"cajq-qat": "there is no pretrained model results/pretrain/model.safetensors",
+		"cajq-qat --checkpoint absent.safetensors":                     "--checkpoint: stat absent.safetensors: no such file",
+		strings.Join(cajqLine(t, corrupt, ""), " "):                    corrupt,
+		strings.Join(cajqLine(t, "r.json", "--qat-ctx 4096"), " "):     "4096",
+		strings.Join(cajqLine(t, "r.json", "--samples 0"), " "):        "samples 0",
+		strings.Join(cajqLine(t, "/proc/none/r.json", "--seeds"), " "): "--seeds",
+	} {
+		code, stdout, stderr := real(t, strings.Fields(line)...)
+		if code == exitOK || stdout != "" || !strings.Contains(stderr, want) || strings.Contains(stderr, "goroutine") {
+			t.Errorf("%s: %d %s%s, want %q", line, code, stdout, stderr, want)
+		}
+	}
+	if text, err := os.ReadFile(corrupt); err != nil || string(text) != "{" {
+		t.Errorf("the corrupt result was overwritten: %q, %v", text, err)
+	}
+}
+
+// Ctrl-C says that the same command continues.
+func TestCAJQIsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	code, _, stderr := piped(ctx, strings.NewReader(""), cajqLine(t, filepath.Join(t.TempDir(), "r.json"), "")...)
+	if code != exitInterrupted || !strings.Contains(stderr, "the same command continues") {
+		t.Errorf("%d %s", code, stderr)
+	}
+}
