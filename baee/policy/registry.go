@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/xrash/smetrics"
+	"github.com/synapnet/synapnet-train/layers/spelling"
 )
 
 // UnknownError is the error of Lookup.
@@ -66,7 +66,7 @@ func Lookup(name string) (Policy, error) {
 	p, ok := registry.byName[name]
 	registry.RUnlock()
 	if !ok {
-		return Policy{}, &UnknownError{Name: name, Nearest: nearest(name, Names())}
+		return Policy{}, &UnknownError{Name: name, Nearest: spelling.Nearest(name, Names())}
 	}
 	return p, nil
 }
@@ -81,17 +81,4 @@ func Names() []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// nearest is the candidate with the least edit distance to name, the first of equals.
-func nearest(name string, candidates []string) string {
-	const longest = 256 // the distance takes quadratic time; no name is longer
-	name = strings.ToLower(name[:min(len(name), longest)])
-	best, least := "", -1
-	for _, c := range candidates {
-		if d := smetrics.WagnerFischer(name, c, 1, 1, 1); least < 0 || d < least {
-			best, least = c, d
-		}
-	}
-	return best
 }

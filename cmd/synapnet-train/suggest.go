@@ -3,7 +3,7 @@ package main
 import (
 	"strings"
 
-	"github.com/xrash/smetrics"
+	"github.com/synapnet/synapnet-train/layers/spelling"
 )
 
 // nearest returns the candidate that word is most likely a misspelling of:
@@ -16,7 +16,7 @@ func nearest(word string, candidates []string) (string, bool) {
 	beginning := ""
 	for _, candidate := range candidates {
 		lower := strings.ToLower(candidate)
-		if d := smetrics.WagnerFischer(word, lower, 1, 1, 1); d < distance {
+		if d := spelling.Distance(word, candidate); d < distance {
 			best, distance = candidate, d
 		}
 		if beginning == "" && len(word) >= 2 && strings.HasPrefix(lower, word) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/xrash/smetrics"
+	"github.com/synapnet/synapnet-train/layers/spelling"
 )
 
 // Generator makes one sample from the stream rng. It gets p with the task's
@@ -107,7 +107,7 @@ func Lookup(name string) (Task, error) {
 	t, ok := registry.tasks[name]
 	registry.RUnlock()
 	if !ok {
-		return Task{}, &UnknownTaskError{Name: name, Nearest: nearest(name, Names())}
+		return Task{}, &UnknownTaskError{Name: name, Nearest: spelling.Nearest(name, Names())}
 	}
 	return t, nil
 }
@@ -123,25 +123,3 @@ func Names() []string {
 	slices.Sort(names)
 	return names
 }
-
-// nearest returns the candidate with the least edit distance to name, the first of
-// equals. A candidate's last component counts too, so that "snia" is near
-// "needlebench/snia".
-func nearest(name string, candidates []string) string {
-	const longest = 256 // the distance takes quadratic time; no name is longer
-	name = strings.ToLower(name[:min(len(name), longest)])
-	best, least := "", -1
-	for _, c := range candidates {
-		lower := strings.ToLower(c)
-		d := editDistance(name, lower)
-		if i := strings.LastIndexByte(lower, '/'); i >= 0 {
-			d = min(d, 1+editDistance(name, lower[i+1:]))
-		}
-		if least < 0 || d < least {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
-func editDistance(a, b string) int { return smetrics.WagnerFischer(a, b, 1, 1, 1) }

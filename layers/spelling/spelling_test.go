@@ -1,0 +1,29 @@
+package spelling
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestNearest(t *testing.T) {
+	known := []string{"fifo", "lru", "needlebench/snia", "needlebench/adn", "FP16"}
+	for name, want := range map[string]string{
+		"fife": "fifo", "LRU": "lru", "snia": "needlebench/snia", "needlebench/and": "needlebench/adn", "fp61": "FP16",
+		"": "lru", strings.Repeat("x", 1<<20): "fifo",
+	} {
+		if got := Nearest(name, known); got != want {
+			t.Errorf("%.20q: %q, want %q", name, got, want)
+		}
+	}
+	if got := Nearest("x", nil); got != "" {
+		t.Errorf("of no names: %q", got)
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for pair, want := range map[[2]string]int{{"", ""}: 0, {"abc", "ABC"}: 0, {"abc", "abd"}: 1, {"abc", "bc"}: 1, {"", "abc"}: 3} {
+		if got := Distance(pair[0], pair[1]); got != want {
+			t.Errorf("%q: %d, want %d", pair, got, want)
+		}
+	}
+}
