@@ -31,8 +31,9 @@ type BAEEGridConfig struct {
 	Seeds     []uint64        `json:"seeds"`
 	Contexts  []int           `json:"contexts"` // tokens
 	Protocols []baee.Protocol `json:"protocols"`
-	Samples   int             `json:"samples"` // a cell
-	Chunk     int             `json:"chunk"`   // tokens
+	Samples   int             `json:"samples"`           // a cell
+	Chunk     int             `json:"chunk"`             // tokens
+	Needles   int             `json:"needles,omitempty"` // keys with a fact in a sample; 0: 16
 	Headline  bool            `json:"headline"`
 }
 
@@ -225,7 +226,7 @@ const pressureTask = "memory_pressure_niah"
 
 func (e *BAEEGrid) params(k BAEECase) tasks.Params {
 	m := e.Base.Config
-	return tasks.Params{Length: k.Context, Vocab: m.VocabSize, Classes: m.NumClasses, Position: tasks.Position(k.Position)}
+	return tasks.Params{Length: k.Context, Vocab: m.VocabSize, Classes: m.NumClasses, Position: tasks.Position(k.Position), Needles: e.Config.Needles}
 }
 
 // policies are those that a protocol has.
@@ -308,8 +309,8 @@ func (e *BAEEGrid) load() error {
 	if err := json.Unmarshal(text, &old); err != nil || old.Experiment != e.result.Experiment {
 		return fmt.Errorf("%s is not a result of this experiment: move it away or give another --output", e.Output)
 	}
-	if old.BaseSHA256 != e.result.BaseSHA256 || old.Config.Samples != e.Config.Samples || old.Config.Chunk != e.Config.Chunk {
-		return fmt.Errorf("%s holds results of another base model, sample count or chunk size: move it away or give another --output", e.Output)
+	if old.BaseSHA256 != e.result.BaseSHA256 || old.Config.Samples != e.Config.Samples || old.Config.Chunk != e.Config.Chunk || old.Config.Needles != e.Config.Needles {
+		return fmt.Errorf("%s holds results of another base model, sample count, number of needles or chunk size: move it away or give another --output", e.Output)
 	}
 	e.result.Cells, e.result.Cost = old.Cells, old.Cost
 	return nil

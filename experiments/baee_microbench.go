@@ -28,6 +28,7 @@ type microbenchSettings struct {
 	Pairs         int    `json:"pairs"`   // of a sample without and with eviction
 	PaperSamples  int    `json:"paper_samples"`
 	StrictSamples int    `json:"strict_samples"`
+	Needles       int    `json:"needles"` // keys with a fact in a sample
 	TargetSeed    uint64 `json:"target_seed"`
 
 	PaperStream  int `json:"paper_stream"` // tokens
@@ -54,12 +55,12 @@ const unbounded = "unbounded store"
 func baeeMicrobenchExperiment() Experiment {
 	full := microbenchSettings{
 		Policies: BAEEPolicies(), Sizes: []int{16, 64, 256, 1024, 4096, 16384}, Warmups: 3, Timed: 30,
-		Context: 2048, Chunk: 512, Entries: 32, Pairs: 8, PaperSamples: 16, StrictSamples: 64, TargetSeed: 12345,
+		Context: 2048, Chunk: 512, Entries: 32, Pairs: 8, PaperSamples: 16, StrictSamples: 64, Needles: 16, TargetSeed: 12345,
 		PaperStream: 8192, StrictStream: 131072,
 	}
 	quick := full
 	quick.Sizes, quick.Warmups, quick.Timed = []int{16, 256, 1024}, 1, 5
-	quick.Context, quick.Chunk, quick.Entries, quick.Pairs, quick.PaperSamples, quick.StrictSamples = 256, 64, 8, 2, 4, 4
+	quick.Context, quick.Chunk, quick.Entries, quick.Pairs, quick.PaperSamples, quick.StrictSamples, quick.Needles = 256, 64, 8, 2, 4, 4, 8
 	quick.PaperStream, quick.StrictStream = 1024, 2048
 	return define(Experiment{
 		Name: "baee-microbench", Folder: "baee", Title: "What an eviction costs and what it keeps",
@@ -110,7 +111,7 @@ func runMicrobench(ctx context.Context, j *Job, s microbenchSettings) (*Outcome,
 	b.grid = &BAEEGrid{
 		Config: BAEEGridConfig{
 			Policies: s.Policies, Budgets: []float64{0.1}, Positions: []string{string(tasks.Early)}, Seeds: []uint64{s.TargetSeed}, Contexts: []int{s.Context},
-			Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: max(s.PaperSamples, s.StrictSamples), Chunk: s.Chunk,
+			Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: max(s.PaperSamples, s.StrictSamples), Chunk: s.Chunk, Needles: s.Needles,
 		},
 		Base: base, shas: map[string]string{},
 	}

@@ -12,7 +12,7 @@ import (
 func TestMicrobench(t *testing.T) {
 	s := microbenchSettings{
 		Policies: []string{"baee", "baee_salience", "fifo", "expected_attention"}, Sizes: []int{16, 64}, Warmups: 1, Timed: 3,
-		Context: 64, Chunk: 16, Entries: 4, Pairs: 2, PaperSamples: 3, StrictSamples: 4, TargetSeed: 12345, PaperStream: 64, StrictStream: 128,
+		Context: 64, Chunk: 16, Entries: 4, Pairs: 2, PaperSamples: 3, StrictSamples: 4, Needles: 16, TargetSeed: 12345, PaperStream: 64, StrictStream: 128,
 	}
 	// What is timed, and the memory of the process, differ from run to run.
 	timeless := func(m result.Measurement) bool { return m.Metric == "precision" || m.Metric == "recall" }

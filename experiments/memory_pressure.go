@@ -16,15 +16,16 @@ type pressureSettings struct {
 	Policies []string `json:"policies"`
 	Contexts []int    `json:"contexts"` // tokens
 	Samples  int      `json:"samples"`
-	Chunk    int      `json:"chunk"` // tokens
+	Needles  int      `json:"needles"` // keys with a fact in a sample
+	Chunk    int      `json:"chunk"`   // tokens
 	Budget   float64  `json:"budget"`
 	Seed     uint64   `json:"seed"`
 }
 
 func memoryPressureExperiment() Experiment {
-	full := pressureSettings{Policies: BAEEPolicies(), Contexts: []int{1024, 2048}, Samples: 64, Chunk: 512, Budget: 0.1, Seed: 2025}
+	full := pressureSettings{Policies: BAEEPolicies(), Contexts: []int{1024, 2048}, Samples: 64, Needles: 16, Chunk: 512, Budget: 0.1, Seed: 2025}
 	quick := full
-	quick.Contexts, quick.Samples, quick.Chunk = []int{128, 256}, 8, 64
+	quick.Contexts, quick.Samples, quick.Chunk, quick.Needles = []int{128, 256}, 8, 64, 8
 	return define(Experiment{
 		Name: "memory-pressure", Folder: "baee", Title: "Memory pressure: 16 facts, room for a tenth",
 		Source:  "Section 4, exp_baee_memory_pressure.json",
@@ -56,7 +57,7 @@ func runMemoryPressure(ctx context.Context, j *Job, s pressureSettings) (*Outcom
 	grid := &BAEEGrid{
 		Config: BAEEGridConfig{
 			Policies: s.Policies, Budgets: []float64{s.Budget}, Positions: []string{string(tasks.Early)}, Seeds: []uint64{s.Seed}, Contexts: s.Contexts,
-			Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: s.Samples, Chunk: s.Chunk,
+			Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: s.Samples, Chunk: s.Chunk, Needles: s.Needles,
 		},
 		Base: base, shas: map[string]string{},
 	}

@@ -21,7 +21,7 @@ func pressureRoot(t *testing.T) string {
 }
 
 func TestMemoryPressure(t *testing.T) {
-	s := pressureSettings{Policies: []string{"baee", "baee_salience", "fifo"}, Contexts: []int{64}, Samples: 4, Chunk: 16, Budget: 0.1, Seed: 2025}
+	s := pressureSettings{Policies: []string{"baee", "baee_salience", "fifo"}, Contexts: []int{64}, Samples: 4, Needles: 16, Chunk: 16, Budget: 0.1, Seed: 2025}
 	o := checkRuns(t, memoryPressureExperiment(), pressureRoot(t), func(ctx context.Context, j *Job) (*Outcome, error) {
 		return runMemoryPressure(ctx, j, s)
 	}, always)

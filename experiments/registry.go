@@ -115,6 +115,10 @@ func All() []Experiment {
 	return []Experiment{
 		memoryPressureExperiment(),
 		baeeMicrobenchExperiment(),
+		needlebenchExperiment(),
+		rulerExperiment(),
+		longbenchExperiment(),
+		longContextExperiment(),
 	}
 }
 

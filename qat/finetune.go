@@ -26,6 +26,8 @@ type FinetuneConfig struct {
 	Beta2       float64 `json:"beta2" toml:"beta2"`
 	Clip        float64 `json:"clip" toml:"clip"`     // global gradient norm; 0: none
 	Lambda      float64 `json:"lambda" toml:"lambda"` // weight of the step drift
+	// ConstantLR keeps both rates as they are in place of the cosine.
+	ConstantLR bool `json:"constant_lr,omitempty" toml:"constant_lr"`
 }
 
 // DefaultFinetune is the multi-seed experiment's (SPEC section 4).
@@ -84,6 +86,14 @@ func checkFloats(all ...setting[float64]) error {
 	return nil
 }
 
+// rate is the learning rate of a step, from 0, that begins at lr.
+func (c FinetuneConfig) rate(lr float64, step int) float64 {
+	if c.ConstantLR {
+		return lr
+	}
+	return cosine(lr, step, c.Steps)
+}
+
 // Session is what a training run does beside training. The zero value does nothing.
 type Session struct {
 	Report func(Step)
@@ -94,8 +104,8 @@ type Session struct {
 }
 
 // Finetune trains the model, or the quantised model if q is not nil (then m is q.Model), for c.Steps steps on the training
-// mixture of seed+2000. Loss = task + lambda · drift; the rate falls as a cosine per step to 0. When ctx ends it returns
-// an error that wraps curriculum.ErrInterrupted.
+// mixture of seed+2000. Loss = task + lambda · drift; the rate falls as a cosine per step to 0, unless it is constant. When
+// ctx ends it returns an error that wraps curriculum.ErrInterrupted.
 func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConfig, seed uint64, s Session) ([]Step, error) {
 	if q != nil && q.Model != m {
 		return nil, fmt.Errorf("fine-tuning: the quantisers are of another model")
@@ -151,7 +161,7 @@ func (f *finetuning) run(ctx context.Context) error {
 		at := len(f.steps)
 		ids, labels := f.data.at(at)
 		s, err := f.opt.step(program, f.quantised, ids, labels,
-			cosine(f.config.LR, at, f.config.Steps), cosine(f.config.StepLR, at, f.config.Steps))
+			f.config.rate(f.config.LR, at), f.config.rate(f.config.StepLR, at))
 		if err != nil {
 			return fmt.Errorf("training stopped at step %d: %w; try a lower lr (now %g) or step_lr (now %g)", at+1, err, f.config.LR, f.config.StepLR)
 		}

@@ -77,6 +77,21 @@ func TestStepSizesTrainAtTheirOwnRateWithoutDecay(t *testing.T) {
 }
 
 // A strong regulariser holds the step sizes near their initial ones.
+func TestRatesStayConstantWhereAsked(t *testing.T) {
+	q := prepareTiny(t, tinyOptions())
+	c := tinyFinetune()
+	c.ConstantLR = true
+	steps, err := Finetune(t.Context(), q.Model, q, c, 3, Session{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range steps {
+		if s.LR != c.LR || s.StepLR != c.StepLR {
+			t.Errorf("step %d has rates %g and %g, want %g and %g", s.Step, s.LR, s.StepLR, c.LR, c.StepLR)
+		}
+	}
+}
+
 func TestLambdaHoldsTheSteps(t *testing.T) {
 	drift := func(lambda float64) float64 {
 		q := prepareTiny(t, tinyOptions())

@@ -1,0 +1,125 @@
+package experiments
+
+import (
+	"context"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/qat"
+)
+
+// smallRoot is a results folder with a small model that takes all tasks.
+func smallRoot(t *testing.T) string {
+	t.Helper()
+	c := layers.Reference()
+	c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, c.NumClasses, c.EpisodicSlots = 8, 2, 2, 128, 128, 32, 4
+	m, err := layers.NewModel(c, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), ModelFile)
+	if err := m.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	put(t, root, "pretrain", ModelFile, path)
+	return root
+}
+
+// smallSuite shrinks the settings of a suite for it.
+func smallSuite(s suiteSettings) suiteSettings {
+	for _, p := range []*suitePart{&s.Paper, &s.Strict} {
+		p.Contexts, p.Samples = []int{64}, 4
+	}
+	s.Making = quickMaking(s.Making)
+	s.Making.Options.GroupSize = 4
+	s.Making.CalibrationContext, s.Making.Finetune.Context, s.Making.Finetune.Steps, s.Making.Finetune.Batch = 32, 32, 2, 2
+	return s
+}
+
+func TestSuiteExperiments(t *testing.T) {
+	root := smallRoot(t)
+	for _, e := range []Experiment{needlebenchExperiment(), rulerExperiment(), longbenchExperiment(), longContextExperiment()} {
+		t.Run(e.Name, func(t *testing.T) {
+			s := smallSuite(e.settings(Full).(suiteSettings))
+			o := checkRuns(t, e, root, func(ctx context.Context, j *Job) (*Outcome, error) {
+				j.settings = s
+				return e.run(ctx, j)
+			}, always)
+			// Each variant, and guessing, on each task.
+			want := (len(s.Paper.Variants)+1)*len(s.Paper.Tasks) + (len(s.Strict.Variants)+1)*len(s.Strict.Tasks)
+			if len(o.Measurements) != want {
+				t.Errorf("%d measurements, want %d", len(o.Measurements), want)
+			}
+		})
+	}
+}
+
+// A trained variant continues from its checkpoint, which is gone when all is done.
+func TestSuitesLeaveNoCheckpoints(t *testing.T) {
+	root := smallRoot(t)
+	s := smallSuite(needlebenchExperiment().settings(Full).(suiteSettings))
+	j := newTestJob(t, root)
+	if _, err := runSuite(t.Context(), &j.Job, "needlebench", s, "p", func(suiteCell) (*MeanStd, string) { return nil, "" }); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(j.Dir); err != nil || len(left) > 0 {
+		t.Errorf("the folder holds %v, %v", left, err)
+	}
+}
+
+func TestSuitesRefuse(t *testing.T) {
+	root := smallRoot(t)
+	s := smallSuite(rulerExperiment().settings(Full).(suiteSettings))
+	s.Strict.Contexts = []int{64, 4096}
+	_, err := runSuite(t.Context(), &newTestJob(t, root).Job, "ruler", s, "p", nil)
+	if err == nil || !strings.Contains(err.Error(), "4096") || !strings.Contains(err.Error(), "128") {
+		t.Errorf("a context beyond the model gave %v", err)
+	}
+}
+
+func TestPublishedSuites(t *testing.T) {
+	needles, err := publishedNeedleBench()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ruler, err := publishedProxies("ruler")
+	if err != nil {
+		t.Fatal(err)
+	}
+	longbench, err := publishedProxies("longbench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	long, err := publishedLongContext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		of   func(suiteCell) (*MeanStd, string)
+		cell suiteCell
+		want float64
+	}{
+		{needles, suiteCell{result.Paper, qat.CAJQQAT, "needlebench/snia", 1024}, 0.78125},
+		{ruler, suiteCell{result.Paper, qat.CAJQPTQ, "paper/ruler/niah_single", 256}, 0.1875},
+		{longbench, suiteCell{result.Paper, qat.CAJQPTQ, "paper/longbench/multi_doc_qa", 128}, 0.125},
+		{long, suiteCell{result.Paper, qat.FP16, MetricSingle, 4096}, 0.421875},
+		{long, suiteCell{result.Paper, qat.FP16, mixtureTask, 512}, 0.3937007874},
+	} {
+		if p, _ := c.of(c.cell); p == nil || math.Abs(p.Mean-c.want) > 1e-9 {
+			t.Errorf("%+v: published %v, want %g", c.cell, p, c.want)
+		}
+		c.cell.protocol = result.Strict
+		if p, _ := c.of(c.cell); p != nil {
+			t.Errorf("%+v: published %v beside a strict cell", c.cell, p)
+		}
+	}
+	if _, note := ruler(suiteCell{result.Paper, qat.FP16, "paper/ruler/niah_multi_key", 128}); !strings.Contains(note, "cannot be answered") {
+		t.Errorf("note %q of a task without an answer", note)
+	}
+}
