@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -383,11 +385,12 @@ func (s *Stream) Save(path string) error {
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	print, err := fingerprint(s.model)
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
+	if s.print == "" { // once: it takes longer than all else, and a stream's model does not change
+		if s.print, err = fingerprint(s.model); err != nil {
+			return fmt.Errorf("cannot write %s: %w", path, err)
+		}
 	}
-	text, err := json.Marshal(streamHeader{s.chunk, s.position, s.pending, s.capacity, print})
+	text, err := json.Marshal(streamHeader{s.chunk, s.position, s.pending, s.capacity, s.print})
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
@@ -429,7 +432,7 @@ func streamFrom(model *layers.Model, f *safetensors.File) (*Stream, error) {
 		return nil, err
 	}
 	if h.Model != print {
-		return nil, fmt.Errorf("the snapshot was made with another model (fingerprint %.12s, this one has %.12s): restore it with the same weights", h.Model, print)
+		return nil, fmt.Errorf("the snapshot was made with another model or another packing of it (fingerprint %.12s, this one has %.12s): restore it with the same file of weights", h.Model, print)
 	}
 	if len(h.Pending) >= h.Chunk || h.Position < 0 || len(h.Capacity) != len(m.layers) {
 		return nil, fmt.Errorf("%d tokens wait at position %d for a chunk of %d, with room for %d layers: the file is corrupt", len(h.Pending), h.Position, h.Chunk, len(h.Capacity))
@@ -439,11 +442,11 @@ func streamFrom(model *layers.Model, f *safetensors.File) (*Stream, error) {
 			return nil, fmt.Errorf("layer %d has room for %d rows and holds %d: the file is corrupt", i, c, m.Rows(i))
 		}
 	}
-	s.position, s.pending, s.capacity = h.Position, append(s.pending, h.Pending...), h.Capacity
+	s.position, s.pending, s.capacity, s.print = h.Position, append(s.pending, h.Pending...), h.Capacity, print
 	return s, nil
 }
 
-// fingerprint tells models apart: a hash of the configuration and all weights.
+// fingerprint tells models apart: a hash of the configuration, all weights, and how those of a packed model are packed.
 func fingerprint(m *layers.Model) (string, error) {
 	config, err := json.Marshal(m.Config)
 	if err != nil {
@@ -451,17 +454,37 @@ func fingerprint(m *layers.Model) (string, error) {
 	}
 	hash := sha256.New()
 	hash.Write(config)
-	var b [4]byte
-	block := make([]byte, 0, 1<<16)
 	for _, p := range m.Params.All() {
-		for _, x := range p.Data() {
-			binary.LittleEndian.PutUint32(b[:], math.Float32bits(x))
-			if block = append(block, b[:]...); len(block) == cap(block) {
-				hash.Write(block)
-				block = block[:0]
-			}
+		hashFloats(hash, p.Data())
+	}
+	packed := m.Params.Packed()
+	for _, name := range slices.Sorted(maps.Keys(packed)) {
+		spec, err := json.Marshal(packed[name].Spec())
+		if err != nil {
+			return "", err
+		}
+		_, _ = fmt.Fprintf(hash, "%s %s %d ", name, spec, len(packed[name].Bytes())) // a hash takes everything
+		hash.Write(packed[name].Bytes())
+	}
+	for i, b := range m.Blocks {
+		if b.Attention.Smooth != nil {
+			_, _ = fmt.Fprintf(hash, "smooth %d ", i)
+			hashFloats(hash, b.Attention.Smooth.Data())
+		}
+		if b.Memory.EntryQuant != nil {
+			_, _ = fmt.Fprintf(hash, "entries of %d in INT8 ", i)
 		}
 	}
-	hash.Write(block)
 	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+func hashFloats(hash io.Writer, x []float32) {
+	block := make([]byte, 0, 1<<16)
+	for _, v := range x {
+		if block = binary.LittleEndian.AppendUint32(block, math.Float32bits(v)); len(block) == cap(block) {
+			_, _ = hash.Write(block)
+			block = block[:0]
+		}
+	}
+	_, _ = hash.Write(block)
 }

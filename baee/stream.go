@@ -18,7 +18,8 @@ type Stream struct {
 	pending  []int32 // fewer than a chunk
 	capacity []int   // rows of external memory that the forward pass has room for, by layer
 	steady   *layers.Reader
-	broken   error // after a chunk that failed half-way
+	broken   error  // after a chunk that failed half-way
+	print    string // the model's fingerprint, once it was asked for
 }
 
 // NewStream starts a stream with chunks of the given number of tokens and an empty memory made for the model.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/synapnet/synapnet-train/baee/policy"
+	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -225,6 +226,61 @@ func TestSnapshotsOfAnotherModelAreRefused(t *testing.T) {
 	}
 	if _, err := Restore(path); err != nil {
 		t.Error(err)
+	}
+}
+
+// Packed models have few floating-point weights in common with what they were made from: the packed ones count as well.
+func TestSnapshotsOfAnotherPackingAreRefused(t *testing.T) {
+	m := model(t, 3, 0.3, 3)
+	const name = "blocks.1.ff.1.weight"
+	w, ok := m.Params.ByName(name)
+	if !ok {
+		t.Fatal("no " + name)
+	}
+	packedWith := func(values []float32, bits int) *layers.Model {
+		pack, err := graph.PackInt8(values, w.Shape())
+		if bits == 4 {
+			pack, err = graph.PackInt4(values, w.Shape(), graph.Int4Compact{Group: 16})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := layers.NewPackedModel(m.Config, map[string]*graph.Packed{name: pack})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, to := range p.Params.All() {
+			from, _ := m.Params.ByName(to.Name)
+			copy(to.Data(), from.Data())
+		}
+		return p
+	}
+	other := slices.Clone(w.Data())
+	other[5] += 0.01
+	packed := packedWith(w.Data(), 8)
+	s := stream(t, packed, forModel(m, "fifo", 9), 10)
+	push(t, s, tokens(2, 30))
+	path := filepath.Join(t.TempDir(), "s.safetensors")
+	if err := s.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	smoothed, held := packedWith(w.Data(), 8), packedWith(w.Data(), 8)
+	smoothed.Blocks[0].Attention.Smooth = graph.NewParam("smooth", 16)
+	held.Blocks[0].Memory.EntryQuant = graph.FakeQuantInt8
+	for what, x := range map[string]*layers.Model{
+		"unpacked": m, "4 bits": packedWith(w.Data(), 4), "another weight": packedWith(other, 8), "smoothing": smoothed, "entries in INT8": held,
+	} {
+		if _, err := RestoreStream(x, path); err == nil || !strings.Contains(err.Error(), "another packing") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	back, err := RestoreStream(packedWith(w.Data(), 8), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	if !slices.EqualFunc(push(t, back, tokens(5, 10)), push(t, s, tokens(5, 10)), slices.Equal[[]float32]) {
+		t.Error("the same packing goes on to other logits")
 	}
 }
 

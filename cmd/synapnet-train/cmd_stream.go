@@ -17,6 +17,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
+	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -28,6 +29,7 @@ func streamCommand() *cli.Command {
 		Description: "INPUT holds token ids separated by white space; without it, or with -, they come from standard input. Memory use\n" +
 			"does not depend on the length of the stream. At the end of the input the logits of the last chunk are printed.\n" +
 			"A snapshot is written at the end of the input and on Ctrl-C: --restore continues with the ids that follow.\n" +
+			"After a kill, --restore FILE --same-input goes on with the same input from the last snapshot on.\n" +
 			"Policies: " + strings.Join(policy.Names(), ", ") + ".",
 		Flags: []cli.Flag{
 			&cli.Float64Flag{Name: "budget-mb", Usage: "`MB` (2^20 bytes) that all entries together may take", Value: baee.DefaultBudget >> 20},
@@ -39,6 +41,11 @@ func streamCommand() *cli.Command {
 			&cli.IntFlag{Name: "snapshot-every", Usage: "write --snapshot every `CHUNKS` as well", DefaultText: "only at the end"},
 			&cli.StringFlag{Name: "restore", Usage: "continue the stream of a snapshot `FILE`, with its policy, budget and chunk size"},
 			&cli.Int64Flag{Name: "skip", Usage: "`TOKENS` at the start of the input to pass over, e.g. those before a snapshot"},
+			&cli.BoolFlag{Name: "same-input", Usage: "with --restore: the input is the stream's from its beginning; pass over what the snapshot has seen"},
+			&cli.Int64Flag{Name: "random-tokens", Usage: "instead of an INPUT: `N` random ids, uniform over the vocabulary"},
+			&cli.Uint64Flag{Name: "input-seed", Usage: "seed of --random-tokens", Value: 1},
+			&cli.StringFlag{Name: "report", Usage: "write resident memory and the state of the store over time to `FILE`, JSON"},
+			&cli.Int64Flag{Name: "report-every", Usage: "`TOKENS` between its samples", Value: 100_000},
 			&cli.IntFlag{Name: "top", Usage: "outputs to print, the most likely first", Value: 5},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 			threadsFlag(),
@@ -92,7 +99,7 @@ func stream(c *cli.Context) error {
 		return err
 	}
 	defer s.Close()
-	input, name, err := streamInput(c)
+	input, name, err := streamInput(c, m.Config.VocabSize)
 	if err != nil {
 		return err
 	}
@@ -101,8 +108,18 @@ func stream(c *cli.Context) error {
 		stream: s, snapshot: c.String("snapshot"), every: int64(c.Int("snapshot-every")), live: newStreamLive(c.App.ErrWriter),
 		outputs: m.Outputs(), start: time.Now(),
 	}
-	err = run.all(c.Context, newTokenReader(name, input, m.Config.VocabSize), c.Int64("skip"))
+	if run.record, err = streamRecord(c, s, name); err != nil {
+		return err
+	}
+	skip := c.Int64("skip")
+	if c.Bool("same-input") {
+		skip = s.Position()
+	}
+	err = run.all(c.Context, newTokenReader(name, input, m.Config.VocabSize), skip)
 	run.live.end()
+	if run.record != nil {
+		err = errors.Join(err, run.record.Finish(s, err == nil))
+	}
 	if err != nil {
 		return err
 	}
@@ -126,12 +143,37 @@ func checkStreamFlags(c *cli.Context) error {
 	if c.IsSet("snapshot-every") && (c.Int("snapshot-every") < 1 || c.String("snapshot") == "") {
 		return usagef(c, "--snapshot-every %d: it must be at least 1 and goes with --snapshot FILE", c.Int("snapshot-every"))
 	}
+	if err := checkStreamInput(c); err != nil {
+		return err
+	}
 	if c.String("restore") != "" {
 		for _, f := range []string{"budget-mb", "policy", "classifier", "chunk-size", "seed"} {
 			if c.IsSet(f) {
 				return usagef(c, "--%s goes with a new stream: --restore takes it from the snapshot; leave one of them out", f)
 			}
 		}
+	}
+	return nil
+}
+
+// checkStreamInput checks what the flags say of the input and the report.
+func checkStreamInput(c *cli.Context) error {
+	n := c.Int64("random-tokens")
+	switch {
+	case c.IsSet("random-tokens") && n < 1:
+		return usagef(c, "--random-tokens %d: must be at least 1", n)
+	case n > 0 && c.Args().Len() == 2:
+		return usagef(c, "--random-tokens %d takes the place of an input: leave out %s", n, printable(c.Args().Get(1)))
+	case n == 0 && c.IsSet("input-seed"):
+		return usagef(c, "--input-seed %d: it goes with --random-tokens N", c.Uint64("input-seed"))
+	case c.Bool("same-input") && c.String("restore") == "":
+		return usagef(c, "--same-input goes with --restore FILE")
+	case c.Bool("same-input") && c.IsSet("skip"):
+		return usagef(c, "--same-input and --skip %d both say where to begin: leave one of them out", c.Int64("skip"))
+	case c.Int64("report-every") < 1:
+		return usagef(c, "--report-every %d: must be at least 1", c.Int64("report-every"))
+	case c.IsSet("report-every") && c.String("report") == "":
+		return usagef(c, "--report-every %d: it goes with --report FILE", c.Int64("report-every"))
 	}
 	return nil
 }
@@ -196,8 +238,11 @@ func streamMemory(c *cli.Context, m layers.Config) (baee.Config, error) {
 	return conf, nil
 }
 
-// streamInput opens what the second argument names.
-func streamInput(c *cli.Context) (io.ReadCloser, string, error) {
+// streamInput opens what the second argument names, or makes the random ids that are asked for.
+func streamInput(c *cli.Context, vocab int) (io.ReadCloser, string, error) {
+	if n := c.Int64("random-tokens"); n > 0 {
+		return io.NopCloser(newRandomIDs(n, vocab, c.Uint64("input-seed"))), "random tokens", nil
+	}
 	path := c.Args().Get(1)
 	if path == "" || path == "-" {
 		return io.NopCloser(c.App.Reader), "standard input", nil
@@ -209,12 +254,28 @@ func streamInput(c *cli.Context) (io.ReadCloser, string, error) {
 	return f, path, nil
 }
 
+// streamRecord begins the --report, if there is one.
+func streamRecord(c *cli.Context, s *baee.Stream, input string) (*experiments.StreamRecord, error) {
+	if c.String("report") == "" {
+		return nil, nil
+	}
+	r, err := experiments.NewStreamRecord(c.String("report"), s, experiments.StreamSettings{
+		Model: c.Args().First(), Classifier: c.String("classifier"), Restored: c.String("restore"), Input: input,
+		RandomTokens: c.Int64("random-tokens"), InputSeed: c.Uint64("input-seed"), SampleEvery: c.Int64("report-every"),
+	}, environment())
+	if err != nil {
+		return nil, fmt.Errorf("--report: %w", err)
+	}
+	return r, nil
+}
+
 // streamRun is one call of the command.
 type streamRun struct {
 	stream   *baee.Stream
 	snapshot string // file; "": none
 	every    int64  // chunks between snapshots; 0: only the last one
 	live     *streamLive
+	record   *experiments.StreamRecord // nil without --report
 	outputs  int
 
 	taken  int64 // tokens of the input
@@ -296,6 +357,11 @@ func (r *streamRun) push(ctx context.Context, ids []int32) error {
 		r.live.chunk(r.stream, time.Since(r.start), r.taken+r.stream.Position()-before)
 		if r.every > 0 && r.stream.Memory().Chunk()%r.every == 0 {
 			if err := r.save(); err != nil {
+				return err
+			}
+		}
+		if r.record != nil {
+			if err := r.record.Chunk(r.stream); err != nil {
 				return err
 			}
 		}

@@ -3,16 +3,20 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/synapnet/synapnet-train/baee"
+	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -133,6 +137,89 @@ func TestStreamRestores(t *testing.T) {
 	}
 }
 
+// kill -9 in mid-stream loses nothing but what came after the last snapshot: restored, the stream ends in the same logits
+// and the same snapshot as one that was never killed.
+func TestKilledStreamRestores(t *testing.T) {
+	t.Chdir(t.TempDir())
+	model := smallModelFile(t, func(*layers.Config) {})
+	line := "stream " + model + " --random-tokens 9600 --input-seed 5 --chunk-size 16 --budget-mb 0.0002 --policy random --seed 3 --snapshot-every 3 --json"
+	want := decode[streamReport](t, strings.Fields(line+" --snapshot whole.safetensors")...)
+	killed := 0
+	for _, after := range []time.Duration{0, 3 * time.Millisecond, 40 * time.Millisecond} {
+		if err := os.RemoveAll("killed.safetensors"); err != nil {
+			t.Fatal(err)
+		}
+		c := exec.Command(os.Args[0])
+		c.Env = append(os.Environ(), killable+"="+line+" --snapshot killed.safetensors")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			if _, err := os.Stat("killed.safetensors"); err == nil {
+				break
+			}
+		}
+		time.Sleep(after)
+		if err := c.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Wait(); err == nil {
+			continue // it ended before it could be killed
+		}
+		killed++
+		rest := "stream " + model + " --random-tokens 9600 --input-seed 5 --restore killed.safetensors --same-input --json --snapshot killed.safetensors"
+		got := decode[streamReport](t, strings.Fields(rest)...)
+		if got.InputTokens == 0 || got.InputTokens >= 9600 {
+			t.Errorf("killed %v after the first snapshot: restored with %d of 9600 tokens to go", after, got.InputTokens)
+		}
+		got.InputTokens, got.Seconds, got.PerSecond, got.Snapshot = want.InputTokens, want.Seconds, want.PerSecond, want.Snapshot
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("killed %v after the first snapshot: %+v, want %+v", after, got, want)
+		}
+		if read(t, "killed.safetensors") != read(t, "whole.safetensors") {
+			t.Errorf("killed %v after the first snapshot: it ends in another snapshot", after)
+		}
+	}
+	if killed == 0 {
+		t.Skip("the streams ended before they could be killed")
+	}
+}
+
+// A report samples resident memory and the store, and says what was run, with what, where.
+func TestStreamReport(t *testing.T) {
+	t.Chdir(t.TempDir())
+	model := smallModelFile(t, func(*layers.Config) {})
+	line := "stream " + model + " --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.0002 --json --report r.json --report-every 100"
+	got := decode[streamReport](t, strings.Fields(line)...)
+	var r experiments.StreamRecord
+	if err := json.Unmarshal([]byte(read(t, "r.json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Complete || r.Config.RandomTokens != 1000 || r.Config.ChunkSize != 16 || r.Config.Memory.BudgetBytes != 209 || !slices.Equal(r.Seeds, []uint64{0, 9}) || r.Environment.CPU == "" || r.Cost.WallSeconds <= 0 {
+		t.Errorf("%+v", r)
+	}
+	var at []int64
+	for _, x := range r.Samples {
+		if at = append(at, x.Tokens); x.RSSBytes < 1<<20 || x.Bytes > 209 || x.Hot+x.Warm+x.Summaries == 0 {
+			t.Errorf("%+v", x)
+		}
+	}
+	if want := []int64{112, 208, 304, 400, 512, 608, 704, 800, 912, 1000}; !slices.Equal(at, want) {
+		t.Errorf("samples at %v, want %v", at, want)
+	}
+	if last := r.Samples[len(r.Samples)-1]; last.Bytes != got.Bytes || last.Merged != got.Merged {
+		t.Errorf("the last sample is %+v, the end %+v", last, got)
+	}
+	again := decode[streamReport](t, strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.0002 --json")...)
+	other := decode[streamReport](t, strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 8 --chunk-size 16 --budget-mb 0.0002 --json")...)
+	if fmt.Sprint(again.Top) != fmt.Sprint(got.Top) || fmt.Sprint(other.Top) == fmt.Sprint(got.Top) {
+		t.Errorf("seed 9 gave %v and %v, seed 8 %v", got.Top, again.Top, other.Top)
+	}
+	if code, _, stderr := real(t, "stream", model, "--random-tokens", "10", "--report", "no/such/folder/r.json"); code != exitFailure || !strings.Contains(stderr, "no/such/folder/r.json") || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("%d %s", code, stderr)
+	}
+}
+
 // endless gives ids for ever and ends the context after a while, as Ctrl-C does.
 type endless struct {
 	left int
@@ -175,20 +262,27 @@ func TestStreamMistakes(t *testing.T) {
 	model, input := smallModelFile(t, func(*layers.Config) {}), textFile(t, ids(40))
 	start := "stream " + model + " " + input + " "
 	mistakes(t, map[string]string{
-		"stream":                            "name a MODEL.safetensors",
-		"stream a b c":                      "unexpected argument c",
-		start + "--top 0":                   "--top 0: must be at least 1",
-		start + "--skip -1":                 "--skip -1: must be at least 0",
-		start + "--budget-mb 0.00001":       "--budget-mb 1e-05: it must be at least 0.000031, one entry of 16 bytes in each of 2 layers",
-		start + "--budget-mb -1":            "--budget-mb -1: it must be at least",
-		start + "--budget-mb NaN":           "--budget-mb NaN: it must be at least",
-		start + "--chunk-size 65":           "--chunk-size 65: it must be from 1 to the model's 64 positions",
-		start + "--chunk-size 0":            "--chunk-size 0: it must be from 1",
-		start + "--policy fifi":             `did you mean "fifo"?`,
-		start + "--policy baee":             "--classifier FILE",
-		start + "--policy locret_proxy":     "Locret-style head: give --classifier FILE",
-		start + "--snapshot-every 2":        "goes with --snapshot FILE",
-		start + "--restore s --policy fifo": "--policy goes with a new stream",
+		"stream":                                    "name a MODEL.safetensors",
+		"stream a b c":                              "unexpected argument c",
+		start + "--top 0":                           "--top 0: must be at least 1",
+		start + "--skip -1":                         "--skip -1: must be at least 0",
+		start + "--budget-mb 0.00001":               "--budget-mb 1e-05: it must be at least 0.000031, one entry of 16 bytes in each of 2 layers",
+		start + "--budget-mb -1":                    "--budget-mb -1: it must be at least",
+		start + "--budget-mb NaN":                   "--budget-mb NaN: it must be at least",
+		start + "--chunk-size 65":                   "--chunk-size 65: it must be from 1 to the model's 64 positions",
+		start + "--chunk-size 0":                    "--chunk-size 0: it must be from 1",
+		start + "--policy fifi":                     `did you mean "fifo"?`,
+		start + "--policy baee":                     "--classifier FILE",
+		start + "--policy locret_proxy":             "Locret-style head: give --classifier FILE",
+		start + "--snapshot-every 2":                "goes with --snapshot FILE",
+		start + "--restore s --policy fifo":         "--policy goes with a new stream",
+		start + "--random-tokens 5":                 "--random-tokens 5 takes the place of an input",
+		"stream m --random-tokens 0":                "--random-tokens 0: must be at least 1",
+		start + "--input-seed 3":                    "--input-seed 3: it goes with --random-tokens N",
+		start + "--same-input":                      "--same-input goes with --restore FILE",
+		start + "--restore s --same-input --skip 3": "--same-input and --skip 3 both",
+		start + "--report-every 3":                  "--report-every 3: it goes with --report FILE",
+		start + "--report r --report-every 0":       "--report-every 0: must be at least 1",
 	})
 	for name, c := range map[string]struct{ text, want string }{
 		"letters":   {"1 2\n3 x4 5", "ids.txt:2: x4 is not a token id: ids are whole numbers from 0 to 63"},
@@ -230,9 +324,12 @@ func TestStreamSnapshotMistakes(t *testing.T) {
 		if err := os.WriteFile(snapshot, damaged, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		code, _, stderr := real(t, "stream", model, input, "--restore", snapshot)
+		code, _, stderr := real(t, "stream", model, input, "--restore", snapshot, "--snapshot", snapshot)
 		if code != exitFailure || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, snapshot) {
 			t.Errorf("%s: %d %s", name, code, stderr)
+		}
+		if now, err := os.ReadFile(snapshot); err != nil || !bytes.Equal(now, damaged) {
+			t.Errorf("%s: the damaged file was changed (%v)", name, err)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"strconv"
 )
 
 // maxTokenWord is how much of a word is kept for a message: no token id is longer.
@@ -73,4 +75,34 @@ func (t *tokenReader) wrong(what string) error {
 		word = word[:maxTokenWord] + "…"
 	}
 	return fmt.Errorf("%s:%d: %s is %s: ids are whole numbers from 0 to %d, separated by white space", t.name, t.line, printable(word), what, t.vocab-1)
+}
+
+// randomIDs is an input of random token ids.
+type randomIDs struct {
+	left  int64
+	vocab int
+	rng   *rand.Rand
+	text  []byte // what is made and not yet read
+}
+
+func newRandomIDs(n int64, vocab int, seed uint64) *randomIDs {
+	return &randomIDs{left: n, vocab: vocab, rng: rand.New(rand.NewPCG(seed, 0x696473))}
+}
+
+// Read gives the ids as text.
+func (r *randomIDs) Read(p []byte) (int, error) {
+	if len(r.text) == 0 {
+		n := min(r.left, 1024)
+		if n == 0 {
+			return 0, io.EOF
+		}
+		r.left -= n
+		r.text = r.text[:0]
+		for range n {
+			r.text = append(strconv.AppendInt(r.text, int64(r.rng.IntN(r.vocab)), 10), ' ')
+		}
+	}
+	n := copy(p, r.text)
+	r.text = r.text[n:]
+	return n, nil
 }
