@@ -15,6 +15,7 @@ const (
 	Llama    Architecture = "llama"
 	GRUSSM   Architecture = "gru_ssm"
 	Mamba2   Architecture = "mamba2"
+	FalconH1 Architecture = "falcon_h1"
 )
 
 // synapNetName is the name of the zero value.
@@ -43,7 +44,7 @@ type architecture struct {
 func architectures() []architecture {
 	return []architecture{
 		{name: SynapNet, about: "gated convolution, salience-steered sparse attention and episodic memory", mlpRatio: 4, writeFrac: 0.05, deeper: 1},
-		llamaArchitecture, gruSSMArchitecture, mamba2Architecture,
+		llamaArchitecture, gruSSMArchitecture, mamba2Architecture, falconH1Architecture,
 	}
 }
 
@@ -117,8 +118,8 @@ const MatchTolerance = 0.05
 
 // MatchedConfig is the model of architecture a that has the vocabulary, the positions, the classes and the heads of the
 // reference and a number of parameters within 5% of its: the depth is the reference's, double for Mamba-2 (whose block is
-// half of a transformer's), and the width the multiple of twice the heads that comes nearest; if none does, the next
-// depth at which one does. A reference of architecture a is returned as it is.
+// half of a transformer's), and the width the multiple of the heads that comes nearest; if none is near enough, the next
+// depth at which one is. A reference of architecture a is returned as it is.
 func MatchedConfig(a Architecture, reference Config) (Config, error) {
 	if err := a.validate(); err != nil {
 		return Config{}, err
@@ -139,11 +140,9 @@ func MatchedConfig(a Architecture, reference Config) (Config, error) {
 	depth := max(1, reference.Depth*kind.deeper/reference.Architecture.find().deeper)
 	for away := range depth {
 		for _, c.Depth = range []int{depth + away, depth - away} {
-			for _, step := range []int{2 * c.Heads, c.Heads} {
-				c.Dim = nearestWidth(c, step, want)
-				if n := c.Parameters(); abs(n-want) <= int(MatchTolerance*float64(want)) && c.Validate() == nil {
-					return c, nil
-				}
+			c.Dim = nearestWidth(c, want)
+			if n := c.Parameters(); abs(n-want) <= int(MatchTolerance*float64(want)) && c.Validate() == nil {
+				return c, nil
 			}
 		}
 	}
@@ -151,10 +150,10 @@ func MatchedConfig(a Architecture, reference Config) (Config, error) {
 		a, c.Heads, 100*MatchTolerance, want)
 }
 
-// nearestWidth is the multiple of step at which the model has the number of parameters nearest to want.
-func nearestWidth(c Config, step, want int) int {
-	best, least := step, -1
-	for c.Dim = step; ; c.Dim += step {
+// nearestWidth is the multiple of the heads at which the model has the number of parameters nearest to want.
+func nearestWidth(c Config, want int) int {
+	best, least := c.Heads, -1
+	for c.Dim = c.Heads; ; c.Dim += c.Heads {
 		n := c.Parameters()
 		if away := abs(n - want); least < 0 || away < least {
 			best, least = c.Dim, away

@@ -1,0 +1,67 @@
+package layers
+
+import (
+	"fmt"
+
+	"github.com/synapnet/synapnet-train/graph"
+)
+
+// falconH1Architecture is the hybrid baseline, the reference's Falcon-H1 and Hymba proxy (SPEC section 7, Baselines): the
+// blocks with even numbers mix by a gated GRU, those with odd ones by causal attention; RMSNorm, SwiGLU of width 4 D.
+var falconH1Architecture = architecture{
+	name: FalconH1, about: "blocks of gated GRU and of causal attention in turn, SwiGLU (Falcon-H1 and Hymba proxy)",
+	block: func(ps *Params, i int, c Config) BaselineBlock { return NewFalconH1Block(ps, i, c) },
+	costs: func(c Config, i, tokens, rows int) []Cost {
+		mixer := append(gatedGRUCosts(tokens, rows, c.Dim), Cost{Component: AttentionComponent})
+		if i%2 == 1 {
+			mixer = []Cost{{Component: SSMComponent}, {Component: GatesComponent}, causalCost(tokens, rows, c.Dim)}
+		}
+		return append(mixer, swiGLUCost(rows, c.Dim, c.hidden()), Cost{Component: NormsComponent, Parameters: 2 * c.Dim})
+	},
+	causal: true, rmsNorm: true,
+	mlpRatio: 4, deeper: 1,
+}
+
+// FalconH1Block is x ← x + mixer(RMSNorm(x)), then x ← x + SwiGLU(RMSNorm(x)).
+type FalconH1Block struct {
+	Norm      *RMSNorm
+	Recurrent *GatedGRU        // the mixer of even blocks, nil in odd ones
+	Attention *CausalAttention // that of odd ones, nil in even ones
+	Norm2     *RMSNorm
+	FFN       *SwiGLU
+}
+
+// NewFalconH1Block registers block i of a model of configuration c.
+func NewFalconH1Block(ps *Params, i int, c Config) *FalconH1Block {
+	name := fmt.Sprintf("blocks.%d", i)
+	b := &FalconH1Block{Norm: NewRMSNorm(ps, name+".norm", c.Dim)}
+	if i%2 == 0 {
+		b.Recurrent = NewGatedGRU(ps, name, c.Dim)
+	} else {
+		b.Attention = NewCausalAttention(ps, name+".mixer", c.Dim, c.Heads)
+	}
+	b.Norm2 = NewRMSNorm(ps, name+".norm2", c.Dim)
+	b.FFN = NewSwiGLU(ps, name+".ffn", c.Dim, c.hidden())
+	return b
+}
+
+// Forward maps x [B, T, D] through the block, see BaselineBlock.
+func (b *FalconH1Block) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.Node {
+	n := b.Norm.Forward(g, x)
+	var mixed *graph.Node
+	if b.Recurrent != nil {
+		mixed = b.Recurrent.Forward(g, n, last)
+	} else {
+		mixed = b.Attention.Forward(g, n, wanted(g, n, last))
+	}
+	x = graph.Sum(g, wanted(g, x, last), mixed)
+	return graph.Sum(g, x, b.FFN.Forward(g, b.Norm2.Forward(g, x)))
+}
+
+// Linears lists the block's Linear layers; the GRU's weights are not among them.
+func (b *FalconH1Block) Linears() []*Linear {
+	if b.Recurrent != nil {
+		return append([]*Linear{b.Recurrent.Gate}, b.FFN.Linears()...)
+	}
+	return append(b.Attention.Linears(), b.FFN.Linears()...)
+}
