@@ -16,6 +16,7 @@ const (
 	GRUSSM   Architecture = "gru_ssm"
 	Mamba2   Architecture = "mamba2"
 	FalconH1 Architecture = "falcon_h1"
+	EMLLM    Architecture = "em_llm"
 )
 
 // synapNetName is the name of the zero value.
@@ -44,7 +45,7 @@ type architecture struct {
 func architectures() []architecture {
 	return []architecture{
 		{name: SynapNet, about: "gated convolution, salience-steered sparse attention and episodic memory", mlpRatio: 4, writeFrac: 0.05, deeper: 1},
-		llamaArchitecture, gruSSMArchitecture, mamba2Architecture, falconH1Architecture,
+		llamaArchitecture, gruSSMArchitecture, mamba2Architecture, falconH1Architecture, emLLMArchitecture,
 	}
 }
 
