@@ -21,7 +21,7 @@ LDFLAGS = -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help setup build test test-pure lint bench bench-kernels demo clean
+.PHONY: help setup build test test-pure lint bench bench-kernels demo experiments clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -60,6 +60,12 @@ bench-kernels: ## time the matrix products and vector kernels (go test -bench)
 
 demo: build ## a small pretraining, about a minute
 	$(BIN) pretrain --config configs/demo.toml
+
+PROFILE ?= full
+
+experiments: build ## the paper's tables and figures and the report; PROFILE=quick: small sizes, minutes
+	$(BIN) experiments run --profile $(PROFILE)
+	$(BIN) experiments report --profile $(PROFILE)
 
 clean: ## remove what make built
 	rm -rf bin

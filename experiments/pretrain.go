@@ -18,8 +18,9 @@ import (
 const (
 	ModelFile      = "model.safetensors"      // the trained weights, at the end
 	CheckpointFile = "checkpoint.safetensors" // weights, optimiser and position, until the end
-	resultFile     = "pretrain.json"
-	costFile       = "cost.json" // of the sessions so far, until the end
+	costFile       = "cost.json"              // of the sessions so far, until the end
+
+	pretrainResultFile = "pretrain.json"
 )
 
 // Pretraining is one run of the curriculum (SPEC section 3) in an output directory.
@@ -30,9 +31,10 @@ type Pretraining struct {
 
 	spent Cost // in earlier sessions
 	watch stopwatch
+	file  *resultFile // nil: pretrain.json in Dir
 }
 
-// PretrainResult is what a finished run leaves in pretrain.json.
+// PretrainResult is what a finished run leaves as the details of its result, pretrain.json.
 type PretrainResult struct {
 	Experiment  string             `json:"experiment"`
 	Protocol    string             `json:"protocol"`
@@ -51,11 +53,16 @@ func NewPretraining(c curriculum.Config, dir string, env Environment) (*Pretrain
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{CheckpointFile, ModelFile, resultFile} {
+	for _, name := range []string{CheckpointFile, ModelFile, pretrainResultFile} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return nil, fmt.Errorf("output directory %s already holds a run (%s): continue it with --resume, or give another --output-dir", dir, name)
 		}
 	}
+	return beginPretraining(t, dir, env)
+}
+
+// beginPretraining prepares a run in dir, whatever is there.
+func beginPretraining(t *curriculum.Trainer, dir string, env Environment) (*Pretraining, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make output directory %s: %w", dir, withoutPath(err))
 	}
@@ -130,10 +137,10 @@ func (p *Pretraining) finish() (*PretrainResult, error) {
 	if err := t.Model.Save(filepath.Join(p.Dir, ModelFile)); err != nil {
 		return nil, err
 	}
-	if err := writeJSON(filepath.Join(p.Dir, resultFile), r); err != nil {
+	if err := PlotPretraining(r, p.Dir); err != nil {
 		return nil, err
 	}
-	if err := PlotPretraining(r, p.Dir); err != nil {
+	if err := p.writeResult(r); err != nil {
 		return nil, err
 	}
 	// The model is complete and on disk: the optimiser's state, three times its size, has served.
@@ -143,6 +150,17 @@ func (p *Pretraining) finish() (*PretrainResult, error) {
 		}
 	}
 	return r, nil
+}
+
+func (p *Pretraining) writeResult(r *PretrainResult) error {
+	if p.file == nil {
+		var err error
+		_, p.file, err = standaloneJob(pretrainExperiment(), r.Config, nil, filepath.Join(p.Dir, pretrainResultFile), p.Environment)
+		if err != nil {
+			return err
+		}
+	}
+	return p.file.write(r.outcome(), true)
 }
 
 // isReferenceRecipe says whether c is the recipe of the published run, whatever its seed.

@@ -1,9 +1,13 @@
 package experiments
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"path/filepath"
+	"reflect"
 	"time"
 
 	"github.com/synapnet/synapnet-train/experiments/result"
@@ -19,6 +23,9 @@ const (
 	Quick Profile = "quick"
 )
 
+// Custom marks results of settings that a command line chose.
+const Custom = "custom"
+
 // Experiment reproduces a table or figure of the paper. It is one file: its protocol constants, its run, its views.
 type Experiment struct {
 	Name   string   // on the command line; its result is FOLDER/NAME.json
@@ -28,6 +35,10 @@ type Experiment struct {
 	Covers []string // rows of the public README's lists that it answers
 	// Needs are the experiments whose results or files it reads; a new result of one of them makes this one stale.
 	Needs []string
+	// Files are what a run leaves in the folder besides the result for others to read. Without one the result is not complete.
+	Files []string
+	// Alone says that it measures time or memory: nothing else runs meanwhile, whatever --jobs says.
+	Alone bool
 	// Version of the protocol: raised when the code changes what the numbers mean.
 	Version  int
 	Estimate func(p Profile) time.Duration // on two cores
@@ -36,6 +47,9 @@ type Experiment struct {
 
 	settings func(p Profile) any
 	run      func(ctx context.Context, j *Job) (*Outcome, error)
+	// oldName is the "experiment" of result files that were written before there was one form of them; such a file is taken
+	// for an unfinished run whose details it is. "" where there are none.
+	oldName string
 }
 
 // View shows measurements as a table: a row for every combination of the Rows labels, a column for every value of Column.
@@ -61,13 +75,16 @@ type Job struct {
 	Root        string // the results folder
 	Dir         string // the experiment's folder in it, which exists
 	Environment result.Environment
-	// Line tells news; Progress the share that is done.
+	// Line tells news; Progress the share that is done. Both may be called from any goroutine.
 	Line     func(format string, args ...any)
 	Progress func(done, total int)
 
 	settings any
 	before   *result.Result // unfinished: of an earlier call with the same key; nil without one
 	save     func(o *Outcome) error
+	path     string                         // of the result
+	file     *resultFile                    // for an experiment that writes it itself, too
+	folder   func(experiment string) string // in the results folder; nil: as registered
 }
 
 // Outcome is what a run measured.
@@ -76,6 +93,11 @@ type Outcome struct {
 	Protocol     string
 	Measurements []result.Measurement
 	Details      any // JSON; nil for none
+
+	// Environment and Cost are those of the measurements where not this run alone made them, e.g. a sum over single runs;
+	// nil: this run's environment, and its time added to that of the unfinished run it continued.
+	Environment *result.Environment
+	Cost        *result.Cost
 }
 
 // define fills in an experiment whose settings have type S, one value a profile.
@@ -87,19 +109,13 @@ func define[S any](e Experiment, full, quick S, run func(ctx context.Context, j 
 		return full
 	}
 	e.run = func(ctx context.Context, j *Job) (*Outcome, error) { return run(ctx, j, j.settings.(S)) }
+	e.Version = max(1, e.Version)
+	e.Folder = cmp.Or(e.Folder, e.Name)
 	return e
 }
 
 // Save keeps what is measured so far, so that a run that is stopped continues from there: Before gives it back.
 func (j *Job) Save(o *Outcome) error { return j.save(o) }
-
-// Model is the path of the pretrained model of the job's profile, which the experiment pretrain made.
-func (j *Job) Model() string { return j.File("pretrain", ModelFile) }
-
-// File is the path of a file that another experiment left beside its result.
-func (j *Job) File(experiment, name string) string {
-	return filepath.Join(j.Root, folderOf(experiment), name)
-}
 
 // Before decodes the details that an earlier, unfinished call with the same settings and inputs saved, and says whether
 // there are any.
@@ -107,26 +123,118 @@ func (j *Job) Before(details any) (bool, error) {
 	if j.before == nil || len(j.before.Details) == 0 {
 		return false, nil
 	}
-	return true, json.Unmarshal(j.before.Details, details)
+	if err := json.Unmarshal(j.before.Details, details); err != nil {
+		return false, &result.Invalid{Path: j.path, Problem: "details: " + err.Error()}
+	}
+	return true, nil
+}
+
+// Model is the path of the pretrained model of the job's profile, which the experiment pretrain made.
+func (j *Job) Model() string { return j.File("pretrain", ModelFile) }
+
+// File is the path of a file that another experiment left beside its result.
+func (j *Job) File(experiment, name string) string {
+	folder := j.folder
+	if folder == nil {
+		folder = folderOf
+	}
+	return filepath.Join(j.Root, folder(experiment), name)
+}
+
+func folderOf(name string) string {
+	if e, err := Find(name); err == nil {
+		return e.Folder
+	}
+	return name
+}
+
+// Settings are the experiment's settings in a profile.
+func (e Experiment) Settings(p Profile) any { return e.settings(p) }
+
+// profileOf is the profile whose settings these are, or Custom.
+func (e Experiment) profileOf(settings any) string {
+	for _, p := range []Profile{Full, Quick} {
+		if reflect.DeepEqual(canonical(settings), canonical(e.settings(p))) {
+			return string(p)
+		}
+	}
+	return Custom
+}
+
+// canonical is v as JSON says it, for comparison.
+func canonical(v any) any {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	var c any
+	if err := json.Unmarshal(text, &c); err != nil {
+		return err
+	}
+	return c
 }
 
 // All lists the experiments in the order of the report.
 func All() []Experiment {
 	return []Experiment{
-		memoryPressureExperiment(),
+		pretrainExperiment(),
+		baeeTrainExperiment(),
+		baeeGridExperiment(),
 		baeeMicrobenchExperiment(),
-		needlebenchExperiment(),
-		rulerExperiment(),
-		longbenchExperiment(),
-		longContextExperiment(),
+		memoryPressureExperiment(),
 	}
 }
 
-func folderOf(name string) string {
+// Find is the registered experiment of a name.
+func Find(name string) (Experiment, error) {
 	for _, e := range All() {
 		if e.Name == name {
-			return e.Folder
+			return e, nil
 		}
 	}
-	return name
+	return Experiment{}, fmt.Errorf("there is no experiment %s", name)
+}
+
+// order puts experiments behind those that they need.
+func order(all []Experiment) ([]Experiment, error) {
+	byName := map[string]Experiment{}
+	for _, e := range all {
+		if _, twice := byName[e.Name]; twice {
+			return nil, fmt.Errorf("experiment %s is registered twice", e.Name)
+		}
+		byName[e.Name] = e
+	}
+	var sorted []Experiment
+	const open, closed = 1, 2
+	state := map[string]int{}
+	var visit func(name, by string) error
+	visit = func(name, by string) error {
+		e, ok := byName[name]
+		switch {
+		case !ok:
+			return fmt.Errorf("experiment %s needs %s, which is not registered", by, name)
+		case state[name] == open:
+			return fmt.Errorf("experiment %s needs itself, through %s", name, by)
+		case state[name] == closed:
+			return nil
+		}
+		state[name] = open
+		for _, need := range e.Needs {
+			if err := visit(need, name); err != nil {
+				return err
+			}
+		}
+		state[name] = closed
+		sorted = append(sorted, e)
+		return nil
+	}
+	for _, e := range all {
+		if e.settings == nil || e.run == nil {
+			return nil, errors.New("experiment " + e.Name + " was not made by define")
+		}
+		if err := visit(e.Name, ""); err != nil {
+			return nil, err
+		}
+	}
+	return sorted, nil
 }

@@ -16,6 +16,7 @@ func commands() []*cli.Command {
 		cajqCommand(),
 		baeeTrainCommand(),
 		baeeGridCommand(),
+		experimentsCommand(),
 		streamCommand(),
 		exportCommand(),
 		inspectCommand(),

@@ -17,6 +17,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -114,14 +115,28 @@ func TestPretrain(t *testing.T) {
 	if err != nil || m.Config != tinyModel() {
 		t.Errorf("%+v %v", m, err)
 	}
-	var r experiments.PretrainResult
-	if err := json.Unmarshal([]byte(read(t, "runs/pretrain/pretrain.json")), &r); err != nil {
-		t.Fatal(err)
-	}
+	r := pretrainResult(t, "runs/pretrain/pretrain.json")
 	if r.Experiment != "pretrain" || r.Parameters != tinyModel().Parameters() || len(r.History.Steps) != 10 || len(r.History.Evaluations) != 2 ||
 		r.Config.Seed != 42 || r.Cost.WallSeconds <= 0 || r.Environment.Go != runtime.Version() || r.Model != "model.safetensors" || r.Published != nil {
 		t.Errorf("the result: %+v", r)
 	}
+}
+
+// pretrainResult reads the details of a finished run.
+func pretrainResult(t *testing.T, path string) experiments.PretrainResult {
+	t.Helper()
+	file, err := result.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r experiments.PretrainResult
+	if err := json.Unmarshal(file.Details, &r); err != nil {
+		t.Fatal(err)
+	}
+	if !file.Complete || file.Profile != experiments.Custom || file.Seeds[0] != r.Config.Seed || file.Cost != r.Cost {
+		t.Errorf("%s: %+v", path, file)
+	}
+	return r
 }
 
 func tinyModel() layers.Config {
@@ -202,12 +217,7 @@ func TestPretrainResumes(t *testing.T) {
 	if read(t, "runs/pretrain/model.safetensors") != read(t, "whole/model.safetensors") {
 		t.Error("the resumed run ends in other weights")
 	}
-	var whole, parts experiments.PretrainResult
-	for path, into := range map[string]*experiments.PretrainResult{"whole": &whole, "runs/pretrain": &parts} {
-		if err := json.Unmarshal([]byte(read(t, path+"/pretrain.json")), into); err != nil {
-			t.Fatal(err)
-		}
-	}
+	whole, parts := pretrainResult(t, "whole/pretrain.json"), pretrainResult(t, "runs/pretrain/pretrain.json")
 	if fmt.Sprint(whole.History) != fmt.Sprint(parts.History) || fmt.Sprint(whole.Config) != fmt.Sprint(parts.Config) {
 		t.Error("the resumed run has another history")
 	}

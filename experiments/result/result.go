@@ -11,12 +11,13 @@ const Schema = 1
 type Result struct {
 	Schema     int    `json:"schema"`
 	Experiment string `json:"experiment"`
-	Profile    string `json:"profile"`  // full or quick
+	Profile    string `json:"profile"`  // full, quick, or custom: settings of a command line
 	Complete   bool   `json:"complete"` // false: the next run continues
 	// Key is the content address: the SHA-256 of the experiment, the version of its protocol, its settings and its inputs.
 	Key          string            `json:"key"`
+	Version      int               `json:"version"`          // of the experiment's protocol
 	Config       json.RawMessage   `json:"config"`           // the settings
-	Inputs       map[string]string `json:"inputs,omitempty"` // SHA-256 of each file that it read, by experiment or file name
+	Inputs       map[string]string `json:"inputs,omitempty"` // SHA-256 of each file that it read, as experiment (its result) or experiment/file
 	Seeds        []uint64          `json:"seeds"`
 	Protocol     string            `json:"protocol"` // how the numbers were got, and what was chosen where the paper is silent
 	Environment  Environment       `json:"environment"`

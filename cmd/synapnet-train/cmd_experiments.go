@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/experiments"
+)
+
+func experimentsCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "experiments",
+		Usage:     "reproduce the paper's tables and figures: list them, run them, write the report",
+		ArgsUsage: "list | run [NAME...] | report",
+		Description: "list    every experiment with the state of its result and the time it takes\n" +
+			"run     the named experiments and those that they need, all without a name; what is up to date is left alone,\n" +
+			"        what was interrupted continues\n" +
+			"report  report.html and report.md in the results folder, from the results that are there",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "profile", Usage: "`PROFILE`: full (the published protocol on the reference model) or quick (small sizes, minutes)", Value: string(experiments.Full)},
+			&cli.StringFlag{Name: "results", Usage: "results `DIR` (default: results for full, runs/quick for quick)"},
+			&cli.IntFlag{Name: "jobs", Usage: "experiments at a time; those that measure time run alone", Value: 1},
+			&cli.BoolFlag{Name: "dry-run", Usage: "only print the plan"},
+			threadsFlag(),
+		},
+		Action: runExperiments,
+	}
+}
+
+func runExperiments(c *cli.Context) error {
+	if err := useThreads(c); err != nil {
+		return err
+	}
+	d, err := newDriver(c)
+	if err != nil {
+		return err
+	}
+	actions := map[string]func(*cli.Context, *experiments.Driver, []string) error{
+		"list": listExperiments, "run": runPlan, "report": writeReport,
+	}
+	names := []string{"list", "run", "report"}
+	words := c.Args().Slice()
+	if len(words) == 0 {
+		return usagef(c, "say what to do: %s", strings.Join(names, ", "))
+	}
+	action, ok := actions[words[0]]
+	if !ok {
+		return usagef(c, "unknown action %s%s; it is one of %s", printable(words[0]), didYouMean(words[0], names, asIs), strings.Join(names, ", "))
+	}
+	if words[0] != "run" && len(words) > 1 {
+		return usagef(c, "unexpected argument %s", printable(words[1]))
+	}
+	return action(c, d, words[1:])
+}
+
+func asIs(s string) string { return s }
+
+// newDriver is the driver for the flags.
+func newDriver(c *cli.Context) (*experiments.Driver, error) {
+	p := experiments.Profile(c.String("profile"))
+	root := c.String("results")
+	switch p {
+	case experiments.Full:
+		if root == "" {
+			root = "results"
+		}
+	case experiments.Quick:
+		if root == "" {
+			root = filepath.Join("runs", "quick")
+		}
+	default:
+		return nil, usagef(c, "--profile %s: it must be full or quick", printable(string(p)))
+	}
+	if c.Int("jobs") < 1 {
+		return nil, usagef(c, "--jobs %d: must be at least 1", c.Int("jobs"))
+	}
+	return &experiments.Driver{
+		Profile: p, Root: root, Experiments: experiments.All(), Environment: environment(), Jobs: c.Int("jobs"),
+	}, nil
+}
+
+// listExperiments prints all with the states of their results.
+func listExperiments(c *cli.Context, d *experiments.Driver, _ []string) error {
+	steps, err := d.Plan()
+	if err != nil {
+		return err
+	}
+	rows := [][]string{{"name", "result", "time", "needs", "title"}}
+	for _, s := range steps {
+		needs := strings.Join(s.Needs, " ")
+		if needs == "" {
+			needs = "-"
+		}
+		rows = append(rows, []string{s.Name, s.State.String(), timeOf(s), needs, s.Title})
+	}
+	return writeTable(c.App.Writer, len(rows[0]), rows...)
+}
+
+// timeOf is the time that the rest of a step takes.
+func timeOf(s *experiments.Step) string {
+	if s.State == experiments.UpToDate || s.State == experiments.Unreadable {
+		return "-"
+	}
+	return spell(s.Time)
+}
+
+// spell writes a duration as people say it, in two units at most.
+func spell(t time.Duration) string {
+	switch {
+	case t < time.Minute:
+		return fmt.Sprintf("%.0f s", math.Ceil(t.Seconds()))
+	case t < time.Hour:
+		t = t.Round(time.Second)
+		return fmt.Sprintf("%d min %02d s", int(t.Minutes()), int(t.Seconds())%60)
+	}
+	t = t.Round(time.Minute)
+	return fmt.Sprintf("%d h %02d min", int(t.Hours()), int(t.Minutes())%60)
+}
+
+// runPlan prints the plan and carries it out.
+func runPlan(c *cli.Context, d *experiments.Driver, names []string) error {
+	for _, name := range names {
+		if !contains(d.Names(), name) {
+			return usagef(c, "unknown experiment %s%s; 'experiments list' shows all", printable(name), didYouMean(name, d.Names(), asIs))
+		}
+	}
+	steps, err := d.Plan(names...)
+	if err != nil {
+		return err
+	}
+	todo, err := printPlan(c.App.Writer, d, steps)
+	if err != nil || todo == 0 || c.Bool("dry-run") {
+		return err
+	}
+	p := &runProgress{w: c.App.ErrWriter, terminal: isTerminal(c.App.ErrWriter), now: time.Now}
+	d.Report = p.report()
+	err = d.Run(c.Context, steps)
+	p.clear()
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w; continue with: %s", err, againCommand(c, names))
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "all done in %s; results are in %s\n", spell(p.now().Sub(p.began)), d.Root)
+	return err
+}
+
+func contains(all []string, name string) bool {
+	for _, n := range all {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// againCommand is the command line that continues this one.
+func againCommand(c *cli.Context, names []string) string {
+	words := append([]string{program, "experiments", "run"}, names...)
+	for _, flag := range []string{"profile", "results", "jobs", "threads"} {
+		if c.IsSet(flag) {
+			words = append(words, "--"+flag, printable(fmt.Sprint(c.Value(flag))))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// printPlan prints what is to be done and how long it takes, and returns the number of experiments that are not up to date.
+func printPlan(w io.Writer, d *experiments.Driver, steps []*experiments.Step) (todo int, err error) {
+	rows := [][]string{{"experiment", "time", "result"}}
+	current := 0
+	for _, s := range steps {
+		if s.State == experiments.UpToDate {
+			current++
+			continue
+		}
+		todo++
+		state := s.State.String()
+		switch {
+		case s.State == experiments.Unreadable:
+			state = s.Reason
+		case s.State == experiments.Waits:
+			state += " " + s.Reason
+		case s.Reason != "":
+			state += " (" + s.Reason + ")"
+		}
+		source := "~"
+		if s.Measured {
+			source = ""
+		}
+		rows = append(rows, []string{s.Name, source + timeOf(s), state})
+	}
+	if todo == 0 {
+		_, err := fmt.Fprintf(w, "all %d results in %s are up to date\n", current, d.Root)
+		return 0, err
+	}
+	if err := writeTable(w, len(rows[0]), rows...); err != nil {
+		return 0, err
+	}
+	line := fmt.Sprintf("%d to run, about %s on this profile (%s)", todo, spell(experiments.TimeLeft(steps)), d.Profile)
+	if current > 0 {
+		line += fmt.Sprintf("; %d up to date", current)
+	}
+	_, err = fmt.Fprintf(w, "%s; results go to %s\n", line, d.Root)
+	return todo, err
+}
+
+// runProgress tells how a run of experiments goes on stderr: lines, and on a terminal a bar below them.
+type runProgress struct {
+	w        io.Writer
+	terminal bool
+	now      func() time.Time
+
+	began time.Time
+	last  time.Time // of the last plain progress line, or of the bar
+	bar   *progressbar.ProgressBar
+}
+
+func (p *runProgress) report() experiments.DriverReport {
+	p.began = p.now()
+	return experiments.DriverReport{
+		Begin: func(s *experiments.Step, at, of int) {
+			p.last = p.now()
+			p.line("[%d/%d] %s: %s", at, of, s.Name, s.Title)
+		},
+		Line: func(s *experiments.Step, line string) { p.line("  %s: %s", s.Name, strings.TrimRight(line, "\n")) },
+		End: func(s *experiments.Step, took time.Duration, err error) {
+			if err != nil {
+				p.line("%s: FAILED: %s", s.Name, strings.Join(strings.Fields(err.Error()), " "))
+				return
+			}
+			p.line("%s: done in %s", s.Name, spell(took))
+		},
+		Progress: p.progress,
+	}
+}
+
+// progress shows the share of a step and the time left for all.
+func (p *runProgress) progress(s *experiments.Step, done, total int, left time.Duration) {
+	now := p.now()
+	if p.terminal {
+		if now.Sub(p.last) < barInterval {
+			return
+		}
+		p.last = now
+		if p.bar == nil {
+			p.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(p.w), progressbar.OptionSetWidth(barNarrow*2), progressbar.OptionThrottle(0),
+				progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionUseANSICodes(true))
+		}
+		text := fmt.Sprintf("%s  all: %s left", s.Name, spell(left))
+		if file, ok := p.w.(*os.File); ok {
+			text = fit(text, columns(file)-barNarrow*2-barFrame)
+		}
+		p.bar.Describe(text)
+		_ = p.bar.Set(1000 * done / total)
+		return
+	}
+	if now.Sub(p.last) < plainInterval {
+		return
+	}
+	p.last = now
+	p.line("  %s: %d of %d, %s left for all", s.Name, done, total, spell(left))
+}
+
+// line prints a line of its own.
+func (p *runProgress) line(format string, args ...any) {
+	p.clear()
+	_, _ = fmt.Fprintf(p.w, format+"\n", args...)
+}
+
+// clear takes the bar away.
+func (p *runProgress) clear() {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+		p.bar = nil
+	}
+}
+
+func writeReport(*cli.Context, *experiments.Driver, []string) error {
+	return errors.New("the report is not there yet")
+}

@@ -1,0 +1,351 @@
+package experiments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2"
+
+	"github.com/synapnet/synapnet-train/experiments/result"
+)
+
+// DriverReport receives news of a run. Any function may be nil; none is called concurrently.
+type DriverReport struct {
+	Begin    func(s *Step, at, of int)
+	Line     func(s *Step, line string)
+	Progress func(s *Step, done, total int, left time.Duration) // left: of the whole run
+	// End tells how a step ended: err is nil for a finished one, and the reason why it failed or was not begun otherwise.
+	End func(s *Step, took time.Duration, err error)
+}
+
+// Failed is the error of a run in which some experiments failed and the others were carried out.
+type Failed struct {
+	Names []string
+	Of    int
+	First error
+}
+
+// Error names the experiments.
+func (f *Failed) Error() string {
+	return fmt.Sprintf("%d of %d experiments failed: %s; the first error: %v; the others are done, the same command tries these again", len(f.Names), f.Of, strings.Join(f.Names, ", "), f.First)
+}
+
+// Run carries a plan out. A failed experiment does not stop those that do not need it: the error is then a *Failed. When
+// ctx ends, what is finished and what experiments saved is in the results folder, and the error is ctx's.
+func (d *Driver) Run(ctx context.Context, steps []*Step) error {
+	r := &driverRun{Driver: d, steps: steps, ended: map[string]error{}, running: map[string]*progressOf{}, pace: 1}
+	for _, s := range steps {
+		if s.State != UpToDate {
+			r.todo = append(r.todo, s)
+		}
+	}
+	r.of = len(r.todo)
+	return r.all(ctx)
+}
+
+// driverRun is one run of a plan.
+type driverRun struct {
+	*Driver
+	steps []*Step
+	of    int
+
+	mu      sync.Mutex
+	todo    []*Step
+	at      int
+	running map[string]*progressOf
+	ended   map[string]error // by name; nil: finished
+	failed  []string
+	first   error
+	pace    float64 // real over estimated time, of the finished steps
+	real    time.Duration
+	guessed time.Duration
+}
+
+// progressOf is a running step.
+type progressOf struct {
+	step  *Step
+	start time.Time
+	share float64
+}
+
+// all starts steps as they become ready, until none is left.
+func (r *driverRun) all(ctx context.Context) error {
+	done := make(chan struct{})
+	for {
+		r.mu.Lock()
+		for ctx.Err() == nil {
+			s := r.next()
+			if s == nil {
+				break
+			}
+			r.at++
+			r.running[s.Name] = &progressOf{step: s, start: time.Now()}
+			at := r.at
+			if r.Report.Begin != nil {
+				r.Report.Begin(s, at, r.of)
+			}
+			go func() {
+				r.end(s, r.one(ctx, s))
+				done <- struct{}{}
+			}()
+		}
+		idle := len(r.running) == 0
+		r.mu.Unlock()
+		if idle {
+			break
+		}
+		<-done
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("interrupted (%w): what is finished or saved is in %s", err, r.Root)
+	}
+	if len(r.failed) > 0 {
+		return &Failed{r.failed, r.of, r.first}
+	}
+	return nil
+}
+
+// next takes the first step that may start now out of the list. Steps that cannot run any more end here.
+func (r *driverRun) next() *Step {
+	for i := 0; i < len(r.todo); {
+		s := r.todo[i]
+		failed, wait := r.needs(s)
+		if failed != "" {
+			r.todo = slices.Delete(r.todo, i, i+1)
+			r.fail(s, 0, fmt.Errorf("not run: it needs %s, which failed", failed))
+			i = 0
+			continue
+		}
+		alone := s.Alone || slices.ContainsFunc(r.steps, func(o *Step) bool { return o.Alone && r.running[o.Name] != nil })
+		if !wait && (len(r.running) == 0 || !alone && len(r.running) < r.Jobs) {
+			r.todo = slices.Delete(r.todo, i, i+1)
+			return s
+		}
+		i++
+	}
+	return nil
+}
+
+// needs finds a needed step that failed, and whether one is still to end.
+func (r *driverRun) needs(s *Step) (failed string, wait bool) {
+	for _, need := range s.Needs {
+		i := slices.IndexFunc(r.steps, func(o *Step) bool { return o.Name == need })
+		if r.steps[i].State == UpToDate {
+			continue
+		}
+		err, ended := r.ended[need]
+		if err != nil {
+			return need, false
+		}
+		wait = wait || !ended
+	}
+	return "", wait
+}
+
+func (r *driverRun) fail(s *Step, took time.Duration, err error) {
+	r.ended[s.Name] = err
+	r.failed = append(r.failed, s.Name)
+	if r.first == nil {
+		r.first = err
+	}
+	if r.Report.End != nil {
+		r.Report.End(s, took, err)
+	}
+}
+
+// end closes a step that ran.
+func (r *driverRun) end(s *Step, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	took := time.Since(r.running[s.Name].start)
+	delete(r.running, s.Name)
+	if err != nil {
+		r.fail(s, took, err)
+		return
+	}
+	r.ended[s.Name] = nil
+	if s.Time > 0 {
+		r.real, r.guessed = r.real+took, r.guessed+s.Time
+		r.pace = float64(r.real) / float64(r.guessed)
+	}
+	if r.Report.End != nil {
+		r.Report.End(s, took, nil)
+	}
+}
+
+// left is the time to the end of the whole run: what the running steps still take at their own pace, and the estimates of
+// the others at the pace of the finished ones.
+func (r *driverRun) left() time.Duration {
+	var sum time.Duration
+	for _, s := range r.todo {
+		sum += time.Duration(float64(s.Time) * r.pace)
+	}
+	for _, p := range r.running {
+		spent := time.Since(p.start)
+		guess := max(0, time.Duration(float64(p.step.Time)*r.pace)-spent)
+		if p.share > 0 {
+			guess = time.Duration(float64(spent) * (1 - p.share) / p.share)
+		}
+		sum += guess
+	}
+	return sum
+}
+
+// one runs a step and writes its result.
+func (r *driverRun) one(ctx context.Context, s *Step) (err error) {
+	defer func() { // a panic in a goroutine would end the process, and the other experiments with it
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("internal error: %v; this is a bug, please report it", problem)
+			r.line(s, string(debug.Stack()))
+		}
+	}()
+	if s.State == Unreadable {
+		return errors.New(s.Reason)
+	}
+	j, f, release, err := r.job(s)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if j == nil {
+		return nil // another process has done it meanwhile
+	}
+	if r.Jobs <= 1 {
+		debug.FreeOSMemory()
+		resetPeakRSS()
+	}
+	o, err := s.run(ctx, j)
+	if err != nil {
+		return err
+	}
+	if err := f.write(o, true); err != nil {
+		return err
+	}
+	return os.RemoveAll(workFolder(f.path))
+}
+
+// job prepares the run of a step whose inputs are there. The job is nil if the result proves up to date.
+func (r *driverRun) job(s *Step) (j *Job, f *resultFile, release func(), err error) {
+	dir := filepath.Join(r.Root, s.Folder)
+	if err := prepareFolder(dir); err != nil {
+		return nil, nil, nil, err
+	}
+	lock := flock.New(filepath.Join(dir, "."+s.Name+".lock"))
+	switch held, err := lock.TryLock(); {
+	case err != nil:
+		return nil, nil, nil, fmt.Errorf("cannot lock %s: %w", lock.Path(), withoutPath(err))
+	case !held:
+		return nil, nil, nil, fmt.Errorf("another process is running it (%s is locked): wait for it, or stop it", lock.Path())
+	}
+	release = func() { _ = lock.Unlock() } // it ends with the process, too
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
+	f, before, current, err := r.open(s)
+	if err != nil || current {
+		return nil, nil, release, err
+	}
+	j = f.job(s.settings(r.Profile), r.Environment)
+	j.Root, j.before, j.folder = r.Root, before, r.folder
+	j.Line = func(format string, args ...any) { r.line(s, fmt.Sprintf(format, args...)) }
+	j.Progress = func(done, total int) { r.progress(s, done, total) }
+	return j, f, release, nil
+}
+
+// open finds out what is to be done for a step now that all it needs is there: the file to write, and the unfinished result
+// to continue, if any.
+func (r *driverRun) open(s *Step) (f *resultFile, before *result.Result, current bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sums = map[string]string{} // the files of an earlier step are new
+	now := &Step{Experiment: s.Experiment}
+	if err := r.inspect(now, map[string]State{}); err != nil { // all that it needs has run
+		return nil, nil, false, err
+	}
+	switch now.State {
+	case Unreadable:
+		return nil, nil, false, errors.New(now.Reason)
+	case UpToDate:
+		return nil, nil, true, nil
+	}
+	inputs, err := r.inputs(s.Experiment)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	f, err = newResultFile(s.Experiment, string(r.Profile), s.settings(r.Profile), inputs, r.Path(s.Experiment), r.Environment)
+	if err == nil && now.State == Unfinished {
+		before, f.spent = now.Result, now.Result.Cost
+	}
+	return f, before, false, err
+}
+
+func (r *driverRun) folder(experiment string) string {
+	for _, e := range r.Experiments {
+		if e.Name == experiment {
+			return e.Folder
+		}
+	}
+	return experiment
+}
+
+func (r *driverRun) line(s *Step, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Report.Line != nil {
+		r.Report.Line(s, text)
+	}
+}
+
+func (r *driverRun) progress(s *Step, done, total int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.running[s.Name]
+	if p == nil || total <= 0 {
+		return
+	}
+	p.share = min(1, max(0, float64(done)/float64(total)))
+	if r.Report.Progress != nil {
+		r.Report.Progress(s, done, total, r.left())
+	}
+}
+
+// prepareFolder makes an experiment's folder and finds out before it runs, not after, that there is no room for a result.
+func prepareFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("cannot make %s: %w", dir, withoutPath(err))
+	}
+	const room = 1 << 20
+	probe, err := renameio.TempFile(dir, filepath.Join(dir, ".room"))
+	if err == nil {
+		_, err = probe.Write(make([]byte, room))
+		err = errors.Join(err, probe.Cleanup())
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write to %s: %w; free at least 1 MB there or make it writable: the same command continues", dir, withoutPath(err))
+	}
+	return nil
+}
+
+// Results reads what there is of the experiments: nil for missing ones.
+func (d *Driver) Results() (map[string]*result.Result, error) {
+	steps, err := d.Plan()
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]*result.Result{}
+	for _, s := range steps {
+		all[s.Name] = s.Result
+	}
+	return all, nil
+}

@@ -1,0 +1,316 @@
+package experiments
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/synapnet/synapnet-train/experiments/result"
+)
+
+// State says what a run has to do for an experiment.
+type State int
+
+// The states of an experiment's result.
+const (
+	UpToDate   State = iota // complete, of these settings and inputs
+	Missing                 // there is none
+	Unfinished              // of these settings and inputs, interrupted: it continues
+	Stale                   // of other settings or inputs, or a file beside it is gone: it is measured anew
+	Waits                   // an experiment that it needs has to run first
+	Unreadable              // the file is no valid result: nothing is done
+)
+
+// String is the state in a word or two.
+func (s State) String() string {
+	return [...]string{"up to date", "missing", "unfinished", "stale", "after", "unreadable"}[s]
+}
+
+// Step is an experiment in a plan.
+type Step struct {
+	Experiment
+	State    State
+	Reason   string         // of the state; "" for up to date and missing
+	Time     time.Duration  // that the rest takes, estimated; 0 for up to date or where nothing is known
+	Measured bool           // Time is what an earlier run took
+	Result   *result.Result // what is there, nil for missing and unreadable
+}
+
+// Driver plans and runs experiments on one results folder.
+type Driver struct {
+	Profile     Profile
+	Root        string       // the results folder
+	Experiments []Experiment // all that are registered
+	Environment Environment
+	Jobs        int // experiments at a time, at least 1
+	Report      DriverReport
+
+	sums map[string]string // SHA-256 by path, of one plan
+}
+
+// Names lists the experiments.
+func (d *Driver) Names() []string {
+	var names []string
+	for _, e := range d.Experiments {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+// Path is where the result of an experiment is.
+func (d *Driver) Path(e Experiment) string { return ResultPath(d.Root, e) }
+
+// ResultPath is where the result of an experiment is in a results folder.
+func ResultPath(root string, e Experiment) string {
+	return filepath.Join(root, e.Folder, e.Name+".json")
+}
+
+// Plan lists the named experiments and those that they need, all without a name, in the order in which they run. It only
+// reads.
+func (d *Driver) Plan(names ...string) ([]*Step, error) {
+	sorted, err := order(d.Experiments)
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := closure(sorted, names)
+	if err != nil {
+		return nil, err
+	}
+	d.sums = map[string]string{}
+	var steps []*Step
+	states := map[string]State{}
+	for _, e := range sorted {
+		if !wanted[e.Name] {
+			continue
+		}
+		s := &Step{Experiment: e}
+		if err := d.inspect(s, states); err != nil {
+			return nil, err
+		}
+		states[e.Name] = s.State
+		steps = append(steps, s)
+	}
+	return steps, d.checkModel(steps, names)
+}
+
+// closure are the experiments of the given names and all that they need, all without a name.
+func closure(sorted []Experiment, names []string) (map[string]bool, error) {
+	wanted := map[string]bool{}
+	for _, name := range names {
+		if !slices.ContainsFunc(sorted, func(e Experiment) bool { return e.Name == name }) {
+			return nil, fmt.Errorf("there is no experiment %s", name)
+		}
+		wanted[name] = true
+	}
+	for i := len(sorted) - 1; i >= 0; i-- { // what needs comes behind what is needed
+		e := sorted[i]
+		if len(names) == 0 {
+			wanted[e.Name] = true
+		}
+		for _, need := range e.Needs {
+			wanted[need] = wanted[need] || wanted[e.Name]
+		}
+	}
+	return wanted, nil
+}
+
+// checkModel refuses to pretrain the reference model, which takes the better part of an hour, where the user asked for
+// something else.
+func (d *Driver) checkModel(steps []*Step, names []string) error {
+	const pretrain = "pretrain"
+	if d.Profile != Full || len(names) == 0 || slices.Contains(names, pretrain) {
+		return nil
+	}
+	for _, s := range steps {
+		if s.Name != pretrain || s.State == UpToDate {
+			continue
+		}
+		if s.State == Unreadable {
+			return errors.New(s.Reason)
+		}
+		model := filepath.Join(d.Root, s.Folder, ModelFile)
+		about := "there is no pretrained model " + model
+		if s.State != Missing {
+			about = fmt.Sprintf("the pretrained model %s is %s", model, s.State)
+			if s.Reason != "" {
+				about += " (" + s.Reason + ")"
+			}
+		}
+		return fmt.Errorf("%s: make it with 'synapnet-train experiments run pretrain --results %s' (about %s), or run the small sizes with --profile quick", about, d.Root, roundTime(s.Time))
+	}
+	return nil
+}
+
+// inspect finds the state of a step from its file and the states of the steps before it.
+func (d *Driver) inspect(s *Step, states map[string]State) error {
+	s.estimate(d.Profile)
+	path := d.Path(s.Experiment)
+	r, err := readResult(s.Experiment, path)
+	var invalid *result.Invalid
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.State = Missing
+	case errors.As(err, &invalid):
+		s.State, s.Reason, s.Time = Unreadable, err.Error(), 0
+		return nil
+	case err != nil:
+		return err
+	}
+	s.Result = r
+	for _, need := range s.Needs {
+		if states[need] != UpToDate {
+			s.State, s.Reason = Waits, need
+			if r != nil {
+				s.known(r, d.Profile)
+			}
+			return nil
+		}
+	}
+	if r == nil {
+		return nil
+	}
+	inputs, err := d.inputs(s.Experiment)
+	if err != nil {
+		return err
+	}
+	f, err := newResultFile(s.Experiment, string(d.Profile), s.settings(d.Profile), inputs, path, d.Environment)
+	if err != nil {
+		return err
+	}
+	s.compare(r, f.head, d)
+	return nil
+}
+
+// compare finds the state of a result from what it would have to be made of now.
+func (s *Step) compare(r *result.Result, now result.Result, d *Driver) {
+	s.known(r, d.Profile)
+	switch {
+	case r.Key == "":
+		s.State, s.Reason = Unfinished, "in the form of an earlier program: read, completed, rewritten"
+	case r.Experiment != now.Experiment || r.Profile != now.Profile:
+		s.State, s.Reason = Stale, fmt.Sprintf("of %s, profile %s", r.Experiment, r.Profile)
+	case r.Key != now.Key:
+		s.State, s.Reason = Stale, difference(r, now)
+	case !r.Complete:
+		s.State = Unfinished
+	default:
+		s.State = UpToDate
+		for _, name := range s.Files {
+			if _, err := os.Stat(filepath.Join(d.Root, s.Folder, name)); err != nil {
+				s.State, s.Reason = Stale, name+" is gone"
+				return
+			}
+		}
+		s.Time = 0
+	}
+}
+
+// difference says why a result has another key.
+func difference(r *result.Result, now result.Result) string {
+	var changed []string
+	if !reflect.DeepEqual(canonical(r.Config), canonical(now.Config)) {
+		changed = append(changed, "settings")
+	}
+	if r.Version != now.Version {
+		changed = append(changed, fmt.Sprintf("protocol version %d, now %d", r.Version, now.Version))
+	}
+	names := maps.Clone(r.Inputs)
+	if names == nil {
+		names = map[string]string{}
+	}
+	maps.Copy(names, now.Inputs)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if r.Inputs[name] != now.Inputs[name] {
+			changed = append(changed, name)
+		}
+	}
+	return "changed: " + strings.Join(changed, ", ")
+}
+
+// estimate is the time of a whole run as the experiment says it.
+func (s *Step) estimate(p Profile) {
+	if s.Estimate != nil {
+		s.Time = s.Estimate(p)
+	}
+}
+
+// known corrects the estimate by what an earlier run of the same settings took.
+func (s *Step) known(r *result.Result, p Profile) {
+	spent := time.Duration(r.Cost.WallSeconds * float64(time.Second))
+	config, err := json.Marshal(s.settings(p))
+	if err != nil || spent <= 0 || !reflect.DeepEqual(canonical(r.Config), canonical(json.RawMessage(config))) {
+		return
+	}
+	if r.Complete {
+		s.Time, s.Measured = spent, true
+		return
+	}
+	s.Time = max(0, s.Time-spent)
+}
+
+// inputs are the SHA-256 of all that an experiment reads: the results of those it needs, and the files beside them.
+func (d *Driver) inputs(e Experiment) (map[string]string, error) {
+	if len(e.Needs) == 0 {
+		return nil, nil
+	}
+	inputs := map[string]string{}
+	for _, name := range e.Needs {
+		i := slices.IndexFunc(d.Experiments, func(x Experiment) bool { return x.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("experiment %s needs %s, which is not registered", e.Name, name)
+		}
+		need := d.Experiments[i]
+		if err := d.hash(inputs, name, d.Path(need)); err != nil {
+			return nil, err
+		}
+		for _, file := range need.Files {
+			if err := d.hash(inputs, name+"/"+file, filepath.Join(d.Root, need.Folder, file)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return inputs, nil
+}
+
+func (d *Driver) hash(inputs map[string]string, name, path string) error {
+	sum, ok := d.sums[path]
+	if !ok {
+		var err error
+		if sum, err = hashFile(path); err != nil {
+			return err
+		}
+		d.sums[path] = sum
+	}
+	inputs[name] = sum
+	return nil
+}
+
+// TimeLeft is the sum of the steps' times.
+func TimeLeft(steps []*Step) time.Duration {
+	var sum time.Duration
+	for _, s := range steps {
+		sum += s.Time
+	}
+	return sum
+}
+
+// roundTime rounds a time to what an estimate deserves.
+func roundTime(t time.Duration) time.Duration {
+	switch {
+	case t > time.Hour:
+		return t.Round(5 * time.Minute)
+	case t > 10*time.Minute:
+		return t.Round(time.Minute)
+	case t > time.Minute:
+		return t.Round(10 * time.Second)
+	}
+	return t.Round(time.Second)
+}

@@ -1,0 +1,207 @@
+package experiments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/results/published"
+)
+
+const (
+	stepLabel = "step" // of the optimiser
+	// lossBlock is the number of steps whose mean loss is a measurement.
+	lossBlock = 64
+)
+
+// QuickPretraining is the recipe of the quick profile's model, that of configs/demo.toml.
+func QuickPretraining() curriculum.Config {
+	c := curriculum.Default()
+	c.Curriculum, c.SamplesPerStage, c.BatchSize, c.LR, c.WarmupSteps = []int{64, 128}, 4096, 16, 1e-3, 100
+	c.Model.Dim, c.Model.Depth, c.Model.Heads = 96, 3, 4
+	c.Model.VocabSize, c.Model.MaxLen, c.Model.NumClasses, c.Model.EpisodicSlots = 512, 256, 16, 8
+	return c
+}
+
+func pretrainExperiment() Experiment {
+	e := define(Experiment{
+		Name: "pretrain", Title: "Pretraining on the curriculum",
+		Source: "Section 3, eval_history.json, training_curve.json",
+		Covers: []string{"Pretrain the reference 8.7M model"},
+		Files:  []string{ModelFile}, Alone: true,
+		Estimate: func(p Profile) time.Duration {
+			if p == Quick {
+				return 75 * time.Second
+			}
+			return 45 * time.Minute
+		},
+		Views: []View{
+			{Title: "Accuracy on held-out samples after the last epoch", Metric: "accuracy", Rows: []string{taskLabel}},
+			{Title: "Accuracy on held-out samples after each epoch", Metric: "accuracy", Rows: []string{taskLabel}, Column: stepLabel,
+				Figure: &Figure{Kind: "line", X: stepLabel, Series: taskLabel}},
+			{Title: "Training loss, means of 64 steps", Metric: "loss", Rows: []string{"split"}, Column: stepLabel,
+				Figure: &Figure{Kind: "line", X: stepLabel, Series: "split"}},
+		},
+		Says: "One run of the published recipe on 2,048 optimiser steps. The published run is one run too, evaluated on the same number of samples, " +
+			"so a difference inside the interval is no difference; looking up one of several keys is not learnt by either.",
+	}, curriculum.Default(), QuickPretraining(), runPretrain)
+	e.oldName = "pretrain"
+	return e
+}
+
+// runPretrain trains, continues a training from its checkpoint, or takes over one that has ended.
+func runPretrain(ctx context.Context, j *Job, c curriculum.Config) (*Outcome, error) {
+	var before PretrainResult
+	found, err := j.Before(&before)
+	if err != nil {
+		return nil, err
+	}
+	if found {
+		return before.takeOver(j, c)
+	}
+	p, err := openPretraining(c, j)
+	if err != nil {
+		return nil, err
+	}
+	p.Trainer.CheckpointEvery = 100
+	total, err := c.TotalSteps()
+	if err != nil {
+		return nil, err
+	}
+	p.Trainer.Report.Step = func(s curriculum.Step) { j.Progress(s.Step, total) }
+	p.Trainer.Report.Evaluation = func(e curriculum.EpochEvaluation) {
+		j.Line("stage %d epoch %d: accuracy %.3f [%.3f, %.3f]", e.Stage+1, e.Epoch+1, e.Overall.Mean, e.Overall.Low, e.Overall.High)
+	}
+	r, err := p.Run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.outcome(), nil
+}
+
+// takeOver checks that a training that has ended is of the wanted recipe and its weights are there.
+func (r *PretrainResult) takeOver(j *Job, c curriculum.Config) (*Outcome, error) {
+	if !reflect.DeepEqual(canonical(r.Config), canonical(c)) {
+		return nil, fmt.Errorf("%s is of other settings: move its folder away", j.path)
+	}
+	path := filepath.Join(j.Dir, ModelFile)
+	if _, err := layers.Load(path); err != nil {
+		return nil, fmt.Errorf("%s has ended, but its weights cannot be read: %w; move the folder away to train anew", j.path, err)
+	}
+	return r.outcome(), nil
+}
+
+// openPretraining continues from the checkpoint in the job's folder, or begins.
+func openPretraining(c curriculum.Config, j *Job) (*Pretraining, error) {
+	path := filepath.Join(j.Dir, CheckpointFile)
+	_, err := os.Stat(path)
+	var p *Pretraining
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		t, err := curriculum.New(c)
+		if err != nil {
+			return nil, err
+		}
+		if p, err = beginPretraining(t, j.Dir, j.Environment); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	default:
+		if p, err = ResumePretraining(j.Dir, j.Environment); err != nil {
+			return nil, fmt.Errorf("%w: delete %s to train from the beginning", err, path)
+		}
+		if !reflect.DeepEqual(canonical(p.Trainer.Config), canonical(c)) {
+			return nil, fmt.Errorf("checkpoint %s is of other settings: delete it or move it away", path)
+		}
+		j.Line("continues at step %d", p.Trainer.Done())
+	}
+	p.file = j.file
+	return p, nil
+}
+
+// outcome is the run in the form of all results.
+func (r *PretrainResult) outcome() *Outcome {
+	o := &Outcome{
+		Seeds: []uint64{r.Config.Seed}, Details: r, Environment: &r.Environment, Cost: &r.Cost,
+		Protocol: "paper: the published recipe: curriculum, task mixture, AdamW with linear warm-up and cosine. Intervals are Wilson's, over the held-out samples",
+	}
+	evals := r.History.Evaluations
+	last := evals[len(evals)-1]
+	reference := map[string]float64{}
+	for _, p := range r.Published {
+		reference[p.Task] = p.Published
+	}
+	history := publishedHistory(isReferenceRecipe(r.Config))
+	for _, e := range evals {
+		for _, task := range append([]string{"overall"}, e.Tasks()...) {
+			a := e.Overall
+			if task != "overall" {
+				a = e.PerTask[task]
+			}
+			m := share(labels{taskLabel: task, stepLabel: strconv.Itoa(e.Step)}, result.Paper, "accuracy", a)
+			if p, ok := history[e.Step][task]; ok {
+				m.Published = &MeanStd{Mean: p}
+			}
+			o.Measurements = append(o.Measurements, m)
+			if e.Step != last.Step {
+				continue
+			}
+			m.Labels, m.Published = labels{taskLabel: task}, nil
+			if p, ok := reference[task]; ok {
+				m.Published = &MeanStd{Mean: p}
+			}
+			o.Measurements = append(o.Measurements, m)
+		}
+	}
+	o.Measurements = append(o.Measurements, r.losses()...)
+	return o
+}
+
+// losses are the means of the training loss over blocks of steps.
+func (r *PretrainResult) losses() []result.Measurement {
+	var all []result.Measurement
+	steps := r.History.Steps
+	for from := 0; from < len(steps); from += lossBlock {
+		block := steps[from:min(from+lossBlock, len(steps))]
+		var x []float64
+		for _, s := range block {
+			x = append(x, s.Loss)
+		}
+		all = append(all, result.Mean(result.Measurement{
+			Labels: labels{"split": "training", stepLabel: strconv.Itoa(block[len(block)-1].Step)}, Protocol: result.Paper, Metric: "loss", Unit: "nats",
+		}, x...))
+	}
+	return all
+}
+
+// publishedHistory is the reference's accuracy by step and task; empty unless the recipe is the published one.
+func publishedHistory(reference bool) map[int]map[string]float64 {
+	all := map[int]map[string]float64{}
+	var history []struct {
+		Step    int                `json:"step"`
+		Overall float64            `json:"overall"`
+		PerTask map[string]float64 `json:"per_task"`
+	}
+	if !reference || published.Decode("eval_history.json", &history) != nil {
+		return all // comparePublished has told of a file that cannot be read
+	}
+	for _, h := range history {
+		all[h.Step] = map[string]float64{"overall": h.Overall}
+		for i, task := range publishedTasks {
+			if v, ok := h.PerTask[strconv.Itoa(i)]; ok {
+				all[h.Step][task] = v
+			}
+		}
+	}
+	return all
+}

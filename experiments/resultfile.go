@@ -1,0 +1,196 @@
+package experiments
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/synapnet/synapnet-train/experiments/result"
+)
+
+// resultFile is where a run keeps its result, for the registered runs and for those of a command of its own.
+type resultFile struct {
+	path string
+	head result.Result // what does not change while it runs
+
+	mu    sync.Mutex
+	spent Cost      // by an earlier, unfinished run
+	watch stopwatch // of this run
+}
+
+// newResultFile is the file at path for a run of e with the given settings and inputs.
+func newResultFile(e Experiment, profile string, settings any, inputs map[string]string, path string, env Environment) (*resultFile, error) {
+	config, err := json.Marshal(settings)
+	if err != nil {
+		return nil, fmt.Errorf("%s: settings: %w", e.Name, err)
+	}
+	key, err := keyOf(e, profile, config, inputs)
+	if err != nil {
+		return nil, err
+	}
+	return &resultFile{path: path, watch: startWatch(), head: result.Result{
+		Schema: result.Schema, Experiment: e.Name, Profile: profile, Key: key, Version: e.Version, Config: config, Inputs: inputs, Environment: env,
+	}}, nil
+}
+
+// keyOf is the content address of a result.
+func keyOf(e Experiment, profile string, config json.RawMessage, inputs map[string]string) (string, error) {
+	text, err := json.Marshal(struct {
+		Experiment string            `json:"experiment"`
+		Version    int               `json:"version"`
+		Profile    string            `json:"profile"`
+		Config     any               `json:"config"`
+		Inputs     map[string]string `json:"inputs"`
+	}{e.Name, e.Version, profile, canonical(config), inputs}) // maps are written in the order of their keys
+	if err != nil {
+		return "", fmt.Errorf("%s: settings: %w", e.Name, err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// write replaces the file by what o holds.
+func (f *resultFile) write(o *Outcome, complete bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.head
+	r.Complete, r.Seeds, r.Protocol, r.Measurements = complete, o.Seeds, o.Protocol, o.Measurements
+	if r.Protocol == "" {
+		r.Protocol = "as described in the experiment's section of the report"
+	}
+	r.Cost = f.spent.Add(f.watch.cost())
+	if o.Cost != nil {
+		r.Cost = *o.Cost
+	}
+	if o.Environment != nil {
+		r.Environment = *o.Environment
+	}
+	if o.Details != nil {
+		details, err := json.Marshal(o.Details)
+		if err != nil {
+			return fmt.Errorf("%s: details: %w", r.Experiment, err)
+		}
+		r.Details = details
+	}
+	return result.Write(f.path, &r)
+}
+
+// standaloneJob is a run of e by a command of its own, with settings from its command line, that keeps its result at path.
+// inputs are the files that it reads, by their names in Inputs. Whatever a result that is there already holds, Before gives
+// it: the command checks what of it belongs to its settings. Without the file's folder it is made.
+func standaloneJob(e Experiment, settings any, inputs map[string]string, path string, env Environment) (*Job, *resultFile, error) {
+	sums, err := hashFiles(inputs)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := newResultFile(e, e.profileOf(settings), settings, sums, path, env)
+	if err != nil {
+		return nil, nil, err
+	}
+	j := f.job(settings, env)
+	r, err := readResult(e, path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, nil, err
+	case r.Experiment != e.Name:
+		return nil, nil, fmt.Errorf("%s holds results of %s: move it away or give another --output", path, r.Experiment)
+	default:
+		j.before, f.spent = r, r.Cost
+	}
+	return j, f, nil
+}
+
+// job is a run that keeps its result in f and tells nothing.
+func (f *resultFile) job(settings any, env Environment) *Job {
+	return &Job{
+		Profile: Profile(f.head.Profile), Dir: filepath.Dir(f.path), Environment: env, settings: settings, path: f.path, file: f,
+		Line: func(string, ...any) {}, Progress: func(int, int) {}, save: func(o *Outcome) error { return f.write(o, false) },
+	}
+}
+
+// work is a folder for the working files of a run that may be stopped and continue, beside the result. It is empty where the
+// files of an earlier run were of other settings or inputs, and is removed when the result is complete.
+func (j *Job) work() (string, error) {
+	dir := workFolder(j.path)
+	mark := filepath.Join(dir, "key")
+	of, err := os.ReadFile(mark)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if err == nil && string(of) != j.file.head.Key {
+		if err := os.RemoveAll(dir); err != nil {
+			return "", err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("cannot make %s: %w", dir, withoutPath(err))
+	}
+	return dir, os.WriteFile(mark, []byte(j.file.head.Key), 0o644)
+}
+
+func workFolder(path string) string { return path + ".work" }
+
+// readResult reads the result of e at path. A file in the form of earlier programs is an unfinished result without a key.
+func readResult(e Experiment, path string) (*result.Result, error) {
+	r, err := result.Read(path)
+	var invalid *result.Invalid
+	if e.oldName == "" || !errors.As(err, &invalid) {
+		return r, err
+	}
+	text, readErr := os.ReadFile(path)
+	if readErr != nil {
+		return nil, readErr
+	}
+	var old struct {
+		Schema     *int   `json:"schema"`
+		Experiment string `json:"experiment"`
+	}
+	if json.Unmarshal(text, &old) != nil || old.Schema != nil || old.Experiment != e.oldName {
+		return nil, err
+	}
+	return &result.Result{Experiment: e.Name, Details: text}, nil
+}
+
+// modelInputs are the pretrained model at path, and the result of its pretraining where that is beside it: the inputs that a
+// registered experiment has which needs pretrain.
+func modelInputs(path string) map[string]string {
+	inputs := map[string]string{"pretrain/" + filepath.Base(path): path}
+	beside := filepath.Join(filepath.Dir(path), pretrainResultFile)
+	if _, err := os.Stat(beside); err == nil {
+		inputs["pretrain"] = beside
+	}
+	return inputs
+}
+
+func hashFiles(paths map[string]string) (map[string]string, error) {
+	sums := map[string]string{}
+	for name, path := range paths {
+		sum, err := hashFile(path)
+		if err != nil {
+			return nil, err
+		}
+		sums[name] = sum
+	}
+	return sums, nil
+}
+
+// hashFile is the SHA-256 of a file.
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", errors.Join(err, f.Close())
+	}
+	return hex.EncodeToString(h.Sum(nil)), f.Close()
+}
