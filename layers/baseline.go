@@ -38,16 +38,13 @@ func (m *Model) forwardBaseline(g *graph.Graph, ids *graph.Node) Output {
 	return Output{Logits: m.Head.project(g, x)}
 }
 
-// CheckMemory is an error for a model whose architecture has no memory that lasts from one chunk of a stream to the next,
-// and no blocks with the pathways of SynapNet.
-func (m *Model) CheckMemory() error { return m.Config.Architecture.CheckMemory() }
-
-// CheckMemory is Model.CheckMemory.
-func (a Architecture) CheckMemory() error {
+// CheckSynapNet is an error for an architecture that has not the blocks of SynapNet, their pathways and the memory that
+// lasts from one chunk of a stream to the next.
+func (a Architecture) CheckSynapNet() error {
 	if a == SynapNet {
 		return nil
 	}
-	return fmt.Errorf("the model is of architecture %s, which has no SynapNet blocks and no memory from chunk to chunk: give a model of architecture %s", a, SynapNet)
+	return fmt.Errorf("the model is of architecture %s, which has no SynapNet blocks and no memory from chunk to chunk, which this needs: give a model of architecture %s", a, SynapNet)
 }
 
 // lastRow is the last row of x [B, T, D], [B, 1, D].

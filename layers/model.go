@@ -64,7 +64,7 @@ func (m *Model) Forward(g *graph.Graph, ids *graph.Node, external []*graph.Node)
 // ForwardExternal is Forward with one External a block, or none.
 func (m *Model) ForwardExternal(g *graph.Graph, ids *graph.Node, external []*External) Output {
 	if m.Config.Architecture != SynapNet {
-		if err := m.CheckMemory(); external != nil && err != nil {
+		if err := m.Config.Architecture.CheckSynapNet(); external != nil && err != nil {
 			graph.Fail("model: external memory: %v", err)
 		}
 		return m.forwardBaseline(g, ids)
@@ -192,7 +192,7 @@ func (m *Model) Infer(batch, tokens, external int) (*Inference, error) {
 
 func (m *Model) inferenceGraph(batch, tokens, external int) (*Inference, *graph.Graph, error) {
 	if external > 0 {
-		if err := m.CheckMemory(); err != nil {
+		if err := m.Config.Architecture.CheckSynapNet(); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -25,7 +25,7 @@ type Reader struct {
 // window is the number of queries at the end of the chunk whose attention is told apart, at least 1. With projections the
 // reads' queries, keys and values can be asked for.
 func (m *Model) Reader(tokens int, capacity []int, window int, projections bool) (*Reader, error) {
-	if err := m.CheckMemory(); err != nil {
+	if err := m.Config.Architecture.CheckSynapNet(); err != nil {
 		return nil, err
 	}
 	if len(capacity) != len(m.Blocks) {

@@ -16,7 +16,7 @@ type Stream struct {
 
 // NewStream starts a stream with chunks of the given number of tokens.
 func NewStream(m *Model, chunk int) (*Stream, error) {
-	if err := m.CheckMemory(); err != nil {
+	if err := m.Config.Architecture.CheckSynapNet(); err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
 	}
 	if chunk < 1 || chunk > m.Config.MaxLen {

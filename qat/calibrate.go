@@ -86,6 +86,9 @@ type Pathway struct {
 // of the ScaleBridge (SPEC section 4). The running norm starts at the first batch's mean |x| and goes on as
 // norm ← (norm + mean|x|)/2. The model is not changed.
 func Calibrate(m *layers.Model, data Batches) (*Calibration, error) {
+	if err := m.Config.Architecture.CheckSynapNet(); err != nil {
+		return nil, fmt.Errorf("calibration: %w", err)
+	}
 	if prepared(m) {
 		return nil, fmt.Errorf("calibration: the model is quantised already: calibrate the floating-point model")
 	}

@@ -82,6 +82,9 @@ func (o Options) Has(t Target) bool { return slices.Contains(o.Targets, t) }
 
 // Validate names the first setting that cannot work for a model of configuration c, its value and what is allowed.
 func (o Options) Validate(c layers.Config) error {
+	if err := c.Architecture.CheckSynapNet(); err != nil {
+		return err
+	}
 	if err := checkNames("target", o.Targets, AllTargets()); err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func Inspect(f *safetensors.File, size int64, against *Reference) (*Inspection, 
 	if len(m.Params.Packed()) == 0 {
 		return nil, ErrNotPacked
 	}
-	r := &Inspection{Config: m.Config, Parameters: m.Config.Parameters(), FileBytes: size, MemoryInt8: m.Blocks[0].Memory.EntryQuant != nil}
+	r := &Inspection{Config: m.Config, Parameters: m.Config.Parameters(), FileBytes: size, MemoryInt8: len(m.Blocks) > 0 && m.Blocks[0].Memory.EntryQuant != nil}
 	if against != nil && against.config != m.Config {
 		return nil, fmt.Errorf("its model (%+v) is another than the one to compare with (%+v)", m.Config, against.config)
 	}

@@ -241,9 +241,33 @@ func roundInt8(m *layers.Model) error {
 const uniformGroup = 64
 
 // roundInt4 rounds the weight of every Linear to INT4 in groups of 64 inputs. A row that is shorter is one group.
-func roundInt4(m *layers.Model) error {
-	for _, l := range m.Linears() {
-		q, err := graph.QuantizeInt4(l.W.Data(), l.W.Shape()[1], uniformGroup)
+func roundInt4(m *layers.Model) error { return roundLinears(m.Linears(), uniformGroup) }
+
+// baselineGroup is the group size of RoundBaseline.
+const baselineGroup = 128
+
+// RoundBaseline rounds a baseline as the reference quantises its own (SPEC section 7, Baselines): the weight of every Linear
+// to INT4 in groups of 128 inputs, nearest rounding, without calibration; that of the head too, but for Llama. Recurrent
+// weights, embeddings, normalisations and biases stay as they are. The reference calls this uniform INT4 for its Mamba-2
+// proxy and AWQ INT4 for its Llama proxy, and does it for these two only.
+func RoundBaseline(m *layers.Model) error {
+	if m.Config.Architecture == layers.SynapNet {
+		return fmt.Errorf("the model is of architecture %s: the baselines' INT4 is for the others; quantise it with a variant", layers.SynapNet)
+	}
+	if len(m.Params.Packed()) > 0 {
+		return layers.ErrPacked
+	}
+	linears := m.Linears()
+	if m.Config.Architecture == layers.Llama {
+		linears = slices.DeleteFunc(linears, func(l *layers.Linear) bool { return l == m.Head.Out })
+	}
+	return roundLinears(linears, baselineGroup)
+}
+
+// roundLinears rounds weights to INT4 in groups of inputs.
+func roundLinears(linears []*layers.Linear, group int) error {
+	for _, l := range linears {
+		q, err := graph.QuantizeInt4(l.W.Data(), l.W.Shape()[1], group)
 		if err != nil {
 			return fmt.Errorf("weight %s: %w", l.W.Name, err)
 		}

@@ -1,0 +1,111 @@
+package qat
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+func newBaseline(t *testing.T, a layers.Architecture) *layers.Model {
+	t.Helper()
+	m, err := layers.NewModel(layers.Config{
+		Architecture: a, Dim: 12, Depth: 2, Heads: 2, VocabSize: 160, MaxLen: 64, NumClasses: 8,
+		KFrac: 0.25, EpisodicSlots: 4, EpisodicWriteFrac: 0.1, MLPRatio: 2, SparseThreshold: 64,
+	}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// changed lists the parameters of b that differ from those of a.
+func changed(a, b *layers.Model) (names []string) {
+	for i, p := range a.Params.All() {
+		if !slices.Equal(p.Data(), b.Params.All()[i].Data()) {
+			names = append(names, p.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func linearNames(m *layers.Model) (names []string) {
+	for _, l := range m.Linears() {
+		names = append(names, l.W.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Uniform INT4 rounds the Linears of a baseline, and nothing else: not a GRU.
+func TestUniformVariantsOfBaselines(t *testing.T) {
+	for _, name := range layers.Architectures()[1:] {
+		base := newBaseline(t, layers.Architecture(name))
+		for _, variant := range []string{"int8_uniform", "int4_uniform"} {
+			v, err := LookupVariants(variant)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := v[0].Build(context.Background(), base, DefaultExperiment(), 1, Session{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := changed(base, b.Model), linearNames(base); !slices.Equal(got, want) {
+				t.Errorf("%s of %s changes %v, want %v", variant, name, got, want)
+			}
+		}
+	}
+}
+
+func TestRoundBaseline(t *testing.T) {
+	for _, name := range layers.Architectures()[1:] {
+		base := newBaseline(t, layers.Architecture(name))
+		m, err := base.Clone()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := RoundBaseline(m); err != nil {
+			t.Fatal(err)
+		}
+		want := linearNames(base)
+		if name == "llama" {
+			want = slices.DeleteFunc(want, func(s string) bool { return s == "head.weight" })
+		}
+		if got := changed(base, m); !slices.Equal(got, want) {
+			t.Errorf("%s: changes %v, want %v", name, got, want)
+		}
+		for _, l := range m.Linears()[:1] { // rows of up to 128 inputs have one scale: at most 16 values
+			in := l.W.Shape()[1]
+			row := slices.Clone(l.W.Data()[:in])
+			slices.Sort(row)
+			if n := len(slices.Compact(row)); n > 16 {
+				t.Errorf("%s: a row of %s has %d values", name, l.W.Name, n)
+			}
+		}
+	}
+	if err := RoundBaseline(newBaseline(t, layers.SynapNet)); err == nil || !strings.Contains(err.Error(), "architecture synapnet") {
+		t.Errorf("of SynapNet: got %v", err)
+	}
+}
+
+// CAJQ is for SynapNet's pathways.
+func TestCAJQRefusesBaselines(t *testing.T) {
+	base := newBaseline(t, layers.Llama)
+	v, err := LookupVariants(CAJQPTQ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := DefaultExperiment()
+	e.CalibrationContext = 64
+	_, build := v[0].Build(context.Background(), base, e, 1, Session{})
+	_, calibrate := Calibrate(base, Batches{})
+	_, prepare := Prepare(base, nil, DefaultOptions())
+	for what, err := range map[string]error{"build": build, "calibrate": calibrate, "prepare": prepare} {
+		if err == nil || !strings.Contains(err.Error(), "architecture llama") {
+			t.Errorf("%s: got %v", what, err)
+		}
+	}
+}
