@@ -67,6 +67,7 @@ func baeeMicrobenchExperiment() Experiment {
 		Source:  "Section 4.3, exp_baee_microbench.json",
 		Covers:  []string{"Budget-Aware Episodic Eviction", "Ablations: eviction policy"},
 		Needs:   []string{"pretrain", "baee-train"},
+		Alone:   true,
 		Version: 1,
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {

@@ -105,7 +105,11 @@ func checkOutcome(t *testing.T, e Experiment, o *Outcome) {
 			for _, l := range v.Rows {
 				has = has && m.Labels[l] != ""
 			}
-			if has && (v.Column == "" || m.Labels[v.Column] != "") {
+			want := len(v.Rows) + 1
+			if v.Column == "" {
+				want--
+			}
+			if has && len(m.Labels) == want && (v.Column == "" || m.Labels[v.Column] != "") {
 				rows++
 			}
 		}

@@ -95,3 +95,8 @@ func bootstrap(n int, statistic func(at []int) float64) *result.Interval {
 
 // contextOf is the label of a context length.
 func contextOf(tokens int) string { return strconv.Itoa(tokens) }
+
+// meanOf is the mean of values with its t-interval.
+func meanOf(l labels, protocol, metric, unit string, values []float64) result.Measurement {
+	return result.Mean(result.Measurement{Labels: l, Protocol: protocol, Metric: metric, Unit: unit}, values...)
+}

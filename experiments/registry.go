@@ -182,6 +182,12 @@ func All() []Experiment {
 		baeeGridExperiment(),
 		baeeMicrobenchExperiment(),
 		memoryPressureExperiment(),
+		needlebenchExperiment(),
+		rulerExperiment(),
+		longbenchExperiment(),
+		longContextExperiment(),
+		scaleBridgeRemovalExperiment(),
+		scaleBridgeScratchExperiment(),
 	}
 }
 

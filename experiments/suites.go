@@ -101,9 +101,17 @@ func runSuite(ctx context.Context, j *Job, name string, s suiteSettings, protoco
 
 func (r *suiteRun) removeCheckpoints(variants []qat.Variant) error {
 	for _, v := range variants {
-		if err := os.Remove(r.checkpoint(v)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := removeIfThere(r.checkpoint(v)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// removeIfThere removes a file that may not exist.
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

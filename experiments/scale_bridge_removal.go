@@ -1,0 +1,234 @@
+package experiments
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/qat"
+	"github.com/synapnet/synapnet-train/results/published"
+)
+
+// The variants of the ScaleBridge experiments.
+const (
+	withBridge    = "with_bridge"
+	noBridge      = "no_bridge"
+	matchedBridge = "no_bridge_matched" // with a wider feed-forward in place of the bridge's parameters
+)
+
+// removalSettings are those of the removal of a trained bridge.
+type removalSettings struct {
+	Seeds    []uint64           `json:"seeds"` // of the evaluation's samples
+	Contexts []int              `json:"contexts"`
+	Samples  int                `json:"samples"`
+	Recovery qat.FinetuneConfig `json:"recovery"` // strict: more training of both variants, with the first seed
+}
+
+func scaleBridgeRemovalExperiment() Experiment {
+	full := removalSettings{Seeds: []uint64{42, 43, 44}, Contexts: []int{1024, 2048, 4096}, Samples: 48, Recovery: qat.DefaultFinetune()}
+	full.Recovery.LR = 3e-4 // that of the pretraining
+	quick := full
+	quick.Seeds, quick.Contexts, quick.Samples = []uint64{42, 43}, []int{64, 128}, 16
+	quick.Recovery.Steps, quick.Recovery.Context, quick.Recovery.Batch = 60, 128, 8
+	return define(Experiment{
+		Name: "scale-bridge-removal", Folder: "scale-bridge", Title: "Removing a trained ScaleBridge",
+		Source:  "Section 8, exp_scale_bridge_ablation.json",
+		Covers:  []string{"Ablations: ScaleBridge, post-hoc removal"},
+		Needs:   []string{"pretrain"},
+		Version: 1,
+		Estimate: func(p Profile) time.Duration {
+			if p == Quick {
+				return 20 * time.Second
+			}
+			return 28 * time.Minute
+		},
+		Views: []View{{Title: "Accuracy with the bridge and with the identity in its place", Metric: "accuracy", Rows: []string{taskLabel, variantLabel}, Column: contextLabel,
+			Figure: &Figure{Kind: "line", X: contextLabel, Series: variantLabel, LogX: true}}},
+		Says: "That a part which a network was trained with cannot be taken out of it afterwards says nothing about whether a network needs it. Strict trains both " +
+			"for as many more steps, so that it says how much of the loss is a matter of getting used to it; what the bridge is worth from the beginning is in scale-bridge-scratch.",
+	}, full, quick, runScaleBridgeRemoval)
+}
+
+const removalProtocol = "paper: the pretrained model against itself with every ScaleBridge replaced by the identity, on the same samples; three seeds of samples, one " +
+	"model. strict: both after the same further training steps at the pretraining's rate with a cosine to 0, on data of one seed. Mean and standard deviation over the seeds of the samples, " +
+	"Wilson intervals of all of them"
+
+// removalCell is a variant at a context length and seed: accuracy by metric.
+type removalCell map[string]curriculum.Accuracy
+
+type removal struct {
+	removalSettings
+	job  *Job
+	done *cells[removalCell]
+}
+
+func runScaleBridgeRemoval(ctx context.Context, j *Job, s removalSettings) (*Outcome, error) {
+	base, err := loadBase(j.Model())
+	if err != nil {
+		return nil, err
+	}
+	if !base.Config.UseScaleBridge {
+		return nil, fmt.Errorf("%s has no ScaleBridge that could be removed: pretrain a model with use_scale_bridge", j.Model())
+	}
+	cajq := CAJQConfig{Seeds: s.Seeds, Contexts: s.Contexts, Samples: s.Samples}
+	if err := cajq.validate(nil, base.Config); err != nil {
+		return nil, err
+	}
+	if err := s.Recovery.Validate(base.Config); err != nil {
+		return nil, err
+	}
+	r := &removal{removalSettings: s, job: j}
+	if r.done, err = newCells[removalCell](j, 4*len(s.Seeds)*len(s.Contexts)); err != nil {
+		return nil, err
+	}
+	paper, err := publishedRemoval()
+	if err != nil {
+		return nil, err
+	}
+	r.done.outcome = func() (*Outcome, error) { return r.outcome(base.Config, paper) }
+	session := func(variant string) qat.Session {
+		return qat.Session{
+			CheckpointPath: filepath.Join(j.Dir, "scale-bridge-removal.work-"+variant+".safetensors"), CheckpointEvery: 50,
+			Report: func(q qat.Step) {
+				if q.Step%20 == 0 {
+					j.Line("%s: step %d of %d, loss %.3f", variant, q.Step, s.Recovery.Steps, q.Loss)
+				}
+			},
+		}
+	}
+	if len(r.done.Done) == 0 { // what is left of a run with other settings or another model
+		for _, variant := range []string{withBridge, noBridge} {
+			if err := removeIfThere(session(variant).CheckpointPath); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, variant := range []string{withBridge, noBridge} {
+		m, err := base.Clone()
+		if variant == noBridge {
+			m, err = withoutBridge(base)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := r.evaluate(ctx, m, result.Paper, variant); err != nil {
+			return nil, err
+		}
+		if !r.missing(result.Strict, variant) {
+			continue
+		}
+		if _, err := qat.Finetune(ctx, m, nil, s.Recovery, s.Seeds[0], session(variant)); err != nil {
+			return nil, err
+		}
+		if err := r.evaluate(ctx, m, result.Strict, variant); err != nil {
+			return nil, err
+		}
+		if err := removeIfThere(session(variant).CheckpointPath); err != nil {
+			return nil, err
+		}
+	}
+	return r.done.finish()
+}
+
+// withoutBridge is the model with the identity in place of every ScaleBridge: all other weights are kept.
+func withoutBridge(m *layers.Model) (*layers.Model, error) {
+	c := m.Config
+	c.UseScaleBridge = false
+	bare, err := layers.NewModel(c, 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range bare.Params.All() {
+		from, ok := m.Params.ByName(p.Name)
+		if !ok {
+			return nil, fmt.Errorf("the model has no parameter %s", p.Name)
+		}
+		copy(p.Data(), from.Data())
+	}
+	return bare, nil
+}
+
+func (r *removal) name(protocol, variant string, seed uint64, t int) string {
+	return fmt.Sprintf("%s/%s/%d/%d", protocol, variant, seed, t)
+}
+
+// missing says whether a variant is still to be evaluated at some seed or context.
+func (r *removal) missing(protocol, variant string) bool {
+	for _, seed := range r.Seeds {
+		for _, t := range r.Contexts {
+			if _, ok := r.done.Done[r.name(protocol, variant, seed, t)]; !ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// evaluate scores a model on the samples of the CAJQ experiment's evaluation.
+func (r *removal) evaluate(ctx context.Context, m *layers.Model, protocol, variant string) error {
+	e := &CAJQ{Config: CAJQConfig{Samples: r.Samples}}
+	for _, t := range r.Contexts {
+		for _, seed := range r.Seeds {
+			cell, err := r.done.do(ctx, r.name(protocol, variant, seed, t), func() (removalCell, error) { return e.evaluate(ctx, m, t, seed) })
+			if err != nil {
+				return err
+			}
+			r.job.Line("%s, %s, seed %d, %d tokens: niah_single %.3f", protocol, variant, seed, t, cell[MetricSingle].Mean)
+		}
+	}
+	return nil
+}
+
+func (r *removal) outcome(c layers.Config, paper removalTable) (*Outcome, error) {
+	o := &Outcome{Seeds: r.Seeds, Protocol: removalProtocol}
+	guess := &suiteRun{base: &layers.Model{Config: c}}
+	for _, protocol := range []string{result.Paper, result.Strict} {
+		for _, t := range r.Contexts {
+			for _, metric := range CAJQMetrics() {
+				l := labels{taskLabel: metric, contextLabel: contextOf(t)}
+				n := 0
+				for _, variant := range []string{withBridge, noBridge} {
+					var seeds []curriculum.Accuracy
+					for _, seed := range r.Seeds {
+						if cell, ok := r.done.Done[r.name(protocol, variant, seed, t)]; ok {
+							seeds, n = append(seeds, cell[metric]), n+cell[metric].N
+						}
+					}
+					if len(seeds) == 0 {
+						continue
+					}
+					m := shareOverSeeds(with(l, variantLabel, variant), protocol, "accuracy", seeds)
+					if p, ok := paper[variant][strconv.Itoa(t)][metric]; ok && protocol == result.Paper {
+						m.Published = &p
+					}
+					o.Measurements = append(o.Measurements, m)
+				}
+				if n == 0 {
+					continue
+				}
+				p, err := guess.chance(metric, t)
+				if err != nil {
+					return nil, err
+				}
+				o.Measurements = append(o.Measurements, chance(l, protocol, n, p))
+			}
+		}
+	}
+	return o, nil
+}
+
+// removalTable is the published summary by variant, context and metric.
+type removalTable map[string]map[string]map[string]MeanStd
+
+func publishedRemoval() (removalTable, error) {
+	var file struct {
+		Summary removalTable `json:"summary"`
+	}
+	err := published.Decode("exp_scale_bridge_ablation.json", &file)
+	return file.Summary, err
+}
