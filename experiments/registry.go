@@ -188,6 +188,11 @@ func All() []Experiment {
 		longContextExperiment(),
 		scaleBridgeRemovalExperiment(),
 		scaleBridgeScratchExperiment(),
+		activationMemoryExperiment(),
+		energyExperiment(),
+		sustainedExperiment(),
+		episodicGrowthExperiment(),
+		deploymentExperiment(),
 	}
 }
 

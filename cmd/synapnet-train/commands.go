@@ -25,6 +25,7 @@ func commands() []*cli.Command {
 		benchCommand(),
 		conformCommand(),
 		doctorCommand(),
+		probeCommand(),
 	}
 }
 

@@ -1,0 +1,205 @@
+package experiments
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// ProbeCommand is the command line word with which an experiment runs the program again for one measurement: the program
+// then calls RunProbe with its standard input and output.
+const ProbeCommand = "probe"
+
+// probe is a measurement of inference at batch 1 in a process of its own: there, neither what earlier measurements left in
+// memory counts, nor the number of threads of this process.
+type probe struct {
+	Model   string `json:"model"`   // file, in floating point or packed
+	Context int    `json:"context"` // tokens
+	Threads int    `json:"threads"`
+	Warmups int    `json:"warmups"` // passes that are not timed
+	Timed   int    `json:"timed"`   // passes that are
+	Seed    uint64 `json:"seed"`    // of the tokens
+}
+
+// probeResult is what a probe measured. Resident memory is 0 where the system does not tell it.
+type probeResult struct {
+	Seconds     []float64 `json:"seconds"` // of the timed passes
+	WeightBytes int       `json:"weight_bytes"`
+	ArenaBytes  int       `json:"arena_bytes"` // of the compiled plan: all intermediate values
+	// Resident memory of the process: with the model loaded, after the last pass, and the largest from the one to the other.
+	LoadedRSS uint64 `json:"loaded_rss_bytes"`
+	RSS       uint64 `json:"rss_bytes"`
+	PeakRSS   uint64 `json:"peak_rss_bytes"`
+}
+
+// start runs the probe in a new process and waits for it. The process ends when ctx does, and with this one.
+func (p probe) start(ctx context.Context) (r probeResult, err error) {
+	path, err := os.Executable()
+	if err != nil {
+		return r, fmt.Errorf("this program cannot be found to run it again: %w", err)
+	}
+	text, err := json.Marshal(p)
+	if err != nil {
+		return r, err
+	}
+	command := exec.CommandContext(ctx, path, ProbeCommand)
+	command.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", p.Threads), "OPENBLAS_NUM_THREADS=1", "VECLIB_MAXIMUM_THREADS=1")
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	// Its standard input stays open for as long as this process lives: its end is the sign to stop.
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		return r, err
+	}
+	if err := command.Start(); err != nil {
+		return r, fmt.Errorf("this program cannot be run again: %w", err)
+	}
+	_, writeErr := stdin.Write(text)
+	err = command.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return r, ctx.Err()
+	case err != nil:
+		return r, fmt.Errorf("%s at context %d: %s", p.Model, p.Context, lastWords(stderr.String(), err))
+	case writeErr != nil:
+		return r, fmt.Errorf("%s at context %d: its process does not listen: %w", p.Model, p.Context, writeErr)
+	}
+	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
+		return r, fmt.Errorf("%s at context %d: its process printed %q: %w", p.Model, p.Context, stdout.String(), err)
+	}
+	return r, nil
+}
+
+// lastWords is what a process said of its failure, else how it ended.
+func lastWords(stderr string, err error) string {
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	if last := lines[len(lines)-1]; last != "" {
+		return last
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && !exit.Exited() {
+		return exit.String() + " (out of memory?)"
+	}
+	return err.Error()
+}
+
+// RunProbe is the other side of an experiment's measurement in a process of its own: it reads what to measure from r, in
+// JSON, and writes what it measured to w. It stops when ctx ends, and when r does, for then its experiment is gone.
+func RunProbe(ctx context.Context, r io.Reader, w io.Writer) error {
+	d := json.NewDecoder(r)
+	d.DisallowUnknownFields()
+	var p probe
+	if err := d.Decode(&p); err != nil {
+		return fmt.Errorf("%s: what to measure cannot be read from the standard input (%w): this command is for the program's own use, see 'experiments'", ProbeCommand, err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, r)
+		cancel()
+	}()
+	measured, err := p.run(ctx)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(w).Encode(measured)
+}
+
+// run measures in this process.
+func (p probe) run(ctx context.Context) (r probeResult, err error) {
+	m, err := layers.Load(p.Model)
+	if err != nil {
+		return r, err
+	}
+	r.WeightBytes = m.WeightBytes()
+	debug.FreeOSMemory() // what reading the file left
+	resetPeakRSS()
+	r.LoadedRSS, _ = CurrentRSS() // 0 where it cannot be read
+	f, err := newForward(m, p.Context, p.Seed)
+	if err != nil {
+		return r, err
+	}
+	defer f.close()
+	r.ArenaBytes = f.inference.Program.ArenaBytes()
+	for i := range p.Warmups + p.Timed {
+		took, err := f.run(ctx)
+		if err != nil {
+			return r, err
+		}
+		if i >= p.Warmups {
+			r.Seconds = append(r.Seconds, took.Seconds())
+		}
+	}
+	r.RSS, _ = CurrentRSS()
+	if r.RSS > 0 {
+		r.PeakRSS = peakRSS()
+	}
+	return r, nil
+}
+
+// forward is inference on one sequence of random tokens, as the published measurements have it.
+type forward struct {
+	inference *layers.Inference
+	ids       []int32
+}
+
+func newForward(m *layers.Model, tokens int, seed uint64) (*forward, error) {
+	f := &forward{ids: tokensOf(m.Config, tokens, seed)}
+	var err error
+	f.inference, err = m.Infer(1, tokens, 0)
+	return f, err
+}
+
+// run is one pass and the time that it took.
+func (f *forward) run(ctx context.Context) (time.Duration, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	_, err := f.inference.Run(f.ids, nil)
+	return time.Since(start), err
+}
+
+func (f *forward) close() { f.inference.Program.Close() }
+
+// tokensOf is a sequence of random tokens for a model.
+func tokensOf(c layers.Config, n int, seed uint64) []int32 {
+	return randomTokens(rand.New(rand.NewPCG(seed, 0x746f6b656e73)), n, c.VocabSize)
+}
+
+// fitting are the contexts that the model has positions for. None is an error.
+func fitting(contexts []int, c layers.Config) (fit []int, err error) {
+	for _, t := range contexts {
+		if t <= c.MaxLen {
+			fit = append(fit, t)
+		}
+	}
+	if len(fit) == 0 {
+		return nil, fmt.Errorf("contexts %v: the model has %d positions (max_len); give one that fits", contexts, c.MaxLen)
+	}
+	return fit, nil
+}
+
+// idle is what the protocol of every measurement of time says.
+const idle = "The machine should be idle otherwise."
+
+// allThreads are those that this process computes with.
+func allThreads() int { return runtime.GOMAXPROCS(0) }
+
+// exact is one exact number, e.g. a size.
+func exact(l labels, protocol, metric, unit string, value float64) result.Measurement {
+	return result.Measurement{Labels: l, Protocol: protocol, Metric: metric, Unit: unit, N: 1, Mean: value}
+}

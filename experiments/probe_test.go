@@ -1,0 +1,104 @@
+package experiments
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// init lets an experiment run this test binary again as if it were the program.
+func init() {
+	if len(os.Args) == 2 && os.Args[1] == ProbeCommand {
+		if err := RunProbe(context.Background(), os.Stdin, os.Stdout); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+}
+
+// hardwareRoot is a results folder with a small model and its networks.
+func hardwareRoot(t *testing.T) (root string, m *layers.Model) {
+	t.Helper()
+	root = t.TempDir()
+	m, model := streamModel(t)
+	classifier, head := networkFiles(t, 1)
+	put(t, root, "pretrain", ModelFile, model)
+	put(t, root, "baee-train", ClassifierFile, classifier)
+	put(t, root, "baee-train", HeadFile, head)
+	return root, m
+}
+
+func TestProbe(t *testing.T) {
+	_, path := streamModel(t)
+	p := probe{Model: path, Context: 32, Threads: 1, Warmups: 1, Timed: 3, Seed: 1}
+	r, err := p.start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := layers.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Seconds) != 3 || median(r.Seconds) <= 0 || r.WeightBytes != 4*m.Params.Count() || r.ArenaBytes <= 0 {
+		t.Errorf("%+v", r)
+	}
+	if r.RSS > 0 && (r.LoadedRSS == 0 || r.PeakRSS < r.RSS) {
+		t.Errorf("%+v", r)
+	}
+	// Arenas are those that the plan says, and larger for longer contexts.
+	plan, err := m.PlanInfer(1, 32, 0)
+	if err != nil || plan.Arena != r.ArenaBytes {
+		t.Errorf("%d bytes, planned are %d (%v)", r.ArenaBytes, plan.Arena, err)
+	}
+}
+
+// What goes wrong in the other process is told in its words; one that is stopped leaves at once.
+func TestProbeMistakes(t *testing.T) {
+	absent := probe{Model: filepath.Join(t.TempDir(), "absent"), Context: 8, Threads: 1, Timed: 1}
+	if _, err := absent.start(t.Context()); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("%v", err)
+	}
+	_, path := streamModel(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	endless := probe{Model: path, Context: 64, Threads: 1, Timed: 1 << 40}
+	if _, err := endless.start(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	if err := RunProbe(t.Context(), strings.NewReader("{}}"), io.Discard); err == nil {
+		t.Error("a probe of nothing gave no error")
+	}
+	if err := RunProbe(t.Context(), strings.NewReader("pretrain"), io.Discard); err == nil || !strings.Contains(err.Error(), "for the program's own use") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A probe whose experiment is gone, so that its standard input ends, stops.
+func TestProbeEndsWithItsExperiment(t *testing.T) {
+	_, path := streamModel(t)
+	input, experiment := io.Pipe()
+	ended := make(chan error)
+	go func() {
+		var out bytes.Buffer
+		ended <- RunProbe(t.Context(), input, &out)
+	}()
+	if _, err := fmt.Fprintf(experiment, `{"model":%q,"context":64,"timed":1000000000}`, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := experiment.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
