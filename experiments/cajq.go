@@ -11,11 +11,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
 	"github.com/synapnet/synapnet-train/results/published"
@@ -69,7 +71,7 @@ type CAJQSummary struct {
 	Published *MeanStd `json:"published,omitempty"`
 }
 
-// CAJQResult is what the experiment writes, anew after every run of a variant.
+// CAJQResult is what the experiment keeps as the details of its result, which it writes anew after every run of a variant.
 type CAJQResult struct {
 	Experiment string        `json:"experiment"`
 	Config     CAJQConfig    `json:"config"`
@@ -79,6 +81,8 @@ type CAJQResult struct {
 	Protocol   string        `json:"protocol"`
 	Runs       []CAJQRun     `json:"runs"`
 	Summary    []CAJQSummary `json:"summary"`
+	// Sizes are those of the packed files of the variants that have quantised weights.
+	Sizes []result.Measurement `json:"sizes,omitempty"`
 }
 
 // CAJQ is the experiment under way.
@@ -90,7 +94,16 @@ type CAJQ struct {
 	Environment Environment
 	Report      CAJQReport
 
-	result CAJQResult
+	result   CAJQResult
+	settings cajqSettings
+	job      *Job
+	file     *resultFile
+}
+
+// cajqSettings are those of a registered experiment.
+type cajqSettings struct {
+	CAJQConfig
+	Variants []string `json:"variants"`
 }
 
 // CAJQReport receives news. Any function may be nil.
@@ -102,12 +115,33 @@ type CAJQReport struct {
 }
 
 // cajqProtocol says how the numbers were got.
-const cajqProtocol = "paper: variants, seeds, data sizes and training of the published experiment, with the 4-level quantiser of SPEC " +
-	"section 4 in place of 7 levels, and evaluation data that the base model was not trained on; strict: fp16_finetuned, the same extra steps without quantisers, is the control for cajq_qat"
+const cajqProtocol = "paper: variants, seeds, data sizes and training of the published experiment, on evaluation data that the base model was not trained on; " +
+	"strict: CAJQ with 4 levels in its 2 bits where the reference has 7, and fp16_finetuned, the same extra steps without quantisers, as the control for cajq_qat; " +
+	"sizes are those of packed files. Intervals are Wilson's, over the samples of all seeds"
 
-// NewCAJQ prepares the experiment on the pretrained model at basePath. What the output file holds already is kept if it
-// was made with the same settings, and refused otherwise.
+// NewCAJQ prepares the experiment on the pretrained model at basePath. What the output file holds already is kept if it was
+// made with the same settings, and refused otherwise.
 func NewCAJQ(c CAJQConfig, variants []qat.Variant, basePath, output string, env Environment) (*CAJQ, error) {
+	e, err := newCAJQ(c, variants, basePath, output, env)
+	if err != nil {
+		return nil, err
+	}
+	old, err := e.read()
+	if err != nil {
+		return nil, err
+	}
+	e.settings = union(e.settings, old)
+	x := cajqExperiment()
+	if ablation := cajqAblationExperiment(); ablation.profileOf(e.settings) != Custom {
+		x = ablation
+	}
+	if e.job, e.file, err = standaloneJob(x, e.settings, modelInputs(basePath), output, env); err != nil {
+		return nil, err
+	}
+	return e, e.load()
+}
+
+func newCAJQ(c CAJQConfig, variants []qat.Variant, basePath, output string, env Environment) (*CAJQ, error) {
 	base, err := layers.Load(basePath)
 	if err != nil {
 		return nil, err
@@ -115,11 +149,57 @@ func NewCAJQ(c CAJQConfig, variants []qat.Variant, basePath, output string, env 
 	if err := c.validate(variants, base.Config); err != nil {
 		return nil, err
 	}
-	e := &CAJQ{Config: c, Variants: variants, Base: base, Output: output, Environment: env}
+	e := &CAJQ{Config: c, Variants: variants, Base: base, Output: output, Environment: env, settings: cajqSettings{CAJQConfig: c}}
+	for _, v := range variants {
+		e.settings.Variants = append(e.settings.Variants, v.Name)
+	}
 	e.result = CAJQResult{
 		Experiment: "cajq-qat", Config: c, Model: base.Config, Base: filepath.Base(basePath), BaseSHA256: weightsHash(base), Protocol: cajqProtocol,
 	}
-	return e, e.load()
+	return e, nil
+}
+
+// read is what the output file holds of an earlier call, nothing if there is no file.
+func (e *CAJQ) read() (CAJQResult, error) {
+	var old CAJQResult
+	r, err := readResult(cajqExperiment(), e.Output)
+	if errors.Is(err, fs.ErrNotExist) {
+		return old, nil
+	}
+	if err == nil {
+		if json.Unmarshal(r.Details, &old) != nil || old.BaseSHA256 == "" {
+			err = fmt.Errorf("%s holds results of %s: move it away or give another --output", e.Output, r.Experiment)
+		}
+	}
+	return old, err
+}
+
+// union are the settings of all that a file holds after a call with settings s on what is there already.
+func union(s cajqSettings, old CAJQResult) cajqSettings {
+	all := cajqSettings{CAJQConfig: s.CAJQConfig}
+	all.Seeds, all.Contexts = nil, nil
+	for _, r := range old.Runs {
+		all.Variants = with1(all.Variants, r.Variant)
+		all.Seeds = with1(all.Seeds, r.Seed)
+	}
+	for _, t := range append(slices.Clone(old.Config.Contexts), s.Contexts...) {
+		all.Contexts = with1(all.Contexts, t)
+	}
+	for _, v := range s.Variants {
+		all.Variants = with1(all.Variants, v)
+	}
+	for _, x := range s.Seeds {
+		all.Seeds = with1(all.Seeds, x)
+	}
+	return all
+}
+
+// with1 is all with x, once.
+func with1[T comparable](all []T, x T) []T {
+	if slices.Contains(all, x) {
+		return all
+	}
+	return append(all, x)
 }
 
 func (c CAJQConfig) validate(variants []qat.Variant, m layers.Config) error {
@@ -172,26 +252,16 @@ func weightsHash(m *layers.Model) string {
 // load takes over the runs of an earlier call. Seeds, contexts and variants may have been others; what a run depends on
 // may not.
 func (e *CAJQ) load() error {
-	text, err := os.ReadFile(e.Output)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	var old CAJQResult
+	found, err := e.job.Before(&old)
+	if err != nil || !found {
 		return err
 	}
-	var old CAJQResult
-	if err := json.Unmarshal(text, &old); err != nil {
-		return fmt.Errorf("%s is not a result of this experiment (%w): move it away or give another --output", e.Output, err)
-	}
-	same := func(a, b any) bool {
-		x, errX := json.Marshal(a)
-		y, errY := json.Marshal(b)
-		return errX == nil && errY == nil && string(x) == string(y)
-	}
+	same := func(a, b any) bool { return reflect.DeepEqual(canonical(a), canonical(b)) }
 	if old.BaseSHA256 != e.result.BaseSHA256 || old.Config.Samples != e.Config.Samples || !same(old.Config.Experiment, e.Config.Experiment) {
 		return fmt.Errorf("%s holds results of another base model or of other settings: move it away or give another --output", e.Output)
 	}
-	e.result.Runs = old.Runs
+	e.result.Runs, e.result.Sizes = old.Runs, old.Sizes
 	return nil
 }
 
@@ -227,7 +297,14 @@ func (e *CAJQ) Run(ctx context.Context) (*CAJQResult, error) {
 			}
 		}
 	}
-	return e.write()
+	if err := e.measureSizes(ctx); err != nil {
+		return nil, err
+	}
+	r, err := e.write(e.finished())
+	if err == nil {
+		_ = os.Remove(e.work()) // succeeds when it is empty
+	}
+	return r, err
 }
 
 func (e *CAJQ) complete(r *CAJQRun) bool {
@@ -235,7 +312,7 @@ func (e *CAJQ) complete(r *CAJQRun) bool {
 }
 
 // work is the folder of the checkpoints of training runs under way.
-func (e *CAJQ) work() string { return e.Output + ".work" }
+func (e *CAJQ) work() string { return workFolder(e.Output) }
 
 // one makes a variant, evaluates it and adds it to the result.
 func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
@@ -270,7 +347,7 @@ func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
 	run.Cost = watch.cost()
 	e.result.Runs = slices.DeleteFunc(e.result.Runs, func(r CAJQRun) bool { return r.Variant == v.Name && r.Seed == seed })
 	e.result.Runs = append(e.result.Runs, run)
-	if _, err := e.write(); err != nil {
+	if _, err := e.write(false); err != nil {
 		return err
 	}
 	if session.CheckpointPath == "" {
@@ -323,7 +400,7 @@ func (e *CAJQ) evaluate(ctx context.Context, m *layers.Model, t int, seed uint64
 const evalBatch = 2
 
 // write puts runs and summary in order and replaces the output file.
-func (e *CAJQ) write() (*CAJQResult, error) {
+func (e *CAJQ) write(complete bool) (*CAJQResult, error) {
 	order := func(r CAJQRun) int {
 		return slices.IndexFunc(qat.Variants(), func(v qat.Variant) bool { return v.Name == r.Variant })
 	}
@@ -337,12 +414,20 @@ func (e *CAJQ) write() (*CAJQResult, error) {
 	if e.result.Summary, err = summarise(e.result.Runs); err != nil {
 		return nil, err
 	}
-	if dir := filepath.Dir(e.Output); dir != "." {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("cannot make %s: %w", dir, withoutPath(err))
+	return &e.result, e.file.write(e.outcome(), complete)
+}
+
+// finished says whether every run is there.
+func (e *CAJQ) finished() bool {
+	for _, seed := range e.settings.Seeds {
+		for _, v := range e.settings.Variants {
+			r := e.find(v, seed)
+			if r == nil || slices.ContainsFunc(e.settings.Contexts, func(t int) bool { return r.Accuracy[strconv.Itoa(t)] == nil }) {
+				return false
+			}
 		}
 	}
-	return &e.result, writeJSON(e.Output, &e.result)
+	return true
 }
 
 // summarise pools the runs of each variant over their seeds.
@@ -387,7 +472,11 @@ func summariseVariant(runs []CAJQRun, paper publishedTable) []CAJQSummary {
 			s.Seeds = len(values)
 			s.Mean, s.Std = meanStd(values)
 			s.Pooled = curriculum.NewAccuracy(correct, n)
-			if p, ok := paper[s.Variant].PerContext[strconv.Itoa(t)][metric]; ok {
+			name := s.Variant
+			if name == cajqReferenceVariant {
+				name = qat.CAJQQAT
+			}
+			if p, ok := paper[name].PerContext[strconv.Itoa(t)][metric]; ok {
 				s.Published = &p
 			}
 			all = append(all, s)

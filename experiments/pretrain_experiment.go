@@ -23,12 +23,13 @@ const (
 	lossBlock = 64
 )
 
-// QuickPretraining is the recipe of the quick profile's model, that of configs/demo.toml.
+// QuickPretraining is the recipe of the quick profile's model: that of configs/demo.toml with 32 classes, for the tasks that
+// need more than 16.
 func QuickPretraining() curriculum.Config {
 	c := curriculum.Default()
 	c.Curriculum, c.SamplesPerStage, c.BatchSize, c.LR, c.WarmupSteps = []int{64, 128}, 4096, 16, 1e-3, 100
 	c.Model.Dim, c.Model.Depth, c.Model.Heads = 96, 3, 4
-	c.Model.VocabSize, c.Model.MaxLen, c.Model.NumClasses, c.Model.EpisodicSlots = 512, 256, 16, 8
+	c.Model.VocabSize, c.Model.MaxLen, c.Model.NumClasses, c.Model.EpisodicSlots = 512, 256, 32, 8
 	return c
 }
 

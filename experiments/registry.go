@@ -161,7 +161,8 @@ func (e Experiment) profileOf(settings any) string {
 	return Custom
 }
 
-// canonical is v as JSON says it, for comparison.
+// canonical is v as JSON says it, for comparison. Fields that have their zero value are left out, so that a setting which is
+// added later, and whose zero value is what was done before, changes nothing.
 func canonical(v any) any {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -171,13 +172,33 @@ func canonical(v any) any {
 	if err := json.Unmarshal(text, &c); err != nil {
 		return err
 	}
-	return c
+	return withoutZeros(c)
+}
+
+func withoutZeros(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, x := range v {
+			x = withoutZeros(x)
+			v[name] = x
+			if object, ok := x.(map[string]any); x == nil || x == false || x == 0. || x == "" || ok && len(object) == 0 {
+				delete(v, name)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutZeros(v[i])
+		}
+	}
+	return v
 }
 
 // All lists the experiments in the order of the report.
 func All() []Experiment {
 	return []Experiment{
 		pretrainExperiment(),
+		cajqExperiment(),
+		cajqAblationExperiment(),
 		baeeTrainExperiment(),
 		baeeGridExperiment(),
 		baeeMicrobenchExperiment(),
