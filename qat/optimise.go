@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
@@ -13,34 +14,39 @@ import (
 
 // Step tells of one optimiser step.
 type Step struct {
-	Step     int     `json:"step"`            // from 1
-	Phase    string  `json:"phase,omitempty"` // of ThreePhase
-	Epoch    int     `json:"epoch"`           // from 0
-	Loss     float64 `json:"loss"`            // cross-entropy of the batch, nats
-	Terms    float64 `json:"terms"`           // weighted sum of the further terms
-	Drift    float64 `json:"drift"`           // of the step sizes, before the step, without its weight
-	LR       float64 `json:"lr"`
-	StepLR   float64 `json:"step_lr"`
-	GradNorm float64 `json:"grad_norm"` // before clipping
+	Step  int     `json:"step"`            // from 1
+	Phase string  `json:"phase,omitempty"` // of ThreePhase
+	Epoch int     `json:"epoch"`           // from 0
+	Loss  float64 `json:"loss"`            // cross-entropy of the batch, nats
+	Terms float64 `json:"terms"`           // weighted sum of the further terms
+	Drift float64 `json:"drift"`           // of the step sizes, before the step, without its weight
+	// Auxiliary is the auxiliary loss of ThreePhase without its weight; 0 where there is none.
+	Auxiliary float64 `json:"auxiliary,omitempty"`
+	LR        float64 `json:"lr"`
+	StepLR    float64 `json:"step_lr"`
+	GradNorm  float64 `json:"grad_norm"` // before clipping
 }
 
 // recipe are AdamW's settings.
 type recipe struct{ beta1, beta2, weightDecay, clip float64 }
 
-// optimiser is AdamW with one group for the weights and one for the step sizes, which have no weight decay: it would pull
-// log s towards 0. A frozen weight is in neither.
+// optimiser is AdamW with one group for the weights, one for the step sizes, which have no weight decay: it would pull
+// log s towards 0, and one for the parameters of an auxiliary loss. A frozen weight is in none.
 type optimiser struct {
-	solver         *graph.AdamW
-	weights, steps *graph.Group
+	solver                    *graph.AdamW
+	weights, steps, auxiliary *graph.Group
 }
 
-// newOptimiser is that of a model, or of a quantised one if q is not nil.
-func newOptimiser(m *layers.Model, q *Quantised, r recipe) *optimiser {
-	o := &optimiser{weights: &graph.Group{WeightDecay: r.weightDecay, Params: m.Params.All()}, steps: &graph.Group{}}
+// newOptimiser is that of a model, or of a quantised one if q is not nil, and of auxiliary parameters.
+func newOptimiser(m *layers.Model, q *Quantised, r recipe, auxiliary ...*graph.Param) *optimiser {
+	o := &optimiser{
+		weights: &graph.Group{WeightDecay: r.weightDecay, Params: m.Params.All()}, steps: &graph.Group{},
+		auxiliary: &graph.Group{WeightDecay: r.weightDecay, Params: auxiliary},
+	}
 	if q != nil {
 		o.weights.Params, o.steps.Params = q.OtherParams(), q.StepParams()
 	}
-	o.solver = graph.NewAdamW(r.beta1, r.beta2, r.clip, o.weights, o.steps)
+	o.solver = graph.NewAdamW(r.beta1, r.beta2, r.clip, o.weights, o.steps, o.auxiliary)
 	return o
 }
 
@@ -61,7 +67,7 @@ func (o *optimiser) step(program *layers.Trainer, q *Quantised, ids, labels []in
 	if total := s.Loss + s.Terms; math.IsNaN(total) || math.IsInf(total, 0) {
 		return s, fmt.Errorf("the loss is %v", total)
 	}
-	o.weights.LR, o.steps.LR = lr, stepLR
+	o.weights.LR, o.steps.LR, o.auxiliary.LR = lr, stepLR, lr
 	err = o.solver.Step(program.Program.Gradients())
 	s.GradNorm = o.solver.Norm()
 	return s, err
@@ -75,7 +81,7 @@ const (
 
 // params are all that the optimiser may update.
 func (o *optimiser) params() []*graph.Param {
-	return append(append([]*graph.Param(nil), o.weights.Params...), o.steps.Params...)
+	return slices.Concat(o.weights.Params, o.steps.Params, o.auxiliary.Params)
 }
 
 // save adds the moments to a file and returns the update counts by parameter.

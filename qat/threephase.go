@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
@@ -37,7 +40,7 @@ type ThreePhaseConfig struct {
 	Beta2       float64 `json:"beta2" toml:"beta2"`
 	Clip        float64 `json:"clip" toml:"clip"`               // global gradient norm; 0: none
 	LambdaQAT   float64 `json:"lambda_qat" toml:"lambda_qat"`   // weight of the step drift
-	LambdaBAEE  float64 `json:"lambda_baee" toml:"lambda_baee"` // weight of ThreePhase.Auxiliary
+	LambdaBAEE  float64 `json:"lambda_baee" toml:"lambda_baee"` // weight of the Auxiliary loss that was joined
 
 	CalibrationBatches int     `json:"calibration_batches" toml:"calibration_batches"`
 	Quantisation       Options `json:"quantisation" toml:"quantisation"`
@@ -114,12 +117,14 @@ func (c ThreePhaseConfig) phases() []phase {
 
 // Epoch is the end of an epoch.
 type Epoch struct {
-	Phase    string                `json:"phase"`
-	Epoch    int                   `json:"epoch"` // of the run, from 0
-	Loss     float64               `json:"loss"`  // mean of the epoch's batches
-	LR       float64               `json:"lr"`
-	Steps    StepStats             `json:"steps"` // of the quantisers
-	Accuracy curriculum.Evaluation `json:"accuracy"`
+	Phase string  `json:"phase"`
+	Epoch int     `json:"epoch"` // of the run, from 0
+	Loss  float64 `json:"loss"`  // mean of the epoch's batches
+	// Auxiliary is the mean auxiliary loss without its weight; 0 where there is none.
+	Auxiliary float64               `json:"auxiliary,omitempty"`
+	LR        float64               `json:"lr"`
+	Steps     StepStats             `json:"steps"` // of the quantisers
+	Accuracy  curriculum.Evaluation `json:"accuracy"`
 }
 
 // ThreePhase is a run of the three-phase trainer (SPEC section 4): warm-up in floating point, calibration and
@@ -132,16 +137,26 @@ type ThreePhase struct {
 	Epochs    []Epoch
 
 	Session
-	// Auxiliary, if set, gives further terms of the loss of the quantised phases, to be weighted with LambdaBAEE: the
-	// retention classifier's.
-	Auxiliary func(lambda float64) []layers.Term
 	// EpochDone, if set, is told of every epoch.
 	EpochDone func(Epoch)
 
-	opt     *optimiser // of the present phase; nil: to be made
-	program *layers.Trainer
-	data    dataset
-	held    []tasks.Sample
+	auxiliary *Auxiliary
+	resumed   *safetensors.File // what the run was resumed from, until its optimiser and the auxiliary parameters are restored
+	updates   map[string]int    // of the optimiser in it
+	opt       *optimiser        // of the present phase; nil: to be made
+	program   *layers.Trainer
+	data      dataset
+	held      []tasks.Sample
+}
+
+// Auxiliary is a network of its own that is trained along with the model in the quantised phases: the retention classifier
+// of an episodic memory. What is minimised is task + LambdaQAT · drift + LambdaBAEE · Loss.
+type Auxiliary struct {
+	// Params are its parameters, a group of the optimiser with the rate and the decay of the model's weights. Their names
+	// must differ from the model's. Checkpoints hold them.
+	Params []*graph.Param
+	// Loss is the loss of a batch, [1], without its weight.
+	Loss layers.Term
 }
 
 // NewThreePhase prepares a run. It begins with a copy of base, or with initial weights if base is nil.
@@ -181,6 +196,46 @@ func (t *ThreePhase) loadData() error {
 	return err
 }
 
+// Join trains a along in the quantised phases with the weight LambdaBAEE. It comes before Run; in a run that was resumed
+// from a checkpoint with auxiliary parameters it sets those of a to them.
+func (t *ThreePhase) Join(a *Auxiliary) error {
+	for _, p := range a.Params {
+		if _, taken := t.Model.Params.ByName(p.Name); taken {
+			return fmt.Errorf("auxiliary loss: the parameter %s has the name of one of the model's", p.Name)
+		}
+	}
+	if t.resumed != nil {
+		if err := setParams(t.resumed, auxiliaryPrefix, a.Params); err != nil {
+			return fmt.Errorf("%s: the auxiliary loss is not that of the checkpoint: %w", t.CheckpointPath, err)
+		}
+	}
+	t.auxiliary = a
+	return nil
+}
+
+// auxiliaryPrefix starts the names of auxiliary parameters in a checkpoint.
+const auxiliaryPrefix = layers.OptimiserPrefix + "auxiliary."
+
+// ready restores what Join and the optimiser need of the checkpoint that the run was resumed from.
+func (t *ThreePhase) ready() error {
+	f := t.resumed
+	if f == nil {
+		return nil
+	}
+	if t.auxiliary == nil && slices.ContainsFunc(f.Names(), func(name string) bool { return strings.HasPrefix(name, auxiliaryPrefix) }) {
+		return fmt.Errorf("%s: the run trains an auxiliary loss along: join it before the run continues", t.CheckpointPath)
+	}
+	t.resumed = nil
+	if t.phaseEnded() {
+		return nil // the next phase's optimiser starts afresh
+	}
+	t.opt = t.newOptimiser()
+	if err := t.opt.restore(f, t.updates); err != nil {
+		return fmt.Errorf("%s: %w", t.CheckpointPath, err)
+	}
+	return nil
+}
+
 // TotalSteps is the number of optimiser steps of the run.
 func (t *ThreePhase) TotalSteps() int {
 	c := t.Config
@@ -191,6 +246,9 @@ func (t *ThreePhase) TotalSteps() int {
 // returns an error that wraps curriculum.ErrInterrupted.
 func (t *ThreePhase) Run(ctx context.Context) error {
 	defer t.close()
+	if err := t.ready(); err != nil {
+		return err
+	}
 	for _, p := range t.Config.phases() {
 		if len(t.Steps) >= (p.first+p.Epochs)*t.data.stepsPerEpoch() && len(t.Epochs) >= p.first+p.Epochs {
 			continue
@@ -235,7 +293,11 @@ func (t *ThreePhase) phase(ctx context.Context, p phase) error {
 
 func (t *ThreePhase) newOptimiser() *optimiser {
 	c := t.Config
-	return newOptimiser(t.Model, t.Quantised, recipe{c.Beta1, c.Beta2, c.WeightDecay, c.Clip})
+	var auxiliary []*graph.Param
+	if t.auxiliary != nil && t.Quantised != nil {
+		auxiliary = t.auxiliary.Params
+	}
+	return newOptimiser(t.Model, t.Quantised, recipe{c.Beta1, c.Beta2, c.WeightDecay, c.Clip}, auxiliary...)
 }
 
 // terms are the further terms of the loss of the present phase.
@@ -244,10 +306,17 @@ func (t *ThreePhase) terms() []layers.Term {
 		return nil
 	}
 	terms := t.Quantised.Drift(t.Config.LambdaQAT)
-	if t.Auxiliary != nil {
-		terms = append(terms, t.Auxiliary(t.Config.LambdaBAEE)...)
+	if t.trainsAuxiliary() {
+		terms = append(terms, func(g *graph.Graph, out layers.Output) *graph.Node {
+			return weighted(g, float32(t.Config.LambdaBAEE), t.auxiliary.Loss(g, out))
+		})
 	}
 	return terms
+}
+
+// trainsAuxiliary says whether the last term of the present phase is the auxiliary loss.
+func (t *ThreePhase) trainsAuxiliary() bool {
+	return t.Quantised != nil && t.auxiliary != nil && t.Config.LambdaBAEE > 0
 }
 
 // prepare calibrates the model on data of seed+1000 and quantises it.
@@ -278,6 +347,9 @@ func (t *ThreePhase) runEpoch(ctx context.Context, p phase, epoch int) error {
 			return fmt.Errorf("training stopped at step %d (%s): %w; try a lower lr of this phase (now %g)", at+1, p.name, err, p.LR)
 		}
 		s.Step, s.Phase, s.Epoch = at+1, p.name, epoch
+		if terms := t.program.Terms(); t.trainsAuxiliary() {
+			s.Auxiliary = float64(terms[len(terms)-1]) / t.Config.LambdaBAEE
+		}
 		t.Steps = append(t.Steps, s)
 		if t.Report != nil {
 			t.Report(s)
@@ -300,6 +372,7 @@ func (t *ThreePhase) endEpoch(p phase, epoch int, lr float64) error {
 	steps := t.Steps[len(t.Steps)-t.data.stepsPerEpoch():]
 	for _, s := range steps {
 		e.Loss += s.Loss / float64(len(steps))
+		e.Auxiliary += s.Auxiliary / float64(len(steps))
 	}
 	if t.Quantised != nil {
 		e.Steps = t.Quantised.Steps()
@@ -342,6 +415,14 @@ func (t *ThreePhase) save() error {
 	if p.Updates, err = t.opt.save(f); err != nil {
 		return err
 	}
+	if t.auxiliary != nil {
+		for _, x := range t.auxiliary.Params {
+			if err := layers.CheckFinite(x.Name, x.Data()); err != nil {
+				return err
+			}
+			f.Tensors = append(f.Tensors, safetensors.FromFloat32(auxiliaryPrefix+x.Name, x.Shape(), x.Data()))
+		}
+	}
 	text, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -350,8 +431,8 @@ func (t *ThreePhase) save() error {
 	return safetensors.Write(t.CheckpointPath, f)
 }
 
-// ResumeThreePhase continues the run whose checkpoint is at path, and goes on saving there. Session.Report, Auxiliary and
-// EpochDone are to be set anew.
+// ResumeThreePhase continues the run whose checkpoint is at path, and goes on saving there. Session.Report and EpochDone are
+// to be set, and an auxiliary loss is to be joined, anew.
 func ResumeThreePhase(path string) (*ThreePhase, error) {
 	f, err := safetensors.Read(path)
 	if err != nil {
@@ -393,11 +474,8 @@ func resumeThreePhase(f *safetensors.File) (*ThreePhase, error) {
 	if t.Model.Config != p.Config.Model {
 		return nil, fmt.Errorf("the model is of another configuration than the run in the header")
 	}
-	if t.phaseEnded() {
-		return t, nil // the next phase's optimiser starts afresh
-	}
-	t.opt = t.newOptimiser()
-	return t, t.opt.restore(f, p.Updates)
+	t.resumed, t.updates = f, p.Updates
+	return t, nil
 }
 
 // phaseEnded says whether the run stands at the end of a phase, with its last epoch evaluated.

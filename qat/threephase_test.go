@@ -2,6 +2,7 @@ package qat
 
 import (
 	"errors"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -121,33 +122,110 @@ func TestInterruptedThreePhasesEndAsIfTheyWereNot(t *testing.T) {
 	}
 }
 
-// The auxiliary loss is part of what the quantised phases minimise, weighted with lambda_baee.
+// pulled is an auxiliary loss with a parameter of its own: it pulls that to the gamma of the model's last norm, and the other
+// way round.
+func pulled(r *ThreePhase) *Auxiliary {
+	p := graph.NewParam("pulled", r.Config.Model.Dim)
+	return &Auxiliary{Params: []*graph.Param{p}, Loss: func(g *graph.Graph, _ layers.Output) *graph.Node {
+		return graph.Drift(g, 1, []*graph.Node{g.Param(p)}, []*graph.Node{g.Param(r.Model.Head.Norm.Gamma)})
+	}}
+}
+
+// The auxiliary loss is part of what the quantised phases minimise, weighted with lambda_baee, and its parameters are trained.
 func TestAuxiliaryLossTakesPartInTheQuantisedPhases(t *testing.T) {
 	c := shortThreePhase()
 	plain := runThreePhase(t, c)
-	var weights []float64
 	r, err := NewThreePhase(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Auxiliary = func(lambda float64) []layers.Term {
-		weights = append(weights, lambda)
-		return []layers.Term{func(g *graph.Graph, _ layers.Output) *graph.Node { // pulls the head's bias to the norm's
-			return graph.Drift(g, lambda, []*graph.Node{g.Param(r.Model.Head.Norm.Beta)}, []*graph.Node{g.Param(r.Model.Head.Norm.Gamma)})
-		}}
+	aux := pulled(r)
+	if err := r.Join(aux); err != nil {
+		t.Fatal(err)
 	}
 	if err := r.Run(t.Context()); err != nil {
 		t.Fatal(err)
-	}
-	if !slices.Equal(weights, []float64{0.1, 0.1}) {
-		t.Errorf("weights %v, want lambda_baee once for each quantised phase", weights)
 	}
 	perEpoch := len(r.Steps) / 4
 	if !slices.Equal(r.Steps[:perEpoch], plain.Steps[:perEpoch]) {
 		t.Error("the warm-up was changed")
 	}
-	if s := r.Steps[perEpoch]; s.Terms < 0.05 {
-		t.Errorf("the terms of the loss are %v", s.Terms)
+	first, last := r.Steps[perEpoch], r.Steps[len(r.Steps)-1]
+	if math.Abs(first.Auxiliary-1) > 0.1 || math.Abs(first.Terms-c.LambdaBAEE*first.Auxiliary) > 1e-3 {
+		t.Errorf("the first step through the quantisers has the auxiliary loss %v and terms of %v, want about 1 and %v times that", first.Auxiliary, first.Terms, c.LambdaBAEE)
+	}
+	if !(last.Auxiliary < first.Auxiliary) || !(r.Epochs[3].Auxiliary < r.Epochs[1].Auxiliary) || r.Epochs[0].Auxiliary != 0 {
+		t.Errorf("the auxiliary loss went from %v to %v", first.Auxiliary, last.Auxiliary)
+	}
+	if slices.Max(aux.Params[0].Data()) <= 0 {
+		t.Error("its parameters were not trained")
+	}
+	c.LambdaBAEE = 0
+	off, err := NewThreePhase(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := off.Join(pulled(off)); err != nil {
+		t.Fatal(err)
+	}
+	if err := off.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(off.Steps, plain.Steps) {
+		t.Error("with a weight of 0 the run is another than without an auxiliary loss")
+	}
+}
+
+// Interrupted and resumed, with its parameters and their moments, a run with an auxiliary loss ends as one that was not.
+func TestInterruptedAuxiliaryLossGoesOn(t *testing.T) {
+	c := shortThreePhase()
+	whole, err := NewThreePhase(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := pulled(whole)
+	if err := errors.Join(whole.Join(want), whole.Run(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	perEpoch := len(whole.Steps) / 4
+	for _, at := range []int{1, perEpoch, perEpoch + 1, 3 * perEpoch, 3*perEpoch + 1} {
+		path := filepath.Join(t.TempDir(), "c.safetensors")
+		r, err := NewThreePhase(c, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.CheckpointPath = path
+		ctx, stop := interruptAt(at)
+		r.Report = stop
+		if err := errors.Join(r.Join(pulled(r)), r.Run(ctx)); !errors.Is(err, curriculum.ErrInterrupted) {
+			t.Fatalf("at %d: got %v, want an interruption", at, err)
+		}
+		resumed, err := ResumeThreePhase(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := resumed.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "trains an auxiliary loss along") {
+			t.Errorf("at %d: continued without its auxiliary loss: %v", at, err)
+		}
+		other := &Auxiliary{Params: []*graph.Param{graph.NewParam("pulled", 1)}}
+		if err := resumed.Join(other); err == nil || !strings.Contains(err.Error(), "pulled") {
+			t.Errorf("at %d: another auxiliary loss: %v", at, err)
+		}
+		got := pulled(resumed)
+		if err := errors.Join(resumed.Join(got), resumed.Run(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(resumed.Steps, whole.Steps) || !slices.Equal(got.Params[0].Data(), want.Params[0].Data()) {
+			t.Errorf("interrupted at step %d, the run ends otherwise", at)
+		}
+		sameParams(t, resumed.Quantised, whole.Quantised)
+	}
+	r, err := NewThreePhase(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Join(&Auxiliary{Params: []*graph.Param{r.Model.Head.Norm.Gamma}}); err == nil || !strings.Contains(err.Error(), "has the name of one of the model's") {
+		t.Errorf("a parameter of the model: %v", err)
 	}
 }
 

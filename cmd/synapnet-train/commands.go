@@ -14,6 +14,7 @@ func commands() []*cli.Command {
 	return []*cli.Command{
 		pretrainCommand(),
 		cajqCommand(),
+		threePhaseCommand(),
 		baeeTrainCommand(),
 		baeeGridCommand(),
 		experimentsCommand(),

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/qat"
+)
+
+// defaultThreePhase is where a run goes without --output-dir, or to the first free one of defaultThreePhase-2, -3, …
+const defaultThreePhase = "runs/cajq-3phase"
+
+func threePhaseCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "cajq-3phase",
+		Usage: "train in three phases: floating point, through the quantisers, cooldown; with a retention classifier",
+		Description: "Without flags this is the reference's trainer on the reference model (configs/cajq-3phase.toml), which takes most of a day\n" +
+			"on two cores; configs/cajq-3phase-small.toml takes a minute or two. With lambda_baee above 0 the retention classifier\n" +
+			"is trained along, on the attention that entries receive. The run leaves model.safetensors, which export packs,\n" +
+			"classifier.safetensors, which stream takes, and cajq-3phase.json. Ctrl-C saves a checkpoint.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with the settings, see configs/cajq-3phase.toml"},
+			&cli.StringFlag{Name: "checkpoint", Usage: "model `FILE` to begin with", DefaultText: "initial weights"},
+			&cli.StringFlag{Name: "output-dir", Usage: "`DIR` for checkpoint, model, result (default: " + defaultThreePhase + ", or the next free name)"},
+			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --output-dir from its checkpoint"},
+			&cli.IntFlag{Name: "checkpoint-every", Usage: "steps between checkpoints; 0: only after epochs", Value: 100},
+			threadsFlag(),
+		},
+		Action: threePhase,
+	}
+}
+
+func threePhase(c *cli.Context) error {
+	if err := useThreads(c); err != nil {
+		return err
+	}
+	if c.Int("checkpoint-every") < 0 {
+		return usagef(c, "--checkpoint-every %d: must be 0 or more", c.Int("checkpoint-every"))
+	}
+	run, err := openThreePhase(c)
+	if err != nil {
+		return err
+	}
+	t := run.Trainer
+	t.CheckpointEvery = c.Int("checkpoint-every")
+	p := newProgress(c.App.ErrWriter)
+	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(t.TotalSteps(), "step"), t.Config.Seed, run.Dir)
+	if run.Classifier != nil {
+		p.Line("retention classifier of %d parameters, lambda_baee %g", run.Classifier.Parameters(), t.Config.LambdaBAEE)
+	}
+	p.Start(t.TotalSteps())
+	p.Resume(len(t.Steps))
+	tokens, last := float64(t.Config.BatchSize*t.Config.Context), time.Now()
+	t.Report = func(s qat.Step) {
+		p.Step(s.Step, s.Loss, math.NaN(), tokens/time.Since(last).Seconds())
+		last = time.Now()
+	}
+	run.EpochDone = func(e qat.Epoch) {
+		p.Line("%s", phaseLine(e))
+		last = time.Now()
+	}
+	result, err := run.Run(c.Context)
+	p.Finish()
+	if errors.Is(err, curriculum.ErrInterrupted) {
+		return fmt.Errorf("%w; continue with: %s cajq-3phase --resume --output-dir %s", err, program, run.Dir)
+	}
+	if err != nil {
+		return err
+	}
+	return printThreePhase(c, run.Dir, result)
+}
+
+// openThreePhase begins the run that the flags describe, or continues one.
+func openThreePhase(c *cli.Context) (*experiments.ThreePhase, error) {
+	dir := c.String("output-dir")
+	if c.Bool("resume") {
+		switch {
+		case dir == "":
+			return nil, usagef(c, "--resume: name the run's directory with --output-dir")
+		case c.IsSet("config"):
+			return nil, usagef(c, "--config %s: a resumed run has the settings that it began with; leave one of --config and --resume out", printable(c.String("config")))
+		case c.IsSet("checkpoint"):
+			return nil, usagef(c, "--checkpoint %s: a resumed run continues from its own; leave one of --checkpoint and --resume out", printable(c.String("checkpoint")))
+		}
+		return experiments.ResumeThreePhase(dir, environment())
+	}
+	conf := qat.DefaultThreePhase()
+	if path := c.String("config"); path != "" {
+		if err := loadConfig(path, &conf); err != nil {
+			return nil, &usageError{message: err.Error(), command: commandName(c)}
+		}
+	}
+	if err := conf.Validate(); err != nil {
+		return nil, usagef(c, "%v", err)
+	}
+	var base *layers.Model
+	if path := c.String("checkpoint"); path != "" {
+		var err error
+		if base, err = layers.Load(path); err != nil {
+			return nil, err
+		}
+	}
+	if dir == "" {
+		dir = freeDir(defaultThreePhase)
+	}
+	return experiments.NewThreePhase(conf, base, dir, environment())
+}
+
+func phaseLine(e qat.Epoch) string {
+	line := fmt.Sprintf("%s, epoch %d  loss %.4f", e.Phase, e.Epoch+1, e.Loss)
+	if e.Auxiliary > 0 {
+		line += fmt.Sprintf("  retention loss %.4f", e.Auxiliary)
+	}
+	return line + "  overall " + accuracyText(e.Accuracy.Overall)
+}
+
+// printThreePhase ends a run with its last epoch, where a terminal does not show it, and where everything is.
+func printThreePhase(c *cli.Context, dir string, r *experiments.ThreePhaseResult) error {
+	w := &firstError{w: c.App.Writer}
+	if !isTerminal(c.App.Writer) {
+		w.printf("%s\n", phaseLine(r.Epochs[len(r.Epochs)-1]))
+	}
+	files := r.Model
+	if r.Classifier != "" {
+		files += " and " + r.Classifier
+	}
+	w.printf("wall time %s, peak memory %.0f MB; %s are in %s\n", time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, files, dir)
+	return w.err
+}
