@@ -26,7 +26,7 @@ func activationMemoryExperiment() Experiment {
 	return define(Experiment{
 		Name: "activation-memory", Folder: "hardware", Alone: true, Title: "Activation memory by context",
 		Source:  "Section 5, exp_memory_breakdown.json (activation)",
-		Covers:  []string{"Consumer Hardware Benchmarking Suite: activation memory, runtime RSS"},
+		Covers:  []string{"Consumer Hardware Benchmarking Suite: activation memory", "Consumer Hardware Benchmarking Suite: runtime RSS"},
 		Needs:   []string{"pretrain"},
 		Version: 1,
 		Estimate: func(p Profile) time.Duration {

@@ -70,6 +70,9 @@ const (
 	tierLabel  = "tier"
 )
 
+// deploymentName is that of the experiment.
+const deploymentName = "deployment"
+
 func deploymentExperiment() Experiment {
 	full := deploymentSettings{
 		Contexts: []int{512, 1024, 2048, 4096, 8192},
@@ -80,14 +83,15 @@ func deploymentExperiment() Experiment {
 	quick := full
 	small := layers.Reference()
 	small.Depth, small.VocabSize, small.MaxLen = 2, 512, 256
-	quick.Contexts, quick.Random, quick.Calibration.Batches, quick.Calibration.Context = []int{64, 256}, []layers.Config{small}, 1, 64
+	quick.Contexts, quick.Random, quick.Calibration.Batches, quick.Calibration.Context = []int{128, 256}, []layers.Config{small}, 1, 64
 	quick.Tiers = []deploymentTier{{tierMulti, 256, 3}, {tierSingle, 256, 3}, {tierApple, 256, 3}}
 	return define(Experiment{
-		Name: "deployment", Folder: "hardware", Alone: true, Title: "Deployment profile",
+		Name: deploymentName, Folder: "hardware", Alone: true, Title: "Deployment profile",
 		Source: "Section 7, exp_deployment.json, 130m/exp_deployment.json",
 		Covers: []string{
-			"Consumer Hardware Benchmarking Suite: hardware tiers, parameter memory, on-disk storage", "Hardware deployment profile (3 tiers)",
-			"Component-Aware Joint Quantization: compression",
+			"Consumer Hardware Benchmarking Suite: hardware tiers", "Consumer Hardware Benchmarking Suite: parameter memory",
+			"Consumer Hardware Benchmarking Suite: on-disk storage", "Consumer Hardware Benchmarking Suite: runtime RSS",
+			"Quickstart: hardware deployment profile (3 tiers)", "Component-Aware Joint Quantization: compression",
 		},
 		Needs:   []string{"pretrain"},
 		Version: 1,

@@ -214,6 +214,7 @@ func All() []Experiment {
 		sustainedExperiment(),
 		episodicGrowthExperiment(),
 		deploymentExperiment(),
+		paretoExperiment(),
 	}
 }
 

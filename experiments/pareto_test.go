@@ -1,0 +1,97 @@
+package experiments
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/experiments/result"
+)
+
+// leave writes a result as an experiment leaves it.
+func leave(t *testing.T, root, experiment string, measurements ...result.Measurement) {
+	t.Helper()
+	e, err := Find(experiment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &result.Result{
+		Schema: result.Schema, Experiment: experiment, Profile: "quick", Complete: true, Key: strings.Repeat("0", 64), Version: 1, Config: []byte("{}"),
+		Seeds: []uint64{42}, Protocol: "made up", Environment: Environment{Commit: "none"}, Measurements: measurements,
+	}
+	if err := result.Write(ResultPath(root, e), r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// paretoRoot has three variants at one context: fp16 answers best, cajq costs least, and int8 is worse than fp16 in all.
+func paretoRoot(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	var costs []result.Measurement
+	for variant, c := range map[string][2]float64{variantFP16: {10, 200}, variantInt8: {11, 210}, variantCAJQ: {12, 50}} {
+		size := labels{modelLabel: "8.7M", variantLabel: variant}
+		at := labels{modelLabel: "8.7M", variantLabel: variant, tierLabel: tierMulti, contextLabel: "64"}
+		costs = append(costs, exact(at, result.Strict, "latency", "ms", c[0]), exact(at, result.Strict, "tokens_per_second", "tokens/s", 64e3/c[0]),
+			exact(with(at, tierLabel, tierSingle), result.Strict, "latency", "ms", 99), exact(with(at, modelLabel, "9M random"), result.Strict, "latency", "ms", 99),
+			exact(size, result.Strict, "storage_bytes", "bytes", c[1]), exact(size, result.Paper, "storage_bytes", "bytes", 1),
+			exact(size, result.Strict, "weight_bytes", "bytes", 2*c[1]), exact(size, result.Strict, "effective_bits", "bits", c[1]/10))
+	}
+	leave(t, root, deploymentName, costs...)
+	accuracy := func(variant, context, protocol string, value float64) result.Measurement {
+		m := exact(labels{variantLabel: variant, contextLabel: context}, protocol, MetricMixture, "1", value)
+		m.N, m.Interval, m.Published = 48, &result.Interval{Low: value - 0.1, High: value + 0.1, Method: "wilson"}, &MeanStd{Mean: 0.9}
+		return m
+	}
+	leave(t, root, "cajq-qat", accuracy("fp16", "64", result.Paper, 0.6), accuracy("int8_uniform", "64", result.Paper, 0.5), accuracy("cajq_ptq", "64", result.Strict, 0.4),
+		accuracy("cajq_ptq", "64", result.Paper, 0.3), accuracy("fp16", "128", result.Paper, 0.6), accuracy(guessing, "64", result.Paper, 0.1))
+	leave(t, root, "cajq-ablation", accuracy("cajq_ssm_only", "64", result.Strict, 0.6))
+	return root
+}
+
+func TestPareto(t *testing.T) {
+	e := paretoExperiment()
+	j := newTestJob(t, paretoRoot(t))
+	j.settings = e.Settings(Quick)
+	o, err := e.run(t.Context(), &j.Job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for variant, want := range map[string][4]float64{"fp16": {0.6, 10, 200, 1}, "int8_uniform": {0.5, 11, 210, 0}, "cajq_ptq": {0.4, 12, 50, 1}} {
+		l := labels{variantLabel: variant, contextLabel: "64"}
+		for i, metric := range []string{MetricMixture, "latency", "storage_bytes", efficientMetric} {
+			if m := find(t, o, result.Strict, metric, l); m.Mean != want[i] || m.Published != nil || (m.Interval != nil) != (i == 0) {
+				t.Errorf("%s %s: %+v, want %g", variant, metric, m, want[i])
+			}
+		}
+	}
+	if len(o.Measurements) != 3*(1+len(costMetrics())+1) {
+		t.Errorf("%d measurements", len(o.Measurements))
+	}
+	// What could not be placed is named.
+	if !strings.Contains(o.Protocol, "left out: cajq_ssm_only at 64, fp16 at 128.") {
+		t.Errorf("%s", o.Protocol)
+	}
+}
+
+func TestParetoMistakes(t *testing.T) {
+	e := paretoExperiment()
+	root := paretoRoot(t)
+	run := func(s paretoSettings) error {
+		j := newTestJob(t, root)
+		j.settings = s
+		_, err := e.run(t.Context(), &j.Job)
+		return err
+	}
+	s := e.Settings(Full).(paretoSettings)
+	s.Tier = tierApple
+	if err := run(s); err == nil || !strings.Contains(err.Error(), "no variant and context in common") {
+		t.Errorf("%v", err)
+	}
+	s.Accuracy = []string{"needlebench"}
+	if err := run(s); err == nil || !strings.Contains(err.Error(), "accuracies are not known") || !strings.Contains(err.Error(), "needlebench.json") {
+		t.Errorf("%v", err)
+	}
+	if points, err := publishedPoints(); err != nil || len(points) != 5 || points[4].Accuracy != 0.1875 {
+		t.Errorf("%+v (%v)", points, err)
+	}
+}
