@@ -64,7 +64,7 @@ func scaleBridgeScratchExperiment() Experiment {
 		Paper: scratchPaper{Model: paper, Context: 512, Samples: 1024, Steps: 400, Batch: 8, LR: 5e-4, Contexts: []int{512, 1024}, Held: 64},
 		Strict: scratchStrict{
 			Model: demo, Short: 64, Opening: 512, Context: 128, Batch: 16, LR: 1e-3, Warmup: 100,
-			Every: 256, Rise: 0.01, Patience: 4, Most: 3072, Cooldown: 512, Held: 512, Contexts: []int{128, 256}, Final: 1024,
+			Every: 256, Rise: 0.01, Patience: 3, Most: 3072, Cooldown: 512, Held: 512, Contexts: []int{128, 256}, Final: 1024,
 		},
 	}
 	quick := full
