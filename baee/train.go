@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -40,6 +41,11 @@ type FitOptions struct {
 	Batch       int
 	Steps       int
 	Seed        uint64 // of the order of the examples
+	// Standardise trains on whitened contents and histories of variance 1, with moments of the examples; the map is folded
+	// into the first layer at the end, so that the classifier still takes features as they are. The weights at the start are
+	// taken to be those for standardised features.
+	Standardise bool
+	Cosine      bool // lowers the learning rate to 0 over the steps, along a cosine
 	// Report, if set, is called after each step with its number, from 1, and its loss; an error ends the training.
 	Report func(step int, loss float32) error
 }
@@ -50,13 +56,28 @@ func DefaultFit(seed uint64) FitOptions {
 	return FitOptions{LR: 5e-4, WeightDecay: 0.01, Clip: 1, Batch: 64, Steps: 400, Seed: seed}
 }
 
-// Fit trains the classifier on examples drawn without replacement within each batch.
+// StandardisedFit are the settings that train best (results/baee): the published ones on standardised features, at a higher
+// learning rate that ends at 0.
+func StandardisedFit(seed uint64) FitOptions {
+	o := DefaultFit(seed)
+	o.LR, o.Standardise, o.Cosine = 2e-2, true, true
+	return o
+}
+
+// Fit trains the classifier on examples drawn without replacement within each batch. After an error its weights are of no
+// use.
 func (c *Classifier) Fit(ctx context.Context, e Examples, o FitOptions) (err error) {
 	if err := e.check(c); err != nil {
 		return err
 	}
 	if o.Batch < 1 || o.Steps < 1 || o.LR <= 0 {
 		return fmt.Errorf("classifier: batch %d, steps %d, learning rate %g: all must be above 0", o.Batch, o.Steps, o.LR)
+	}
+	var standard *standardiser
+	if o.Standardise {
+		if standard, err = newStandardiser(e, c.Dim); err != nil {
+			return err
+		}
 	}
 	batch := min(o.Batch, e.Len())
 	var features, labels, loss *graph.Node
@@ -74,18 +95,28 @@ func (c *Classifier) Fit(ctx context.Context, e Examples, o FitOptions) (err err
 		return err
 	}
 	defer p.Close()
-	opt := graph.NewAdamW(0.9, 0.999, o.Clip, &graph.Group{LR: o.LR, WeightDecay: o.WeightDecay, Params: c.Params()})
+	group := &graph.Group{LR: o.LR, WeightDecay: o.WeightDecay, Params: c.Params()}
+	opt := graph.NewAdamW(0.9, 0.999, o.Clip, group)
 	rng := rand.New(rand.NewPCG(o.Seed, 0x666974))
 	order := rng.Perm(e.Len())
+	raw := make([]float32, batch*e.Width)
 	for step := 1; step <= o.Steps; step++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if o.Cosine {
+			group.LR = o.LR * (1 + math.Cos(math.Pi*float64(step-1)/float64(o.Steps))) / 2
+		}
 		for i := range batch { // the first places of a Fisher-Yates shuffle
 			j := i + rng.IntN(len(order)-i)
 			order[i], order[j] = order[j], order[i]
-			copy(g.Floats(features)[i*e.Width:(i+1)*e.Width], e.Features[order[i]*e.Width:])
+			copy(raw[i*e.Width:(i+1)*e.Width], e.Features[order[i]*e.Width:])
 			g.Floats(labels)[i] = e.Labels[order[i]]
+		}
+		if standard != nil {
+			standard.apply(g.Floats(features), raw)
+		} else {
+			copy(g.Floats(features), raw)
 		}
 		if err := p.Run(); err != nil {
 			return err
@@ -98,6 +129,9 @@ func (c *Classifier) Fit(ctx context.Context, e Examples, o FitOptions) (err err
 				return err
 			}
 		}
+	}
+	if standard != nil {
+		standard.fold(c)
 	}
 	return nil
 }

@@ -17,20 +17,36 @@ import (
 // positiveShare is the part of the examples that are labelled as worth keeping (SPEC section 5).
 const positiveShare = 0.3
 
-// collection is a set of examples with what is needed to split it.
+// collection is a set of examples with what is needed to split it. Their own labels are of attention (or utility, in the
+// paper protocol).
 type collection struct {
 	baee.Examples
-	sequence []int  // of each example
-	fresh    []bool // taken in the chunk that wrote the entry
+	needle   []float32 // strict: the label "written at a token that carries the answer"
+	sequence []int     // of each example
+	fresh    []bool    // taken in the chunk that wrote the entry
+	later    []bool    // there are later chunks: Labels holds for it
 }
 
-// subset are the examples that belong to a part, as a set of their own. width cuts their features short.
-func (c *collection) subset(width int, in func(i int) bool) baee.Examples {
-	e := baee.Examples{Width: width}
-	for i := range c.Labels {
+// add appends an example whose features are there.
+func (c *collection) add(attended, needle float32, sequence int, fresh, later bool) {
+	c.Labels, c.needle = append(c.Labels, attended), append(c.needle, needle)
+	c.sequence, c.fresh, c.later = append(c.sequence, sequence), append(c.fresh, fresh), append(c.later, later)
+}
+
+// subset are the examples that belong to a part, with the given labels, as a set of their own. width cuts their features
+// short.
+func (c *collection) subset(width int, labels []float32, in func(i int) bool) baee.Examples {
+	n := 0
+	for i := range labels {
+		if in(i) {
+			n++
+		}
+	}
+	e := baee.Examples{Width: width, Features: make([]float32, 0, n*width), Labels: make([]float32, 0, n)}
+	for i, l := range labels {
 		if in(i) {
 			e.Features = append(e.Features, c.Features[i*c.Width:i*c.Width+width]...)
-			e.Labels = append(e.Labels, c.Labels[i])
+			e.Labels = append(e.Labels, l)
 		}
 	}
 	return e
@@ -76,14 +92,14 @@ func collectPaper(ctx context.Context, m *layers.Model, sequences, length int, s
 			for slot := range min(block.Memory.Writes(length), slots) {
 				sigma, place := salience[top[slot]], float32(slot)/float32(slots)
 				c.Features = append(append(c.Features, bank[slot*d:(slot+1)*d]...), sigma, place, place, 0)
-				c.sequence, c.fresh = append(c.sequence, n), append(c.fresh, true)
+				c.add(0, 0, n, true, true)
 				utility = append(utility, float64(sigma)*distinct[slot])
 			}
 		}
 	}
 	threshold := slices.Sorted(slices.Values(utility))[int((1-positiveShare)*float64(len(utility)))]
-	for _, u := range utility {
-		c.Labels = append(c.Labels, label(u > threshold))
+	for i, u := range utility {
+		c.Labels[i] = label(u > threshold)
 	}
 	return c, nil
 }
@@ -118,9 +134,10 @@ func distinctiveness(bank []float32, d int) []float64 {
 }
 
 // collectStrict streams samples of the tasks, in equal parts, through a memory that keeps everything, and looks at each
-// layer after each chunk as an eviction would: an example is an entry with its features at that time, positive if it is
-// among the 30% of the entries there that received most attention in all LATER chunks. Of each layer and chunk at most
-// perDecision examples are taken, at random.
+// layer after each chunk as an eviction would: an example is an entry with its features at that time. It has two labels:
+// whether it is among the 30% of the entries there that received most attention in all LATER chunks (unknown after the last
+// one), and whether it was written at a token that carries the answer. Of each layer and chunk at most PerDecision examples
+// are taken, at random.
 func collectStrict(ctx context.Context, m *layers.Model, c BAEETrainConfig) (*collection, error) {
 	var weights []tasks.Weight
 	for _, name := range c.Tasks {
@@ -155,7 +172,7 @@ func collectStrict(ctx context.Context, m *layers.Model, c BAEETrainConfig) (*co
 		if err := stream.Push(s.IDs, func([]float32) error { return nil }); err != nil {
 			return nil, err
 		}
-		w.examples(all, n, c.PerDecision, rng)
+		w.examples(all, n, s.Targets, c.PerDecision, rng)
 	}
 	if all.Len() == 0 {
 		return nil, fmt.Errorf("no examples: a context of %d tokens has no later chunk of %d", c.Context, c.Chunk)
@@ -189,19 +206,17 @@ func (w *watcher) observe(o baee.Observation) {
 	w.seen = append(w.seen, d)
 }
 
-// examples adds those of the sequence: every decision but each layer's last has later chunks.
-func (w *watcher) examples(all *collection, sequence, perDecision int, rng *rand.Rand) {
+// attended are, for each decision, the labels by attention received in later chunks; nil for a layer's last decision.
+func (w *watcher) attended() [][]float32 {
 	later := map[int][]float64{} // by layer: attention received in the chunks after the one looked at
-	var parts []decision
-	var labels [][]float32
+	labels := make([][]float32, len(w.seen))
 	for at := len(w.seen) - 1; at >= 0; at-- {
 		d := w.seen[at]
 		if sum := later[d.layer]; sum != nil {
-			l := make([]float32, len(d.entries))
+			labels[at] = make([]float32, len(d.entries))
 			for _, j := range policy.Best(sum[:len(d.entries)], int(positiveShare*float64(len(d.entries)))) {
-				l[j] = 1
+				labels[at][j] = 1
 			}
-			parts, labels = append(parts, d), append(labels, l)
 		} else {
 			later[d.layer] = make([]float64, len(d.entries))
 		}
@@ -209,14 +224,23 @@ func (w *watcher) examples(all *collection, sequence, perDecision int, rng *rand
 			later[d.layer][j] += r
 		}
 	}
+	return labels
+}
+
+// examples adds those of the sequence, in the order of the stream. targets are the positions that carry its answer.
+func (w *watcher) examples(all *collection, sequence int, targets []int, perDecision int, rng *rand.Rand) {
 	width := w.dim + baee.HistoryFeatures
-	for p := len(parts) - 1; p >= 0; p-- { // in the order of the stream
-		d := parts[p]
+	for at, attended := range w.attended() {
+		d := w.seen[at]
 		chosen := rng.Perm(len(d.entries))
 		for _, j := range chosen[:min(perDecision, len(chosen))] {
 			all.Features = append(all.Features, d.features[j*width:(j+1)*width]...)
-			all.Labels = append(all.Labels, labels[p][j])
-			all.sequence, all.fresh = append(all.sequence, sequence), append(all.fresh, d.entries[j].Age == 0)
+			yes := float32(0)
+			if attended != nil {
+				yes = attended[j]
+			}
+			needle := label(slices.Contains(targets, int(d.entries[j].Position)))
+			all.add(yes, needle, sequence, d.entries[j].Age == 0, attended != nil)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func baeeTrainExperiment() Experiment {
 		Name: "baee-train", Folder: "baee", Title: "Stability of the retention classifier",
 		Source: "Section 4.1, exp_classifier_stability.json",
 		Covers: []string{"RetentionClassifier", "Classifier stability"},
-		Needs:  []string{"pretrain"}, Files: []string{ClassifierFile, HeadFile},
+		Needs:  []string{"pretrain"}, Files: []string{ClassifierFile, AttentionClassifierFile, HeadFile},
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {
 				return 15 * time.Second
@@ -32,10 +32,10 @@ func baeeTrainExperiment() Experiment {
 		Views: []View{
 			{Title: "Area under the ROC curve on held-out entries", Metric: "auc", Rows: []string{network, rate}, Column: noise,
 				Figure: &Figure{Kind: "line", X: rate, Series: noise, LogX: true}},
-			{Title: "The same entries ranked by one feature alone", Metric: "baseline_auc", Rows: []string{"feature", rate}, Column: noise},
+			{Title: "The same entries ranked by one feature alone", Metric: "baseline_auc", Rows: []string{network, "feature", rate}, Column: noise},
 		},
 		Says: "The published protocol asks the classifier for a label that is made of its own inputs; under the strict protocol it has to foresee which entries " +
-			"later chunks attend to, on sequences it has not seen. The baselines rank by salience or by past use without any training.",
+			"later chunks attend to (network retention), or which carry the answer (network needle, whose weights policy baee uses), on sequences it has not seen. The baselines rank by salience or by past use without any training.",
 	}, DefaultBAEETrain(), quick, func(ctx context.Context, j *Job, c BAEETrainConfig) (*Outcome, error) {
 		work, err := j.work()
 		if err != nil {
@@ -53,7 +53,7 @@ func baeeTrainExperiment() Experiment {
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range []string{ClassifierFile, HeadFile} {
+		for _, name := range []string{ClassifierFile, AttentionClassifierFile, HeadFile} {
 			if err := os.Rename(filepath.Join(e.Dir, name), filepath.Join(j.Dir, name)); err != nil {
 				return nil, fmt.Errorf("cannot put %s into its place: %w", name, err)
 			}
@@ -75,7 +75,7 @@ func baeeTrainExperiment() Experiment {
 			}
 			for feature, x := range map[string][]float64{"salience": salience, "use": use} {
 				o.Measurements = append(o.Measurements, result.Mean(result.Measurement{
-					Labels: labels{"feature": feature, rate: number(s.LR), noise: number(s.Noise)}, Protocol: string(s.Protocol), Metric: "baseline_auc", Unit: "1",
+					Labels: labels{network: s.Network, "feature": feature, rate: number(s.LR), noise: number(s.Noise)}, Protocol: string(s.Protocol), Metric: "baseline_auc", Unit: "1",
 				}, x...))
 			}
 		}

@@ -26,10 +26,12 @@ type BAEETrainConfig struct {
 	Batch         int       `json:"batch"`
 	DataSeed      uint64    `json:"data_seed"`
 
-	// The published protocol: one pass over PaperSequences samples of PaperContext tokens, PaperSteps steps.
-	PaperSequences int `json:"paper_sequences"`
-	PaperContext   int `json:"paper_context"`
-	PaperSteps     int `json:"paper_steps"`
+	// The published protocol: one pass over PaperSequences samples of PaperContext tokens, PaperSteps steps. PublishedRates
+	// are the learning rates of the published training.
+	PublishedRates []float64 `json:"published_rates"`
+	PaperSequences int       `json:"paper_sequences"`
+	PaperContext   int       `json:"paper_context"`
+	PaperSteps     int       `json:"paper_steps"`
 
 	// The strict protocol: streams of Sequences samples of Context tokens in chunks, Steps steps.
 	Tasks       []string `json:"tasks"`
@@ -40,23 +42,27 @@ type BAEETrainConfig struct {
 	Steps       int      `json:"steps"`
 }
 
-// DefaultBAEETrain is the published protocol, and the strict one with more data.
+// DefaultBAEETrain is the published protocol, and the strict one with more data. It streams the tasks of pretraining: the
+// one that the grid tests on is not among them.
 func DefaultBAEETrain() BAEETrainConfig {
-	names := []string{pressureTask}
+	var names []string
 	for _, w := range tasks.TrainingMixture() {
 		names = append(names, w.Task)
 	}
 	return BAEETrainConfig{
-		Seeds: []uint64{42, 43, 44}, LearningRates: []float64{1e-4, 5e-4, 1e-3}, Noise: []float64{0, 0.1, 0.2}, Hidden: baee.DefaultHidden,
+		Seeds: []uint64{42, 43, 44}, LearningRates: []float64{5e-3, 1e-2, 2e-2}, Noise: []float64{0, 0.1, 0.2}, Hidden: baee.DefaultHidden,
 		Batch: 64, DataSeed: 7000, PaperSequences: 32, PaperContext: 1024, PaperSteps: 400,
-		Tasks: names, Sequences: 64, Context: 4096, Chunk: 512, PerDecision: 32, Steps: 2000,
+		PublishedRates: []float64{1e-4, 5e-4, 1e-3},
+		Tasks:          names, Sequences: 192, Context: 2048, Chunk: 512, PerDecision: 48, Steps: 3000,
 	}
 }
 
-// Networks that are trained: the retention classifier and, strict only, the Locret-style head, which sees the content alone.
+// Networks that are trained. All but PublishedNetwork learn from standardised features at a rate that ends at 0.
 const (
-	RetentionNetwork = "retention"
-	HeadNetwork      = "head"
+	PublishedNetwork = "published" // paper only: the retention classifier, trained as the reference trains it
+	RetentionNetwork = "retention" // the retention classifier; strict: on attention received in later chunks
+	NeedleNetwork    = "needle"    // strict only: the retention classifier, on which tokens carry the answer
+	HeadNetwork      = "head"      // strict only: the Locret-style head, which sees the content alone, on attention
 )
 
 // BAEETrainKey names a training.
@@ -110,9 +116,14 @@ type BAEETrainResult struct {
 	Selected    map[string]BAEETrainKey `json:"selected"` // by network: the training whose weights are written
 }
 
-const baeeTrainProtocol = "paper: label = salience x distinctiveness above the 70% quantile, split 80/20 by entry, noise on all labels. strict: label = " +
-	"among the 30% of a layer's entries with most attention received in later chunks, split 80/20 by sequence, noise on the labels trained on only. " +
-	"The weights written are those of the strict training without noise, first seed, at the learning rate with the best mean AUC"
+const baeeTrainProtocol = "paper: 6,144 entries, label = salience x distinctiveness above the 70% quantile, split 80/20 by entry, noise on all labels, " +
+	"Xavier-uniform weights of gain 0.1, AdamW, weight decay 0.01, batch 64, clip 1, 400 steps; network published takes features as they are at a fixed learning rate, " +
+	"network retention whitens the content (ridge 0.1) and scales the history to variance 1, with moments of the examples trained on, folded into the first layer's weights after " +
+	"training, and lowers a higher learning rate to 0 along a cosine. strict: trained like the latter on streams of the pretraining tasks, which the grid's task is not one of, split 80/20 by " +
+	"sequence, noise on the labels trained on only. Label of retention and head = among the 30% of a layer's entries with most attention received in later chunks; " +
+	"label of needle = the entry was written at a token that carries the sample's answer. The use feature is the share of reads, of one more than there were, in which the entry " +
+	"received at least an even share of the attention. Files are strict trainings without noise, first seed, at the learning rate with the best mean AUC: classifier.safetensors " +
+	"is network needle, classifier-attention.safetensors network retention, head.safetensors network head"
 
 // BAEETrain is the experiment under way.
 type BAEETrain struct {
@@ -136,10 +147,14 @@ type BAEETrainReport struct {
 
 // The files that the experiment leaves in its folder.
 const (
-	BAEETrainFile  = "baee-train.json"
-	ClassifierFile = "classifier.safetensors"
-	HeadFile       = "head.safetensors"
+	BAEETrainFile           = "baee-train.json"
+	ClassifierFile          = "classifier.safetensors"
+	AttentionClassifierFile = "classifier-attention.safetensors"
+	HeadFile                = "head.safetensors"
 )
+
+// selectedFiles are where the selected training of each strict network goes.
+var selectedFiles = map[string]string{NeedleNetwork: ClassifierFile, RetentionNetwork: AttentionClassifierFile, HeadNetwork: HeadFile}
 
 // NewBAEETrain prepares the experiment on the pretrained model at basePath. What the folder holds already is kept if it was
 // made with the same model and settings, and refused otherwise.
@@ -163,10 +178,10 @@ func (c BAEETrainConfig) validate(m layers.Config) error {
 	if m.LanguageModel() {
 		return fmt.Errorf("the model predicts tokens (num_classes 0): the samples need a model with a classification head")
 	}
-	if len(c.Seeds) == 0 || len(c.LearningRates) == 0 || len(c.Noise) == 0 || len(c.Tasks) == 0 {
-		return fmt.Errorf("seeds %v, learning rates %v, noise %v, tasks %v: give at least one of each", c.Seeds, c.LearningRates, c.Noise, c.Tasks)
+	if len(c.Seeds) == 0 || len(c.LearningRates) == 0 || len(c.PublishedRates) == 0 || len(c.Noise) == 0 || len(c.Tasks) == 0 {
+		return fmt.Errorf("seeds %v, learning rates %v, published rates %v, noise %v, tasks %v: give at least one of each", c.Seeds, c.LearningRates, c.PublishedRates, c.Noise, c.Tasks)
 	}
-	if err := errors.Join(once("seed", c.Seeds), once("learning rate", c.LearningRates), once("noise", c.Noise), once("task", c.Tasks)); err != nil {
+	if err := errors.Join(once("seed", c.Seeds), once("learning rate", c.LearningRates), once("published rate", c.PublishedRates), once("noise", c.Noise), once("task", c.Tasks)); err != nil {
 		return err
 	}
 	for _, s := range []struct {
@@ -178,7 +193,7 @@ func (c BAEETrainConfig) validate(m layers.Config) error {
 			return fmt.Errorf("%s %d: it must be at least %d", s.name, s.value, s.least)
 		}
 	}
-	for _, lr := range c.LearningRates {
+	for _, lr := range slices.Concat(c.LearningRates, c.PublishedRates) {
 		if !(lr > 0 && lr <= 1) {
 			return fmt.Errorf("learning rate %g: it must be above 0 and at most 1", lr)
 		}
@@ -223,7 +238,7 @@ func (e *BAEETrain) load() error {
 	}
 	// What a training depends on, besides what it is named by.
 	settings := func(c BAEETrainConfig) string {
-		c.Seeds, c.LearningRates, c.Noise = nil, nil, nil
+		c.Seeds, c.LearningRates, c.PublishedRates, c.Noise = nil, nil, nil, nil
 		return fmt.Sprintf("%+v", c)
 	}
 	if old.BaseSHA256 != e.result.BaseSHA256 || settings(old.Config) != settings(e.Config) {
@@ -236,8 +251,15 @@ func (e *BAEETrain) load() error {
 // keys lists the trainings in the order of reports.
 func (e *BAEETrain) keys() []BAEETrainKey {
 	var all []BAEETrainKey
-	for _, kind := range []BAEETrainKey{{Protocol: baee.Paper, Network: RetentionNetwork}, {Protocol: baee.Strict, Network: RetentionNetwork}, {Protocol: baee.Strict, Network: HeadNetwork}} {
-		for _, lr := range e.Config.LearningRates {
+	for _, kind := range []BAEETrainKey{
+		{Protocol: baee.Paper, Network: PublishedNetwork}, {Protocol: baee.Paper, Network: RetentionNetwork},
+		{Protocol: baee.Strict, Network: RetentionNetwork}, {Protocol: baee.Strict, Network: NeedleNetwork}, {Protocol: baee.Strict, Network: HeadNetwork},
+	} {
+		rates := e.Config.LearningRates
+		if kind.Network == PublishedNetwork {
+			rates = e.Config.PublishedRates
+		}
+		for _, lr := range rates {
 			for _, noise := range e.Config.Noise {
 				for _, seed := range e.Config.Seeds {
 					all = append(all, BAEETrainKey{kind.Protocol, kind.Network, lr, noise, seed})
@@ -290,7 +312,7 @@ func (e *BAEETrain) Run(ctx context.Context) (*BAEETrainResult, error) {
 
 // writeNetworks trains the selected networks once more, to the same weights, and writes them.
 func (e *BAEETrain) writeNetworks(ctx context.Context) error {
-	for network, file := range map[string]string{RetentionNetwork: ClassifierFile, HeadNetwork: HeadFile} {
+	for network, file := range selectedFiles {
 		k, ok := e.result.Selected[network]
 		if !ok {
 			continue
@@ -356,9 +378,12 @@ func (e *BAEETrain) split(c *collection, k BAEETrainKey) (train, held baee.Examp
 	for _, u := range rng.Perm(units)[:int(0.8*float64(units))] {
 		trains[u] = true
 	}
-	wanted := func(i int) bool { return k.Network == RetentionNetwork || c.fresh[i] }
-	train = c.subset(width, func(i int) bool { return wanted(i) && trains[unit(i)] })
-	held = c.subset(width, func(i int) bool { return wanted(i) && !trains[unit(i)] })
+	labels, wanted := c.Labels, func(i int) bool { return c.later[i] && (k.Network != HeadNetwork || c.fresh[i]) }
+	if k.Network == NeedleNetwork {
+		labels, wanted = c.needle, func(int) bool { return true }
+	}
+	train = c.subset(width, labels, func(i int) bool { return wanted(i) && trains[unit(i)] })
+	held = c.subset(width, labels, func(i int) bool { return wanted(i) && !trains[unit(i)] })
 	flip(train.Labels, k.Noise, rng)
 	if k.Protocol == baee.Paper {
 		flip(held.Labels, k.Noise, rng)
@@ -390,7 +415,10 @@ func (e *BAEETrain) train(ctx context.Context, k BAEETrainKey) (*BAEETrainCell, 
 	if err != nil {
 		return nil, nil, err
 	}
-	o := baee.DefaultFit(k.Seed)
+	o := baee.StandardisedFit(k.Seed)
+	if k.Network == PublishedNetwork {
+		o = baee.DefaultFit(k.Seed)
+	}
 	o.LR, o.Batch, o.Steps = k.LR, e.Config.Batch, e.Config.Steps
 	if k.Protocol == baee.Paper {
 		o.Steps = e.Config.PaperSteps
@@ -496,12 +524,19 @@ func summariseTrain(cells []BAEETrainCell, paper func(lr, noise float64) *MeanSt
 			Use:      over(func(c BAEETrainCell) float64 { return c.UseAUC }),
 		}
 		if k.Protocol == baee.Paper {
-			s.Published = paper(k.LR, k.Noise)
+			lr := k.LR
+			if k.Network != PublishedNetwork {
+				lr = publishedRate // the one that the published summary is of
+			}
+			s.Published = paper(lr, k.Noise)
 		}
 		all = append(all, s)
 	}
 	return all
 }
+
+// publishedRate is the learning rate of the published summary over seeds.
+const publishedRate = 5e-4
 
 // publishedStability gives the published AUC at a learning rate and noise: over three seeds at 5e-4 without noise, of one
 // seed where one of the two differs, nil elsewhere.
@@ -526,12 +561,11 @@ func publishedStability() (func(lr, noise float64) *MeanStd, error) {
 	if err := published.Decode("exp_classifier_stability.json", &file); err != nil {
 		return nil, err
 	}
-	const base = 5e-4
 	return func(lr, noise float64) *MeanStd {
 		switch {
-		case lr == base && noise == 0:
+		case lr == publishedRate && noise == 0:
 			return &MeanStd{Mean: file.Summary.Mean, Std: file.Summary.Std}
-		case lr == base:
+		case lr == publishedRate:
 			for _, f := range file.Experiments.Noise {
 				if f.Noise == noise {
 					return &MeanStd{Mean: f.Final.AUC}

@@ -18,19 +18,20 @@ import (
 
 func smallTraining() BAEETrainConfig {
 	c := DefaultBAEETrain()
-	c.Seeds, c.LearningRates, c.Noise, c.Hidden = []uint64{42, 43}, []float64{5e-4, 1e-2}, []float64{0, 0.1}, 4
+	c.Seeds, c.LearningRates, c.PublishedRates, c.Noise, c.Hidden = []uint64{42, 43}, []float64{5e-3, 1e-2}, []float64{5e-4}, []float64{0, 0.1}, 4
 	c.PaperSequences, c.PaperContext, c.PaperSteps, c.Steps = 20, 64, 20, 20
 	c.Tasks, c.Sequences, c.Context, c.Chunk, c.PerDecision = []string{"fa", pressureTask}, 20, 64, 16, 5
 	return c
 }
 
 // An example is positive if its entry is among the 30% of the layer's that received most attention AFTER the chunk looked
-// at; the last chunk has no later one and gives none.
+// at; after the last chunk that is not known. The other label is that its token carries the answer.
 func TestLabelsAreOfLaterAttention(t *testing.T) {
 	w := watcher{dim: 1, slots: 10}
 	see := func(layer, entries int, received func(j int) float32) {
 		o := baee.Observation{Layer: layer, Entries: make([]policy.Entry, entries), Content: func(dst []float32, i int) { dst[0] = float32(i) }}
 		for j := range entries {
+			o.Entries[j].Position = int64(j)
 			o.Received = append(o.Received, received(j))
 			o.Entries[j].Age = (entries-1)/10 - j/10
 		}
@@ -44,9 +45,17 @@ func TestLabelsAreOfLaterAttention(t *testing.T) {
 	see(0, 30, func(j int) float32 { return float32(j % 10) })
 	see(1, 30, func(j int) float32 { return float32(30 - j) })
 	all := &collection{Examples: baee.Examples{Width: 5}}
-	w.examples(all, 7, 100, rand.New(rand.NewPCG(1, 1)))
-	if all.Len() != 60 || !slices.Equal(all.sequence, slices.Repeat([]int{7}, 60)) {
+	w.examples(all, 7, []int{3, 15}, 100, rand.New(rand.NewPCG(1, 1)))
+	if all.Len() != 120 || !slices.Equal(all.sequence, slices.Repeat([]int{7}, 120)) {
 		t.Fatalf("%d examples of sequences %v", all.Len(), all.sequence)
+	}
+	for i, yes := range all.needle {
+		if entry := int(all.Features[i*5]); (yes == 1) != (entry == 3 || entry == 15) {
+			t.Errorf("entry %d is labelled %v as a needle", entry, yes)
+		}
+		if all.later[i] != (i < 60) {
+			t.Errorf("example %d has later chunks: %t", i, all.later[i])
+		}
 	}
 	positive := [4][]int{}
 	at := 0
@@ -87,7 +96,7 @@ func TestSplits(t *testing.T) {
 	c := &collection{Examples: baee.Examples{Width: 5}}
 	for i := range n {
 		c.Features = append(c.Features, float32(i), 0, 0, 0, 0)
-		c.Labels, c.sequence, c.fresh = append(c.Labels, 0), append(c.sequence, i%sequences), append(c.fresh, i%2 == 0)
+		c.add(0, 1, i%sequences, i%2 == 0, i < 1800)
 	}
 	e := &BAEETrain{}
 	ids := func(x baee.Examples) (all []int) {
@@ -103,7 +112,7 @@ func TestSplits(t *testing.T) {
 		return n
 	}
 	train, held := e.split(c, BAEETrainKey{Protocol: baee.Strict, Network: RetentionNetwork, Noise: 0.2, Seed: 1})
-	if train.Len() != 1600 || held.Len() != 400 || flipped(held) != 0 || math.Abs(float64(flipped(train))-320) > 80 {
+	if train.Len() != 1440 || held.Len() != 360 || flipped(held) != 0 || math.Abs(float64(flipped(train))-288) > 80 {
 		t.Errorf("strict: %d and %d, flipped %d and %d", train.Len(), held.Len(), flipped(train), flipped(held))
 	}
 	trained := map[int]bool{}
@@ -113,6 +122,11 @@ func TestSplits(t *testing.T) {
 	if slices.ContainsFunc(ids(held), func(i int) bool { return trained[i%sequences] }) {
 		t.Error("strict: a sequence is on both sides")
 	}
+	train, held = e.split(c, BAEETrainKey{Protocol: baee.Strict, Network: NeedleNetwork, Noise: 0.2, Seed: 1})
+	if train.Len() != 1600 || held.Len() != 400 || flipped(held) != 400 || math.Abs(float64(flipped(train))-1280) > 80 {
+		t.Errorf("needles: %d and %d, positive %d and %d", train.Len(), held.Len(), flipped(train), flipped(held))
+	}
+	c.later = slices.Repeat([]bool{true}, n)
 	train, held = e.split(c, BAEETrainKey{Protocol: baee.Paper, Network: RetentionNetwork, Noise: 0.2, Seed: 1})
 	if train.Len() != 1600 || held.Len() != 400 || math.Abs(float64(flipped(held))-80) > 40 {
 		t.Errorf("paper: %d and %d, flipped %d", train.Len(), held.Len(), flipped(held))
@@ -144,18 +158,21 @@ func TestBAEETraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(whole.Cells) != 3*2*2*2 || len(whole.Summary) != 3*2*2 {
+	if len(whole.Cells) != (1+4*2)*2*2 || len(whole.Summary) != (1+4*2)*2 {
 		t.Fatalf("%d cells, %d lines", len(whole.Cells), len(whole.Summary))
 	}
-	if s := whole.Summary[0]; s.Protocol != baee.Paper || s.LR != 5e-4 || s.Noise != 0 || s.Published == nil || math.Abs(s.Published.Mean-0.9066) > 1e-4 {
+	if s := whole.Summary[0]; s.Protocol != baee.Paper || s.Network != PublishedNetwork || s.LR != 5e-4 || s.Noise != 0 || s.Published == nil || math.Abs(s.Published.Mean-0.9066) > 1e-4 {
 		t.Errorf("%+v", s)
 	}
 	for _, c := range whole.Cells {
-		if c.Network == RetentionNetwork && (c.SalienceAUC == 0 || c.HeldOut == 0 || c.Positives == 0 || len(c.Losses) != 20) {
+		if c.Network != HeadNetwork && (c.SalienceAUC == 0 || c.HeldOut == 0 || c.Positives == 0 || len(c.Losses) != 20) {
 			t.Errorf("%+v", c)
 		}
 	}
-	for network, file := range map[string]string{RetentionNetwork: ClassifierFile, HeadNetwork: HeadFile} {
+	if s := whole.Summary[2]; s.Network != RetentionNetwork || s.LR != 5e-3 || s.Published == nil || math.Abs(s.Published.Mean-0.9066) > 1e-4 {
+		t.Errorf("%+v", s)
+	}
+	for network, file := range map[string]string{NeedleNetwork: "classifier.safetensors", RetentionNetwork: "classifier-attention.safetensors", HeadNetwork: "head.safetensors"} {
 		written, err := baee.LoadClassifier(filepath.Join(dir, file))
 		if err != nil {
 			t.Fatal(err)

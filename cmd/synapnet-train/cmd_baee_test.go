@@ -25,14 +25,14 @@ func TestBAEETrainAndGrid(t *testing.T) {
 	model := pressureModelFile(t)
 	train := strings.Fields("baee-train --checkpoint " + model + smallBAEETrain)
 	code, stdout, stderr := real(t, train...)
-	if code != exitOK || strings.Count(stderr, "  AUC 0.") != 6 || !strings.Contains(stderr, "paper: collecting from 8 sequences of 32 tokens\n") ||
-		!strings.Contains(stdout, "protocol  network") || strings.Count(stdout, "\nstrict ") != 2 || !strings.HasSuffix(stdout, "all are in runs/baee\n") {
+	if code != exitOK || strings.Count(stderr, "  AUC ") != 14 || !strings.Contains(stderr, "paper: collecting from 8 sequences of 32 tokens\n") ||
+		!strings.Contains(stdout, "protocol  network") || strings.Count(stdout, "\nstrict ") != 3 || !strings.HasSuffix(stdout, "all are in runs/baee\n") {
 		t.Fatalf("%d\n%s%s", code, stderr, stdout)
 	}
-	if got := present(t, "runs/baee"); got != "baee-train.json classifier.safetensors head.safetensors" {
+	if got := present(t, "runs/baee"); got != "baee-train.json classifier-attention.safetensors classifier.safetensors head.safetensors" {
 		t.Errorf("it leaves %s", got)
 	}
-	if code, again, stderr := real(t, train...); code != exitOK || again != stdout || strings.Count(stderr, "done before") != 6 || strings.Contains(stderr, "collecting") {
+	if code, again, stderr := real(t, train...); code != exitOK || again != stdout || strings.Count(stderr, "done before") != 14 || strings.Contains(stderr, "collecting") {
 		t.Errorf("again: %d\n%s%s", code, stderr, again)
 	}
 	grid := strings.Fields("baee-grid --checkpoint " + model + " --contexts 64 --chunk-size 16 --budgets 0.25 --seeds 42 --samples 2 --headline=false")

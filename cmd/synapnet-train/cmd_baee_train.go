@@ -20,14 +20,17 @@ func baeeTrainCommand() *cli.Command {
 	d := experiments.DefaultBAEETrain()
 	return &cli.Command{
 		Name:  "baee-train",
-		Usage: "train the retention classifier on what later chunks attend to, over seeds, learning rates and label noise",
-		Description: "It streams samples through the pretrained model, collects what every memory entry was like and how much attention it\n" +
-			"received later, trains, and reports ROC-AUC on held-out sequences beside the published figures and beside salience\n" +
-			"alone. It leaves " + experiments.ClassifierFile + " (for policy baee), " + experiments.HeadFile + " (for locret_proxy) and " + experiments.BAEETrainFile + ".\n" +
+		Usage: "train the retention classifier on what matters later, over seeds, learning rates and label noise",
+		Description: "It streams samples through the pretrained model, collects what every memory entry was like, how much attention it received\n" +
+			"later and whether its token carries the answer, trains, and reports ROC-AUC on held-out sequences beside the published\n" +
+			"figures and beside salience or use alone. It leaves " + experiments.ClassifierFile + " (for policy baee: network needle, trained on\n" +
+			"which tokens carry the answer), " + experiments.AttentionClassifierFile + " (network retention, trained on attention received in later\n" +
+			"chunks; give it to baee-grid with --classifier), " + experiments.HeadFile + " (for locret_proxy) and " + experiments.BAEETrainFile + ".\n" +
 			"Results are saved as each training finishes; a second call continues.",
 		Flags: []cli.Flag{
 			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s of weights, split and noise", Value: cli.NewUint64Slice(d.Seeds...)},
-			&cli.Float64SliceFlag{Name: "learning-rates", Usage: "learning `RATE`s", Value: cli.NewFloat64Slice(d.LearningRates...)},
+			&cli.Float64SliceFlag{Name: "learning-rates", Usage: "learning `RATE`s of training on standardised features", Value: cli.NewFloat64Slice(d.LearningRates...)},
+			&cli.Float64SliceFlag{Name: "published-rates", Usage: "learning `RATE`s of the published training", Value: cli.NewFloat64Slice(d.PublishedRates...)},
 			&cli.Float64SliceFlag{Name: "noise", Usage: "`PROBABILITY`s that a label is flipped", Value: cli.NewFloat64Slice(d.Noise...)},
 			&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME`s of tasks to stream, in equal parts", Value: cli.NewStringSlice(d.Tasks...)},
 			&cli.IntFlag{Name: "sequences", Usage: "streams to collect from", Value: d.Sequences},
@@ -63,7 +66,7 @@ func baeeTrain(c *cli.Context) error {
 		return err
 	}
 	conf := experiments.BAEETrainConfig{
-		Seeds: c.Uint64Slice("seeds"), LearningRates: c.Float64Slice("learning-rates"), Noise: c.Float64Slice("noise"),
+		Seeds: c.Uint64Slice("seeds"), LearningRates: c.Float64Slice("learning-rates"), PublishedRates: c.Float64Slice("published-rates"), Noise: c.Float64Slice("noise"),
 		Tasks: c.StringSlice("tasks"), Sequences: c.Int("sequences"), Context: c.Int("context"), Chunk: c.Int("chunk-size"),
 		PerDecision: c.Int("examples"), Steps: c.Int("steps"), PaperSequences: c.Int("paper-sequences"), PaperContext: c.Int("paper-context"),
 		PaperSteps: c.Int("paper-steps"), Batch: c.Int("batch-size"), Hidden: c.Int("hidden"), DataSeed: c.Uint64("data-seed"),
@@ -124,8 +127,8 @@ func printBAEETrain(c *cli.Context, r *experiments.BAEETrainResult) error {
 	}
 	dir := c.String("output-dir")
 	w.printf("ROC-AUC on held-out examples, mean ± std over seeds; a published std of 0 is one seed\n")
-	w.printf("%s and %s are the strict trainings at the learning rate with the best mean AUC; all are in %s\n",
-		experiments.ClassifierFile, experiments.HeadFile, filepath.Clean(dir))
+	w.printf("%s (network %s), %s (%s) and %s are the strict trainings at the learning rate with the best mean AUC; all are in %s\n",
+		experiments.ClassifierFile, experiments.NeedleNetwork, experiments.AttentionClassifierFile, experiments.RetentionNetwork, experiments.HeadFile, filepath.Clean(dir))
 	return w.err
 }
 
