@@ -65,7 +65,7 @@ func baeeMicrobenchExperiment() Experiment {
 	return define(Experiment{
 		Name: "baee-microbench", Folder: "baee", Title: "What an eviction costs and what it keeps",
 		Source:  "Section 4.3, exp_baee_microbench.json",
-		Covers:  []string{"Budget-Aware Episodic Eviction", "Ablations: eviction policy"},
+		Covers:  []string{"Budget-Aware Episodic Eviction: budget enforcement", "Ablations: eviction policy"},
 		Needs:   []string{"pretrain", "baee-train"},
 		Alone:   true,
 		Version: 1,

@@ -29,7 +29,7 @@ func memoryPressureExperiment() Experiment {
 	return define(Experiment{
 		Name: "memory-pressure", Folder: "baee", Title: "Memory pressure: 16 facts, room for a tenth",
 		Source:  "Section 4, exp_baee_memory_pressure.json",
-		Covers:  []string{"Ablations: eviction policy"},
+		Covers:  []string{"Budget-Aware Episodic Eviction: vs FIFO / LRU", "Ablations: eviction policy"},
 		Needs:   []string{"pretrain", "baee-train"},
 		Version: 1,
 		Estimate: func(p Profile) time.Duration {

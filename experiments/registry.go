@@ -215,6 +215,7 @@ func All() []Experiment {
 		episodicGrowthExperiment(),
 		deploymentExperiment(),
 		paretoExperiment(),
+		baselinesExperiment(),
 	}
 }
 

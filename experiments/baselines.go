@@ -1,0 +1,520 @@
+package experiments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/qat"
+	"github.com/synapnet/synapnet-train/results/published"
+)
+
+// baselineSettings are those of the comparison with other architectures.
+type baselineSettings struct {
+	Paper  baselinePart   `json:"paper"`
+	Strict baselinePart   `json:"strict"`
+	Making qat.Experiment `json:"making"` // of SynapNet's quantised form
+
+	Speed       []int `json:"speed"` // tokens of the timed passes
+	Repetitions int   `json:"repetitions"`
+}
+
+// baselinePart is one protocol: every architecture trained alike and evaluated.
+type baselinePart struct {
+	Architectures []string          `json:"architectures"`
+	Training      curriculum.Config `json:"training"` // of the reference; the others are matched to its parameters
+	Tasks         []string          `json:"tasks"`
+	Contexts      []int             `json:"contexts"` // of the evaluation
+	Samples       int               `json:"samples"`
+	Seed          uint64            `json:"seed"` // of the evaluation's samples
+}
+
+// The forms in which a model is evaluated besides the one that was trained.
+const (
+	trainedForm = "float32"
+	int4Form    = "int4" // uniform, as the published names say
+)
+
+// inInt4 are the architectures whose published names say INT4, and the selective scan beside its proxy.
+var inInt4 = []layers.Architecture{layers.Llama, layers.GRUSSM, layers.Mamba2}
+
+func baselinesExperiment() Experiment {
+	strict := curriculum.Default()
+	strict.Curriculum, strict.SamplesPerStage, strict.EpochsPerStage, strict.BatchSize = []int{64, 64, 128, 128, 256}, 4096, 1, 16
+	strict.LR, strict.WarmupSteps = 5e-4, 100
+	paper := strict
+	paper.Curriculum, paper.SamplesPerStage, paper.EpochsPerStage, paper.BatchSize, paper.LR, paper.WarmupSteps = []int{256}, 256, 3, 8, 1e-3, 0
+	m := &paper.Model
+	m.Dim, m.Depth, m.Heads, m.VocabSize, m.NumClasses, m.EpisodicSlots, m.EpisodicWriteFrac, m.MaxLen = 64, 2, 4, 512, 16, 4, 0.1, 256
+	full := baselineSettings{
+		Paper: baselinePart{
+			Architectures: []string{"synapnet", "gru_ssm", "llama", "falcon_h1", "em_llm"}, Training: paper,
+			Tasks: []string{"paper/ruler/niah_single"}, Contexts: []int{128, 256}, Samples: 32, Seed: 7_000_041,
+		},
+		Strict: baselinePart{
+			Architectures: layers.Architectures(), Training: strict,
+			Tasks: SuiteTasks("mixture"), Contexts: []int{128, 256, 512}, Samples: 192, Seed: 7_000_043,
+		},
+		Making: qat.DefaultExperiment(), Speed: []int{256, 1024}, Repetitions: 5,
+	}
+	full.Making.CalibrationContext = 128
+	quick := full
+	quick.Paper.Training.EpochsPerStage = 1
+	q := &quick.Strict.Training
+	q.Curriculum, q.SamplesPerStage, q.WarmupSteps, q.EvalSamples = []int{64}, 256, 4, 64
+	q.Model.Dim, q.Model.Depth, q.Model.Heads, q.Model.VocabSize, q.Model.NumClasses, q.Model.MaxLen, q.Model.EpisodicSlots = 48, 2, 2, 512, 16, 256, 8
+	quick.Strict.Contexts, quick.Strict.Samples, quick.Speed, quick.Repetitions = []int{64}, 16, []int{256}, 3
+	quick.Making = quickMaking(full.Making)
+	quick.Making.CalibrationContext = 64
+	return define(Experiment{
+		Name: "baselines", Title: "Other architectures, trained alike",
+		Source:  "Section 9, full_demo_results.json",
+		Covers:  []string{"Baselines: Mamba-2 (proxy)", "Baselines: Llama-3.2 (proxy)", "Baselines: Falcon-H1 / Hymba (proxy)", "Baselines: EM-LLM"},
+		Version: 1, Alone: true,
+		Estimate: func(p Profile) time.Duration {
+			if p == Quick {
+				return 30 * time.Second
+			}
+			return 65 * time.Minute
+		},
+		Views: []View{
+			{Title: "Accuracy", Metric: "accuracy", Rows: []string{taskLabel, modelLabel, variantLabel}, Column: contextLabel},
+			{Title: "Tokens a second, one sequence, in floating point", Metric: "tokens_per_second", Rows: []string{modelLabel}, Column: contextLabel,
+				Figure: &Figure{Kind: "bar", X: modelLabel, Series: contextLabel}},
+			{Title: "Memory of weights and activations in floating point, bytes", Metric: "memory", Rows: []string{modelLabel}, Column: contextLabel},
+			{Title: "Parameters", Metric: "parameters", Rows: []string{modelLabel}},
+			{Title: "Seconds of training", Metric: "training_time", Rows: []string{modelLabel}},
+		},
+		Says: "One seed and one learning rate for all, which may suit one architecture more than another: it ranks nothing by small differences. What a causal model's last token " +
+			"knows of the whole sequence and what SynapNet's sees is the same; contexts above 256 are longer than any that a model was trained on. The published models are of D 64, " +
+			"trained for moments on samples whose last token is the answer.",
+	}, full, quick, runBaselines)
+}
+
+const baselinesProtocol = "paper: models matched to one of D 64, 2 layers, 3 epochs of 256 samples of the training mixture (the published training set ends every sample with its answer; ours " +
+	"does not), evaluated in the published token layout. strict: every architecture with as many parameters as the reference within 5%, the same samples in the same order, the same " +
+	"steps, rate and seed; short contexts (64, 128, 256), so that the models learn the tasks within minutes. INT4 where the published name says it: uniform, groups of 128, " +
+	"computed in floating point from rounded weights, so it has no speed of its own; SynapNet is cajq_ptq, in the strict protocol from packed bytes"
+
+// baselineCell is one trained architecture.
+type baselineCell struct {
+	Config     layers.Config                                        `json:"config"`
+	Parameters int                                                  `json:"parameters"`
+	Seconds    float64                                              `json:"training_seconds"` // of all calls
+	Loss       float64                                              `json:"loss"`             // mean of the last steps
+	Accuracy   map[string]map[string]map[string]curriculum.Accuracy `json:"accuracy"`         // by form, context, task
+	Passes     map[string][]float64                                 `json:"passes"`           // seconds of each, by context
+	Activation map[string]int                                       `json:"activation_bytes"` // by context
+}
+
+type baselines struct {
+	baselineSettings
+	job  *Job
+	done *cells[baselineCell]
+}
+
+// baselineModel is an architecture in a protocol.
+type baselineModel struct {
+	protocol, name string
+	config         curriculum.Config
+}
+
+func (m baselineModel) key() string { return m.protocol + "/" + m.name }
+
+func runBaselines(ctx context.Context, j *Job, s baselineSettings) (*Outcome, error) {
+	r := &baselines{baselineSettings: s, job: j}
+	models, err := r.models()
+	if err != nil {
+		return nil, err
+	}
+	if r.done, err = newCells[baselineCell](j, len(models)); err != nil {
+		return nil, err
+	}
+	theirs, err := publishedBaselines()
+	if err != nil {
+		return nil, err
+	}
+	r.done.outcome = func() (*Outcome, error) { return r.outcome(models, theirs) }
+	for _, m := range models {
+		if _, err := r.done.do(ctx, m.key(), func() (baselineCell, error) { return r.one(ctx, m) }); err != nil {
+			return nil, err
+		}
+		if err := errors.Join(removeIfThere(r.checkpoint(m)), removeIfThere(r.clock(m))); err != nil {
+			return nil, err
+		}
+	}
+	return r.done.finish()
+}
+
+func (r *baselines) part(protocol string) baselinePart {
+	if protocol == result.Paper {
+		return r.Paper
+	}
+	return r.Strict
+}
+
+// models lists all, and finds out what cannot work.
+func (r *baselines) models() ([]baselineModel, error) {
+	var all []baselineModel
+	for _, protocol := range []string{result.Paper, result.Strict} {
+		p := r.part(protocol)
+		for _, name := range p.Architectures {
+			a, err := layers.ParseArchitecture(name)
+			if err != nil {
+				return nil, err
+			}
+			c := p.Training
+			if c.Model, err = layers.MatchedConfig(a, p.Training.Model); err != nil {
+				return nil, err
+			}
+			if err := c.Validate(); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			for _, t := range p.Contexts {
+				if t > c.Model.MaxLen {
+					return nil, fmt.Errorf("context length %d: the model's max_len is %d", t, c.Model.MaxLen)
+				}
+				for _, task := range p.Tasks {
+					if err := tasks.Check(task, cajqParams(c.Model, t)); err != nil {
+						return nil, err
+					}
+				}
+			}
+			all = append(all, baselineModel{protocol, name, c})
+		}
+	}
+	return all, nil
+}
+
+func (r *baselines) checkpoint(m baselineModel) string {
+	return filepath.Join(r.job.Dir, "baselines.work-"+m.protocol+"-"+m.name+".safetensors")
+}
+
+// one trains, evaluates and times an architecture.
+func (r *baselines) one(ctx context.Context, m baselineModel) (cell baselineCell, err error) {
+	t, err := r.train(ctx, m)
+	if err != nil {
+		return cell, err
+	}
+	steps := t.History.Steps
+	last := steps[max(0, len(steps)-lossBlock):]
+	for _, s := range last {
+		cell.Loss += s.Loss / float64(len(last))
+	}
+	cell.Config, cell.Parameters = m.config.Model, t.Model.Params.Count()
+	if cell.Seconds, err = r.seconds(m, 0); err != nil {
+		return cell, err
+	}
+	cell.Accuracy = map[string]map[string]map[string]curriculum.Accuracy{}
+	for _, form := range formsOf(m) {
+		model, err := r.form(ctx, m, t.Model, form)
+		if err != nil {
+			return cell, err
+		}
+		if cell.Accuracy[form], err = r.evaluate(ctx, m, model); err != nil {
+			return cell, err
+		}
+		for _, at := range sortedContexts(cell.Accuracy[form]) {
+			r.job.Line("%s, %s, %s, %s tokens: %s", m.protocol, m.name, form, at, accuracyLine(cell.Accuracy[form][at]))
+		}
+	}
+	cell.Passes, cell.Activation = map[string][]float64{}, map[string]int{}
+	for _, length := range r.Speed {
+		if length > m.config.Model.MaxLen {
+			continue
+		}
+		if err := r.time(ctx, t.Model, length, &cell); err != nil {
+			return cell, err
+		}
+	}
+	return cell, nil
+}
+
+func sortedContexts[T any](m map[string]T) []string {
+	set := map[int]bool{}
+	for k := range m {
+		n, _ := strconv.Atoi(k) // we wrote them
+		set[n] = true
+	}
+	var all []string
+	for _, n := range sortedKeys(set) {
+		all = append(all, strconv.Itoa(n))
+	}
+	return all
+}
+
+func accuracyLine(of map[string]curriculum.Accuracy) string {
+	var parts []string
+	for task, a := range of {
+		parts = append(parts, fmt.Sprintf("%s %.3f", task[strings.LastIndexByte(task, '/')+1:], a.Mean))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+// train trains, or continues a training of the same settings from its checkpoint.
+func (r *baselines) train(ctx context.Context, m baselineModel) (*curriculum.Trainer, error) {
+	path := r.checkpoint(m)
+	t, err := curriculum.Resume(path)
+	if err == nil && reflect.DeepEqual(canonical(t.Config), canonical(m.config)) {
+		r.job.Line("%s, %s: continues at step %d", m.protocol, m.name, t.Done())
+	} else {
+		if err := errors.Join(removeIfThere(path), removeIfThere(r.clock(m))); err != nil {
+			return nil, err
+		}
+		if t, err = curriculum.New(m.config); err != nil {
+			return nil, err
+		}
+	}
+	total, err := m.config.TotalSteps()
+	if err != nil {
+		return nil, err
+	}
+	t.CheckpointPath, t.CheckpointEvery = path, 100
+	t.Report.Step = func(s curriculum.Step) {
+		if s.Step%50 == 0 {
+			r.job.Line("%s, %s: step %d of %d, context %d, loss %.3f", m.protocol, m.name, s.Step, total, s.Context, s.Loss)
+		}
+	}
+	start := time.Now()
+	runErr := t.Run(ctx)
+	if _, err := r.seconds(m, time.Since(start).Seconds()); err != nil {
+		return nil, errors.Join(runErr, err)
+	}
+	if runErr != nil {
+		return nil, fmt.Errorf("%s: %w", m.name, runErr)
+	}
+	return t, nil
+}
+
+// clock is the file that adds up the seconds of a training over interruptions.
+func (r *baselines) clock(m baselineModel) string { return r.checkpoint(m) + ".seconds.json" }
+
+// seconds adds to the time of a training and returns it all.
+func (r *baselines) seconds(m baselineModel, more float64) (float64, error) {
+	all := 0.0
+	switch text, err := os.ReadFile(r.clock(m)); {
+	case err == nil:
+		if all, err = strconv.ParseFloat(strings.TrimSpace(string(text)), 64); err != nil {
+			return 0, fmt.Errorf("%s: %w; delete it", r.clock(m), err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return 0, err
+	}
+	if more == 0 {
+		return all, nil
+	}
+	return all + more, writeJSON(r.clock(m), all+more)
+}
+
+// formsOf are the forms in which an architecture is evaluated.
+func formsOf(m baselineModel) []string {
+	a := m.config.Model.Architecture
+	switch {
+	case a == layers.SynapNet:
+		return []string{trainedForm, qat.CAJQPTQ}
+	case slices.Contains(inInt4, a):
+		return []string{trainedForm, int4Form}
+	}
+	return []string{trainedForm}
+}
+
+// form is the trained model in one of its forms.
+func (r *baselines) form(ctx context.Context, m baselineModel, trained *layers.Model, form string) (*layers.Model, error) {
+	switch form {
+	case int4Form:
+		rounded, err := trained.Clone()
+		if err != nil {
+			return nil, err
+		}
+		return rounded, qat.RoundBaseline(rounded)
+	case qat.CAJQPTQ:
+		variants, err := qat.LookupVariants(form)
+		if err != nil {
+			return nil, err
+		}
+		built, err := variants[0].Build(ctx, trained, r.Making, m.config.Seed, qat.Session{})
+		if err != nil {
+			return nil, err
+		}
+		if m.protocol == result.Paper {
+			return built.Model, nil
+		}
+		file, err := built.Quantised.PackedFile()
+		if err != nil {
+			return nil, err
+		}
+		return layers.FromFile(file)
+	}
+	return trained, nil
+}
+
+func (r *baselines) evaluate(ctx context.Context, m baselineModel, model *layers.Model) (map[string]map[string]curriculum.Accuracy, error) {
+	p := r.part(m.protocol)
+	all := map[string]map[string]curriculum.Accuracy{}
+	for _, t := range p.Contexts {
+		of := map[string]curriculum.Accuracy{}
+		for _, task := range p.Tasks {
+			samples, err := tasks.Generate(task, p.Samples, cajqParams(model.Config, t), p.Seed)
+			if err != nil {
+				return nil, err
+			}
+			e, err := curriculum.EvaluateContext(ctx, model, samples, min(8, p.Samples))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", m.name, err)
+			}
+			of[task] = e.Overall
+		}
+		all[contextOf(t)] = of
+	}
+	return all, nil
+}
+
+// time measures passes over one sequence and what they hold.
+func (r *baselines) time(ctx context.Context, model *layers.Model, length int, cell *baselineCell) error {
+	f, err := model.Infer(1, length, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Program.Close()
+	plan, err := model.PlanInfer(1, length, 0)
+	if err != nil {
+		return err
+	}
+	at := contextOf(length)
+	cell.Activation[at] = plan.Arena
+	samples, err := tasks.Generate(MetricSingle, 1, cajqParams(model.Config, length), 1)
+	if err != nil {
+		return err
+	}
+	const warmups = 2
+	for i := range warmups + r.Repetitions {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		start := time.Now()
+		if _, err := f.Run(samples[0].IDs, nil); err != nil {
+			return err
+		}
+		if took := time.Since(start).Seconds(); i >= warmups {
+			cell.Passes[at] = append(cell.Passes[at], took)
+		}
+	}
+	return nil
+}
+
+func (r *baselines) outcome(models []baselineModel, theirs func(m baselineModel, form string) baselineFigures) (*Outcome, error) {
+	o := &Outcome{Seeds: []uint64{r.Strict.Training.Seed}, Protocol: baselinesProtocol}
+	guessed := map[string]bool{}
+	for _, m := range models {
+		cell, ok := r.done.Done[m.key()]
+		if !ok {
+			continue
+		}
+		for _, form := range formsOf(m) {
+			for _, at := range sortedContexts(cell.Accuracy[form]) {
+				for _, task := range r.part(m.protocol).Tasks {
+					a := cell.Accuracy[form][at][task]
+					l := labels{modelLabel: m.name, variantLabel: form, taskLabel: task[strings.LastIndexByte(task, '/')+1:], contextLabel: at}
+					x := share(l, m.protocol, "accuracy", a)
+					x.Published, x.Note = theirs(m, form).accuracy(at)
+					o.Measurements = append(o.Measurements, x)
+					if key := m.protocol + task + at; !guessed[key] {
+						guessed[key] = true
+						length, _ := strconv.Atoi(at) // we wrote it
+						p, err := tasks.Chance(task, cajqParams(cell.Config, length))
+						if err != nil {
+							return nil, err
+						}
+						o.Measurements = append(o.Measurements, chance(with(l, modelLabel, "-"), m.protocol, a.N, p))
+					}
+				}
+			}
+		}
+		o.Measurements = append(o.Measurements, cell.costs(m, theirs(m, formsOf(m)[len(formsOf(m))-1]))...)
+	}
+	return o, nil
+}
+
+// costs are the measurements besides accuracy.
+func (cell baselineCell) costs(m baselineModel, theirs baselineFigures) []result.Measurement {
+	exact := func(l labels, metric, unit string, value float64) result.Measurement {
+		return result.Measurement{Labels: l, Protocol: m.protocol, Metric: metric, Unit: unit, N: 1, Mean: value}
+	}
+	all := []result.Measurement{
+		exact(labels{modelLabel: m.name}, "parameters", "1", float64(cell.Parameters)),
+		exact(labels{modelLabel: m.name}, "training_time", "s", cell.Seconds),
+	}
+	for _, at := range sortedContexts(cell.Passes) {
+		length, _ := strconv.Atoi(at) // we wrote it
+		l := labels{modelLabel: m.name, contextLabel: at}
+		var rates []float64
+		for _, seconds := range cell.Passes[at] {
+			rates = append(rates, float64(length)/seconds)
+		}
+		speed := medianOf(l, m.protocol, "tokens_per_second", "tokens/s", rates)
+		memory := exact(l, "memory", "bytes", float64(4*cell.Parameters+cell.Activation[at]))
+		memory.Note = "weights and the planned activations, not the process"
+		if at == "256" && m.protocol == result.Paper {
+			speed.Published, memory.Published = theirs.speed(), theirs.memory()
+		}
+		all = append(all, speed, memory)
+	}
+	return all
+}
+
+// baselineFigures are the published ones of a model; nil without any.
+type baselineFigures map[string]float64
+
+func (f baselineFigures) accuracy(at string) (*MeanStd, string) {
+	if v, ok := f["ruler_niah_"+at]; ok {
+		return &MeanStd{Mean: v}, "published: at 16 bits whatever its name says"
+	}
+	return nil, ""
+}
+
+func (f baselineFigures) speed() *MeanStd {
+	if v, ok := f["tok_per_sec_256"]; ok {
+		return &MeanStd{Mean: v}
+	}
+	return nil
+}
+
+func (f baselineFigures) memory() *MeanStd {
+	if v, ok := f["peak_mem_mb_256"]; ok {
+		return &MeanStd{Mean: v * (1 << 20)}
+	}
+	return nil
+}
+
+// publishedBaselines gives what the paper has of an architecture in a form.
+func publishedBaselines() (func(m baselineModel, form string) baselineFigures, error) {
+	var file struct {
+		Baselines map[string]baselineFigures `json:"baselines"`
+	}
+	if err := published.Decode("full_demo_results.json", &file); err != nil {
+		return nil, err
+	}
+	names := map[string]string{
+		"gru_ssm/" + int4Form: "Mamba2-INT4", "llama/" + int4Form: "Llama-AWQ-INT4", "falcon_h1/" + trainedForm: "FalconH1-FP16",
+		"em_llm/" + trainedForm: "EMLLM-FP16", "synapnet/" + qat.CAJQPTQ: "SynapNetEdge-CAJQ",
+	}
+	return func(m baselineModel, form string) baselineFigures {
+		if m.protocol != result.Paper {
+			return nil
+		}
+		return file.Baselines[names[m.name+"/"+form]]
+	}, nil
+}

@@ -1,0 +1,114 @@
+package experiments
+
+import (
+	"context"
+	"math"
+	"os"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/qat"
+)
+
+// smallBaselines trains models of a few thousand parameters for a few steps.
+func smallBaselines() baselineSettings {
+	s := baselinesExperiment().settings(Quick).(baselineSettings)
+	for _, p := range []*baselinePart{&s.Paper, &s.Strict} {
+		c := &p.Training.Model
+		c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, c.NumClasses, c.EpisodicSlots = 32, 2, 2, 64, 64, 16, 4
+		p.Training.Curriculum, p.Training.SamplesPerStage, p.Training.BatchSize, p.Training.EvalSamples = []int{24}, 32, 16, 32
+		p.Contexts, p.Samples = []int{32}, 4
+	}
+	s.Strict.Architectures = []string{"synapnet", "llama"}
+	s.Paper.Architectures = []string{"gru_ssm", "em_llm"}
+	s.Speed, s.Repetitions = []int{32, 4096}, 2
+	s.Making.Options.GroupSize, s.Making.CalibrationContext = 8, 24
+	return s
+}
+
+func TestBaselines(t *testing.T) {
+	s := smallBaselines()
+	timeless := func(m result.Measurement) bool {
+		return m.Metric == "accuracy" || m.Metric == "parameters" || m.Metric == "memory"
+	}
+	o := checkRuns(t, baselinesExperiment(), t.TempDir(), func(ctx context.Context, j *Job) (*Outcome, error) { return runBaselines(ctx, j, s) }, timeless)
+	parameters := func(name string) float64 {
+		return find(t, o, result.Strict, "parameters", labels{modelLabel: name}).Mean
+	}
+	if got := parameters("llama") / parameters("synapnet"); math.Abs(got-1) > layers.MatchTolerance {
+		t.Errorf("llama has %g times the parameters of the reference", got)
+	}
+	forms := map[string]string{"synapnet": qat.CAJQPTQ, "llama": int4Form}
+	for name, form := range forms {
+		for _, f := range []string{trainedForm, form} {
+			find(t, o, result.Strict, "accuracy", labels{modelLabel: name, variantLabel: f, taskLabel: "fa", contextLabel: "32"})
+		}
+	}
+}
+
+// A training that was stopped in its midst gives what one that was not gives, and leaves no files.
+func TestBaselinesContinueTrainings(t *testing.T) {
+	s := smallBaselines()
+	s.Paper.Architectures, s.Strict.Architectures = nil, []string{"llama"}
+	run := func(stop bool) (*Outcome, *testJob) {
+		j := newTestJob(t, t.TempDir())
+		if stop {
+			r := &baselines{baselineSettings: s, job: &j.Job}
+			models, err := r.models()
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr, err := curriculum.New(models[0].config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr.CheckpointPath = r.checkpoint(models[0])
+			ctx, cancel := context.WithCancel(t.Context())
+			tr.Report.Step = func(curriculum.Step) { cancel() }
+			if err := tr.Run(ctx); err == nil {
+				t.Fatal("the training was not stopped")
+			}
+		}
+		o, err := runBaselines(t.Context(), &j.Job, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o, j
+	}
+	whole, _ := run(false)
+	o, j := run(true)
+	l := labels{modelLabel: "llama", variantLabel: trainedForm, taskLabel: "fa", contextLabel: "32"}
+	if a, b := find(t, whole, result.Strict, "accuracy", l), find(t, o, result.Strict, "accuracy", l); a.Mean != b.Mean {
+		t.Errorf("accuracy %g, without a stop %g", b.Mean, a.Mean)
+	}
+	if left, err := os.ReadDir(j.Dir); err != nil || len(left) > 0 {
+		t.Errorf("the folder holds %v, %v", left, err)
+	}
+}
+
+// All architectures can be matched in both profiles.
+func TestBaselinesAreMatched(t *testing.T) {
+	for _, p := range []Profile{Full, Quick} {
+		r := &baselines{baselineSettings: baselinesExperiment().settings(p).(baselineSettings)}
+		models, err := r.models()
+		if err != nil || len(models) != 5+6 {
+			t.Errorf("%s: %d models, %v", p, len(models), err)
+		}
+	}
+}
+
+func TestPublishedBaselines(t *testing.T) {
+	theirs, err := publishedBaselines()
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := theirs(baselineModel{protocol: result.Paper, name: "synapnet"}, qat.CAJQPTQ)
+	if a, _ := of.accuracy("256"); a == nil || a.Mean != 0.1875 || of.speed() == nil || of.memory() == nil {
+		t.Errorf("published %v", of)
+	}
+	if a, _ := theirs(baselineModel{protocol: result.Paper, name: "mamba2"}, int4Form).accuracy("256"); a != nil {
+		t.Errorf("published %v of an architecture that the paper does not have", a)
+	}
+}
