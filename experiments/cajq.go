@@ -115,9 +115,9 @@ type CAJQReport struct {
 }
 
 // cajqProtocol says how the numbers were got.
-const cajqProtocol = "paper: variants, seeds, data sizes and training of the published experiment, on evaluation data that the base model was not trained on; " +
-	"strict: CAJQ with 4 levels in its 2 bits where the reference has 7, and fp16_finetuned, the same extra steps without quantisers, as the control for cajq_qat; " +
-	"sizes are those of packed files. Intervals are Wilson's, over the samples of all seeds"
+const cajqProtocol = "paper: variants, seeds, data sizes and training of the published experiment, with 4 levels in CAJQ's 2 bits in place of 7 " +
+	"and on evaluation data that the base model was not trained on; strict: variants that the paper does not have, fp16_finetuned, the same extra steps without " +
+	"quantisers, as the control for cajq_qat; sizes are those of packed files. Intervals are Wilson's, over the samples of all seeds"
 
 // NewCAJQ prepares the experiment on the pretrained model at basePath. What the output file holds already is kept if it was
 // made with the same settings, and refused otherwise.
@@ -472,11 +472,7 @@ func summariseVariant(runs []CAJQRun, paper publishedTable) []CAJQSummary {
 			s.Seeds = len(values)
 			s.Mean, s.Std = meanStd(values)
 			s.Pooled = curriculum.NewAccuracy(correct, n)
-			name := s.Variant
-			if name == cajqReferenceVariant {
-				name = qat.CAJQQAT
-			}
-			if p, ok := paper[name].PerContext[strconv.Itoa(t)][metric]; ok {
+			if p, ok := paper[s.Variant].PerContext[strconv.Itoa(t)][metric]; ok {
 				s.Published = &p
 			}
 			all = append(all, s)

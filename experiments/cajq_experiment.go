@@ -25,7 +25,7 @@ func cajqExperiment() Experiment {
 	return cajqExperimentOf(Experiment{
 		Name: "cajq-qat", Title: "CAJQ against uniform quantisation, over seeds",
 		Source: "Section 3.2, exp_cajq_qat_multiseed.json",
-		Covers: []string{"Train with CAJQ (3-phase QAT)", "Accuracy (NIAH-single)", "Quantization strategy"},
+		Covers: []string{"Quickstart: train with CAJQ", "Component-Aware Joint Quantization: accuracy (NIAH-single, 3 seeds)", "Ablations: quantization strategy"},
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {
 				return 40 * time.Second
@@ -33,7 +33,7 @@ func cajqExperiment() Experiment {
 			return 65 * time.Minute
 		},
 		Says: "The published comparison gives only CAJQ-QAT 200 more training steps; fp16_finetuned is the control with the same steps and no quantiser, and what it gains " +
-			"is not the quantiser's merit. CAJQ here has 4 levels in its 2 bits (strict), where the reference has 7. Three seeds share one pretrained model.",
+			"is not the quantiser's merit. CAJQ has 4 levels in its 2 bits here, 7 in the reference. Three seeds share one pretrained model.",
 	}, variants)
 }
 
@@ -41,7 +41,10 @@ func cajqAblationExperiment() Experiment {
 	return cajqExperimentOf(Experiment{
 		Name: "cajq-ablation", Title: "CAJQ by component, and what it saves",
 		Source: "Contribution 1 of the public README: compression, component table",
-		Covers: []string{"SSM layers", "Sparse attention", "Episodic memory", "Compression"},
+		Covers: []string{
+			"Component-Aware Joint Quantization: SSM layers, 2-bit", "Component-Aware Joint Quantization: sparse attention, INT4",
+			"Component-Aware Joint Quantization: episodic memory, INT8", "Component-Aware Joint Quantization: compression",
+		},
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {
 				return 40 * time.Second
@@ -126,8 +129,7 @@ func (e *CAJQ) outcome() *Outcome {
 	}
 	for _, s := range e.result.Summary {
 		t := strconv.Itoa(s.Context)
-		name, protocol := cajqNames(s.Variant, e.Config.Experiment.Options)
-		m := shareOverSeeds(labels{variantLabel: name, contextLabel: t}, protocol, s.Metric, of[[3]string{s.Variant, t, s.Metric}])
+		m := shareOverSeeds(labels{variantLabel: s.Variant, contextLabel: t}, cajqProtocolOf(s.Variant), s.Metric, of[[3]string{s.Variant, t, s.Metric}])
 		m.Published = s.Published
 		o.Measurements = append(o.Measurements, m)
 	}
@@ -135,21 +137,14 @@ func (e *CAJQ) outcome() *Outcome {
 	return o
 }
 
-// cajqReferenceVariant is CAJQ exactly as the reference has it; it is reported as cajq_qat under the paper's protocol.
-const cajqReferenceVariant = "cajq_qat_paper"
-
-// cajqNames are the variant and the protocol under which a variant is reported: what trains or counts otherwise than the
-// published experiment is strict.
-func cajqNames(variant string, o qat.Options) (name, protocol string) {
-	if variant == cajqReferenceVariant {
-		return qat.CAJQQAT, result.Paper
+// cajqProtocolOf is the protocol of a variant: strict for those that the published experiment does not have.
+func cajqProtocolOf(variant string) string {
+	for _, v := range qat.Variants() {
+		if v.Name == variant && v.Paper {
+			return result.Paper
+		}
 	}
-	i := slices.IndexFunc(qat.Variants(), func(v qat.Variant) bool { return v.Name == variant })
-	cajq := variant == qat.CAJQPTQ || variant == qat.CAJQQAT
-	if i < 0 || !qat.Variants()[i].Paper || cajq && o.SSMQuantiser == qat.SEQ2Bit {
-		return variant, result.Strict
-	}
-	return variant, result.Paper
+	return result.Strict
 }
 
 // publishedCompression is that of the public README, by what it is of.

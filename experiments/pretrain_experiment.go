@@ -37,7 +37,7 @@ func pretrainExperiment() Experiment {
 	e := define(Experiment{
 		Name: "pretrain", Title: "Pretraining on the curriculum",
 		Source: "Section 3, eval_history.json, training_curve.json",
-		Covers: []string{"Pretrain the reference 8.7M model"},
+		Covers: []string{"Quickstart: pretrain the reference 8.7M model"},
 		Files:  []string{ModelFile}, Alone: true,
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {

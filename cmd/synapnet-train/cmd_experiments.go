@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/report"
 )
 
 func experimentsCommand() *cli.Command {
@@ -287,6 +288,23 @@ func (p *runProgress) clear() {
 	}
 }
 
-func writeReport(*cli.Context, *experiments.Driver, []string) error {
-	return errors.New("the report is not there yet")
+// writeReport writes the report and says where it is and what it lacks.
+func writeReport(c *cli.Context, d *experiments.Driver, _ []string) error {
+	paths, r, err := report.Write(d)
+	if err != nil {
+		return err
+	}
+	for _, s := range r.Sections {
+		if s.State != "complete" {
+			line := s.Name + ": " + s.State
+			if s.Reason != "" {
+				line += ": " + s.Reason
+			}
+			if _, err := fmt.Fprintln(c.App.ErrWriter, line); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "%s\n%s\n", r.Summary(), strings.Join(paths, "\n"))
+	return err
 }

@@ -1,0 +1,621 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+
+	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/result"
+)
+
+// Figure is one panel of a view's figure.
+type Figure struct {
+	Title string // of the panel, "" for the only one
+	SVG   string
+}
+
+// Series is a line or colour of a figure, in its legend.
+type Series struct {
+	Name  string
+	Index int
+}
+
+// palette is the number of series colours in the style sheet; further series repeat them with broken lines.
+const palette = 8
+
+// The size of a panel in points, chosen so that its text can be read on a phone.
+const (
+	panelWidth  = 400
+	panelHeight = 260
+	barHeight   = 15 // of one bar with its share of the gap
+	fontSize    = 11
+)
+
+// datum is a measurement in a figure.
+type datum struct {
+	m      *result.Measurement
+	x      float64
+	name   string // of the place on the x axis
+	series int
+}
+
+// panel is the data of one panel.
+type panel struct {
+	title  string
+	data   []datum
+	places []string // on a nominal axis, in order
+}
+
+// draw adds the figure of a view to its table.
+func (t *Table) draw(v experiments.View, all []result.Measurement) error {
+	f := v.Figure
+	if f == nil {
+		return nil
+	}
+	labels, found := selected(v, all)
+	if v.Column != "" {
+		labels = append(slices.Clone(labels), v.Column)
+	}
+	if f.Kind == "scatter" {
+		return t.drawScatter(v, labels, found)
+	}
+	panels, series := split(f, labels, found)
+	if len(series) > 1 || f.Series != "" && f.Series != f.X {
+		t.Legend = legend(series)
+	}
+	t.tie(f.Series, series)
+	for _, p := range panels {
+		var svg string
+		var err error
+		if f.Kind == "bar" {
+			svg, err = drawBars(p, series, v.Title)
+		} else {
+			svg, err = drawLines(p, f, series, v.Title)
+		}
+		if err != nil {
+			return err
+		}
+		t.Figures = append(t.Figures, Figure{p.title, svg})
+	}
+	return nil
+}
+
+func legend(series []string) []Series {
+	var all []Series
+	for i, name := range series {
+		all = append(all, Series{name, i})
+	}
+	return all
+}
+
+// tie says of each row which series has its data.
+func (t *Table) tie(label string, series []string) {
+	column := slices.Index(t.Labels, label)
+	if column < 0 {
+		return
+	}
+	for i := range t.Rows {
+		t.Rows[i].Series = slices.Index(series, t.Rows[i].Labels[column])
+	}
+}
+
+// split puts measurements into panels: one for each combination of the labels that are on no axis, and of both protocols
+// where both are there.
+func split(f *experiments.Figure, labels []string, found []result.Measurement) (panels []*panel, series []string) {
+	var rest []string
+	for _, l := range labels {
+		if l != f.X && l != f.Series {
+			rest = append(rest, l)
+		}
+	}
+	both := slices.ContainsFunc(found, func(m result.Measurement) bool { return m.Protocol == result.Paper }) &&
+		slices.ContainsFunc(found, func(m result.Measurement) bool { return m.Protocol == result.Strict })
+	overlap := both && overlapping(found)
+	at := map[string]*panel{}
+	for i := range found {
+		m := &found[i]
+		var parts []string
+		for _, l := range rest {
+			parts = append(parts, l+" "+m.Labels[l])
+		}
+		if overlap {
+			parts = append(parts, m.Protocol)
+		}
+		title := strings.Join(parts, ", ")
+		p := at[title]
+		if p == nil {
+			p = &panel{title: title}
+			at[title], panels = p, append(panels, p)
+		}
+		s := m.Labels[f.Series]
+		if !slices.Contains(series, s) {
+			series = append(series, s)
+		}
+		name := m.Labels[f.X]
+		if !slices.Contains(p.places, name) {
+			p.places = append(p.places, name)
+		}
+		p.data = append(p.data, datum{m: m, name: name})
+	}
+	sortNumbers(series)
+	for _, p := range panels {
+		sortNumbers(p.places)
+		for i := range p.data {
+			d := &p.data[i]
+			d.series = slices.Index(series, d.m.Labels[f.Series])
+			x, err := strconv.ParseFloat(d.name, 64)
+			if err != nil {
+				x = float64(slices.Index(p.places, d.name))
+			}
+			d.x = x
+		}
+	}
+	return panels, series
+}
+
+// overlapping says whether some measurement is there under both protocols, so that one panel could not show both.
+func overlapping(all []result.Measurement) bool {
+	seen := map[string]string{}
+	for _, m := range all {
+		key := m.Metric + fmt.Sprint(m.Labels) // maps are printed in the order of their keys
+		if p, ok := seen[key]; ok && p != m.Protocol {
+			return true
+		}
+		seen[key] = m.Protocol
+	}
+	return false
+}
+
+// newPlot is an empty plot in the page's colours.
+func newPlot() *plot.Plot {
+	p := plot.New()
+	p.BackgroundColor = nil
+	sans := font.Font{Typeface: plot.DefaultFont.Typeface, Variant: "Sans", Size: fontSize}
+	for _, s := range []*text.Style{&p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label} {
+		s.Font, s.Color = sans, inkMuted
+	}
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		a.LineStyle.Color, a.LineStyle.Width = inkGrid, 1
+		a.Tick.LineStyle.Color, a.Tick.LineStyle.Width, a.Tick.Length = inkGrid, 1, 3
+		a.Padding = 4
+	}
+	return p
+}
+
+func grid(vertical, horizontal bool) *plotter.Grid {
+	g := plotter.NewGrid()
+	g.Vertical.Color, g.Horizontal.Color = inkGrid, inkGrid
+	g.Vertical.Width, g.Horizontal.Width = 0, 0
+	if vertical {
+		g.Vertical.Width = 0.6
+	}
+	if horizontal {
+		g.Horizontal.Width = 0.6
+	}
+	return g
+}
+
+// title is what a mark says when pointed at.
+func (d datum) title(series []string) string {
+	var b strings.Builder
+	var parts []string
+	if s := series[d.series]; s != "" {
+		parts = append(parts, s)
+	}
+	if d.name != "" && (len(parts) == 0 || parts[0] != d.name) {
+		parts = append(parts, d.name)
+	}
+	b.WriteString(strings.Join(parts, ", ") + ": " + value(d.m.Mean, d.m.Unit))
+	if u := unitName(d.m.Unit); u != "" {
+		b.WriteString(" " + u)
+	}
+	if d.m.Interval != nil {
+		b.WriteString(" " + span(d.m))
+	}
+	_, _ = fmt.Fprintf(&b, ", n = %d, %s", d.m.N, d.m.Protocol)
+	if p := d.m.Published; p != nil {
+		b.WriteString("\npublished: " + withStd(p.Mean, p.Std, d.m.Unit))
+	}
+	return b.String()
+}
+
+func seriesClass(i int) string { return fmt.Sprintf("s s%d d%d", i%palette, i) }
+
+// lines are the series of a panel as lines through their means, with intervals; published means are rings.
+type lines struct {
+	panel  *panel
+	series []string
+	shift  []float64 // of a series along x, in points, so that intervals do not cover each other
+}
+
+// Plot draws them.
+func (l lines) Plot(c draw.Canvas, p *plot.Plot) {
+	s := canvas(c)
+	x, y := p.Transforms(&c)
+	for i := range l.series {
+		var data []datum
+		for _, d := range l.panel.data {
+			if d.series == i {
+				data = append(data, d)
+			}
+		}
+		if len(data) == 0 {
+			continue
+		}
+		slices.SortStableFunc(data, func(a, b datum) int { return cmp.Compare(a.x, b.x) })
+		s.open(seriesClass(i), "")
+		at := func(d datum, v float64) vg.Point {
+			return vg.Point{X: x(d.x) + vg.Length(l.shift[i]), Y: y(v)}
+		}
+		var path []vg.Point
+		for _, d := range data {
+			path = append(path, at(d, d.m.Mean))
+		}
+		style := draw.LineStyle{Color: inkSeries, Width: 1.6}
+		if i >= palette {
+			style.Dashes = []vg.Length{4, 2.5}
+		}
+		c.StrokeLines(style, path)
+		for _, d := range data {
+			s.open("mark", d.title(l.series))
+			if iv := d.m.Interval; iv != nil && len(l.panel.data) <= 60 {
+				c.StrokeLine2(draw.LineStyle{Color: inkSeries, Width: 1}, at(d, iv.Low).X, at(d, iv.Low).Y, at(d, iv.High).X, at(d, iv.High).Y)
+			}
+			if d.m.Published != nil {
+				s.dot(at(d, d.m.Published.Mean), 3, true)
+			}
+			s.dot(at(d, d.m.Mean), 2.6, false)
+			s.close()
+		}
+		s.close()
+	}
+}
+
+// extent is the smallest and largest value of data on the value axis, intervals and published means included.
+func extent(data []datum) (low, high float64) {
+	low, high = math.Inf(1), math.Inf(-1)
+	add := func(x float64) { low, high = min(low, x), max(high, x) }
+	for _, d := range data {
+		add(d.m.Mean)
+		if d.m.Interval != nil {
+			add(d.m.Interval.Low)
+			add(d.m.Interval.High)
+		}
+		if d.m.Published != nil {
+			add(d.m.Published.Mean)
+		}
+	}
+	return low, high
+}
+
+// logarithmic says whether a value axis from low to high is better read in powers of ten.
+func logarithmic(low, high float64) bool { return low > 0 && high/low > 50 }
+
+// setValues scales the value axis of a plot.
+func setValues(a *plot.Axis, data []datum) {
+	low, high := extent(data)
+	unit := data[0].m.Unit
+	a.Label.Text = strings.ReplaceAll(data[0].m.Metric, "_", " ")
+	if u := unitName(unit); u != "" {
+		a.Label.Text += " (" + u + ")"
+	}
+	if unit != "1" && logarithmic(low, high) {
+		a.Scale, a.Tick.Marker = plot.LogScale{}, powers{unit}
+		a.Min, a.Max = low/1.3, high*1.3
+		return
+	}
+	a.Tick.Marker = even{unit}
+	a.Min, a.Max = min(0, low), max(0, high)
+	switch {
+	case unit == "1" && low >= 0 && high > 0.6 && high <= 1:
+		a.Max = 1
+	case low > 0.5*high && unit != "1": // far from 0: differences would not be seen
+		a.Min = low - 0.15*(high-low)
+		a.Max = high + 0.05*(high-low)
+	default:
+		a.Max += 0.06 * (a.Max - a.Min)
+	}
+	if a.Min == a.Max {
+		a.Max = a.Min + 1
+	}
+}
+
+// even are about five ticks with the unit's number format.
+type even struct{ unit string }
+
+// Ticks are those from low to high.
+func (e even) Ticks(low, high float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(low, high)
+	for i := range ticks {
+		if ticks[i].Label != "" {
+			ticks[i].Label = tickText(ticks[i].Value, e.unit)
+		}
+	}
+	return slices.DeleteFunc(ticks, func(t plot.Tick) bool { return t.Label == "" })
+}
+
+// powers are ticks at powers of ten and, where they are few, at 2 and 5 times those.
+type powers struct{ unit string }
+
+// Ticks are those from low to high.
+func (e powers) Ticks(low, high float64) []plot.Tick {
+	steps := []float64{1, 2, 5}
+	if math.Log10(high/low) > 2 {
+		steps = steps[:1]
+	}
+	var ticks []plot.Tick
+	for k := math.Floor(math.Log10(low)); k <= math.Log10(high); k++ {
+		for _, s := range steps {
+			if v := s * math.Pow(10, k); v >= low && v <= high {
+				ticks = append(ticks, plot.Tick{Value: v, Label: tickText(v, e.unit)})
+			}
+		}
+	}
+	return ticks
+}
+
+func tickText(x float64, unit string) string {
+	if unit == "bytes" {
+		return bytesText(x)
+	}
+	return thousands(minus(strconv.FormatFloat(math.Round(x*1e9)/1e9, 'f', -1, 64)))
+}
+
+// setPlaces scales the x axis of a line figure: ticks where the data are if these are few.
+func setPlaces(p *plot.Plot, f *experiments.Figure, q *panel) {
+	p.X.Label.Text = f.X
+	values := map[float64]string{}
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, d := range q.data {
+		values[d.x] = d.name
+		low, high = min(low, d.x), max(high, d.x)
+	}
+	p.X.Min, p.X.Max = low, high
+	if low == high {
+		p.X.Min, p.X.Max = low-1, high+1
+		if f.LogX {
+			p.X.Min, p.X.Max = low/2, high*2
+		}
+	}
+	if f.LogX && p.X.Min > 0 {
+		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, powers{}
+	}
+	if len(values) <= 8 {
+		var ticks []plot.Tick
+		for x, name := range values {
+			if _, err := strconv.ParseFloat(name, 64); err == nil {
+				name = thousands(name)
+			}
+			ticks = append(ticks, plot.Tick{Value: x, Label: name})
+		}
+		slices.SortFunc(ticks, func(a, b plot.Tick) int { return cmp.Compare(a.Value, b.Value) })
+		p.X.Tick.Marker = plot.ConstantTicks(ticks)
+	}
+}
+
+func drawLines(q *panel, f *experiments.Figure, series []string, title string) (string, error) {
+	p := newPlot()
+	p.Add(grid(false, true))
+	setPlaces(p, f, q)
+	setValues(&p.Y, q.data)
+	l := lines{panel: q, series: series, shift: make([]float64, len(series))}
+	step := min(3, 24/float64(len(series)))
+	for i := range series {
+		l.shift[i] = step * (float64(i) - float64(len(series)-1)/2)
+	}
+	p.Add(l)
+	return render(p, panelHeight, title+" "+q.title)
+}
+
+// render draws a plot.
+func render(p *plot.Plot, height vg.Length, label string) (text string, err error) {
+	defer func() { // gonum/plot panics on axes that it cannot draw
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("figure %q: %v", label, problem)
+		}
+	}()
+	s := newSVG(panelWidth, height)
+	c := draw.New(s)
+	p.Draw(draw.Crop(c, 2, -10, 2, -6))
+	return s.element(strings.TrimSpace(label)), nil
+}
+
+// bars are horizontal bars, a group for each place from the top, a bar for each series in it.
+type bars struct {
+	panel  *panel
+	series []string
+}
+
+// Plot draws them.
+func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
+	s := canvas(c)
+	x, y := p.Transforms(&c)
+	zero := max(0, p.X.Min)
+	if p.X.Min < 0 {
+		zero = 0
+	}
+	for i := range b.series {
+		s.open(seriesClass(i), "")
+		for _, d := range b.panel.data {
+			if d.series != i {
+				continue
+			}
+			top := y(b.at(d)) + 0.36*barHeight
+			bottom := top - 0.72*barHeight
+			middle := (top + bottom) / 2
+			s.open("mark", d.title(b.series))
+			c.FillPolygon(inkSeries, []vg.Point{{X: x(zero), Y: bottom}, {X: x(d.m.Mean), Y: bottom}, {X: x(d.m.Mean), Y: top}, {X: x(zero), Y: top}})
+			if iv := d.m.Interval; iv != nil {
+				c.StrokeLine2(draw.LineStyle{Color: inkText, Width: 0.9}, x(iv.Low), middle, x(iv.High), middle)
+			}
+			if d.m.Published != nil {
+				s.dot(vg.Point{X: x(d.m.Published.Mean), Y: middle}, 3, true)
+			}
+			s.close()
+		}
+		s.close()
+	}
+}
+
+// at is the place of a bar on the y axis, in bars from the bottom.
+func (b bars) at(d datum) float64 {
+	group := len(b.panel.places) - 1 - slices.Index(b.panel.places, d.name)
+	within := 0.
+	if len(b.series) > 1 {
+		within = float64(len(b.series) - 1 - d.series)
+	}
+	return float64(group)*b.pitch() + within
+}
+
+// pitch is the distance of groups, in bars.
+func (b bars) pitch() float64 {
+	if len(b.series) == 1 {
+		return 1
+	}
+	return float64(len(b.series)) + 0.7
+}
+
+func drawBars(q *panel, series []string, title string) (string, error) {
+	same := !slices.ContainsFunc(q.data, func(d datum) bool { return series[d.series] != d.name })
+	if same { // one bar a place, each its own series
+		for i := range q.data {
+			q.data[i].series = 0
+		}
+	}
+	used := map[int]bool{}
+	for _, d := range q.data {
+		used[d.series] = true
+	}
+	b := bars{q, series}
+	if same {
+		b.series = []string{""}
+	}
+	p := newPlot()
+	p.Add(grid(true, false))
+	setValues(&p.X, q.data)
+	var ticks []plot.Tick
+	for _, name := range q.places {
+		first := b.at(datum{name: name})
+		last := b.at(datum{name: name, series: len(b.series) - 1})
+		ticks = append(ticks, plot.Tick{Value: (first + last) / 2, Label: name})
+	}
+	p.Y.Tick.Marker = plot.ConstantTicks(ticks)
+	p.Y.Tick.LineStyle.Width = 0
+	p.Y.Tick.Label.Color = inkText
+	p.Y.Min, p.Y.Max = -0.7, b.pitch()*float64(len(q.places)-1)+float64(len(b.series)-1)+0.7
+	p.Add(b)
+	height := vg.Length((p.Y.Max-p.Y.Min)*barHeight) + 46
+	return render(p, height, title+" "+q.title)
+}
+
+// points is a scatter: a mark for each pair of values, named.
+type points struct {
+	data  []datum // x is the value of the other metric
+	names []string
+}
+
+// Plot draws them.
+func (l points) Plot(c draw.Canvas, p *plot.Plot) {
+	s := canvas(c)
+	x, y := p.Transforms(&c)
+	for i, d := range l.data {
+		at := vg.Point{X: x(d.x), Y: y(d.m.Mean)}
+		s.open(seriesClass(d.series), "")
+		s.open("mark", l.names[i])
+		if iv := d.m.Interval; iv != nil {
+			c.StrokeLine2(draw.LineStyle{Color: inkSeries, Width: 1}, at.X, y(iv.Low), at.X, y(iv.High))
+		}
+		s.dot(at, 3.5, false)
+		s.close()
+		s.close()
+	}
+}
+
+// drawScatter draws one metric against another; the measurements of a point have the same labels.
+func (t *Table) drawScatter(v experiments.View, labels []string, found []result.Measurement) error {
+	f := v.Figure
+	type point struct{ x, y *result.Measurement }
+	at := map[string]*point{}
+	var order []string
+	metric := v.Metric
+	for i := range found {
+		m := &found[i]
+		if metric == "" && m.Metric != f.X {
+			metric = m.Metric
+		}
+		key := m.Protocol + fmt.Sprint(m.Labels)
+		if at[key] == nil {
+			at[key], order = &point{}, append(order, key)
+		}
+		switch m.Metric {
+		case f.X:
+			at[key].x = m
+		case metric:
+			at[key].y = m
+		}
+	}
+	var series []string
+	var all points
+	var xs []datum
+	for _, key := range order {
+		q := at[key]
+		if q.x == nil || q.y == nil {
+			continue
+		}
+		s := q.y.Labels[f.Series]
+		if !slices.Contains(series, s) {
+			series = append(series, s)
+		}
+		var name []string
+		for _, l := range labels {
+			name = append(name, q.y.Labels[l])
+		}
+		d := datum{m: q.y, x: q.x.Mean, series: slices.Index(series, s)}
+		all.data = append(all.data, d)
+		all.names = append(all.names, fmt.Sprintf("%s: %s %s, %s %s (%s)", strings.Join(name, ", "), q.y.Metric, value(q.y.Mean, q.y.Unit),
+			q.x.Metric, value(q.x.Mean, q.x.Unit), q.y.Protocol))
+		xs = append(xs, datum{m: &result.Measurement{Metric: q.x.Metric, Unit: q.x.Unit, Mean: q.x.Mean}})
+	}
+	if len(all.data) == 0 {
+		return nil
+	}
+	t.Legend = legend(series)
+	t.tie(f.Series, series)
+	p := newPlot()
+	p.Add(grid(true, true))
+	setValues(&p.X, xs)
+	if low, _ := extent(xs); f.LogX && low > 0 {
+		_, high := extent(xs)
+		p.X.Scale, p.X.Tick.Marker, p.X.Min, p.X.Max = plot.LogScale{}, powers{xs[0].m.Unit}, low/1.3, high*1.3
+	}
+	setValues(&p.Y, all.data)
+	p.Add(all)
+	svg, err := render(p, panelHeight, v.Title)
+	t.Figures = append(t.Figures, Figure{SVG: svg})
+	return err
+}
+
+// canvas is the figure that c is a part of.
+func canvas(c draw.Canvas) *svg {
+	for {
+		switch inner := c.Canvas.(type) {
+		case *svg:
+			return inner
+		case draw.Canvas:
+			c = inner
+		default:
+			panic(fmt.Sprintf("a plot draws on a %T", inner))
+		}
+	}
+}

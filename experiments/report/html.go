@@ -1,0 +1,98 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"math"
+)
+
+//go:embed report.tmpl
+var page string
+
+//go:embed report.css
+var style string
+
+//go:embed report.js
+var script string
+
+var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
+	"css":     func() template.CSS { return template.CSS(style) },       //nolint:gosec // our own file
+	"js":      func() template.JS { return template.JS(script) },        //nolint:gosec // our own file
+	"svg":     func(s string) template.HTML { return template.HTML(s) }, //nolint:gosec // made by svg, which escapes all text
+	"dash":    dash,
+	"columns": func(g Group) int { return len(g.Kind) },
+	"sort": func(x float64) string {
+		if math.IsInf(x, 0) {
+			return ""
+		}
+		return fmt.Sprint(x)
+	},
+	"palette": func(i int) int { return i % palette },
+	"broken":  func(i int) bool { return i >= palette },
+	"inc":     func(i int) int { return i + 1 },
+	"class": func(k Kind) string {
+		return [...]string{"published", "paper", "strict", "difference"}[k]
+	},
+}).Parse(page))
+
+// HTML is the report as a page that needs no other file and no network.
+func (r *Report) HTML() ([]byte, error) {
+	var b bytes.Buffer
+	if err := pageTemplate.Execute(&b, r); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// Summary says in a sentence or two what is there.
+func (r *Report) Summary() string { return r.summary() }
+
+// ComparedText is the share of published values in our intervals.
+func (s Section) ComparedText() string { return s.compared() }
+
+// Share is the part of the published values that lies in our intervals, in percent.
+func (s Section) Share() int {
+	if s.Compared == 0 {
+		return 0
+	}
+	return 100 * s.Inside / s.Compared
+}
+
+// Heading is the group with its unit.
+func (g Group) Heading() string { return g.heading() }
+
+// Plain says whether no group has a heading and none has more than one column, so that one line of headings does.
+func (t *Table) Plain() bool {
+	for _, g := range t.Groups {
+		if len(g.Kind) > 1 && g.heading() != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// ColumnHeading is the heading of a column where there is one line of them.
+func (g Group) ColumnHeading(k Kind) string {
+	if g.heading() == "" || len(g.Kind) > 1 {
+		return k.String()
+	}
+	return g.heading()
+}
+
+// Protocols says whose values the columns of a plain table are, if their headings do not.
+func (t *Table) Protocols() string {
+	if !t.Plain() {
+		return ""
+	}
+	for _, g := range t.Groups {
+		if g.heading() != "" && len(g.Kind) == 1 {
+			return g.Kind[0].String()
+		}
+	}
+	return ""
+}
+
+// Wide says whether the table has many panels, which then stand in columns.
+func (t *Table) Wide() bool { return len(t.Figures) > 1 }

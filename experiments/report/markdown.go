@@ -1,0 +1,123 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Markdown is the report's text and tables.
+func (r *Report) Markdown() []byte {
+	var b strings.Builder
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
+	line("# Results, profile %s\n", r.Profile)
+	line("%s\n", r.summary())
+	line("| experiment | result | published values inside our 95%% interval | measurements | took | commit |")
+	line("|---|---|--:|--:|--:|---|")
+	for _, s := range r.Sections {
+		line("| [%s](#%s) | %s | %s | %d | %s | %s |", s.Name, s.Name, s.State, s.compared(), s.Measurements, dash(s.Wall), dash(s.Commit))
+	}
+	for _, s := range r.Sections {
+		s.markdown(line)
+	}
+	line("\n## What answers the public README\n\n| list | row | experiments |\n|---|---|---|")
+	for _, m := range r.Map {
+		var names []string
+		for _, a := range m.Answers {
+			names = append(names, a.Name+" ("+a.State+")")
+		}
+		line("| %s | %s | %s |", m.List, m.Row, dash(strings.Join(names, ", ")))
+	}
+	return []byte(b.String())
+}
+
+// summary says in a sentence or two what is there.
+func (r *Report) summary() string {
+	text := fmt.Sprintf("%d of %d experiments have a finished result, measured in %s.", r.Complete, len(r.Sections), r.Wall)
+	if r.Compared > 0 {
+		text += fmt.Sprintf(" Of %d published values that have one of ours with an interval beside them, %d lie in our 95%% interval.", r.Compared, r.Inside)
+	}
+	return text
+}
+
+// compared is the share of published values in our intervals.
+func (s Section) compared() string {
+	if s.Compared == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%d of %d", s.Inside, s.Compared)
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "–"
+	}
+	return s
+}
+
+func (s Section) markdown(line func(string, ...any)) {
+	line("\n<a id=\"%s\"></a>\n## %s\n", s.Name, s.Title)
+	line("%s — `%s`\n", s.Source, s.File)
+	if s.State != "complete" {
+		line("**%s** %s\n", s.State, escape(s.Reason))
+	}
+	if s.Measurements == 0 {
+		return
+	}
+	line("%s\n", escape(s.Says))
+	var facts []string
+	for _, f := range s.Facts {
+		facts = append(facts, f.Name+" "+escape(f.Value))
+	}
+	line("%s\n", strings.Join(facts, " · "))
+	line("Protocol: %s", escape(s.Protocol))
+	for _, t := range s.Tables {
+		t.markdown(line)
+	}
+}
+
+func (t *Table) markdown(line func(string, ...any)) {
+	line("\n### %s\n", t.Title)
+	head, rule := []string{}, []string{}
+	for _, l := range t.Labels {
+		head, rule = append(head, l), append(rule, "---")
+	}
+	for _, g := range t.Groups {
+		for _, k := range g.Kind {
+			head, rule = append(head, strings.TrimPrefix(g.heading()+": ", ": ")+k.String()), append(rule, "--:")
+		}
+	}
+	line("| %s |\n|%s|", strings.Join(head, " | "), strings.Join(rule, "|"))
+	for _, row := range t.Rows {
+		cells := []string{}
+		for _, l := range row.Labels {
+			cells = append(cells, escape(l))
+		}
+		for _, c := range row.Cells {
+			text := dash(strings.TrimSpace(c.Main + " " + c.Sub))
+			if c.Note > 0 {
+				text += fmt.Sprintf(" (%d)", c.Note)
+			}
+			cells = append(cells, text)
+		}
+		line("| %s |", strings.Join(cells, " | "))
+	}
+	for i, n := range t.Notes {
+		line("\n(%d) %s", i+1, escape(n))
+	}
+}
+
+// heading is the group with its unit.
+func (g Group) heading() string {
+	switch {
+	case g.Unit == "":
+		return g.Name
+	case g.Name == "":
+		return g.Unit
+	}
+	return g.Name + " (" + g.Unit + ")"
+}
+
+// escape keeps text from being taken for Markdown.
+func escape(s string) string {
+	return strings.NewReplacer("|", "\\|", "*", "\\*", "_", "\\_", "<", "&lt;", "\n", " ").Replace(s)
+}

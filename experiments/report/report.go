@@ -1,0 +1,229 @@
+// Package report turns the results in a folder into pages for people: report.html, which needs nothing besides itself, and
+// report.md with the same tables.
+package report
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/result"
+)
+
+// The files of a report in the results folder.
+const (
+	HTMLFile     = "report.html"
+	MarkdownFile = "report.md"
+)
+
+// Report is all that the pages say.
+type Report struct {
+	Profile  experiments.Profile
+	Sections []Section
+	Map      []MapRow
+	Complete int // experiments with a finished result
+	Compared int // published values with ours beside them, where ours has an interval
+	Inside   int // of them, those that lie in our 95% interval
+	Wall     string
+}
+
+// Section is an experiment.
+type Section struct {
+	Name, Title, Source, Says string
+	File                      string // of the result, in the results folder
+	State                     string // complete, unfinished, stale, missing or unreadable
+	Reason                    string // of a state that is not complete
+	Protocol                  string
+	Facts                     []Fact
+	Tables                    []*Table
+	Measurements              int
+	Compared, Inside          int
+	Wall, Commit              string
+}
+
+// Fact is a line about a result: seeds, host, cost.
+type Fact struct{ Name, Value string }
+
+// MapRow says which experiments answer a row of the public README.
+type MapRow struct {
+	List, Row string
+	First     bool // of its list
+	Answers   []Answer
+}
+
+// Answer is an experiment with the state of its result.
+type Answer struct{ Name, State string }
+
+// New makes the report of a driver's results folder.
+func New(d *experiments.Driver) (*Report, error) {
+	steps, err := d.Plan()
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{Profile: d.Profile}
+	states := map[string]string{"report": "complete"}
+	var wall float64
+	for _, e := range d.Experiments {
+		i := slices.IndexFunc(steps, func(s *experiments.Step) bool { return s.Name == e.Name })
+		s, err := newSection(steps[i], d.Root, d.Path(e), d.Profile)
+		if err != nil {
+			return nil, err
+		}
+		states[e.Name] = s.State
+		if s.State == "complete" {
+			r.Complete++
+		}
+		if steps[i].Result != nil {
+			wall += steps[i].Result.Cost.WallSeconds
+		}
+		r.Compared, r.Inside = r.Compared+s.Compared, r.Inside+s.Inside
+		r.Sections = append(r.Sections, *s)
+	}
+	r.Wall = duration(wall)
+	list := ""
+	for _, row := range experiments.SeedRows() {
+		m := MapRow{List: row.List, Row: row.Row, First: row.List != list}
+		list = row.List
+		for _, name := range row.Answer(d.Experiments) {
+			m.Answers = append(m.Answers, Answer{name, states[name]})
+		}
+		r.Map = append(r.Map, m)
+	}
+	return r, nil
+}
+
+// newSection makes the section of an experiment.
+func newSection(step *experiments.Step, root, path string, profile experiments.Profile) (*Section, error) {
+	s := &Section{Name: step.Name, Title: step.Title, Source: step.Source, Says: step.Says}
+	if file, err := filepath.Rel(root, path); err == nil {
+		s.File = filepath.ToSlash(file)
+	}
+	s.State, s.Reason = stateOf(step)
+	r := step.Result
+	if r == nil || len(r.Measurements) == 0 {
+		return s, nil
+	}
+	s.Protocol, s.Measurements = r.Protocol, len(r.Measurements)
+	s.Wall, s.Commit = duration(r.Cost.WallSeconds), short(r.Environment.Commit)
+	s.Facts = facts(r)
+	if profile != experiments.Full { // of a small model: nothing that the paper's values could be compared with
+		r = withoutPublished(r)
+	}
+	for _, m := range r.Measurements {
+		if m.Published != nil && m.Interval != nil {
+			s.Compared++
+			if inside(&m) {
+				s.Inside++
+			}
+		}
+	}
+	for _, v := range step.Views {
+		t := newTable(v, r.Measurements)
+		if t == nil {
+			continue
+		}
+		if err := t.draw(v, r.Measurements); err != nil {
+			return nil, fmt.Errorf("%s: %w", step.Name, err)
+		}
+		s.Tables = append(s.Tables, t)
+	}
+	return s, nil
+}
+
+// withoutPublished is r without the paper's values.
+func withoutPublished(r *result.Result) *result.Result {
+	c := *r
+	c.Measurements = slices.Clone(r.Measurements)
+	for i := range c.Measurements {
+		c.Measurements[i].Published = nil
+	}
+	return &c
+}
+
+// stateOf is a result's state in the report's words.
+func stateOf(s *experiments.Step) (state, reason string) {
+	switch {
+	case s.State == experiments.Unreadable:
+		return "unreadable", s.Reason
+	case s.Result == nil:
+		return "missing", ""
+	case s.State == experiments.UpToDate:
+		return "complete", ""
+	case s.State == experiments.Unfinished || !s.Result.Complete:
+		return "unfinished", s.Reason
+	case s.State == experiments.Waits:
+		return "stale", "it needs " + s.Reason + ", which is not up to date"
+	}
+	return "stale", s.Reason
+}
+
+func facts(r *result.Result) []Fact {
+	var seeds []string
+	for _, s := range r.Seeds {
+		seeds = append(seeds, fmt.Sprint(s))
+	}
+	if len(seeds) == 0 {
+		seeds = []string{"none"}
+	}
+	low, high := r.Measurements[0].N, r.Measurements[0].N
+	for _, m := range r.Measurements {
+		low, high = min(low, m.N), max(high, m.N)
+	}
+	n := thousands(fmt.Sprint(low))
+	if high > low {
+		n += " to " + thousands(fmt.Sprint(high))
+	}
+	e, c := r.Environment, r.Cost
+	return []Fact{
+		{"seeds", strings.Join(seeds, ", ")}, {"n", n}, {"commit", short(e.Commit)},
+		{"host", fmt.Sprintf("%s: %s, %d threads, %s", e.Host, e.CPU, e.Threads, e.Platform)},
+		{"kernels", e.SIMD + ", " + e.BLAS},
+		{"took", fmt.Sprintf("%s, %s of CPU, %s at most", duration(c.WallSeconds), duration(c.CPUSeconds), bytesText(float64(c.PeakRSSBytes)))},
+	}
+}
+
+// short is a commit as people write it.
+func short(commit string) string {
+	if len(commit) > 10 && !strings.ContainsAny(commit, " +") {
+		return commit[:10]
+	}
+	return commit
+}
+
+func duration(seconds float64) string {
+	d := time.Duration(seconds * float64(time.Second))
+	switch {
+	case d >= time.Hour:
+		return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
+	case d >= time.Minute:
+		return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%.0f s", seconds)
+}
+
+// Write writes both pages into the results folder of d and gives their paths.
+func Write(d *experiments.Driver) (paths []string, r *Report, err error) {
+	if r, err = New(d); err != nil {
+		return nil, nil, err
+	}
+	page, err := r.HTML()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, f := range []struct {
+		name string
+		text []byte
+	}{{HTMLFile, page}, {MarkdownFile, r.Markdown()}} {
+		path := filepath.Join(d.Root, f.name)
+		if err := renameio.WriteFile(path, f.text, 0o644); err != nil {
+			return nil, nil, fmt.Errorf("cannot write %s: %w; is there a results folder %s, with room?", path, err, d.Root)
+		}
+		paths = append(paths, path)
+	}
+	return paths, r, nil
+}
