@@ -55,7 +55,7 @@ const unbounded = "unbounded store"
 func baeeMicrobenchExperiment() Experiment {
 	full := microbenchSettings{
 		Policies: BAEEPolicies(), Sizes: []int{16, 64, 256, 1024, 4096, 16384}, Warmups: 3, Timed: 30,
-		Context: 2048, Chunk: 512, Entries: 32, Pairs: 8, PaperSamples: 16, StrictSamples: 64, Needles: 16, TargetSeed: 12345,
+		Context: 2048, Chunk: 512, Entries: 32, Pairs: 16, PaperSamples: 16, StrictSamples: 64, Needles: 16, TargetSeed: 12345,
 		PaperStream: 8192, StrictStream: 131072,
 	}
 	quick := full
@@ -73,7 +73,7 @@ func baeeMicrobenchExperiment() Experiment {
 			if p == Quick {
 				return 15 * time.Second
 			}
-			return 8 * time.Minute
+			return 7 * time.Minute
 		},
 		Views: []View{
 			{Title: "One eviction down to a quarter of the store, microseconds", Metric: "eviction_time", Rows: []string{policyLabel}, Column: entriesLabel,

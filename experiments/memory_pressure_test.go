@@ -25,8 +25,8 @@ func TestMemoryPressure(t *testing.T) {
 	o := checkRuns(t, memoryPressureExperiment(), pressureRoot(t), func(ctx context.Context, j *Job) (*Outcome, error) {
 		return runMemoryPressure(ctx, j, s)
 	}, always)
-	if len(o.Measurements) != 2*(2+3) {
-		t.Errorf("%d measurements, want retention and accuracy of 2 policies as published and 3 strict ones", len(o.Measurements))
+	if len(o.Measurements) != 2*(2+3)+2 {
+		t.Errorf("%d measurements, want retention and accuracy of 2 policies as published and 3 strict ones, and two of guessing", len(o.Measurements))
 	}
 	// What is written first is the first to go.
 	if m := find(t, o, result.Strict, "retention", labels{policyLabel: "fifo", contextLabel: "64"}); m.Mean != 0 {

@@ -38,8 +38,8 @@ func needlebenchExperiment() Experiment {
 			return 20 * time.Minute
 		},
 		Views: suiteViews("NeedleBench"),
-		Says: "The model was trained on none of these tasks; snia and ron resemble what it knows, while mkn, cn and adn stay near guessing in every variant. " +
-			"With 32 samples the published differences between variants lie within each other's intervals; fp16_finetuned has the same 200 steps as cajq_qat " +
+		Says: "The model was trained on none of these tasks: snia resembles its training, the others ask for more than it was taught, so read each against guessing. " +
+			"With 32 samples most published differences between variants lie within each other's intervals; fp16_finetuned has the same 200 steps as cajq_qat " +
 			"without quantisers, so only a difference to it is one of quantisation.",
 	}, full, quick, func(ctx context.Context, j *Job, s suiteSettings) (*Outcome, error) {
 		theirs, err := publishedNeedleBench()

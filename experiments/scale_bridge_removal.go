@@ -45,7 +45,7 @@ func scaleBridgeRemovalExperiment() Experiment {
 			if p == Quick {
 				return 20 * time.Second
 			}
-			return 28 * time.Minute
+			return 22 * time.Minute
 		},
 		Views: []View{{Title: "Accuracy with the bridge and with the identity in its place", Metric: "accuracy", Rows: []string{taskLabel, variantLabel}, Column: contextLabel,
 			Figure: &Figure{Kind: "line", X: contextLabel, Series: variantLabel, LogX: true}}},
