@@ -36,10 +36,10 @@ const palette = 8
 
 // The size of a panel in points, chosen so that its text can be read on a phone.
 const (
-	panelWidth  = 400
+	panelWidth  = 430
 	panelHeight = 260
 	barHeight   = 15 // of one bar with its share of the gap
-	fontSize    = 11
+	fontSize    = 10.5
 )
 
 // datum is a measurement in a figure.
@@ -71,7 +71,7 @@ func (t *Table) draw(v experiments.View, all []result.Measurement) error {
 		return t.drawScatter(v, labels, found)
 	}
 	panels, series := split(f, labels, found)
-	if len(series) > 1 || f.Series != "" && f.Series != f.X {
+	if len(series) > 1 {
 		t.Legend = legend(series)
 	}
 	t.tie(f.Series, series)
@@ -232,6 +232,9 @@ func (d datum) title(series []string) string {
 
 func seriesClass(i int) string { return fmt.Sprintf("s s%d d%d", i%palette, i) }
 
+// mostIntervals is the number of lines up to which their intervals can be told apart; all have them in their titles.
+const mostIntervals = 8
+
 // lines are the series of a panel as lines through their means, with intervals; published means are rings.
 type lines struct {
 	panel  *panel
@@ -269,7 +272,7 @@ func (l lines) Plot(c draw.Canvas, p *plot.Plot) {
 		c.StrokeLines(style, path)
 		for _, d := range data {
 			s.open("mark", d.title(l.series))
-			if iv := d.m.Interval; iv != nil && len(l.panel.data) <= 60 {
+			if iv := d.m.Interval; iv != nil && len(l.series) <= mostIntervals {
 				c.StrokeLine2(draw.LineStyle{Color: inkSeries, Width: 1}, at(d, iv.Low).X, at(d, iv.Low).Y, at(d, iv.High).X, at(d, iv.High).Y)
 			}
 			if d.m.Published != nil {
@@ -331,18 +334,25 @@ func setValues(a *plot.Axis, data []datum) {
 	}
 }
 
-// even are about five ticks with the unit's number format.
+// even are about five ticks at round numbers, in the unit's number format.
 type even struct{ unit string }
 
 // Ticks are those from low to high.
 func (e even) Ticks(low, high float64) []plot.Tick {
-	ticks := plot.DefaultTicks{}.Ticks(low, high)
-	for i := range ticks {
-		if ticks[i].Label != "" {
-			ticks[i].Label = tickText(ticks[i].Value, e.unit)
+	raw := (high - low) / 5
+	power := math.Pow(10, math.Floor(math.Log10(raw)))
+	step := 10 * power
+	for _, s := range []float64{1, 2, 5} {
+		if s*power >= 0.9*raw {
+			step = s * power
+			break
 		}
 	}
-	return slices.DeleteFunc(ticks, func(t plot.Tick) bool { return t.Label == "" })
+	var ticks []plot.Tick
+	for k := math.Ceil(low/step - 1e-9); k*step <= high+1e-9*step; k++ {
+		ticks = append(ticks, plot.Tick{Value: k * step, Label: tickText(k*step, e.unit)})
+	}
+	return ticks
 }
 
 // powers are ticks at powers of ten and, where they are few, at 2 and 5 times those.
@@ -381,7 +391,11 @@ func setPlaces(p *plot.Plot, f *experiments.Figure, q *panel) {
 		values[d.x] = d.name
 		low, high = min(low, d.x), max(high, d.x)
 	}
-	p.X.Min, p.X.Max = low, high
+	p.X.Min, p.X.Max = low-0.04*(high-low), high+0.04*(high-low)
+	if f.LogX && low > 0 {
+		margin := math.Pow(high/low, 0.04)
+		p.X.Min, p.X.Max = low/margin, high*margin
+	}
 	if low == high {
 		p.X.Min, p.X.Max = low-1, high+1
 		if f.LogX {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 )
 
 //go:embed report.tmpl
@@ -63,14 +64,12 @@ func (s Section) Share() int {
 // Heading is the group with its unit.
 func (g Group) Heading() string { return g.heading() }
 
-// Plain says whether no group has a heading and none has more than one column, so that one line of headings does.
+// Plain says whether one line of headings does: every group has the same single column, or there is one group without a name.
 func (t *Table) Plain() bool {
-	for _, g := range t.Groups {
-		if len(g.Kind) > 1 && g.heading() != "" {
-			return false
-		}
+	if len(t.Groups) == 1 && t.Groups[0].heading() == "" {
+		return true
 	}
-	return true
+	return !slices.ContainsFunc(t.Groups, func(g Group) bool { return len(g.Kind) != 1 || g.Kind[0] != t.Groups[0].Kind[0] })
 }
 
 // ColumnHeading is the heading of a column where there is one line of them.
@@ -83,15 +82,10 @@ func (g Group) ColumnHeading(k Kind) string {
 
 // Protocols says whose values the columns of a plain table are, if their headings do not.
 func (t *Table) Protocols() string {
-	if !t.Plain() {
+	if !t.Plain() || t.Groups[0].heading() == "" {
 		return ""
 	}
-	for _, g := range t.Groups {
-		if g.heading() != "" && len(g.Kind) == 1 {
-			return g.Kind[0].String()
-		}
-	}
-	return ""
+	return t.Groups[0].Kind[0].String()
 }
 
 // Wide says whether the table has many panels, which then stand in columns.

@@ -101,6 +101,9 @@ func (t *Table) markdown(line func(string, ...any)) {
 		}
 		line("| %s |", strings.Join(cells, " | "))
 	}
+	if t.Remark != "" {
+		line("\n%s", escape(t.Remark))
+	}
 	for i, n := range t.Notes {
 		line("\n(%d) %s", i+1, escape(n))
 	}

@@ -40,6 +40,7 @@ type Section struct {
 	Reason                    string // of a state that is not complete
 	Protocol                  string
 	Facts                     []Fact
+	Brief                     []string // the facts that a reader wants at once
 	Tables                    []*Table
 	Measurements              int
 	Compared, Inside          int
@@ -111,6 +112,7 @@ func newSection(step *experiments.Step, root, path string, profile experiments.P
 	s.Protocol, s.Measurements = r.Protocol, len(r.Measurements)
 	s.Wall, s.Commit = duration(r.Cost.WallSeconds), short(r.Environment.Commit)
 	s.Facts = facts(r)
+	s.Brief = []string{count(len(r.Seeds), "seed"), "n " + s.Facts[1].Value, "commit " + s.Commit, s.Wall + " on " + r.Environment.Host}
 	if profile != experiments.Full { // of a small model: nothing that the paper's values could be compared with
 		r = withoutPublished(r)
 	}
@@ -185,6 +187,13 @@ func facts(r *result.Result) []Fact {
 		{"kernels", e.SIMD + ", " + e.BLAS},
 		{"took", fmt.Sprintf("%s, %s of CPU, %s at most", duration(c.WallSeconds), duration(c.CPUSeconds), bytesText(float64(c.PeakRSSBytes)))},
 	}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // short is a commit as people write it.

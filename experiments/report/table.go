@@ -19,6 +19,7 @@ type Table struct {
 	Labels  []string // columns that name a row
 	Groups  []Group
 	Rows    []Row
+	Remark  string   // of all measurements
 	Notes   []string // of single measurements, as they are numbered in cells
 	Figures []Figure
 	Legend  []Series // of the figures
@@ -180,7 +181,28 @@ func newTable(v experiments.View, all []result.Measurement) *Table {
 		}
 		t.Rows = append(t.Rows, r)
 	}
+	t.liftNote()
 	return t
+}
+
+// liftNote takes the number of a note out of the cells if it is of all of them.
+func (t *Table) liftNote() {
+	if len(t.Notes) != 1 {
+		return
+	}
+	for _, r := range t.Rows {
+		if slices.ContainsFunc(r.Cells, func(c Cell) bool {
+			return c.Main != "" && (c.Kind == PaperColumn || c.Kind == StrictColumn) && c.Note == 0
+		}) {
+			return
+		}
+	}
+	for _, r := range t.Rows {
+		for i := range r.Cells {
+			r.Cells[i].Note = 0
+		}
+	}
+	t.Remark, t.Notes = t.Notes[0], nil
 }
 
 // sortNumbers puts values in the order of their numbers if all are numbers, and leaves them as they are otherwise.
@@ -290,8 +312,13 @@ func withStd(mean, std float64, unit string) string {
 
 // unitName is a unit as headings show it; "" where values show it themselves or have none.
 func unitName(unit string) string {
-	if unit == "1" || unit == "bytes" {
+	switch unit {
+	case "1", "bytes":
 		return ""
+	case "us":
+		return "µs"
+	case "x":
+		return "×"
 	}
 	return unit
 }

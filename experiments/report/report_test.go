@@ -1,0 +1,274 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/result"
+)
+
+// share is a measurement of an accuracy.
+func share(labels map[string]string, protocol string, correct, n int, published *result.MeanStd) result.Measurement {
+	a := curriculum.NewAccuracy(correct, n)
+	return result.Measurement{
+		Labels: labels, Protocol: protocol, Metric: "accuracy", Unit: "1", N: n, Mean: a.Mean, Std: 0.01,
+		Interval: &result.Interval{Low: a.Low, High: a.High, Method: "wilson"}, Published: published,
+	}
+}
+
+func variantAt(variant, context string) map[string]string {
+	return map[string]string{"variant": variant, "context": context}
+}
+
+func measurements() []result.Measurement {
+	size := result.Measurement{Labels: map[string]string{"variant": "b|b"}, Protocol: result.Strict, Metric: "size", Unit: "bytes", N: 1, Mean: 1.5e6}
+	return []result.Measurement{
+		share(variantAt("a", "2048"), result.Paper, 10, 100, &result.MeanStd{Mean: 0.5}),
+		share(variantAt("a", "512"), result.Paper, 50, 100, &result.MeanStd{Mean: 0.5, Std: 0.1}),
+		share(variantAt("a", "512"), result.Strict, 40, 100, nil),
+		share(variantAt("b|b", "512"), result.Strict, 20, 100, nil),
+		size,
+	}
+}
+
+var accuracyView = experiments.View{
+	Title: "Accuracy", Metric: "accuracy", Rows: []string{"variant"}, Column: "context",
+	Figure: &experiments.Figure{Kind: "line", X: "context", Series: "variant", LogX: true},
+}
+
+// A row for each variant, a group for each context in the order of numbers, only the columns that have values; the
+// difference is taken to the paper protocol's value and marked where its interval leaves out 0.
+func TestTable(t *testing.T) {
+	got := newTable(accuracyView, measurements())
+	var heads []string
+	for _, g := range got.Groups {
+		heads = append(heads, fmt.Sprint(g.Name, g.Kind))
+	}
+	if want := "context 512[published ours (paper) ours (strict) difference], context 2048[published ours (paper) difference]"; strings.Join(heads, ", ") != want {
+		t.Errorf("groups %s", heads)
+	}
+	var text []string
+	for _, c := range got.Rows[0].Cells {
+		text = append(text, strings.TrimSpace(c.Main+" "+c.Sub))
+	}
+	want := "0.500 ± 0.100; 0.500 ± 0.010 [0.404, 0.596]; 0.400 ± 0.010 [0.309, 0.498]; +0.000 [−0.096, +0.096]; 0.500; 0.100 ± 0.010 [0.055, 0.174]; −0.400 [−0.445, −0.326]"
+	if strings.Join(text, "; ") != want {
+		t.Errorf("cells\n%s\n%s", strings.Join(text, "; "), want)
+	}
+	if got.Rows[0].Cells[3].Outside || !got.Rows[0].Cells[6].Outside {
+		t.Error("marked is the difference whose interval holds 0, or the other is not")
+	}
+	if c := got.Rows[1].Cells; c[0].Main != "" || c[2].Main == "" || c[5].Main != "" {
+		t.Errorf("the second row: %+v", c)
+	}
+}
+
+// A view of several metrics has a group for each; measurements with labels that the view does not have are shown where there
+// are no others, the labels naming rows.
+func TestViewsOfOtherLabels(t *testing.T) {
+	all := measurements()
+	if got := newTable(experiments.View{Rows: []string{"variant"}}, all); len(got.Groups) != 1 || got.Groups[0].Name != "size" || got.Rows[0].Cells[0].Main != "1.500 MB" {
+		t.Errorf("%+v", got)
+	}
+	got := newTable(experiments.View{Metric: "accuracy", Rows: []string{"variant"}}, all)
+	if strings.Join(got.Labels, " ") != "variant context" || len(got.Rows) != 3 {
+		t.Errorf("%+v", got)
+	}
+	if newTable(experiments.View{Metric: "absent", Rows: []string{"variant"}}, all) != nil {
+		t.Error("a table without measurements")
+	}
+}
+
+func TestValues(t *testing.T) {
+	for _, c := range []struct {
+		x    float64
+		unit string
+		want string
+	}{
+		{0.12345, "1", "0.123"}, {-0.0001, "1", "0.000"}, {-0.5, "1", "−0.500"}, {512, "bytes", "512 B"}, {15768076, "bytes", "15.77 MB"},
+		{1234567, "", "1\u202f234\u202f567"}, {1234, "ms", "1234"}, {123.456, "ms", "123.5"}, {0.012345, "ms", "0.01235"}, {0, "ms", "0"}, {1e-6, "s", "1.00e−06"},
+	} {
+		if got := value(c.x, c.unit); got != c.want {
+			t.Errorf("%g %s: %s, want %s", c.x, c.unit, got, c.want)
+		}
+	}
+}
+
+// folder is a results folder with an experiment that has a result, and one that has none.
+func folder(t *testing.T) *experiments.Driver {
+	t.Helper()
+	root := t.TempDir()
+	all := experiments.All()
+	names := []string{"pretrain", "scale-bridge-scratch"}
+	d := &experiments.Driver{Profile: experiments.Full, Root: root, Jobs: 1}
+	for _, e := range all {
+		if e.Name == names[0] || e.Name == names[1] {
+			d.Experiments = append(d.Experiments, e)
+		}
+	}
+	e := &d.Experiments[0]
+	kinds := []string{"line", "bar", "scatter"}
+	e.Views = []experiments.View{accuracyView}
+	for _, kind := range kinds[1:] {
+		v := accuracyView
+		v.Title, v.Figure = "As a "+kind, &experiments.Figure{Kind: kind, X: "variant", Series: "context"}
+		if kind == "scatter" {
+			v.Metric, v.Column, v.Rows, v.Figure = "", "", []string{"variant", "context"}, &experiments.Figure{Kind: kind, X: "latency", Series: "variant", LogX: true}
+		}
+		e.Views = append(e.Views, v)
+	}
+	ms := measurements()
+	for i, m := range ms[:2] {
+		m.Metric, m.Unit, m.Mean, m.Interval, m.Published, m.Note = "latency", "ms", 10.5*float64(i+1), nil, nil, "<b>note</b>"
+		ms = append(ms, m)
+	}
+	r := &result.Result{
+		Experiment: e.Name, Profile: "full", Complete: true, Key: strings.Repeat("0", 64), Version: 1, Config: []byte("{}"), Seeds: []uint64{42}, Protocol: "as <published>",
+		Environment: result.Environment{Commit: "0123456789abcdef", Host: "h"}, Cost: result.Cost{WallSeconds: 90}, Measurements: ms,
+	}
+	if err := result.Write(d.Path(*e), r); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// The pages say of every experiment what state its result is in, escape what results hold, and need no other file.
+func TestPages(t *testing.T) {
+	d := folder(t)
+	paths, r, err := Write(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Compared != 2 || r.Inside != 1 || r.Sections[0].State != "stale" || r.Sections[1].State != "missing" {
+		t.Errorf("%d %d %s %s", r.Compared, r.Inside, r.Sections[0].State, r.Sections[1].State)
+	}
+	page := read(t, paths[0])
+	for _, want := range []string{"there is no result yet", "as &lt;published&gt;", "−0.400", "&lt;b&gt;note&lt;/b&gt;", "data-s=\"1\"", "<svg viewBox"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if found := regexp.MustCompile(`(?i)(src|href)="[^#"][^"]*"|url\(|@import|https?://`).FindString(page); found != "" {
+		t.Errorf("the page refers to another file: %s", found)
+	}
+	if strings.Contains(page, "ZgotmplZ") || strings.Contains(page, "<published>") {
+		t.Error("the page holds what is not escaped")
+	}
+	for _, svg := range regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAllString(page, -1) {
+		wellFormed(t, svg)
+	}
+	if n := strings.Count(page, "<svg"); n < 3 {
+		t.Errorf("%d figures", n)
+	}
+	text := read(t, paths[1])
+	for _, want := range []string{"| b\\|b |", "context 512: published", "**missing**"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the Markdown lacks %q in\n%s", want, text)
+		}
+	}
+	again, _, err := Write(d)
+	if err != nil || read(t, again[0]) != page || read(t, again[1]) != text {
+		t.Errorf("a second report of the same results differs (%v)", err)
+	}
+}
+
+// A report of the quick profile compares nothing with the paper.
+func TestQuickReportComparesNothing(t *testing.T) {
+	d := folder(t)
+	d.Profile = experiments.Quick
+	r, err := New(d)
+	if err != nil || r.Compared != 0 || r.Sections[0].Tables[0].Groups[0].Kind[0] == PublishedColumn {
+		t.Errorf("%v %+v", err, r)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func wellFormed(t *testing.T, svg string) {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(svg))
+	for {
+		if _, err := d.Token(); err == io.EOF {
+			return
+		} else if err != nil {
+			t.Fatalf("%v in %s", err, svg)
+		}
+	}
+}
+
+// probe runs in a browser with the report in a frame as wide as a phone: it sorts a table, chooses a series, and says what
+// happened.
+const probe = `<!doctype html><iframe id="f" width="390" height="800" src="report.html"></iframe><script>
+onload = () => {
+  const w = document.getElementById('f').contentWindow, d = w.document, out = [];
+  out.push('overflow ' + (d.documentElement.scrollWidth - d.documentElement.clientWidth));
+  const table = d.querySelector('.view table'), head = table.tHead.rows[table.tHead.rows.length - 1].cells[3];
+  head.click(); out.push(head.getAttribute('aria-sort') + ' ' + table.tBodies[0].rows[0].cells[0].textContent);
+  head.click(); out.push(head.getAttribute('aria-sort') + ' ' + table.tBodies[0].rows[0].cells[0].textContent);
+  d.querySelector('.legend button').click();
+  out.push('on ' + d.querySelector('.view').querySelectorAll('svg .on').length);
+  const dot = d.querySelector('.mark .hit');
+  dot.dispatchEvent(new w.PointerEvent('pointermove', {bubbles: true, clientX: 5, clientY: 5}));
+  out.push('tip ' + d.getElementById('tip').textContent.split('\n')[0]);
+  out.push('contents ' + d.querySelector('nav details').open);
+  const p = document.createElement('p'); p.id = 'out'; p.textContent = out.join('; '); document.body.append(p);
+};
+</script>`
+
+// In a real browser the page fits a phone, its tables sort, its legends choose and its marks speak.
+func TestPageInABrowser(t *testing.T) {
+	browser := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			browser = path
+			break
+		}
+	}
+	if browser == "" || testing.Short() {
+		t.Skip("there is no Chromium here, or the test is to be short")
+	}
+	d := folder(t)
+	if _, _, err := Write(d); err != nil {
+		t.Fatal(err)
+	}
+	page := filepath.Join(d.Root, "probe.html")
+	if err := os.WriteFile(page, []byte(probe), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--user-data-dir="+t.TempDir(),
+		"--virtual-time-budget=5000", "--dump-dom", "file://"+page)
+	var out, problems bytes.Buffer
+	command.Stdout, command.Stderr = &out, &problems
+	if err := command.Run(); err != nil {
+		t.Skipf("the browser does not start here: %v %s", err, problems.String())
+	}
+	got := regexp.MustCompile(`<p id="out">(.*?)</p>`).FindStringSubmatch(out.String())
+	if got == nil {
+		t.Fatalf("the page did not get to its end:\n%s\n%s", out.String(), problems.String())
+	}
+	want := "overflow 0; descending a; ascending b|b; on 2; tip a, 512: 0.500 [0.404, 0.596], n = 100, paper; contents false"
+	if got[1] != want {
+		t.Errorf("the page says\n%s\nwant\n%s", got[1], want)
+	}
+}
