@@ -21,7 +21,7 @@ func baeeTrainExperiment() Experiment {
 	return define(Experiment{
 		Name: "baee-train", Folder: "baee", Title: "Stability of the retention classifier",
 		Source: "Section 4.1, exp_classifier_stability.json",
-		Covers: []string{"RetentionClassifier", "Classifier stability"},
+		Covers: []string{"Budget-Aware Episodic Eviction: retention classifier", "Ablations: classifier stability"},
 		Needs:  []string{"pretrain"}, Files: []string{ClassifierFile, AttentionClassifierFile, HeadFile},
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {
@@ -46,8 +46,10 @@ func baeeTrainExperiment() Experiment {
 			return nil, err
 		}
 		e.Report = BAEETrainReport{
-			Collect: func(p baee.Protocol, sequences, context int) { j.Line("%s: collecting from %d sequences of %d tokens", p, sequences, context) },
-			Cell:    func(_ BAEETrainCell, _ bool, done, total int) { j.Progress(done, total) },
+			Collect: func(p baee.Protocol, sequences, context int) {
+				j.Line("%s: collecting from %d sequences of %d tokens", p, sequences, context)
+			},
+			Cell: func(_ BAEETrainCell, _ bool, done, total int) { j.Progress(done, total) },
 		}
 		r, err := e.Run(ctx)
 		if err != nil {
@@ -90,7 +92,10 @@ func baeeGridExperiment() Experiment {
 	return define(Experiment{
 		Name: "baee-grid", Folder: "baee", Title: "Eviction policies: what is still held",
 		Source: "Section 4.2, exp_baee_grid_kv.json",
-		Covers: []string{"Eviction policy", "H2O / Scissorhands / SnapKV / PyramidKV / Locret-proxy", "Run BAEE grid vs all baselines", "vs FIFO / LRU", "vs learned KV-cache eviction"},
+		Covers: []string{
+			"Quickstart: run BAEE grid vs all baselines", "Ablations: eviction policy", "Baselines: H2O / Scissorhands / SnapKV / PyramidKV / Locret-proxy",
+			"Budget-Aware Episodic Eviction: vs FIFO / LRU", "Budget-Aware Episodic Eviction: vs learned KV-cache eviction",
+		},
 		Needs:  []string{"pretrain", "baee-train"},
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {

@@ -38,7 +38,7 @@ func scaleBridgeRemovalExperiment() Experiment {
 	return define(Experiment{
 		Name: "scale-bridge-removal", Folder: "scale-bridge", Title: "Removing a trained ScaleBridge",
 		Source:  "Section 8, exp_scale_bridge_ablation.json",
-		Covers:  []string{"Ablations: ScaleBridge, post-hoc removal"},
+		Covers:  []string{"Ablations: ScaleBridge, post-hoc removal", "Component-Aware Joint Quantization: interface layer, ScaleBridge"},
 		Needs:   []string{"pretrain"},
 		Version: 1,
 		Estimate: func(p Profile) time.Duration {

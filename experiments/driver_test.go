@@ -1,0 +1,437 @@
+package experiments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/synapnet/synapnet-train/experiments/result"
+)
+
+// fakes are experiments that count their runs.
+type fakes struct {
+	mu   sync.Mutex
+	runs []string
+}
+
+type fakeSettings struct {
+	Steps int `json:"steps"`
+}
+
+// fake is an experiment that takes the given number of steps, saves after each, and calls hook, if any, before each.
+func (f *fakes) fake(name string, steps int, hook func(ctx context.Context, j *Job, step int) error, needs ...string) Experiment {
+	return define(Experiment{Name: name, Title: name, Needs: needs, Estimate: func(Profile) time.Duration { return time.Minute }},
+		fakeSettings{steps}, fakeSettings{steps}, func(ctx context.Context, j *Job, s fakeSettings) (*Outcome, error) {
+			var done int
+			if _, err := j.Before(&done); err != nil {
+				return nil, err
+			}
+			outcome := func() *Outcome {
+				m := result.Measurement{Labels: labels{}, Protocol: result.Paper, Metric: "steps", Unit: "steps"}
+				return &Outcome{Seeds: []uint64{1}, Protocol: "counting", Details: done, Measurements: []result.Measurement{result.Exact(m, float64(done))}}
+			}
+			f.mu.Lock()
+			f.runs = append(f.runs, fmt.Sprintf("%s from %d", name, done))
+			f.mu.Unlock()
+			for ; done < s.Steps; j.Progress(done, s.Steps) {
+				if hook != nil {
+					if err := hook(ctx, j, done); err != nil {
+						return nil, err
+					}
+				}
+				done++
+				if err := j.Save(outcome()); err != nil {
+					return nil, err
+				}
+			}
+			return outcome(), nil
+		})
+}
+
+func newDriver(root string, all ...Experiment) *Driver {
+	return &Driver{Profile: Quick, Root: root, Experiments: all, Jobs: 1, Environment: Environment{Commit: "c"}}
+}
+
+// run plans and runs, and gives what ran since the last call.
+func (f *fakes) run(t *testing.T, d *Driver, names ...string) (ran string, err error) {
+	t.Helper()
+	return f.runContext(t.Context(), t, d, names...)
+}
+
+func (f *fakes) runContext(ctx context.Context, t *testing.T, d *Driver, names ...string) (ran string, err error) {
+	t.Helper()
+	f.runs = nil
+	steps, err := d.Plan(names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = d.Run(ctx, steps)
+	return strings.Join(f.runs, ", "), err
+}
+
+// states are those of a plan.
+func states(t *testing.T, d *Driver) string {
+	t.Helper()
+	steps, err := d.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, s := range steps {
+		all = append(all, strings.TrimSpace(s.Name+" "+s.State.String()+" "+s.Reason))
+	}
+	return strings.Join(all, ", ")
+}
+
+// The first run makes all in the order of the needs; the second does nothing; without one result exactly that and what
+// depends on it is made again.
+func TestDriverMakesWhatIsMissing(t *testing.T) {
+	var f fakes
+	d := newDriver(t.TempDir(), f.fake("c", 1, nil, "b"), f.fake("a", 1, nil), f.fake("b", 1, nil, "a"), f.fake("other", 1, nil, "a"))
+	if got := states(t, d); got != "a missing, b after a, c after b, other after a" {
+		t.Errorf("the plan: %s", got)
+	}
+	check := func(want string, names ...string) {
+		t.Helper()
+		if ran, err := f.run(t, d, names...); ran != want || err != nil {
+			t.Errorf("ran %q (%v), want %q", ran, err, want)
+		}
+	}
+	check("a from 0, b from 0", "b")
+	check("c from 0, other from 0")
+	check("")
+	if err := os.Remove(filepath.Join(d.Root, "b", "b.json")); err != nil {
+		t.Fatal(err)
+	}
+	if got := states(t, d); got != "a up to date, b missing, c after b, other up to date" {
+		t.Errorf("without b: %s", got)
+	}
+	check("b from 0, c from 0")
+	check("")
+	steps, err := d.Plan()
+	if err != nil || TimeLeft(steps) != 0 {
+		t.Errorf("nothing takes %v (%v)", TimeLeft(steps), err)
+	}
+}
+
+// Other settings, another version of the protocol and a file that is gone make a result stale, and say so.
+func TestDriverFindsStaleResults(t *testing.T) {
+	var f fakes
+	leave := func(_ context.Context, j *Job, _ int) error {
+		return os.WriteFile(filepath.Join(j.Dir, "weights"), []byte("w"), 0o600)
+	}
+	a := f.fake("a", 1, leave)
+	a.Files = []string{"weights"}
+	d := newDriver(t.TempDir(), a, f.fake("b", 1, nil, "a"))
+	if _, err := f.run(t, d); err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		change func()
+		want   string
+	}{
+		"settings": {func() { d.Experiments[1] = f.fake("b", 2, nil, "a") }, "a up to date, b stale changed: settings"},
+		"version": {func() {
+			d.Experiments[1] = f.fake("b", 1, nil, "a")
+			d.Experiments[1].Version = 3
+		}, "a up to date, b stale changed: protocol version 1, now 3"},
+		"input": {func() {
+			d.Experiments[1] = f.fake("b", 1, nil, "a")
+			if err := os.WriteFile(filepath.Join(d.Root, "a", "weights"), []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "a up to date, b stale changed: a/weights"},
+		"profile": {func() { d.Profile = Full }, "a stale of a, profile quick, b after a"},
+	} {
+		c.change()
+		if got := states(t, d); got != c.want {
+			t.Errorf("%s: %s, want %s", what, got, c.want)
+		}
+		d.Experiments[1], d.Profile = f.fake("b", 1, nil, "a"), Quick
+		if err := os.WriteFile(filepath.Join(d.Root, "a", "weights"), []byte("w"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(d.Root, "a", "weights")); err != nil {
+		t.Fatal(err)
+	}
+	if got := states(t, d); got != "a stale weights is gone, b after a" {
+		t.Errorf("without the file: %s", got)
+	}
+}
+
+// A failure, even a panic, does not stop what does not need it; the error names what failed.
+func TestDriverGoesOnAfterFailures(t *testing.T) {
+	var f fakes
+	fail := func(context.Context, *Job, int) error { return errors.New("no luck") }
+	crash := func(context.Context, *Job, int) error { panic("ouch") }
+	d := newDriver(t.TempDir(), f.fake("a", 1, fail), f.fake("b", 1, nil, "a"), f.fake("c", 1, nil, "b"), f.fake("d", 1, crash), f.fake("e", 1, nil))
+	ran, err := f.run(t, d)
+	var failed *Failed
+	if !errors.As(err, &failed) || strings.Join(failed.Names, " ") != "a b c d" || failed.Of != 5 || !strings.Contains(err.Error(), "4 of 5 experiments failed: a, b, c, d; the first error: no luck") {
+		t.Errorf("%v", err)
+	}
+	if ran != "a from 0, d from 0, e from 0" || !strings.HasSuffix(states(t, d), "e up to date") {
+		t.Errorf("ran %s, now %s", ran, states(t, d))
+	}
+}
+
+// Ctrl-C: what was saved is there, and the next run continues; the cost is that of both.
+func TestDriverContinues(t *testing.T) {
+	var f fakes
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := func(ctx context.Context, _ *Job, step int) error {
+		if step == 2 {
+			cancel()
+			return ctx.Err()
+		}
+		return nil
+	}
+	root := t.TempDir()
+	d := newDriver(root, f.fake("a", 4, stop), f.fake("b", 1, nil))
+	if ran, err := f.runContext(ctx, t, d); ran != "a from 0" || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "saved is in "+root) {
+		t.Errorf("ran %s: %v", ran, err)
+	}
+	if got := states(t, d); got != "a unfinished, b missing" {
+		t.Errorf("after Ctrl-C: %s", got)
+	}
+	first, err := result.Read(d.Path(d.Experiments[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Experiments[0] = f.fake("a", 4, nil)
+	if ran, err := f.run(t, d); ran != "a from 2, b from 0" || err != nil {
+		t.Errorf("ran %s: %v", ran, err)
+	}
+	r, err := result.Read(d.Path(d.Experiments[0]))
+	if err != nil || !r.Complete || r.Measurements[0].Mean != 4 || r.Cost.WallSeconds <= first.Cost.WallSeconds {
+		t.Errorf("%+v %v", r, err)
+	}
+}
+
+// A file that is no result stays as it is, and its line says the mend; nothing that needs it runs.
+func TestDriverKeepsUnreadableFiles(t *testing.T) {
+	var f fakes
+	d := newDriver(t.TempDir(), f.fake("a", 1, nil), f.fake("b", 1, nil, "a"), f.fake("c", 1, nil))
+	path := filepath.Join(d.Root, "a", "a.json")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(`{"schema": 1`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ran, err := f.run(t, d)
+	if ran != "c from 0" || err == nil || !strings.Contains(err.Error(), path+" is not a valid result: it is not JSON") || !strings.Contains(err.Error(), "move it away, or delete it") {
+		t.Errorf("ran %s: %v", ran, err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != `{"schema": 1` {
+		t.Errorf("the file is %s (%v)", text, err)
+	}
+}
+
+// Two processes do not run one experiment at the same time.
+func TestDriverLocks(t *testing.T) {
+	var f fakes
+	d := newDriver(t.TempDir(), f.fake("a", 1, nil))
+	if err := os.MkdirAll(filepath.Join(d.Root, "a"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	lock := flock.New(filepath.Join(d.Root, "a", ".a.lock"))
+	if held, err := lock.TryLock(); !held || err != nil {
+		t.Fatal(held, err)
+	}
+	if ran, err := f.run(t, d); ran != "" || err == nil || !strings.Contains(err.Error(), "another process is running it") {
+		t.Errorf("ran %s: %v", ran, err)
+	}
+	if err := lock.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if ran, err := f.run(t, d); ran != "a from 0" || err != nil {
+		t.Errorf("ran %s: %v", ran, err)
+	}
+}
+
+// With two jobs two run at once; one that measures time runs alone.
+func TestDriverJobs(t *testing.T) {
+	var f fakes
+	both := make(chan bool)
+	meet := func(mine bool) func(context.Context, *Job, int) error { // returns when the other one has come
+		return func(ctx context.Context, _ *Job, _ int) error {
+			ctx, cancel := context.WithTimeout(ctx, time.Minute)
+			defer cancel()
+			if mine {
+				select {
+				case both <- true:
+				case <-ctx.Done():
+				}
+			} else {
+				select {
+				case <-both:
+				case <-ctx.Done():
+				}
+			}
+			return ctx.Err()
+		}
+	}
+	running := map[string]bool{}
+	all := []Experiment{f.fake("a", 1, meet(true)), f.fake("b", 1, meet(false)), f.fake("alone", 1, nil), f.fake("c", 1, nil), f.fake("d", 1, nil)}
+	all[2].Alone = true
+	d := newDriver(t.TempDir(), all...)
+	d.Jobs = 2
+	d.Report.Begin = func(s *Step, _, _ int) {
+		running[s.Name] = true
+		if running["alone"] && len(running) > 1 {
+			t.Errorf("with it run %v", running)
+		}
+	}
+	d.Report.End = func(s *Step, _ time.Duration, _ error) { delete(running, s.Name) }
+	if _, err := f.run(t, d); err != nil {
+		t.Error(err)
+	}
+}
+
+// The time left for the whole counts what runs at its own pace and what waits by its estimate.
+func TestTimeLeft(t *testing.T) {
+	var f fakes
+	d := newDriver(t.TempDir(), f.fake("a", 2, func(context.Context, *Job, int) error { time.Sleep(time.Millisecond); return nil }), f.fake("b", 1, nil))
+	var left []time.Duration
+	d.Report.Progress = func(_ *Step, _, _ int, l time.Duration) { left = append(left, l) }
+	if _, err := f.run(t, d); err != nil {
+		t.Fatal(err)
+	}
+	if len(left) != 3 || left[0] < time.Minute || left[0] > time.Minute+time.Second || left[2] != 0 {
+		t.Errorf("left %v", left)
+	}
+}
+
+// killed makes the test binary a run of a driver that is killed by itself.
+const killed = "EXPERIMENTS_TEST_KILLED"
+
+// Kill -9 in the middle: no file is half written, and the next run continues.
+func TestDriverSurvivesAKill(t *testing.T) {
+	var f fakes
+	if root := os.Getenv(killed); root != "" {
+		die := func(_ context.Context, _ *Job, step int) error {
+			if step == 3 {
+				p, err := os.FindProcess(os.Getpid())
+				if err == nil {
+					err = p.Kill()
+				}
+				return err
+			}
+			return nil
+		}
+		_, err := f.run(t, newDriver(root, f.fake("a", 5, die)))
+		t.Fatalf("still alive: %v", err)
+	}
+	root := t.TempDir()
+	command := exec.Command(os.Args[0], "-test.run", "^TestDriverSurvivesAKill$")
+	command.Env = append(os.Environ(), killed+"="+root)
+	if out, err := command.CombinedOutput(); err == nil || strings.Contains(string(out), "still alive") {
+		t.Fatalf("%v %s", err, out)
+	}
+	if ran, err := f.run(t, newDriver(root, f.fake("a", 5, nil))); ran != "a from 3" || err != nil {
+		t.Errorf("ran %s: %v", ran, err)
+	}
+}
+
+// The full profile does not train the reference model by surprise: it says the command.
+func TestDriverWantsTheReferenceModel(t *testing.T) {
+	var f fakes
+	d := newDriver(t.TempDir(), f.fake("pretrain", 1, nil), f.fake("a", 1, nil, "pretrain"))
+	d.Profile = Full
+	_, err := d.Plan("a")
+	if err == nil || !strings.Contains(err.Error(), "there is no pretrained model "+filepath.Join(d.Root, "pretrain", ModelFile)+": make it with 'synapnet-train experiments run pretrain --results "+d.Root+"' (about 1m0s)") {
+		t.Errorf("%v", err)
+	}
+	for _, names := range [][]string{nil, {"pretrain"}, {"pretrain", "a"}} {
+		if _, err := d.Plan(names...); err != nil {
+			t.Errorf("%v: %v", names, err)
+		}
+	}
+	d.Profile = Quick
+	if _, err := d.Plan("a"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Needs that make no order are refused.
+func TestOrder(t *testing.T) {
+	var f fakes
+	for want, all := range map[string][]Experiment{
+		"needs itself":      {f.fake("a", 1, nil, "b"), f.fake("b", 1, nil, "a")},
+		"is not registered": {f.fake("a", 1, nil, "b")},
+		"twice":             {f.fake("a", 1, nil), f.fake("a", 1, nil)},
+		"define":            {{Name: "a"}},
+	} {
+		if _, err := order(all); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// A setting that is added later with its zero value changes no key; another value does.
+func TestKeys(t *testing.T) {
+	e := Experiment{Name: "a", Version: 1}
+	key := func(config string) string {
+		t.Helper()
+		k, err := keyOf(e, "full", []byte(config), map[string]string{"x": "1", "y": "2"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	base := key(`{"a": 1, "b": {"c": 2}}`)
+	for config, same := range map[string]bool{
+		`{"b": {"c": 2, "new": 0, "also": ""}, "a": 1, "more": {"x": false}, "none": null}`: true,
+		`{"a": 1, "b": {"c": 2}, "new": 1}`: false, `{"a": 2, "b": {"c": 2}}`: false, `{"a": 1, "b": {"c": 2}, "list": [0]}`: false,
+	} {
+		if (key(config) == base) != same {
+			t.Errorf("%s: the same key is %v", config, !same)
+		}
+	}
+}
+
+// The registered experiments make an order, have what the report and the plan need, and settings for both profiles.
+func TestRegistry(t *testing.T) {
+	all := All()
+	if _, err := order(all); err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, r := range SeedRows() {
+		rows = append(rows, r.String())
+	}
+	for _, e := range all {
+		if e.Title == "" || e.Source == "" || e.Says == "" || len(e.Views) == 0 || e.Estimate == nil || e.Estimate(Full) <= 0 || e.Estimate(Quick) <= 0 {
+			t.Errorf("%s lacks a title, source, views, estimate or what it says", e.Name)
+		}
+		for _, row := range e.Covers {
+			if !slices.Contains(rows, row) {
+				t.Errorf("%s covers %q, which is no row of the README's lists", e.Name, row)
+			}
+		}
+		if e.profileOf(e.Settings(Full)) != string(Full) {
+			t.Errorf("%s: the settings of full are not told", e.Name)
+		}
+	}
+}
+
+// Every row of the lists of the public README has an experiment.
+func TestEveryRowIsCovered(t *testing.T) {
+	for _, r := range SeedRows() {
+		if len(r.Answer(All())) == 0 {
+			t.Errorf("no experiment covers %q", r)
+		}
+	}
+}
