@@ -2,9 +2,6 @@ package experiments
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -13,12 +10,21 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
+// The labels of the two experiments besides those that others share.
+const (
+	networkLabel  = "network"
+	rateLabel     = "learning rate"
+	noiseLabel    = "label noise"
+	budgetLabel   = "budget"
+	positionLabel = "position"
+)
+
 func baeeTrainExperiment() Experiment {
 	quick := DefaultBAEETrain()
 	quick.Seeds, quick.PaperSequences, quick.PaperContext, quick.PaperSteps = []uint64{42, 43}, 16, 128, 100
 	quick.Sequences, quick.Context, quick.Chunk, quick.Steps = 20, 256, 64, 200
-	const network, rate, noise = "network", "learning rate", "label noise"
-	return define(Experiment{
+	const network, rate, noise = networkLabel, rateLabel, noiseLabel
+	e := define(Experiment{
 		Name: "baee-train", Folder: "baee", Title: "Stability of the retention classifier",
 		Source: "Section 4.1, exp_classifier_stability.json",
 		Covers: []string{"Budget-Aware Episodic Eviction: retention classifier", "Ablations: classifier stability"},
@@ -37,12 +43,12 @@ func baeeTrainExperiment() Experiment {
 		Says: "The published protocol asks the classifier for a label that is made of its own inputs; under the strict protocol it has to foresee which entries " +
 			"later chunks attend to (network retention), or which carry the answer (network needle, whose weights policy baee uses), on sequences it has not seen. The baselines rank by salience or by past use without any training.",
 	}, DefaultBAEETrain(), quick, func(ctx context.Context, j *Job, c BAEETrainConfig) (*Outcome, error) {
-		work, err := j.work()
+		e, err := newBAEETrain(c, j.Model(), j.Dir, j.Environment)
 		if err != nil {
 			return nil, err
 		}
-		e, err := NewBAEETrain(c, j.Model(), work, j.Environment)
-		if err != nil {
+		e.job, e.file = j, j.file
+		if err := e.load(); err != nil {
 			return nil, err
 		}
 		e.Report = BAEETrainReport{
@@ -51,52 +57,57 @@ func baeeTrainExperiment() Experiment {
 			},
 			Cell: func(_ BAEETrainCell, _ bool, done, total int) { j.Progress(done, total) },
 		}
-		r, err := e.Run(ctx)
-		if err != nil {
+		if _, err := e.Run(ctx); err != nil {
 			return nil, err
 		}
-		for _, name := range []string{ClassifierFile, AttentionClassifierFile, HeadFile} {
-			if err := os.Rename(filepath.Join(e.Dir, name), filepath.Join(j.Dir, name)); err != nil {
-				return nil, fmt.Errorf("cannot put %s into its place: %w", name, err)
-			}
-		}
-		o := &Outcome{Seeds: c.Seeds, Protocol: baeeTrainProtocol, Details: r, Cost: &r.Cost}
-		for _, s := range r.Summary {
-			l := labels{network: s.Network, rate: number(s.LR), noise: number(s.Noise)}
-			var auc, salience, use []float64
-			for _, cell := range r.Cells {
-				if cell.Protocol == s.Protocol && cell.Network == s.Network && cell.LR == s.LR && cell.Noise == s.Noise {
-					auc, salience, use = append(auc, cell.AUC), append(salience, cell.SalienceAUC), append(use, cell.UseAUC)
-				}
-			}
-			m := result.Mean(result.Measurement{Labels: l, Protocol: string(s.Protocol), Metric: "auc", Unit: "1"}, auc...)
-			m.Published = s.Published
-			o.Measurements = append(o.Measurements, m)
-			if s.Network == HeadNetwork {
-				continue
-			}
-			for feature, x := range map[string][]float64{"salience": salience, "use": use} {
-				o.Measurements = append(o.Measurements, result.Mean(result.Measurement{
-					Labels: labels{network: s.Network, "feature": feature, rate: number(s.LR), noise: number(s.Noise)}, Protocol: string(s.Protocol), Metric: "baseline_auc", Unit: "1",
-				}, x...))
-			}
-		}
-		return o, nil
+		return e.outcome(), nil
 	})
+	e.oldName = "baee-train"
+	return e
+}
+
+// outcome is the experiment in the form of all results.
+func (e *BAEETrain) outcome() *Outcome {
+	r := &e.result
+	o := &Outcome{Seeds: e.Config.Seeds, Protocol: baeeTrainProtocol, Details: r, Cost: &r.Cost}
+	for _, s := range r.Summary {
+		l := labels{networkLabel: s.Network, rateLabel: number(s.LR), noiseLabel: number(s.Noise)}
+		var auc, salience, use []float64
+		for _, cell := range r.Cells {
+			if cell.Protocol == s.Protocol && cell.Network == s.Network && cell.LR == s.LR && cell.Noise == s.Noise {
+				auc, salience, use = append(auc, cell.AUC), append(salience, cell.SalienceAUC), append(use, cell.UseAUC)
+			}
+		}
+		m := result.Mean(result.Measurement{Labels: l, Protocol: string(s.Protocol), Metric: "auc", Unit: "1"}, auc...)
+		m.Published = s.Published
+		o.Measurements = append(o.Measurements, m)
+		if s.Network == HeadNetwork {
+			continue // its examples have no history to rank by
+		}
+		for _, one := range []struct {
+			feature string
+			auc     []float64
+		}{{"salience", salience}, {"use", use}} {
+			o.Measurements = append(o.Measurements, result.Mean(result.Measurement{
+				Labels: with(l, "feature", one.feature), Protocol: string(s.Protocol), Metric: "baseline_auc", Unit: "1",
+			}, one.auc...))
+		}
+	}
+	return o
 }
 
 func baeeGridExperiment() Experiment {
 	quick := DefaultBAEEGrid()
 	quick.Budgets, quick.Seeds, quick.Contexts, quick.Samples, quick.Chunk, quick.Headline = []float64{0.1, 0.5}, []uint64{42, 43}, []int{128, 256}, 4, 64, false
-	const budget, position = "budget", "position"
-	return define(Experiment{
+	const budget, position = budgetLabel, positionLabel
+	e := define(Experiment{
 		Name: "baee-grid", Folder: "baee", Title: "Eviction policies: what is still held",
 		Source: "Section 4.2, exp_baee_grid_kv.json",
 		Covers: []string{
 			"Quickstart: run BAEE grid vs all baselines", "Ablations: eviction policy", "Baselines: H2O / Scissorhands / SnapKV / PyramidKV / Locret-proxy",
 			"Budget-Aware Episodic Eviction: vs FIFO / LRU", "Budget-Aware Episodic Eviction: vs learned KV-cache eviction",
 		},
-		Needs:  []string{"pretrain", "baee-train"},
+		Needs: []string{"pretrain", "baee-train"},
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {
 				return 30 * time.Second
@@ -113,45 +124,52 @@ func baeeGridExperiment() Experiment {
 		Says: "Retention says that some layer still holds an entry written at the target's key, not that the model can use it. Under the paper's protocol several " +
 			"policies are the same algorithm, because the reference never accumulates attention; the strict protocol gives each its own.",
 	}, DefaultBAEEGrid(), quick, func(ctx context.Context, j *Job, c BAEEGridConfig) (*Outcome, error) {
-		work, err := j.work()
+		e, err := newBAEEGrid(c, j.Model(), j.File("baee-train", ClassifierFile), j.File("baee-train", HeadFile), j.path, j.Environment)
 		if err != nil {
 			return nil, err
 		}
-		e, err := NewBAEEGrid(c, j.Model(), j.File("baee-train", ClassifierFile), j.File("baee-train", HeadFile), filepath.Join(work, "baee-grid.json"), j.Environment)
-		if err != nil {
+		e.job, e.file = j, j.file
+		if err := e.load(); err != nil {
 			return nil, err
 		}
 		e.Report = func(_ BAEECell, _ bool, done, total int) { j.Progress(done, total) }
-		r, err := e.Run(ctx)
-		if err != nil {
+		if _, err := e.Run(ctx); err != nil {
 			return nil, err
 		}
-		o := &Outcome{Seeds: c.Seeds, Protocol: baeeGridProtocol, Details: r, Cost: &r.Cost}
 		paper, err := publishedRetention()
 		if err != nil {
 			return nil, err
 		}
-		keys, of := groupCells(r.Cells, BAEECell.key)
-		for _, k := range keys {
-			l := labels{contextLabel: contextOf(k.context), position: k.position, policyLabel: k.policy, budget: number(k.budget)}
-			var retention, answers []curriculum.Accuracy
-			for _, cell := range of[k] {
-				retention, answers = append(retention, cell.Retention), append(answers, cell.Accuracy)
-			}
-			m := shareOverSeeds(l, string(k.protocol), "retention", retention)
-			if k.protocol == baee.Paper {
-				k.protocol = ""
-				if p, ok := paper[k]; ok {
-					m.Published = &p
-				}
-			}
-			o.Measurements = append(o.Measurements, m, shareOverSeeds(l, m.Protocol, "accuracy", answers))
-		}
-		for _, all := range r.Overall {
-			o.Measurements = append(o.Measurements, share(labels{policyLabel: all.Policy, position: all.Position}, string(all.Protocol), "overall_retention", all.Retention))
-		}
-		return o, nil
+		return e.outcome(paper), nil
 	})
+	e.oldName = "baee-grid"
+	return e
+}
+
+// outcome is the experiment in the form of all results, with the published retention beside it.
+func (e *BAEEGrid) outcome(paper map[gridKey]MeanStd) *Outcome {
+	r := &e.result
+	o := &Outcome{Seeds: e.Config.Seeds, Protocol: baeeGridProtocol, Details: r, Cost: &r.Cost}
+	keys, of := groupCells(r.Cells, BAEECell.key)
+	for _, k := range keys {
+		l := labels{contextLabel: contextOf(k.context), positionLabel: k.position, policyLabel: k.policy, budgetLabel: number(k.budget)}
+		var retention, answers []curriculum.Accuracy
+		for _, cell := range of[k] {
+			retention, answers = append(retention, cell.Retention), append(answers, cell.Accuracy)
+		}
+		m := shareOverSeeds(l, string(k.protocol), "retention", retention)
+		if k.protocol == baee.Paper {
+			k.protocol = ""
+			if p, ok := paper[k]; ok {
+				m.Published = &p
+			}
+		}
+		o.Measurements = append(o.Measurements, m, shareOverSeeds(l, m.Protocol, "accuracy", answers))
+	}
+	for _, all := range r.Overall {
+		o.Measurements = append(o.Measurements, share(labels{policyLabel: all.Policy, positionLabel: all.Position}, string(all.Protocol), "overall_retention", all.Retention))
+	}
+	return o
 }
 
 // number writes a setting as a label.

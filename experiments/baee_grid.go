@@ -4,14 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/synapnet/synapnet-train/baee"
@@ -132,6 +131,8 @@ type BAEEGrid struct {
 	// Report, if set, is called with each cell as it is done, and with those done by an earlier call. It is not called concurrently.
 	Report func(cell BAEECell, before bool, done, total int)
 
+	job    *Job
+	file   *resultFile
 	result BAEEGridResult
 	done   int
 	shas   map[string]string // of the networks, by policy
@@ -140,6 +141,24 @@ type BAEEGrid struct {
 // NewBAEEGrid prepares the experiment on the pretrained model at basePath. classifier and head may be "" if no strict cell
 // needs one. What the output file holds already is kept if it was made with the same model and settings, and refused otherwise.
 func NewBAEEGrid(c BAEEGridConfig, basePath, classifier, head, output string, env Environment) (*BAEEGrid, error) {
+	e, err := newBAEEGrid(c, basePath, classifier, head, output, env)
+	if err != nil {
+		return nil, err
+	}
+	inputs := modelInputs(basePath)
+	for _, name := range append([]string{BAEETrainFile}, baeeTrainExperiment().Files...) {
+		path := filepath.Join(filepath.Dir(classifier), name)
+		if _, err := os.Stat(path); err == nil {
+			inputs[strings.TrimSuffix("baee-train/"+name, "/"+BAEETrainFile)] = path
+		}
+	}
+	if e.job, e.file, err = standaloneJob(baeeGridExperiment(), c, inputs, output, env); err != nil {
+		return nil, err
+	}
+	return e, e.load()
+}
+
+func newBAEEGrid(c BAEEGridConfig, basePath, classifier, head, output string, env Environment) (*BAEEGrid, error) {
 	base, err := loadBase(basePath)
 	if err != nil {
 		return nil, err
@@ -155,7 +174,7 @@ func NewBAEEGrid(c BAEEGridConfig, basePath, classifier, head, output string, en
 		Experiment: "baee-grid", Config: c, Model: base.Config, Base: filepath.Base(basePath), BaseSHA256: weightsHash(base),
 		Protocol: baeeGridProtocol, Environment: env,
 	}
-	return e, e.load()
+	return e, nil
 }
 
 // loadBase reads a model in floating point: packed weights can neither be cloned nor told apart by weightsHash.
@@ -298,16 +317,10 @@ func (e *BAEEGrid) cases() []BAEECase {
 }
 
 func (e *BAEEGrid) load() error {
-	text, err := os.ReadFile(e.Output)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	var old BAEEGridResult
-	if err := json.Unmarshal(text, &old); err != nil || old.Experiment != e.result.Experiment {
-		return fmt.Errorf("%s is not a result of this experiment: move it away or give another --output", e.Output)
+	found, err := e.job.Before(&old)
+	if err != nil || !found {
+		return err
 	}
 	if old.BaseSHA256 != e.result.BaseSHA256 || old.Config.Samples != e.Config.Samples || old.Config.Chunk != e.Config.Chunk || old.Config.Needles != e.Config.Needles {
 		return fmt.Errorf("%s holds results of another base model, sample count, number of needles or chunk size: move it away or give another --output", e.Output)
@@ -370,12 +383,12 @@ func (e *BAEEGrid) Run(ctx context.Context) (*BAEEGridResult, error) {
 			e.put(c)
 			e.report(c, false, total)
 		}
-		return e.write()
+		return e.write(false)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &e.result, e.write()
+	return &e.result, e.write(true)
 }
 
 func (e *BAEEGrid) report(c BAEECell, before bool, total int) {
@@ -538,7 +551,7 @@ func largest(x []float32) int {
 }
 
 // write puts the cells in order, sums them up and replaces the output file.
-func (e *BAEEGrid) write() error {
+func (e *BAEEGrid) write(complete bool) error {
 	cases, policies := e.cases(), append(BAEEPolicies(), e.Config.Policies...)
 	rank := func(c BAEECell) int {
 		at := slices.Index(cases, c.BAEECase)
@@ -554,12 +567,7 @@ func (e *BAEEGrid) write() error {
 	}
 	e.result.Summary = summariseGrid(e.result.Cells, paper)
 	e.result.Overall = overallGrid(e.result.Cells)
-	if dir := filepath.Dir(e.Output); dir != "." {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("cannot make %s: %w", dir, withoutPath(err))
-		}
-	}
-	return writeJSON(e.Output, &e.result)
+	return e.file.write(e.outcome(paper), complete)
 }
 
 // gridKey is a case over all seeds, with a policy.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -197,11 +198,11 @@ func TestTheGridContinues(t *testing.T) {
 		t.Error("the continued run differs from the whole one")
 	}
 	var file BAEEGridResult
-	text, err := os.ReadFile(output)
-	if err != nil {
+	r, err := result.Read(output)
+	if err != nil || !r.Complete {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(text, &file); err != nil || !reflect.DeepEqual(file.Cells, whole.Cells) {
+	if err := json.Unmarshal(r.Details, &file); err != nil || !reflect.DeepEqual(file.Cells, whole.Cells) {
 		t.Errorf("the file does not hold the cells: %v", err)
 	}
 
@@ -250,7 +251,7 @@ func TestGridMistakes(t *testing.T) {
 	if err := os.WriteFile(output, []byte("{}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewBAEEGrid(smallGrid(), path, classifier, head, output, Environment{}); err == nil || !strings.Contains(err.Error(), "not a result of this experiment") {
+	if _, err := NewBAEEGrid(smallGrid(), path, classifier, head, output, Environment{}); err == nil || !strings.Contains(err.Error(), "not a valid result") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -2,10 +2,8 @@ package experiments
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -133,6 +131,8 @@ type BAEETrain struct {
 	Environment Environment
 	Report      BAEETrainReport
 
+	job     *Job
+	file    *resultFile
 	result  BAEETrainResult
 	written map[string]BAEETrainKey // by network: what an earlier call wrote the weights of
 	data    map[baee.Protocol]*collection
@@ -159,6 +159,17 @@ var selectedFiles = map[string]string{NeedleNetwork: ClassifierFile, RetentionNe
 // NewBAEETrain prepares the experiment on the pretrained model at basePath. What the folder holds already is kept if it was
 // made with the same model and settings, and refused otherwise.
 func NewBAEETrain(c BAEETrainConfig, basePath, dir string, env Environment) (*BAEETrain, error) {
+	e, err := newBAEETrain(c, basePath, dir, env)
+	if err != nil {
+		return nil, err
+	}
+	if e.job, e.file, err = standaloneJob(baeeTrainExperiment(), c, modelInputs(basePath), e.output(), env); err != nil {
+		return nil, err
+	}
+	return e, e.load()
+}
+
+func newBAEETrain(c BAEETrainConfig, basePath, dir string, env Environment) (*BAEETrain, error) {
 	base, err := loadBase(basePath)
 	if err != nil {
 		return nil, err
@@ -171,7 +182,7 @@ func NewBAEETrain(c BAEETrainConfig, basePath, dir string, env Environment) (*BA
 		Experiment: "baee-train", Config: c, Model: base.Config, Base: filepath.Base(basePath), BaseSHA256: weightsHash(base),
 		Protocol: baeeTrainProtocol, Environment: env,
 	}
-	return e, e.load()
+	return e, nil
 }
 
 func (c BAEETrainConfig) validate(m layers.Config) error {
@@ -225,16 +236,10 @@ func (c BAEETrainConfig) validate(m layers.Config) error {
 func (e *BAEETrain) output() string { return filepath.Join(e.Dir, BAEETrainFile) }
 
 func (e *BAEETrain) load() error {
-	text, err := os.ReadFile(e.output())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	var old BAEETrainResult
-	if err := json.Unmarshal(text, &old); err != nil || old.Experiment != e.result.Experiment {
-		return fmt.Errorf("%s is not a result of this experiment: move it away or give another --output-dir", e.output())
+	found, err := e.job.Before(&old)
+	if err != nil || !found {
+		return err
 	}
 	// What a training depends on, besides what it is named by.
 	settings := func(c BAEETrainConfig) string {
@@ -294,7 +299,7 @@ func (e *BAEETrain) Run(ctx context.Context) (*BAEETrainResult, error) {
 			}
 			e.result.Cells = append(e.result.Cells, *cell)
 			e.result.Cost = before.Add(watch.cost())
-			if err := e.write(); err != nil {
+			if err := e.write(false); err != nil {
 				return nil, err
 			}
 			done = cell
@@ -307,7 +312,7 @@ func (e *BAEETrain) Run(ctx context.Context) (*BAEETrainResult, error) {
 		return nil, err
 	}
 	e.result.Cost = before.Add(watch.cost())
-	return &e.result, e.write()
+	return &e.result, e.write(true)
 }
 
 // writeNetworks trains the selected networks once more, to the same weights, and writes them.
@@ -466,7 +471,7 @@ func (e *BAEETrain) evaluate(cell *BAEETrainCell, network *baee.Classifier, c *c
 	return nil
 }
 
-func (e *BAEETrain) write() error {
+func (e *BAEETrain) write(complete bool) error {
 	keys := e.keys()
 	rank := func(c BAEETrainCell) int {
 		if at := slices.Index(keys, c.BAEETrainKey); at >= 0 {
@@ -489,10 +494,7 @@ func (e *BAEETrain) write() error {
 		best[s.Network] = s.AUC.Mean
 		e.result.Selected[s.Network] = BAEETrainKey{s.Protocol, s.Network, s.LR, s.Noise, e.Config.Seeds[0]}
 	}
-	if err := os.MkdirAll(e.Dir, 0o755); err != nil {
-		return fmt.Errorf("cannot make %s: %w", e.Dir, withoutPath(err))
-	}
-	return writeJSON(e.output(), &e.result)
+	return e.file.write(e.outcome(), complete)
 }
 
 // summariseTrain pools cells, which are in order, over their seeds.

@@ -243,7 +243,7 @@ func TestTrainingMistakes(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, BAEETrainFile), []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewBAEETrain(smallTraining(), path, dir, Environment{}); err == nil || !strings.Contains(err.Error(), "not a result of this experiment") {
+	if _, err := NewBAEETrain(smallTraining(), path, dir, Environment{}); err == nil || !strings.Contains(err.Error(), "not a valid result") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -394,7 +394,7 @@ func TestKeys(t *testing.T) {
 	base := key(`{"a": 1, "b": {"c": 2}}`)
 	for config, same := range map[string]bool{
 		`{"b": {"c": 2, "new": 0, "also": ""}, "a": 1, "more": {"x": false}, "none": null}`: true,
-		`{"a": 1, "b": {"c": 2}, "new": 1}`: false, `{"a": 2, "b": {"c": 2}}`: false, `{"a": 1, "b": {"c": 2}, "list": [0]}`: false,
+		`{"a": 1, "b": {"c": 2}, "new": 1}`:                                                 false, `{"a": 2, "b": {"c": 2}}`: false, `{"a": 1, "b": {"c": 2}, "list": [0]}`: false,
 	} {
 		if (key(config) == base) != same {
 			t.Errorf("%s: the same key is %v", config, !same)

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -72,6 +73,7 @@ func (f *resultFile) write(o *Outcome, complete bool) error {
 	if o.Environment != nil {
 		r.Environment = *o.Environment
 	}
+	r.Environment.Commit = cmp.Or(r.Environment.Commit, "unknown")
 	if o.Details != nil {
 		details, err := json.Marshal(o.Details)
 		if err != nil {
