@@ -69,7 +69,7 @@ func baeeTrainExperiment() Experiment {
 // outcome is the experiment in the form of all results.
 func (e *BAEETrain) outcome() *Outcome {
 	r := &e.result
-	o := &Outcome{Seeds: e.Config.Seeds, Protocol: baeeTrainProtocol, Details: r, Cost: &r.Cost}
+	o := &Outcome{Seeds: e.Config.Seeds, Protocol: baeeTrainProtocol, Details: r, Environment: &r.Environment, Cost: &r.Cost}
 	for _, s := range r.Summary {
 		l := labels{networkLabel: s.Network, rateLabel: number(s.LR), noiseLabel: number(s.Noise)}
 		var auc, salience, use []float64
@@ -149,7 +149,7 @@ func baeeGridExperiment() Experiment {
 // outcome is the experiment in the form of all results, with the published retention beside it.
 func (e *BAEEGrid) outcome(paper map[gridKey]MeanStd) *Outcome {
 	r := &e.result
-	o := &Outcome{Seeds: e.Config.Seeds, Protocol: baeeGridProtocol, Details: r, Cost: &r.Cost}
+	o := &Outcome{Seeds: e.Config.Seeds, Protocol: baeeGridProtocol, Details: r, Environment: &r.Environment, Cost: &r.Cost}
 	keys, of := groupCells(r.Cells, BAEECell.key)
 	for _, k := range keys {
 		l := labels{contextLabel: contextOf(k.context), positionLabel: k.position, policyLabel: k.policy, budgetLabel: number(k.budget)}

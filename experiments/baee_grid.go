@@ -109,8 +109,8 @@ type BAEEGridResult struct {
 	Base        string            `json:"base"`
 	BaseSHA256  string            `json:"base_sha256"`
 	Protocol    string            `json:"protocol"`
-	Environment Environment       `json:"environment"`
-	Cost        Cost              `json:"cost"` // of all calls
+	Environment Environment       `json:"environment"` // of the last cell that was measured
+	Cost        Cost              `json:"cost"`        // of all calls
 	Cells       []BAEECell        `json:"cells"`
 	Summary     []BAEEGridSummary `json:"summary"`
 	Overall     []BAEEGridOverall `json:"overall"`
@@ -325,7 +325,7 @@ func (e *BAEEGrid) load() error {
 	if old.BaseSHA256 != e.result.BaseSHA256 || old.Config.Samples != e.Config.Samples || old.Config.Chunk != e.Config.Chunk || old.Config.Needles != e.Config.Needles {
 		return fmt.Errorf("%s holds results of another base model, sample count, number of needles or chunk size: move it away or give another --output", e.Output)
 	}
-	e.result.Cells, e.result.Cost = old.Cells, old.Cost
+	e.result.Cells, e.result.Cost, e.result.Environment = old.Cells, old.Cost, old.Environment
 	return nil
 }
 
@@ -378,7 +378,7 @@ func (e *BAEEGrid) Run(ctx context.Context) (*BAEEGridResult, error) {
 		}
 	}
 	err := e.parallel(ctx, todo, func(cells []BAEECell) error {
-		e.result.Cost = before.Add(watch.cost())
+		e.result.Cost, e.result.Environment = before.Add(watch.cost()), e.Environment
 		for _, c := range cells {
 			e.put(c)
 			e.report(c, false, total)

@@ -107,8 +107,8 @@ type BAEETrainResult struct {
 	Base        string                  `json:"base"`
 	BaseSHA256  string                  `json:"base_sha256"`
 	Protocol    string                  `json:"protocol"`
-	Environment Environment             `json:"environment"`
-	Cost        Cost                    `json:"cost"` // of all calls
+	Environment Environment             `json:"environment"` // of the last cell that was measured
+	Cost        Cost                    `json:"cost"`        // of all calls
 	Cells       []BAEETrainCell         `json:"cells"`
 	Summary     []BAEETrainSummary      `json:"summary"`
 	Selected    map[string]BAEETrainKey `json:"selected"` // by network: the training whose weights are written
@@ -249,7 +249,7 @@ func (e *BAEETrain) load() error {
 	if old.BaseSHA256 != e.result.BaseSHA256 || settings(old.Config) != settings(e.Config) {
 		return fmt.Errorf("%s holds results of another base model or of other settings: move it away or give another --output-dir", e.output())
 	}
-	e.result.Cells, e.result.Cost, e.written = old.Cells, old.Cost, old.Selected
+	e.result.Cells, e.result.Cost, e.result.Environment, e.written = old.Cells, old.Cost, old.Environment, old.Selected
 	return nil
 }
 
@@ -297,7 +297,7 @@ func (e *BAEETrain) Run(ctx context.Context) (*BAEETrainResult, error) {
 			if err != nil {
 				return nil, err
 			}
-			e.result.Cells = append(e.result.Cells, *cell)
+			e.result.Cells, e.result.Environment = append(e.result.Cells, *cell), e.Environment
 			e.result.Cost = before.Add(watch.cost())
 			if err := e.write(false); err != nil {
 				return nil, err
