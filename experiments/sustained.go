@@ -177,8 +177,8 @@ func slowdowns(windows []loadWindow, tokens int, paper *MeanStd) []result.Measur
 	var residuals, spread float64
 	center := stat.Mean(ends, nil)
 	for i, t := range ends {
-		residuals += math.Pow(rates[i]-base-slope*t, 2)
-		spread += math.Pow(t-center, 2)
+		off := rates[i] - base - slope*t
+		residuals, spread = residuals+off*off, spread+(t-center)*(t-center)
 	}
 	freedom := float64(len(rates) - 2)
 	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: freedom}.Quantile(0.975) * math.Sqrt(residuals/freedom/spread) * span / mean

@@ -186,8 +186,8 @@ func newPlot() *plot.Plot {
 		s.Font, s.Color = sans, inkMuted
 	}
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
-		a.LineStyle.Color, a.LineStyle.Width = inkGrid, 1
-		a.Tick.LineStyle.Color, a.Tick.LineStyle.Width, a.Tick.Length = inkGrid, 1, 3
+		a.Color, a.Width = inkGrid, 1
+		a.Tick.Color, a.Tick.Width, a.Tick.Length = inkGrid, 1, 3
 		a.Padding = 4
 	}
 	return p
@@ -525,7 +525,7 @@ func drawBars(q *panel, series []string, title string) (string, error) {
 		ticks = append(ticks, plot.Tick{Value: (first + last) / 2, Label: name})
 	}
 	p.Y.Tick.Marker = plot.ConstantTicks(ticks)
-	p.Y.Tick.LineStyle.Width = 0
+	p.Y.Tick.Width = 0
 	p.Y.Tick.Label.Color = inkText
 	p.Y.Min, p.Y.Max = -0.7, b.pitch()*float64(len(q.places)-1)+float64(len(b.series)-1)+0.7
 	p.Add(b)

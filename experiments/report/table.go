@@ -116,11 +116,7 @@ func selected(v experiments.View, all []result.Measurement) (rows []string, foun
 			}
 		}
 	}
-	rows = slices.Clone(v.Rows)
-	for _, l := range slices.Sorted(maps.Keys(more)) {
-		rows = append(rows, l)
-	}
-	return rows, loose
+	return append(slices.Clone(v.Rows), slices.Sorted(maps.Keys(more))...), loose
 }
 
 // newTable makes the table of a view; nil if there is nothing to show.
@@ -325,10 +321,10 @@ func unitName(unit string) string {
 
 // value writes a number of a unit: shares with three decimals, bytes with a prefix, others with four digits.
 func value(x float64, unit string) string {
-	switch {
-	case unit == "1":
+	switch unit {
+	case "1":
 		return minus(fmt.Sprintf("%.3f", x))
-	case unit == "bytes":
+	case "bytes":
 		return bytesText(x)
 	}
 	return digits(x)
