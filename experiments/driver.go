@@ -75,7 +75,13 @@ type progressOf struct {
 	step  *Step
 	start time.Time
 	share float64
+	// What is done within the first moments is what an earlier run had finished: pace is that of the rest.
+	before float64
+	since  time.Time
 }
+
+// firstMoments is the time in which a step that continues tells what was done before.
+const firstMoments = 2 * time.Second
 
 // all starts steps as they become ready, until none is left.
 func (r *driverRun) all(ctx context.Context) error {
@@ -190,10 +196,9 @@ func (r *driverRun) left() time.Duration {
 		sum += time.Duration(float64(s.Time) * r.pace)
 	}
 	for _, p := range r.running {
-		spent := time.Since(p.start)
-		guess := max(0, time.Duration(float64(p.step.Time)*r.pace)-spent)
-		if p.share > 0 {
-			guess = time.Duration(float64(spent) * (1 - p.share) / p.share)
+		guess := max(0, time.Duration(float64(p.step.Time)*r.pace*(1-p.before))-time.Since(p.start))
+		if p.share > p.before {
+			guess = time.Duration(float64(time.Since(p.since)) * (1 - p.share) / (p.share - p.before))
 		}
 		sum += guess
 	}
@@ -315,6 +320,9 @@ func (r *driverRun) progress(s *Step, done, total int) {
 		return
 	}
 	p.share = min(1, max(0, float64(done)/float64(total)))
+	if time.Since(p.start) < firstMoments {
+		p.before, p.since = p.share, time.Now()
+	}
 	if r.Report.Progress != nil {
 		r.Report.Progress(s, done, total, r.left())
 	}

@@ -300,7 +300,8 @@ func TestDriverJobs(t *testing.T) {
 	}
 }
 
-// The time left for the whole counts what runs at its own pace and what waits by its estimate.
+// The time left for the whole counts what waits, and in its first moments what runs, by the estimate: what is done at once
+// was done by an earlier run.
 func TestTimeLeft(t *testing.T) {
 	var f fakes
 	d := newDriver(t.TempDir(), f.fake("a", 2, func(context.Context, *Job, int) error { time.Sleep(time.Millisecond); return nil }), f.fake("b", 1, nil))
@@ -309,8 +310,19 @@ func TestTimeLeft(t *testing.T) {
 	if _, err := f.run(t, d); err != nil {
 		t.Fatal(err)
 	}
-	if len(left) != 3 || left[0] < time.Minute || left[0] > time.Minute+time.Second || left[2] != 0 {
+	if len(left) != 3 || left[0] < 89*time.Second || left[0] > 90*time.Second || left[2] != 0 {
 		t.Errorf("left %v", left)
+	}
+}
+
+// After its first moments a step counts at its own pace, that of what it did itself.
+func TestTimeLeftOfAStepThatContinues(t *testing.T) {
+	now := time.Now()
+	r := &driverRun{pace: 1, running: map[string]*progressOf{
+		"a": {step: &Step{Time: time.Hour}, start: now.Add(-12 * time.Second), share: 0.6, before: 0.5, since: now.Add(-10 * time.Second)},
+	}}
+	if left := r.left(); left < 40*time.Second || left > 41*time.Second {
+		t.Errorf("a tenth took 10 s, four tenths are left: %v", left)
 	}
 }
 
