@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"github.com/x448/float16"
+
+	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
 // Tier is the form in which an entry is held (SPEC section 5).
@@ -79,17 +81,10 @@ func encodeWarm(x []float32) []byte {
 // decode writes the content of an entry to dst [D].
 func decode(dst []float32, t Tier, b []byte) {
 	if t == Warm {
-		decodeWarm(dst, fromHalf(b), b[2:])
+		vec.Unpack8(dst, b[2:], 0, fromHalf(b))
 		return
 	}
 	decodeHot(dst, b)
-}
-
-func decodeWarm(dst []float32, scale float32, b []byte) {
-	b = b[:len(dst)]
-	for i := range dst {
-		dst[i] = scale * float32(int8(b[i]))
-	}
 }
 
 // decodeHot is fromHalf of every element. The bits of a finite half-precision number, moved to where those of a float32

@@ -323,10 +323,7 @@ func (p *Packed) Rows(dst []float32, from, to int) {
 		return
 	case PackedInt8:
 		for r := from; r < to; r++ {
-			scale, row := p.half(r), dst[(r-from)*p.cols:(r-from+1)*p.cols]
-			for i, c := range p.codes[r*p.cols : (r+1)*p.cols] {
-				row[i] = float32(int8(c)) * scale
-			}
+			vec.Unpack8(dst[(r-from)*p.cols:(r-from+1)*p.cols], p.codes[r*p.cols:(r+1)*p.cols], 0, p.half(r))
 		}
 		return
 	}

@@ -323,6 +323,17 @@ func normGradApplyKernel(dx, dy, x, gamma []float32, mean, rstd, avgG, avgGX flo
 	}
 }
 
+func unpack8Kernel(dst []float32, codes []byte, zero, scale float32) {
+	switch active {
+	case levelAVX512:
+		unpack8AVX512(dst, codes, zero, scale)
+	case levelAVX2:
+		unpack8AVX2(dst, codes, zero, scale)
+	default:
+		unpack8Go(dst, codes, zero, scale)
+	}
+}
+
 func unpack4Kernel(dst []float32, codes []byte, zero, scale float32) {
 	switch active {
 	case levelAVX512:

@@ -72,6 +72,10 @@ func normGradApplyKernel(dx, dy, x, gamma []float32, mean, rstd, avgG, avgGX flo
 	normGradApplyGo(dx, dy, x, gamma, mean, rstd, avgG, avgGX)
 }
 
+func unpack8Kernel(dst []float32, codes []byte, zero, scale float32) {
+	unpack8Go(dst, codes, zero, scale)
+}
+
 func unpack4Kernel(dst []float32, codes []byte, zero, scale float32) {
 	unpack4Go(dst, codes, zero, scale)
 }

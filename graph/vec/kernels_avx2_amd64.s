@@ -2894,6 +2894,87 @@ done:
 	VZEROUPPER
 	RET
 
+// func unpack8AVX2(dst []float32, codes []byte, zero float32, scale float32)
+// Requires: AVX, AVX2
+TEXT ·unpack8AVX2(SB), NOSPLIT, $0-56
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         codes_base+24(FP), DX
+	VBROADCASTSS zero+48(FP), Y0
+	VBROADCASTSS scale+52(FP), Y1
+
+many:
+	SUBQ      $0x40, CX
+	JL        manydone
+	VPMOVSXBD (DX), Y2
+	VPMOVSXBD 8(DX), Y3
+	VCVTDQ2PS Y2, Y2
+	VSUBPS    Y0, Y2, Y2
+	VMULPS    Y1, Y2, Y2
+	VMOVUPS   Y2, (AX)
+	VCVTDQ2PS Y3, Y3
+	VSUBPS    Y0, Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VMOVUPS   Y3, 32(AX)
+	VPMOVSXBD 16(DX), Y2
+	VPMOVSXBD 24(DX), Y3
+	VCVTDQ2PS Y2, Y2
+	VSUBPS    Y0, Y2, Y2
+	VMULPS    Y1, Y2, Y2
+	VMOVUPS   Y2, 64(AX)
+	VCVTDQ2PS Y3, Y3
+	VSUBPS    Y0, Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VMOVUPS   Y3, 96(AX)
+	VPMOVSXBD 32(DX), Y2
+	VPMOVSXBD 40(DX), Y3
+	VCVTDQ2PS Y2, Y2
+	VSUBPS    Y0, Y2, Y2
+	VMULPS    Y1, Y2, Y2
+	VMOVUPS   Y2, 128(AX)
+	VCVTDQ2PS Y3, Y3
+	VSUBPS    Y0, Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VMOVUPS   Y3, 160(AX)
+	VPMOVSXBD 48(DX), Y2
+	VPMOVSXBD 56(DX), Y3
+	VCVTDQ2PS Y2, Y2
+	VSUBPS    Y0, Y2, Y2
+	VMULPS    Y1, Y2, Y2
+	VMOVUPS   Y2, 192(AX)
+	VCVTDQ2PS Y3, Y3
+	VSUBPS    Y0, Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VMOVUPS   Y3, 224(AX)
+	ADDQ      $+256, AX
+	ADDQ      $0x40, DX
+	JMP       many
+
+manydone:
+	ADDQ $0x40, CX
+
+one:
+	SUBQ      $0x10, CX
+	JL        onedone
+	VPMOVSXBD (DX), Y2
+	VPMOVSXBD 8(DX), Y3
+	VCVTDQ2PS Y2, Y2
+	VSUBPS    Y0, Y2, Y2
+	VMULPS    Y1, Y2, Y2
+	VMOVUPS   Y2, (AX)
+	VCVTDQ2PS Y3, Y3
+	VSUBPS    Y0, Y3, Y3
+	VMULPS    Y1, Y3, Y3
+	VMOVUPS   Y3, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $0x10, DX
+	JMP       one
+
+onedone:
+	ADDQ $0x10, CX
+	VZEROUPPER
+	RET
+
 // func unpack4AVX2(dst []float32, codes []byte, zero float32, scale float32)
 // Requires: AVX, AVX2
 TEXT ·unpack4AVX2(SB), NOSPLIT, $0-56

@@ -149,6 +149,11 @@ func normGradSumsAVX512(dgamma []float32, dbeta []float32, dy []float32, x []flo
 //go:noescape
 func normGradApplyAVX512(dx []float32, dy []float32, x []float32, gamma []float32, mean float32, rstd float32, avgG float32, avgGX float32)
 
+// unpack8AVX512 computes dst = (q-zero)·scale for signed bytes q.
+//
+//go:noescape
+func unpack8AVX512(dst []float32, codes []byte, zero float32, scale float32)
+
 // unpack4AVX512 computes dst = (q-zero)·scale for 4-bit codes q, the first in the low half of a byte.
 //
 //go:noescape

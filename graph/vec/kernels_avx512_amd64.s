@@ -3027,6 +3027,62 @@ done:
 	VZEROUPPER
 	RET
 
+// func unpack8AVX512(dst []float32, codes []byte, zero float32, scale float32)
+// Requires: AVX, AVX512F
+TEXT ·unpack8AVX512(SB), NOSPLIT, $0-56
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         dst_len+8(FP), CX
+	MOVQ         codes_base+24(FP), DX
+	VBROADCASTSS zero+48(FP), Z0
+	VBROADCASTSS scale+52(FP), Z1
+
+many:
+	SUBQ      $0x40, CX
+	JL        manydone
+	VPMOVSXBD (DX), Z2
+	VCVTDQ2PS Z2, Z2
+	VSUBPS    Z0, Z2, Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVUPS   Z2, (AX)
+	VPMOVSXBD 16(DX), Z2
+	VCVTDQ2PS Z2, Z2
+	VSUBPS    Z0, Z2, Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVUPS   Z2, 64(AX)
+	VPMOVSXBD 32(DX), Z2
+	VCVTDQ2PS Z2, Z2
+	VSUBPS    Z0, Z2, Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVUPS   Z2, 128(AX)
+	VPMOVSXBD 48(DX), Z2
+	VCVTDQ2PS Z2, Z2
+	VSUBPS    Z0, Z2, Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVUPS   Z2, 192(AX)
+	ADDQ      $+256, AX
+	ADDQ      $0x40, DX
+	JMP       many
+
+manydone:
+	ADDQ $0x40, CX
+
+one:
+	SUBQ      $0x10, CX
+	JL        onedone
+	VPMOVSXBD (DX), Z2
+	VCVTDQ2PS Z2, Z2
+	VSUBPS    Z0, Z2, Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVUPS   Z2, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $0x10, DX
+	JMP       one
+
+onedone:
+	ADDQ $0x10, CX
+	VZEROUPPER
+	RET
+
 // func unpack4AVX512(dst []float32, codes []byte, zero float32, scale float32)
 // Requires: AVX, AVX512F
 TEXT ·unpack4AVX512(SB), NOSPLIT, $0-56

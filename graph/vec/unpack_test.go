@@ -7,18 +7,21 @@ import (
 	"testing"
 )
 
-// unpacked computes in the plainest way what Unpack4 and Unpack2 promise.
+// unpacked computes in the plainest way what Unpack8, Unpack4 and Unpack2 promise.
 func unpacked(bits, n int, codes []byte, zero, scale float32) []float32 {
 	w := make([]float32, n)
 	for i := range w {
 		at := i * bits
 		q := int(codes[at/8]) >> (at % 8) & (1<<bits - 1)
+		if bits == 8 {
+			q = int(int8(q))
+		}
 		w[i] = (float32(q) - zero) * scale
 	}
 	return w
 }
 
-var unpackers = map[int]func(dst []float32, codes []byte, zero, scale float32){2: Unpack2, 4: Unpack4}
+var unpackers = map[int]func(dst []float32, codes []byte, zero, scale float32){2: Unpack2, 4: Unpack4, 8: Unpack8}
 
 // Every level gives the same bits at every length, and nothing beyond dst is written.
 func TestUnpack(t *testing.T) {

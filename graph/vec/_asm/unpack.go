@@ -16,6 +16,8 @@ const unpackBlock = 16
 func unpackers() []kernel {
 	const sig = "func(dst []float32, codes []byte, zero, scale float32)"
 	return []kernel{
+		{name: "unpack8", doc: "computes dst = (q-zero)·scale for signed bytes q.", sig: sig,
+			custom: func(g *gen) { g.unpack(8, g.bytes) }},
 		{name: "unpack4", doc: "computes dst = (q-zero)·scale for 4-bit codes q, the first in the low half of a byte.", sig: sig,
 			custom: func(g *gen) { g.unpack(4, g.nibbles) }},
 		{name: "unpack2", doc: "computes dst = (q-zero)·scale for 2-bit codes q, the first in the lowest bits of a byte.", sig: sig,
@@ -35,12 +37,16 @@ func (g *gen) unpack(bits int, spread func(codes reg.Register, at int) []vec) {
 	zero, scale, mask := g.vec(), g.vec(), g.vec()
 	VBROADCASTSS(param("zero"), zero)
 	VBROADCASTSS(param("scale"), scale)
-	VBROADCASTSS(g.mem(konst(1<<bits-1)), mask)
+	if bits < 8 {
+		VBROADCASTSS(g.mem(konst(1<<bits-1)), mask)
+	}
 	block := func(u int) {
 		for i, v := range spread(codes, u*unpackBlock*bits/8) {
-			if g.avx512 {
+			switch {
+			case bits == 8: // alone in its lane, with its sign
+			case g.avx512:
 				VPANDD(mask, v, v)
-			} else {
+			default:
 				VPAND(mask, v, v)
 			}
 			VCVTDQ2PS(v, v)
@@ -66,6 +72,17 @@ func (g *gen) unpack(bits int, spread func(codes reg.Register, at int) []vec) {
 	loop("one", 1)
 	VZEROUPPER()
 	RET()
+}
+
+// bytes widens each byte, with its sign, to 32 bits.
+func (g *gen) bytes(codes reg.Register, at int) []vec {
+	var lanes []vec
+	for i := 0; i < unpackBlock; i += g.width {
+		v := g.vec()
+		VPMOVSXBD(Mem{Base: codes, Disp: at + i}, v)
+		lanes = append(lanes, v)
+	}
+	return lanes
 }
 
 // nibbles widens each byte to 64 bits and brings its upper half to bit 32.
