@@ -72,7 +72,7 @@ func (t *Table) draw(v experiments.View, all []result.Measurement) error {
 	}
 	panels, series := split(f, labels, found)
 	if len(series) > 1 {
-		t.Legend = legend(series)
+		t.Legend = legend(f.Series, series)
 	}
 	t.tie(f.Series, series)
 	for _, p := range panels {
@@ -91,9 +91,13 @@ func (t *Table) draw(v experiments.View, all []result.Measurement) error {
 	return nil
 }
 
-func legend(series []string) []Series {
+// legend names the series; numbers with the label that they are of.
+func legend(label string, series []string) []Series {
 	var all []Series
 	for i, name := range series {
+		if _, err := strconv.ParseFloat(name, 64); err == nil {
+			name = label + " " + name
+		}
 		all = append(all, Series{name, i})
 	}
 	return all
@@ -309,7 +313,7 @@ func logarithmic(low, high float64) bool { return low > 0 && high/low > 50 }
 func setValues(a *plot.Axis, data []datum) {
 	low, high := extent(data)
 	unit := data[0].m.Unit
-	a.Label.Text = strings.ReplaceAll(data[0].m.Metric, "_", " ")
+	a.Label.Text = words(data[0].m.Metric)
 	if u := unitName(unit); u != "" {
 		a.Label.Text += " (" + u + ")"
 	}
@@ -379,7 +383,11 @@ func tickText(x float64, unit string) string {
 	if unit == "bytes" {
 		return bytesText(x)
 	}
-	return thousands(minus(strconv.FormatFloat(math.Round(x*1e9)/1e9, 'f', -1, 64)))
+	s := minus(strconv.FormatFloat(math.Round(x*1e9)/1e9, 'f', -1, 64))
+	if strings.Contains(s, ".") {
+		return s
+	}
+	return thousands(s)
 }
 
 // setPlaces scales the x axis of a line figure: ticks where the data are if these are few.
@@ -408,7 +416,7 @@ func setPlaces(p *plot.Plot, f *experiments.Figure, q *panel) {
 	if len(values) <= 8 {
 		var ticks []plot.Tick
 		for x, name := range values {
-			if _, err := strconv.ParseFloat(name, 64); err == nil {
+			if _, err := strconv.Atoi(name); err == nil {
 				name = thousands(name)
 			}
 			ticks = append(ticks, plot.Tick{Value: x, Label: name})
@@ -533,10 +541,31 @@ func drawBars(q *panel, series []string, title string) (string, error) {
 	return render(p, height, title+" "+q.title)
 }
 
-// points is a scatter: a mark for each pair of values, named.
+// pairs makes of a scatter view of one metric, whose x is another, a view of both: a row for each point.
+func pairs(v experiments.View, all []result.Measurement) (experiments.View, []result.Measurement) {
+	if v.Figure == nil || v.Figure.Kind != "scatter" || v.Metric == "" {
+		return v, all
+	}
+	var both []result.Measurement
+	for _, metric := range []string{v.Metric, v.Figure.X} {
+		for _, m := range all {
+			if m.Metric == metric {
+				both = append(both, m)
+			}
+		}
+	}
+	if v.Column != "" {
+		v.Rows = append(slices.Clone(v.Rows), v.Column)
+	}
+	v.Metric, v.Column = "", ""
+	return v, both
+}
+
+// points is a scatter: a mark for each pair of values.
 type points struct {
-	data  []datum // x is the value of the other metric
-	names []string
+	data   []datum // x is the value of the other metric
+	titles []string
+	xs     []datum // the other metric's, for its axis
 }
 
 // Plot draws them.
@@ -546,79 +575,81 @@ func (l points) Plot(c draw.Canvas, p *plot.Plot) {
 	for i, d := range l.data {
 		at := vg.Point{X: x(d.x), Y: y(d.m.Mean)}
 		s.open(seriesClass(d.series), "")
-		s.open("mark", l.names[i])
+		s.open("mark", l.titles[i])
 		if iv := d.m.Interval; iv != nil {
 			c.StrokeLine2(draw.LineStyle{Color: inkSeries, Width: 1}, at.X, y(iv.Low), at.X, y(iv.High))
 		}
-		s.dot(at, 3.5, false)
+		s.dot(at, 4, false)
 		s.close()
 		s.close()
 	}
 }
 
-// drawScatter draws one metric against another; the measurements of a point have the same labels.
+// drawScatter draws the first of the other metrics against the figure's; the measurements of a point have the same labels.
 func (t *Table) drawScatter(v experiments.View, labels []string, found []result.Measurement) error {
 	f := v.Figure
-	type point struct{ x, y *result.Measurement }
-	at := map[string]*point{}
-	var order []string
-	metric := v.Metric
+	key := func(m *result.Measurement) string { return m.Protocol + fmt.Sprint(m.Labels) } // maps are printed in the order of their keys
+	xs := map[string]*result.Measurement{}
+	metric := ""
 	for i := range found {
-		m := &found[i]
-		if metric == "" && m.Metric != f.X {
+		if m := &found[i]; m.Metric == f.X {
+			xs[key(m)] = m
+		} else if metric == "" {
 			metric = m.Metric
 		}
-		key := m.Protocol + fmt.Sprint(m.Labels)
-		if at[key] == nil {
-			at[key], order = &point{}, append(order, key)
-		}
-		switch m.Metric {
-		case f.X:
-			at[key].x = m
-		case metric:
-			at[key].y = m
-		}
 	}
-	var series []string
-	var all points
-	var xs []datum
-	for _, key := range order {
-		q := at[key]
-		if q.x == nil || q.y == nil {
+	var series, titles []string
+	panels := map[string]*points{}
+	for i := range found {
+		y := &found[i]
+		x := xs[key(y)]
+		if y.Metric != metric || x == nil {
 			continue
 		}
-		s := q.y.Labels[f.Series]
+		s := y.Labels[f.Series]
 		if !slices.Contains(series, s) {
 			series = append(series, s)
 		}
-		var name []string
+		var rest, name []string
 		for _, l := range labels {
-			name = append(name, q.y.Labels[l])
+			name = append(name, y.Labels[l])
+			if l != f.Series {
+				rest = append(rest, l+" "+y.Labels[l])
+			}
 		}
-		d := datum{m: q.y, x: q.x.Mean, series: slices.Index(series, s)}
-		all.data = append(all.data, d)
-		all.names = append(all.names, fmt.Sprintf("%s: %s %s, %s %s (%s)", strings.Join(name, ", "), q.y.Metric, value(q.y.Mean, q.y.Unit),
-			q.x.Metric, value(q.x.Mean, q.x.Unit), q.y.Protocol))
-		xs = append(xs, datum{m: &result.Measurement{Metric: q.x.Metric, Unit: q.x.Unit, Mean: q.x.Mean}})
+		title := strings.Join(rest, ", ")
+		if panels[title] == nil {
+			panels[title], titles = &points{}, append(titles, title)
+		}
+		p := panels[title]
+		p.data = append(p.data, datum{m: y, x: x.Mean, series: slices.Index(series, s)})
+		p.xs = append(p.xs, datum{m: &result.Measurement{Metric: x.Metric, Unit: x.Unit, Mean: x.Mean}})
+		p.titles = append(p.titles, fmt.Sprintf("%s: %s %s, %s %s %s, %s", strings.Join(name, ", "), words(y.Metric), value(y.Mean, y.Unit),
+			words(x.Metric), value(x.Mean, x.Unit), unitName(x.Unit), y.Protocol))
 	}
-	if len(all.data) == 0 {
-		return nil
-	}
-	t.Legend = legend(series)
+	t.Legend = legend(f.Series, series)
 	t.tie(f.Series, series)
-	p := newPlot()
-	p.Add(grid(true, true))
-	setValues(&p.X, xs)
-	if low, _ := extent(xs); f.LogX && low > 0 {
-		_, high := extent(xs)
-		p.X.Scale, p.X.Tick.Marker, p.X.Min, p.X.Max = plot.LogScale{}, powers{xs[0].m.Unit}, low/1.3, high*1.3
+	for _, title := range titles {
+		l := panels[title]
+		p := newPlot()
+		p.Add(grid(true, true))
+		setValues(&p.X, l.xs)
+		if low, high := extent(l.xs); f.LogX && low > 0 && high > low {
+			p.X.Scale, p.X.Tick.Marker, p.X.Min, p.X.Max = plot.LogScale{}, powers{l.xs[0].m.Unit}, low/1.3, high*1.3
+		}
+		setValues(&p.Y, l.data)
+		p.Add(*l)
+		svg, err := render(p, panelHeight, v.Title+" "+title)
+		if err != nil {
+			return err
+		}
+		t.Figures = append(t.Figures, Figure{title, svg})
 	}
-	setValues(&p.Y, all.data)
-	p.Add(all)
-	svg, err := render(p, panelHeight, v.Title)
-	t.Figures = append(t.Figures, Figure{SVG: svg})
-	return err
+	return nil
 }
+
+// words is the name of a metric in running text.
+func words(metric string) string { return strings.ReplaceAll(metric, "_", " ") }
 
 // canvas is the figure that c is a part of.
 func canvas(c draw.Canvas) *svg {

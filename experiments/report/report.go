@@ -116,25 +116,47 @@ func newSection(step *experiments.Step, root, path string, profile experiments.P
 	if profile != experiments.Full { // of a small model: nothing that the paper's values could be compared with
 		r = withoutPublished(r)
 	}
-	for _, m := range r.Measurements {
-		if m.Published != nil && m.Interval != nil {
-			s.Compared++
-			if inside(&m) {
-				s.Inside++
-			}
-		}
-	}
+	s.compare(r.Measurements)
 	for _, v := range step.Views {
-		t := newTable(v, r.Measurements)
+		v, all := pairs(v, r.Measurements)
+		t := newTable(v, all)
 		if t == nil {
 			continue
 		}
-		if err := t.draw(v, r.Measurements); err != nil {
+		if err := t.draw(v, all); err != nil {
 			return nil, fmt.Errorf("%s: %w", step.Name, err)
 		}
 		s.Tables = append(s.Tables, t)
 	}
 	return s, nil
+}
+
+// compare counts the published values that have ours with an interval beside them.
+func (s *Section) compare(all []result.Measurement) {
+	for i := range all {
+		m := &all[i]
+		if m.Published == nil || m.Interval == nil || slices.ContainsFunc(all, func(o result.Measurement) bool { return repeats(m, &o) }) {
+			continue
+		}
+		s.Compared++
+		if inside(m) {
+			s.Inside++
+		}
+	}
+}
+
+// repeats says whether m is o again, under more labels: a point of a history that is also the final value.
+func repeats(m, o *result.Measurement) bool {
+	if o.Published == nil || o.Interval == nil || len(m.Labels) <= len(o.Labels) || m.Metric != o.Metric || m.Protocol != o.Protocol ||
+		m.N != o.N || m.Mean != o.Mean || *m.Published != *o.Published {
+		return false
+	}
+	for l, v := range o.Labels {
+		if m.Labels[l] != v {
+			return false
+		}
+	}
+	return true
 }
 
 // withoutPublished is r without the paper's values.

@@ -91,6 +91,42 @@ func TestViewsOfOtherLabels(t *testing.T) {
 	}
 }
 
+// Rows of one label stay together, in the order in which labels came.
+func TestRowsAreGrouped(t *testing.T) {
+	var all []result.Measurement
+	for _, l := range [][2]string{{"b", "x"}, {"a", "y"}, {"b", "y"}, {"a", "x"}} {
+		all = append(all, share(map[string]string{"task": l[0], "variant": l[1]}, result.Paper, 1, 2, nil))
+	}
+	var got []string
+	for _, r := range newTable(experiments.View{Metric: "accuracy", Rows: []string{"task", "variant"}}, all).Rows {
+		got = append(got, strings.Join(r.Labels, ""))
+	}
+	if strings.Join(got, " ") != "bx by ax ay" {
+		t.Errorf("rows %s", got)
+	}
+}
+
+// A scatter of one metric against another shows both in its table, a panel for each value of the column label.
+func TestScatter(t *testing.T) {
+	var all []result.Measurement
+	for i, v := range []string{"a", "b"} {
+		m := share(variantAt(v, "512"), result.Strict, 10+i, 20, nil)
+		x := m
+		x.Metric, x.Unit, x.Mean = "latency", "ms", 5+float64(i)
+		all = append(all, x, m)
+	}
+	v := experiments.View{Metric: "accuracy", Rows: []string{"variant"}, Column: "context", Figure: &experiments.Figure{Kind: "scatter", X: "latency", Series: "variant"}}
+	v, all = pairs(v, all)
+	table := newTable(v, all)
+	if err := table.draw(v, all); err != nil {
+		t.Fatal(err)
+	}
+	if len(table.Groups) != 2 || table.Groups[0].Name != "accuracy" || table.Groups[1].Name != "latency" || len(table.Figures) != 1 ||
+		strings.Count(table.Figures[0].SVG, "class=\"mark\"") != 2 || !strings.Contains(table.Figures[0].SVG, "b, 512: accuracy 0.550, latency 6 ms, strict") {
+		t.Errorf("%+v", table)
+	}
+}
+
 func TestValues(t *testing.T) {
 	for _, c := range []struct {
 		x    float64

@@ -158,8 +158,9 @@ func (s *svg) FillString(f font.Face, p vg.Point, text string) {
 	if f.Font.Weight > 0 {
 		weight = " font-weight=\"600\""
 	}
-	_, _ = fmt.Fprintf(&s.body, "<text x=\"%s\" y=\"%s\" font-size=\"%s\" style=\"fill:%s\"%s%s>%s</text>",
-		num(x), num(y), num(f.Font.Size.Points()), css(t.colour), weight, turn, html.EscapeString(text))
+	// The reader's font may be wider than the one that gonum/plot reckoned with: the text gets the room that it was given.
+	_, _ = fmt.Fprintf(&s.body, "<text x=\"%s\" y=\"%s\" font-size=\"%s\" textLength=\"%s\" lengthAdjust=\"spacingAndGlyphs\" style=\"fill:%s\"%s%s>%s</text>",
+		num(x), num(y), num(f.Font.Size.Points()), num(f.Width(text).Points()), css(t.colour), weight, turn, html.EscapeString(text))
 }
 
 // DrawImage is not needed by any plot here.

@@ -167,6 +167,7 @@ func newTable(v experiments.View, all []result.Measurement) *Table {
 		}
 		t.Groups = append(t.Groups, Group{Name: name, Unit: unitName(units[g]), Kind: kinds(places, g)})
 	}
+	group(rows, values)
 	for _, row := range rows {
 		r := Row{Labels: values[row], Series: -1}
 		for i, g := range groups {
@@ -199,6 +200,30 @@ func (t *Table) liftNote() {
 		}
 	}
 	t.Remark, t.Notes = t.Notes[0], nil
+}
+
+// group puts rows of the same first label together, of these those of the same second one, and so on; labels stay in the order
+// in which they came.
+func group(rows []string, values map[string][]string) {
+	rank := []map[string]int{}
+	for _, row := range rows {
+		for i, label := range values[row] {
+			if i == len(rank) {
+				rank = append(rank, map[string]int{})
+			}
+			if _, ok := rank[i][label]; !ok {
+				rank[i][label] = len(rank[i])
+			}
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b string) int {
+		for i := range rank {
+			if d := rank[i][values[a][i]] - rank[i][values[b][i]]; d != 0 {
+				return d
+			}
+		}
+		return 0
+	})
 }
 
 // sortNumbers puts values in the order of their numbers if all are numbers, and leaves them as they are otherwise.
