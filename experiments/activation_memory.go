@@ -33,7 +33,7 @@ func activationMemoryExperiment() Experiment {
 			if p == Quick {
 				return 3 * time.Second
 			}
-			return 40 * time.Second
+			return 10 * time.Second
 		},
 		Views: []View{
 			{Title: "Activation memory of one pass, bytes: sum of module outputs (paper), planned arena (strict)", Metric: "activation_bytes", Rows: []string{contextLabel},

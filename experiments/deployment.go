@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/synapnet/synapnet-train/experiments/result"
@@ -99,7 +100,7 @@ func deploymentExperiment() Experiment {
 			if p == Quick {
 				return 12 * time.Second
 			}
-			return 14 * time.Minute
+			return 8 * time.Minute
 		},
 		Views: []View{
 			{Title: "Tokens a second", Metric: "tokens_per_second", Rows: []string{modelLabel, tierLabel, variantLabel}, Column: contextLabel,
@@ -258,6 +259,7 @@ func (d *deployment) run(ctx context.Context, j *Job, m *deployedModel, variant 
 					return cell, fmt.Errorf("%s %s: %w", m.name, variant, err)
 				}
 				written = true
+				debug.FreeOSMemory() // the measurements' processes may need it
 			}
 			p := probe{Model: path, Context: k.context, Threads: k.tier.threads(), Warmups: d.Warmups, Timed: k.tier.Timed, Seed: d.Seed}
 			cell.FileBytes = size

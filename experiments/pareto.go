@@ -11,7 +11,6 @@ import (
 
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/qat"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // paretoSettings say what is held against what.
@@ -20,6 +19,7 @@ type paretoSettings struct {
 	Tasks    []string          `json:"tasks"`    // metrics of theirs
 	Tier     string            `json:"tier"`     // of the deployment profile
 	Deployed map[string]string `json:"deployed"` // variant of the accuracies: the form in which it is deployed
+	Rivals   string            `json:"rivals"`   // experiment with other architectures
 }
 
 func paretoExperiment() Experiment {
@@ -29,15 +29,16 @@ func paretoExperiment() Experiment {
 			qat.FP16: variantFP16, qat.FP16Finetuned: variantFP16, "int8_uniform": variantInt8, "int4_uniform": variantInt4,
 			qat.CAJQPTQ: variantCAJQ, qat.CAJQQAT: variantCAJQ, "cajq_full": variantCAJQFull,
 		},
+		Rivals: "baselines",
 	}
 	e := Experiment{
 		Name: "pareto", Folder: "hardware", Title: "Accuracy against latency, memory and bits",
 		Source:  "Section 7, pareto_points.json",
-		Needs:   append(slices.Clone(s.Accuracy), deploymentName),
+		Needs:   append(slices.Clone(s.Accuracy), deploymentName, s.Rivals),
 		Version: 1, Estimate: func(Profile) time.Duration { return time.Second },
 		Says: "A variant is efficient if no other at the same context is at least as good in accuracy, latency and storage and better in one; where intervals of accuracies " +
-			"overlap, that is no more than the order in this sample. The published points are five models at context 256, trained for moments: four of them answer equally often, and " +
-			"their 4-bit names stand at 16 bits, so they show no front.",
+			"overlap, that is no more than the order in this sample. Architectures are compared apart, for they are trained on short contexts. The published points are five models at context 256, " +
+			"trained for moments: four of them answer equally often, and their 4-bit names stand at 16 bits, so they show no front.",
 	}
 	for _, task := range []string{MetricMixture, MetricSingle} {
 		for _, x := range []struct{ metric, what string }{{"latency", "latency, milliseconds"}, {"storage_bytes", "the file, bytes"}, {"effective_bits", "bits a parameter"}} {
@@ -46,6 +47,12 @@ func paretoExperiment() Experiment {
 				Figure: &Figure{Kind: "scatter", X: x.metric, Series: variantLabel},
 			})
 		}
+	}
+	for _, x := range []struct{ metric, what string }{{rivalRate, "tokens a second"}, {rivalMemory, "memory, bytes"}} {
+		e.Views = append(e.Views, View{
+			Title: "Accuracy of architectures against " + x.what, Metric: rivalAccuracy, Rows: []string{modelLabel}, Column: contextLabel,
+			Figure: &Figure{Kind: "scatter", X: x.metric, Series: modelLabel},
+		})
 	}
 	e.Views = append(e.Views, View{Title: "Efficient (1) by accuracy on the training mixture, latency and storage", Metric: efficientMetric, Rows: []string{variantLabel}, Column: contextLabel})
 	return define(e, s, s, runPareto)
@@ -93,15 +100,23 @@ func runPareto(_ context.Context, j *Job, s paretoSettings) (*Outcome, error) {
 		return nil, fmt.Errorf("%s and %s have no variant and context in common: run both with settings that do", strings.Join(s.Accuracy, ", "), deploymentName)
 	}
 	o.Protocol = fmt.Sprintf(paretoProtocol, s.Tier, none(slices.Sorted(maps.Keys(missing))))
-	o.Measurements = outline(points)
-	published, err := publishedPoints()
-	o.Details = map[string]any{"published": published}
-	return o, err
+	rivals, err := result.Read(j.File(s.Rivals, s.Rivals+".json"))
+	if err != nil {
+		return nil, fmt.Errorf("other architectures are not known: %w", err)
+	}
+	paper, err := publishedPoints()
+	if err != nil {
+		return nil, err
+	}
+	o.Measurements = append(outline(points), rivalPoints(rivals, paper)...)
+	o.Details = map[string]any{"published": paper}
+	return o, nil
 }
 
 const paretoProtocol = "accuracies as in the CAJQ experiments, with their intervals; latency, throughput, size of the file, weights in memory and bits a parameter of the form in which a " +
 	"variant is deployed, on tier %s (training changes none of these). All points are under protocol strict, for they are of real files and times. " +
-	"Accuracies that no deployment belongs to, left out: %s. Baselines are not among the points yet"
+	"Accuracies that no deployment belongs to, left out: %s. Architectures: accuracy over all tasks of the experiment baselines, in floating point; their INT4 forms are computed in " +
+	"floating point there and have no time or memory of their own, so they are no points"
 
 // costs are the deployment's measurements of the pretrained model by variant, context and metric. What does not depend on the
 // context is under context "".
@@ -187,19 +202,4 @@ func none(names []string) string {
 		return "none"
 	}
 	return strings.Join(names, ", ")
-}
-
-// publishedPoint is one of the published ones, in the paper's words.
-type publishedPoint struct {
-	Model    string  `json:"model_name"`
-	Accuracy float64 `json:"accuracy"`
-	Rate     float64 `json:"latency_tok_s"` // tokens a second
-	Memory   float64 `json:"memory_mb"`
-	Context  int     `json:"context_len"`
-	Bits     float64 `json:"effective_bits"`
-}
-
-func publishedPoints() (all []publishedPoint, err error) {
-	err = published.Decode("pareto_points.json", &all)
-	return all, err
 }

@@ -42,9 +42,20 @@ func paretoRoot(t *testing.T) string {
 		m.N, m.Interval, m.Published = 48, &result.Interval{Low: value - 0.1, High: value + 0.1, Method: "wilson"}, &MeanStd{Mean: 0.9}
 		return m
 	}
+	single := accuracy("fp16", "64", result.Paper, 0.7)
+	single.Metric = MetricSingle
 	leave(t, root, "cajq-qat", accuracy("fp16", "64", result.Paper, 0.6), accuracy("int8_uniform", "64", result.Paper, 0.5), accuracy("cajq_ptq", "64", result.Strict, 0.4),
-		accuracy("cajq_ptq", "64", result.Paper, 0.3), accuracy("fp16", "128", result.Paper, 0.6), accuracy(guessing, "64", result.Paper, 0.1))
+		accuracy("cajq_ptq", "64", result.Paper, 0.3), accuracy("fp16", "128", result.Paper, 0.6), single, accuracy(guessing, "64", result.Paper, 0.1))
 	leave(t, root, "cajq-ablation", accuracy("cajq_ssm_only", "64", result.Strict, 0.6))
+	rival := func(form, task string, n int, value float64) result.Measurement {
+		m := exact(labels{modelLabel: "llama", variantLabel: form, taskLabel: task, contextLabel: "256"}, result.Paper, "accuracy", "1", value)
+		m.N = n
+		return m
+	}
+	at := labels{modelLabel: "llama", contextLabel: "256"}
+	leave(t, root, "baselines", rival(trainedForm, "a", 10, 0.5), rival(trainedForm, "b", 30, 0.1), rival(int4Form, "a", 10, 1),
+		exact(at, result.Paper, "tokens_per_second", "tokens/s", 1000), exact(at, result.Paper, "memory", "bytes", 5000),
+		exact(with(at, modelLabel, "em_llm"), result.Paper, "memory", "bytes", 5000))
 	return root
 }
 
@@ -64,7 +75,16 @@ func TestPareto(t *testing.T) {
 			}
 		}
 	}
-	if len(o.Measurements) != 3*(1+len(costMetrics())+1) {
+	// The rival's share is of all its samples; its published point stands beside it.
+	l := labels{modelLabel: "llama", contextLabel: "256"}
+	if m := find(t, o, result.Paper, rivalAccuracy, l); m.N != 40 || m.Mean != 0.2 || m.Published == nil || m.Published.Mean != 0.125 || !strings.Contains(m.Note, "16 bits") {
+		t.Errorf("%+v", m)
+	}
+	if m := find(t, o, result.Paper, rivalRate, l); m.Mean != 1000 || m.Published == nil {
+		t.Errorf("%+v", m)
+	}
+	checkOutcome(t, e, o)
+	if len(o.Measurements) != 3*(1+len(costMetrics())+1)+1+3 {
 		t.Errorf("%d measurements", len(o.Measurements))
 	}
 	// What could not be placed is named.

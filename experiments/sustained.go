@@ -56,7 +56,7 @@ func sustainedExperiment() Experiment {
 			{Title: "Resident memory at the end of each window, bytes", Metric: "rss", Rows: []string{windowLabel}},
 		},
 		Says: "Whether this computer slows down under load, be it for heat or because others use it; 45 seconds are too short for the heat of most computers to settle. " +
-			"The published run lost 30% of its throughput, two thirds of it in the last two windows.",
+			"The published run, on an Apple GPU, lost 30% of its throughput, most of it in the last two windows.",
 	}, full, quick, runSustained)
 }
 
@@ -87,6 +87,7 @@ func runSustained(ctx context.Context, j *Job, s sustainedSettings) (*Outcome, e
 			return nil, err
 		}
 	}
+	j.Progress(0, s.Windows)
 	windows, err := f.load(ctx, j, s)
 	if err != nil {
 		return nil, err
