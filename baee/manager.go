@@ -135,21 +135,15 @@ func (m *Manager) Rows(i int) int {
 	return 1 // the row of zeros
 }
 
-// bankRows is the number of entries that are decoded in one part.
-const bankRows = 256
-
 // Bank writes the Rows of layer i to dst, [at least Rows, D]: the entries in their order, then the summaries.
 func (m *Manager) Bank(i int, dst []float32) {
 	l, d := m.layers[i], m.config.Dim
 	if len(l.entries)+len(l.summaries) == 0 {
 		clear(dst[:m.Rows(i)*d])
 	}
-	n := len(l.contents)
-	graph.Parallel((n+bankRows-1)/bankRows, func(part int) {
-		for j := part * bankRows; j < min((part+1)*bankRows, n); j++ {
-			decode(dst[j*d:(j+1)*d], l.contents[j].tier, l.contents[j].data)
-		}
-	})
+	for j, c := range l.contents {
+		decode(dst[j*d:(j+1)*d], c.tier, c.data)
+	}
 	for j, s := range l.summaries {
 		at := (len(l.contents) + j) * d
 		decode(dst[at:at+d], Cold, s.data)

@@ -119,8 +119,8 @@ func (s *Stream) run() (logits []float32, done func(), err error) {
 
 // fill makes r's next run read the memory.
 func (m *Manager) fill(r *layers.Reader) {
+	graph.Parallel(len(m.layers), func(i int) { m.Bank(i, r.External(i)) })
 	for i := range m.layers {
-		m.Bank(i, r.External(i))
 		r.SetRows(i, m.Rows(i))
 	}
 }
