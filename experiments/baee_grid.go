@@ -198,8 +198,8 @@ func (e *BAEEGrid) validate() error {
 	if c.Chunk < layers.MinContext || c.Chunk > m.MaxLen {
 		return fmt.Errorf("chunk of %d tokens: it must be from %d to the model's max_len %d", c.Chunk, layers.MinContext, m.MaxLen)
 	}
-	if err := errors.Join(once("policy", c.Policies), once("budget", c.Budgets), once("position", c.Positions), once("seed", c.Seeds),
-		once("context length", c.Contexts), once("protocol", c.Protocols)); err != nil {
+	if err := errors.Join(Once("policy", c.Policies), Once("budget", c.Budgets), Once("position", c.Positions), Once("seed", c.Seeds),
+		Once("context length", c.Contexts), Once("protocol", c.Protocols)); err != nil {
 		return err
 	}
 	for _, p := range c.Protocols {
@@ -226,16 +226,6 @@ func (e *BAEEGrid) validate() error {
 	for _, name := range c.Policies {
 		if _, err := policy.Lookup(name); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// once refuses lists with a value twice.
-func once[T comparable](what string, all []T) error {
-	for i, x := range all {
-		if slices.Contains(all[:i], x) {
-			return fmt.Errorf("%s %v is given twice: give each once", what, x)
 		}
 	}
 	return nil

@@ -192,7 +192,7 @@ func (c BAEETrainConfig) validate(m layers.Config) error {
 	if len(c.Seeds) == 0 || len(c.LearningRates) == 0 || len(c.PublishedRates) == 0 || len(c.Noise) == 0 || len(c.Tasks) == 0 {
 		return fmt.Errorf("seeds %v, learning rates %v, published rates %v, noise %v, tasks %v: give at least one of each", c.Seeds, c.LearningRates, c.PublishedRates, c.Noise, c.Tasks)
 	}
-	if err := errors.Join(once("seed", c.Seeds), once("learning rate", c.LearningRates), once("published rate", c.PublishedRates), once("noise", c.Noise), once("task", c.Tasks)); err != nil {
+	if err := errors.Join(Once("seed", c.Seeds), Once("learning rate", c.LearningRates), Once("published rate", c.PublishedRates), Once("noise", c.Noise), Once("task", c.Tasks)); err != nil {
 		return err
 	}
 	for _, s := range []struct {

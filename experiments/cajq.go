@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -206,15 +207,10 @@ func (c CAJQConfig) validate(variants []qat.Variant, m layers.Config) error {
 	if len(c.Seeds) == 0 || len(c.Contexts) == 0 || c.Samples < 1 {
 		return fmt.Errorf("seeds %v, context lengths %v, samples %d: give at least one of each", c.Seeds, c.Contexts, c.Samples)
 	}
-	for i, s := range c.Seeds {
-		if slices.Contains(c.Seeds[:i], s) {
-			return fmt.Errorf("seed %d is given twice: give each seed once", s)
-		}
+	if err := cmp.Or(Once("seed", c.Seeds), Once("context length", c.Contexts)); err != nil {
+		return err
 	}
-	for i, t := range c.Contexts {
-		if slices.Contains(c.Contexts[:i], t) {
-			return fmt.Errorf("context length %d is given twice: give each length once", t)
-		}
+	for _, t := range c.Contexts {
 		if t < layers.MinContext || t > m.MaxLen {
 			return fmt.Errorf("context length %d: it must be from %d to the model's max_len %d", t, layers.MinContext, m.MaxLen)
 		}

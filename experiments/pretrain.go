@@ -3,35 +3,22 @@ package experiments
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/results/published"
 )
 
-// Names of the files of a pretraining run in its output directory.
-const (
-	ModelFile      = "model.safetensors"      // the trained weights, at the end
-	CheckpointFile = "checkpoint.safetensors" // weights, optimiser and position, until the end
-	costFile       = "cost.json"              // of the sessions so far, until the end
-
-	pretrainResultFile = "pretrain.json"
-)
+// pretrainResultFile is the result of a pretraining run in its output directory.
+const pretrainResultFile = "pretrain.json"
 
 // Pretraining is one run of the curriculum (SPEC section 3) in an output directory.
 type Pretraining struct {
 	Trainer     *curriculum.Trainer
-	Dir         string
 	Environment Environment
 
-	spent Cost // in earlier sessions
-	watch stopwatch
-	file  *resultFile // nil: pretrain.json in Dir
+	runDir
+	file *resultFile // nil: pretrain.json in Dir
 }
 
 // PretrainResult is what a finished run leaves as the details of its result, pretrain.json.
@@ -53,74 +40,50 @@ func NewPretraining(c curriculum.Config, dir string, env Environment) (*Pretrain
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{CheckpointFile, ModelFile, pretrainResultFile} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-			return nil, fmt.Errorf("output directory %s already holds a run (%s): continue it with --resume, or give another --output-dir", dir, name)
-		}
+	if err := (&runDir{Dir: dir}).refuseRun(pretrainResultFile); err != nil {
+		return nil, err
 	}
 	return beginPretraining(t, dir, env)
 }
 
 // beginPretraining prepares a run in dir, whatever is there.
 func beginPretraining(t *curriculum.Trainer, dir string, env Environment) (*Pretraining, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("cannot make output directory %s: %w", dir, withoutPath(err))
+	p := &Pretraining{Trainer: t, Environment: env, runDir: runDir{Dir: dir}}
+	if err := p.create(); err != nil {
+		return nil, err
 	}
-	t.CheckpointPath = filepath.Join(dir, CheckpointFile)
+	t.CheckpointPath = p.path(CheckpointFile)
 	if err := t.Save(); err != nil { // also finds out now, and not after an epoch, that the directory cannot be written
 		return nil, err
-	}
-	return &Pretraining{Trainer: t, Dir: dir, Environment: env}, nil
-}
-
-// ResumePretraining continues the run in dir from its last checkpoint.
-func ResumePretraining(dir string, env Environment) (*Pretraining, error) {
-	path := filepath.Join(dir, CheckpointFile)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(filepath.Join(dir, ModelFile)); err == nil {
-			return nil, fmt.Errorf("the run in %s has ended: its weights are in %s", dir, ModelFile)
-		}
-		return nil, fmt.Errorf("there is no checkpoint %s to resume: leave out --resume to begin a run, or give the --output-dir of one", path)
-	}
-	t, err := curriculum.Resume(path)
-	if err != nil {
-		return nil, err
-	}
-	p := &Pretraining{Trainer: t, Dir: dir, Environment: env}
-	text, err := os.ReadFile(filepath.Join(dir, costFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return p, nil // killed before the first step that counts
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &p.spent)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; delete it to resume without the time spent so far", filepath.Join(dir, costFile), withoutPath(err))
 	}
 	return p, nil
 }
 
-func withoutPath(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
+// ResumePretraining continues the run in dir from its last checkpoint.
+func ResumePretraining(dir string, env Environment) (*Pretraining, error) {
+	p := &Pretraining{Environment: env, runDir: runDir{Dir: dir}}
+	path, err := p.checkpoint()
+	if err != nil {
+		return nil, err
 	}
-	return err
+	if p.Trainer, err = curriculum.Resume(path); err != nil {
+		return nil, err
+	}
+	if err := p.readCost(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // Run trains to the end and writes the result, or until ctx ends, when it leaves a checkpoint.
 func (p *Pretraining) Run(ctx context.Context) (*PretrainResult, error) {
 	p.watch = startWatch()
-	p.Trainer.Report.Saved = func(int) error {
-		return writeJSON(filepath.Join(p.Dir, costFile), p.cost())
-	}
+	p.Trainer.Report.Saved = func(int) error { return p.saveCost() }
 	if err := p.Trainer.Run(ctx); err != nil {
 		return nil, err
 	}
 	return p.finish()
 }
-
-func (p *Pretraining) cost() Cost { return p.spent.Add(p.watch.cost()) }
 
 func (p *Pretraining) finish() (*PretrainResult, error) {
 	t := p.Trainer
@@ -134,7 +97,7 @@ func (p *Pretraining) finish() (*PretrainResult, error) {
 			return nil, err
 		}
 	}
-	if err := t.Model.Save(filepath.Join(p.Dir, ModelFile)); err != nil {
+	if err := t.Model.Save(p.path(ModelFile)); err != nil {
 		return nil, err
 	}
 	if err := PlotPretraining(r, p.Dir); err != nil {
@@ -143,11 +106,8 @@ func (p *Pretraining) finish() (*PretrainResult, error) {
 	if err := p.writeResult(r); err != nil {
 		return nil, err
 	}
-	// The model is complete and on disk: the optimiser's state, three times its size, has served.
-	for _, name := range []string{CheckpointFile, costFile} {
-		if err := os.Remove(filepath.Join(p.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
+	if err := p.end(); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -155,7 +115,7 @@ func (p *Pretraining) finish() (*PretrainResult, error) {
 func (p *Pretraining) writeResult(r *PretrainResult) error {
 	if p.file == nil {
 		var err error
-		_, p.file, err = standaloneJob(pretrainExperiment(), r.Config, nil, filepath.Join(p.Dir, pretrainResultFile), p.Environment)
+		_, p.file, err = standaloneJob(pretrainExperiment(), r.Config, nil, p.path(pretrainResultFile), p.Environment)
 		if err != nil {
 			return err
 		}

@@ -73,7 +73,7 @@ func (p probe) start(ctx context.Context) (r probeResult, err error) {
 	case ctx.Err() != nil:
 		return r, ctx.Err()
 	case err != nil:
-		return r, fmt.Errorf("%s at context %d: %s", p.Model, p.Context, lastWords(stderr.String(), err))
+		return r, fmt.Errorf("%s at context %d: %s", p.Model, p.Context, LastWords(stderr.String(), err))
 	case writeErr != nil:
 		return r, fmt.Errorf("%s at context %d: its process does not listen: %w", p.Model, p.Context, writeErr)
 	}
@@ -83,8 +83,8 @@ func (p probe) start(ctx context.Context) (r probeResult, err error) {
 	return r, nil
 }
 
-// lastWords is what a process said of its failure, else how it ended.
-func lastWords(stderr string, err error) string {
+// LastWords is what a process said of its failure, else how it ended.
+func LastWords(stderr string, err error) string {
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
 	if last := lines[len(lines)-1]; last != "" {
 		return last

@@ -2,12 +2,7 @@ package experiments
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/layers"
@@ -22,12 +17,10 @@ const threePhaseFile = "cajq-3phase.json"
 type ThreePhase struct {
 	Trainer     *qat.ThreePhase
 	Classifier  *baee.Classifier // nil: none
-	Dir         string
 	Environment Environment
 	EpochDone   func(qat.Epoch) // may be nil
 
-	spent Cost // in earlier sessions
-	watch stopwatch
+	runDir
 }
 
 // ThreePhaseResult is what a finished run leaves in cajq-3phase.json.
@@ -50,59 +43,51 @@ func NewThreePhase(c qat.ThreePhaseConfig, base *layers.Model, dir string, env E
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range []string{CheckpointFile, ModelFile, threePhaseFile} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-			return nil, fmt.Errorf("output directory %s already holds a run (%s): continue it with --resume, or give another --output-dir", dir, name)
-		}
+	r := &ThreePhase{Environment: env, runDir: runDir{Dir: dir}}
+	if err := r.refuseRun(threePhaseFile); err != nil {
+		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("cannot make output directory %s: %w", dir, withoutPath(err))
+	if err := r.create(); err != nil {
+		return nil, err
 	}
-	t.CheckpointPath = filepath.Join(dir, CheckpointFile)
-	return joined(t, dir, env)
+	t.CheckpointPath = r.path(CheckpointFile)
+	if err := r.join(t); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // ResumeThreePhase continues the run in dir from its last checkpoint.
 func ResumeThreePhase(dir string, env Environment) (*ThreePhase, error) {
-	path := filepath.Join(dir, CheckpointFile)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(filepath.Join(dir, ModelFile)); err == nil {
-			return nil, fmt.Errorf("the run in %s has ended: its model is in %s", dir, ModelFile)
-		}
-		return nil, fmt.Errorf("there is no checkpoint %s to resume: leave out --resume to begin a run, or give the --output-dir of one", path)
+	r := &ThreePhase{Environment: env, runDir: runDir{Dir: dir}}
+	path, err := r.checkpoint()
+	if err != nil {
+		return nil, err
 	}
 	t, err := qat.ResumeThreePhase(path)
 	if err != nil {
 		return nil, err
 	}
-	r, err := joined(t, dir, env)
-	if err != nil {
+	if err := r.join(t); err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(dir, costFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return r, nil // killed before its first cost was written
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &r.spent)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; delete it to resume without the time spent so far", filepath.Join(dir, costFile), withoutPath(err))
+	if err := r.readCost(); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
 
-// joined is the run of a trainer with its classifier, whose initial weights belong to the run's seed.
-func joined(t *qat.ThreePhase, dir string, env Environment) (*ThreePhase, error) {
-	r := &ThreePhase{Trainer: t, Dir: dir, Environment: env}
+// join makes t the trainer, with the classifier, whose initial weights belong to the run's seed.
+func (r *ThreePhase) join(t *qat.ThreePhase) error {
+	r.Trainer = t
 	if t.Config.LambdaBAEE == 0 {
-		return r, nil
+		return nil
 	}
 	var err error
 	if r.Classifier, err = baee.NewClassifier(t.Config.Model.Dim, baee.DefaultHidden, t.Config.Seed); err != nil {
-		return nil, err
+		return err
 	}
-	return r, t.Join(RetentionLoss(r.Classifier, t.Model))
+	return t.Join(RetentionLoss(r.Classifier, t.Model))
 }
 
 // Run trains to the end and writes the model, the classifier and the result, or until ctx ends, when it leaves a checkpoint.
@@ -127,32 +112,26 @@ func (r *ThreePhase) Run(ctx context.Context) (*ThreePhaseResult, error) {
 	return r.finish()
 }
 
-func (r *ThreePhase) saveCost() error {
-	return writeJSON(filepath.Join(r.Dir, costFile), r.spent.Add(r.watch.cost()))
-}
-
 func (r *ThreePhase) finish() (*ThreePhaseResult, error) {
 	t := r.Trainer
 	out := &ThreePhaseResult{
 		Experiment: "cajq-3phase", Config: t.Config, Parameters: t.Model.Params.Count(), Environment: r.Environment,
-		Cost: r.spent.Add(r.watch.cost()), Model: ModelFile, Epochs: t.Epochs, Steps: t.Steps,
+		Cost: r.cost(), Model: ModelFile, Epochs: t.Epochs, Steps: t.Steps,
 	}
 	if r.Classifier != nil {
 		out.Classifier = ClassifierFile
-		if err := r.Classifier.Save(filepath.Join(r.Dir, ClassifierFile)); err != nil {
+		if err := r.Classifier.Save(r.path(ClassifierFile)); err != nil {
 			return nil, err
 		}
 	}
-	if err := t.Quantised.Save(filepath.Join(r.Dir, ModelFile)); err != nil {
+	if err := t.Quantised.Save(r.path(ModelFile)); err != nil {
 		return nil, err
 	}
-	if err := writeJSON(filepath.Join(r.Dir, threePhaseFile), out); err != nil {
+	if err := writeJSON(r.path(threePhaseFile), out); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{CheckpointFile, costFile} { // all is on disk: they have served
-		if err := os.Remove(filepath.Join(r.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
+	if err := r.end(); err != nil {
+		return nil, err
 	}
 	return out, nil
 }

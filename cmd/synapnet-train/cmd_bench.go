@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -192,25 +191,12 @@ func inOwnProcess(ctx context.Context, one experiments.BenchCase, result any) er
 	case ctx.Err() != nil:
 		return fmt.Errorf("interrupted: %w", ctx.Err())
 	case err != nil:
-		return fmt.Errorf("%s at context %d, batch %d: %s", one.Name, one.Context, one.Batch, lastLine(stderr.String(), err))
+		return fmt.Errorf("%s at context %d, batch %d: %s", one.Name, one.Context, one.Batch, strings.TrimPrefix(experiments.LastWords(stderr.String(), err), program+": "))
 	}
 	if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
 		return fmt.Errorf("%s at context %d: its process printed %q: %w", one.Name, one.Context, stdout.String(), err)
 	}
 	return nil
-}
-
-// lastLine is what a process said of its failure, else how it ended.
-func lastLine(stderr string, err error) string {
-	lines := strings.Split(strings.TrimSpace(stderr), "\n")
-	if last := strings.TrimPrefix(lines[len(lines)-1], program+": "); last != "" {
-		return last
-	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && !exit.Exited() {
-		return exit.String() + " (out of memory?)"
-	}
-	return err.Error()
 }
 
 // benchOne is the part that runs in a process of its own.

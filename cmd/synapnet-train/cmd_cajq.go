@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -71,26 +71,13 @@ func cajqConfig(c *cli.Context) (experiments.CAJQConfig, error) {
 	override(c, "seeds", &conf.Seeds, c.Uint64Slice)
 	override(c, "context-lengths", &conf.Contexts, c.IntSlice)
 	override(c, "samples", &conf.Samples, c.Int)
-	if twice, ok := repeated(conf.Seeds); ok {
-		return conf, usagef(c, "--seeds: %d is given twice: give each seed once", twice)
-	}
-	if twice, ok := repeated(conf.Contexts); ok {
-		return conf, usagef(c, "--context-lengths: %d is given twice: give each length once", twice)
+	if err := cmp.Or(experiments.Once("--seeds:", conf.Seeds), experiments.Once("--context-lengths:", conf.Contexts)); err != nil {
+		return conf, usagef(c, "%v", err)
 	}
 	override(c, "qat-steps", &conf.Experiment.Finetune.Steps, c.Int)
 	override(c, "qat-ctx", &conf.Experiment.Finetune.Context, c.Int)
 	override(c, "qat-batch", &conf.Experiment.Finetune.Batch, c.Int)
 	return conf, nil
-}
-
-// repeated is the first value that all has twice.
-func repeated[T comparable](all []T) (twice T, ok bool) {
-	for i, x := range all {
-		if slices.Contains(all[:i], x) {
-			return x, true
-		}
-	}
-	return twice, false
 }
 
 func cajqQAT(c *cli.Context) error {

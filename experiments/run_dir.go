@@ -1,0 +1,96 @@
+package experiments
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Names of the files of a training run in its output directory, besides its result.
+const (
+	ModelFile      = "model.safetensors"      // the trained weights, at the end
+	CheckpointFile = "checkpoint.safetensors" // weights, optimiser and position, until the end
+	costFile       = "cost.json"              // of the sessions so far, until the end
+)
+
+// runDir is the output directory of a training run and what the run has cost.
+type runDir struct {
+	Dir   string
+	spent Cost // in earlier sessions
+	watch stopwatch
+}
+
+// path is that of a file in the directory.
+func (d *runDir) path(name string) string { return filepath.Join(d.Dir, name) }
+
+// refuseRun is the error of a directory that holds a run already: its checkpoint, its model or its result.
+func (d *runDir) refuseRun(result string) error {
+	for _, name := range []string{CheckpointFile, ModelFile, result} {
+		if _, err := os.Stat(d.path(name)); err == nil {
+			return fmt.Errorf("output directory %s already holds a run (%s): continue it with --resume, or give another --output-dir", d.Dir, name)
+		}
+	}
+	return nil
+}
+
+func (d *runDir) create() error {
+	if err := os.MkdirAll(d.Dir, 0o755); err != nil {
+		return fmt.Errorf("cannot make output directory %s: %w", d.Dir, withoutPath(err))
+	}
+	return nil
+}
+
+// checkpoint is the path of the checkpoint to resume from; an error says why there is none.
+func (d *runDir) checkpoint() (string, error) {
+	path := d.path(CheckpointFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(d.path(ModelFile)); err == nil {
+			return "", fmt.Errorf("the run in %s has ended: its weights are in %s", d.Dir, ModelFile)
+		}
+		return "", fmt.Errorf("there is no checkpoint %s to resume: leave out --resume to begin a run, or give the --output-dir of one", path)
+	}
+	return path, nil
+}
+
+// readCost takes over the cost of the sessions before. There is none of a run that was killed before its first step that
+// counts.
+func (d *runDir) readCost() error {
+	text, err := os.ReadFile(d.path(costFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &d.spent)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w; delete it to resume without the time spent so far", d.path(costFile), withoutPath(err))
+	}
+	return nil
+}
+
+// cost is that of all sessions until now.
+func (d *runDir) cost() Cost { return d.spent.Add(d.watch.cost()) }
+
+func (d *runDir) saveCost() error { return writeJSON(d.path(costFile), d.cost()) }
+
+// end removes what only a run that goes on needs. The model is complete and on disk: the optimiser's state, three times its
+// size, has served.
+func (d *runDir) end() error {
+	for _, name := range []string{CheckpointFile, costFile} {
+		if err := os.Remove(d.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func withoutPath(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
