@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"runtime"
 	"slices"
 	"strings"
@@ -426,7 +427,7 @@ feed:
 func (e *BAEEGrid) worker(ctx context.Context, queue <-chan missing, saving *sync.Mutex, save func([]BAEECell) error) (err error) {
 	defer func() { // a panic in a goroutine would end the process without a word for the user
 		if problem := recover(); problem != nil {
-			err = fmt.Errorf("internal error in a cell: %v", problem)
+			err = &Bug{problem, debug.Stack()}
 		}
 	}()
 	model, err := e.Base.Clone() // compiling a graph writes to the parameters' tensors

@@ -39,6 +39,17 @@ func (f *Failed) Error() string {
 	return fmt.Sprintf("%d of %d experiments failed: %s; the first error: %v; the others are done, the same command tries these again", len(f.Names), f.Of, strings.Join(f.Names, ", "), f.First)
 }
 
+// Bug is a panic within an experiment: its error is one line, for users; the stack is for those who mend it.
+type Bug struct {
+	Problem any
+	Stack   []byte
+}
+
+// Error asks for a report.
+func (b *Bug) Error() string {
+	return fmt.Sprintf("internal error: %v; this is a bug, please report it", b.Problem)
+}
+
 // Run carries a plan out. A failed experiment does not stop those that do not need it: the error is then a *Failed. When
 // ctx ends, what is finished and what experiments saved is in the results folder, and the error is ctx's.
 func (d *Driver) Run(ctx context.Context, steps []*Step) error {
@@ -209,8 +220,7 @@ func (r *driverRun) left() time.Duration {
 func (r *driverRun) one(ctx context.Context, s *Step) (err error) {
 	defer func() { // a panic in a goroutine would end the process, and the other experiments with it
 		if problem := recover(); problem != nil {
-			err = fmt.Errorf("internal error: %v; this is a bug, please report it", problem)
-			r.line(s, string(debug.Stack()))
+			err = &Bug{problem, debug.Stack()}
 		}
 	}()
 	if s.State == Unreadable {

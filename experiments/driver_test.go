@@ -176,7 +176,13 @@ func TestDriverGoesOnAfterFailures(t *testing.T) {
 	fail := func(context.Context, *Job, int) error { return errors.New("no luck") }
 	crash := func(context.Context, *Job, int) error { panic("ouch") }
 	d := newDriver(t.TempDir(), f.fake("a", 1, fail), f.fake("b", 1, nil, "a"), f.fake("c", 1, nil, "b"), f.fake("d", 1, crash), f.fake("e", 1, nil))
+	var bug *Bug
+	d.Report.End = func(s *Step, _ time.Duration, err error) { errors.As(err, &bug) }
+	d.Report.Line = func(_ *Step, line string) { t.Errorf("the user reads %q", line) }
 	ran, err := f.run(t, d)
+	if bug == nil || !strings.Contains(string(bug.Stack), "driver_test.go") || bug.Error() != "internal error: ouch; this is a bug, please report it" {
+		t.Errorf("the panic became %v", bug)
+	}
 	var failed *Failed
 	if !errors.As(err, &failed) || strings.Join(failed.Names, " ") != "a b c d" || failed.Of != 5 || !strings.Contains(err.Error(), "4 of 5 experiments failed: a, b, c, d; the first error: no luck") {
 		t.Errorf("%v", err)

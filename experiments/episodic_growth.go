@@ -68,10 +68,10 @@ func episodicGrowthExperiment() Experiment {
 			return 20 * time.Second
 		},
 		Views: []View{
-			{Title: "Contents held after each chunk, bytes", Metric: "store_bytes", Rows: []string{policyLabel}, Column: tokensLabel,
+			{Title: "Contents held after each chunk, bytes", Metric: "store_bytes", Rows: []string{tokensLabel}, Column: policyLabel,
 				Figure: &Figure{Kind: "line", X: tokensLabel, Series: policyLabel}},
-			{Title: "Entries held after each chunk", Metric: "entries", Rows: []string{policyLabel}, Column: tokensLabel},
-			{Title: "What is known of the entries besides their contents, bytes", Metric: "metadata_bytes", Rows: []string{policyLabel}, Column: tokensLabel},
+			{Title: "Entries held after each chunk", Metric: "entries", Rows: []string{tokensLabel}, Column: policyLabel},
+			{Title: "What is known of the entries besides their contents, bytes", Metric: "metadata_bytes", Rows: []string{tokensLabel}, Column: policyLabel},
 		},
 		Says: "With a budget the store stops growing when it is full, without one it grows with the stream: every policy holds the same number of entries, the tiers fewer " +
 			"bytes. What is known of an entry besides its contents is counted apart; the paper leaves it out.",

@@ -49,7 +49,7 @@ func pretrainExperiment() Experiment {
 			{Title: "Accuracy on held-out samples after the last epoch", Metric: "accuracy", Rows: []string{taskLabel}},
 			{Title: "Accuracy on held-out samples after each epoch", Metric: "accuracy", Rows: []string{taskLabel}, Column: stepLabel,
 				Figure: &Figure{Kind: "line", X: stepLabel, Series: taskLabel}},
-			{Title: "Training loss, means of 64 steps", Metric: "loss", Rows: []string{"split"}, Column: stepLabel,
+			{Title: "Training loss, means of 64 steps", Metric: "loss", Rows: []string{stepLabel}, Column: "split",
 				Figure: &Figure{Kind: "line", X: stepLabel, Series: "split"}},
 		},
 		Says: "One run of the published recipe on 2,048 optimiser steps. The published run is one run too, evaluated on the same number of samples, " +

@@ -93,7 +93,8 @@ func scaleBridgeScratchExperiment() Experiment {
 			{Title: "Steps until the accuracy no longer rose, the fall of the rate included", Metric: "steps", Rows: []string{variantLabel}},
 		},
 		Says: "The published 400 steps leave both models near guessing (0.03 to 0.06, where 1/32 is 0.03), so that table compares nothing. Strict trains a smaller model on shorter contexts until its accuracy " +
-			"stops rising, also against a model of as many parameters without the bridge; it shows what the bridge is worth there, not in the reference model.",
+			"stops rising, also against a model of as many parameters without the bridge; it shows what the bridge is worth there, not in the reference model. Brackets of accuracies pool the samples of all seeds; how much seeds differ, at 256 tokens twice the " +
+			"training's, is in the table of differences.",
 	}, full, quick, runScaleBridgeScratch)
 }
 

@@ -238,7 +238,14 @@ func (p *runProgress) report() experiments.DriverReport {
 		Line: func(s *experiments.Step, line string) { p.line("  %s: %s", s.Name, strings.TrimRight(line, "\n")) },
 		End: func(s *experiments.Step, took time.Duration, err error) {
 			if err != nil {
-				p.line("%s: FAILED: %s", s.Name, strings.Join(strings.Fields(err.Error()), " "))
+				text := strings.Join(strings.Fields(err.Error()), " ")
+				var bug *experiments.Bug
+				if !errors.As(err, &bug) {
+					p.line("%s: FAILED: %s", s.Name, text)
+					return
+				}
+				p.line("%s: FAILED: %s with the output of %s=1", s.Name, text, debugVariable)
+				reportStack(p.w, bug.Stack)
 				return
 			}
 			p.line("%s: done in %s", s.Name, spell(took))

@@ -99,8 +99,13 @@ func reportError(ctx context.Context, stderr io.Writer, err error) int {
 func reportPanic(stderr io.Writer, problem any, stack []byte) int {
 	text := strings.Join(strings.Fields(fmt.Sprint(problem)), " ")
 	_, _ = fmt.Fprintf(stderr, "%s: internal error: %s; this is a bug, please report it with the command line and the output of %s=1\n", program, text, debugVariable)
+	reportStack(stderr, stack)
+	return exitFailure
+}
+
+// reportStack prints where an internal error happened, for those who ask for it.
+func reportStack(stderr io.Writer, stack []byte) {
 	if os.Getenv(debugVariable) == "1" {
 		_, _ = fmt.Fprintf(stderr, "%s\n", stack)
 	}
-	return exitFailure
 }

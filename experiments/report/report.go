@@ -27,7 +27,7 @@ type Report struct {
 	Sections []Section
 	Map      []MapRow
 	Complete int // experiments with a finished result
-	Compared int // published values with ours beside them, where ours has an interval
+	Compared int // published shares with ours beside them, where ours has an interval
 	Inside   int // of them, those that lie in our 95% interval
 	Wall     string
 }
@@ -131,11 +131,12 @@ func newSection(step *experiments.Step, root, path string, profile experiments.P
 	return s, nil
 }
 
-// compare counts the published values that have ours with an interval beside them.
+// compare counts the published values that have ours with an interval beside them. Times, memory and energy are of another
+// machine and say nothing of whether a finding is the same.
 func (s *Section) compare(all []result.Measurement) {
 	for i := range all {
 		m := &all[i]
-		if m.Published == nil || m.Interval == nil || slices.ContainsFunc(all, func(o result.Measurement) bool { return repeats(m, &o) }) {
+		if m.Unit != "1" || m.Published == nil || m.Interval == nil || slices.ContainsFunc(all, func(o result.Measurement) bool { return repeats(m, &o) }) {
 			continue
 		}
 		s.Compared++

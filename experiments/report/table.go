@@ -162,7 +162,7 @@ func newTable(v experiments.View, all []result.Measurement) *Table {
 	}
 	for _, g := range groups {
 		name := g
-		if v.Column != "" {
+		if _, err := strconv.ParseFloat(g, 64); err == nil && v.Column != "" { // a number does not say of what
 			name = v.Column + " " + g
 		}
 		t.Groups = append(t.Groups, Group{Name: name, Unit: unitName(units[g]), Kind: kinds(places, g)})
@@ -344,12 +344,12 @@ func unitName(unit string) string {
 	return unit
 }
 
-// value writes a number of a unit: shares with three decimals, bytes with a prefix, others with four digits.
+// value writes a number of a unit: shares with three decimals, bytes with a prefix, others, and counts, with four digits.
 func value(x float64, unit string) string {
-	switch unit {
-	case "1":
+	switch {
+	case unit == "1" && math.Abs(x) < 10:
 		return minus(fmt.Sprintf("%.3f", x))
-	case "bytes":
+	case unit == "bytes":
 		return bytesText(x)
 	}
 	return digits(x)
