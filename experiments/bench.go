@@ -57,6 +57,16 @@ type BenchReport struct {
 	Growth      []Growth      `json:"growth,omitempty"`
 }
 
+// InOwnProcess has a new process, as ProbeCommand, run the case and reads its result: a *Growth for GrowthBench, else a
+// *BenchResult.
+func (b BenchCase) InOwnProcess(ctx context.Context, result any) error {
+	err := (inProcess{Bench: &b}).start(ctx, allThreads(), result)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%s at context %d, batch %d: %w", b.Name, b.Context, b.Batch, err)
+	}
+	return err
+}
+
 // Run measures a train_step or inference case in this process, until ctx ends.
 func (b BenchCase) Run(ctx context.Context) (BenchResult, error) {
 	r := BenchResult{BenchCase: b}

@@ -77,6 +77,11 @@ func ResumePretraining(dir string, env Environment) (*Pretraining, error) {
 
 // Run trains to the end and writes the result, or until ctx ends, when it leaves a checkpoint.
 func (p *Pretraining) Run(ctx context.Context) (*PretrainResult, error) {
+	release, err := p.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	p.watch = startWatch()
 	p.Trainer.Report.Saved = func(int) error { return p.saveCost() }
 	if err := p.Trainer.Run(ctx); err != nil {

@@ -1,27 +1,16 @@
 package experiments
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 )
-
-// ProbeCommand is the command line word with which an experiment runs the program again for one measurement: the program
-// then calls RunProbe with its standard input and output.
-const ProbeCommand = "probe"
 
 // probe is a measurement of inference at batch 1 in a process of its own: there, neither what earlier measurements left in
 // memory counts, nor the number of threads of this process.
@@ -45,77 +34,12 @@ type probeResult struct {
 	PeakRSS   uint64 `json:"peak_rss_bytes"`
 }
 
-// start runs the probe in a new process and waits for it. The process ends when ctx does, and with this one.
+// start runs the probe in a new process and waits for it.
 func (p probe) start(ctx context.Context) (r probeResult, err error) {
-	path, err := os.Executable()
-	if err != nil {
-		return r, fmt.Errorf("this program cannot be found to run it again: %w", err)
+	if err = (inProcess{Pass: &p}).start(ctx, p.Threads, &r); err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%s at context %d: %w", p.Model, p.Context, err)
 	}
-	text, err := json.Marshal(p)
-	if err != nil {
-		return r, err
-	}
-	command := exec.CommandContext(ctx, path, ProbeCommand)
-	command.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", p.Threads), "OPENBLAS_NUM_THREADS=1", "VECLIB_MAXIMUM_THREADS=1")
-	var stdout, stderr bytes.Buffer
-	command.Stdout, command.Stderr = &stdout, &stderr
-	// Its standard input stays open for as long as this process lives: its end is the sign to stop.
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		return r, err
-	}
-	if err := command.Start(); err != nil {
-		return r, fmt.Errorf("this program cannot be run again: %w", err)
-	}
-	_, writeErr := stdin.Write(text)
-	err = command.Wait()
-	switch {
-	case ctx.Err() != nil:
-		return r, ctx.Err()
-	case err != nil:
-		return r, fmt.Errorf("%s at context %d: %s", p.Model, p.Context, LastWords(stderr.String(), err))
-	case writeErr != nil:
-		return r, fmt.Errorf("%s at context %d: its process does not listen: %w", p.Model, p.Context, writeErr)
-	}
-	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
-		return r, fmt.Errorf("%s at context %d: its process printed %q: %w", p.Model, p.Context, stdout.String(), err)
-	}
-	return r, nil
-}
-
-// LastWords is what a process said of its failure, else how it ended.
-func LastWords(stderr string, err error) string {
-	lines := strings.Split(strings.TrimSpace(stderr), "\n")
-	if last := lines[len(lines)-1]; last != "" {
-		return last
-	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && !exit.Exited() {
-		return exit.String() + " (out of memory?)"
-	}
-	return err.Error()
-}
-
-// RunProbe is the other side of an experiment's measurement in a process of its own: it reads what to measure from r, in
-// JSON, and writes what it measured to w. It stops when ctx ends, and when r does, for then its experiment is gone.
-func RunProbe(ctx context.Context, r io.Reader, w io.Writer) error {
-	d := json.NewDecoder(r)
-	d.DisallowUnknownFields()
-	var p probe
-	if err := d.Decode(&p); err != nil {
-		return fmt.Errorf("%s: what to measure cannot be read from the standard input (%w): this command is for the program's own use, see 'experiments'", ProbeCommand, err)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		_, _ = io.Copy(io.Discard, r)
-		cancel()
-	}()
-	measured, err := p.run(ctx)
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(w).Encode(measured)
+	return r, err
 }
 
 // run measures in this process.

@@ -75,7 +75,7 @@ func TestProbeMistakes(t *testing.T) {
 	if _, err := endless.start(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
-	if err := RunProbe(t.Context(), strings.NewReader("{}}"), io.Discard); err == nil {
+	if err := RunProbe(t.Context(), strings.NewReader("{}"), io.Discard); err == nil {
 		t.Error("a probe of nothing gave no error")
 	}
 	if err := RunProbe(t.Context(), strings.NewReader("pretrain"), io.Discard); err == nil || !strings.Contains(err.Error(), "for the program's own use") {
@@ -92,7 +92,7 @@ func TestProbeEndsWithItsExperiment(t *testing.T) {
 		var out bytes.Buffer
 		ended <- RunProbe(t.Context(), input, &out)
 	}()
-	if _, err := fmt.Fprintf(experiment, `{"model":%q,"context":64,"timed":1000000000}`, path); err != nil {
+	if _, err := fmt.Fprintf(experiment, `{"pass":{"model":%q,"context":64,"timed":1000000000}}`, path); err != nil {
 		t.Fatal(err)
 	}
 	if err := experiment.Close(); err != nil {

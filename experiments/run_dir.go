@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/gofrs/flock"
 )
 
 // Names of the files of a training run in its output directory, besides its result.
@@ -34,6 +36,23 @@ func (d *runDir) refuseRun(result string) error {
 		}
 	}
 	return nil
+}
+
+// lock keeps other processes from training in the directory, so that no two write one checkpoint, until release is called or
+// the process ends.
+func (d *runDir) lock() (release func(), err error) {
+	lock := flock.New(d.path(".run.lock"))
+	held, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock %s: %w", lock.Path(), withoutPath(err))
+	}
+	if !held {
+		return nil, fmt.Errorf("another process is training in %s: wait for it, stop it, or give another --output-dir", d.Dir)
+	}
+	return func() { // a lock that is left holds nobody up
+		_ = os.Remove(lock.Path())
+		_ = lock.Unlock()
+	}, nil
 }
 
 func (d *runDir) create() error {

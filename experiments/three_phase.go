@@ -92,6 +92,11 @@ func (r *ThreePhase) join(t *qat.ThreePhase) error {
 
 // Run trains to the end and writes the model, the classifier and the result, or until ctx ends, when it leaves a checkpoint.
 func (r *ThreePhase) Run(ctx context.Context) (*ThreePhaseResult, error) {
+	release, err := r.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	r.watch = startWatch()
 	failed := r.saveCost() // also finds out now, and not after an epoch, that the directory cannot be written
 	if failed != nil {

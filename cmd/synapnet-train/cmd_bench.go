@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -20,9 +16,6 @@ import (
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/layers"
 )
-
-// oneCase is the hidden flag with which bench runs itself for one case.
-const oneCase = "one-case"
 
 // benchCases are the values of --cases.
 var benchCases = map[string]struct {
@@ -52,7 +45,6 @@ func benchCommand() *cli.Command {
 			&cli.BoolFlag{Name: "quick", Usage: "3 repetitions and a short measurement of sgemm"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 			threadsFlag(),
-			&cli.StringFlag{Name: oneCase, Hidden: true},
 		},
 		Action: bench,
 	}
@@ -61,9 +53,6 @@ func benchCommand() *cli.Command {
 func bench(c *cli.Context) error {
 	if err := useThreads(c); err != nil {
 		return err
-	}
-	if c.IsSet(oneCase) {
-		return benchOne(c)
 	}
 	cases, err := casesOf(c)
 	if err != nil {
@@ -154,14 +143,14 @@ func runBench(c *cli.Context, cases []experiments.BenchCase) (*experiments.Bench
 		_, _ = fmt.Fprintf(c.App.ErrWriter, "measuring %s, context %d, batch %d\n", one.Name, one.Context, one.Batch)
 		if one.Name == experiments.GrowthBench {
 			var g experiments.Growth
-			if err := inOwnProcess(c.Context, one, &g); err != nil {
+			if err := one.InOwnProcess(c.Context, &g); err != nil {
 				return nil, err
 			}
 			report.Growth = append(report.Growth, g)
 			continue
 		}
 		var r experiments.BenchResult
-		if err := inOwnProcess(c.Context, one, &r); err != nil {
+		if err := one.InOwnProcess(c.Context, &r); err != nil {
 			return nil, err
 		}
 		report.Results = append(report.Results, r)
@@ -171,51 +160,6 @@ func runBench(c *cli.Context, cases []experiments.BenchCase) (*experiments.Bench
 		report.Results[i].ShareOfPeak = report.Results[i].GFLOPS / report.PeakGFLOPS
 	}
 	return report, nil
-}
-
-// inOwnProcess runs this program again for one case and reads its result.
-func inOwnProcess(ctx context.Context, one experiments.BenchCase, result any) error {
-	path, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("this program cannot be found to run it again: %w", err)
-	}
-	text, err := json.Marshal(one)
-	if err != nil {
-		return err
-	}
-	command := exec.CommandContext(ctx, path, "bench", "--threads", strconv.Itoa(runtime.GOMAXPROCS(0)), "--"+oneCase, string(text))
-	var stdout, stderr bytes.Buffer
-	command.Stdout, command.Stderr = &stdout, &stderr
-	err = command.Run()
-	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("interrupted: %w", ctx.Err())
-	case err != nil:
-		return fmt.Errorf("%s at context %d, batch %d: %s", one.Name, one.Context, one.Batch, strings.TrimPrefix(experiments.LastWords(stderr.String(), err), program+": "))
-	}
-	if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
-		return fmt.Errorf("%s at context %d: its process printed %q: %w", one.Name, one.Context, stdout.String(), err)
-	}
-	return nil
-}
-
-// benchOne is the part that runs in a process of its own.
-func benchOne(c *cli.Context) error {
-	var one experiments.BenchCase
-	if err := json.Unmarshal([]byte(c.String(oneCase)), &one); err != nil {
-		return usagef(c, "--%s: %v", oneCase, err)
-	}
-	var result any
-	var err error
-	if one.Name == experiments.GrowthBench {
-		result, err = experiments.MeasureGrowth(c.Context, one.Context, one.Batch)
-	} else {
-		result, err = one.Run(c.Context)
-	}
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(c.App.Writer).Encode(result)
 }
 
 // printBench writes the report for people.

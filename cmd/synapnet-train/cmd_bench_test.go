@@ -68,7 +68,6 @@ func TestBenchMistakes(t *testing.T) {
 		"bench --contexts 8193":     "--contexts 8193: must be from 8 to the model's 8192 positions",
 		"bench --batch-size 0":      "--batch-size 0: must be at least 1",
 		"bench --threads -3":        "--threads -3: must be at least 1",
-		"bench --one-case {":        "--one-case",
 		"bench --quick extra":       "unexpected argument extra",
 		"bench --repetitons 3":      "did you mean --repetitions?",
 		"bench --batch-size 999999": "--batch-size 999999: too large",
@@ -78,13 +77,13 @@ func TestBenchMistakes(t *testing.T) {
 // What went wrong in a case's process is told in one line.
 func TestBenchCaseFails(t *testing.T) {
 	var r experiments.BenchResult
-	err := inOwnProcess(t.Context(), experiments.BenchCase{Name: "nothing", Context: 16, Batch: 1, Repetitions: 1}, &r)
+	err := experiments.BenchCase{Name: "nothing", Context: 16, Batch: 1, Repetitions: 1}.InOwnProcess(t.Context(), &r)
 	if err == nil || err.Error() != `nothing at context 16, batch 1: no benchmark is called "nothing"` {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := inOwnProcess(ctx, experiments.BenchCase{Name: "inference", Context: 16, Batch: 1, Repetitions: 1}, &r); !errors.Is(err, context.Canceled) {
+	if err := (experiments.BenchCase{Name: "inference", Context: 16, Batch: 1, Repetitions: 1}).InOwnProcess(ctx, &r); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: got %v", err)
 	}
 }

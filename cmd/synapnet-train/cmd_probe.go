@@ -8,11 +8,11 @@ import (
 	"github.com/synapnet/synapnet-train/experiments"
 )
 
-// probeCommand is the part of an experiment that runs in a process of its own. It is not for users.
+// probeCommand is the part of an experiment, or of bench, that runs in a process of its own. It is not for users.
 func probeCommand() *cli.Command {
 	return &cli.Command{
 		Name:   experiments.ProbeCommand,
-		Usage:  "one measurement of an experiment, told on the standard input",
+		Usage:  "one measurement, told on the standard input",
 		Hidden: true,
 		Action: func(c *cli.Context) error { return experiments.RunProbe(c.Context, os.Stdin, c.App.Writer) },
 	}

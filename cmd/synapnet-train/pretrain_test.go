@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/experiments/result"
@@ -210,6 +212,17 @@ func TestPretrainResumes(t *testing.T) {
 		t.Errorf("the interrupted run leaves %s", got)
 	}
 	refusal(t, exitFailure, line+" --output-dir runs/pretrain", "already holds a run (checkpoint.safetensors)")
+	other := flock.New("runs/pretrain/.run.lock")
+	if held, err := other.TryLock(); !held || err != nil {
+		t.Fatal(held, err)
+	}
+	if code, _, stderr := synapnet(t.Context(), t, "pretrain --resume"); code != exitFailure ||
+		!strings.HasSuffix(stderr, "\nsynapnet-train: another process is training in runs/pretrain: wait for it, stop it, or give another --output-dir\n") {
+		t.Errorf("%d %s", code, stderr)
+	}
+	if err := other.Unlock(); err != nil {
+		t.Fatal(err)
+	}
 	_, stderr = trained(t, "pretrain --resume") // finds it
 	if strings.Contains(stderr, "step 7/10") || !strings.Contains(stderr, "step 8/10") {
 		t.Errorf("resumed elsewhere than at step 8: %s", stderr)
