@@ -80,11 +80,17 @@ type description struct {
 	Config     layers.Config   `json:"config"`
 	Parameters int             `json:"parameters"`
 	Bytes      int             `json:"weights_bytes"` // as float32
+	Held       int             `json:"weights_in_memory_bytes"`
 	Components []componentInfo `json:"components"`
 	Blocks     []componentInfo `json:"blocks"`
 	BatchSize  int             `json:"batch_size"`
 	Contexts   []contextInfo   `json:"contexts"`
+
+	loaded *layers.Model // from the file; nil: there is none
 }
+
+// packed says that weights are in less than float32: such a model runs and is not trained.
+func (d *description) packed() bool { return d.Held < d.Bytes }
 
 // componentInfo is one component, of all blocks or of one.
 type componentInfo struct {
@@ -96,7 +102,7 @@ type componentInfo struct {
 // contextInfo is what depends on the context length.
 type contextInfo struct {
 	Context    int                   `json:"context"`
-	Training   *memoryInfo           `json:"training_memory_bytes"`  // null: not planned, the model is too large
+	Training   *memoryInfo           `json:"training_memory_bytes"`  // null: not planned, the model is too large or packed
 	Inference  *memoryInfo           `json:"inference_memory_bytes"` // null likewise
 	Operations operationsInfo        `json:"operations_per_token"`
 	Components []componentOperations `json:"operations_per_token_by_component"`
@@ -160,7 +166,7 @@ func (d *description) find(c *cli.Context) (contexts []int, err error) {
 		if err != nil {
 			return nil, err
 		}
-		d.Model, d.Config = c.Args().First(), m.Config
+		d.Model, d.Config, d.loaded = c.Args().First(), m.Config, m
 	default:
 		return nil, usagef(c, "unexpected argument %s: info describes one model", printable(c.Args().Get(1)))
 	}
@@ -239,8 +245,11 @@ func (d *description) describe(contexts []int) error {
 		}
 	}
 	slices.SortStableFunc(d.Blocks, func(a, b componentInfo) int { return *a.Block - *b.Block })
-	var m *layers.Model
-	if d.Parameters <= plannable {
+	d.Held = d.Bytes
+	m := d.loaded
+	if m != nil {
+		d.Held = m.WeightBytes()
+	} else if d.Parameters <= plannable {
 		var err error
 		if m, err = layers.NewModel(d.Config, 0); err != nil {
 			return err
@@ -283,29 +292,41 @@ func (d *description) atContext(m *layers.Model, t int) (contextInfo, error) {
 	if m == nil {
 		return info, nil
 	}
-	train, err := m.PlanTrain(d.BatchSize, t)
-	if err != nil {
-		return info, err
-	}
 	infer, err := m.PlanInfer(d.BatchSize, t, 0)
 	if err != nil {
 		return info, err
 	}
-	info.Training = &memoryInfo{Weights: d.Bytes, Gradients: train.Gradients, Optimiser: 2 * d.Bytes, Values: train.Arena - train.Gradients}
-	info.Inference = &memoryInfo{Weights: d.Bytes, Values: infer.Arena}
-	for _, x := range []*memoryInfo{info.Training, info.Inference} {
-		x.Total = x.Weights + x.Gradients + x.Optimiser + x.Values
+	info.Inference = &memoryInfo{Weights: d.Held, Values: infer.Arena}
+	info.Inference.add()
+	if d.packed() {
+		return info, nil
 	}
+	train, err := m.PlanTrain(d.BatchSize, t)
+	if err != nil {
+		return info, err
+	}
+	info.Training = &memoryInfo{Weights: d.Held, Gradients: train.Gradients, Optimiser: 2 * d.Held, Values: train.Arena - train.Gradients}
+	info.Training.add()
 	return info, nil
 }
 
+// add makes the total.
+func (m *memoryInfo) add() { m.Total = m.Weights + m.Gradients + m.Optimiser + m.Values }
+
 // print writes the description for people.
 func (d *description) print(w io.Writer, verbose bool) error {
-	sections := [][][]string{{{d.Model}, {configLine(d.Config)}}, d.parameterRows()}
+	head := [][]string{{d.Model}, {configLine(d.Config)}}
+	if d.packed() {
+		head = append(head, []string{fmt.Sprintf("packed: %s of weights in memory, %s as float32; 'inspect' lists them, it runs and is not trained", megabytes(d.Held), megabytes(d.Bytes))})
+	}
+	sections := [][][]string{head, d.parameterRows()}
 	if verbose {
 		sections = append(sections, d.blockRows())
 	}
-	sections = append(sections, d.trainingRows(), d.inferenceRows(), d.operationRows())
+	if !d.packed() {
+		sections = append(sections, d.trainingRows())
+	}
+	sections = append(sections, d.inferenceRows(), d.operationRows())
 	if verbose {
 		sections = append(sections, d.componentRows())
 	}

@@ -131,6 +131,22 @@ func TestInfoOfFileFlagsAndConfig(t *testing.T) {
 	}
 }
 
+// A packed model takes the room of its packed weights, and is not trained.
+func TestInfoOfPackedModel(t *testing.T) {
+	_, packed := exported(t, "--targets", "all")
+	m, err := layers.Load(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := decode[description](t, "info", packed, "--json")
+	if x := d.Contexts[0]; d.Held != m.WeightBytes() || d.Held >= d.Bytes || x.Inference.Weights != d.Held || x.Inference.Total != d.Held+x.Inference.Values || x.Training != nil {
+		t.Errorf("%+v", d)
+	}
+	if text := success(t, "info", packed); !strings.Contains(text, "\npacked: ") || strings.Contains(text, "TRAINING MEMORY") {
+		t.Errorf("%s", text)
+	}
+}
+
 // A model too large to be made is still described, but for its memory.
 func TestInfoOfLargeModel(t *testing.T) {
 	d := decode[description](t, "info", "--dim", "2048", "--heads", "8", "--json")
