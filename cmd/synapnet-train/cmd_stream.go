@@ -38,6 +38,8 @@ func streamCommand() *cli.Command {
 			&cli.StringFlag{Name: "classifier", Usage: "trained retention classifier or Locret head, a `FILE` of baee-train, for policies that need one"},
 			&cli.IntFlag{Name: "chunk-size", Usage: "`TOKENS` that are read at a time", DefaultText: "512, or the model's max_len if that is less"},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the random policy"},
+			&cli.Float64Flag{Name: "hot-threshold", Usage: "`SCORE` from which an entry stays in half precision", Value: baee.HotThreshold},
+			&cli.Float64Flag{Name: "warm-threshold", Usage: "`SCORE` from which it stays in INT8; below it goes into a summary even if there is room; 0: only for want of room", Value: baee.WarmThreshold},
 			&cli.StringFlag{Name: "snapshot", Usage: "write the state of the stream to `FILE` at the end and on Ctrl-C"},
 			&cli.IntFlag{Name: "snapshot-every", Usage: "write --snapshot every `CHUNKS` as well", DefaultText: "only at the end"},
 			&cli.StringFlag{Name: "restore", Usage: "continue the stream of a snapshot `FILE`, with its policy, budget and chunk size"},
@@ -154,7 +156,7 @@ func checkStreamFlags(c *cli.Context) error {
 		return err
 	}
 	if c.String("restore") != "" {
-		for _, f := range []string{"budget-mb", "policy", "classifier", "chunk-size", "seed"} {
+		for _, f := range []string{"budget-mb", "policy", "classifier", "chunk-size", "seed", "hot-threshold", "warm-threshold"} {
 			if c.IsSet(f) {
 				return usagef(c, "--%s goes with a new stream: --restore takes it from the snapshot; leave one of them out", f)
 			}
@@ -242,7 +244,21 @@ func streamMemory(c *cli.Context, m layers.Config) (baee.Config, error) {
 		return conf, usagef(c, "--policy %s needs a trained Locret-style head: give --classifier FILE, made by '%s baee-train'", p.Name, program)
 	}
 	conf.Tiers = p.Score != nil
-	return conf, nil
+	return conf, tierThresholds(c, &conf)
+}
+
+// tierThresholds sets the scores that the tiers begin at.
+func tierThresholds(c *cli.Context, conf *baee.Config) error {
+	override(c, "warm-threshold", &conf.WarmThreshold, c.Float64)
+	override(c, "hot-threshold", &conf.HotThreshold, c.Float64)
+	warm, hot := conf.WarmThreshold, conf.HotThreshold
+	if !(0 <= warm && warm <= hot && hot <= 1) {
+		return usagef(c, "--warm-threshold %g, --hot-threshold %g: they must satisfy 0 <= warm <= hot <= 1", warm, hot)
+	}
+	if !conf.Tiers && (c.IsSet("hot-threshold") || c.IsSet("warm-threshold")) {
+		return usagef(c, "--hot-threshold, --warm-threshold: policy %s gives no scores, so it has no tiers; leave them out", conf.Policy)
+	}
+	return nil
 }
 
 // streamInput opens what the second argument names, or makes the random ids that are asked for.

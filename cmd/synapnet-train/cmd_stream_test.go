@@ -275,6 +275,10 @@ func TestStreamMistakes(t *testing.T) {
 		start + "--policy baee":                     "--classifier FILE",
 		start + "--policy locret_proxy":             "Locret-style head: give --classifier FILE",
 		start + "--snapshot-every 2":                "goes with --snapshot FILE",
+		start + "--warm-threshold 0.7":              "--warm-threshold 0.7, --hot-threshold 0.6: they must satisfy 0 <= warm <= hot <= 1",
+		start + "--hot-threshold NaN":               "--hot-threshold NaN: they must satisfy",
+		start + "--policy fifo --hot-threshold 0.7": "policy fifo gives no scores",
+		start + "--restore s --hot-threshold 0.7":   "--hot-threshold goes with a new stream",
 		start + "--restore s --policy fifo":         "--policy goes with a new stream",
 		start + "--random-tokens 5":                 "--random-tokens 5 takes the place of an input",
 		"stream m --random-tokens 0":                "--random-tokens 0: must be at least 1",
@@ -388,6 +392,16 @@ func TestStreamWithClassifier(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := decode[streamReport](t, "stream", model, input, "--classifier", path, "--chunk-size", "16", "--json"); r.Policy != "baee" || r.Warm == 0 {
+		t.Errorf("%+v", r)
+	}
+	// The thresholds decide the tiers: at 0 and 0, everything that there is room for stays as it is; at 1, nothing does.
+	thresholds := func(warm, hot string) streamReport {
+		return decode[streamReport](t, "stream", model, input, "--classifier", path, "--chunk-size", "16", "--json", "--warm-threshold", warm, "--hot-threshold", hot)
+	}
+	if r := thresholds("0", "0"); r.Hot == 0 || r.Warm+r.Summaries != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := thresholds("1", "1"); r.Hot+r.Warm != 0 || r.Merged == 0 {
 		t.Errorf("%+v", r)
 	}
 	head, err := baee.NewHead(8, 4, 1)
