@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -408,6 +409,39 @@ func TestPretrainRefusesConfigFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		refusal(t, exitUsage, "pretrain --config run.toml", text)
+	}
+}
+
+// A run that cannot fit into the machine's memory is refused with the size that does, which is right.
+func TestPretrainNeedsMemory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	refusal(t, exitUsage, "pretrain --batch-size 65536 --samples-per-stage 65536", "--batch-size 65536: a step at context 1024 takes ", "give a --batch-size of at most ")
+	if got := present(t, "."); got != "" {
+		t.Errorf("left behind: %s", got)
+	}
+	conf := curriculum.Default()
+	fits := regexp.MustCompile("at most ([0-9]+)$")
+	for _, total := range []uint64{1 << 30, 5 << 30} {
+		conf.BatchSize = 4096
+		found := fits.FindStringSubmatch(fmt.Sprint(checkMemory(conf, total)))
+		if found == nil {
+			t.Fatalf("%d bytes are enough", total)
+		}
+		most, err := strconv.Atoi(found[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		conf.BatchSize = most
+		if err := checkMemory(conf, total); err != nil {
+			t.Errorf("%d: %v", most, err)
+		}
+		conf.BatchSize = most + most/20 + 1
+		if err := checkMemory(conf, total); err == nil {
+			t.Errorf("%d of at most %d fit", conf.BatchSize, most)
+		}
+	}
+	if err := checkMemory(conf, 1<<20); err == nil || !strings.Contains(err.Error(), "smaller model") {
+		t.Errorf("%v", err)
 	}
 }
 
