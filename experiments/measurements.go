@@ -28,8 +28,8 @@ const (
 	policyLabel  = "policy"
 )
 
-// guessing is the variant whose accuracy is that of an answer without reading the input.
-const guessing = "guessing"
+// Guessing is the variant, or policy, whose accuracy is that of an answer without reading the input.
+const Guessing = "guessing"
 
 // share is a share of n samples with its Wilson interval.
 func share(l labels, protocol, metric string, a curriculum.Accuracy) result.Measurement {
@@ -54,7 +54,7 @@ func shareOverSeeds(l labels, protocol, metric string, seeds []curriculum.Accura
 
 // chance is the accuracy of guessing, which is known exactly.
 func chance(l labels, protocol string, n int, p float64) result.Measurement {
-	return result.Measurement{Labels: with(l, variantLabel, guessing), Protocol: protocol, Metric: "accuracy", Unit: "1", N: n, Mean: p}
+	return result.Measurement{Labels: with(l, variantLabel, Guessing), Protocol: protocol, Metric: "accuracy", Unit: "1", N: n, Mean: p}
 }
 
 // medianOf is the median of repetitions with its bootstrap interval.

@@ -98,7 +98,7 @@ func runMemoryPressure(ctx context.Context, j *Job, s pressureSettings) (*Outcom
 				return nil, err
 			}
 			o.Measurements = append(o.Measurements, result.Measurement{
-				Labels: labels{policyLabel: guessing, contextLabel: contextOf(k.Context)}, Protocol: string(k.Protocol), Metric: "accuracy", Unit: "1", N: s.Samples, Mean: p,
+				Labels: labels{policyLabel: Guessing, contextLabel: contextOf(k.Context)}, Protocol: string(k.Protocol), Metric: "accuracy", Unit: "1", N: s.Samples, Mean: p,
 			})
 		}
 		return o, nil

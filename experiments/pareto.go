@@ -91,7 +91,7 @@ func runPareto(_ context.Context, j *Job, s paretoSettings) (*Outcome, error) {
 			o.Seeds = with1(o.Seeds, seed)
 		}
 		for _, m := range r.Measurements {
-			if slices.Contains(s.Tasks, m.Metric) && m.Labels[variantLabel] != "" && m.Labels[contextLabel] != "" && m.Labels[variantLabel] != guessing {
+			if slices.Contains(s.Tasks, m.Metric) && m.Labels[variantLabel] != "" && m.Labels[contextLabel] != "" && m.Labels[variantLabel] != Guessing {
 				s.place(points, missing, m, costs)
 			}
 		}

@@ -45,7 +45,7 @@ func paretoRoot(t *testing.T) string {
 	single := accuracy("fp16", "64", result.Paper, 0.7)
 	single.Metric = MetricSingle
 	leave(t, root, "cajq-qat", accuracy("fp16", "64", result.Paper, 0.6), accuracy("int8_uniform", "64", result.Paper, 0.5), accuracy("cajq_ptq", "64", result.Strict, 0.4),
-		accuracy("cajq_ptq", "64", result.Paper, 0.3), accuracy("fp16", "128", result.Paper, 0.6), single, accuracy(guessing, "64", result.Paper, 0.1))
+		accuracy("cajq_ptq", "64", result.Paper, 0.3), accuracy("fp16", "128", result.Paper, 0.6), single, accuracy(Guessing, "64", result.Paper, 0.1))
 	leave(t, root, "cajq-ablation", accuracy("cajq_ssm_only", "64", result.Strict, 0.6))
 	rival := func(form, task string, n int, value float64) result.Measurement {
 		m := exact(labels{modelLabel: "llama", variantLabel: form, taskLabel: task, contextLabel: "256"}, result.Paper, "accuracy", "1", value)

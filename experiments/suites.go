@@ -263,7 +263,7 @@ func (r *suiteRun) outcome() (*Outcome, error) {
 		m := share(l, c.protocol, "accuracy", a)
 		m.Published, m.Note = r.theirs(c)
 		o.Measurements = append(o.Measurements, m)
-		c.variant = guessing
+		c.variant = Guessing
 		if guessed[c.name()] {
 			continue
 		}

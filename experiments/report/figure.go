@@ -27,8 +27,10 @@ type Figure struct {
 
 // Series is a line or colour of a figure, in its legend.
 type Series struct {
-	Name  string
-	Index int
+	Name   string
+	Index  int
+	Colour string // class of the style sheet
+	Broken bool   // the line
 }
 
 // palette is the number of series colours in the style sheet; further series repeat them with broken lines.
@@ -95,10 +97,11 @@ func (t *Table) draw(v experiments.View, all []result.Measurement) error {
 func legend(label string, series []string) []Series {
 	var all []Series
 	for i, name := range series {
+		colour, broken := look(series, i)
 		if _, err := strconv.ParseFloat(name, 64); err == nil {
 			name = label + " " + name
 		}
-		all = append(all, Series{name, i})
+		all = append(all, Series{name, i, colour, broken})
 	}
 	return all
 }
@@ -153,6 +156,9 @@ func split(f *experiments.Figure, labels []string, found []result.Measurement) (
 		p.data = append(p.data, datum{m: m, name: name})
 	}
 	sortNumbers(series)
+	if i := slices.Index(series, experiments.Guessing); i >= 0 {
+		series = append(slices.Delete(series, i, i+1), experiments.Guessing)
+	}
 	for _, p := range panels {
 		sortNumbers(p.places)
 		for i := range p.data {
@@ -234,7 +240,19 @@ func (d datum) title(series []string) string {
 	return b.String()
 }
 
-func seriesClass(i int) string { return fmt.Sprintf("s s%d d%d", i%palette, i) }
+// look is the colour of a series, as a class of the style sheet, and whether its line is broken. Guessing, which others are
+// held against, has no colour.
+func look(series []string, i int) (colour string, broken bool) {
+	if series[i] == experiments.Guessing {
+		return "sg", true
+	}
+	return fmt.Sprintf("s%d", i%palette), i >= palette
+}
+
+func seriesClass(series []string, i int) string {
+	colour, _ := look(series, i)
+	return fmt.Sprintf("s %s d%d", colour, i)
+}
 
 // mostIntervals is the number of lines up to which their intervals can be told apart; all have them in their titles.
 const mostIntervals = 8
@@ -261,7 +279,7 @@ func (l lines) Plot(c draw.Canvas, p *plot.Plot) {
 			continue
 		}
 		slices.SortStableFunc(data, func(a, b datum) int { return cmp.Compare(a.x, b.x) })
-		s.open(seriesClass(i), "")
+		s.open(seriesClass(l.series, i), "")
 		at := func(d datum, v float64) vg.Point {
 			return vg.Point{X: x(d.x) + vg.Length(l.shift[i]), Y: y(v)}
 		}
@@ -270,7 +288,7 @@ func (l lines) Plot(c draw.Canvas, p *plot.Plot) {
 			path = append(path, at(d, d.m.Mean))
 		}
 		style := draw.LineStyle{Color: inkSeries, Width: 1.6}
-		if i >= palette {
+		if _, broken := look(l.series, i); broken {
 			style.Dashes = []vg.Length{4, 2.5}
 		}
 		c.StrokeLines(style, path)
@@ -468,7 +486,7 @@ func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
 		zero = 0
 	}
 	for i := range b.series {
-		s.open(seriesClass(i), "")
+		s.open(seriesClass(b.series, i), "")
 		for _, d := range b.panel.data {
 			if d.series != i {
 				continue
@@ -566,6 +584,7 @@ type points struct {
 	data   []datum // x is the value of the other metric
 	titles []string
 	xs     []datum // the other metric's, for its axis
+	series []string
 }
 
 // Plot draws them.
@@ -574,7 +593,7 @@ func (l points) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
 	for i, d := range l.data {
 		at := vg.Point{X: x(d.x), Y: y(d.m.Mean)}
-		s.open(seriesClass(d.series), "")
+		s.open(seriesClass(l.series, d.series), "")
 		s.open("mark", l.titles[i])
 		if iv := d.m.Interval; iv != nil {
 			c.StrokeLine2(draw.LineStyle{Color: inkSeries, Width: 1}, at.X, y(iv.Low), at.X, y(iv.High))
@@ -631,6 +650,7 @@ func (t *Table) drawScatter(v experiments.View, labels []string, found []result.
 	t.tie(f.Series, series)
 	for _, title := range titles {
 		l := panels[title]
+		l.series = series
 		p := newPlot()
 		p.Add(grid(true, true))
 		setValues(&p.X, l.xs)

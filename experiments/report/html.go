@@ -30,9 +30,7 @@ var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 		}
 		return fmt.Sprint(x)
 	},
-	"palette": func(i int) int { return i % palette },
-	"broken":  func(i int) bool { return i >= palette },
-	"inc":     func(i int) int { return i + 1 },
+	"inc": func(i int) int { return i + 1 },
 	"class": func(k Kind) string {
 		return [...]string{"published", "paper", "strict", "difference"}[k]
 	},

@@ -75,6 +75,28 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// Guessing, which the others are held against, comes last wherever it was measured, and has no colour of its own.
+func TestGuessingComesLast(t *testing.T) {
+	all := measurements()
+	chance := all[0]
+	chance.Labels = map[string]string{"variant": experiments.Guessing, "context": "512"}
+	all = append([]result.Measurement{chance}, all...)
+	table := newTable(accuracyView, all)
+	if err := table.draw(accuracyView, all); err != nil {
+		t.Fatal(err)
+	}
+	last := len(table.Rows) - 1
+	if r := table.Rows[last]; last < 1 || r.Labels[0] != experiments.Guessing || r.Series != last {
+		t.Errorf("%+v", table.Rows)
+	}
+	if s := table.Legend[last]; s.Name != experiments.Guessing || s.Colour != "sg" || !s.Broken || table.Legend[0].Colour != "s0" {
+		t.Errorf("%+v", table.Legend)
+	}
+	if !strings.Contains(table.Figures[0].SVG, `class="s sg d`) {
+		t.Error("the figure has no line of guessing")
+	}
+}
+
 // A view of several metrics has a group for each; measurements with labels that the view does not have are shown where there
 // are no others, the labels naming rows.
 func TestViewsOfOtherLabels(t *testing.T) {

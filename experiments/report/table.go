@@ -203,7 +203,7 @@ func (t *Table) liftNote() {
 }
 
 // group puts rows of the same first label together, of these those of the same second one, and so on; labels stay in the order
-// in which they came.
+// in which they came, but for guessing, which comes last.
 func group(rows []string, values map[string][]string) {
 	rank := []map[string]int{}
 	for _, row := range rows {
@@ -216,9 +216,15 @@ func group(rows []string, values map[string][]string) {
 			}
 		}
 	}
+	at := func(row string, i int) int {
+		if values[row][i] == experiments.Guessing || i > 0 && slices.Contains(values[row], experiments.Guessing) {
+			return math.MaxInt
+		}
+		return rank[i][values[row][i]]
+	}
 	slices.SortStableFunc(rows, func(a, b string) int {
 		for i := range rank {
-			if d := rank[i][values[a][i]] - rank[i][values[b][i]]; d != 0 {
+			if d := cmp.Compare(at(a, i), at(b, i)); d != 0 {
 				return d
 			}
 		}
