@@ -82,12 +82,13 @@ func baselinesExperiment() Experiment {
 		Name: "baselines", Title: "Other architectures, trained alike",
 		Source:  "Section 9, full_demo_results.json",
 		Covers:  []string{"Baselines: Mamba-2 (proxy)", "Baselines: Llama-3.2 (proxy)", "Baselines: Falcon-H1 / Hymba (proxy)", "Baselines: EM-LLM"},
-		Version: 1, Alone: true,
+		Version: 2, Carries: 1, // version 1 timed passes between the trainings
+		Alone: true,
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {
 				return 30 * time.Second
 			}
-			return 65 * time.Minute
+			return 75 * time.Minute
 		},
 		Views: []View{
 			{Title: "Accuracy", Metric: "accuracy", Rows: []string{taskLabel, modelLabel, variantLabel}, Column: contextLabel},
@@ -95,7 +96,7 @@ func baselinesExperiment() Experiment {
 				Figure: &Figure{Kind: "bar", X: modelLabel, Series: contextLabel}},
 			{Title: "Memory of weights and activations in floating point, bytes", Metric: "memory", Rows: []string{modelLabel}, Column: contextLabel},
 			{Title: "Parameters", Metric: "parameters", Rows: []string{modelLabel}},
-			{Title: "Seconds of training", Metric: "training_time", Rows: []string{modelLabel}},
+			{Title: "Seconds of training, by the clock", Metric: "training_time", Rows: []string{modelLabel}},
 		},
 		Says: "One seed and one learning rate for all, which may suit one architecture more than another: it ranks nothing by small differences. A model near " +
 			"guessing has not learnt the tasks within these steps, which is not to say that it cannot. What a causal model's last token " +
@@ -107,17 +108,17 @@ func baselinesExperiment() Experiment {
 const baselinesProtocol = "paper: models matched to one of D 64, 2 layers, 3 epochs of 256 samples of the training mixture (the published training set ends every sample with its answer; ours " +
 	"does not), evaluated in the published token layout. strict: every architecture with as many parameters as the reference within 5%, the same samples in the same order, the same " +
 	"steps, rate and seed; short contexts (64, 128, 256), so that the models learn the tasks within minutes. INT4 where the published name says it: uniform, groups of 128, " +
-	"computed in floating point from rounded weights, so it has no speed of its own; SynapNet is cajq_ptq, in the strict protocol from packed bytes"
+	"computed in floating point from rounded weights, so it has no speed of its own; SynapNet is cajq_ptq, in the strict protocol from packed bytes. Passes are timed at the end, each " +
+	"length in a process of its own, of initial weights. The time of training is that of the clock. " + idle
 
-// baselineCell is one trained architecture.
+// baselineCell is one trained architecture, or the passes of one at one length.
 type baselineCell struct {
-	Config     layers.Config                                        `json:"config"`
-	Parameters int                                                  `json:"parameters"`
-	Seconds    float64                                              `json:"training_seconds"` // of all calls
-	Loss       float64                                              `json:"loss"`             // mean of the last steps
-	Accuracy   map[string]map[string]map[string]curriculum.Accuracy `json:"accuracy"`         // by form, context, task
-	Passes     map[string][]float64                                 `json:"passes"`           // seconds of each, by context
-	Activation map[string]int                                       `json:"activation_bytes"` // by context
+	Config     layers.Config                                        `json:"config,omitzero"`
+	Parameters int                                                  `json:"parameters,omitempty"`
+	Seconds    float64                                              `json:"training_seconds,omitempty"` // of all calls
+	Loss       float64                                              `json:"loss,omitempty"`             // mean of the last steps
+	Accuracy   map[string]map[string]map[string]curriculum.Accuracy `json:"accuracy,omitempty"`         // by form, context, task
+	Passes     *probeResult                                         `json:"passes_alone,omitempty"`
 }
 
 type baselines struct {
@@ -134,13 +135,30 @@ type baselineModel struct {
 
 func (m baselineModel) key() string { return m.protocol + "/" + m.name }
 
+// timing is the cell of its passes over a sequence.
+func (m baselineModel) timing(tokens int) string { return fmt.Sprintf("%s/%d tokens", m.key(), tokens) }
+
+// lengths are those of the timed passes that the model has positions for.
+func (m baselineModel) lengths(all []int) (fit []int) {
+	for _, t := range all {
+		if t <= m.config.Model.MaxLen {
+			fit = append(fit, t)
+		}
+	}
+	return fit
+}
+
 func runBaselines(ctx context.Context, j *Job, s baselineSettings) (*Outcome, error) {
 	r := &baselines{baselineSettings: s, job: j}
 	models, err := r.models()
 	if err != nil {
 		return nil, err
 	}
-	if r.done, err = newCells[baselineCell](j, len(models)); err != nil {
+	cells := len(models)
+	for _, m := range models {
+		cells += len(m.lengths(r.Speed))
+	}
+	if r.done, err = newCells[baselineCell](j, cells); err != nil {
 		return nil, err
 	}
 	theirs, err := publishedBaselines()
@@ -153,6 +171,11 @@ func runBaselines(ctx context.Context, j *Job, s baselineSettings) (*Outcome, er
 			return nil, err
 		}
 		if err := errors.Join(removeIfThere(r.checkpoint(m)), removeIfThere(r.clock(m))); err != nil {
+			return nil, err
+		}
+	}
+	for _, m := range models {
+		if err := r.time(ctx, m); err != nil {
 			return nil, err
 		}
 	}
@@ -229,15 +252,6 @@ func (r *baselines) one(ctx context.Context, m baselineModel) (cell baselineCell
 		}
 		for _, at := range sortedContexts(cell.Accuracy[form]) {
 			r.job.Line("%s, %s, %s, %s tokens: %s", m.protocol, m.name, form, at, accuracyLine(cell.Accuracy[form][at]))
-		}
-	}
-	cell.Passes, cell.Activation = map[string][]float64{}, map[string]int{}
-	for _, length := range r.Speed {
-		if length > m.config.Model.MaxLen {
-			continue
-		}
-		if err := r.time(ctx, t.Model, length, &cell); err != nil {
-			return cell, err
 		}
 	}
 	return cell, nil
@@ -383,34 +397,30 @@ func (r *baselines) evaluate(ctx context.Context, m baselineModel, model *layers
 	return all, nil
 }
 
-// time measures passes over one sequence and what they hold.
-func (r *baselines) time(ctx context.Context, model *layers.Model, length int, cell *baselineCell) error {
-	f, err := model.Infer(1, length, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Program.Close()
-	plan, err := model.PlanInfer(1, length, 0)
-	if err != nil {
-		return err
-	}
-	at := contextOf(length)
-	cell.Activation[at] = plan.Arena
-	samples, err := tasks.Generate(MetricSingle, 1, cajqParams(model.Config, length), 1)
-	if err != nil {
-		return err
-	}
-	const warmups = 2
-	for i := range warmups + r.Repetitions {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		start := time.Now()
-		if _, err := f.Run(samples[0].IDs, nil); err != nil {
-			return err
-		}
-		if took := time.Since(start).Seconds(); i >= warmups {
-			cell.Passes[at] = append(cell.Passes[at], took)
+// time measures passes of an architecture, each length in a process of its own. The time does not depend on the weights, so
+// these are the initial ones.
+func (r *baselines) time(ctx context.Context, m baselineModel) (err error) {
+	path := filepath.Join(r.job.Dir, "baselines.work-timed.safetensors")
+	defer func() { err = errors.Join(err, removeIfThere(path)) }()
+	made := false
+	for _, length := range m.lengths(r.Speed) {
+		_, err := r.done.do(ctx, m.timing(length), func() (cell baselineCell, err error) {
+			if !made {
+				model, err := layers.NewModel(m.config.Model, m.config.Seed)
+				if err != nil {
+					return cell, err
+				}
+				if err := model.Save(path); err != nil {
+					return cell, err
+				}
+				made = true
+			}
+			p, err := probe{Model: path, Context: length, Threads: allThreads(), Warmups: 2, Timed: r.Repetitions, Seed: r.part(m.protocol).Seed}.start(ctx)
+			cell.Passes = &p
+			return cell, err
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
 	return nil
@@ -444,36 +454,32 @@ func (r *baselines) outcome(models []baselineModel, theirs func(m baselineModel,
 				}
 			}
 		}
-		o.Measurements = append(o.Measurements, cell.costs(m, theirs(m, formsOf(m)[len(formsOf(m))-1]))...)
+		o.Measurements = append(o.Measurements,
+			exact(labels{modelLabel: m.name}, m.protocol, "parameters", "1", float64(cell.Parameters)),
+			exact(labels{modelLabel: m.name}, m.protocol, "training_time", "s", cell.Seconds))
+		for _, length := range m.lengths(r.Speed) {
+			if timed, ok := r.done.Done[m.timing(length)]; ok {
+				o.Measurements = append(o.Measurements, costs(m, length, timed.Passes, theirs(m, formsOf(m)[len(formsOf(m))-1]))...)
+			}
+		}
 	}
 	return o, nil
 }
 
-// costs are the measurements besides accuracy.
-func (cell baselineCell) costs(m baselineModel, theirs baselineFigures) []result.Measurement {
-	exact := func(l labels, metric, unit string, value float64) result.Measurement {
-		return result.Measurement{Labels: l, Protocol: m.protocol, Metric: metric, Unit: unit, N: 1, Mean: value}
+// costs are the speed and the memory of passes over a sequence.
+func costs(m baselineModel, length int, p *probeResult, theirs baselineFigures) []result.Measurement {
+	l := labels{modelLabel: m.name, contextLabel: contextOf(length)}
+	var rates []float64
+	for _, seconds := range p.Seconds {
+		rates = append(rates, float64(length)/seconds)
 	}
-	all := []result.Measurement{
-		exact(labels{modelLabel: m.name}, "parameters", "1", float64(cell.Parameters)),
-		exact(labels{modelLabel: m.name}, "training_time", "s", cell.Seconds),
+	speed := medianOf(l, m.protocol, "tokens_per_second", "tokens/s", rates)
+	memory := exact(l, m.protocol, "memory", "bytes", float64(p.WeightBytes+p.ArenaBytes))
+	memory.Note = "weights and the planned activations, not the process"
+	if length == 256 && m.protocol == result.Paper {
+		speed.Published, memory.Published = theirs.speed(), theirs.memory()
 	}
-	for _, at := range sortedContexts(cell.Passes) {
-		length, _ := strconv.Atoi(at) // we wrote it
-		l := labels{modelLabel: m.name, contextLabel: at}
-		var rates []float64
-		for _, seconds := range cell.Passes[at] {
-			rates = append(rates, float64(length)/seconds)
-		}
-		speed := medianOf(l, m.protocol, "tokens_per_second", "tokens/s", rates)
-		memory := exact(l, "memory", "bytes", float64(4*cell.Parameters+cell.Activation[at]))
-		memory.Note = "weights and the planned activations, not the process"
-		if at == "256" && m.protocol == result.Paper {
-			speed.Published, memory.Published = theirs.speed(), theirs.memory()
-		}
-		all = append(all, speed, memory)
-	}
-	return all
+	return []result.Measurement{speed, memory}
 }
 
 // baselineFigures are the published ones of a model; nil without any.

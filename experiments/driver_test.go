@@ -124,6 +124,31 @@ func TestDriverMakesWhatIsMissing(t *testing.T) {
 	}
 }
 
+// A version that carries the results of an earlier one continues them, with what they cost; of older ones it begins anew.
+func TestDriverCarriesResultsOver(t *testing.T) {
+	var f fakes
+	d := newDriver(t.TempDir(), f.fake("a", 2, nil))
+	if _, err := f.run(t, d); err != nil {
+		t.Fatal(err)
+	}
+	d.Experiments[0].Version, d.Experiments[0].Carries = 3, 2
+	if got := states(t, d); got != "a stale changed: protocol version 1, now 3" {
+		t.Errorf("%s", got)
+	}
+	d.Experiments[0].Carries = 1
+	if got := states(t, d); got != "a unfinished protocol version 1, now 3: what is the same is kept" {
+		t.Errorf("%s", got)
+	}
+	if ran, err := f.run(t, d); ran != "a from 2" || err != nil || states(t, d) != "a up to date" {
+		t.Errorf("ran %s, now %s: %v", ran, states(t, d), err)
+	}
+	d.Experiments[0] = f.fake("a", 3, nil)
+	d.Experiments[0].Version, d.Experiments[0].Carries = 4, 1
+	if got := states(t, d); got != "a stale changed: settings, protocol version 3, now 4" {
+		t.Errorf("%s", got)
+	}
+}
+
 // Other settings, another version of the protocol and a file that is gone make a result stale, and say so.
 func TestDriverFindsStaleResults(t *testing.T) {
 	var f fakes

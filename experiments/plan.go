@@ -197,6 +197,9 @@ func (s *Step) compare(r *result.Result, now result.Result, d *Driver) {
 		s.State, s.Reason = Unfinished, "in the form of an earlier program: read, completed, rewritten"
 	case r.Experiment != now.Experiment || r.Profile != now.Profile:
 		s.State, s.Reason = Stale, fmt.Sprintf("of %s, profile %s", r.Experiment, r.Profile)
+	case r.Key != now.Key && s.carries(r, now):
+		s.State, s.Reason = Unfinished, fmt.Sprintf("protocol version %d, now %d: what is the same is kept", r.Version, now.Version)
+		s.Time, s.Measured = 0, false
 	case r.Key != now.Key:
 		s.State, s.Reason = Stale, difference(r, now)
 	case !r.Complete:
@@ -211,6 +214,11 @@ func (s *Step) compare(r *result.Result, now result.Result, d *Driver) {
 		}
 		s.Time = 0
 	}
+}
+
+// carries says whether a result differs in nothing but an earlier version that continues under today's.
+func (s *Step) carries(r *result.Result, now result.Result) bool {
+	return s.Carries > 0 && r.Version >= s.Carries && r.Version < now.Version && maps.Equal(r.Inputs, now.Inputs) && reflect.DeepEqual(canonical(r.Config), canonical(now.Config))
 }
 
 // difference says why a result has another key.

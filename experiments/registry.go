@@ -40,7 +40,10 @@ type Experiment struct {
 	// Alone says that it measures time or memory: nothing else runs meanwhile, whatever --jobs says.
 	Alone bool
 	// Version of the protocol: raised when the code changes what the numbers mean.
-	Version  int
+	Version int
+	// Carries is the oldest version whose results continue under this one: the cells that they hold are what a run would
+	// measure now. 0: none does.
+	Carries  int
 	Estimate func(p Profile) time.Duration // on two cores
 	Views    []View
 	Says     string // what the numbers show and what they do not, one or two sentences
