@@ -106,6 +106,18 @@ func (c *Classifier) Loss(g *graph.Graph, features, labels *graph.Node) *graph.N
 	return graph.BinaryCrossEntropy(g, c.Forward(g, features), labels)
 }
 
+// MovePrior makes scores, which are probabilities where a share `from` of the entries is positive, probabilities where a share
+// `to` is: it moves the logits by logit(to) - logit(from), the prior correction of Elkan (2001). The order of the entries by score
+// stays. Both shares must lie strictly between 0 and 1.
+func (c *Classifier) MovePrior(from, to float64) error {
+	if !(from > 0 && from < 1 && to > 0 && to < 1) {
+		return fmt.Errorf("classifier: positive shares %g and %g: both must lie between 0 and 1, these not included", from, to)
+	}
+	logit := func(p float64) float64 { return math.Log(p) - math.Log1p(-p) }
+	c.b[2].Data()[0] += float32(logit(to) - logit(from))
+	return nil
+}
+
 // Project is what the first layer makes of an entry's content x [D] before its history is known; dst is [Hidden]. It stays
 // the same as long as the content does, so a store computes it once. Each value is one sum in a fixed order: it does not
 // depend on what else is projected.

@@ -104,6 +104,27 @@ func TestScoresEqualTheGraph(t *testing.T) {
 	}
 }
 
+// Where half of the entries were positive and a tenth is to be presumed, odds fall by 9: score s becomes s / (s + 9 (1 - s)).
+func TestMovePriorScalesTheOdds(t *testing.T) {
+	c := trained(t, 8)
+	x := normal(1, 50*c.Width())
+	before := slices.Clone(c.Scores(x))
+	if err := c.MovePrior(0.5, 0.1); err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range c.Scores(x) {
+		b := float64(before[i])
+		if want := b / (b + 9*(1-b)); math.Abs(float64(s)-want) > 1e-5 {
+			t.Errorf("score %g becomes %g, want %g", b, s, want)
+		}
+	}
+	for _, p := range []float64{0, 1, -1, 2, math.NaN()} {
+		if c.MovePrior(p, 0.5) == nil || c.MovePrior(0.5, p) == nil {
+			t.Errorf("a share of %g was taken", p)
+		}
+	}
+}
+
 func TestClassifiersSurviveAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.safetensors")
 	head, err := NewHead(5, 3, 2)

@@ -21,6 +21,15 @@ type Examples struct {
 // Len is the number of examples.
 func (e Examples) Len() int { return len(e.Labels) }
 
+// Share is the mean label: the share of positives, where labels are 0 and 1. It is 0 without examples.
+func (e Examples) Share() float64 {
+	sum := 0.0
+	for _, l := range e.Labels {
+		sum += float64(l)
+	}
+	return sum / float64(max(1, e.Len()))
+}
+
 func (e Examples) check(c *Classifier) error {
 	switch {
 	case e.Width != c.Width():

@@ -29,6 +29,7 @@ func baeeTrainExperiment() Experiment {
 		Source: "Section 4.1, exp_classifier_stability.json",
 		Covers: []string{"Budget-Aware Episodic Eviction: retention classifier", "Ablations: classifier stability"},
 		Needs:  []string{"pretrain"}, Files: []string{ClassifierFile, AttentionClassifierFile, HeadFile},
+		Version: 2, Carries: 1, // version 1 wrote weights whose scores presumed the share of positives of their own examples
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {
 				return 15 * time.Second

@@ -111,7 +111,8 @@ type BAEETrainResult struct {
 	Cost        Cost                    `json:"cost"`        // of all calls
 	Cells       []BAEETrainCell         `json:"cells"`
 	Summary     []BAEETrainSummary      `json:"summary"`
-	Selected    map[string]BAEETrainKey `json:"selected"` // by network: the training whose weights are written
+	Selected    map[string]BAEETrainKey `json:"selected"`    // by network: the training whose weights are written
+	ScorePrior  float64                 `json:"score_prior"` // share of positives that the scores of the written weights presume
 }
 
 const baeeTrainProtocol = "paper: 6,144 entries, label = salience x distinctiveness above the 70% quantile, split 80/20 by entry, noise on all labels, " +
@@ -120,7 +121,8 @@ const baeeTrainProtocol = "paper: 6,144 entries, label = salience x distinctiven
 	"training, and lowers a higher learning rate to 0 along a cosine. strict: trained like the latter on streams of the pretraining tasks, which the grid's task is not one of, split 80/20 by " +
 	"sequence, noise on the labels trained on only. Label of retention and head = among the 30% of a layer's entries with most attention received in later chunks; " +
 	"label of needle = the entry was written at a token that carries the sample's answer. The use feature is the share of reads, of one more than there were, in which the entry " +
-	"received at least an even share of the attention. Files are strict trainings without noise, first seed, at the learning rate with the best mean AUC: classifier.safetensors " +
+	"received at least an even share of the attention. Files, whose logits are moved from the share of positives among the examples to the 30% that the tiers' thresholds presume " +
+	"(needles are under 1% of the entries), are strict trainings without noise, first seed, at the learning rate with the best mean AUC: classifier.safetensors " +
 	"is network needle, classifier-attention.safetensors network retention, head.safetensors network head"
 
 // BAEETrain is the experiment under way.
@@ -180,7 +182,7 @@ func newBAEETrain(c BAEETrainConfig, basePath, dir string, env Environment) (*BA
 	e := &BAEETrain{Config: c, Base: base, Dir: dir, Environment: env, data: map[baee.Protocol]*collection{}}
 	e.result = BAEETrainResult{
 		Experiment: "baee-train", Config: c, Model: base.Config, Base: filepath.Base(basePath), BaseSHA256: weightsHash(base),
-		Protocol: baeeTrainProtocol, Environment: env,
+		Protocol: baeeTrainProtocol, Environment: env, ScorePrior: baee.ScorePrior,
 	}
 	return e, nil
 }
@@ -249,7 +251,10 @@ func (e *BAEETrain) load() error {
 	if old.BaseSHA256 != e.result.BaseSHA256 || settings(old.Config) != settings(e.Config) {
 		return fmt.Errorf("%s holds results of another base model or of other settings: move it away or give another --output-dir", e.output())
 	}
-	e.result.Cells, e.result.Cost, e.result.Environment, e.written = old.Cells, old.Cost, old.Environment, old.Selected
+	e.result.Cells, e.result.Cost, e.result.Environment = old.Cells, old.Cost, old.Environment
+	if old.ScorePrior == e.result.ScorePrior {
+		e.written = old.Selected
+	}
 	return nil
 }
 
@@ -405,43 +410,62 @@ func flip(labels []float32, probability float64, rng *rand.Rand) {
 	}
 }
 
-// train is one training with its evaluation.
+// train is one training with its evaluation. The scores of the network that it returns presume the share ScorePrior of
+// positives; the evaluation, which goes by their order, is made before they are moved there.
 func (e *BAEETrain) train(ctx context.Context, k BAEETrainKey) (*BAEETrainCell, *baee.Classifier, error) {
 	c, err := e.examples(ctx, k.Protocol)
 	if err != nil {
 		return nil, nil, err
 	}
 	train, held := e.split(c, k)
-	newNetwork := baee.NewClassifier
-	if k.Network == HeadNetwork {
-		newNetwork = baee.NewHead
-	}
-	network, err := newNetwork(e.Base.Config.Dim, e.Config.Hidden, k.Seed)
-	if err != nil {
-		return nil, nil, err
-	}
-	o := baee.StandardisedFit(k.Seed)
-	if k.Network == PublishedNetwork {
-		o = baee.DefaultFit(k.Seed)
-	}
-	o.LR, o.Batch, o.Steps = k.LR, e.Config.Batch, e.Config.Steps
-	if k.Protocol == baee.Paper {
-		o.Steps = e.Config.PaperSteps
-	}
-	cell := &BAEETrainCell{BAEETrainKey: k, Trained: train.Len(), HeldOut: held.Len(), Parameters: network.Parameters()}
-	part, sum, n := max(1, o.Steps/20), float32(0), 0
-	o.Report = func(step int, loss float32) error {
+	cell := &BAEETrainCell{BAEETrainKey: k, Trained: train.Len(), HeldOut: held.Len()}
+	steps := e.steps(k)
+	part, sum, n := max(1, steps/20), float32(0), 0
+	network, err := e.fit(ctx, k, train, func(step int, loss float32) error {
 		sum, n = sum+loss, n+1
-		if step%part == 0 || step == o.Steps {
+		if step%part == 0 || step == steps {
 			cell.Losses = append(cell.Losses, sum/float32(n))
 			sum, n = 0, 0
 		}
 		return nil
-	}
-	if err := network.Fit(ctx, train, o); err != nil {
+	})
+	if err != nil {
 		return nil, nil, err
 	}
-	return cell, network, e.evaluate(cell, network, c, held)
+	cell.Parameters = network.Parameters()
+	if err := e.evaluate(cell, network, c, held); err != nil {
+		return nil, nil, err
+	}
+	if err := network.MovePrior(train.Share(), baee.ScorePrior); err != nil {
+		return nil, nil, fmt.Errorf("%s %s, seed %d: %w: collect more sequences", k.Protocol, k.Network, k.Seed, err)
+	}
+	return cell, network, nil
+}
+
+// fit trains one network as its key says. report is called after each step.
+func (e *BAEETrain) fit(ctx context.Context, k BAEETrainKey, train baee.Examples, report func(step int, loss float32) error) (*baee.Classifier, error) {
+	newNetwork, options := baee.NewClassifier, baee.StandardisedFit
+	if k.Network == HeadNetwork {
+		newNetwork = baee.NewHead
+	}
+	if k.Network == PublishedNetwork {
+		options = baee.DefaultFit
+	}
+	network, err := newNetwork(e.Base.Config.Dim, e.Config.Hidden, k.Seed)
+	if err != nil {
+		return nil, err
+	}
+	o := options(k.Seed)
+	o.LR, o.Batch, o.Steps, o.Report = k.LR, e.Config.Batch, e.steps(k), report
+	return network, network.Fit(ctx, train, o)
+}
+
+// steps of a training under its protocol.
+func (e *BAEETrain) steps(k BAEETrainKey) int {
+	if k.Protocol == baee.Paper {
+		return e.Config.PaperSteps
+	}
+	return e.Config.Steps
 }
 
 // evaluate fills in the areas under the curve on the held-out examples.

@@ -178,8 +178,20 @@ func TestBAEETraining(t *testing.T) {
 			t.Fatal(err)
 		}
 		k := whole.Selected[network]
-		_, held := e.split(e.data[baee.Strict], k)
-		if auc, _ := baee.AUC(written.Scores(held.Features), held.Labels); auc != e.find(k).AUC || k.Noise != 0 || k.Seed != 42 {
+		train, held := e.split(e.data[baee.Strict], k)
+		// Weights trained to predict the share of positives have their logits moved to the prior of the tiers.
+		fresh, err := e.fit(t.Context(), k, train, func(int, float32) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		odds := func(p float32) float64 { return float64(p) / float64(1-p) }
+		moved := odds(baee.ScorePrior) / odds(float32(train.Share()))
+		for i, s := range fresh.Scores(held.Features[:20*held.Width]) {
+			if got, want := odds(written.Scores(held.Features[:20*held.Width])[i]), moved*odds(s); math.Abs(got/want-1) > 1e-3 {
+				t.Errorf("%s: the file has odds %v, want %v", network, got, want)
+			}
+		}
+		if auc, _ := baee.AUC(written.Scores(held.Features), held.Labels); math.Abs(auc-e.find(k).AUC) > 1e-4 || k.Noise != 0 || k.Seed != 42 {
 			t.Errorf("%s: the file has AUC %v, its cell %+v", network, auc, e.find(k))
 		}
 	}
