@@ -313,6 +313,9 @@ func (e *BAEETrain) Run(ctx context.Context) (*BAEETrainResult, error) {
 			e.Report.Cell(*done, old, i+1, len(keys))
 		}
 	}
+	if err := e.summarise(); err != nil { // nothing has, if all cells were there
+		return nil, err
+	}
 	if err := e.writeNetworks(ctx); err != nil {
 		return nil, err
 	}
@@ -496,6 +499,14 @@ func (e *BAEETrain) evaluate(cell *BAEETrainCell, network *baee.Classifier, c *c
 }
 
 func (e *BAEETrain) write(complete bool) error {
+	if err := e.summarise(); err != nil {
+		return err
+	}
+	return e.file.write(e.outcome(), complete)
+}
+
+// summarise brings the cells into order, pools them and selects the trainings whose weights are written.
+func (e *BAEETrain) summarise() error {
 	keys := e.keys()
 	rank := func(c BAEETrainCell) int {
 		if at := slices.Index(keys, c.BAEETrainKey); at >= 0 {
@@ -518,7 +529,7 @@ func (e *BAEETrain) write(complete bool) error {
 		best[s.Network] = s.AUC.Mean
 		e.result.Selected[s.Network] = BAEETrainKey{s.Protocol, s.Network, s.LR, s.Noise, e.Config.Seeds[0]}
 	}
-	return e.file.write(e.outcome(), complete)
+	return nil
 }
 
 // summariseTrain pools cells, which are in order, over their seeds.

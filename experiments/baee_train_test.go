@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
@@ -220,6 +221,21 @@ func TestBAEETraining(t *testing.T) {
 	}
 	if before != 10 || !reflect.DeepEqual(whole.Cells, continued.Cells) {
 		t.Errorf("%d cells were done before; the continued run equals the whole one: %t", before, reflect.DeepEqual(whole.Cells, continued.Cells))
+	}
+	// A run that was killed between its last training and the writing of the networks writes them.
+	lost := filepath.Join(cut, ClassifierFile)
+	want, err := os.ReadFile(lost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(lost); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := start(cut).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(lost); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the lost network was not trained again to the same bytes: %v", err)
 	}
 	e = start(cut)
 	e.Report.Collect = func(baee.Protocol, int, int) { t.Error("a finished experiment collects again") }
