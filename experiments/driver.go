@@ -91,6 +91,9 @@ type progressOf struct {
 	since  time.Time
 }
 
+// begin is a step of which nothing is done yet, as far as is known.
+func begin(s *Step, now time.Time) *progressOf { return &progressOf{step: s, start: now, since: now} }
+
 // firstMoments is the time in which a step that continues tells what was done before.
 const firstMoments = 2 * time.Second
 
@@ -105,7 +108,7 @@ func (r *driverRun) all(ctx context.Context) error {
 				break
 			}
 			r.at++
-			r.running[s.Name] = &progressOf{step: s, start: time.Now()}
+			r.running[s.Name] = begin(s, time.Now())
 			at := r.at
 			if r.Report.Begin != nil {
 				r.Report.Begin(s, at, r.of)

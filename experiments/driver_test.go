@@ -357,6 +357,16 @@ func TestTimeLeftOfAStepThatContinues(t *testing.T) {
 	}
 }
 
+// A step that first tells of progress after its first moments, having had to load much, counts from its start.
+func TestTimeLeftOfAStepThatBeganSlowly(t *testing.T) {
+	p := begin(&Step{Time: time.Hour}, time.Now().Add(-10*time.Second))
+	p.share = 0.5
+	r := &driverRun{pace: 1, running: map[string]*progressOf{"a": p}}
+	if left := r.left(); left < 10*time.Second || left > 11*time.Second {
+		t.Errorf("half took 10 s: %v left", left)
+	}
+}
+
 // killed makes the test binary a run of a driver that is killed by itself.
 const killed = "EXPERIMENTS_TEST_KILLED"
 
