@@ -226,7 +226,7 @@ func (r *driverRun) one(ctx context.Context, s *Step) (err error) {
 			err = &Bug{problem, debug.Stack()}
 		}
 	}()
-	if s.State == Unreadable {
+	if s.State.Blocked() {
 		return errors.New(s.Reason)
 	}
 	j, f, release, err := r.job(s)
@@ -291,10 +291,10 @@ func (r *driverRun) open(s *Step) (f *resultFile, before *result.Result, current
 	if err := r.inspect(now, map[string]State{}); err != nil { // all that it needs has run
 		return nil, nil, false, err
 	}
-	switch now.State {
-	case Unreadable:
+	switch {
+	case now.State.Blocked():
 		return nil, nil, false, errors.New(now.Reason)
-	case UpToDate:
+	case now.State == UpToDate:
 		return nil, nil, true, nil
 	}
 	inputs, err := r.inputs(s.Experiment)

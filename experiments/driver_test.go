@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -176,7 +177,6 @@ func TestDriverFindsStaleResults(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "a up to date, b stale changed: a/weights"},
-		"profile": {func() { d.Profile = Full }, "a stale of a, profile quick, b after a"},
 	} {
 		c.change()
 		if got := states(t, d); got != c.want {
@@ -267,6 +267,27 @@ func TestDriverKeepsUnreadableFiles(t *testing.T) {
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != `{"schema": 1` {
 		t.Errorf("the file is %s (%v)", text, err)
+	}
+}
+
+// A result of another profile is not overwritten: it may have taken hours.
+func TestDriverKeepsOtherProfiles(t *testing.T) {
+	var f fakes
+	d := newDriver(t.TempDir(), f.fake("a", 1, nil))
+	if _, err := f.run(t, d); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(d.Root, "a", "a.json")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Profile = Full
+	if ran, err := f.run(t, d); ran != "" || err == nil || !strings.Contains(err.Error(), path+" is a result of a, profile quick, not full: move it away") {
+		t.Errorf("ran %q: %v", ran, err)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file was changed (%v)", err)
 	}
 }
 

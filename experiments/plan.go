@@ -27,11 +27,15 @@ const (
 	Stale                   // of other settings or inputs, or a file beside it is gone: it is measured anew
 	Waits                   // an experiment that it needs has to run first
 	Unreadable              // the file is no valid result: nothing is done
+	Foreign                 // it is a result of another experiment or profile, which is not overwritten: nothing is done
 )
+
+// Blocked says that nothing is done because of what is in the result's place: the step's reason says the mend.
+func (s State) Blocked() bool { return s == Unreadable || s == Foreign }
 
 // String is the state in a word or two.
 func (s State) String() string {
-	return [...]string{"up to date", "missing", "unfinished", "stale", "after", "unreadable"}[s]
+	return [...]string{"up to date", "missing", "unfinished", "stale", "after", "unreadable", "of another run"}[s]
 }
 
 // Step is an experiment in a plan.
@@ -133,7 +137,7 @@ func (d *Driver) checkModel(steps []*Step, names []string) error {
 		if s.Name != pretrain || s.State == UpToDate {
 			continue
 		}
-		if s.State == Unreadable {
+		if s.State.Blocked() {
 			return errors.New(s.Reason)
 		}
 		model := filepath.Join(d.Root, s.Folder, ModelFile)
@@ -165,6 +169,11 @@ func (d *Driver) inspect(s *Step, states map[string]State) error {
 		return err
 	}
 	s.Result = r
+	if r != nil && r.Key != "" && (r.Experiment != s.Name || r.Profile != string(d.Profile)) {
+		s.State, s.Time = Foreign, 0
+		s.Reason = fmt.Sprintf("%s is a result of %s, profile %s, not %s: move it away, or give --profile or another --results", path, r.Experiment, r.Profile, d.Profile)
+		return nil
+	}
 	for _, need := range s.Needs {
 		if states[need] != UpToDate {
 			s.State, s.Reason = Waits, need
@@ -195,8 +204,6 @@ func (s *Step) compare(r *result.Result, now result.Result, d *Driver) {
 	switch {
 	case r.Key == "":
 		s.State, s.Reason = Unfinished, "in the form of an earlier program: read, completed, rewritten"
-	case r.Experiment != now.Experiment || r.Profile != now.Profile:
-		s.State, s.Reason = Stale, fmt.Sprintf("of %s, profile %s", r.Experiment, r.Profile)
 	case r.Key != now.Key && s.carries(r, now):
 		s.State, s.Reason = Unfinished, fmt.Sprintf("protocol version %d, now %d: what is the same is kept", r.Version, now.Version)
 		s.Time, s.Measured = 0, false

@@ -2,26 +2,27 @@ package experiments
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 
 	"github.com/synapnet/synapnet-train/baee"
+	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
 // StreamRecord is the course of one stream: how much memory the process takes as tokens go by. It is a result file that
-// Sample and Finish rewrite, so that a run that is killed leaves what it has.
+// Chunk and Finish rewrite, so that a run that is killed leaves what it has.
 type StreamRecord struct {
-	Experiment  string         `json:"experiment"` // stream
-	Complete    bool           `json:"complete"`   // the input was read to its end
-	Config      StreamSettings `json:"config"`
-	Seeds       []uint64       `json:"seeds"` // of the policy, of random input
-	Environment Environment    `json:"environment"`
-	Cost        Cost           `json:"cost"` // since the record began: loading the model is not in it
-	PerSecond   float64        `json:"tokens_per_second"`
-	Change      float64        `json:"rss_change"` // the last sample's resident memory over the first one's, less 1
-	Samples     []StreamSample `json:"samples"`
+	settings StreamSettings
+	details  StreamDetails
+	file     *resultFile
+	first    int64 // position at which the record began
+	complete bool
+}
 
-	path  string
-	first int64 // position at which the record began
-	watch stopwatch
+// StreamDetails are what a record keeps of single moments.
+type StreamDetails struct {
+	Samples []StreamSample `json:"samples"`
 }
 
 // StreamSettings is what determines a stream, but for the input of a file.
@@ -56,27 +57,38 @@ func NewStreamRecord(path string, s *baee.Stream, settings StreamSettings, env E
 	if settings.SampleEvery < 1 {
 		return nil, fmt.Errorf("a sample every %d tokens: it must be at least 1", settings.SampleEvery)
 	}
-	settings.ChunkSize, settings.Memory = s.ChunkSize(), s.Memory().Config()
-	r := &StreamRecord{
-		Experiment: "stream", Config: settings, Seeds: []uint64{settings.Memory.Seed}, Environment: env, Samples: []StreamSample{},
-		path: path, first: s.Position(), watch: startWatch(),
-	}
-	if settings.RandomTokens > 0 {
-		r.Seeds = append(r.Seeds, settings.InputSeed)
-	}
 	if _, err := CurrentRSS(); err != nil {
 		return nil, err
 	}
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("cannot write %s: %w", path, withoutPath(err))
+	}
+	settings.ChunkSize, settings.Memory = s.ChunkSize(), s.Memory().Config()
+	inputs := map[string]string{}
+	for name, file := range map[string]string{"model": settings.Model, "classifier": settings.Classifier, "restored": settings.Restored} {
+		if file != "" {
+			inputs[name] = file
+		}
+	}
+	sums, err := hashFiles(inputs)
+	if err != nil {
+		return nil, err
+	}
+	file, err := newResultFile(Experiment{Name: "stream", Version: 2}, Custom, settings, sums, path, env)
+	if err != nil {
+		return nil, err
+	}
+	r := &StreamRecord{settings: settings, details: StreamDetails{Samples: []StreamSample{}}, file: file, first: s.Position()}
 	return r, r.write(s)
 }
 
 // Chunk is to be called after each chunk. It takes a sample when one is due.
 func (r *StreamRecord) Chunk(s *baee.Stream) error {
 	last := r.first
-	if n := len(r.Samples); n > 0 {
-		last = r.Samples[n-1].Tokens
+	if n := len(r.details.Samples); n > 0 {
+		last = r.details.Samples[n-1].Tokens
 	}
-	every := r.Config.SampleEvery
+	every := r.settings.SampleEvery
 	if s.Position()/every == last/every {
 		return nil
 	}
@@ -85,8 +97,8 @@ func (r *StreamRecord) Chunk(s *baee.Stream) error {
 
 // Finish takes the last sample. complete says that the input was read to its end.
 func (r *StreamRecord) Finish(s *baee.Stream, complete bool) error {
-	r.Complete = complete
-	if n := len(r.Samples); n > 0 && r.Samples[n-1].Tokens == s.Position() {
+	r.complete = complete
+	if n := len(r.details.Samples); n > 0 && r.details.Samples[n-1].Tokens == s.Position() {
 		return r.write(s)
 	}
 	return r.sample(s)
@@ -98,16 +110,32 @@ func (r *StreamRecord) sample(s *baee.Stream) error {
 		return err
 	}
 	t := s.Memory().Total()
-	r.Samples = append(r.Samples, StreamSample{
-		Tokens: s.Position(), Seconds: r.watch.cost().WallSeconds, RSSBytes: rss, Bytes: t.Bytes, Hot: t.Hot, Warm: t.Warm,
+	r.details.Samples = append(r.details.Samples, StreamSample{
+		Tokens: s.Position(), Seconds: r.file.watch.cost().WallSeconds, RSSBytes: rss, Bytes: t.Bytes, Hot: t.Hot, Warm: t.Warm,
 		Summaries: t.Summaries, Evicted: t.Evicted, Merged: t.Merged,
 	})
-	r.Change = float64(rss)/float64(r.Samples[0].RSSBytes) - 1
 	return r.write(s)
 }
 
+const streamProtocol = "one stream, read once. Resident memory is the kernel's (VmRSS), of the whole process; store_bytes are the contents that the budget limits. " +
+	"rss_change is the last sample's resident memory over the first one's, less 1. The cost begins with the record: loading the model is not in it"
+
 func (r *StreamRecord) write(s *baee.Stream) error {
-	r.Cost = r.watch.cost()
-	r.PerSecond = float64(s.Position()-r.first) / r.Cost.WallSeconds
-	return writeJSON(r.path, r)
+	o := &Outcome{Seeds: []uint64{r.settings.Memory.Seed}, Protocol: streamProtocol, Details: r.details}
+	if r.settings.RandomTokens > 0 {
+		o.Seeds = append(o.Seeds, r.settings.InputSeed)
+	}
+	one := func(l labels, metric, unit string, value float64) {
+		o.Measurements = append(o.Measurements, result.Measurement{Labels: l, Protocol: string(r.settings.Memory.Protocol), Metric: metric, Unit: unit, N: 1, Mean: value})
+	}
+	if n := len(r.details.Samples); n > 0 {
+		one(labels{}, "rss_change", "1", float64(r.details.Samples[n-1].RSSBytes)/float64(r.details.Samples[0].RSSBytes)-1)
+		one(labels{}, "tokens_per_second", "tokens/s", float64(s.Position()-r.first)/r.file.watch.cost().WallSeconds)
+	}
+	for _, x := range r.details.Samples {
+		at := labels{tokensLabel: strconv.FormatInt(x.Tokens, 10)}
+		one(at, "rss_bytes", "bytes", float64(x.RSSBytes))
+		one(at, "store_bytes", "bytes", float64(x.Bytes))
+	}
+	return r.file.write(o, r.complete)
 }

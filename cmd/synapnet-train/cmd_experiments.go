@@ -109,7 +109,7 @@ func listExperiments(c *cli.Context, d *experiments.Driver, _ []string) error {
 
 // timeOf is the time that the rest of a step takes.
 func timeOf(s *experiments.Step) string {
-	if s.State == experiments.UpToDate || s.State == experiments.Unreadable {
+	if s.State == experiments.UpToDate || s.State.Blocked() {
 		return "-"
 	}
 	return spell(s.Time)
@@ -189,7 +189,7 @@ func printPlan(w io.Writer, d *experiments.Driver, steps []*experiments.Step) (t
 		todo++
 		state := s.State.String()
 		switch {
-		case s.State == experiments.Unreadable:
+		case s.State.Blocked():
 			state = s.Reason
 		case s.State == experiments.Waits:
 			state += " " + s.Reason
@@ -197,7 +197,7 @@ func printPlan(w io.Writer, d *experiments.Driver, steps []*experiments.Step) (t
 			state += " (" + s.Reason + ")"
 		}
 		source := "~"
-		if s.Measured {
+		if s.Measured || s.State.Blocked() {
 			source = ""
 		}
 		rows = append(rows, []string{s.Name, source + timeOf(s), state})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -191,15 +192,26 @@ func TestStreamReport(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
 	line := "stream " + model + " --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.0002 --json --report r.json --report-every 100"
 	got := decode[streamReport](t, strings.Fields(line)...)
-	var r experiments.StreamRecord
-	if err := json.Unmarshal([]byte(read(t, "r.json")), &r); err != nil {
+	r, err := result.Read("r.json") // it is valid under the schema
+	if err != nil {
 		t.Fatal(err)
 	}
-	if !r.Complete || r.Config.RandomTokens != 1000 || r.Config.ChunkSize != 16 || r.Config.Memory.BudgetBytes != 209 || !slices.Equal(r.Seeds, []uint64{0, 9}) || r.Environment.CPU == "" || r.Cost.WallSeconds <= 0 {
+	var settings experiments.StreamSettings
+	var details experiments.StreamDetails
+	if err := errors.Join(json.Unmarshal(r.Config, &settings), json.Unmarshal(r.Details, &details)); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Complete || r.Experiment != "stream" || r.Profile != "custom" || r.Inputs["model"] == "" || !slices.Equal(r.Seeds, []uint64{0, 9}) || r.Environment.CPU == "" || r.Cost.WallSeconds <= 0 {
 		t.Errorf("%+v", r)
 	}
+	if settings.RandomTokens != 1000 || settings.ChunkSize != 16 || settings.Memory.BudgetBytes != 209 {
+		t.Errorf("%+v", settings)
+	}
+	if len(r.Measurements) != 2+2*len(details.Samples) || r.Measurements[0].Metric != "rss_change" || r.Measurements[1].Mean <= 0 {
+		t.Errorf("%+v", r.Measurements)
+	}
 	var at []int64
-	for _, x := range r.Samples {
+	for _, x := range details.Samples {
 		if at = append(at, x.Tokens); x.RSSBytes < 1<<20 || x.Bytes > 209 || x.Hot+x.Warm+x.Summaries == 0 {
 			t.Errorf("%+v", x)
 		}
@@ -207,7 +219,7 @@ func TestStreamReport(t *testing.T) {
 	if want := []int64{112, 208, 304, 400, 512, 608, 704, 800, 912, 1000}; !slices.Equal(at, want) {
 		t.Errorf("samples at %v, want %v", at, want)
 	}
-	if last := r.Samples[len(r.Samples)-1]; last.Bytes != got.Bytes || last.Merged != got.Merged {
+	if last := details.Samples[len(details.Samples)-1]; last.Bytes != got.Bytes || last.Merged != got.Merged {
 		t.Errorf("the last sample is %+v, the end %+v", last, got)
 	}
 	again := decode[streamReport](t, strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.0002 --json")...)

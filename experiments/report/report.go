@@ -173,8 +173,8 @@ func withoutPublished(r *result.Result) *result.Result {
 // stateOf is a result's state in the report's words.
 func stateOf(s *experiments.Step) (state, reason string) {
 	switch {
-	case s.State == experiments.Unreadable:
-		return "unreadable", s.Reason
+	case s.State.Blocked():
+		return s.State.String(), s.Reason
 	case s.Result == nil:
 		return "missing", ""
 	case s.State == experiments.UpToDate:
