@@ -132,7 +132,6 @@ func runMicrobench(ctx context.Context, j *Job, s microbenchSettings) (*Outcome,
 	b.done.outcome = func() (*Outcome, error) { return b.outcome(parts), nil }
 	for _, p := range parts {
 		if _, err := b.done.do(ctx, p.name(), func() (microCell, error) {
-			j.Line("%s", p.name())
 			return b.measure(ctx, p)
 		}); err != nil {
 			return nil, err
