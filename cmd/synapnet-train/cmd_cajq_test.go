@@ -75,7 +75,7 @@ func TestCAJQMistakes(t *testing.T) {
 	mistakes(t, map[string]string{
 		"cajq-qat --seeds 42 43 42":               "--seeds: 42 is given twice",
 		"cajq-qat --context-lengths 64 64":        "--context-lengths: 64 is given twice",
-		"cajq-qat --seeds x":                      "--seeds x: not valid",
+		"cajq-qat --seeds x":                      "--seeds x: not a whole number, 0 or more; give e.g. --seeds 42 43 44",
 		"cajq-qat --variants cajq_qta":            `did you mean "cajq_ptq"?`,
 		"cajq-qat --variants fp16 fp16":           `"fp16" is given twice`,
 		"cajq-qat --config absent.toml":           "absent.toml",

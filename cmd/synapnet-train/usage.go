@@ -73,8 +73,12 @@ func translate(c *cli.Context, err error, _ bool) error {
 // default where there is one.
 func describe(f cli.Flag) (wrong, example string) {
 	switch f.(type) {
-	case *cli.IntFlag, *cli.Int64Flag, *cli.UintFlag, *cli.Uint64Flag:
+	case *cli.IntFlag, *cli.Int64Flag:
 		wrong, example = "not a whole number", "4"
+	case *cli.UintFlag, *cli.Uint64Flag:
+		wrong, example = "not a whole number, 0 or more", "4"
+	case *cli.UintSliceFlag, *cli.Uint64SliceFlag:
+		wrong, example = "not a whole number, 0 or more", "1 2"
 	case *cli.IntSliceFlag, *cli.Int64SliceFlag:
 		wrong, example = "not a whole number", "1 2"
 	case *cli.Float64Flag:
