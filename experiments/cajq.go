@@ -50,12 +50,20 @@ func CAJQMetrics() []string { return []string{MetricSingle, MetricMultiKey, Metr
 
 // CAJQRun is one variant with one seed.
 type CAJQRun struct {
-	Variant     string                                    `json:"variant"`
-	Seed        uint64                                    `json:"seed"`
-	Accuracy    map[string]map[string]curriculum.Accuracy `json:"accuracy"` // by context, then metric
+	Variant  string                                    `json:"variant"`
+	Seed     uint64                                    `json:"seed"`
+	Accuracy map[string]map[string]curriculum.Accuracy `json:"accuracy"` // by context, then metric
+	// Packed is the accuracy of the same run from its packed bytes, of the variants that fromBytes names.
+	Packed      map[string]map[string]curriculum.Accuracy `json:"packed,omitempty"`
 	Steps       []qat.Step                                `json:"steps,omitempty"`
 	Environment Environment                               `json:"environment"`
 	Cost        Cost                                      `json:"cost"`
+}
+
+// fromBytes says whether a variant is evaluated from its packed bytes, too: those that the paper's claims are about, and the
+// one in which every large weight is packed.
+func fromBytes(variant string) bool {
+	return variant == qat.CAJQPTQ || variant == qat.CAJQQAT || variant == qat.CAJQFull
 }
 
 // CAJQSummary is a variant over all seeds at one context and metric.
@@ -111,14 +119,15 @@ type cajqSettings struct {
 type CAJQReport struct {
 	Begin    func(variant string, seed uint64, run, runs int)
 	Step     func(s qat.Step, steps int)
-	Accuracy func(context int, accuracy map[string]curriculum.Accuracy)
-	Skipped  func(variant string, seed uint64) // done by an earlier call
+	Accuracy func(context int, packed bool, accuracy map[string]curriculum.Accuracy) // packed: from the packed bytes
+	Skipped  func(variant string, seed uint64)                                       // done by an earlier call
 }
 
 // cajqProtocol says how the numbers were got.
 const cajqProtocol = "paper: variants, seeds, data sizes and training of the published experiment, with 4 levels in CAJQ's 2 bits in place of 7 " +
-	"and on evaluation data that the base model was not trained on; strict: variants that the paper does not have, fp16_finetuned, the same extra steps without " +
-	"quantisers, as the control for cajq_qat; sizes are those of packed files. Intervals are Wilson's, over the samples of all seeds"
+	"and on evaluation data that the base model was not trained on; strict: cajq_ptq, cajq_qat and cajq_full from their packed bytes, and variants that the paper does not have: " +
+	"fp16_finetuned, the same extra steps without quantisers, is the control for cajq_qat; single components are evaluated before packing. Sizes are those of packed files. " +
+	"Intervals are Wilson's, over the samples of all seeds"
 
 // NewCAJQ prepares the experiment on the pretrained model at basePath. What the output file holds already is kept if it was
 // made with the same settings, and refused otherwise.
@@ -261,7 +270,7 @@ func (e *CAJQ) load() error {
 	return nil
 }
 
-// find is the finished run of a variant and seed, nil if there is none or it lacks a context.
+// find is the run of a variant and seed, nil if there is none.
 func (e *CAJQ) find(variant string, seed uint64) *CAJQRun {
 	for i := range e.result.Runs {
 		r := &e.result.Runs[i]
@@ -303,8 +312,14 @@ func (e *CAJQ) Run(ctx context.Context) (*CAJQResult, error) {
 	return r, err
 }
 
-func (e *CAJQ) complete(r *CAJQRun) bool {
-	return !slices.ContainsFunc(e.Config.Contexts, func(t int) bool { return r.Accuracy[strconv.Itoa(t)] == nil })
+func (e *CAJQ) complete(r *CAJQRun) bool { return r.has(e.Config.Contexts) }
+
+// has says whether a run was evaluated at all these contexts.
+func (r *CAJQRun) has(contexts []int) bool {
+	return !slices.ContainsFunc(contexts, func(t int) bool {
+		at := strconv.Itoa(t)
+		return r.Accuracy[at] == nil || fromBytes(r.Variant) && r.Packed[at] == nil
+	})
 }
 
 // work is the folder of the checkpoints of training runs under way.
@@ -329,15 +344,21 @@ func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	run := CAJQRun{Variant: v.Name, Seed: seed, Accuracy: map[string]map[string]curriculum.Accuracy{}, Steps: built.Steps, Environment: e.Environment}
-	for _, t := range e.Config.Contexts {
-		accuracy, err := e.evaluate(ctx, built.Model, t, seed)
+	run := CAJQRun{Variant: v.Name, Seed: seed, Steps: built.Steps, Environment: e.Environment}
+	if run.Accuracy, err = e.evaluateAll(ctx, built.Model, seed, false); err != nil {
+		return err
+	}
+	if fromBytes(v.Name) { // last, for packing changes the model
+		file, err := built.Quantised.PackedFile()
 		if err != nil {
-			return err
+			return fmt.Errorf("variant %s: %w", v.Name, err)
 		}
-		run.Accuracy[strconv.Itoa(t)] = accuracy
-		if e.Report.Accuracy != nil {
-			e.Report.Accuracy(t, accuracy)
+		packed, err := layers.FromFile(file)
+		if err != nil {
+			return fmt.Errorf("variant %s: %w", v.Name, err)
+		}
+		if run.Packed, err = e.evaluateAll(ctx, packed, seed, true); err != nil {
+			return err
 		}
 	}
 	run.Cost = watch.cost()
@@ -357,6 +378,22 @@ func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
 	return nil
 }
 
+// evaluateAll scores a model at every context.
+func (e *CAJQ) evaluateAll(ctx context.Context, m *layers.Model, seed uint64, packed bool) (map[string]map[string]curriculum.Accuracy, error) {
+	all := map[string]map[string]curriculum.Accuracy{}
+	for _, t := range e.Config.Contexts {
+		accuracy, err := e.Config.evaluate(ctx, m, t, seed)
+		if err != nil {
+			return nil, err
+		}
+		all[strconv.Itoa(t)] = accuracy
+		if e.Report.Accuracy != nil {
+			e.Report.Accuracy(t, packed, accuracy)
+		}
+	}
+	return all, nil
+}
+
 // evalData is the seed of the evaluation data of a metric (0, 1 or 2) for a seed of the experiment. The published protocol
 // takes seed, seed+1 and seed+2 themselves, but the pretrained model was trained on data of seeds 42 (context 512) and 43
 // (context 1024), so that its evaluations at context 1024 with these seeds would be on samples that it has seen; and the
@@ -364,17 +401,17 @@ func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
 func evalData(seed uint64, metric int) uint64 { return 1_000_000 + 10*seed + uint64(metric) }
 
 // evaluate scores a model at one context, each metric on data of its own.
-func (e *CAJQ) evaluate(ctx context.Context, m *layers.Model, t int, seed uint64) (map[string]curriculum.Accuracy, error) {
+func (c CAJQConfig) evaluate(ctx context.Context, m *layers.Model, t int, seed uint64) (map[string]curriculum.Accuracy, error) {
 	p := cajqParams(m.Config, t)
-	single, err := tasks.Generate(MetricSingle, e.Config.Samples, p, evalData(seed, 0))
+	single, err := tasks.Generate(MetricSingle, c.Samples, p, evalData(seed, 0))
 	if err != nil {
 		return nil, err
 	}
-	multi, err := tasks.Generate(MetricMultiKey, e.Config.Samples, p, evalData(seed, 1))
+	multi, err := tasks.Generate(MetricMultiKey, c.Samples, p, evalData(seed, 1))
 	if err != nil {
 		return nil, err
 	}
-	mixture, err := tasks.Mixture(2*e.Config.Samples, p, evalData(seed, 2), tasks.TrainingMixture())
+	mixture, err := tasks.Mixture(2*c.Samples, p, evalData(seed, 2), tasks.TrainingMixture())
 	if err != nil {
 		return nil, err
 	}
@@ -404,7 +441,7 @@ func (e *CAJQ) write(complete bool) (*CAJQResult, error) {
 		if d := order(a) - order(b); d != 0 {
 			return d
 		}
-		return int(int64(a.Seed) - int64(b.Seed))
+		return cmp.Compare(a.Seed, b.Seed)
 	})
 	var err error
 	if e.result.Summary, err = summarise(e.result.Runs); err != nil {
@@ -418,7 +455,7 @@ func (e *CAJQ) finished() bool {
 	for _, seed := range e.settings.Seeds {
 		for _, v := range e.settings.Variants {
 			r := e.find(v, seed)
-			if r == nil || slices.ContainsFunc(e.settings.Contexts, func(t int) bool { return r.Accuracy[strconv.Itoa(t)] == nil }) {
+			if r == nil || !r.has(e.settings.Contexts) {
 				return false
 			}
 		}

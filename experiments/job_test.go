@@ -22,7 +22,8 @@ type testJob struct {
 
 func newTestJob(t *testing.T, root string) *testJob {
 	t.Helper()
-	j := &testJob{Job: Job{Profile: Quick, Root: root, Dir: t.TempDir(), Line: t.Logf, Progress: func(done, total int) {
+	dir := t.TempDir()
+	j := &testJob{Job: Job{Profile: Quick, Root: root, Dir: dir, path: filepath.Join(dir, "result.json"), file: &resultFile{}, Line: t.Logf, Progress: func(done, total int) {
 		if done > total {
 			t.Errorf("%d of %d cells are done", done, total)
 		}

@@ -27,7 +27,7 @@ func paretoExperiment() Experiment {
 		Accuracy: []string{"cajq-qat", "cajq-ablation"}, Tasks: CAJQMetrics(), Tier: tierMulti,
 		Deployed: map[string]string{
 			qat.FP16: variantFP16, qat.FP16Finetuned: variantFP16, "int8_uniform": variantInt8, "int4_uniform": variantInt4,
-			qat.CAJQPTQ: variantCAJQ, qat.CAJQQAT: variantCAJQ, "cajq_full": variantCAJQFull,
+			qat.CAJQPTQ: variantCAJQ, qat.CAJQQAT: variantCAJQ, qat.CAJQFull: variantCAJQFull,
 		},
 		Rivals: "baselines",
 	}

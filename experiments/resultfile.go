@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
@@ -127,7 +129,10 @@ func (j *Job) work() (string, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	if err == nil && string(of) != j.file.head.Key {
+	switch {
+	case err == nil && string(of) == j.file.head.Key:
+		return dir, nil
+	case err == nil:
 		if err := os.RemoveAll(dir); err != nil {
 			return "", err
 		}
@@ -135,7 +140,7 @@ func (j *Job) work() (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("cannot make %s: %w", dir, withoutPath(err))
 	}
-	return dir, os.WriteFile(mark, []byte(j.file.head.Key), 0o644)
+	return dir, renameio.WriteFile(mark, []byte(j.file.head.Key), 0o644)
 }
 
 func workFolder(path string) string { return path + ".work" }

@@ -171,10 +171,10 @@ func (r *removal) missing(protocol, variant string) bool {
 
 // evaluate scores a model on the samples of the CAJQ experiment's evaluation.
 func (r *removal) evaluate(ctx context.Context, m *layers.Model, protocol, variant string) error {
-	e := &CAJQ{Config: CAJQConfig{Samples: r.Samples}}
+	c := CAJQConfig{Samples: r.Samples}
 	for _, t := range r.Contexts {
 		for _, seed := range r.Seeds {
-			cell, err := r.done.do(ctx, r.name(protocol, variant, seed, t), func() (removalCell, error) { return e.evaluate(ctx, m, t, seed) })
+			cell, err := r.done.do(ctx, r.name(protocol, variant, seed, t), func() (removalCell, error) { return c.evaluate(ctx, m, t, seed) })
 			if err != nil {
 				return err
 			}

@@ -31,6 +31,7 @@ const (
 	FP16Finetuned = "fp16_finetuned"
 	CAJQPTQ       = "cajq_ptq"
 	CAJQQAT       = "cajq_qat"
+	CAJQFull      = "cajq_full"
 )
 
 // Variants is the table of all, in the order in which they are reported.
@@ -55,7 +56,7 @@ func Variants() []Variant {
 		{Name: "cajq_ssm_only", About: "ablation: only the SSM in 2 bits, trained", Trains: true, options: only(SSM)},
 		{Name: "cajq_attention_only", About: "ablation: only attention in INT4, trained", Trains: true, options: only(Attention)},
 		{Name: "cajq_memory_only", About: "ablation: only memory entries in INT8, trained", Trains: true, options: only(Memory)},
-		{Name: "cajq_full", About: "every target, whole-model compression, trained", Trains: true, options: func(o *Options) { o.Targets = AllTargets() }},
+		{Name: CAJQFull, About: "every target, whole-model compression, trained", Trains: true, options: func(o *Options) { o.Targets = AllTargets() }},
 	}
 }
 

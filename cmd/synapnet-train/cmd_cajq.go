@@ -138,8 +138,11 @@ func reportCAJQ(e *experiments.CAJQ, p *progress) {
 				p.Finish()
 			}
 		},
-		Accuracy: func(context int, accuracy map[string]curriculum.Accuracy) {
+		Accuracy: func(context int, packed bool, accuracy map[string]curriculum.Accuracy) {
 			line := fmt.Sprintf("  ctx %d", context)
+			if packed {
+				line += ", from the packed bytes"
+			}
 			for _, m := range experiments.CAJQMetrics() {
 				line += fmt.Sprintf("  %s %s", m, accuracyText(accuracy[m]))
 			}

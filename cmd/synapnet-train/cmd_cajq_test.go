@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -30,7 +33,7 @@ func TestCAJQ(t *testing.T) {
 	output := filepath.Join(t.TempDir(), "new", "cajq.json")
 	line := cajqLine(t, output, "--seeds 42 43")
 	code, stdout, stderr := real(t, line...)
-	if code != exitOK || strings.Count(stderr, "  ctx 32  niah_single") != 2*6 {
+	if code != exitOK || strings.Count(stderr, "  ctx 32  niah_single") != 2*6 || strings.Count(stderr, "  ctx 32, from the packed bytes  niah_single") != 2*2 {
 		t.Fatalf("%d\n%s%s", code, stderr, stdout)
 	}
 	for _, want := range []string{"\nniah_multi_key: mean ± std over seeds", "\ncajq_qat ", "\nfp16_finetuned ", "ctx 32", "results are in " + output} {
@@ -42,7 +45,7 @@ func TestCAJQ(t *testing.T) {
 		t.Errorf("again:\n%s%s", stderr, again)
 	}
 	more := append(line[:len(line):len(line)], "44")
-	if code, _, stderr := real(t, more...); code != exitOK || strings.Count(stderr, "done before") != 2*6 || strings.Count(stderr, "  ctx 32") != 6 {
+	if code, _, stderr := real(t, more...); code != exitOK || strings.Count(stderr, "done before") != 2*6 || strings.Count(stderr, "  ctx 32") != 6+2 {
 		t.Errorf("one more seed: %d\n%s", code, stderr)
 	}
 	text, err := os.ReadFile(output)
@@ -67,6 +70,63 @@ func TestCAJQAblation(t *testing.T) {
 		if strings.Count(stdout, want) != 3 {
 			t.Errorf("%q is not once in each of the three tables of\n%s", want, stdout)
 		}
+	}
+	// What is compared with the control is the packed file; single components are not packed.
+	r, err := result.Read(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := 0
+	for _, m := range r.Measurements {
+		if m.Note == "from the packed bytes" {
+			packed++
+			if m.Labels["variant"] != "cajq_full" || m.Protocol != result.Strict {
+				t.Errorf("%+v", m)
+			}
+		}
+	}
+	if packed != 3 {
+		t.Errorf("%d accuracies from packed bytes, want one a metric", packed)
+	}
+}
+
+// The published variants have both: before packing under paper, from the packed bytes under strict. A result of version 1
+// lacks the latter: only what lacks them is made again.
+func TestCAJQPackedBytes(t *testing.T) {
+	output := filepath.Join(t.TempDir(), "cajq.json")
+	line := cajqLine(t, output, "--seeds 42 --variants fp16 cajq_ptq")
+	success(t, line...)
+	r, err := result.Read(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]int{}
+	for _, m := range r.Measurements {
+		if m.Metric == "niah_single" {
+			of[m.Labels["variant"]+" "+m.Protocol]++
+		}
+		if m.Metric == "difference" {
+			of["difference"]++
+		}
+	}
+	if want := map[string]int{"fp16 paper": 1, "cajq_ptq paper": 1, "cajq_ptq strict": 1, "difference": 3}; !maps.Equal(of, want) {
+		t.Errorf("%v, want %v", of, want)
+	}
+	var details experiments.CAJQResult
+	if err := json.Unmarshal(r.Details, &details); err != nil {
+		t.Fatal(err)
+	}
+	for i := range details.Runs {
+		details.Runs[i].Packed = nil
+	}
+	if r.Details, err = json.Marshal(details); err != nil {
+		t.Fatal(err)
+	}
+	if err := result.Write(output, r); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := real(t, line...); code != exitOK || strings.Count(stderr, "done before") != 1 || strings.Count(stderr, "  ctx 32") != 2 {
+		t.Errorf("%d: %s", code, stderr)
 	}
 }
 

@@ -278,7 +278,7 @@ func (p *runProgress) progress(s *experiments.Step, done, total int, left time.D
 		return
 	}
 	p.last = now
-	p.line("  %s: %d of %d, %s left for all", s.Name, done, total, spell(left))
+	p.line("  %s: %d%%, %s left for all", s.Name, 100*done/total, spell(left))
 }
 
 // line prints a line of its own.
