@@ -135,7 +135,8 @@ func halfIfExact(p *graph.Param) safetensors.Tensor {
 	return safetensors.Tensor{Name: p.Name, DType: safetensors.F16, Shape: slices.Clone(p.Shape()), Data: halves}
 }
 
-// fromPackedFile makes the model of a packed file. The packed weights share the file's memory.
+// fromPackedFile makes the model of a packed file. It keeps nothing of the file's memory: what is not packed would stay in
+// memory twice.
 func fromPackedFile(c Config, f *safetensors.File) (*Model, error) {
 	h, err := readPackedHeader(f.Metadata[packedKey])
 	if err != nil {
@@ -220,7 +221,7 @@ func packedTensor(f *safetensors.File, name string, s graph.PackedSpec) (*graph.
 	if t.DType != safetensors.U8 || len(t.Shape) != 1 {
 		return nil, fmt.Errorf("tensor %s has dtype %v and shape %v, want the bytes of a packed weight (U8, one dimension)", t.Name, t.DType, t.Shape)
 	}
-	w, err := graph.ParsePacked(s, t.Data)
+	w, err := graph.ParsePacked(s, slices.Clone(t.Data)) // t.Data is a part of the whole file's bytes
 	if err != nil {
 		return nil, fmt.Errorf("tensor %s: %w", t.Name, err)
 	}
