@@ -63,6 +63,9 @@ func Default(dim, layers, slots int, c *Classifier) Config {
 	}
 }
 
+// EntryBytes is what an entry takes in half precision: 2 D.
+func (c Config) EntryBytes() int { return hotBytes(c.Dim) }
+
 // rule is the policy's function under the protocol.
 func (c *Config) rule(p policy.Policy) (policy.Func, error) {
 	switch c.Protocol {

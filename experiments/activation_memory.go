@@ -24,7 +24,7 @@ func activationMemoryExperiment() Experiment {
 	quick := full
 	quick.Contexts, quick.Processes = []int{64, 128, 256}, 3
 	return define(Experiment{
-		Name: "activation-memory", Folder: "hardware", Alone: true, Title: "Activation memory by context",
+		Name: "activation-memory", Folder: "hardware", Alone: true, OneMachine: true, Title: "Activation memory by context",
 		Source:  "Section 5, exp_memory_breakdown.json (activation)",
 		Covers:  []string{"Consumer Hardware Benchmarking Suite: activation memory", "Consumer Hardware Benchmarking Suite: runtime RSS"},
 		Needs:   []string{"pretrain"},

@@ -24,7 +24,7 @@ func baeeTrainExperiment() Experiment {
 	quick.Seeds, quick.PaperSequences, quick.PaperContext, quick.PaperSteps = []uint64{42, 43}, 16, 128, 100
 	quick.Sequences, quick.Context, quick.Chunk, quick.Steps = 20, 256, 64, 200
 	const network, rate, noise = networkLabel, rateLabel, noiseLabel
-	e := define(Experiment{
+	return define(Experiment{
 		Name: "baee-train", Folder: "baee", Title: "Stability of the retention classifier",
 		Source: "Section 4.1, exp_classifier_stability.json",
 		Covers: []string{"Budget-Aware Episodic Eviction: retention classifier", "Ablations: classifier stability"},
@@ -63,8 +63,6 @@ func baeeTrainExperiment() Experiment {
 		}
 		return e.outcome(), nil
 	})
-	e.oldName = "baee-train"
-	return e
 }
 
 // outcome is the experiment in the form of all results.
@@ -101,14 +99,15 @@ func baeeGridExperiment() Experiment {
 	quick := DefaultBAEEGrid()
 	quick.Budgets, quick.Seeds, quick.Contexts, quick.Samples, quick.Chunk, quick.Headline = []float64{0.1, 0.5}, []uint64{42, 43}, []int{128, 256}, 4, 64, false
 	const budget, position = budgetLabel, positionLabel
-	e := define(Experiment{
+	return define(Experiment{
 		Name: "baee-grid", Folder: "baee", Title: "Eviction policies: what is still held",
 		Source: "Section 4.2, exp_baee_grid_kv.json",
 		Covers: []string{
 			"Quickstart: run BAEE grid vs all baselines", "Ablations: eviction policy", "Baselines: H2O / Scissorhands / SnapKV / PyramidKV / Locret-proxy",
 			"Budget-Aware Episodic Eviction: vs FIFO / LRU", "Budget-Aware Episodic Eviction: vs learned KV-cache eviction",
 		},
-		Needs: []string{"pretrain", "baee-train"},
+		Needs:   []string{"pretrain", "baee-train"},
+		Version: 2, Carries: 1, // version 1 had no published answers beside ours
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {
 				return 30 * time.Second
@@ -137,18 +136,16 @@ func baeeGridExperiment() Experiment {
 		if _, err := e.Run(ctx); err != nil {
 			return nil, err
 		}
-		paper, err := publishedRetention()
+		paper, err := publishedGrid()
 		if err != nil {
 			return nil, err
 		}
 		return e.outcome(paper), nil
 	})
-	e.oldName = "baee-grid"
-	return e
 }
 
 // outcome is the experiment in the form of all results, with the published retention beside it.
-func (e *BAEEGrid) outcome(paper map[gridKey]MeanStd) *Outcome {
+func (e *BAEEGrid) outcome(paper map[gridKey]gridFigures) *Outcome {
 	r := &e.result
 	o := &Outcome{Seeds: e.Config.Seeds, Protocol: baeeGridProtocol, Details: r, Environment: &r.Environment, Cost: &r.Cost}
 	keys, of := groupCells(r.Cells, BAEECell.key)
@@ -158,14 +155,14 @@ func (e *BAEEGrid) outcome(paper map[gridKey]MeanStd) *Outcome {
 		for _, cell := range of[k] {
 			retention, answers = append(retention, cell.Retention), append(answers, cell.Accuracy)
 		}
-		m := shareOverSeeds(l, string(k.protocol), "retention", retention)
+		held, right := shareOverSeeds(l, string(k.protocol), "retention", retention), shareOverSeeds(l, string(k.protocol), "accuracy", answers)
 		if k.protocol == baee.Paper {
 			k.protocol = ""
 			if p, ok := paper[k]; ok {
-				m.Published = &p
+				held.Published, right.Published = &p.retention, &p.accuracy
 			}
 		}
-		o.Measurements = append(o.Measurements, m, shareOverSeeds(l, m.Protocol, "accuracy", answers))
+		o.Measurements = append(o.Measurements, held, right)
 	}
 	for _, all := range r.Overall {
 		o.Measurements = append(o.Measurements, share(labels{policyLabel: all.Policy, positionLabel: all.Position}, string(all.Protocol), "overall_retention", all.Retention))

@@ -70,12 +70,13 @@ type BAEECase struct {
 // BAEECell is the result of one policy in one case.
 type BAEECell struct {
 	BAEECase
-	Policy         string              `json:"policy"`
-	EntriesALayer  int                 `json:"entries_per_layer"` // the budget
-	Retention      curriculum.Accuracy `json:"retention"`         // samples whose target is still held, with the 95% interval
-	Accuracy       curriculum.Accuracy `json:"accuracy"`          // of the answers
-	NetworkSHA256  string              `json:"network_sha256,omitempty"`
-	ForwardsShared bool                `json:"forwards_shared"` // with other policies of the case
+	Policy        string              `json:"policy"`
+	EntriesALayer int                 `json:"entries_per_layer"` // the budget
+	Retention     curriculum.Accuracy `json:"retention"`         // samples whose target is still held, with the 95% interval
+	Accuracy      curriculum.Accuracy `json:"accuracy"`          // of the answers
+	Rows          float64             `json:"rows,omitempty"`    // held at the end over all layers, summaries included, a sample
+	Bytes         float64             `json:"bytes,omitempty"`   // of their contents
+	NetworkSHA256 string              `json:"network_sha256,omitempty"`
 }
 
 // BAEEGridSummary is a policy over the seeds of one case.
@@ -147,10 +148,18 @@ func NewBAEEGrid(c BAEEGridConfig, basePath, classifier, head, output string, en
 		return nil, err
 	}
 	inputs := modelInputs(basePath)
-	for _, name := range append([]string{BAEETrainFile}, baeeTrainExperiment().Files...) {
-		path := filepath.Join(filepath.Dir(classifier), name)
-		if _, err := os.Stat(path); err == nil {
-			inputs[strings.TrimSuffix("baee-train/"+name, "/"+BAEETrainFile)] = path
+	if e.Classifier != nil {
+		inputs["baee-train/"+ClassifierFile] = classifier
+	}
+	if e.Head != nil {
+		inputs["baee-train/"+HeadFile] = head
+	}
+	// Of a training in one folder the rest is an input too, as it is of the registered run.
+	if dir := filepath.Dir(classifier); e.Classifier != nil && filepath.Base(classifier) == ClassifierFile && (e.Head == nil || filepath.Dir(head) == dir) {
+		for name, path := range map[string]string{"baee-train": filepath.Join(dir, BAEETrainFile), "baee-train/" + AttentionClassifierFile: filepath.Join(dir, AttentionClassifierFile)} {
+			if _, err := os.Stat(path); err == nil {
+				inputs[name] = path
+			}
 		}
 	}
 	if e.job, e.file, err = standaloneJob(baeeGridExperiment(), c, inputs, output, env); err != nil {
@@ -334,8 +343,12 @@ func (e *BAEEGrid) sha(k BAEECase, name string) string {
 	if k.Protocol == baee.Paper {
 		return ""
 	}
-	return e.shas[name]
+	return e.shas[strings.TrimSuffix(name, inTiers)]
 }
+
+// inTiers behind a policy's name says that its memory has as many bytes as the budget's entries take in half precision, and
+// stores each in the tier that its score calls for.
+const inTiers = ", tiers"
 
 // missing is a case with the policies that are to be run.
 type missing struct {
@@ -346,6 +359,11 @@ type missing struct {
 // Run computes the cells that are missing, cases in parallel, and returns the whole result. When ctx ends, the finished
 // cells are in the output file; a later call continues. Results do not depend on the number of cases at a time.
 func (e *BAEEGrid) Run(ctx context.Context) (*BAEEGridResult, error) {
+	release, err := e.file.hold()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	watch, before := startWatch(), e.result.Cost
 	total := 0
 	var todo []missing
@@ -368,7 +386,7 @@ func (e *BAEEGrid) Run(ctx context.Context) (*BAEEGridResult, error) {
 			}
 		}
 	}
-	err := e.parallel(ctx, todo, func(cells []BAEECell) error {
+	err = e.parallel(ctx, todo, func(cells []BAEECell) error {
 		e.result.Cost, e.result.Environment = before.Add(watch.cost()), e.Environment
 		for _, c := range cells {
 			e.put(c)
@@ -469,6 +487,7 @@ func (e *BAEEGrid) one(ctx context.Context, shared *baee.Shared, m missing) ([]B
 		return nil, err
 	}
 	kept, right := make([]int, len(m.policies)), make([]int, len(m.policies))
+	rows, bytes := make([]int, len(m.policies)), make([]int, len(m.policies))
 	for n, s := range samples {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -488,6 +507,8 @@ func (e *BAEEGrid) one(ctx context.Context, shared *baee.Shared, m missing) ([]B
 			if largest(logits[i]) == int(s.Label) {
 				right[i]++
 			}
+			total := memory.Total()
+			rows[i], bytes[i] = rows[i]+total.Rows(), bytes[i]+total.Bytes
 		}
 	}
 	var cells []BAEECell
@@ -495,7 +516,7 @@ func (e *BAEEGrid) one(ctx context.Context, shared *baee.Shared, m missing) ([]B
 		cells = append(cells, BAEECell{
 			BAEECase: m.BAEECase, Policy: name, EntriesALayer: e.entries(m.BAEECase), NetworkSHA256: e.sha(m.BAEECase, name),
 			Retention: curriculum.NewAccuracy(kept[i], len(samples)), Accuracy: curriculum.NewAccuracy(right[i], len(samples)),
-			ForwardsShared: len(m.policies) > 1,
+			Rows: float64(rows[i]) / float64(len(samples)), Bytes: float64(bytes[i]) / float64(len(samples)),
 		})
 	}
 	return cells, nil
@@ -506,10 +527,14 @@ func (e *BAEEGrid) memories(m missing, n uint64) ([]*baee.Manager, error) {
 	var all []*baee.Manager
 	for _, name := range m.policies {
 		c := e.Base.Config
-		memory, err := baee.New(baee.Config{
-			Dim: c.Dim, Layers: c.Depth, Slots: c.EpisodicSlots, Policy: name, Protocol: m.Protocol, EntriesPerLayer: e.entries(m.BAEECase),
-			Window: min(baee.DefaultWindow, e.Config.Chunk), Seed: m.dataSeed()<<20 + n, Classifier: e.Classifier, Head: e.Head,
-		})
+		k := baee.Default(c.Dim, c.Depth, c.EpisodicSlots, e.Classifier)
+		k.Policy, k.Tiers = strings.CutSuffix(name, inTiers)
+		k.Protocol, k.Window, k.Seed, k.Head = m.Protocol, min(k.Window, e.Config.Chunk), m.dataSeed()<<20+n, e.Head
+		k.BudgetBytes, k.EntriesPerLayer = 0, e.entries(m.BAEECase)
+		if k.Tiers {
+			k.BudgetBytes, k.EntriesPerLayer = k.EntriesPerLayer*k.Layers*k.EntryBytes(), 0
+		}
+		memory, err := baee.New(k)
 		if err != nil {
 			return nil, err
 		}
@@ -552,7 +577,7 @@ func (e *BAEEGrid) write(complete bool) error {
 		return at*len(policies) + slices.Index(policies, c.Policy)
 	}
 	slices.SortStableFunc(e.result.Cells, func(a, b BAEECell) int { return rank(a) - rank(b) })
-	paper, err := publishedRetention()
+	paper, err := publishedGrid()
 	if err != nil {
 		return err
 	}
@@ -598,7 +623,7 @@ func pool(cells []BAEECell, of func(BAEECell) curriculum.Accuracy) curriculum.Ac
 
 func retentionOf(c BAEECell) curriculum.Accuracy { return c.Retention }
 
-func summariseGrid(cells []BAEECell, paper map[gridKey]MeanStd) []BAEEGridSummary {
+func summariseGrid(cells []BAEECell, paper map[gridKey]gridFigures) []BAEEGridSummary {
 	keys, of := groupCells(cells, BAEECell.key)
 	var all []BAEEGridSummary
 	for _, k := range keys {
@@ -613,7 +638,7 @@ func summariseGrid(cells []BAEECell, paper map[gridKey]MeanStd) []BAEEGridSummar
 		s.Mean, s.Std = meanStd(values)
 		k.protocol = ""
 		if p, ok := paper[k]; ok {
-			s.Published = &p
+			s.Published = &p.retention
 		}
 		all = append(all, s)
 	}
@@ -634,8 +659,11 @@ func overallGrid(cells []BAEECell) []BAEEGridOverall {
 	return all
 }
 
-// publishedRetention are the published means over seeds, by case (without a protocol) and policy.
-func publishedRetention() (map[gridKey]MeanStd, error) {
+// gridFigures are the published means over seeds of a case and policy.
+type gridFigures struct{ retention, accuracy MeanStd }
+
+// publishedGrid are the published figures by case (without a protocol) and policy.
+func publishedGrid() (map[gridKey]gridFigures, error) {
 	var file struct {
 		Cells []struct {
 			Context   int     `json:"seq_len"`
@@ -643,20 +671,23 @@ func publishedRetention() (map[gridKey]MeanStd, error) {
 			Position  string  `json:"position"`
 			Policy    string  `json:"policy"`
 			Retention float64 `json:"target_retention"`
+			Accuracy  float64 `json:"accuracy"`
 		} `json:"cells"`
 	}
 	if err := published.Decode("exp_baee_grid_kv.json", &file); err != nil {
 		return nil, err
 	}
-	values := map[gridKey][]float64{}
+	retention, accuracy := map[gridKey][]float64{}, map[gridKey][]float64{}
 	for _, c := range file.Cells {
 		k := gridKey{"", c.Context, c.Budget, c.Position, c.Policy}
-		values[k] = append(values[k], c.Retention)
+		retention[k], accuracy[k] = append(retention[k], c.Retention), append(accuracy[k], c.Accuracy)
 	}
-	all := map[gridKey]MeanStd{}
-	for k, v := range values {
-		mean, std := meanStd(v)
-		all[k] = MeanStd{Mean: mean, Std: std}
+	all := map[gridKey]gridFigures{}
+	for k := range retention {
+		var f gridFigures
+		f.retention.Mean, f.retention.Std = meanStd(retention[k])
+		f.accuracy.Mean, f.accuracy.Std = meanStd(accuracy[k])
+		all[k] = f
 	}
 	return all, nil
 }

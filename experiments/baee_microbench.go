@@ -64,10 +64,10 @@ func baeeMicrobenchExperiment() Experiment {
 	quick.PaperStream, quick.StrictStream = 1024, 2048
 	return define(Experiment{
 		Name: "baee-microbench", Folder: "baee", Title: "What an eviction costs and what it keeps",
-		Source:  "Section 4.3, exp_baee_microbench.json",
-		Covers:  []string{"Budget-Aware Episodic Eviction: budget enforcement", "Ablations: eviction policy"},
-		Needs:   []string{"pretrain", "baee-train"},
-		Alone:   true,
+		Source: "Section 4.3, exp_baee_microbench.json",
+		Covers: []string{"Budget-Aware Episodic Eviction: budget enforcement", "Ablations: eviction policy"},
+		Needs:  []string{"pretrain", "baee-train"},
+		Alone:  true, OneMachine: true,
 		Version: 1,
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {

@@ -292,6 +292,11 @@ func (e *BAEETrain) find(k BAEETrainKey) *BAEETrainCell {
 // Run trains what is missing, writes the selected classifier and head, and returns the whole result. When ctx ends, what is
 // finished is in the folder; a later call continues.
 func (e *BAEETrain) Run(ctx context.Context) (*BAEETrainResult, error) {
+	release, err := e.file.hold()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	watch, before := startWatch(), e.result.Cost
 	keys := e.keys()
 	for i, k := range keys {

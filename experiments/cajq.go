@@ -172,7 +172,7 @@ func newCAJQ(c CAJQConfig, variants []qat.Variant, basePath, output string, env 
 // read is what the output file holds of an earlier call, nothing if there is no file.
 func (e *CAJQ) read() (CAJQResult, error) {
 	var old CAJQResult
-	r, err := readResult(cajqExperiment(), e.Output)
+	r, err := result.Read(e.Output)
 	if errors.Is(err, fs.ErrNotExist) {
 		return old, nil
 	}
@@ -284,6 +284,11 @@ func (e *CAJQ) find(variant string, seed uint64) *CAJQRun {
 // Run makes and evaluates what is missing, seed by seed, and returns the whole result. When ctx ends, what is finished is
 // in the output file and a training run under way in its checkpoint; a later call continues from both.
 func (e *CAJQ) Run(ctx context.Context) (*CAJQResult, error) {
+	release, err := e.file.hold()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	total, at := len(e.Config.Seeds)*len(e.Variants), 0
 	for _, seed := range e.Config.Seeds {
 		for _, v := range e.Variants {

@@ -77,9 +77,7 @@ func cajqExperimentOf(e Experiment, variants []string) Experiment {
 	quick.Seeds, quick.Contexts, quick.Samples = []uint64{42, 43}, []int{128, 256}, 12
 	quick.Experiment.CalibrationBatches, quick.Experiment.CalibrationContext = 2, 128
 	quick.Experiment.Finetune.Steps, quick.Experiment.Finetune.Context = 20, 128
-	d := define(e, full, quick, runCAJQ)
-	d.oldName = "cajq-qat"
-	return d
+	return define(e, full, quick, runCAJQ)
 }
 
 func runCAJQ(ctx context.Context, j *Job, s cajqSettings) (*Outcome, error) {

@@ -87,7 +87,7 @@ func deploymentExperiment() Experiment {
 	quick.Contexts, quick.Random, quick.Calibration.Batches, quick.Calibration.Context = []int{128, 256}, []layers.Config{small}, 1, 64
 	quick.Tiers = []deploymentTier{{tierMulti, 256, 3}, {tierSingle, 256, 3}, {tierApple, 256, 3}}
 	return define(Experiment{
-		Name: deploymentName, Folder: "hardware", Alone: true, Title: "Deployment profile",
+		Name: deploymentName, Folder: "hardware", Alone: true, OneMachine: true, Title: "Deployment profile",
 		Source: "Section 7, exp_deployment.json, 130m/exp_deployment.json",
 		Covers: []string{
 			"Consumer Hardware Benchmarking Suite: hardware tiers", "Consumer Hardware Benchmarking Suite: parameter memory",

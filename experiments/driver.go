@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/google/renameio/v2"
 
 	"github.com/synapnet/synapnet-train/experiments/result"
@@ -257,14 +256,9 @@ func (r *driverRun) job(s *Step) (j *Job, f *resultFile, release func(), err err
 	if err := prepareFolder(dir); err != nil {
 		return nil, nil, nil, err
 	}
-	lock := flock.New(filepath.Join(dir, "."+s.Name+".lock"))
-	switch held, err := lock.TryLock(); {
-	case err != nil:
-		return nil, nil, nil, fmt.Errorf("cannot lock %s: %w", lock.Path(), withoutPath(err))
-	case !held:
-		return nil, nil, nil, fmt.Errorf("another process is running it (%s is locked): wait for it, or stop it", lock.Path())
+	if release, err = lockResult(r.Path(s.Experiment)); err != nil {
+		return nil, nil, nil, err
 	}
-	release = func() { _ = lock.Unlock() } // it ends with the process, too
 	defer func() {
 		if err != nil {
 			release()

@@ -41,7 +41,7 @@ func energyExperiment() Experiment {
 	quick := full
 	quick.Contexts, quick.Seconds, quick.Repetitions = []int{64, 256}, 0.5, 2
 	return define(Experiment{
-		Name: "energy", Folder: "hardware", Alone: true, Title: "Energy by token",
+		Name: "energy", Folder: "hardware", Alone: true, OneMachine: true, Title: "Energy by token",
 		Source:  "Section 5, exp_memory_breakdown.json (energy)",
 		Covers:  []string{"Consumer Hardware Benchmarking Suite: energy by token, with rated-TDP fallback"},
 		Needs:   []string{"pretrain"},

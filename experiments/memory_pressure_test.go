@@ -21,12 +21,19 @@ func pressureRoot(t *testing.T) string {
 }
 
 func TestMemoryPressure(t *testing.T) {
-	s := pressureSettings{Policies: []string{"baee", "baee_salience", "fifo"}, Contexts: []int{64}, Samples: 4, Needles: 16, Chunk: 16, Budget: 0.1, Seed: 2025}
+	s := pressureSettings{Policies: []string{"baee", "baee_salience", "fifo"}, Tiered: []string{"baee"}, Contexts: []int{64}, Samples: 4, Needles: 16, Chunk: 16, Budget: 0.1, Seed: 2025}
 	o := checkRuns(t, memoryPressureExperiment(), pressureRoot(t), func(ctx context.Context, j *Job) (*Outcome, error) {
 		return runMemoryPressure(ctx, j, s)
 	}, always)
-	if len(o.Measurements) != 2*(2+3)+2 {
-		t.Errorf("%d measurements, want retention and accuracy of 2 policies as published and 3 strict ones, and two of guessing", len(o.Measurements))
+	if len(o.Measurements) != 4*(2+3+1)+2 {
+		t.Errorf("%d measurements, want four of 2 policies as published, 3 strict ones and one in tiers, and two of guessing", len(o.Measurements))
+	}
+	// A memory in tiers has the same bytes and holds no more of them.
+	bytes := func(policy string) float64 {
+		return find(t, o, result.Strict, "store_bytes", labels{policyLabel: policy, contextLabel: "64"}).Mean
+	}
+	if tiers, plain := bytes("baee, tiers"), bytes("baee"); tiers <= 0 || tiers > plain {
+		t.Errorf("in tiers %g bytes, without %g", tiers, plain)
 	}
 	// What is written first is the first to go.
 	if m := find(t, o, result.Strict, "retention", labels{policyLabel: "fifo", contextLabel: "64"}); m.Mean != 0 {

@@ -157,7 +157,7 @@ func (d *Driver) checkModel(steps []*Step, names []string) error {
 func (d *Driver) inspect(s *Step, states map[string]State) error {
 	s.estimate(d.Profile)
 	path := d.Path(s.Experiment)
-	r, err := readResult(s.Experiment, path)
+	r, err := result.Read(path)
 	var invalid *result.Invalid
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -169,7 +169,7 @@ func (d *Driver) inspect(s *Step, states map[string]State) error {
 		return err
 	}
 	s.Result = r
-	if r != nil && r.Key != "" && (r.Experiment != s.Name || r.Profile != string(d.Profile)) {
+	if r != nil && (r.Experiment != s.Name || r.Profile != string(d.Profile)) {
 		s.State, s.Time = Foreign, 0
 		s.Reason = fmt.Sprintf("%s is a result of %s, profile %s, not %s: move it away, or give --profile or another --results", path, r.Experiment, r.Profile, d.Profile)
 		return nil
@@ -202,13 +202,14 @@ func (d *Driver) inspect(s *Step, states map[string]State) error {
 func (s *Step) compare(r *result.Result, now result.Result, d *Driver) {
 	s.known(r, d.Profile)
 	switch {
-	case r.Key == "":
-		s.State, s.Reason = Unfinished, "in the form of an earlier program: read, completed, rewritten"
 	case r.Key != now.Key && s.carries(r, now):
 		s.State, s.Reason = Unfinished, fmt.Sprintf("protocol version %d, now %d: what is the same is kept", r.Version, now.Version)
-		s.Time, s.Measured = 0, false
+		s.estimate(d.Profile) // at most
+		s.Measured = false
 	case r.Key != now.Key:
 		s.State, s.Reason = Stale, difference(r, now)
+	case !r.Complete && s.OneMachine && machineOf(r.Environment) != machineOf(now.Environment):
+		s.State, s.Reason = Stale, fmt.Sprintf("begun on %s, this is %s", machineOf(r.Environment), machineOf(now.Environment))
 	case !r.Complete:
 		s.State = Unfinished
 	default:
@@ -221,6 +222,11 @@ func (s *Step) compare(r *result.Result, now result.Result, d *Driver) {
 		}
 		s.Time = 0
 	}
+}
+
+// machineOf names what times depend on besides the program.
+func machineOf(e Environment) string {
+	return fmt.Sprintf("%s (%s, %s, %s, %s, %d threads)", e.Host, e.CPU, strings.Join(e.Features, " "), e.SIMD, e.BLAS, e.Threads)
 }
 
 // carries says whether a result differs in nothing but an earlier version that continues under today's.

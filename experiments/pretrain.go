@@ -40,23 +40,21 @@ func NewPretraining(c curriculum.Config, dir string, env Environment) (*Pretrain
 	if err != nil {
 		return nil, err
 	}
-	if err := (&runDir{Dir: dir}).refuseRun(pretrainResultFile); err != nil {
-		return nil, err
-	}
-	return beginPretraining(t, dir, env)
-}
-
-// beginPretraining prepares a run in dir, whatever is there.
-func beginPretraining(t *curriculum.Trainer, dir string, env Environment) (*Pretraining, error) {
 	p := &Pretraining{Trainer: t, Environment: env, runDir: runDir{Dir: dir}}
-	if err := p.create(); err != nil {
+	if err := p.claim(pretrainResultFile); err != nil {
 		return nil, err
 	}
-	t.CheckpointPath = p.path(CheckpointFile)
-	if err := t.Save(); err != nil { // also finds out now, and not after an epoch, that the directory cannot be written
+	if err := p.begin(); err != nil {
+		p.unlock()
 		return nil, err
 	}
 	return p, nil
+}
+
+// begin saves the first checkpoint, which also finds out now, and not after an epoch, that the directory cannot be written.
+func (p *Pretraining) begin() error {
+	p.Trainer.CheckpointPath = p.path(CheckpointFile)
+	return p.Trainer.Save()
 }
 
 // ResumePretraining continues the run in dir from its last checkpoint.
@@ -77,11 +75,10 @@ func ResumePretraining(dir string, env Environment) (*Pretraining, error) {
 
 // Run trains to the end and writes the result, or until ctx ends, when it leaves a checkpoint.
 func (p *Pretraining) Run(ctx context.Context) (*PretrainResult, error) {
-	release, err := p.lock()
-	if err != nil {
+	if err := p.lock(); err != nil {
 		return nil, err
 	}
-	defer release()
+	defer p.unlock()
 	p.watch = startWatch()
 	p.Trainer.Report.Saved = func(int) error { return p.saveCost() }
 	if err := p.Trainer.Run(ctx); err != nil {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/results/published"
 )
 
@@ -34,7 +33,7 @@ func QuickPretraining() curriculum.Config {
 }
 
 func pretrainExperiment() Experiment {
-	e := define(Experiment{
+	return define(Experiment{
 		Name: "pretrain", Title: "Pretraining on the curriculum",
 		Source: "Section 3, eval_history.json, training_curve.json",
 		Covers: []string{"Quickstart: pretrain the reference 8.7M model"},
@@ -55,20 +54,10 @@ func pretrainExperiment() Experiment {
 		Says: "One run of the published recipe on 2,048 optimiser steps. The published run is one run too, evaluated on the same number of samples, " +
 			"so a difference inside the interval is no difference; looking up one of several keys is not learnt by either.",
 	}, curriculum.Default(), QuickPretraining(), runPretrain)
-	e.oldName = "pretrain"
-	return e
 }
 
-// runPretrain trains, continues a training from its checkpoint, or takes over one that has ended.
+// runPretrain trains, or continues a training from its checkpoint.
 func runPretrain(ctx context.Context, j *Job, c curriculum.Config) (*Outcome, error) {
-	var before PretrainResult
-	found, err := j.Before(&before)
-	if err != nil {
-		return nil, err
-	}
-	if found {
-		return before.takeOver(j, c)
-	}
 	p, err := openPretraining(c, j)
 	if err != nil {
 		return nil, err
@@ -89,18 +78,6 @@ func runPretrain(ctx context.Context, j *Job, c curriculum.Config) (*Outcome, er
 	return r.outcome(), nil
 }
 
-// takeOver checks that a training that has ended is of the wanted recipe and its weights are there.
-func (r *PretrainResult) takeOver(j *Job, c curriculum.Config) (*Outcome, error) {
-	if !reflect.DeepEqual(canonical(r.Config), canonical(c)) {
-		return nil, fmt.Errorf("%s is of other settings: move its folder away", j.path)
-	}
-	path := filepath.Join(j.Dir, ModelFile)
-	if _, err := layers.Load(path); err != nil {
-		return nil, fmt.Errorf("%s has ended, but its weights cannot be read: %w; move the folder away to train anew", j.path, err)
-	}
-	return r.outcome(), nil
-}
-
 // openPretraining continues from the checkpoint in the job's folder, or begins.
 func openPretraining(c curriculum.Config, j *Job) (*Pretraining, error) {
 	path := filepath.Join(j.Dir, CheckpointFile)
@@ -112,7 +89,8 @@ func openPretraining(c curriculum.Config, j *Job) (*Pretraining, error) {
 		if err != nil {
 			return nil, err
 		}
-		if p, err = beginPretraining(t, j.Dir, j.Environment); err != nil {
+		p = &Pretraining{Trainer: t, Environment: j.Environment, runDir: runDir{Dir: j.Dir}} // in a folder that the driver made
+		if err := p.begin(); err != nil {
 			return nil, err
 		}
 	case err != nil:

@@ -39,6 +39,9 @@ type Experiment struct {
 	Files []string
 	// Alone says that it measures time or memory: nothing else runs meanwhile, whatever --jobs says.
 	Alone bool
+	// OneMachine says that its table compares times or memory: what is left of a run that was stopped counts only on the same
+	// machine with the same program settings.
+	OneMachine bool
 	// Version of the protocol: raised when the code changes what the numbers mean.
 	Version int
 	// Carries is the oldest version whose results continue under this one: the cells that they hold are what a run would
@@ -50,9 +53,6 @@ type Experiment struct {
 
 	settings func(p Profile) any
 	run      func(ctx context.Context, j *Job) (*Outcome, error)
-	// oldName is the "experiment" of result files that were written before there was one form of them; such a file is taken
-	// for an unfinished run whose details it is. "" where there are none.
-	oldName string
 }
 
 // View shows measurements as a table: a row for every combination of the Rows labels, a column for every value of Column.

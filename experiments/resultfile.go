@@ -22,6 +22,8 @@ import (
 type resultFile struct {
 	path string
 	head result.Result // what does not change while it runs
+	// own says that a command of its own writes the file: the driver holds the lock of its results itself.
+	own bool
 
 	mu    sync.Mutex
 	spent Cost      // by an earlier, unfinished run
@@ -57,6 +59,17 @@ func keyOf(e Experiment, profile string, config json.RawMessage, inputs map[stri
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:]), nil
+}
+
+// hold keeps other processes from writing the file until release is called.
+func (f *resultFile) hold() (release func(), err error) {
+	if !f.own {
+		return func() {}, nil
+	}
+	if err := prepareFolder(filepath.Dir(f.path)); err != nil {
+		return nil, err
+	}
+	return lockResult(f.path)
 }
 
 // write replaces the file by what o holds.
@@ -98,8 +111,9 @@ func standaloneJob(e Experiment, settings any, inputs map[string]string, path st
 	if err != nil {
 		return nil, nil, err
 	}
+	f.own = true
 	j := f.job(settings, env)
-	r, err := readResult(e, path)
+	r, err := result.Read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -144,27 +158,6 @@ func (j *Job) work() (string, error) {
 }
 
 func workFolder(path string) string { return path + ".work" }
-
-// readResult reads the result of e at path. A file in the form of earlier programs is an unfinished result without a key.
-func readResult(e Experiment, path string) (*result.Result, error) {
-	r, err := result.Read(path)
-	var invalid *result.Invalid
-	if e.oldName == "" || !errors.As(err, &invalid) {
-		return r, err
-	}
-	text, readErr := os.ReadFile(path)
-	if readErr != nil {
-		return nil, readErr
-	}
-	var old struct {
-		Schema     *int   `json:"schema"`
-		Experiment string `json:"experiment"`
-	}
-	if json.Unmarshal(text, &old) != nil || old.Schema != nil || old.Experiment != e.oldName {
-		return nil, err
-	}
-	return &result.Result{Experiment: e.Name, Details: text}, nil
-}
 
 // modelInputs are the pretrained model at path, and the result of its pretraining where that is beside it: the inputs that a
 // registered experiment has which needs pretrain.

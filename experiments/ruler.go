@@ -86,14 +86,15 @@ func publishedProxies(suite string) (func(c suiteCell) (*MeanStd, string), error
 		if c.protocol != result.Paper {
 			return nil, ""
 		}
-		note := ""
+		var notes []string
 		if t, err := tasks.Lookup(c.task); err == nil && t.Unanswerable != "" {
-			note = "cannot be answered: " + t.Unanswerable
+			notes = append(notes, "cannot be answered: "+t.Unanswerable)
 		}
 		task := c.task[strings.LastIndexByte(c.task, '/')+1:]
 		if v, ok := all[task][strconv.Itoa(c.context)]; ok && c.variant == qat.CAJQPTQ {
-			return &MeanStd{Mean: v.Accuracy}, "published: another model (D 64, 2 layers, 16 classes), after its own QAT"
+			notes = append(notes, "published: another model (D 64, 2 layers, 16 classes), after its own QAT")
+			return &MeanStd{Mean: v.Accuracy}, strings.Join(notes, "; ")
 		}
-		return nil, note
+		return nil, strings.Join(notes, "; ")
 	}, nil
 }

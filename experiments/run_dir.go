@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/gofrs/flock"
 )
 
 // Names of the files of a training run in its output directory, besides its result.
@@ -23,6 +21,8 @@ type runDir struct {
 	Dir   string
 	spent Cost // in earlier sessions
 	watch stopwatch
+
+	release func() // of the lock that this run holds; nil without one
 }
 
 // path is that of a file in the directory.
@@ -38,21 +38,40 @@ func (d *runDir) refuseRun(result string) error {
 	return nil
 }
 
-// lock keeps other processes from training in the directory, so that no two write one checkpoint, until release is called or
+// lock keeps other processes from training in the directory, so that no two write one checkpoint, until unlock is called or
 // the process ends.
-func (d *runDir) lock() (release func(), err error) {
-	lock := flock.New(d.path(".run.lock"))
-	held, err := lock.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("cannot lock %s: %w", lock.Path(), withoutPath(err))
+func (d *runDir) lock() error {
+	if d.release != nil {
+		return nil
 	}
-	if !held {
-		return nil, fmt.Errorf("another process is training in %s: wait for it, stop it, or give another --output-dir", d.Dir)
+	release, held, err := lockFile(d.path(".run.lock"))
+	if err == nil && !held {
+		err = fmt.Errorf("another process is training in %s: wait for it, stop it, or give another --output-dir", d.Dir)
 	}
-	return func() { // a lock that is left holds nobody up
-		_ = os.Remove(lock.Path())
-		_ = lock.Unlock()
-	}, nil
+	d.release = release
+	return err
+}
+
+func (d *runDir) unlock() {
+	if d.release != nil {
+		d.release()
+		d.release = nil
+	}
+}
+
+// claim makes the directory and locks it for a new run. One that holds a run already is refused.
+func (d *runDir) claim(result string) error {
+	if err := d.create(); err != nil {
+		return err
+	}
+	if err := d.lock(); err != nil {
+		return err
+	}
+	if err := d.refuseRun(result); err != nil {
+		d.unlock()
+		return err
+	}
+	return nil
 }
 
 func (d *runDir) create() error {

@@ -39,7 +39,7 @@ func sustainedExperiment() Experiment {
 	quick := full
 	quick.Context, quick.Windows, quick.Seconds = 256, 4, 1
 	return define(Experiment{
-		Name: "sustained", Folder: "hardware", Alone: true, Title: "Sustained throughput",
+		Name: "sustained", Folder: "hardware", Alone: true, OneMachine: true, Title: "Sustained throughput",
 		Source:  "Section 5, exp_memory_breakdown.json (sustained)",
 		Covers:  []string{"Consumer Hardware Benchmarking Suite: sustained throughput under 45-second thermal stress"},
 		Needs:   []string{"pretrain"},

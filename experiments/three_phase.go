@@ -44,14 +44,11 @@ func NewThreePhase(c qat.ThreePhaseConfig, base *layers.Model, dir string, env E
 		return nil, err
 	}
 	r := &ThreePhase{Environment: env, runDir: runDir{Dir: dir}}
-	if err := r.refuseRun(threePhaseFile); err != nil {
-		return nil, err
-	}
-	if err := r.create(); err != nil {
-		return nil, err
-	}
 	t.CheckpointPath = r.path(CheckpointFile)
 	if err := r.join(t); err != nil {
+		return nil, err
+	}
+	if err := r.claim(threePhaseFile); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -92,11 +89,10 @@ func (r *ThreePhase) join(t *qat.ThreePhase) error {
 
 // Run trains to the end and writes the model, the classifier and the result, or until ctx ends, when it leaves a checkpoint.
 func (r *ThreePhase) Run(ctx context.Context) (*ThreePhaseResult, error) {
-	release, err := r.lock()
-	if err != nil {
+	if err := r.lock(); err != nil {
 		return nil, err
 	}
-	defer release()
+	defer r.unlock()
 	r.watch = startWatch()
 	failed := r.saveCost() // also finds out now, and not after an epoch, that the directory cannot be written
 	if failed != nil {

@@ -4,12 +4,16 @@ package experiments
 
 import "golang.org/x/sys/unix"
 
-// cpuSeconds is the CPU time of this process, user and system, of all threads; 0 if it is not known.
+// cpuSeconds is the CPU time, user and system, of all threads of this process and of those that it started and that have
+// ended; 0 if it is not known.
 func cpuSeconds() float64 {
-	var u unix.Rusage
-	if unix.Getrusage(unix.RUSAGE_SELF, &u) != nil {
-		return 0
+	var sum float64
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		if unix.Getrusage(who, &u) != nil {
+			return 0
+		}
+		sum += float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 	}
-	seconds := func(t unix.Timeval) float64 { return float64(t.Nano()) / 1e9 }
-	return seconds(u.Utime) + seconds(u.Stime)
+	return sum
 }

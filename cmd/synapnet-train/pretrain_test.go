@@ -455,7 +455,7 @@ func TestPretrainUnwritableOutput(t *testing.T) {
 	refusal(t, exitFailure, line+" --output-dir file", "cannot make output directory file: not a directory")
 	refusal(t, exitFailure, line+" --output-dir file/run", "cannot make output directory file/run: not a directory")
 	locked := readOnlyDir(t)
-	refusal(t, exitFailure, line+" --output-dir "+locked, "cannot write "+filepath.Join(locked, "checkpoint.safetensors")+": ", "; make "+locked+" writable or choose another directory")
+	refusal(t, exitFailure, line+" --output-dir "+locked, "cannot write "+filepath.Join(locked, ".run.lock")+": ", "; make "+locked+" writable or choose another directory")
 }
 
 // A full disk is one line that says how much is missing.

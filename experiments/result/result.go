@@ -76,8 +76,10 @@ type Environment struct {
 
 // Cost is what a measurement took.
 type Cost struct {
-	WallSeconds  float64 `json:"wall_seconds"`
-	CPUSeconds   float64 `json:"cpu_seconds"`    // user and system, of all threads
+	WallSeconds float64 `json:"wall_seconds"`
+	// CPUSeconds are user and system, of all threads and of processes that were started for it. With --jobs above 1 they, and
+	// PeakRSSBytes, are of everything that ran meanwhile.
+	CPUSeconds   float64 `json:"cpu_seconds"`
 	PeakRSSBytes uint64  `json:"peak_rss_bytes"` // of the process
 }
 
