@@ -124,6 +124,7 @@ type baselineCell struct {
 type baselines struct {
 	baselineSettings
 	job  *Job
+	work string // folder of checkpoints
 	done *cells[baselineCell]
 }
 
@@ -161,6 +162,9 @@ func runBaselines(ctx context.Context, j *Job, s baselineSettings) (*Outcome, er
 	if r.done, err = newCells[baselineCell](j, cells); err != nil {
 		return nil, err
 	}
+	if r.work, err = j.work(); err != nil {
+		return nil, err
+	}
 	theirs, err := publishedBaselines()
 	if err != nil {
 		return nil, err
@@ -168,9 +172,6 @@ func runBaselines(ctx context.Context, j *Job, s baselineSettings) (*Outcome, er
 	r.done.outcome = func() (*Outcome, error) { return r.outcome(models, theirs) }
 	for _, m := range models {
 		if _, err := r.done.do(ctx, m.key(), func() (baselineCell, error) { return r.one(ctx, m) }); err != nil {
-			return nil, err
-		}
-		if err := errors.Join(removeIfThere(r.checkpoint(m)), removeIfThere(r.clock(m))); err != nil {
 			return nil, err
 		}
 	}
@@ -223,10 +224,10 @@ func (r *baselines) models() ([]baselineModel, error) {
 }
 
 func (r *baselines) checkpoint(m baselineModel) string {
-	return filepath.Join(r.job.Dir, "baselines.work-"+m.protocol+"-"+m.name+".safetensors")
+	return filepath.Join(r.work, m.protocol+"-"+m.name+".safetensors")
 }
 
-// one trains, evaluates and times an architecture.
+// one trains and evaluates an architecture.
 func (r *baselines) one(ctx context.Context, m baselineModel) (cell baselineCell, err error) {
 	t, err := r.train(ctx, m)
 	if err != nil {
@@ -283,15 +284,22 @@ func accuracyLine(of map[string]curriculum.Accuracy) string {
 func (r *baselines) train(ctx context.Context, m baselineModel) (*curriculum.Trainer, error) {
 	path := r.checkpoint(m)
 	t, err := curriculum.Resume(path)
-	if err == nil && reflect.DeepEqual(canonical(t.Config), canonical(m.config)) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		t, err = curriculum.New(m.config)
+		if rm := os.Remove(r.clock(m)); !errors.Is(rm, fs.ErrNotExist) {
+			err = errors.Join(err, rm)
+		}
+	case err == nil && !reflect.DeepEqual(canonical(t.Config), canonical(m.config)):
+		err = fmt.Errorf("%s is of other settings", path)
+		fallthrough
+	case err != nil:
+		err = fmt.Errorf("%w; delete it to train %s anew", err, m.name)
+	default:
 		r.job.Line("%s, %s: continues at step %d", m.protocol, m.name, t.Done())
-	} else {
-		if err := errors.Join(removeIfThere(path), removeIfThere(r.clock(m))); err != nil {
-			return nil, err
-		}
-		if t, err = curriculum.New(m.config); err != nil {
-			return nil, err
-		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	total, err := m.config.TotalSteps()
 	if err != nil {
@@ -304,14 +312,17 @@ func (r *baselines) train(ctx context.Context, m baselineModel) (*curriculum.Tra
 		}
 	}
 	start := time.Now()
-	runErr := t.Run(ctx)
-	if _, err := r.seconds(m, time.Since(start).Seconds()); err != nil {
-		return nil, errors.Join(runErr, err)
+	clock := func(int) error { // with each checkpoint, so that the time of what a kill leaves is known
+		now := time.Now()
+		_, err := r.seconds(m, now.Sub(start).Seconds())
+		start = now
+		return err
 	}
-	if runErr != nil {
-		return nil, fmt.Errorf("%s: %w", m.name, runErr)
+	t.Report.Saved = clock
+	if err := t.Run(ctx); err != nil {
+		return nil, fmt.Errorf("%s: %w", m.name, err)
 	}
-	return t, nil
+	return t, clock(t.Done())
 }
 
 // clock is the file that adds up the seconds of a training over interruptions.
@@ -399,9 +410,8 @@ func (r *baselines) evaluate(ctx context.Context, m baselineModel, model *layers
 
 // time measures passes of an architecture, each length in a process of its own. The time does not depend on the weights, so
 // these are the initial ones.
-func (r *baselines) time(ctx context.Context, m baselineModel) (err error) {
-	path := filepath.Join(r.job.Dir, "baselines.work-timed.safetensors")
-	defer func() { err = errors.Join(err, removeIfThere(path)) }()
+func (r *baselines) time(ctx context.Context, m baselineModel) error {
+	path := filepath.Join(r.work, "timed.safetensors")
 	made := false
 	for _, length := range m.lengths(r.Speed) {
 		_, err := r.done.do(ctx, m.timing(length), func() (cell baselineCell, err error) {

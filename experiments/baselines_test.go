@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/synapnet/synapnet-train/curriculum"
@@ -48,14 +49,18 @@ func TestBaselines(t *testing.T) {
 	}
 }
 
-// A training that was stopped in its midst gives what one that was not gives, and leaves no files.
+// A training that was stopped in its midst gives what one that was not gives, and leaves no files but in the work folder.
 func TestBaselinesContinueTrainings(t *testing.T) {
 	s := smallBaselines()
 	s.Paper.Architectures, s.Strict.Architectures = nil, []string{"llama"}
 	run := func(stop bool) (*Outcome, *testJob) {
 		j := newTestJob(t, t.TempDir())
 		if stop {
-			r := &baselines{baselineSettings: s, job: &j.Job}
+			work, err := j.work()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &baselines{baselineSettings: s, job: &j.Job, work: work}
 			models, err := r.models()
 			if err != nil {
 				t.Fatal(err)
@@ -83,7 +88,7 @@ func TestBaselinesContinueTrainings(t *testing.T) {
 	if a, b := find(t, whole, result.Strict, "accuracy", l), find(t, o, result.Strict, "accuracy", l); a.Mean != b.Mean {
 		t.Errorf("accuracy %g, without a stop %g", b.Mean, a.Mean)
 	}
-	if left, err := os.ReadDir(j.Dir); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(j.Dir); err != nil || len(left) != 1 || left[0].Name() != filepath.Base(workFolder(j.path)) {
 		t.Errorf("the folder holds %v, %v", left, err)
 	}
 }

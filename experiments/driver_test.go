@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -267,6 +268,79 @@ func TestDriverKeepsUnreadableFiles(t *testing.T) {
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != `{"schema": 1` {
 		t.Errorf("the file is %s (%v)", text, err)
+	}
+}
+
+// What a stopped run left in its work folder is there for the run that continues it, not for one of other inputs, and is gone
+// when all is done.
+func TestDriverWorkFolders(t *testing.T) {
+	var f fakes
+	fail := true
+	found := ""
+	d := newDriver(t.TempDir(), f.fake("a", 1, nil), f.fake("b", 2, func(_ context.Context, j *Job, step int) error {
+		dir, err := j.work()
+		if err != nil {
+			return err
+		}
+		checkpoint := filepath.Join(dir, "checkpoint")
+		text, _ := os.ReadFile(checkpoint)
+		found = string(text)
+		if err := os.WriteFile(checkpoint, []byte(fmt.Sprint("step ", step)), 0o600); err != nil {
+			return err
+		}
+		if fail && step == 1 {
+			return errors.New("the power is cut")
+		}
+		return nil
+	}, "a"))
+	run := func(want string, done bool) {
+		t.Helper()
+		if _, err := f.run(t, d); done != (err == nil) {
+			t.Fatal(err)
+		}
+		if found != want {
+			t.Errorf("it found %q, want %q", found, want)
+		}
+		if _, err := os.Stat(workFolder(d.Path(d.Experiments[1]))); done != errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the work folder after a run (done %t): %v", done, err)
+		}
+	}
+	run("step 0", false)
+	run("step 1", false)
+	if err := os.Remove(d.Path(d.Experiments[0])); err != nil {
+		t.Fatal(err)
+	}
+	d.Environment.Commit = "another" // a's result, an input of b, is a new one
+	run("step 0", false)
+	fail = false
+	run("step 1", true)
+}
+
+// A table of times does not continue on another machine; any other does.
+func TestDriverOneMachine(t *testing.T) {
+	var f fakes
+	stop := func(_ context.Context, _ *Job, step int) error {
+		if step == 1 {
+			return errors.New("the power is cut")
+		}
+		return nil
+	}
+	timed := f.fake("timed", 2, stop)
+	timed.OneMachine = true
+	d := newDriver(t.TempDir(), timed, f.fake("counted", 2, stop))
+	d.Environment.Host, d.Environment.Threads = "here", 2
+	if ran, err := f.run(t, d); err == nil || ran != "timed from 0, counted from 0" {
+		t.Fatalf("%s: %v", ran, err)
+	}
+	if got := states(t, d); got != "timed unfinished, counted unfinished" {
+		t.Errorf("on the same machine: %s", got)
+	}
+	d.Environment.Threads = 1
+	if got := states(t, d); !strings.HasPrefix(got, "timed stale begun on here") || !strings.HasSuffix(got, "1 threads), counted unfinished") {
+		t.Errorf("with other threads: %s", got)
+	}
+	if ran, err := f.run(t, d); err == nil || ran != "timed from 0, counted from 1" {
+		t.Errorf("%s: %v", ran, err)
 	}
 }
 

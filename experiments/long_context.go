@@ -41,7 +41,7 @@ func longContextExperiment() Experiment {
 		if err != nil {
 			return nil, err
 		}
-		return runSuite(ctx, j, "long-context", s, "paper: n 64, one evaluation seed, calibration on 8 batches, 4-level SSM quantiser in floating point. "+
+		return runSuite(ctx, j, s, "paper: n 64, one evaluation seed, calibration on 8 batches, 4-level SSM quantiser in floating point. "+
 			"strict: the same from the packed bytes. Intervals are Wilson's", theirs)
 	})
 }

@@ -91,21 +91,18 @@ func runScaleBridgeRemoval(ctx context.Context, j *Job, s removalSettings) (*Out
 		return nil, err
 	}
 	r.done.outcome = func() (*Outcome, error) { return r.outcome(base.Config, paper) }
+	work, err := j.work()
+	if err != nil {
+		return nil, err
+	}
 	session := func(variant string) qat.Session {
 		return qat.Session{
-			CheckpointPath: filepath.Join(j.Dir, "scale-bridge-removal.work-"+variant+".safetensors"), CheckpointEvery: 50,
+			CheckpointPath: filepath.Join(work, variant+".safetensors"), CheckpointEvery: 50,
 			Report: func(q qat.Step) {
 				if q.Step%20 == 0 {
 					j.Line("%s: step %d of %d, loss %.3f", variant, q.Step, s.Recovery.Steps, q.Loss)
 				}
 			},
-		}
-	}
-	if len(r.done.Done) == 0 { // what is left of a run with other settings or another model
-		for _, variant := range []string{withBridge, noBridge} {
-			if err := removeIfThere(session(variant).CheckpointPath); err != nil {
-				return nil, err
-			}
 		}
 	}
 	for _, variant := range []string{withBridge, noBridge} {
@@ -126,9 +123,6 @@ func runScaleBridgeRemoval(ctx context.Context, j *Job, s removalSettings) (*Out
 			return nil, err
 		}
 		if err := r.evaluate(ctx, m, result.Strict, variant); err != nil {
-			return nil, err
-		}
-		if err := removeIfThere(session(variant).CheckpointPath); err != nil {
 			return nil, err
 		}
 	}

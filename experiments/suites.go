@@ -2,10 +2,7 @@ package experiments
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -50,21 +47,21 @@ func (c suiteCell) name() string {
 // suiteRun is such an experiment under way.
 type suiteRun struct {
 	suiteSettings
-	name     string
 	job      *Job
+	work     string // folder of checkpoints
 	base     *layers.Model
 	done     *cells[curriculum.Accuracy]
 	protocol string                                      // of the outcome
 	theirs   func(c suiteCell) (p *MeanStd, note string) // the published figure of a cell
 }
 
-// runSuite evaluates all variants. Those that train leave a checkpoint in the folder while the experiment lasts.
-func runSuite(ctx context.Context, j *Job, name string, s suiteSettings, protocol string, theirs func(c suiteCell) (*MeanStd, string)) (*Outcome, error) {
+// runSuite evaluates all variants.
+func runSuite(ctx context.Context, j *Job, s suiteSettings, protocol string, theirs func(c suiteCell) (*MeanStd, string)) (*Outcome, error) {
 	base, err := loadBase(j.Model())
 	if err != nil {
 		return nil, err
 	}
-	r := &suiteRun{suiteSettings: s, name: name, job: j, base: base, protocol: protocol, theirs: theirs}
+	r := &suiteRun{suiteSettings: s, job: j, base: base, protocol: protocol, theirs: theirs}
 	variants, err := r.check()
 	if err != nil {
 		return nil, err
@@ -74,10 +71,8 @@ func runSuite(ctx context.Context, j *Job, name string, s suiteSettings, protoco
 		return nil, err
 	}
 	r.done.outcome = r.outcome
-	if len(r.done.Done) == 0 { // what is left of a run with other settings or another model
-		if err := r.removeCheckpoints(variants); err != nil {
-			return nil, err
-		}
+	if r.work, err = j.work(); err != nil {
+		return nil, err
 	}
 	for _, v := range variants {
 		var own []suiteCell
@@ -93,27 +88,7 @@ func runSuite(ctx context.Context, j *Job, name string, s suiteSettings, protoco
 			return nil, err
 		}
 	}
-	if err := r.removeCheckpoints(variants); err != nil {
-		return nil, err
-	}
 	return r.done.finish()
-}
-
-func (r *suiteRun) removeCheckpoints(variants []qat.Variant) error {
-	for _, v := range variants {
-		if err := removeIfThere(r.checkpoint(v)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// removeIfThere removes a file that may not exist.
-func removeIfThere(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // parts are those that evaluate something, by protocol.
@@ -198,16 +173,11 @@ func (r *suiteRun) samples(c suiteCell) ([]tasks.Sample, error) {
 	return tasks.Generate(c.task, p.Samples, params, p.Seed)
 }
 
-// checkpoint is the file of a variant that is being trained.
-func (r *suiteRun) checkpoint(v qat.Variant) string {
-	return filepath.Join(r.job.Dir, r.name+".work-"+v.Name+".safetensors")
-}
-
 // evaluate makes a variant and scores it. What the strict protocol evaluates is the packed bytes of what has any.
 func (r *suiteRun) evaluate(ctx context.Context, v qat.Variant, own []suiteCell) error {
 	session := qat.Session{}
 	if v.Trains {
-		session.CheckpointPath, session.CheckpointEvery = r.checkpoint(v), 50
+		session.CheckpointPath, session.CheckpointEvery = filepath.Join(r.work, v.Name+".safetensors"), 50
 		session.Report = func(s qat.Step) {
 			if s.Step%20 == 0 || s.Step == r.Making.Finetune.Steps {
 				r.job.Line("%s: step %d of %d, loss %.3f", v.Name, s.Step, r.Making.Finetune.Steps, s.Loss)

@@ -60,15 +60,15 @@ func TestSuiteExperiments(t *testing.T) {
 	}
 }
 
-// A trained variant continues from its checkpoint, which is gone when all is done.
+// Checkpoints of trained variants are in the work folder, which is gone when all is done, and nowhere else.
 func TestSuitesLeaveNoCheckpoints(t *testing.T) {
 	root := smallRoot(t)
 	s := smallSuite(needlebenchExperiment().settings(Full).(suiteSettings))
 	j := newTestJob(t, root)
-	if _, err := runSuite(t.Context(), &j.Job, "needlebench", s, "p", func(suiteCell) (*MeanStd, string) { return nil, "" }); err != nil {
+	if _, err := runSuite(t.Context(), &j.Job, s, "p", func(suiteCell) (*MeanStd, string) { return nil, "" }); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := os.ReadDir(j.Dir); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(j.Dir); err != nil || len(left) != 1 || left[0].Name() != filepath.Base(workFolder(j.path)) {
 		t.Errorf("the folder holds %v, %v", left, err)
 	}
 }
@@ -77,7 +77,7 @@ func TestSuitesRefuse(t *testing.T) {
 	root := smallRoot(t)
 	s := smallSuite(rulerExperiment().settings(Full).(suiteSettings))
 	s.Strict.Contexts = []int{64, 4096}
-	_, err := runSuite(t.Context(), &newTestJob(t, root).Job, "ruler", s, "p", nil)
+	_, err := runSuite(t.Context(), &newTestJob(t, root).Job, s, "p", nil)
 	if err == nil || !strings.Contains(err.Error(), "4096") || !strings.Contains(err.Error(), "128") {
 		t.Errorf("a context beyond the model gave %v", err)
 	}
