@@ -101,7 +101,8 @@ func baselinesExperiment() Experiment {
 		Says: "One seed and one learning rate for all, which may suit one architecture more than another: it ranks nothing by small differences. A model near " +
 			"guessing has not learnt the tasks within these steps, which is not to say that it cannot. What a causal model's last token " +
 			"knows of the whole sequence and what SynapNet's sees is the same; contexts above 256 are longer than any that a model was trained on. The published models are of D 64, " +
-			"trained for moments on samples whose last token is the answer.",
+			"trained for moments on samples whose last token is the answer. " +
+			"The published names say AWQ of the Llama proxy; as in the reference its INT4 is rounding to the nearest in groups, without calibration.",
 	}, full, quick, runBaselines)
 }
 

@@ -67,7 +67,7 @@ func (b BenchCase) InOwnProcess(ctx context.Context, result any) error {
 	return err
 }
 
-// Run measures a train_step or inference case in this process, until ctx ends.
+// Run measures a case in this process, until ctx ends.
 func (b BenchCase) Run(ctx context.Context) (BenchResult, error) {
 	r := BenchResult{BenchCase: b}
 	m, err := b.model()

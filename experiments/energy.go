@@ -58,7 +58,7 @@ func energyExperiment() Experiment {
 			{Title: "Tokens a second", Metric: "tokens_per_second", Rows: []string{sourceLabel}, Column: contextLabel},
 		},
 		Says: "The published energy is not measured: it is 15 W, constant, times the time, so it says no more than the throughput does. The published throughput is that of an Apple GPU. Only the row from RAPL, where " +
-			"there is one, is a measurement; it is of all that the CPU packages did. Rows of rated or assumed power are labelled so.",
+			"there is one, is a measurement; it is of all that the CPU packages did; without it nothing of the energy is measured here. Rows of rated or assumed power are labelled so.",
 	}, full, quick, runEnergy)
 }
 

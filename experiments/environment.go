@@ -45,7 +45,7 @@ func writeJSON(path string, v any) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if err := renameio.WriteFile(path, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("cannot write %s: %w; free space or choose another --output-dir", path, err)
+		return fmt.Errorf("cannot write %s: %w; free space, make the folder writable or choose another", path, err)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func episodicGrowthExperiment() Experiment {
 	return define(Experiment{
 		Name: "episodic-growth", Folder: "hardware", Title: "Growth of the episodic store in a stream",
 		Source:  "Section 5, exp_memory_breakdown.json (episodic_growth)",
-		Covers:  []string{"Consumer Hardware Benchmarking Suite: episodic-store growth"},
+		Covers:  []string{"Consumer Hardware Benchmarking Suite: episodic-store growth", "Budget-Aware Episodic Eviction: budget enforcement"},
 		Needs:   []string{"pretrain", "baee-train"},
 		Version: 1,
 		Estimate: func(p Profile) time.Duration {

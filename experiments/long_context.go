@@ -35,7 +35,7 @@ func longContextExperiment() Experiment {
 		},
 		Views: suiteViews("Accuracy by context"),
 		Says: "One set of samples, so its intervals are those of 64 or 127 samples and variants are compared on the same ones. The published cajq has 7 levels in " +
-			"the SSM, ours 4; strict evaluates it from the packed bytes, on the same samples, so that a difference to paper is one of rounding alone.",
+			"the SSM, ours 4; strict evaluates it from the packed bytes, on the same samples, so that a difference to paper is one of rounding alone. " + beyondTraining,
 	}, full, quick, func(ctx context.Context, j *Job, s suiteSettings) (*Outcome, error) {
 		theirs, err := publishedLongContext()
 		if err != nil {

@@ -30,7 +30,7 @@ func memoryPressureExperiment() Experiment {
 	return define(Experiment{
 		Name: "memory-pressure", Folder: "baee", Title: "Memory pressure: 16 facts, room for a tenth",
 		Source:  "Section 4, exp_baee_memory_pressure.json",
-		Covers:  []string{"Budget-Aware Episodic Eviction: vs FIFO / LRU", "Ablations: eviction policy"},
+		Covers:  []string{"Budget-Aware Episodic Eviction: budget enforcement", "Budget-Aware Episodic Eviction: vs FIFO / LRU", "Ablations: eviction policy"},
 		Needs:   []string{"pretrain", "baee-train"},
 		Version: 2, // version 1 had no memories in tiers
 		Estimate: func(p Profile) time.Duration {

@@ -35,7 +35,7 @@ func paretoExperiment() Experiment {
 		Name: "pareto", Folder: "hardware", Title: "Accuracy against latency, memory and bits",
 		Source:  "Section 7, pareto_points.json",
 		Needs:   append(slices.Clone(s.Accuracy), deploymentName, s.Rivals),
-		Version: 1, Estimate: func(Profile) time.Duration { return time.Second },
+		Version: 2, Estimate: func(Profile) time.Duration { return time.Second },
 		Says: "A variant is efficient if no other at the same context is at least as good in accuracy, latency and storage and better in one; where intervals of accuracies " +
 			"overlap, that is no more than the order in this sample. Architectures are compared apart, for they are trained on short contexts. The published points are five models at context 256, " +
 			"trained for moments: four of them answer equally often, and their 4-bit names stand at 16 bits, so they show no front.",
@@ -99,11 +99,11 @@ func runPareto(_ context.Context, j *Job, s paretoSettings) (*Outcome, error) {
 	if len(points) == 0 {
 		return nil, fmt.Errorf("%s and %s have no variant and context in common: run both with settings that do", strings.Join(s.Accuracy, ", "), deploymentName)
 	}
-	o.Protocol = fmt.Sprintf(paretoProtocol, s.Tier, none(slices.Sorted(maps.Keys(missing))))
 	rivals, err := result.Read(j.File(s.Rivals, s.Rivals+".json"))
 	if err != nil {
 		return nil, fmt.Errorf("other architectures are not known: %w", err)
 	}
+	o.Protocol = fmt.Sprintf(paretoProtocol, s.Tier, none(slices.Sorted(maps.Keys(missing))), machineOf(deployed.Environment), machineOf(rivals.Environment))
 	paper, err := publishedPoints()
 	if err != nil {
 		return nil, err
@@ -113,10 +113,11 @@ func runPareto(_ context.Context, j *Job, s paretoSettings) (*Outcome, error) {
 	return o, nil
 }
 
-const paretoProtocol = "accuracies as in the CAJQ experiments, with their intervals; latency, throughput, size of the file, weights in memory and bits a parameter of the form in which a " +
+const paretoProtocol = "accuracies as in the CAJQ experiments, with their intervals, of cajq_ptq, cajq_qat and cajq_full those from packed bytes; latency, throughput, size of the file, weights in memory and bits a parameter of the form in which a " +
 	"variant is deployed, on tier %s (training changes none of these). All points are under protocol strict, for they are of real files and times. " +
-	"Accuracies that no deployment belongs to, left out: %s. Architectures: accuracy over all tasks of the experiment baselines, in floating point; their INT4 forms are computed in " +
-	"floating point there and have no time or memory of their own, so they are no points"
+	"Accuracies that no deployment belongs to, left out: %s. The accuracy of int8_uniform is with one scale a tensor, that of int4_uniform with float32 metadata; their files have a scale a row, " +
+	"and metadata of a byte. Architectures, of the experiment baselines in floating point: paper: accuracy on niah_single, all that the published run had; strict: over all four tasks; their INT4 forms are computed in " +
+	"floating point there and have no time or memory of their own, so they are no points. Variants were timed on %s; architectures on %s"
 
 // costs are the deployment's measurements of the pretrained model by variant, context and metric. What does not depend on the
 // context is under context "".

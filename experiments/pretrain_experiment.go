@@ -114,6 +114,9 @@ func (r *PretrainResult) outcome() *Outcome {
 		Seeds: []uint64{r.Config.Seed}, Details: r, Environment: &r.Environment, Cost: &r.Cost,
 		Protocol: "paper: the published recipe: curriculum, task mixture, AdamW with linear warm-up and cosine. Intervals are Wilson's, over the held-out samples",
 	}
+	if !isReferenceRecipe(r.Config) {
+		o.Protocol = "the published method with other settings: curriculum, task mixture, AdamW with linear warm-up and cosine. Intervals are Wilson's, over the held-out samples"
+	}
 	evals := r.History.Evaluations
 	last := evals[len(evals)-1]
 	reference := map[string]float64{}

@@ -50,7 +50,7 @@ func scaleBridgeRemovalExperiment() Experiment {
 		Views: []View{{Title: "Accuracy with the bridge and with the identity in its place", Metric: "accuracy", Rows: []string{taskLabel, variantLabel}, Column: contextLabel,
 			Figure: &Figure{Kind: "line", X: contextLabel, Series: variantLabel, LogX: true}}},
 		Says: "That a part which a network was trained with cannot be taken out of it afterwards says nothing about whether a network needs it. Strict trains both " +
-			"for as many more steps, so that it says how much of the loss is a matter of getting used to it; what the bridge is worth from the beginning is in scale-bridge-scratch.",
+			"for as many more steps, so that it says how much of the loss is a matter of getting used to it; what the bridge is worth from the beginning is in scale-bridge-scratch. " + beyondTraining,
 	}, full, quick, runScaleBridgeRemoval)
 }
 

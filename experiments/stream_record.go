@@ -33,6 +33,7 @@ type StreamSettings struct {
 	Classifier   string      `json:"classifier,omitempty"`
 	Restored     string      `json:"restored,omitempty"` // snapshot
 	Input        string      `json:"input"`
+	Skip         int64       `json:"skip,omitempty"`          // tokens at its start that were passed over
 	RandomTokens int64       `json:"random_tokens,omitempty"` // uniform over the vocabulary
 	InputSeed    uint64      `json:"input_seed,omitempty"`
 	SampleEvery  int64       `json:"sample_every"` // tokens, rounded up to a chunk

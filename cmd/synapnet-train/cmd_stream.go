@@ -283,7 +283,7 @@ func streamRecord(c *cli.Context, s *baee.Stream, input string) (*experiments.St
 		return nil, nil
 	}
 	r, err := experiments.NewStreamRecord(c.String("report"), s, experiments.StreamSettings{
-		Model: c.Args().First(), Classifier: c.String("classifier"), Restored: c.String("restore"), Input: input,
+		Model: c.Args().First(), Classifier: c.String("classifier"), Restored: c.String("restore"), Input: input, Skip: c.Int64("skip"),
 		RandomTokens: c.Int64("random-tokens"), InputSeed: c.Uint64("input-seed"), SampleEvery: c.Int64("report-every"),
 	}, environment())
 	if err != nil {
