@@ -252,7 +252,7 @@ func (e *BAEETrain) load() error {
 		return fmt.Errorf("%s holds results of another base model or of other settings: move it away or give another --output-dir", e.output())
 	}
 	e.result.Cells, e.result.Cost, e.result.Environment = old.Cells, old.Cost, old.Environment
-	if old.ScorePrior == e.result.ScorePrior {
+	if e.job.before.Complete && old.ScorePrior == e.result.ScorePrior { // networks are written last: else the files may be of an earlier run
 		e.written = old.Selected
 	}
 	return nil

@@ -2,8 +2,6 @@ package experiments
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -254,7 +252,7 @@ func packedSizes(ctx context.Context, v qat.Variant, base *layers.Model, c CAJQC
 	if err != nil {
 		return nil, err
 	}
-	size, err := encodedSize(f)
+	size, err := safetensors.EncodedSize(f)
 	if err != nil {
 		return nil, err
 	}
@@ -275,22 +273,4 @@ func packedSizes(ctx context.Context, v qat.Variant, base *layers.Model, c CAJQC
 	add(wholeModel, "compression", "x", i.WholeCompression)
 	add(wholeModel, "size", "bytes", float64(size))
 	return all, nil
-}
-
-// encodedSize is the length of the file that f is written as.
-func encodedSize(f *safetensors.File) (int64, error) {
-	dir, err := os.MkdirTemp("", "size")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	path := filepath.Join(dir, "model.safetensors")
-	if err := safetensors.Write(path, f); err != nil {
-		return 0, err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
 }

@@ -3,7 +3,6 @@ package experiments
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime/debug"
 	"time"
@@ -169,10 +168,9 @@ func runDeployment(ctx context.Context, j *Job, s deploymentSettings) (o *Outcom
 		return nil, err
 	}
 	d.done.outcome = d.outcome
-	if d.dir, err = os.MkdirTemp("", "synapnet-deployment-"); err != nil {
-		return nil, fmt.Errorf("no temporary directory: %w; set TMPDIR to one that can be written", err)
+	if d.dir, err = j.work(); err != nil {
+		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(d.dir) }() // a leftover of it harms nobody
 	for _, m := range d.models {
 		for _, variant := range s.Variants {
 			if err := d.run(ctx, j, m, variant); err != nil {

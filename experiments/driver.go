@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -35,7 +37,11 @@ type Failed struct {
 
 // Error names the experiments.
 func (f *Failed) Error() string {
-	return fmt.Sprintf("%d of %d experiments failed: %s; the first error: %v; the others are done, the same command tries these again", len(f.Names), f.Of, strings.Join(f.Names, ", "), f.First)
+	rest := "the same command tries them again"
+	if len(f.Names) < f.Of {
+		rest = "the others are done, the same command tries these again"
+	}
+	return fmt.Sprintf("%d of %d experiments failed: %s; the first error: %v; %s", len(f.Names), f.Of, strings.Join(f.Names, ", "), f.First, rest)
 }
 
 // Bug is a panic within an experiment: its error is one line, for users; the stack is for those who mend it.
@@ -59,7 +65,53 @@ func (d *Driver) Run(ctx context.Context, steps []*Step) error {
 		}
 	}
 	r.of = len(r.todo)
+	if r.of == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(d.Root, 0o755); err != nil {
+		return fmt.Errorf("cannot make %s: %w", d.Root, withoutPath(err))
+	}
+	// One process at a time: two would fail at each other's experiments, and disturb each other's times.
+	release, held, err := lockFile(filepath.Join(d.Root, ".experiments.lock"))
+	if err != nil {
+		return err
+	}
+	if !held {
+		return fmt.Errorf("another process runs experiments in %s: wait for it, stop it, or give another --results", d.Root)
+	}
+	defer release()
+	if err := d.sweep(); err != nil {
+		return err
+	}
 	return r.all(ctx)
+}
+
+// temporary are the names of files that a killed process left half-written (package renameio).
+var temporary = regexp.MustCompile(`^\..+[0-9]{6,}$`)
+
+// sweep removes what killed runs left half-written in the results folder. Files of the last minute may be under way, of a
+// command of its own.
+func (d *Driver) sweep() error {
+	folders := []string{d.Root}
+	for _, e := range d.Experiments {
+		folders = with1(folders, filepath.Join(d.Root, e.Folder))
+	}
+	for _, folder := range folders {
+		files, err := os.ReadDir(folder)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot read %s: %w", folder, withoutPath(err))
+		}
+		for _, f := range files {
+			info, err := f.Info()
+			if err != nil || !info.Mode().IsRegular() || !temporary.MatchString(f.Name()) || time.Since(info.ModTime()) < time.Minute {
+				continue // gone meanwhile, or none of ours
+			}
+			if err := os.Remove(filepath.Join(folder, f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("cannot remove %s, which a killed run left: %w", filepath.Join(folder, f.Name()), withoutPath(err))
+			}
+		}
+	}
+	return nil
 }
 
 // driverRun is one run of a plan.

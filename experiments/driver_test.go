@@ -177,16 +177,36 @@ func TestDriverFindsStaleResults(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(d.Root, "a", "weights"), []byte("x"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, "a up to date, b stale changed: a/weights"},
+		}, "a stale weights is not what it left, b after a"},
+		"input of an earlier program's result": {func() { // it does not say what it left
+			path := filepath.Join(d.Root, "a", "a.json")
+			r, err := result.Read(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Outputs = nil
+			if err := result.Write(path, r); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(d.Root, "a", "weights"), []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "a up to date, b stale changed: a, a/weights"},
 	} {
+		if _, err := f.run(t, d); err != nil {
+			t.Fatal(err)
+		}
 		c.change()
 		if got := states(t, d); got != c.want {
 			t.Errorf("%s: %s, want %s", what, got, c.want)
 		}
-		d.Experiments[1], d.Profile = f.fake("b", 1, nil, "a"), Quick
-		if err := os.WriteFile(filepath.Join(d.Root, "a", "weights"), []byte("w"), 0o600); err != nil {
+		d.Experiments[1] = f.fake("b", 1, nil, "a")
+		if err := os.RemoveAll(filepath.Join(d.Root, "a")); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, err := f.run(t, d); err != nil {
+		t.Fatal(err)
 	}
 	if err := os.Remove(filepath.Join(d.Root, "a", "weights")); err != nil {
 		t.Fatal(err)
@@ -314,6 +334,76 @@ func TestDriverWorkFolders(t *testing.T) {
 	run("step 0", false)
 	fail = false
 	run("step 1", true)
+}
+
+// What cannot be read blocks its own experiment, not the plan.
+func TestDriverOddFiles(t *testing.T) {
+	var f fakes
+	d := newDriver(t.TempDir(), f.fake("a", 1, nil), f.fake("b", 1, nil), f.fake("c", 1, nil))
+	for name, odd := range map[string]func(path string) error{
+		"b": func(path string) error { return os.MkdirAll(path, 0o755) },
+		"c": func(path string) error {
+			return errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Symlink(filepath.Base(path), path))
+		},
+	} {
+		if err := odd(filepath.Join(d.Root, name, name+".json")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := states(t, d)
+	for _, want := range []string{"a missing", "b.json is not a valid result: it is no file; move it away", "c.json is not a valid result: too many levels"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in %s", want, got)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.Root = file
+	if _, err := d.Plan(); err == nil || err.Error() != file+" is a file: give a folder for the results" {
+		t.Errorf("a file as the results folder: %v", err)
+	}
+}
+
+// Two processes do not run experiments in one folder, not even different ones: they would disturb each other's times. What a
+// killed one left half-written goes; what is fresh may be under way, and stays.
+func TestDriverHoldsItsFolder(t *testing.T) {
+	var f fakes
+	d := newDriver(t.TempDir(), f.fake("a", 1, nil))
+	release, held, err := lockFile(filepath.Join(d.Root, ".experiments.lock"))
+	if err != nil || !held {
+		t.Fatal(held, err)
+	}
+	if ran, err := f.run(t, d); ran != "" || err == nil || !strings.Contains(err.Error(), "another process runs experiments in "+d.Root) {
+		t.Errorf("ran %q: %v", ran, err)
+	}
+	release()
+	old, fresh := filepath.Join(d.Root, "a", ".model.safetensors123456789"), filepath.Join(d.Root, ".report.html987654321")
+	if err := os.MkdirAll(filepath.Dir(old), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{old, fresh} {
+		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	past := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(old, past, past); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.run(t, d); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(old); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the old temporary file: %v", err)
+	}
+	if _, err := os.Stat(fresh); err != nil {
+		t.Errorf("the fresh one: %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(d.Root, "*", ".*.lock")); err != nil || len(left) > 0 {
+		t.Errorf("locks are left: %v (%v)", left, err)
+	}
 }
 
 // A table of times does not continue on another machine; any other does.

@@ -80,6 +80,9 @@ func ResultPath(root string, e Experiment) string {
 // Plan lists the named experiments and those that they need, all without a name, in the order in which they run. It only
 // reads.
 func (d *Driver) Plan(names ...string) ([]*Step, error) {
+	if info, err := os.Stat(d.Root); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s is a file: give a folder for the results", d.Root)
+	}
 	sorted, err := order(d.Experiments)
 	if err != nil {
 		return nil, err
@@ -148,7 +151,7 @@ func (d *Driver) checkModel(steps []*Step, names []string) error {
 				about += " (" + s.Reason + ")"
 			}
 		}
-		return fmt.Errorf("%s: make it with 'synapnet-train experiments run pretrain --results %s' (about %s), or run the small sizes with --profile quick", about, d.Root, roundTime(s.Time))
+		return fmt.Errorf("%s: make it with 'synapnet-train experiments run pretrain --results %s' (about %s), or run the small sizes with --profile quick", about, ShellWord(d.Root), roundTime(s.Time))
 	}
 	return nil
 }
@@ -169,7 +172,13 @@ func (d *Driver) inspect(s *Step, states map[string]State) error {
 		return err
 	}
 	s.Result = r
-	if r != nil && (r.Experiment != s.Name || r.Profile != string(d.Profile)) {
+	switch {
+	case r == nil:
+	case r.Experiment != s.Name:
+		s.State, s.Time = Foreign, 0
+		s.Reason = fmt.Sprintf("%s is a result of %s: move it away", path, r.Experiment)
+		return nil
+	case r.Profile != string(d.Profile):
 		s.State, s.Time = Foreign, 0
 		s.Reason = fmt.Sprintf("%s is a result of %s, profile %s, not %s: move it away, or give --profile or another --results", path, r.Experiment, r.Profile, d.Profile)
 		return nil
@@ -187,8 +196,9 @@ func (d *Driver) inspect(s *Step, states map[string]State) error {
 		return nil
 	}
 	inputs, err := d.inputs(s.Experiment)
-	if err != nil {
-		return err
+	if err != nil { // what it needs is complete, and cannot be read
+		s.State, s.Reason, s.Time = Unreadable, fmt.Sprintf("%v; delete it: the same command makes it again", err), 0
+		return nil
 	}
 	f, err := newResultFile(s.Experiment, string(d.Profile), s.settings(d.Profile), inputs, path, d.Environment)
 	if err != nil {
@@ -213,15 +223,29 @@ func (s *Step) compare(r *result.Result, now result.Result, d *Driver) {
 	case !r.Complete:
 		s.State = Unfinished
 	default:
-		s.State = UpToDate
-		for _, name := range s.Files {
-			if _, err := os.Stat(filepath.Join(d.Root, s.Folder, name)); err != nil {
-				s.State, s.Reason = Stale, name+" is gone"
-				return
-			}
+		s.State, s.Reason = d.checkFiles(s, r)
+		if s.State == UpToDate {
+			s.Time = 0
 		}
-		s.Time = 0
 	}
+}
+
+// checkFiles says whether the files beside a finished result are those that its run left.
+func (d *Driver) checkFiles(s *Step, r *result.Result) (State, string) {
+	for _, name := range s.Files {
+		path := filepath.Join(d.Root, s.Folder, name)
+		if _, err := os.Stat(path); err != nil {
+			return Stale, name + " is gone"
+		}
+		sums := map[string]string{}
+		if err := d.hash(sums, name, path); err != nil {
+			return Stale, fmt.Sprintf("%s cannot be read", name)
+		}
+		if want, ok := r.Outputs[name]; ok && sums[name] != want {
+			return Stale, name + " is not what it left"
+		}
+	}
+	return UpToDate, ""
 }
 
 // machineOf names what times depend on besides the program.

@@ -62,7 +62,7 @@ func PlotPretraining(r *PretrainResult, dir string) error {
 			return err
 		}
 		path := filepath.Join(dir, c.name)
-		if err := renameio.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		if err := renameio.WriteFile(path, b.Bytes(), 0o644, renameio.WithTempDir(filepath.Dir(path))); err != nil {
 			return fmt.Errorf("cannot write %s: %w", path, err)
 		}
 	}

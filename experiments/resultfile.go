@@ -22,6 +22,7 @@ import (
 type resultFile struct {
 	path string
 	head result.Result // what does not change while it runs
+	left []string      // names of the files beside it that a finished run leaves
 	// own says that a command of its own writes the file: the driver holds the lock of its results itself.
 	own bool
 
@@ -40,7 +41,7 @@ func newResultFile(e Experiment, profile string, settings any, inputs map[string
 	if err != nil {
 		return nil, err
 	}
-	return &resultFile{path: path, watch: startWatch(), head: result.Result{
+	return &resultFile{path: path, watch: startWatch(), left: e.Files, head: result.Result{
 		Schema: result.Schema, Experiment: e.Name, Profile: profile, Key: key, Version: e.Version, Config: config, Inputs: inputs, Environment: env,
 	}}, nil
 }
@@ -89,6 +90,13 @@ func (f *resultFile) write(o *Outcome, complete bool) error {
 		r.Environment = *o.Environment
 	}
 	r.Environment.Commit = cmp.Or(r.Environment.Commit, "unknown")
+	if complete {
+		outputs, err := f.outputs()
+		if err != nil {
+			return err
+		}
+		r.Outputs = outputs
+	}
 	if o.Details != nil {
 		details, err := json.Marshal(o.Details)
 		if err != nil {
@@ -97,6 +105,25 @@ func (f *resultFile) write(o *Outcome, complete bool) error {
 		r.Details = details
 	}
 	return result.Write(f.path, &r)
+}
+
+// outputs are the SHA-256 of the files that the run left beside the result.
+func (f *resultFile) outputs() (map[string]string, error) {
+	var sums map[string]string
+	for _, name := range f.left {
+		sum, err := hashFile(filepath.Join(filepath.Dir(f.path), name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a command of its own may do a part only
+		}
+		if err != nil {
+			return nil, err
+		}
+		if sums == nil {
+			sums = map[string]string{}
+		}
+		sums[name] = sum
+	}
+	return sums, nil
 }
 
 // standaloneJob is a run of e by a command of its own, with settings from its command line, that keeps its result at path.
@@ -154,7 +181,7 @@ func (j *Job) work() (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("cannot make %s: %w", dir, withoutPath(err))
 	}
-	return dir, renameio.WriteFile(mark, []byte(j.file.head.Key), 0o644)
+	return dir, renameio.WriteFile(mark, []byte(j.file.head.Key), 0o644, renameio.WithTempDir(dir))
 }
 
 func workFolder(path string) string { return path + ".work" }
@@ -184,6 +211,9 @@ func hashFiles(paths map[string]string) (map[string]string, error) {
 
 // hashFile is the SHA-256 of a file.
 func hashFile(path string) (string, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is no file", path) // reading a pipe would wait for ever
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err

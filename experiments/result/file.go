@@ -121,9 +121,15 @@ func (m Measurement) name() string {
 
 // Read reads a result file. The error of a file that is not there is fs.ErrNotExist, that of one that is none an *Invalid.
 func Read(path string) (*Result, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, &Invalid{path, "it is no file"} // reading a pipe would wait for ever
+	}
 	text, err := os.ReadFile(path)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, err
+	}
+	if err != nil {
+		return nil, &Invalid{path, withoutPath(err).Error()}
 	}
 	r, err := Decode(text)
 	if err != nil {
@@ -145,7 +151,7 @@ func Write(path string, r *Result) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("cannot make %s: %w", filepath.Dir(path), withoutPath(err))
 	}
-	if err := renameio.WriteFile(path, text, 0o644); err != nil {
+	if err := renameio.WriteFile(path, text, 0o644, renameio.WithTempDir(filepath.Dir(path))); err != nil {
 		return fmt.Errorf("cannot write %s: %w; free space or make the folder writable: the same command continues", path, withoutPath(err))
 	}
 	return nil
@@ -175,10 +181,15 @@ func (r *Result) encode() ([]byte, error) {
 	return append(text, '\n'), err
 }
 
+// withoutPath is the cause of an error about a file, without the file's, or its temporary, name.
 func withoutPath(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		return p.Err
+	}
+	var l *os.LinkError
+	if errors.As(err, &l) {
+		return l.Err
 	}
 	return err
 }

@@ -15,9 +15,10 @@ type Result struct {
 	Complete   bool   `json:"complete"` // false: the next run continues
 	// Key is the content address: the SHA-256 of the experiment, the version of its protocol, its settings and its inputs.
 	Key          string            `json:"key"`
-	Version      int               `json:"version"`          // of the experiment's protocol
-	Config       json.RawMessage   `json:"config"`           // the settings
-	Inputs       map[string]string `json:"inputs,omitempty"` // SHA-256 of each file that it read, as experiment (its result) or experiment/file
+	Version      int               `json:"version"`           // of the experiment's protocol
+	Config       json.RawMessage   `json:"config"`            // the settings
+	Inputs       map[string]string `json:"inputs,omitempty"`  // SHA-256 of each file that it read, as experiment (its result) or experiment/file
+	Outputs      map[string]string `json:"outputs,omitempty"` // SHA-256 of each file that it left beside itself for others, by name
 	Seeds        []uint64          `json:"seeds"`
 	Protocol     string            `json:"protocol"` // how the numbers were got, and what was chosen where the paper is silent
 	Environment  Environment       `json:"environment"`

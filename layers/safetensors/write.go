@@ -49,6 +49,25 @@ type view struct {
 	data  []byte
 }
 
+// EncodedSize is the length in bytes of the file that Write makes of f; its errors are those of a file that is not valid.
+func EncodedSize(f *File) (int64, error) {
+	p, err := prepare(f)
+	if err != nil {
+		return 0, err
+	}
+	var n counter
+	err = p.encode(&n)
+	return int64(n), err
+}
+
+// counter counts what is written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
+
 func (v view) DType() DType    { return v.dtype }
 func (v view) Shape() []uint64 { return v.shape }
 func (v view) Data() []byte    { return v.data }
