@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -190,10 +191,15 @@ func newBAEEGrid(c BAEEGridConfig, basePath, classifier, head, output string, en
 // loadBase reads a model in floating point: packed weights can neither be cloned nor told apart by weightsHash.
 func loadBase(path string) (*layers.Model, error) {
 	m, err := layers.Load(path)
-	if err == nil && len(m.Params.Packed()) > 0 {
-		err = fmt.Errorf("%s: %w", path, layers.ErrPacked)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w; if the file is damaged, delete it and pretrain again", err)
+	case len(m.Params.Packed()) > 0:
+		return nil, fmt.Errorf("%s: %w", path, layers.ErrPacked)
 	}
-	return m, err
+	return m, nil
 }
 
 func (e *BAEEGrid) validate() error {

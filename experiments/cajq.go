@@ -152,7 +152,7 @@ func NewCAJQ(c CAJQConfig, variants []qat.Variant, basePath, output string, env 
 }
 
 func newCAJQ(c CAJQConfig, variants []qat.Variant, basePath, output string, env Environment) (*CAJQ, error) {
-	base, err := layers.Load(basePath)
+	base, err := loadBase(basePath)
 	if err != nil {
 		return nil, err
 	}
