@@ -182,13 +182,13 @@ func newBAEEGrid(c BAEEGridConfig, basePath, classifier, head, output string, en
 		return nil, err
 	}
 	e.result = BAEEGridResult{
-		Experiment: "baee-grid", Config: c, Model: base.Config, Base: filepath.Base(basePath), BaseSHA256: weightsHash(base),
+		Experiment: "baee-grid", Config: c, Model: base.Config, Base: filepath.Base(basePath), BaseSHA256: base.WeightsSHA256(),
 		Protocol: baeeGridProtocol, Environment: env,
 	}
 	return e, nil
 }
 
-// loadBase reads a model in floating point: packed weights can neither be cloned nor told apart by weightsHash.
+// loadBase reads a model in floating point: packed weights can neither be cloned nor told apart by WeightsSHA256.
 func loadBase(path string) (*layers.Model, error) {
 	m, err := layers.Load(path)
 	switch {

@@ -181,7 +181,7 @@ func newBAEETrain(c BAEETrainConfig, basePath, dir string, env Environment) (*BA
 	}
 	e := &BAEETrain{Config: c, Base: base, Dir: dir, Environment: env, data: map[baee.Protocol]*collection{}}
 	e.result = BAEETrainResult{
-		Experiment: "baee-train", Config: c, Model: base.Config, Base: filepath.Base(basePath), BaseSHA256: weightsHash(base),
+		Experiment: "baee-train", Config: c, Model: base.Config, Base: filepath.Base(basePath), BaseSHA256: base.WeightsSHA256(),
 		Protocol: baeeTrainProtocol, Environment: env, ScorePrior: baee.ScorePrior,
 	}
 	return e, nil

@@ -3,8 +3,6 @@ package experiments
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -164,7 +162,7 @@ func newCAJQ(c CAJQConfig, variants []qat.Variant, basePath, output string, env 
 		e.settings.Variants = append(e.settings.Variants, v.Name)
 	}
 	e.result = CAJQResult{
-		Experiment: "cajq-qat", Config: c, Model: base.Config, Base: filepath.Base(basePath), BaseSHA256: weightsHash(base), Protocol: cajqProtocol,
+		Experiment: "cajq-qat", Config: c, Model: base.Config, Base: filepath.Base(basePath), BaseSHA256: base.WeightsSHA256(), Protocol: cajqProtocol,
 	}
 	return e, nil
 }
@@ -239,19 +237,6 @@ func (c CAJQConfig) validate(variants []qat.Variant, m layers.Config) error {
 
 func cajqParams(m layers.Config, t int) tasks.Params {
 	return tasks.Params{Length: t, Vocab: m.VocabSize, Classes: m.NumClasses}
-}
-
-// weightsHash identifies a model's weights.
-func weightsHash(m *layers.Model) string {
-	h := sha256.New()
-	for _, p := range m.Params.All() {
-		_, _ = fmt.Fprintf(h, "%s %v\n", p.Name, p.Shape())
-		for _, x := range p.Data() {
-			b := math.Float32bits(x)
-			_, _ = h.Write([]byte{byte(b), byte(b >> 8), byte(b >> 16), byte(b >> 24)})
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil))
 }
 
 // load takes over the runs of an earlier call. Seeds, contexts and variants may have been others; what a run depends on

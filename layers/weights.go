@@ -1,8 +1,12 @@
 package layers
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -105,6 +109,21 @@ func (m *Model) SetWeights(f *safetensors.File, prefix string) error {
 		copy(p.Data(), values[i])
 	}
 	return nil
+}
+
+// WeightsSHA256 identifies the model's weights: the SHA-256, in hexadecimal, of the name, the shape and the values of every
+// parameter in floating point. Packed weights, which are none, do not count.
+func (m *Model) WeightsSHA256() string {
+	h := sha256.New()
+	for _, p := range m.Params.All() {
+		_, _ = fmt.Fprintf(h, "%s %v\n", p.Name, p.Shape())
+		values := make([]byte, 0, 4*p.Size())
+		for _, x := range p.Data() {
+			values = binary.LittleEndian.AppendUint32(values, math.Float32bits(x))
+		}
+		_, _ = h.Write(values)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // TensorFor reads the tensor prefix+name of parameter p from f, in the shape of p, all values finite.

@@ -205,3 +205,28 @@ func TestSaveRefusesWhatIsNotFinite(t *testing.T) {
 		t.Error("a file was written")
 	}
 }
+
+// Results hold the hashes of the models that they were got with, so a hash never changes; and no change of the weights, not
+// even of the sign of a zero, leaves it as it was.
+func TestWeightsSHA256TellsWeightsApart(t *testing.T) {
+	m := newModel(t, tiny())
+	for _, p := range m.Params.All() {
+		for i := range p.Data() {
+			p.Data()[i] = float32(i%8) - 4
+		}
+	}
+	const want = "1d20da911baf423dee7d536d6f5fa3263c92a113f4063af2d1b1f9645429ade3"
+	if got := m.WeightsSHA256(); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	first, last := &m.Params.All()[0].Data()[4], &m.Head.Out.B.Data()[0]
+	for _, change := range []func(){
+		func() { *first = float32(math.Copysign(0, -1)) },
+		func() { *first, *last = 0, math.Nextafter32(*last, 0) },
+	} {
+		change()
+		if m.WeightsSHA256() == want {
+			t.Error("other weights have the same hash")
+		}
+	}
+}
