@@ -121,7 +121,7 @@ func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConf
 		return nil, err
 	}
 	f := &finetuning{
-		Session: s, config: c, seed: seed, model: m, quantised: q,
+		Session: s, config: c, seed: seed, model: m, quantised: q, began: m.WeightsSHA256(),
 		data: dataset{samples, c.Batch, seed + trainSeed},
 		opt:  newOptimiser(m, q, recipe{c.Beta1, c.Beta2, c.WeightDecay, c.Clip}),
 	}
@@ -139,6 +139,7 @@ type finetuning struct {
 	seed      uint64
 	model     *layers.Model
 	quantised *Quantised
+	began     string // hash of the weights before the first step
 	data      dataset
 	opt       *optimiser
 	steps     []Step
@@ -199,15 +200,16 @@ type finetunePosition struct {
 	Steps   []Step         `json:"steps"`
 }
 
-// finetuneRun is everything that determines the run but the weights that it began with.
+// finetuneRun is everything that determines the run.
 type finetuneRun struct {
 	Config  FinetuneConfig `json:"config"`
 	Seed    uint64         `json:"seed"`
-	Options *Options       `json:"options"` // nil without quantisers
+	Options *Options       `json:"options"`        // nil without quantisers
+	Weights string         `json:"weights_sha256"` // those that it began with
 }
 
 func (f *finetuning) identity() finetuneRun {
-	r := finetuneRun{Config: f.config, Seed: f.seed}
+	r := finetuneRun{Config: f.config, Seed: f.seed, Weights: f.began}
 	if f.quantised != nil {
 		r.Options = &f.quantised.Options
 	}
@@ -285,7 +287,7 @@ func (f *finetuning) restore(file *safetensors.File) error {
 			return fmt.Errorf("the quantisers in the header are not valid: %w", err)
 		}
 		if !sameColumns(h.Salient, f.quantised.salientColumns()) {
-			return fmt.Errorf("its salient columns are others: it began from other weights or calibration data")
+			return fmt.Errorf("its salient columns are others: it began from other calibration data")
 		}
 		if err := setParams(file, "", f.quantised.Params()); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
@@ -196,6 +197,37 @@ func TestAnothersCheckpointIsRefused(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(path); !slices.Equal(before, after) {
 		t.Error("the checkpoint was overwritten")
+	}
+}
+
+// A run that was interrupted does not go on with the weights of one model where it was begun with another, not even where no
+// salient columns tell the two apart.
+func TestTheCheckpointOfAnotherBaseModelIsRefused(t *testing.T) {
+	for _, name := range []string{FP16Finetuned, "cajq_ssm_only", "cajq_memory_only", CAJQQAT} {
+		t.Run(name, func(t *testing.T) {
+			found, err := LookupVariants(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(t.TempDir(), "c.safetensors")
+			build := func(ctx context.Context, m *layers.Model, report func(Step)) error {
+				_, err := found[0].Build(ctx, m, tinyExperiment(), 3, Session{CheckpointPath: path, Report: report})
+				return err
+			}
+			ctx, stop := interruptAt(2)
+			if err := build(ctx, newModel(t, tiny()), stop); !errors.Is(err, curriculum.ErrInterrupted) {
+				t.Fatalf("got %v, want an interruption", err)
+			}
+			other := newModel(t, tiny())
+			other.Head.Out.B.Data()[0] = 0.5
+			err = build(t.Context(), other, nil)
+			if err == nil || !strings.Contains(err.Error(), "another run") || !strings.HasSuffix(err.Error(), "; delete it to begin anew") {
+				t.Errorf("on other weights: got %v, want an error that says how to begin anew", err)
+			}
+			if err := build(t.Context(), newModel(t, tiny()), nil); err != nil {
+				t.Errorf("on the weights that it began with: %v", err)
+			}
+		})
 	}
 }
 
