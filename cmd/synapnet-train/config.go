@@ -57,7 +57,8 @@ func nearestKey(key string, known []string) string {
 	return didYouMean(key, known, func(s string) string { return s })
 }
 
-// negative finds a negative value of an unsigned field of t: the TOML library wraps it around to a huge one.
+// negative finds a negative value of an unsigned field of t, or of a list of such: the TOML library wraps it around to a
+// huge one.
 func negative(values map[string]any, t reflect.Type, prefix string) (key string, value int64) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -66,8 +67,12 @@ func negative(values map[string]any, t reflect.Type, prefix string) (key string,
 		name, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
 		switch v := values[name].(type) {
 		case int64:
-			if v < 0 && reflect.Zero(field.Type).CanUint() {
+			if v < 0 && unsigned(field.Type) {
 				return prefix + name, v
+			}
+		case []any:
+			if value, found := negativeIn(v); found && field.Type.Kind() == reflect.Slice && unsigned(field.Type.Elem()) {
+				return prefix + name, value
 			}
 		case map[string]any:
 			if field.Type.Kind() != reflect.Struct {
@@ -80,6 +85,18 @@ func negative(values map[string]any, t reflect.Type, prefix string) (key string,
 	}
 	return "", 0
 }
+
+// negativeIn is the first negative whole number of a list.
+func negativeIn(list []any) (value int64, found bool) {
+	for _, x := range list {
+		if n, whole := x.(int64); whole && n < 0 {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+func unsigned(t reflect.Type) bool { return reflect.Zero(t).CanUint() }
 
 var (
 	typeProblem = regexp.MustCompile(`^toml: line (\d+) \(last key "(.*?)"\): (.*)$`)

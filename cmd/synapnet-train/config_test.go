@@ -22,10 +22,13 @@ type testConfig struct {
 	Hidden     int     `toml:"-"`
 	Untagged   bool
 	Model      testModel `toml:"model"`
+	Seed       uint64    `toml:"seed"`
+	Shifts     []int     `toml:"shifts"`
 }
 
 type testModel struct {
-	Heads int `toml:"heads"`
+	Heads int      `toml:"heads"`
+	Seeds []uint64 `toml:"seeds"`
 }
 
 func written(t *testing.T, text string) string {
@@ -47,6 +50,16 @@ func TestLoadConfig(t *testing.T) {
 	}
 }
 
+// A negative number is refused only where the setting cannot hold it.
+func TestLoadConfigTakesNegativeNumbers(t *testing.T) {
+	var got testConfig
+	err := loadConfig(written(t, "dim = -1\nseed = 0\nshifts = [3, -4]\n[model]\nseeds = [0, 42]\n"), &got)
+	want := testConfig{Dim: -1, Shifts: []int{3, -4}, Model: testModel{Seeds: []uint64{0, 42}}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v %v, want %+v", got, err, want)
+	}
+}
+
 // Each mistake in a file is one line: file, line, key and the mend.
 func TestLoadConfigErrors(t *testing.T) {
 	cases := map[string]string{
@@ -63,6 +76,9 @@ func TestLoadConfigErrors(t *testing.T) {
 		"curriculum = [512, \"a\"]\n":     ":1: curriculum: the value is of type string, but must be of type integer",
 		"dim = 99999999999999999999999\n": ":1: ",
 		"curriculum = 512\n":              ":1: curriculum: the value is of type int64, but must be of type slice",
+		"dim = 1\nseed = -3\n":            ":2: seed is -3: it must be at least 0",
+		"[model]\nseeds = [-1]\n":         ":2: model.seeds is -1: it must be at least 0",
+		"[model]\nseeds = [7, 0, -2]\n":   ":2: model.seeds is -2: it must be at least 0",
 	}
 	for text, want := range cases {
 		path := written(t, text)
