@@ -129,7 +129,9 @@ func (p position) check(params []*graph.Param) error {
 	if p.Done < 0 || p.Done > total {
 		return fmt.Errorf("%d steps are done of %d", p.Done, total)
 	}
-	if steps, evaluations := len(p.History.Steps), len(p.History.Evaluations); steps != p.Done || evaluations != p.Done/perEpoch {
+	steps, evaluations := len(p.History.Steps), len(p.History.Evaluations)
+	due := p.Done > 0 && evaluations == p.Done/perEpoch-1 && p.Done%perEpoch == 0 // the run was interrupted in the last one
+	if steps != p.Done || evaluations != p.Done/perEpoch && !due {
 		return fmt.Errorf("after %d steps the history has %d steps and %d evaluations", p.Done, steps, evaluations)
 	}
 	for _, param := range params {

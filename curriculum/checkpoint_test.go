@@ -94,7 +94,10 @@ func TestResumeRefuses(t *testing.T) {
 		"more steps than the run has": {set("done", 21), "21 steps are done of 20"},
 		"negative steps":              {set("done", -1), "-1 steps are done of 20"},
 		"a step without history":      {set("done", 8), "after 8 steps the history has 7 steps and 1 evaluations"},
-		"more updates than steps":     {set("updates", map[string]int{"head.bias": 9}), "after 7 steps head.bias has 9 updates"},
+		"an evaluation that is missing": {position(func(p map[string]any) {
+			p["history"].(map[string]any)["evaluations"] = nil
+		}), "after 7 steps the history has 7 steps and 0 evaluations"},
+		"more updates than steps": {set("updates", map[string]int{"head.bias": 9}), "after 7 steps head.bias has 9 updates"},
 		"another shape": {position(func(p map[string]any) {
 			p["config"].(map[string]any)["model"].(map[string]any)["dim"] = 32
 		}), "the model needs"},

@@ -104,7 +104,8 @@ func (interrupted) Is(target error) bool { return target == context.Canceled }
 // since the large pieces hold no pointers.
 const gcPercent = 5
 
-// Run trains to the end, from wherever the trainer stands. When ctx ends it saves a checkpoint after the current step.
+// Run trains to the end, from wherever the trainer stands. When ctx ends it saves a checkpoint after the current step; an
+// evaluation under way is given up and made when the run continues.
 func (t *Trainer) Run(ctx context.Context) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	perEpoch, err := t.Config.StepsPerEpoch()
@@ -112,8 +113,7 @@ func (t *Trainer) Run(ctx context.Context) error {
 		return err
 	}
 	for stage, length := range t.Config.Curriculum {
-		first := stage * t.Config.EpochsPerStage * perEpoch
-		if t.done >= first+t.Config.EpochsPerStage*perEpoch {
+		if t.epochs() >= (stage+1)*t.Config.EpochsPerStage {
 			continue
 		}
 		if err := t.stage(ctx, stage, length, perEpoch); err != nil {
@@ -123,6 +123,9 @@ func (t *Trainer) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// epochs is the number of finished epochs: those that are evaluated.
+func (t *Trainer) epochs() int { return len(t.History.Evaluations) }
 
 // stage runs what is left of one stage.
 func (t *Trainer) stage(ctx context.Context, stage, length, perEpoch int) error {
@@ -141,10 +144,11 @@ func (t *Trainer) stage(ctx context.Context, stage, length, perEpoch int) error 
 	}
 	defer program.Program.Close()
 	for epoch := range c.EpochsPerStage {
-		end := (stage*c.EpochsPerStage + epoch + 1) * perEpoch
-		if t.done >= end {
+		after := stage*c.EpochsPerStage + epoch + 1 // epochs of the run
+		if t.epochs() >= after {
 			continue
 		}
+		end := after * perEpoch
 		order := shuffled(len(data), c.Seed+uint64(stage), epoch)
 		for t.done < end {
 			if ctx.Err() != nil {
@@ -167,7 +171,7 @@ func (t *Trainer) stage(ctx context.Context, stage, length, perEpoch int) error 
 				}
 			}
 		}
-		if err := t.evaluate(held, stage, length, epoch); err != nil {
+		if err := t.evaluate(ctx, held, stage, length, epoch); err != nil {
 			return err
 		}
 		if err := t.Save(); err != nil {
@@ -245,12 +249,14 @@ func (t *Trainer) diverged(what string) error {
 	return fmt.Errorf("training stopped at step %d: %s; %s; try a lower --lr (now %g)", t.done+1, what, kept, t.Config.LR)
 }
 
-func (t *Trainer) evaluate(samples []tasks.Sample, stage, length, epoch int) error {
-	e, err := Evaluate(t.Model, samples, t.Config.BatchSize)
-	if errors.Is(err, errNotFinite) {
+func (t *Trainer) evaluate(ctx context.Context, samples []tasks.Sample, stage, length, epoch int) error {
+	e, err := EvaluateContext(ctx, t.Model, samples, t.Config.BatchSize)
+	switch {
+	case errors.Is(err, errNotFinite):
 		return t.diverged(err.Error())
-	}
-	if err != nil {
+	case err != nil && ctx.Err() != nil:
+		return t.interrupted()
+	case err != nil:
 		return err
 	}
 	ee := EpochEvaluation{Step: t.done, Stage: stage, Context: length, Epoch: epoch, Evaluation: e}

@@ -134,8 +134,8 @@ func TestRunsAreReproducible(t *testing.T) {
 // A run that was interrupted and resumed ends in the same bytes as one that was not: weights, moments and history.
 func TestInterruptedRunsContinueExactly(t *testing.T) {
 	want := finished(t, begin(t, tiny()))
-	// Before the first step, within an epoch, at the end of one, of a stage, and on the way to the last step.
-	for _, at := range []int{0, 2, 5, 6, 10, 13, 19} {
+	// Before the first step, within an epoch, at the end of one, of a stage, on the way to the last step and in it.
+	for _, at := range []int{0, 2, 5, 6, 10, 13, 19, 20} {
 		r := begin(t, tiny())
 		ctx, cancel := context.WithCancel(t.Context())
 		if at == 0 {
@@ -160,16 +160,52 @@ func TestInterruptedRunsContinueExactly(t *testing.T) {
 	}
 }
 
-// A run that is told to stop during its last step is finished all the same.
-func TestInterruptDuringTheLastStep(t *testing.T) {
+// looks is a context that ends once it has been looked at a number of times.
+type looks struct {
+	context.Context
+	left int
+}
+
+func (c *looks) Err() error {
+	if c.left == 0 {
+		return context.Canceled
+	}
+	c.left--
+	return nil
+}
+
+// An evaluation does not keep a run that was told to stop. It is made when the run continues, which ends in the same bytes.
+func TestInterruptedEvaluationsAreMadeUpFor(t *testing.T) {
+	want := finished(t, begin(t, tiny()))
+	const perEvaluation = 4 // batches: the context is looked at before each, as before each step
+	const perEpoch = tinyPerEpoch + perEvaluation
+	for _, x := range []struct{ epoch, batch int }{{0, 0}, {0, 2}, {1, 3}, {3, 1}} { // of an epoch, a stage, the run
+		r := begin(t, tiny())
+		err := r.Run(&looks{t.Context(), x.epoch*perEpoch + tinyPerEpoch + x.batch})
+		at := (x.epoch + 1) * tinyPerEpoch
+		if !errors.Is(err, ErrInterrupted) || r.Done() != at || len(r.History.Evaluations) != x.epoch {
+			t.Fatalf("batch %d after step %d: stopped at step %d with %d evaluations: %v", x.batch, at, r.Done(), len(r.History.Evaluations), err)
+		}
+		again := resumed(t, r.CheckpointPath)
+		if again.Done() != at {
+			t.Errorf("resumed at step %d, want %d", again.Done(), at)
+		}
+		if got := finished(t, again); got != want {
+			t.Errorf("batch %d of the evaluation after step %d: another checkpoint at the end", x.batch, at)
+		}
+	}
+}
+
+// A run that is told to stop when all is done is finished.
+func TestInterruptAfterTheLastEvaluation(t *testing.T) {
 	r := begin(t, tiny())
 	ctx, cancel := context.WithCancel(t.Context())
-	r.Report.Step = func(s Step) {
-		if s.Step == tinyTotal {
+	r.Report.Evaluation = func(e EpochEvaluation) {
+		if e.Step == tinyTotal {
 			cancel()
 		}
 	}
-	if err := r.Run(ctx); err != nil || r.Done() != tinyTotal {
+	if err := r.Run(ctx); err != nil || resumed(t, r.CheckpointPath).Done() != tinyTotal {
 		t.Errorf("%d steps, %v", r.Done(), err)
 	}
 }
