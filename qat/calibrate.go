@@ -1,9 +1,11 @@
 package qat
 
 import (
+	"context"
 	"fmt"
 	"math"
 
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
@@ -86,6 +88,12 @@ type Pathway struct {
 // of the ScaleBridge (SPEC section 4). The running norm starts at the first batch's mean |x| and goes on as
 // norm ← (norm + mean|x|)/2. The model is not changed.
 func Calibrate(m *layers.Model, data Batches) (*Calibration, error) {
+	return CalibrateContext(context.Background(), m, data)
+}
+
+// CalibrateContext is Calibrate, given up between two batches when ctx ends, with an error that wraps
+// curriculum.ErrInterrupted.
+func CalibrateContext(ctx context.Context, m *layers.Model, data Batches) (*Calibration, error) {
 	if err := m.Config.Architecture.CheckSynapNet(); err != nil {
 		return nil, fmt.Errorf("calibration: %w", err)
 	}
@@ -96,7 +104,7 @@ func Calibrate(m *layers.Model, data Batches) (*Calibration, error) {
 		return nil, err
 	}
 	c := &Calibration{Blocks: make([]BlockStats, len(m.Blocks))}
-	err := observe(m, data, func(block int, o observation) {
+	err := observe(ctx, m, data, func(block int, o observation) {
 		c.Blocks[block].add(o, c.Batches == 0)
 	}, func() {
 		c.Batches++
@@ -118,7 +126,7 @@ func Calibrate(m *layers.Model, data Batches) (*Calibration, error) {
 func BridgeStats(m *layers.Model, data Batches) ([][]Pathway, error) {
 	blocks := make([]BlockStats, len(m.Blocks))
 	batches := 0
-	err := observe(m, data, func(block int, o observation) { blocks[block].addPathways(o) }, func() { batches++ })
+	err := observe(context.Background(), m, data, func(block int, o observation) { blocks[block].addPathways(o) }, func() { batches++ })
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +147,7 @@ type observation struct {
 
 // observe runs the data through m with observers in place, gives each block's activations of each batch to `see`, and
 // calls `done` after each batch.
-func observe(m *layers.Model, data Batches, see func(block int, o observation), done func()) error {
+func observe(ctx context.Context, m *layers.Model, data Batches, see func(block int, o observation), done func()) error {
 	if err := data.check(m.Config); err != nil {
 		return err
 	}
@@ -170,6 +178,9 @@ func observe(m *layers.Model, data Batches, see func(block int, o observation), 
 	}
 	defer inf.Program.Close()
 	for i, ids := range data.IDs {
+		if ctx.Err() != nil {
+			return fmt.Errorf("calibration: %w after %d of %d batches", curriculum.ErrInterrupted, i, len(data.IDs))
+		}
 		if _, err := inf.Run(ids, nil); err != nil {
 			return fmt.Errorf("calibration batch %d: %w", i, err)
 		}

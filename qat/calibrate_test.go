@@ -1,10 +1,12 @@
 package qat
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
 
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -105,6 +107,25 @@ func TestCalibrationLeavesTheModelAsItWas(t *testing.T) {
 		if y != before[i] {
 			t.Fatalf("logit %d: %v before, %v after", i, before[i], y)
 		}
+	}
+}
+
+// A calibration that is told to stop ends before its next batch, that of a variant too, and no observer stays.
+func TestCalibrationIsInterrupted(t *testing.T) {
+	m := newModel(t, tiny())
+	_, err := CalibrateContext(&looks{t.Context(), 2}, m, calibrationData(t, m.Config, 3))
+	if !errors.Is(err, curriculum.ErrInterrupted) || err.Error() != "calibration: interrupted after 2 of 3 batches" {
+		t.Errorf("got %v", err)
+	}
+	if m.Blocks[0].Attention.Observe != nil || m.Blocks[0].Bridge.Observe != nil {
+		t.Error("the model is still observed")
+	}
+	ptq, err := LookupVariants(CAJQPTQ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ptq[0].Build(&looks{t.Context(), 1}, m, tinyExperiment(), 1, Session{}); !errors.Is(err, curriculum.ErrInterrupted) {
+		t.Errorf("a variant: got %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package qat
 
 import (
+	"context"
 	"math/rand/v2"
 	"testing"
 
@@ -92,4 +93,19 @@ func tinyExperiment() Experiment {
 	e.Options, e.Finetune = tinyOptions(), tinyFinetune()
 	e.CalibrationBatches, e.CalibrationBatch, e.CalibrationContext = 2, 3, 32
 	return e
+}
+
+// looks is a context that ends once it has been looked at a number of times: before each step, and each batch of a
+// calibration or an evaluation.
+type looks struct {
+	context.Context
+	left int
+}
+
+func (c *looks) Err() error {
+	if c.left == 0 {
+		return context.Canceled
+	}
+	c.left--
+	return nil
 }

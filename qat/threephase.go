@@ -3,6 +3,7 @@ package qat
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -243,7 +244,8 @@ func (t *ThreePhase) TotalSteps() int {
 }
 
 // Run trains to the end from wherever the run stands. When ctx ends it saves a checkpoint after the current step and
-// returns an error that wraps curriculum.ErrInterrupted.
+// returns an error that wraps curriculum.ErrInterrupted. A calibration or an evaluation under way is given up and made when
+// the run continues.
 func (t *ThreePhase) Run(ctx context.Context) error {
 	defer t.close()
 	if err := t.ready(); err != nil {
@@ -270,7 +272,7 @@ func (t *ThreePhase) close() {
 // phase runs what is left of one phase.
 func (t *ThreePhase) phase(ctx context.Context, p phase) error {
 	if p.quantised && t.Quantised == nil {
-		if err := t.prepare(); err != nil {
+		if err := t.prepare(ctx); err != nil {
 			return err
 		}
 	}
@@ -320,13 +322,16 @@ func (t *ThreePhase) trainsAuxiliary() bool {
 }
 
 // prepare calibrates the model on data of seed+1000 and quantises it.
-func (t *ThreePhase) prepare() error {
+func (t *ThreePhase) prepare(ctx context.Context) error {
 	c := t.Config
 	data, err := MixtureBatches(c.Model, c.CalibrationBatches, c.BatchSize, c.Context, c.Seed+calibrationSeed)
 	if err != nil {
 		return err
 	}
-	calibration, err := Calibrate(t.Model, data)
+	calibration, err := CalibrateContext(ctx, t.Model, data)
+	if errors.Is(err, curriculum.ErrInterrupted) {
+		return t.interruptedBetweenPhases()
+	}
 	if err != nil {
 		return err
 	}
@@ -360,11 +365,14 @@ func (t *ThreePhase) runEpoch(ctx context.Context, p phase, epoch int) error {
 			}
 		}
 	}
-	return t.endEpoch(p, epoch, lr)
+	return t.endEpoch(ctx, p, epoch, lr)
 }
 
-func (t *ThreePhase) endEpoch(p phase, epoch int, lr float64) error {
-	accuracy, err := curriculum.Evaluate(t.Model, t.held, t.Config.BatchSize)
+func (t *ThreePhase) endEpoch(ctx context.Context, p phase, epoch int, lr float64) error {
+	accuracy, err := curriculum.EvaluateContext(ctx, t.Model, t.held, t.Config.BatchSize)
+	if err != nil && ctx.Err() != nil {
+		return t.interrupted()
+	}
 	if err != nil {
 		return err
 	}
@@ -385,11 +393,27 @@ func (t *ThreePhase) endEpoch(p phase, epoch int, lr float64) error {
 }
 
 func (t *ThreePhase) interrupted() error {
-	if t.CheckpointPath == "" {
-		return fmt.Errorf("%w at step %d", curriculum.ErrInterrupted, len(t.Steps))
-	}
 	if err := t.save(); err != nil {
 		return fmt.Errorf("%w at step %d, and the checkpoint could not be written: %w", curriculum.ErrInterrupted, len(t.Steps), err)
+	}
+	return t.stopped()
+}
+
+// interruptedBetweenPhases ends a run that has no optimiser. The end of the phase before is in the checkpoint; a run without
+// one saves its beginning.
+func (t *ThreePhase) interruptedBetweenPhases() error {
+	if len(t.Steps) > 0 {
+		return t.stopped()
+	}
+	t.opt = t.newOptimiser()
+	defer func() { t.opt = nil }() // the first phase has its own
+	return t.interrupted()
+}
+
+// stopped is the error of an interrupted run whose state is in its checkpoint, if it has one.
+func (t *ThreePhase) stopped() error {
+	if t.CheckpointPath == "" {
+		return fmt.Errorf("%w at step %d", curriculum.ErrInterrupted, len(t.Steps))
 	}
 	return fmt.Errorf("%w at step %d; everything up to it is in %s", curriculum.ErrInterrupted, len(t.Steps), t.CheckpointPath)
 }

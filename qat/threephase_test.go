@@ -3,6 +3,7 @@ package qat
 import (
 	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -119,6 +120,85 @@ func TestInterruptedThreePhasesEndAsIfTheyWereNot(t *testing.T) {
 			}
 			sameParams(t, resumed.Quantised, whole.Quantised)
 		}
+	}
+}
+
+// checkpointed is a run that saves to a new directory.
+func checkpointed(t *testing.T, c ThreePhaseConfig) *ThreePhase {
+	t.Helper()
+	r, err := NewThreePhase(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.CheckpointPath = filepath.Join(t.TempDir(), "c.safetensors")
+	return r
+}
+
+// ended is what a run to the end leaves in its checkpoint.
+func ended(t *testing.T, r *ThreePhase) string {
+	t.Helper()
+	if err := r.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(r.CheckpointPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Neither an evaluation nor the calibration keeps a run that was told to stop: they are made when it continues, which ends in
+// the same bytes.
+func TestThreePhasesInterruptedBetweenStepsEndAsIfTheyWereNot(t *testing.T) {
+	for _, warmup := range []int{0, 1} {
+		c := shortThreePhase()
+		c.Warmup.Epochs, c.EvalSamples = warmup, 3*c.BatchSize
+		whole := checkpointed(t, c)
+		want := ended(t, whole)
+		perEpoch := len(whole.Steps) / len(whole.Epochs)
+		epoch := perEpoch + (len(whole.held)+c.BatchSize-1)/c.BatchSize // looks of a whole one
+		calibrated := warmup*epoch + c.CalibrationBatches
+		for what, x := range map[string]struct{ looks, steps, epochs int }{
+			"calibration, begun":     {warmup * epoch, warmup * perEpoch, warmup},
+			"calibration, half made": {warmup*epoch + 2, warmup * perEpoch, warmup},
+			"evaluation within qat":  {calibrated + perEpoch, (warmup + 1) * perEpoch, warmup},
+			"evaluation ending qat":  {calibrated + epoch + perEpoch + 1, (warmup + 2) * perEpoch, warmup + 1},
+			"the last evaluation":    {calibrated + 2*epoch + perEpoch + 1, (warmup + 3) * perEpoch, warmup + 2},
+			"the first evaluation":   {perEpoch + 1 + (1-warmup)*c.CalibrationBatches, perEpoch, 0},
+		} {
+			r := checkpointed(t, c)
+			err := r.Run(&looks{t.Context(), x.looks})
+			if !errors.Is(err, curriculum.ErrInterrupted) || len(r.Steps) != x.steps || len(r.Epochs) != x.epochs {
+				t.Fatalf("%s: stopped after %d steps and %d epochs: %v", what, len(r.Steps), len(r.Epochs), err)
+			}
+			if !strings.HasSuffix(err.Error(), "everything up to it is in "+r.CheckpointPath) {
+				t.Errorf("%s: %v does not tell of the checkpoint", what, err)
+			}
+			resumed, err := ResumeThreePhase(r.CheckpointPath)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(resumed.Steps) != x.steps {
+				t.Errorf("%s: resumed at step %d, want %d", what, len(resumed.Steps), x.steps)
+			}
+			if ended(t, resumed) != want {
+				t.Errorf("warm-up of %d epochs, %s: another checkpoint at the end", warmup, what)
+			}
+		}
+	}
+}
+
+// What a calibration leaves behind when it is told to stop does not keep the same run from being called again.
+func TestAnInterruptedCalibrationCanBeRunAgain(t *testing.T) {
+	c := shortThreePhase()
+	c.Warmup.Epochs = 0
+	want := ended(t, checkpointed(t, c))
+	r := checkpointed(t, c)
+	if err := r.Run(&looks{t.Context(), 1}); !errors.Is(err, curriculum.ErrInterrupted) {
+		t.Fatalf("got %v, want an interruption", err)
+	}
+	if ended(t, r) != want {
+		t.Error("another checkpoint at the end")
 	}
 }
 

@@ -150,7 +150,8 @@ type Built struct {
 }
 
 // Build makes the variant from a copy of the pretrained model, which is not changed, with calibration data of seed+1000
-// and training data of seed+2000. The session is that of the training.
+// and training data of seed+2000. The session is that of the training. When ctx ends it returns an error that wraps
+// curriculum.ErrInterrupted.
 func (v Variant) Build(ctx context.Context, base *layers.Model, e Experiment, seed uint64, s Session) (*Built, error) {
 	built, err := v.build(ctx, base, e, seed, s)
 	if err != nil {
@@ -176,7 +177,7 @@ func (v Variant) build(ctx context.Context, base *layers.Model, e Experiment, se
 	}
 	b := &Built{Model: m}
 	if v.options != nil {
-		if err := b.quantise(e, seed); err != nil {
+		if err := b.quantise(ctx, e, seed); err != nil {
 			return nil, err
 		}
 	}
@@ -195,12 +196,12 @@ func (v Variant) build(ctx context.Context, base *layers.Model, e Experiment, se
 }
 
 // quantise calibrates and prepares the model.
-func (b *Built) quantise(e Experiment, seed uint64) error {
+func (b *Built) quantise(ctx context.Context, e Experiment, seed uint64) error {
 	data, err := MixtureBatches(b.Model.Config, e.CalibrationBatches, e.CalibrationBatch, e.CalibrationContext, seed+calibrationSeed)
 	if err != nil {
 		return err
 	}
-	if b.Calibration, err = Calibrate(b.Model, data); err != nil {
+	if b.Calibration, err = CalibrateContext(ctx, b.Model, data); err != nil {
 		return err
 	}
 	b.Quantised, err = Prepare(b.Model, b.Calibration, e.Options)

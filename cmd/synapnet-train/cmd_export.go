@@ -217,5 +217,5 @@ func calibrateForExport(c *cli.Context, m *layers.Model) (*qat.Calibration, erro
 		return nil, err
 	}
 	newProgress(c.App.ErrWriter).Line("calibrating on %s of %d tokens", plural(samples, "sample"), tokens)
-	return qat.Calibrate(m, data)
+	return qat.CalibrateContext(c.Context, m, data)
 }

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,6 +50,22 @@ func TestExport(t *testing.T) {
 	success(t, append(line, "--force")...)
 	if again, err := os.ReadFile(packed); err != nil || !slices.Equal(first, again) {
 		t.Errorf("the second export differs (%v)", err)
+	}
+}
+
+// Ctrl-C ends an export while it calibrates, and no file is written.
+func TestExportIsInterrupted(t *testing.T) {
+	model := smallModelFile(t, func(*layers.Config) {})
+	packed := filepath.Join(t.TempDir(), "packed.safetensors")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs strings.Builder
+	code := run(ctx, []string{program, "export", model, "--output", packed, "--calib-samples", "6"}, &out, &errs)
+	if code != exitInterrupted || !strings.HasSuffix(errs.String(), "calibration: interrupted after 0 of 2 batches\n") {
+		t.Errorf("%d %s", code, errs.String())
+	}
+	if _, err := os.Stat(packed); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the packed file: %v, want that there is none", err)
 	}
 }
 
