@@ -38,13 +38,8 @@ type Evaluation struct {
 // errNotFinite is wrapped by the error of a model whose logits are no numbers.
 var errNotFinite = errors.New("evaluation")
 
-// Evaluate classifies samples of one length in batches and scores them by task. Logits that are not finite are an error,
-// not a wrong answer.
-func Evaluate(m *layers.Model, samples []tasks.Sample, batch int) (Evaluation, error) {
-	return EvaluateContext(context.Background(), m, samples, batch)
-}
-
-// EvaluateContext is Evaluate, given up with ctx's error between two batches when ctx ends.
+// EvaluateContext classifies samples of one length in batches and scores them by task. Logits that are not finite are an
+// error, not a wrong answer. When ctx ends, it gives up between two batches, with ctx's error.
 func EvaluateContext(ctx context.Context, m *layers.Model, samples []tasks.Sample, batch int) (Evaluation, error) {
 	if len(samples) == 0 {
 		return Evaluation{}, fmt.Errorf("evaluation: no samples")

@@ -86,7 +86,7 @@ func TestEvaluateCountsEverySample(t *testing.T) {
 		want[s.Task] = count
 	}
 	for _, batch := range []int{1, 7, len(samples), 100} {
-		e, err := Evaluate(m, samples, batch)
+		e, err := EvaluateContext(t.Context(), m, samples, batch)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,11 +108,11 @@ func TestEvaluateCountsEverySample(t *testing.T) {
 func TestEvaluateRefuses(t *testing.T) {
 	c := tiny()
 	m := modelFor(t, c)
-	if _, err := Evaluate(m, nil, 4); err == nil || err.Error() != "evaluation: no samples" {
+	if _, err := EvaluateContext(t.Context(), m, nil, 4); err == nil || err.Error() != "evaluation: no samples" {
 		t.Error(err)
 	}
 	m.Head.Out.B.Data()[2] = float32(math.NaN())
-	if _, err := Evaluate(m, samplesFor(t, c, 32), 4); err == nil || !strings.HasPrefix(err.Error(), "evaluation: sample 0 (") || !strings.Contains(err.Error(), "NaN") {
+	if _, err := EvaluateContext(t.Context(), m, samplesFor(t, c, 32), 4); err == nil || !strings.HasPrefix(err.Error(), "evaluation: sample 0 (") || !strings.Contains(err.Error(), "NaN") {
 		t.Error(err)
 	}
 }
