@@ -11,10 +11,6 @@ import (
 type ScaleBridge struct {
 	Norms []*LayerNorm
 	Fuse  *Linear
-
-	// Observe, if set, is given the pathways, each [B, T, D], whenever the layer is added to a graph: calibration keeps
-	// them.
-	Observe func(g *graph.Graph, paths []*graph.Node)
 }
 
 // NewScaleBridge registers name.norms.0 … P-1 and name.fuse.
@@ -29,9 +25,6 @@ func NewScaleBridge(ps *Params, name string, dim, pathways int) *ScaleBridge {
 
 // Forward maps P pathways [B, T, D] to their fused outputs side by side, [B, T, PD].
 func (b *ScaleBridge) Forward(g *graph.Graph, paths ...*graph.Node) *graph.Node {
-	if b.Observe != nil {
-		b.Observe(g, paths)
-	}
 	var gammas, betas []*graph.Node
 	for _, n := range b.Norms {
 		gammas, betas = append(gammas, g.Param(n.Gamma)), append(betas, g.Param(n.Beta))

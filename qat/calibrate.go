@@ -74,19 +74,12 @@ type BlockStats struct {
 	InputMax  []float32 `json:"input_max"`  // [D] max |n| of the attention's input n (SmoothQuant)
 	InputNorm []float32 `json:"input_norm"` // [D] running norm of the inputs of Q, K and V, which are n
 	OutNorm   []float32 `json:"out_norm"`   // [D] running norm of the output projection's input
-	Pathways  []Pathway `json:"pathways"`   // of the ScaleBridge: SSM, attention, memory; none without a bridge
 }
 
-// Pathway is the scale of one input of a ScaleBridge: mean and standard deviation of its elements, averaged over batches.
-// Its LayerNorm removes both, so nothing is set from them; they are reported.
-type Pathway struct {
-	Mean float64 `json:"mean"`
-	Std  float64 `json:"std"`
-}
-
-// Calibrate runs the data through the floating-point model once and collects both kinds of attention statistics and those
-// of the ScaleBridge (SPEC section 4). The running norm starts at the first batch's mean |x| and goes on as
-// norm ← (norm + mean|x|)/2. The model is not changed.
+// Calibrate runs the data through the floating-point model once and collects both kinds of attention statistics (SPEC
+// section 4). The running norm starts at the first batch's mean |x| and goes on as norm ← (norm + mean|x|)/2. The model is not
+// changed. There are none of the ScaleBridge: its LayerNorm removes mean and scale of its inputs, so nothing would be set
+// from them.
 func Calibrate(m *layers.Model, data Batches) (*Calibration, error) {
 	return CalibrateContext(context.Background(), m, data)
 }
@@ -114,7 +107,6 @@ func CalibrateContext(ctx context.Context, m *layers.Model, data Batches) (*Cali
 		return nil, err
 	}
 	for i := range c.Blocks {
-		c.Blocks[i].average(c.Batches)
 		if err := c.Blocks[i].finite(i); err != nil {
 			return nil, err
 		}
@@ -122,27 +114,10 @@ func CalibrateContext(ctx context.Context, m *layers.Model, data Batches) (*Cali
 	return c, nil
 }
 
-// BridgeStats are the statistics of the ScaleBridges' pathways alone, of a model quantised or not: [block][pathway].
-func BridgeStats(m *layers.Model, data Batches) ([][]Pathway, error) {
-	blocks := make([]BlockStats, len(m.Blocks))
-	batches := 0
-	err := observe(context.Background(), m, data, func(block int, o observation) { blocks[block].addPathways(o) }, func() { batches++ })
-	if err != nil {
-		return nil, err
-	}
-	stats := make([][]Pathway, len(blocks))
-	for i := range blocks {
-		blocks[i].average(batches)
-		stats[i] = blocks[i].Pathways
-	}
-	return stats, nil
-}
-
 // observation holds the activations of one block in one batch, row by row.
 type observation struct {
-	dim      int
-	n, out   []float32
-	pathways [][]float32
+	dim    int
+	n, out []float32
 }
 
 // observe runs the data through m with observers in place, gives each block's activations of each batch to `see`, and
@@ -151,10 +126,7 @@ func observe(ctx context.Context, m *layers.Model, data Batches, see func(block 
 	if err := data.check(m.Config); err != nil {
 		return err
 	}
-	type nodes struct {
-		n, out   *graph.Node
-		pathways []*graph.Node
-	}
+	type nodes struct{ n, out *graph.Node }
 	seen := make([]nodes, len(m.Blocks))
 	for i, b := range m.Blocks {
 		b.Attention.Observe = func(g *graph.Graph, n, out *graph.Node) {
@@ -162,13 +134,6 @@ func observe(ctx context.Context, m *layers.Model, data Batches, see func(block 
 			g.Keep(n, out)
 		}
 		defer func() { b.Attention.Observe = nil }()
-		if b.Bridge != nil {
-			b.Bridge.Observe = func(g *graph.Graph, paths []*graph.Node) {
-				seen[i].pathways = paths
-				g.Keep(paths...)
-			}
-			defer func() { b.Bridge.Observe = nil }()
-		}
 	}
 	all := *m
 	all.EveryRow = true
@@ -185,11 +150,7 @@ func observe(ctx context.Context, m *layers.Model, data Batches, see func(block 
 			return fmt.Errorf("calibration batch %d: %w", i, err)
 		}
 		for block, s := range seen {
-			o := observation{dim: m.Config.Dim, n: inf.Program.Value(s.n), out: inf.Program.Value(s.out)}
-			for _, p := range s.pathways {
-				o.pathways = append(o.pathways, inf.Program.Value(p))
-			}
-			see(block, o)
+			see(block, observation{m.Config.Dim, inf.Program.Value(s.n), inf.Program.Value(s.out)})
 		}
 		done()
 	}
@@ -207,7 +168,6 @@ func (s *BlockStats) add(o observation, first bool) {
 	}
 	s.InputNorm = runningNorm(s.InputNorm, o.n, o.dim)
 	s.OutNorm = runningNorm(s.OutNorm, o.out, o.dim)
-	s.addPathways(o)
 }
 
 // runningNorm is (norm + mean|x|)/2 per channel, or the mean alone at the first batch.
@@ -226,24 +186,6 @@ func runningNorm(norm, x []float32, dim int) []float32 {
 	return next
 }
 
-func (s *BlockStats) addPathways(o observation) {
-	if s.Pathways == nil {
-		s.Pathways = make([]Pathway, len(o.pathways))
-	}
-	for i, x := range o.pathways {
-		mean, std := moments(x)
-		s.Pathways[i].Mean += mean
-		s.Pathways[i].Std += std
-	}
-}
-
-func (s *BlockStats) average(batches int) {
-	for i := range s.Pathways {
-		s.Pathways[i].Mean /= float64(batches)
-		s.Pathways[i].Std /= float64(batches)
-	}
-}
-
 // finite refuses statistics that are not numbers.
 func (s *BlockStats) finite(block int) error {
 	for _, t := range []struct {
@@ -255,18 +197,6 @@ func (s *BlockStats) finite(block int) error {
 		}
 	}
 	return nil
-}
-
-// moments are the mean and the standard deviation (n-1) of the elements.
-func moments(x []float32) (mean, std float64) {
-	for _, v := range x {
-		mean += float64(v)
-	}
-	mean /= float64(len(x))
-	for _, v := range x {
-		std += (float64(v) - mean) * (float64(v) - mean)
-	}
-	return mean, math.Sqrt(std / float64(max(1, len(x)-1)))
 }
 
 // finite refuses a model with weights that are not numbers, naming the first.

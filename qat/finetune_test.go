@@ -277,6 +277,25 @@ func TestQuantisedModelsSurviveTheirFile(t *testing.T) {
 	}
 }
 
+// A file holds the statistics that quantisers are made with. Earlier ones hold those of the ScaleBridge as well, and are read.
+func TestFilesWithStatisticsOfTheScaleBridgeAreRead(t *testing.T) {
+	q := prepareTiny(t, tinyOptions())
+	f, err := q.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := f.Metadata[quantisedKey]
+	if strings.Contains(now, "pathways") {
+		t.Errorf("the header has statistics that nothing reads: %.300s", now)
+	}
+	f.Metadata[quantisedKey] = strings.ReplaceAll(now, `{"input_max":`, `{"pathways":[{"mean":0.1,"std":2}],"input_max":`)
+	read, err := FromFile(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameParams(t, q, read)
+}
+
 func TestFilesThatAreNotQuantisedModelsAreRefused(t *testing.T) {
 	q := prepareTiny(t, tinyOptions())
 	for _, x := range []struct {
