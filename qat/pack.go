@@ -7,7 +7,6 @@ import (
 	"github.com/x448/float16"
 
 	"github.com/synapnet/synapnet-train/graph"
-	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
@@ -94,21 +93,8 @@ func (w *Weight) pack() (*graph.Packed, error) {
 	}
 }
 
-// ErrNotPacked is LoadPacked's error for a file in floating point.
+// ErrNotPacked is Inspect's error for a file in floating point.
 var ErrNotPacked = errors.New("the model is not packed: its weights are in floating point; make a packed one with export")
-
-// LoadPacked reads a packed model. Its quantised weights stay the bytes of the file: the graph unpacks them a tile at a
-// time (layers.Load reads both packed and floating-point models).
-func LoadPacked(path string) (*layers.Model, error) {
-	m, err := layers.Load(path)
-	if err != nil {
-		return nil, err
-	}
-	if len(m.Params.Packed()) == 0 {
-		return nil, fmt.Errorf("%s: %w", path, ErrNotPacked)
-	}
-	return m, nil
-}
 
 // HasQuantisers says whether a file is a model with its quantisers in floating point (Quantised.Save), for FromFile.
 func HasQuantisers(f *safetensors.File) bool {

@@ -34,7 +34,7 @@ func TestExport(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, stdout)
 		}
 	}
-	m, err := qat.LoadPacked(packed)
+	m, err := layers.Load(packed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestExportOfATrainedModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	success(t, "export", checkpoint, "--output", packed)
-	p, err := qat.LoadPacked(packed)
+	p, err := layers.Load(packed)
 	if err != nil {
 		t.Fatal(err)
 	}
