@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -538,14 +536,7 @@ func TestEvictionDoesNotDependOnTheNumberOfProcessors(t *testing.T) {
 			if total := m.Total(); total.Evicted+total.Merged == 0 {
 				t.Fatal("nothing had to go")
 			}
-			path := filepath.Join(t.TempDir(), "s")
-			if err := m.Save(path); err != nil {
-				t.Fatal(err)
-			}
-			got, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := save(t, m)
 			if first == nil {
 				first = got
 			}

@@ -145,29 +145,7 @@ func (l *layer) tensors(prefix string, d int) []safetensors.Tensor {
 
 func nonNil(b []byte) []byte { return append([]byte{}, b...) }
 
-// Save writes a snapshot of the memory.
-func (m *Manager) Save(path string) error {
-	f, err := m.file()
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return safetensors.Write(path, f)
-}
-
-// Restore reads a snapshot that Manager.Save or Stream.Save wrote: the memory with its configuration, its classifier and
-// its random numbers.
-func Restore(path string) (*Manager, error) {
-	f, err := safetensors.Read(path)
-	if err != nil {
-		return nil, err
-	}
-	m, err := memoryFrom(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return m, nil
-}
-
+// memoryFrom is the memory of a file, with its configuration, its classifier and its random numbers.
 func memoryFrom(f *safetensors.File) (*Manager, error) {
 	var h memoryHeader
 	if err := header(f, memoryKey, &h); err != nil {

@@ -28,8 +28,12 @@ func used(t testing.TB, name string, seed uint64) *Manager {
 
 func save(t testing.TB, m *Manager) []byte {
 	t.Helper()
+	f, err := m.file()
+	if err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(t.TempDir(), "m.safetensors")
-	if err := m.Save(path); err != nil {
+	if err := safetensors.Write(path, f); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(path)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -218,14 +219,11 @@ func TestSnapshotsOfAnotherModelAreRefused(t *testing.T) {
 	if _, err := RestoreStream(model(t, 3, 0.3, 4), path); err == nil || !strings.Contains(err.Error(), "another model") {
 		t.Errorf("other weights: %v", err)
 	}
-	if err := s.Memory().Save(path); err != nil {
+	if err := os.WriteFile(path, save(t, s.Memory()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := RestoreStream(m, path); err == nil || !strings.Contains(err.Error(), `no key "stream"`) {
 		t.Errorf("a memory alone: %v", err)
-	}
-	if _, err := Restore(path); err != nil {
-		t.Error(err)
 	}
 }
 
