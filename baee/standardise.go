@@ -13,8 +13,9 @@ const (
 	// ridge is added to the variances of the content, as a part of their mean, before it is whitened: directions in which
 	// entries hardly differ must not be blown up.
 	ridge = 0.1
-	// mostMoments is the number of examples that the moments are taken of, spread evenly over all.
-	mostMoments = 1 << 14
+	// enoughMoments is the number of examples that suffice for the moments. Of more, every n-th is taken, with the largest n that
+	// leaves as many: fewer than twice as many, spread evenly over all.
+	enoughMoments = 1 << 14
 	// leastSpread is the standard deviation from which a feature of the history counts as varying.
 	leastSpread = 1e-6
 )
@@ -31,7 +32,7 @@ type standardiser struct {
 func newStandardiser(e Examples, dim int) (*standardiser, error) {
 	w := e.Width
 	s := &standardiser{mean: make([]float32, w), m: make([]float32, w*w)}
-	stride := max(1, e.Len()/mostMoments)
+	stride := max(1, e.Len()/enoughMoments)
 	n := (e.Len() + stride - 1) / stride
 	row := func(i int) []float32 { return e.Features[i*stride*w : (i*stride+1)*w] }
 	mean := make([]float64, w)
