@@ -52,8 +52,9 @@ func pretrainCommand() *cli.Command {
 	}
 }
 
+// threadsFlag is of all commands that compute, those that measure included: the text must be true of both.
 func threadsFlag() cli.Flag {
-	return &cli.IntFlag{Name: "threads", Usage: "processor cores to use; results do not depend on it", DefaultText: "all"}
+	return &cli.IntFlag{Name: "threads", Usage: "processor cores to use; what is measured depends on it, what is computed does not", DefaultText: "all"}
 }
 
 // useThreads applies --threads.
