@@ -75,7 +75,9 @@ func TestBAEECommandMistakes(t *testing.T) {
 	for line, want := range map[string]string{
 		"baee-train": "there is no pretrained model results/pretrain/model.safetensors",
 		"baee-train --context 64 --chunk-size 65 --checkpoint " + model: "two or more whole chunks",
+		"baee-train --checkpoint absent.safetensors":                    "--checkpoint: stat absent.safetensors: no such file or directory; name the model.safetensors of a pretraining run",
 		"baee-grid": "there is no pretrained model",
+		"baee-grid --checkpoint absent.safetensors":                            "--checkpoint: stat absent.safetensors: no such file or directory; name the model.safetensors of a pretraining run",
 		"baee-grid --contexts 64 --chunk-size 64 --checkpoint " + model:        "make one with baee-train",
 		"baee-grid --checkpoint " + model + " --protocol lax --chunk-size 64":  `protocol is "lax"`,
 		"baee-grid --checkpoint " + model + " --budgets 1.5 --chunk-size 64":   "budget 1.5: it must be above 0",

@@ -102,13 +102,17 @@ func baeeTrain(c *cli.Context) error {
 	return printBAEETrain(c, r)
 }
 
-// pretrainedBase is --checkpoint, with a word on how to make the default one if it is not there.
+// pretrainedBase is --checkpoint, with a word on the mend if it is not there.
 func pretrainedBase(c *cli.Context) (string, error) {
 	base := c.String("checkpoint")
-	if _, err := os.Stat(base); err != nil && !c.IsSet("checkpoint") {
-		return "", fmt.Errorf("there is no pretrained model %s: make one with '%s pretrain --curriculum 512 1024 --output-dir results/pretrain', or name another with --checkpoint", base, program)
+	_, err := os.Stat(base)
+	switch {
+	case err == nil:
+		return base, nil
+	case c.IsSet("checkpoint"):
+		return "", fmt.Errorf("--checkpoint: %w; name the model.safetensors of a pretraining run", err)
 	}
-	return base, nil
+	return "", fmt.Errorf("there is no pretrained model %s: make one with '%s pretrain --curriculum 512 1024 --output-dir results/pretrain', or name another with --checkpoint", base, program)
 }
 
 func printBAEETrain(c *cli.Context, r *experiments.BAEETrainResult) error {

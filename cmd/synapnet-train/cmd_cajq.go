@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -92,12 +91,9 @@ func cajqQAT(c *cli.Context) error {
 	if err != nil {
 		return usagef(c, "--variants: %v", err)
 	}
-	base := c.String("checkpoint")
-	if _, err := os.Stat(base); err != nil {
-		if c.IsSet("checkpoint") {
-			return fmt.Errorf("--checkpoint: %w; name the model.safetensors of a pretraining run", err)
-		}
-		return fmt.Errorf("there is no pretrained model %s: make one with '%s pretrain --curriculum 512 1024 --output-dir results/pretrain', or name another with --checkpoint", base, program)
+	base, err := pretrainedBase(c)
+	if err != nil {
+		return err
 	}
 	e, err := experiments.NewCAJQ(conf, variants, base, c.String("output"), environment())
 	if err != nil {
