@@ -68,8 +68,7 @@ func unknownCommand(app *cli.App, name string) error {
 	for _, command := range app.Commands {
 		names = append(names, command.Names()...)
 	}
-	same := func(s string) string { return s }
-	return &usageError{message: fmt.Sprintf("unknown command %s%s", printable(name), didYouMean(name, names, same))}
+	return &usageError{message: fmt.Sprintf("unknown command %s%s", printable(name), didYouMean(name, names, asIs))}
 }
 
 // flagsByName indexes flags by every name and alias, with --help, which

@@ -93,9 +93,8 @@ func casesOf(c *cli.Context) ([]experiments.BenchCase, error) {
 	for _, word := range distinct(c.StringSlice("cases")) {
 		known, ok := benchCases[word]
 		if !ok {
-			same := func(s string) string { return s }
 			names := []string{"train", "inference", "packed", "growth"}
-			return nil, usagef(c, "--cases %s: no such case%s; there are %s", printable(word), didYouMean(word, names, same), strings.Join(names, ", "))
+			return nil, usagef(c, "--cases %s: no such case%s; there are %s", printable(word), didYouMean(word, names, asIs), strings.Join(names, ", "))
 		}
 		contexts, batch := known.contexts, known.batch
 		if c.IsSet("contexts") {

@@ -138,9 +138,8 @@ func evaluationPlan(c *cli.Context) (experiments.EvaluationPlan, error) {
 	for _, name := range suites {
 		found := experiments.SuiteTasks(name)
 		if len(found) == 0 {
-			same := func(s string) string { return s }
 			return p, usagef(c, "--suite %s: no such suite%s; there are %s", printable(name),
-				didYouMean(name, experiments.Suites(), same), strings.Join(experiments.Suites(), ", "))
+				didYouMean(name, experiments.Suites(), asIs), strings.Join(experiments.Suites(), ", "))
 		}
 		p.Tasks = append(p.Tasks, found...)
 	}

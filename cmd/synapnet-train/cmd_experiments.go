@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,8 +64,6 @@ func runExperiments(c *cli.Context) error {
 	}
 	return action(c, d, words[1:])
 }
-
-func asIs(s string) string { return s }
 
 // newDriver is the driver for the flags.
 func newDriver(c *cli.Context) (*experiments.Driver, error) {
@@ -131,7 +130,7 @@ func spell(t time.Duration) string {
 // runPlan prints the plan and carries it out.
 func runPlan(c *cli.Context, d *experiments.Driver, names []string) error {
 	for _, name := range names {
-		if !contains(d.Names(), name) {
+		if !slices.Contains(d.Names(), name) {
 			return usagef(c, "unknown experiment %s%s; 'experiments list' shows all", printable(name), didYouMean(name, d.Names(), asIs))
 		}
 	}
@@ -155,15 +154,6 @@ func runPlan(c *cli.Context, d *experiments.Driver, names []string) error {
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "all done in %s; results are in %s\n", spell(p.now().Sub(p.began)), d.Root)
 	return err
-}
-
-func contains(all []string, name string) bool {
-	for _, n := range all {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 // againCommand is the command line that continues this one.

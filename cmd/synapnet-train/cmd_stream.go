@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
@@ -514,8 +513,8 @@ type streamLive struct {
 
 func newStreamLive(w io.Writer) *streamLive {
 	l := &streamLive{w: w, now: time.Now}
-	if file, isFile := w.(*os.File); isFile && term.IsTerminal(int(file.Fd())) {
-		l.columns = func() int { return columns(file) }
+	if isTerminal(w) {
+		l.columns = func() int { return columns(w.(*os.File)) }
 	}
 	l.last = l.now()
 	return l

@@ -54,7 +54,7 @@ func nearestKey(key string, known []string) string {
 			return " (did you mean " + k + "?)"
 		}
 	}
-	return didYouMean(key, known, func(s string) string { return s })
+	return didYouMean(key, known, asIs)
 }
 
 // negative finds a negative value of an unsigned field of t, or of a list of such: the TOML library wraps it around to a

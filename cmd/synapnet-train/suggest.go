@@ -29,7 +29,7 @@ func nearest(word string, candidates []string) (string, bool) {
 	return best, best != ""
 }
 
-// didYouMean is " (did you mean X?)", or "" if nothing is near.
+// didYouMean is " (did you mean X?)", or "" if nothing is near. write gives X the form in which a user writes it.
 func didYouMean(word string, candidates []string, write func(string) string) string {
 	found, ok := nearest(word, candidates)
 	if !ok {
@@ -37,3 +37,6 @@ func didYouMean(word string, candidates []string, write func(string) string) str
 	}
 	return " (did you mean " + write(found) + "?)"
 }
+
+// asIs is the form of words that are written as they are.
+func asIs(s string) string { return s }
