@@ -47,11 +47,7 @@ func writeVariant(ctx context.Context, path string, m *layers.Model, variant str
 	case variantCAJQ:
 		f, err = cajqFile(m, []qat.Target{qat.SSM, qat.Attention}, s)
 	case variantCAJQFull:
-		targets := qat.AllTargets()
-		if !m.Config.UseScaleBridge {
-			targets = slices.DeleteFunc(targets, func(t qat.Target) bool { return t == qat.Bridge })
-		}
-		f, err = cajqFile(m, targets, s)
+		f, err = cajqFile(m, qat.TargetsOf(m.Config), s)
 	default:
 		err = fmt.Errorf("unknown variant %q: there are %s", variant, strings.Join(deploymentVariants(), ", "))
 	}

@@ -31,6 +31,11 @@ func AllTargets() []Target {
 	return []Target{SSM, Attention, Memory, FF, Bridge, MemProj, Gates, Embeddings, Head}
 }
 
+// TargetsOf lists every target that a model of configuration c has: all, without the bridge if it has none.
+func TargetsOf(c layers.Config) []Target {
+	return slices.DeleteFunc(AllTargets(), func(t Target) bool { return t == Bridge && !c.UseScaleBridge })
+}
+
 // Quantisers of the SSM weights.
 const (
 	SEQ2Bit = "seq2bit" // 4 levels ±0.5, ±1.5 (stretched-elastic, ParetoQ): 2 bits

@@ -115,7 +115,6 @@ func TestPackedModelEqualsTheFakeQuantGraph(t *testing.T) {
 	language.NumClasses = 0
 	plain.UseScaleBridge = false
 	odd.Dim, odd.Heads = 30, 3
-	withoutBridge := slices.DeleteFunc(AllTargets(), func(t Target) bool { return t == Bridge })
 	for _, c := range []struct {
 		name   string
 		config layers.Config
@@ -127,7 +126,7 @@ func TestPackedModelEqualsTheFakeQuantGraph(t *testing.T) {
 		{"INT8 tables, INT4 head", tiny(), func(o *Options) { o.Targets, o.EmbeddingBits, o.HeadBits = AllTargets(), 8, 4 }},
 		{"sparse attention", sparse, func(o *Options) { o.Targets = AllTargets() }},
 		{"language model", language, func(o *Options) { o.Targets = AllTargets() }},
-		{"without bridge", plain, func(o *Options) { o.Targets = withoutBridge }},
+		{"without bridge", plain, func(o *Options) { o.Targets = TargetsOf(plain) }},
 		{"groups that do not fit", odd, func(o *Options) { o.Targets, o.GroupSize, o.SalientFraction = AllTargets(), 7, 0.2 }},
 		{"no salient columns", tiny(), func(o *Options) { o.SalientFraction = 0 }},
 		{"only ff", tiny(), func(o *Options) { o.Targets = []Target{FF} }},

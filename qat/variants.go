@@ -21,8 +21,8 @@ type Variant struct {
 	// Paper says that the published experiment has it.
 	Paper bool
 
-	round   func(m *layers.Model) error // changes the weights themselves
-	options func(o *Options)            // nil: no quantisers
+	round   func(m *layers.Model) error       // changes the weights themselves
+	options func(o *Options, m layers.Config) // nil: no quantisers
 }
 
 // Names of the variants that others refer to.
@@ -36,7 +36,9 @@ const (
 
 // Variants is the table of all, in the order in which they are reported.
 func Variants() []Variant {
-	only := func(t ...Target) func(*Options) { return func(o *Options) { o.Targets = t } }
+	only := func(t ...Target) func(*Options, layers.Config) {
+		return func(o *Options, _ layers.Config) { o.Targets = t }
+	}
 	published := only(SSM, Attention)
 	return []Variant{
 		{Name: FP16, About: "every parameter rounded to IEEE half, computed in float32", Paper: true, round: roundHalf},
@@ -45,18 +47,18 @@ func Variants() []Variant {
 		{Name: CAJQPTQ, About: "CAJQ without training: 2-bit SSM, INT4 attention", Paper: true, options: published},
 		{Name: CAJQQAT, About: "CAJQ, trained through its quantisers", Paper: true, Trains: true, options: published},
 		{Name: FP16Finetuned, About: "control: the same training steps on the same data without quantisers, rounded to IEEE half at the end", Trains: true},
-		{Name: "cajq_qat_frozen", About: "CAJQ as in the reference: INT4 integers frozen, only their salient columns train", Trains: true, options: func(o *Options) {
-			published(o)
+		{Name: "cajq_qat_frozen", About: "CAJQ as in the reference: INT4 integers frozen, only their salient columns train", Trains: true, options: func(o *Options, m layers.Config) {
+			published(o, m)
 			o.Int4Mode = Int4Frozen
 		}},
-		{Name: "cajq_qat_paper", About: "the reference's method in full: 7-level SSM quantiser (not 2 bits), INT4 integers frozen", Trains: true, options: func(o *Options) {
-			published(o)
+		{Name: "cajq_qat_paper", About: "the reference's method in full: 7-level SSM quantiser (not 2 bits), INT4 integers frozen", Trains: true, options: func(o *Options, m layers.Config) {
+			published(o, m)
 			o.Int4Mode, o.SSMQuantiser = Int4Frozen, Paper7
 		}},
 		{Name: "cajq_ssm_only", About: "ablation: only the SSM in 2 bits, trained", Trains: true, options: only(SSM)},
 		{Name: "cajq_attention_only", About: "ablation: only attention in INT4, trained", Trains: true, options: only(Attention)},
 		{Name: "cajq_memory_only", About: "ablation: only memory entries in INT8, trained", Trains: true, options: only(Memory)},
-		{Name: CAJQFull, About: "every target, whole-model compression, trained", Trains: true, options: func(o *Options) { o.Targets = AllTargets() }},
+		{Name: CAJQFull, About: "every target, whole-model compression, trained", Trains: true, options: func(o *Options, m layers.Config) { o.Targets = TargetsOf(m) }},
 	}
 }
 
@@ -113,12 +115,8 @@ func (v Variant) Check(e Experiment, m layers.Config) error {
 
 // apply sets the variant's own options.
 func (v Variant) apply(e *Experiment, m layers.Config) {
-	if v.options == nil {
-		return
-	}
-	v.options(&e.Options)
-	if !m.UseScaleBridge { // "all targets" are all that there are
-		e.Options.Targets = slices.DeleteFunc(slices.Clone(e.Options.Targets), func(t Target) bool { return t == Bridge })
+	if v.options != nil {
+		v.options(&e.Options, m)
 	}
 }
 

@@ -85,8 +85,9 @@ func TestVariantsHaveTheirTargets(t *testing.T) {
 	}
 	noBridge := tiny()
 	noBridge.UseScaleBridge = false
-	if b := build(t, "cajq_full", newModel(t, noBridge), 1); b.Quantised.Options.Has(Bridge) {
-		t.Error("the bridge of a model without one is a target")
+	want := []Target{SSM, Attention, Memory, FF, MemProj, Gates, Embeddings, Head}
+	if got := build(t, "cajq_full", newModel(t, noBridge), 1).Quantised.Options.Targets; !slices.Equal(got, want) || !slices.Equal(TargetsOf(noBridge), want) {
+		t.Errorf("targets of a model without a bridge: %v, and %v, want %v", got, TargetsOf(noBridge), want)
 	}
 }
 

@@ -164,7 +164,7 @@ func exportOptions(c *cli.Context, m layers.Config) (qat.Options, error) {
 			o.Targets = append(o.Targets, qat.Target(n))
 		}
 		if len(names) == 1 && names[0] == "all" {
-			o.Targets = allTargets(m)
+			o.Targets = qat.TargetsOf(m)
 		}
 	}
 	o.GroupSize = min(o.GroupSize, m.Dim) // the default fits every model
@@ -182,17 +182,6 @@ func exportOptions(c *cli.Context, m layers.Config) (qat.Options, error) {
 // optionFlags calls the options in messages by the names of their flags.
 var optionFlags = strings.NewReplacer("group_size is", "--group-size", "salient_fraction is", "--salient-fraction",
 	"step_init is", "--step-init", "embedding_bits is", "--embedding-bits", "head_bits is", "--head-bits")
-
-// allTargets are those that the model has.
-func allTargets(m layers.Config) []qat.Target {
-	var all []qat.Target
-	for _, t := range qat.AllTargets() {
-		if t != qat.Bridge || m.UseScaleBridge {
-			all = append(all, t)
-		}
-	}
-	return all
-}
 
 // maxCalibration bounds --calib-samples: beyond it, the number is a slip of the keyboard.
 const maxCalibration = 1 << 20
