@@ -196,18 +196,7 @@ func (c *Classifier) shape() classifierShape { return classifierShape{c.Dim, c.H
 // SetWeights sets all parameters from the tensors prefix + name of f; if one is missing, malformed or not finite, none is
 // changed.
 func (c *Classifier) SetWeights(f *safetensors.File, prefix string) error {
-	var values [][]float32
-	for _, p := range c.Params() {
-		v, err := layers.TensorFor(f, prefix, p)
-		if err != nil {
-			return err
-		}
-		values = append(values, v)
-	}
-	for i, p := range c.Params() {
-		copy(p.Data(), values[i])
-	}
-	return nil
+	return layers.SetParams(f, prefix, c.Params())
 }
 
 // Save writes the classifier to a safetensors file.

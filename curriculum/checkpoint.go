@@ -9,15 +9,11 @@ import (
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
-// A checkpoint is one safetensors file: the model as layers.Model.File lays it out, AdamW's moments as optim.m.NAME and
-// optim.v.NAME, and under the header's key "training" the position as JSON. The generators of random numbers need no
-// state of their own: each is made anew from the seed, the stage and the epoch. Nothing in it depends on the time or the
-// machine, so equal runs give equal files.
-const (
-	trainingKey  = "training"
-	firstMoment  = layers.OptimiserPrefix + "m."
-	secondMoment = layers.OptimiserPrefix + "v."
-)
+// A checkpoint is one safetensors file: the model as layers.Model.File lays it out, AdamW's moments as layers.AddMoments
+// does, and under the header's key "training" the position as JSON. The generators of random numbers need no state of their
+// own: each is made anew from the seed, the stage and the epoch. Nothing in it depends on the time or the machine, so equal
+// runs give equal files.
+const trainingKey = "training"
 
 // position is the part of a checkpoint that is not tensors.
 type position struct {
@@ -54,18 +50,11 @@ func (t *Trainer) file() (*safetensors.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := position{Config: t.Config, Done: t.done, Epoch: t.epoch, Updates: map[string]int{}, History: t.History}
-	for _, param := range t.Model.Params.All() {
-		s := t.Solver.State(param)
-		p.Updates[param.Name] = s.Step
-		for prefix, moment := range map[string][]float32{firstMoment: s.M, secondMoment: s.V} {
-			name := prefix + param.Name
-			if err := layers.CheckFinite(name, moment); err != nil {
-				return nil, err
-			}
-			f.Tensors = append(f.Tensors, safetensors.FromFloat32(name, param.Shape(), moment))
-		}
+	updates, err := layers.AddMoments(f, t.Solver, t.Model.Params.All())
+	if err != nil {
+		return nil, err
 	}
+	p := position{Config: t.Config, Done: t.done, Epoch: t.epoch, Updates: updates, History: t.History}
 	text, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
@@ -107,10 +96,8 @@ func resume(f *safetensors.File) (*Trainer, error) {
 	if err := t.Model.SetWeights(f, ""); err != nil {
 		return nil, err
 	}
-	for _, param := range t.Model.Params.All() {
-		if err := setMoments(f, param, t.Solver.State(param), p.Updates[param.Name]); err != nil {
-			return nil, err
-		}
+	if err := layers.SetMoments(f, t.Solver, t.Model.Params.All(), p.Updates); err != nil {
+		return nil, err
 	}
 	if want := 3 * len(t.Model.Params.All()); len(f.Tensors) != want {
 		return nil, fmt.Errorf("%d tensors, where the model in the header needs %d: the file was put together wrongly", len(f.Tensors), want)
@@ -139,20 +126,5 @@ func (p position) check(params []*graph.Param) error {
 			return fmt.Errorf("after %d steps %s has %d updates", p.Done, param.Name, n)
 		}
 	}
-	return nil
-}
-
-func setMoments(f *safetensors.File, p *graph.Param, s *graph.Moments, updates int) error {
-	m, err := layers.TensorFor(f, firstMoment, p)
-	if err != nil {
-		return err
-	}
-	v, err := layers.TensorFor(f, secondMoment, p)
-	if err != nil {
-		return err
-	}
-	copy(s.M, m)
-	copy(s.V, v)
-	s.Step = updates
 	return nil
 }

@@ -32,13 +32,7 @@ func (m *Model) File() (*safetensors.File, error) {
 		return nil, err
 	}
 	f := &safetensors.File{Metadata: map[string]string{configKey: string(config)}}
-	for _, p := range m.Params.All() {
-		if err := CheckFinite(p.Name, p.Data()); err != nil {
-			return nil, err
-		}
-		f.Tensors = append(f.Tensors, safetensors.FromFloat32(p.Name, p.Shape(), p.Data()))
-	}
-	return f, nil
+	return f, AddParams(f, "", m.Params.All())
 }
 
 // Save writes the model to path.
@@ -97,15 +91,40 @@ func FromFile(f *safetensors.File) (*Model, error) {
 // SetWeights sets every parameter from the tensor prefix+name of f. All must be there, in the right shape; if one is
 // not, nothing is changed.
 func (m *Model) SetWeights(f *safetensors.File, prefix string) error {
-	values := make([][]float32, 0, len(m.Params.All()))
-	for _, p := range m.Params.All() {
-		v, err := TensorFor(f, prefix, p)
-		if err != nil {
+	return SetParams(f, prefix, m.Params.All())
+}
+
+// AddParams adds the parameters to f as tensors prefix+name. Values that are not finite are an error.
+func AddParams(f *safetensors.File, prefix string, params []*graph.Param) error {
+	for _, p := range params {
+		if err := addTensor(f, prefix, p, p.Data()); err != nil {
 			return err
 		}
-		values = append(values, v)
 	}
-	for i, p := range m.Params.All() {
+	return nil
+}
+
+// addTensor adds values in the shape of parameter p as the tensor prefix+name.
+func addTensor(f *safetensors.File, prefix string, p *graph.Param, values []float32) error {
+	name := prefix + p.Name
+	if err := CheckFinite(name, values); err != nil {
+		return err
+	}
+	f.Tensors = append(f.Tensors, safetensors.FromFloat32(name, p.Shape(), values))
+	return nil
+}
+
+// SetParams sets the parameters from the tensors prefix+name of f. All must be there, in the right shape and finite; if one
+// is not, nothing is changed.
+func SetParams(f *safetensors.File, prefix string, params []*graph.Param) error {
+	values := make([][]float32, len(params))
+	for i, p := range params {
+		var err error
+		if values[i], err = TensorFor(f, prefix, p); err != nil {
+			return err
+		}
+	}
+	for i, p := range params {
 		copy(p.Data(), values[i])
 	}
 	return nil

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
@@ -34,13 +33,7 @@ func (q *Quantised) File() (*safetensors.File, error) {
 		return nil, err
 	}
 	f.Metadata[quantisedKey] = string(text)
-	for _, p := range q.Params() {
-		if err := layers.CheckFinite(p.Name, p.Data()); err != nil {
-			return nil, err
-		}
-		f.Tensors = append(f.Tensors, safetensors.FromFloat32(p.Name, p.Shape(), p.Data()))
-	}
-	return f, nil
+	return f, layers.AddParams(f, "", q.Params())
 }
 
 // Save writes the model and its quantisers to path.
@@ -88,7 +81,7 @@ func FromFile(f *safetensors.File) (*Quantised, error) {
 	if n := len(q.Params()); n != added {
 		return nil, fmt.Errorf("%d tensors of quantisers, where the options in the header need %d: the file was put together wrongly", added, n)
 	}
-	return q, setParams(f, "", q.Params())
+	return q, layers.SetParams(f, "", q.Params())
 }
 
 // split is the file without the tensors that quantisers add, and the number of those.
@@ -121,21 +114,6 @@ func (h header) check(m *layers.Model) error {
 				return fmt.Errorf("salient columns %v of %s: they must ascend and lie in 0..%d", columns, name, n-1)
 			}
 		}
-	}
-	return nil
-}
-
-// setParams sets parameters from the tensors prefix+name. If one does not fit, none is changed.
-func setParams(f *safetensors.File, prefix string, params []*graph.Param) error {
-	values := make([][]float32, len(params))
-	for i, p := range params {
-		var err error
-		if values[i], err = layers.TensorFor(f, prefix, p); err != nil {
-			return err
-		}
-	}
-	for i, p := range params {
-		copy(p.Data(), values[i])
 	}
 	return nil
 }

@@ -224,7 +224,7 @@ func (f *finetuning) save() error {
 	if err != nil {
 		return err
 	}
-	updates, err := f.opt.save(file)
+	updates, err := layers.AddMoments(file, f.opt.solver, f.opt.params())
 	if err != nil {
 		return err
 	}
@@ -289,7 +289,7 @@ func (f *finetuning) restore(file *safetensors.File) error {
 		if !sameColumns(h.Salient, f.quantised.salientColumns()) {
 			return fmt.Errorf("its salient columns are others: it began from other calibration data")
 		}
-		if err := setParams(file, "", f.quantised.Params()); err != nil {
+		if err := layers.SetParams(file, "", f.quantised.Params()); err != nil {
 			return err
 		}
 	}
@@ -297,5 +297,5 @@ func (f *finetuning) restore(file *safetensors.File) error {
 		return err
 	}
 	f.steps = p.Steps
-	return f.opt.restore(file, p.Updates)
+	return layers.SetMoments(file, f.opt.solver, f.opt.params(), p.Updates)
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
-	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
 // Step tells of one optimiser step.
@@ -73,53 +72,9 @@ func (o *optimiser) step(program *layers.Trainer, q *Quantised, ids, labels []in
 	return s, err
 }
 
-// Names of the moments' tensors in a checkpoint, as in those of pretraining.
-const (
-	firstMoment  = "optim.m."
-	secondMoment = "optim.v."
-)
-
 // params are all that the optimiser may update.
 func (o *optimiser) params() []*graph.Param {
 	return slices.Concat(o.weights.Params, o.steps.Params, o.auxiliary.Params)
-}
-
-// save adds the moments to a file and returns the update counts by parameter.
-func (o *optimiser) save(f *safetensors.File) (map[string]int, error) {
-	updates := map[string]int{}
-	for _, p := range o.params() {
-		s := o.solver.State(p)
-		updates[p.Name] = s.Step
-		for _, moment := range []struct {
-			prefix string
-			values []float32
-		}{{firstMoment, s.M}, {secondMoment, s.V}} {
-			if err := layers.CheckFinite(moment.prefix+p.Name, moment.values); err != nil {
-				return nil, err
-			}
-			f.Tensors = append(f.Tensors, safetensors.FromFloat32(moment.prefix+p.Name, p.Shape(), moment.values))
-		}
-	}
-	return updates, nil
-}
-
-// restore reads back what save added.
-func (o *optimiser) restore(f *safetensors.File, updates map[string]int) error {
-	for _, p := range o.params() {
-		s := o.solver.State(p)
-		m, err := layers.TensorFor(f, firstMoment, p)
-		if err != nil {
-			return err
-		}
-		v, err := layers.TensorFor(f, secondMoment, p)
-		if err != nil {
-			return err
-		}
-		copy(s.M, m)
-		copy(s.V, v)
-		s.Step = updates[p.Name]
-	}
-	return nil
 }
 
 // cosine is lr's cosine from its full value at 0 to 0 at total.

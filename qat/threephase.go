@@ -206,7 +206,7 @@ func (t *ThreePhase) Join(a *Auxiliary) error {
 		}
 	}
 	if t.resumed != nil {
-		if err := setParams(t.resumed, auxiliaryPrefix, a.Params); err != nil {
+		if err := layers.SetParams(t.resumed, auxiliaryPrefix, a.Params); err != nil {
 			return fmt.Errorf("%s: the auxiliary loss is not that of the checkpoint: %w", t.CheckpointPath, err)
 		}
 	}
@@ -231,7 +231,7 @@ func (t *ThreePhase) ready() error {
 		return nil // the next phase's optimiser starts afresh
 	}
 	t.opt = t.newOptimiser()
-	if err := t.opt.restore(f, t.updates); err != nil {
+	if err := layers.SetMoments(f, t.opt.solver, t.opt.params(), t.updates); err != nil {
 		return fmt.Errorf("%s: %w", t.CheckpointPath, err)
 	}
 	return nil
@@ -436,15 +436,12 @@ func (t *ThreePhase) save() error {
 		return err
 	}
 	p := threePhasePosition{Config: t.Config, Steps: t.Steps, Epochs: t.Epochs}
-	if p.Updates, err = t.opt.save(f); err != nil {
+	if p.Updates, err = layers.AddMoments(f, t.opt.solver, t.opt.params()); err != nil {
 		return err
 	}
 	if t.auxiliary != nil {
-		for _, x := range t.auxiliary.Params {
-			if err := layers.CheckFinite(x.Name, x.Data()); err != nil {
-				return err
-			}
-			f.Tensors = append(f.Tensors, safetensors.FromFloat32(auxiliaryPrefix+x.Name, x.Shape(), x.Data()))
+		if err := layers.AddParams(f, auxiliaryPrefix, t.auxiliary.Params); err != nil {
+			return err
 		}
 	}
 	text, err := json.Marshal(p)
