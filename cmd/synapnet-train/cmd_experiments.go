@@ -161,7 +161,7 @@ func againCommand(c *cli.Context, names []string) string {
 	words := append([]string{program, "experiments", "run"}, names...)
 	for _, flag := range []string{"profile", "results", "jobs", "threads"} {
 		if c.IsSet(flag) {
-			words = append(words, "--"+flag, printable(fmt.Sprint(c.Value(flag))))
+			words = append(words, "--"+flag, experiments.ShellWord(fmt.Sprint(c.Value(flag))))
 		}
 	}
 	return strings.Join(words, " ")
@@ -227,6 +227,10 @@ func (p *runProgress) report() experiments.DriverReport {
 		},
 		Line: func(s *experiments.Step, line string) { p.line("  %s: %s", s.Name, strings.TrimRight(line, "\n")) },
 		End: func(s *experiments.Step, took time.Duration, err error) {
+			if errors.Is(err, context.Canceled) {
+				p.line("%s: stopped; what is saved of it continues", s.Name)
+				return
+			}
 			if err != nil {
 				text := strings.Join(strings.Fields(err.Error()), " ")
 				var bug *experiments.Bug

@@ -57,14 +57,20 @@ func threadsFlag() cli.Flag {
 	return &cli.IntFlag{Name: "threads", Usage: "processor cores to use; what is measured depends on it, what is computed does not", DefaultText: "all"}
 }
 
+// mostThreads is what --threads may ask for on any machine: each thread takes memory, and thousands end the process.
+const mostThreads = 256
+
 // useThreads applies --threads.
 func useThreads(c *cli.Context) error {
 	if !c.IsSet("threads") {
 		return nil
 	}
-	n := c.Int("threads")
+	n, most := c.Int("threads"), max(mostThreads, runtime.NumCPU())
 	if n < 1 {
 		return usagef(c, "--threads %d: must be at least 1", n)
+	}
+	if n > most {
+		return usagef(c, "--threads %d: must be at most %d; this machine has %s", n, most, plural(runtime.NumCPU(), "core"))
 	}
 	runtime.GOMAXPROCS(n)
 	return nil

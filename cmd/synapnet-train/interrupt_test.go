@@ -3,6 +3,8 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +18,9 @@ func TestInterrupt(t *testing.T) {
 		send(t, signal)
 		select {
 		case <-ctx.Done():
+			if code := reportError(ctx, io.Discard, fmt.Errorf("stopped: %w", ctx.Err())); code != want {
+				t.Errorf("%v: the command ends with %d, want %d", signal, code, want)
+			}
 		case <-time.After(10 * time.Second):
 			t.Fatalf("%v: the context lives on", signal)
 		}

@@ -90,6 +90,9 @@ func reportError(ctx context.Context, stderr io.Writer, err error) int {
 	case errors.As(err, &usage):
 		return exitUsage
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		if by, ok := context.Cause(ctx).(interruption); ok {
+			return signalStatus(by.signal)
+		}
 		return exitInterrupted
 	}
 	return exitFailure

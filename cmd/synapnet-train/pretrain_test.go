@@ -374,6 +374,7 @@ func TestPretrainRefusesSettings(t *testing.T) {
 		"--seed 1.5":                     "--seed 1.5: not a whole number",
 		"--threads 0":                    "--threads 0: must be at least 1",
 		"--threads -2":                   "--threads -2: must be at least 1",
+		"--threads 100000000":            "--threads 100000000: must be at most ",
 		"--checkpoint-every -1":          "--checkpoint-every -1: must be 0 or more",
 		"--config absent.toml":           "configuration absent.toml: no such file or directory",
 		"512":                            "unexpected argument 512",
