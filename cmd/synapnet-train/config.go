@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
@@ -65,7 +66,7 @@ func negative(values map[string]any, t reflect.Type, prefix string) (key string,
 	}
 	for _, field := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
-		switch v := values[name].(type) {
+		switch v := valueOf(values, name).(type) {
 		case int64:
 			if v < 0 && unsigned(field.Type) {
 				return prefix + name, v
@@ -84,6 +85,19 @@ func negative(values map[string]any, t reflect.Type, prefix string) (key string,
 		}
 	}
 	return "", 0
+}
+
+// valueOf is what the TOML library takes for a field: the key of that name, or else one that differs in case alone.
+func valueOf(values map[string]any, name string) any {
+	if v, ok := values[name]; ok {
+		return v
+	}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if strings.EqualFold(key, name) {
+			return values[key]
+		}
+	}
+	return nil
 }
 
 // negativeIn is the first negative whole number of a list.
@@ -140,7 +154,7 @@ func lineOf(text, key string) int {
 		if strings.HasPrefix(line, "[") {
 			header, _, _ := strings.Cut(strings.TrimLeft(line, "["), "]")
 			table = strings.TrimSpace(header)
-			if table == key {
+			if strings.EqualFold(table, key) {
 				return i + 1
 			}
 			continue
@@ -153,7 +167,7 @@ func lineOf(text, key string) int {
 		if table != "" {
 			name = table + "." + name
 		}
-		if name == key {
+		if strings.EqualFold(name, key) {
 			return i + 1
 		}
 	}

@@ -404,6 +404,7 @@ func TestPretrainRefusesConfigFiles(t *testing.T) {
 		"beta1 = 1.0":                  "beta1 is 1: it must be at least 0 and below 1",
 		"lr = ":                        "run.toml:1: ",
 		"seed = -1":                    "run.toml:1: seed is -1: it must be at least 0",
+		"SEED = -1":                    "run.toml:1: seed is -1: it must be at least 0",
 		"[model]\nlr = 1.0":            "run.toml:2: unknown key model.lr (did you mean lr?)",
 	} {
 		if err := os.WriteFile("run.toml", []byte(file+"\n"), 0o600); err != nil {
