@@ -34,7 +34,7 @@ func (r *Report) Markdown() []byte {
 func (r *Report) summary() string {
 	text := fmt.Sprintf("%d of %d experiments have a finished result, measured in %s.", r.Complete, len(r.Sections), r.Wall)
 	if r.Compared > 0 {
-		text += fmt.Sprintf(" Of %d published accuracies and other shares that have one of ours with an interval beside them, %d lie in our 95%% interval; of two equal measurements with as many samples 83%% would.", r.Compared, r.Inside)
+		text += fmt.Sprintf(" Of %d published accuracies and other shares, each counted once, that have one of ours with an interval beside them, %d lie in our 95%% interval; of two equal measurements with as many samples 83%% would.", r.Compared, r.Inside)
 	}
 	return text
 }

@@ -131,45 +131,6 @@ func newSection(step *experiments.Step, root, path string, profile experiments.P
 	return s, nil
 }
 
-// compare counts the published values that have ours with an interval beside them. Times, memory and energy are of another
-// machine and say nothing of whether a finding is the same.
-func (s *Section) compare(all []result.Measurement) {
-	for i := range all {
-		m := &all[i]
-		if m.Unit != "1" || m.Published == nil || m.Interval == nil || slices.ContainsFunc(all, func(o result.Measurement) bool { return repeats(m, &o) }) {
-			continue
-		}
-		s.Compared++
-		if inside(m) {
-			s.Inside++
-		}
-	}
-}
-
-// repeats says whether m is o again, under more labels: a point of a history that is also the final value.
-func repeats(m, o *result.Measurement) bool {
-	if o.Published == nil || o.Interval == nil || len(m.Labels) <= len(o.Labels) || m.Metric != o.Metric || m.Protocol != o.Protocol ||
-		m.N != o.N || m.Mean != o.Mean || *m.Published != *o.Published {
-		return false
-	}
-	for l, v := range o.Labels {
-		if m.Labels[l] != v {
-			return false
-		}
-	}
-	return true
-}
-
-// withoutPublished is r without the paper's values.
-func withoutPublished(r *result.Result) *result.Result {
-	c := *r
-	c.Measurements = slices.Clone(r.Measurements)
-	for i := range c.Measurements {
-		c.Measurements[i].Published = nil
-	}
-	return &c
-}
-
 // stateOf is a result's state in the report's words.
 func stateOf(s *experiments.Step) (state, reason string) {
 	switch {

@@ -252,6 +252,84 @@ func TestQuickReportComparesNothing(t *testing.T) {
 	}
 }
 
+// Counted is what an interval of ours can judge: shares, not ratios of times, with an interval that has a width.
+func TestOnlyWhatAnIntervalJudgesIsCounted(t *testing.T) {
+	good := share(variantAt("a", "512"), result.Paper, 50, 100, &result.MeanStd{Mean: 0.5})
+	for name, spoil := range map[string]func(m *result.Measurement){
+		"a time":                      func(m *result.Measurement) { m.Unit = "ms" },
+		"a ratio of times":            func(m *result.Measurement) { m.Metric = "relative_overhead" },
+		"an interval without a width": func(m *result.Measurement) { m.Interval = &result.Interval{Low: 0.5, High: 0.5, Method: "bootstrap"} },
+		"no interval":                 func(m *result.Measurement) { m.Interval = nil },
+		"no published value":          func(m *result.Measurement) { m.Published = nil },
+	} {
+		bad := good
+		spoil(&bad)
+		if n := len(counted("some", []result.Measurement{bad})); n != 0 {
+			t.Errorf("%s is counted", name)
+		}
+	}
+	if len(counted("some", []result.Measurement{good})) != 1 {
+		t.Error("a share with an interval is not counted")
+	}
+}
+
+// A published number is counted once: not again as the last point of a history, nor where repeated names it.
+func TestPublishedNumbersAreCountedOnce(t *testing.T) {
+	last := share(map[string]string{"task": "fa"}, result.Paper, 50, 100, &result.MeanStd{Mean: 0.5})
+	point := last
+	point.Labels = map[string]string{"task": "fa", "step": "2048"}
+	if got := counted("some", []result.Measurement{point, last}); len(got) != 1 || len(got[0].Labels) != 1 {
+		t.Errorf("of a history: %+v", got)
+	}
+	var pair []result.Measurement
+	for _, policy := range []string{"baee_salience", "h2o"} {
+		pair = append(pair, share(map[string]string{"policy": policy}, result.Paper, 50, 100, &result.MeanStd{Mean: 0.5}))
+	}
+	if got := counted("baee-grid", pair); len(got) != 1 || got[0].Labels["policy"] != "baee_salience" {
+		t.Errorf("of one algorithm under two names: %+v", got)
+	}
+	if got := counted("pareto", pair); len(got) != 0 {
+		t.Errorf("of an experiment that measures nothing: %+v", got)
+	}
+}
+
+// Each entry of repeated is of a registered experiment, has published numbers, and all of these stand in the experiment that
+// it names besides.
+func TestRepeatedNumbersStandElsewhere(t *testing.T) {
+	measured := func(name string) []result.Measurement {
+		e, err := experiments.Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := result.Read(filepath.Join("..", "..", "results", e.Folder, e.Name+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Measurements
+	}
+	for _, r := range repeated {
+		elsewhere := map[result.MeanStd]bool{}
+		for _, m := range measured(r.of) {
+			if m.Published != nil && !r.has(r.of, &m) {
+				elsewhere[*m.Published] = true
+			}
+		}
+		n := 0
+		for _, m := range measured(r.experiment) {
+			if !r.has(r.experiment, &m) || !judged(&m) {
+				continue
+			}
+			n++
+			if !elsewhere[*m.Published] {
+				t.Errorf("%+v: %v of %v does not stand in %s", r, *m.Published, m.Labels, r.of)
+			}
+		}
+		if n == 0 {
+			t.Errorf("%+v: it leaves nothing out", r)
+		}
+	}
+}
+
 func read(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)

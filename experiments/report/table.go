@@ -317,11 +317,6 @@ func (t *Table) cell(p pair, k Kind) Cell {
 	return c
 }
 
-// inside says whether the published mean lies in our interval.
-func inside(m *result.Measurement) bool {
-	return m.Interval.Low <= m.Published.Mean && m.Published.Mean <= m.Interval.High
-}
-
 func methodName(method string) string {
 	return map[string]string{"wilson": "Wilson's", "bootstrap": "bootstrap", "t": "Student's t"}[method]
 }
