@@ -231,11 +231,11 @@ func (d datum) title(series []string) string {
 		b.WriteString(" " + u)
 	}
 	if d.m.Interval != nil {
-		b.WriteString(" " + span(d.m))
+		b.WriteString(" " + plain(d.m.Unit).span(d.m.Interval))
 	}
 	_, _ = fmt.Fprintf(&b, ", n = %d, %s", d.m.N, d.m.Protocol)
 	if p := d.m.Published; p != nil {
-		b.WriteString("\npublished: " + withStd(p.Mean, p.Std, d.m.Unit))
+		b.WriteString("\npublished: " + plain(d.m.Unit).withStd(p.Mean, p.Std))
 	}
 	return b.String()
 }

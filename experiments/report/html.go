@@ -23,6 +23,7 @@ var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"js":      func() template.JS { return template.JS(script) },        //nolint:gosec // our own file
 	"svg":     func(s string) template.HTML { return template.HTML(s) }, //nolint:gosec // made by svg, which escapes all text
 	"dash":    dash,
+	"reading": reading,
 	"columns": func(g Group) int { return len(g.Kind) },
 	"sort": func(x float64) string {
 		if math.IsInf(x, 0) {
@@ -32,7 +33,7 @@ var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	},
 	"inc": func(i int) int { return i + 1 },
 	"class": func(k Kind) string {
-		return [...]string{"published", "paper", "strict", "difference"}[k]
+		return [...]string{"published", "paper", "strict", "difference", "difference"}[k]
 	},
 }).Parse(page))
 

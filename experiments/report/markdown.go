@@ -27,7 +27,25 @@ func (r *Report) Markdown() []byte {
 		}
 		line("| %s | %s | %s |", m.List, m.Row, dash(strings.Join(names, ", ")))
 	}
+	line("\n## How to read this\n")
+	for _, text := range reading() {
+		line("- %s", text)
+	}
 	return []byte(b.String())
+}
+
+// reading says what the columns and the counts mean.
+func reading() []string {
+	return []string{
+		"“±” is the standard deviation over seeds. Brackets are 95% intervals: Wilson's for shares, pooled over all samples; bootstrap or Student's t for repetitions.",
+		"“difference” is ours minus the published mean, under the paper's protocol where we have it. Its interval is that of our value, with the published mean taken as exact: were both " +
+			"measured alike on as many samples, 83% of the published values would lie in our interval, not 95%.",
+		"Times, rates, memory, energy and sizes of ours and of the paper are of different machines or definitions. “ours / published” says only how many times the published value ours is; " +
+			"no interval judges it.",
+		"The counts of published values inside our interval are of shares alone. They leave out ratios of times, intervals without a width (a bootstrap of equal values), and published " +
+			"numbers that stand in the results a second time: policies that are one algorithm under two names, variants that are another experiment's under a new name, and what only puts " +
+			"results of others together.",
+	}
 }
 
 // summary says in a sentence or two what is there.
@@ -82,8 +100,8 @@ func (t *Table) markdown(line func(string, ...any)) {
 		head, rule = append(head, l), append(rule, "---")
 	}
 	for _, g := range t.Groups {
-		for _, k := range g.Kind {
-			head, rule = append(head, strings.TrimPrefix(g.heading()+": ", ": ")+k.String()), append(rule, "--:")
+		for i, k := range g.Kind {
+			head, rule = append(head, strings.TrimPrefix(g.heading()+": ", ": ")+k.String()+mark(g.Note[i])), append(rule, "--:")
 		}
 	}
 	line("| %s |\n|%s|", strings.Join(head, " | "), strings.Join(rule, "|"))
@@ -93,11 +111,7 @@ func (t *Table) markdown(line func(string, ...any)) {
 			cells = append(cells, escape(l))
 		}
 		for _, c := range row.Cells {
-			text := dash(strings.TrimSpace(c.Main + " " + c.Sub))
-			if c.Note > 0 {
-				text += fmt.Sprintf(" (%d)", c.Note)
-			}
-			cells = append(cells, text)
+			cells = append(cells, dash(strings.TrimSpace(c.Main+" "+c.Sub))+mark(c.Note))
 		}
 		line("| %s |", strings.Join(cells, " | "))
 	}
@@ -107,6 +121,14 @@ func (t *Table) markdown(line func(string, ...any)) {
 	for i, n := range t.Notes {
 		line("\n(%d) %s", i+1, escape(n))
 	}
+}
+
+// mark refers to a note; "" for none.
+func mark(note int) string {
+	if note == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d)", note)
 }
 
 // heading is the group with its unit.

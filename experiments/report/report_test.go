@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,6 +73,100 @@ func TestTable(t *testing.T) {
 	}
 	if c := got.Rows[1].Cells; c[0].Main != "" || c[2].Main == "" || c[5].Main != "" {
 		t.Errorf("the second row: %+v", c)
+	}
+}
+
+// Times and other quantities of a machine are held against the published ones as ratios, which no interval judges; a ratio
+// of times is one of them, and what is not positive has no ratio.
+func TestMachinesAreComparedByRatios(t *testing.T) {
+	for _, c := range []struct {
+		unit, metric string
+		ours, theirs float64
+		want         string
+	}{
+		{"ms", "latency", 31, 100, "×0.310"}, {"bytes", "size", 2e6, 1e6, "×2"}, {"1", "relative_overhead", 0.0002, 2, "×0.000100"},
+		{"us", "overhead_per_token", -1, 2, ""}, {"bytes", "rss_growth", 1, 0, ""},
+	} {
+		m := result.Measurement{
+			Labels: map[string]string{"policy": "a"}, Protocol: result.Paper, Metric: c.metric, Unit: c.unit, N: 9, Mean: c.ours,
+			Interval: &result.Interval{Low: c.ours - 1e-5, High: c.ours + 1e-5, Method: "t"}, Published: &result.MeanStd{Mean: c.theirs},
+		}
+		got := newTable(experiments.View{Metric: c.metric, Rows: []string{"policy"}}, []result.Measurement{m})
+		if fmt.Sprint(got.Groups[0].Kind) != "[published ours (paper) ours / published]" {
+			t.Errorf("%s: columns %v", c.metric, got.Groups[0].Kind)
+		}
+		if last := got.Rows[0].Cells[2]; last.Main != c.want || last.Outside || last.Sub != "" {
+			t.Errorf("%s: %+v, want %q", c.metric, last, c.want)
+		}
+	}
+}
+
+// A share whose interval has no width is not marked, wherever the published value lies.
+func TestAnIntervalWithoutAWidthMarksNothing(t *testing.T) {
+	m := share(variantAt("a", "512"), result.Paper, 0, 16, &result.MeanStd{Mean: 0.5})
+	m.Interval = &result.Interval{Method: "bootstrap"}
+	for _, c := range newTable(accuracyView, []result.Measurement{m}).Rows[0].Cells {
+		if c.Outside {
+			t.Errorf("marked: %+v", c)
+		}
+	}
+}
+
+// A note of all values stands once under the table; one of all values of a column in its heading; others in their cells.
+func TestNotes(t *testing.T) {
+	both := func(note map[string]string) *Table {
+		var all []result.Measurement
+		for _, variant := range []string{"a", "b"} {
+			for _, protocol := range []string{result.Paper, result.Strict} {
+				m := share(variantAt(variant, "512"), protocol, 50, 100, nil)
+				m.Note = note[variant+protocol]
+				all = append(all, m)
+			}
+		}
+		return newTable(accuracyView, all)
+	}
+	cells := func(t *Table) string {
+		var notes []int
+		for _, r := range t.Rows {
+			for _, c := range r.Cells {
+				notes = append(notes, c.Note)
+			}
+		}
+		return fmt.Sprintf("%v %v %v %s", t.Groups[0].Note, notes, t.Notes, t.Remark)
+	}
+	for name, c := range map[string]struct {
+		note map[string]string
+		want string
+	}{
+		"of all":          {map[string]string{"apaper": "x", "bpaper": "x", "astrict": "x", "bstrict": "x"}, "[0 0] [0 0 0 0] [] x"},
+		"of one protocol": {map[string]string{"astrict": "x", "bstrict": "x"}, "[0 1] [0 0 0 0] [x] "},
+		"of each":         {map[string]string{"apaper": "x", "bpaper": "x", "astrict": "y", "bstrict": "y"}, "[1 2] [0 0 0 0] [x y] "},
+		"of one cell":     {map[string]string{"bpaper": "x"}, "[0 0] [0 0 1 0] [x] "},
+	} {
+		if got := cells(both(c.note)); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// Values of a metric are written alike: small energies all with the prefix that the largest needs, exact counts and answers
+// yes or no without a fraction.
+func TestColumnsAreWrittenAlike(t *testing.T) {
+	exact := func(policy, metric, unit string, mean float64) result.Measurement {
+		return result.Exact(result.Measurement{Labels: map[string]string{"policy": policy}, Protocol: result.Strict, Metric: metric, Unit: unit}, mean)
+	}
+	for _, c := range []struct {
+		metric, unit  string
+		first, second float64
+		want          string
+	}{
+		{"energy", "J/token", 0.001, 9.88e-4, "mJ/token: 1, 0.9880"}, {"energy", "J/token", 2e-5, 4e-6, "µJ/token: 20, 4"}, {"energy", "J/token", 2, 1e-3, "J/token: 2, 0.001000"},
+		{"efficient", "1", 1, 0, ": 1, 0"}, {"share", "1", 1, 0.5, ": 1.000, 0.500"},
+	} {
+		got := newTable(experiments.View{Metric: c.metric, Rows: []string{"policy"}}, []result.Measurement{exact("a", c.metric, c.unit, c.first), exact("b", c.metric, c.unit, c.second)})
+		if text := fmt.Sprintf("%s: %s, %s", got.Groups[0].Unit, got.Rows[0].Cells[0].Main, got.Rows[1].Cells[0].Main); text != c.want {
+			t.Errorf("%s, want %s", text, c.want)
+		}
 	}
 }
 
@@ -156,7 +251,7 @@ func TestValues(t *testing.T) {
 		want string
 	}{
 		{0.12345, "1", "0.123"}, {-0.0001, "1", "0.000"}, {-0.5, "1", "−0.500"}, {288146, "1", "288\u202f146"}, {2474.667, "1", "2475"}, {512, "bytes", "512 B"}, {15768076, "bytes", "15.77 MB"},
-		{1234567, "", "1\u202f234\u202f567"}, {1234, "ms", "1234"}, {123.456, "ms", "123.5"}, {0.012345, "ms", "0.01235"}, {0, "ms", "0"}, {1e-6, "s", "1.00e−06"},
+		{1234567, "", "1\u202f234\u202f567"}, {1234, "ms", "1234"}, {123.456, "ms", "123.5"}, {0.012345, "ms", "0.01235"}, {0, "ms", "0"}, {1e-6, "s", "1.00e−06"}, {math.Copysign(0, -1), "bytes", "0 B"},
 	} {
 		if got := value(c.x, c.unit); got != c.want {
 			t.Errorf("%g %s: %s, want %s", c.x, c.unit, got, c.want)

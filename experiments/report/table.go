@@ -30,6 +30,7 @@ type Group struct {
 	Name string
 	Unit string // in which its values are, "" for shares
 	Kind []Kind
+	Note []int // of all values of a column: its number, 0 for none
 }
 
 // Kind is what a column shows.
@@ -41,11 +42,12 @@ const (
 	PaperColumn
 	StrictColumn
 	DifferenceColumn
+	RatioColumn // in place of the difference, for what depends on the machine or on a definition
 )
 
 // String is the column's heading.
 func (k Kind) String() string {
-	return [...]string{"published", "ours (paper)", "ours (strict)", "difference"}[k]
+	return [...]string{"published", "ours (paper)", "ours (strict)", "difference", "ours / published"}[k]
 }
 
 // Row is a line of a table.
@@ -62,7 +64,7 @@ type Cell struct {
 	Sub     string // interval
 	Title   string // n, method, note: shown when pointed at
 	Note    int    // number of a note, 0 for none
-	Outside bool   // a difference whose interval does not hold 0
+	Outside bool   // a difference whose interval does not hold 0, where that means something
 	Sort    float64
 }
 
@@ -129,7 +131,7 @@ func newTable(v experiments.View, all []result.Measurement) *Table {
 	places := map[place]pair{}
 	var rows, groups []string
 	values := map[string][]string{}
-	units := map[string]string{}
+	formats := map[string]format{}
 	for i := range found {
 		m := &found[i]
 		group := m.Metric
@@ -146,8 +148,8 @@ func newTable(v experiments.View, all []result.Measurement) *Table {
 		if _, ok := values[row]; !ok {
 			rows, values[row] = append(rows, row), value
 		}
-		if _, ok := units[group]; !ok {
-			groups, units[group] = append(groups, group), m.Unit
+		if _, ok := formats[group]; !ok {
+			groups, formats[group] = append(groups, group), formatOf(m.Metric, found)
 		}
 		p := places[place{row, group}]
 		if m.Protocol == result.Strict {
@@ -165,7 +167,8 @@ func newTable(v experiments.View, all []result.Measurement) *Table {
 		if _, err := strconv.ParseFloat(g, 64); err == nil && v.Column != "" { // a number does not say of what
 			name = v.Column + " " + g
 		}
-		t.Groups = append(t.Groups, Group{Name: name, Unit: unitName(units[g]), Kind: kinds(places, g)})
+		k := kinds(places, g)
+		t.Groups = append(t.Groups, Group{Name: name, Unit: formats[g].heading(), Kind: k, Note: make([]int, len(k))})
 	}
 	group(rows, values)
 	for _, row := range rows {
@@ -173,33 +176,53 @@ func newTable(v experiments.View, all []result.Measurement) *Table {
 		for i, g := range groups {
 			p := places[place{row, g}]
 			for _, k := range t.Groups[i].Kind {
-				r.Cells = append(r.Cells, t.cell(p, k))
+				r.Cells = append(r.Cells, t.cell(p, k, formats[g]))
 			}
 		}
 		t.Rows = append(t.Rows, r)
 	}
-	t.liftNote()
+	t.liftNotes()
 	return t
 }
 
-// liftNote takes the number of a note out of the cells if it is of all of them.
-func (t *Table) liftNote() {
-	if len(t.Notes) != 1 {
+// liftNotes takes a note that is of all values of a column out of its cells, and out of the headings, too, if it is the only
+// one and of all columns.
+func (t *Table) liftNotes() {
+	everywhere := true
+	at := 0
+	for _, g := range t.Groups {
+		for i, k := range g.Kind {
+			g.Note[i] = t.liftColumn(at)
+			everywhere = everywhere && (k != PaperColumn && k != StrictColumn || g.Note[i] > 0)
+			at++
+		}
+	}
+	if len(t.Notes) != 1 || !everywhere {
 		return
 	}
-	for _, r := range t.Rows {
-		if slices.ContainsFunc(r.Cells, func(c Cell) bool {
-			return c.Main != "" && (c.Kind == PaperColumn || c.Kind == StrictColumn) && c.Note == 0
-		}) {
-			return
-		}
-	}
-	for _, r := range t.Rows {
-		for i := range r.Cells {
-			r.Cells[i].Note = 0
-		}
+	for _, g := range t.Groups {
+		clear(g.Note)
 	}
 	t.Remark, t.Notes = t.Notes[0], nil
+}
+
+// liftColumn takes the note of all values of a column out of its cells and gives its number, 0 where they have no common one.
+func (t *Table) liftColumn(column int) int {
+	note := 0
+	for _, r := range t.Rows {
+		c := r.Cells[column]
+		if c.Main == "" {
+			continue
+		}
+		if c.Note == 0 || note > 0 && c.Note != note {
+			return 0
+		}
+		note = c.Note
+	}
+	for _, r := range t.Rows {
+		r.Cells[column].Note = 0
+	}
+	return note
 }
 
 // group puts rows of the same first label together, of these those of the same second one, and so on; labels stay in the order
@@ -247,15 +270,17 @@ func sortNumbers(values []string) {
 
 // kinds are the columns of a group that have a value in any row.
 func kinds(places map[place]pair, group string) []Kind {
-	var has [4]bool
+	var has [RatioColumn + 1]bool
 	for at, p := range places {
 		if at.group != group {
 			continue
 		}
 		has[PaperColumn] = has[PaperColumn] || p.paper != nil
 		has[StrictColumn] = has[StrictColumn] || p.strict != nil
-		if theirs, _ := p.published(); theirs != nil {
-			has[PublishedColumn], has[DifferenceColumn] = true, true
+		if theirs, ours := p.published(); theirs != nil {
+			has[PublishedColumn] = true
+			has[DifferenceColumn] = machineFree(ours)
+			has[RatioColumn] = !machineFree(ours)
 		}
 	}
 	var all []Kind
@@ -268,7 +293,7 @@ func kinds(places map[place]pair, group string) []Kind {
 }
 
 // cell shows one value of a place.
-func (t *Table) cell(p pair, k Kind) Cell {
+func (t *Table) cell(p pair, k Kind, f format) Cell {
 	none := Cell{Kind: k, Sort: math.Inf(-1)}
 	theirs, against := p.published()
 	switch k {
@@ -276,18 +301,18 @@ func (t *Table) cell(p pair, k Kind) Cell {
 		if theirs == nil {
 			return none
 		}
-		return Cell{Kind: k, Main: withStd(theirs.Mean, theirs.Std, against.Unit), Sort: theirs.Mean}
+		return Cell{Kind: k, Main: f.withStd(theirs.Mean, theirs.Std), Sort: theirs.Mean}
 	case DifferenceColumn:
 		if theirs == nil {
 			return none
 		}
-		d := against.Mean - theirs.Mean
-		c := Cell{Kind: k, Main: signed(d, against.Unit), Sort: d, Title: "ours (" + against.Protocol + ") minus the published mean"}
-		if iv := against.Interval; iv != nil {
-			c.Sub = fmt.Sprintf("[%s, %s]", signed(iv.Low-theirs.Mean, against.Unit), signed(iv.High-theirs.Mean, against.Unit))
-			c.Outside = !inside(against)
+		return difference(theirs, against, f)
+	case RatioColumn:
+		if theirs == nil || theirs.Mean <= 0 || against.Mean < 0 { // a cost that is lost in the noise is no multiple of another
+			return none
 		}
-		return c
+		r := against.Mean / theirs.Mean
+		return Cell{Kind: k, Main: "×" + significant(r, 3), Sort: r, Title: "ours (" + against.Protocol + ") over the published mean"}
 	}
 	m := p.paper
 	if k == StrictColumn {
@@ -296,14 +321,14 @@ func (t *Table) cell(p pair, k Kind) Cell {
 	if m == nil {
 		return none
 	}
-	c := Cell{Kind: k, Main: withStd(m.Mean, m.Std, m.Unit), Sort: m.Mean, Title: fmt.Sprintf("n = %s", thousands(strconv.Itoa(m.N)))}
+	c := Cell{Kind: k, Main: f.withStd(m.Mean, m.Std), Sort: m.Mean, Title: fmt.Sprintf("n = %s", thousands(strconv.Itoa(m.N)))}
 	if m.Std > 0 && m.Unit != "1" { // repetitions: the interval says enough
-		c.Main = value(m.Mean, m.Unit)
-		c.Title += ", standard deviation " + value(m.Std, m.Unit)
+		c.Main = f.value(m.Mean)
+		c.Title += ", standard deviation " + f.value(m.Std)
 	}
-	if m.Interval != nil {
-		c.Sub = span(m)
-		c.Title += ", 95% interval: " + methodName(m.Interval.Method)
+	if iv := m.Interval; iv != nil {
+		c.Sub = f.span(iv)
+		c.Title += ", 95% interval: " + methodName(iv.Method)
 	}
 	if m.Note != "" {
 		c.Title += "; " + m.Note
@@ -317,104 +342,17 @@ func (t *Table) cell(p pair, k Kind) Cell {
 	return c
 }
 
+// difference is ours minus theirs, with our interval about it.
+func difference(theirs *result.MeanStd, ours *result.Measurement, f format) Cell {
+	d := ours.Mean - theirs.Mean
+	c := Cell{Kind: DifferenceColumn, Main: f.signed(d), Sort: d, Title: "ours (" + ours.Protocol + ") minus the published mean"}
+	if iv := ours.Interval; iv != nil {
+		c.Sub = fmt.Sprintf("[%s, %s]", f.signed(iv.Low-theirs.Mean), f.signed(iv.High-theirs.Mean))
+		c.Outside = judged(ours) && !inside(ours)
+	}
+	return c
+}
+
 func methodName(method string) string {
 	return map[string]string{"wilson": "Wilson's", "bootstrap": "bootstrap", "t": "Student's t"}[method]
-}
-
-func span(m *result.Measurement) string {
-	return fmt.Sprintf("[%s, %s]", value(m.Interval.Low, m.Unit), value(m.Interval.High, m.Unit))
-}
-
-func withStd(mean, std float64, unit string) string {
-	if std == 0 {
-		return value(mean, unit)
-	}
-	return value(mean, unit) + " ± " + value(std, unit)
-}
-
-// unitName is a unit as headings show it; "" where values show it themselves or have none.
-func unitName(unit string) string {
-	switch unit {
-	case "1", "bytes":
-		return ""
-	case "us":
-		return "µs"
-	case "x":
-		return "×"
-	}
-	return unit
-}
-
-// value writes a number of a unit: shares with three decimals, bytes with a prefix, others, and counts, with four digits.
-func value(x float64, unit string) string {
-	switch {
-	case unit == "1" && math.Abs(x) < 10:
-		return minus(fmt.Sprintf("%.3f", x))
-	case unit == "bytes":
-		return bytesText(x)
-	}
-	return digits(x)
-}
-
-func bytesText(x float64) string {
-	units := []string{"B", "kB", "MB", "GB", "TB"}
-	i := 0
-	for i < len(units)-1 && math.Abs(x) >= 1000 {
-		x, i = x/1000, i+1
-	}
-	if i == 0 {
-		return minus(fmt.Sprintf("%.0f %s", x, units[i]))
-	}
-	return digits(x) + " " + units[i]
-}
-
-// digits writes a number with four significant digits, and all before the decimal point.
-func digits(x float64) string {
-	a := math.Abs(x)
-	switch {
-	case x == math.Trunc(x) && a < 1e15:
-		return thousands(minus(fmt.Sprintf("%.0f", x)))
-	case a >= 1000:
-		return thousands(minus(fmt.Sprintf("%.0f", x)))
-	case a >= 100:
-		return minus(fmt.Sprintf("%.1f", x))
-	case a >= 10:
-		return minus(fmt.Sprintf("%.2f", x))
-	case a >= 0.001:
-		return minus(fmt.Sprintf("%.*f", 3-int(math.Floor(math.Log10(a))), x))
-	}
-	return minus(fmt.Sprintf("%.2e", x))
-}
-
-// thousands puts narrow spaces between groups of three digits of a whole number of more than four.
-func thousands(s string) string {
-	digits := strings.TrimPrefix(s, "−")
-	sign := s[:len(s)-len(digits)]
-	if len(digits) < 5 {
-		return s
-	}
-	var b strings.Builder
-	for i, d := range digits {
-		if i > 0 && (len(digits)-i)%3 == 0 {
-			b.WriteRune('\u202f')
-		}
-		b.WriteRune(d)
-	}
-	return sign + b.String()
-}
-
-func signed(x float64, unit string) string {
-	s := value(x, unit)
-	if x >= 0 {
-		return "+" + s
-	}
-	return s
-}
-
-// minus writes the sign as typographers do, and no sign before a zero.
-func minus(s string) string {
-	if strings.HasPrefix(s, "-") && strings.Trim(s[1:], "0.") == "" {
-		return s[1:]
-	}
-	return strings.Replace(s, "-", "−", 1)
 }
