@@ -119,7 +119,7 @@ func baeeGridExperiment() Experiment {
 			{Title: "Retention over all cells of the grid", Metric: "overall_retention", Rows: []string{policyLabel}, Column: position,
 				Figure: &Figure{Kind: "bar", X: policyLabel, Series: position}},
 			{Title: "Retention of the target", Metric: "retention", Rows: []string{contextLabel, position, policyLabel}, Column: budget,
-				Figure: &Figure{Kind: "line", X: budget, Series: policyLabel}},
+				Figure: &Figure{Kind: "line", X: budget, Series: policyLabel, Heavy: "baee"}},
 			{Title: "Answers right", Metric: "accuracy", Rows: []string{contextLabel, position, policyLabel}, Column: budget},
 		},
 		Says: "Retention says that some layer still holds an entry written at the target's key, not that the model can use it. Under the paper's protocol several " +

@@ -77,7 +77,7 @@ func baeeMicrobenchExperiment() Experiment {
 		},
 		Views: []View{
 			{Title: "One eviction down to a quarter of the store, microseconds", Metric: "eviction_time", Rows: []string{policyLabel}, Column: entriesLabel,
-				Figure: &Figure{Kind: "line", X: entriesLabel, Series: policyLabel, LogX: true}},
+				Figure: &Figure{Kind: "line", X: entriesLabel, Series: policyLabel, Heavy: "baee", LogX: true}},
 			{Title: "Eviction in a stream, microseconds a token", Metric: "overhead_per_token", Rows: []string{policyLabel}, Column: baselineLabel},
 			{Title: "Eviction in a stream, share of the time without it", Metric: "relative_overhead", Rows: []string{policyLabel}, Column: baselineLabel},
 			{Title: "Share of the entries held that belong to the target", Metric: "precision", Rows: []string{policyLabel}, Column: contextLabel},

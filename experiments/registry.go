@@ -69,6 +69,7 @@ type Figure struct {
 	Kind   string // line, bar, scatter
 	X      string // label on the x axis; with scatter, a metric
 	Series string // label: a line, or a colour, a value
+	Heavy  string // the series that the view is about, drawn with a heavier line; "" for none
 	LogX   bool
 }
 

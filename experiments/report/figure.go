@@ -29,11 +29,11 @@ type Figure struct {
 type Series struct {
 	Name   string
 	Index  int
-	Colour string // class of the style sheet
+	Class  string // of the style sheet: its colour, and what tells it from others of that colour
 	Broken bool   // the line
 }
 
-// palette is the number of series colours in the style sheet; further series repeat them with broken lines.
+// palette is the number of series colours in the style sheet; further series repeat them with broken lines and square marks.
 const palette = 8
 
 // The size of a panel in points, chosen so that its text can be read on a phone.
@@ -74,7 +74,7 @@ func (t *Table) draw(v experiments.View, all []result.Measurement) error {
 	}
 	panels, series := split(f, labels, found)
 	if len(series) > 1 {
-		t.Legend = legend(f.Series, series)
+		t.Legend = legend(f, series)
 	}
 	t.tie(f.Series, series)
 	for _, p := range panels {
@@ -94,14 +94,21 @@ func (t *Table) draw(v experiments.View, all []result.Measurement) error {
 }
 
 // legend names the series; numbers with the label that they are of.
-func legend(label string, series []string) []Series {
+func legend(f *experiments.Figure, series []string) []Series {
 	var all []Series
 	for i, name := range series {
-		colour, broken := look(series, i)
-		if _, err := strconv.ParseFloat(name, 64); err == nil {
-			name = label + " " + name
+		l := lookOf(series, i, f.Heavy)
+		class := l.colour
+		switch {
+		case l.heavy:
+			class += " heavy"
+		case l.square:
+			class += " square"
 		}
-		all = append(all, Series{name, i, colour, broken})
+		if _, err := strconv.ParseFloat(name, 64); err == nil {
+			name = f.Series + " " + name
+		}
+		all = append(all, Series{name, i, class, l.broken})
 	}
 	return all
 }
@@ -117,8 +124,8 @@ func (t *Table) tie(label string, series []string) {
 	}
 }
 
-// split puts measurements into panels: one for each combination of the labels that are on no axis, and of both protocols
-// where both are there.
+// split puts measurements into panels: one for each combination of the labels that are on no axis, and each protocol its
+// own where both are there: a line through values of both would draw a change of the protocol as an effect of x.
 func split(f *experiments.Figure, labels []string, found []result.Measurement) (panels []*panel, series []string) {
 	var rest []string
 	for _, l := range labels {
@@ -126,9 +133,7 @@ func split(f *experiments.Figure, labels []string, found []result.Measurement) (
 			rest = append(rest, l)
 		}
 	}
-	both := slices.ContainsFunc(found, func(m result.Measurement) bool { return m.Protocol == result.Paper }) &&
-		slices.ContainsFunc(found, func(m result.Measurement) bool { return m.Protocol == result.Strict })
-	overlap := both && overlapping(found)
+	both := bothProtocols(found)
 	at := map[string]*panel{}
 	for i := range found {
 		m := &found[i]
@@ -136,7 +141,7 @@ func split(f *experiments.Figure, labels []string, found []result.Measurement) (
 		for _, l := range rest {
 			parts = append(parts, l+" "+m.Labels[l])
 		}
-		if overlap {
+		if both {
 			parts = append(parts, m.Protocol)
 		}
 		title := strings.Join(parts, ", ")
@@ -155,10 +160,7 @@ func split(f *experiments.Figure, labels []string, found []result.Measurement) (
 		}
 		p.data = append(p.data, datum{m: m, name: name})
 	}
-	sortNumbers(series)
-	if i := slices.Index(series, experiments.Guessing); i >= 0 {
-		series = append(slices.Delete(series, i, i+1), experiments.Guessing)
-	}
+	series = inOrder(series, f.Heavy)
 	for _, p := range panels {
 		sortNumbers(p.places)
 		for i := range p.data {
@@ -174,17 +176,21 @@ func split(f *experiments.Figure, labels []string, found []result.Measurement) (
 	return panels, series
 }
 
-// overlapping says whether some measurement is there under both protocols, so that one panel could not show both.
-func overlapping(all []result.Measurement) bool {
-	seen := map[string]string{}
-	for _, m := range all {
-		key := m.Metric + fmt.Sprint(m.Labels) // maps are printed in the order of their keys
-		if p, ok := seen[key]; ok && p != m.Protocol {
-			return true
-		}
-		seen[key] = m.Protocol
+// inOrder puts the series that a view is about first, numbers in their order, and guessing last.
+func inOrder(series []string, heavy string) []string {
+	sortNumbers(series)
+	if i := slices.Index(series, heavy); i >= 0 {
+		series = slices.Insert(slices.Delete(series, i, i+1), 0, heavy)
 	}
-	return false
+	if i := slices.Index(series, experiments.Guessing); i >= 0 {
+		series = append(slices.Delete(series, i, i+1), experiments.Guessing)
+	}
+	return series
+}
+
+// bothProtocols says whether there are measurements of each.
+func bothProtocols(all []result.Measurement) bool {
+	return slices.ContainsFunc(all, func(m result.Measurement) bool { return m.Protocol != all[0].Protocol })
 }
 
 // newPlot is an empty plot in the page's colours.
@@ -226,13 +232,7 @@ func (d datum) title(series []string) string {
 	if d.name != "" && (len(parts) == 0 || parts[0] != d.name) {
 		parts = append(parts, d.name)
 	}
-	b.WriteString(strings.Join(parts, ", ") + ": " + value(d.m.Mean, d.m.Unit))
-	if u := unitName(d.m.Unit); u != "" {
-		b.WriteString(" " + u)
-	}
-	if d.m.Interval != nil {
-		b.WriteString(" " + plain(d.m.Unit).span(d.m.Interval))
-	}
+	b.WriteString(strings.Join(parts, ", ") + ": " + withSpan(d.m))
 	_, _ = fmt.Fprintf(&b, ", n = %d, %s", d.m.N, d.m.Protocol)
 	if p := d.m.Published; p != nil {
 		b.WriteString("\npublished: " + plain(d.m.Unit).withStd(p.Mean, p.Std))
@@ -240,27 +240,72 @@ func (d datum) title(series []string) string {
 	return b.String()
 }
 
-// look is the colour of a series, as a class of the style sheet, and whether its line is broken. Guessing, which others are
-// held against, has no colour.
-func look(series []string, i int) (colour string, broken bool) {
-	if series[i] == experiments.Guessing {
-		return "sg", true
+// withSpan is a value with its unit and interval.
+func withSpan(m *result.Measurement) string {
+	s := value(m.Mean, m.Unit)
+	if u := unitName(m.Unit); u != "" {
+		s += " " + u
 	}
-	return fmt.Sprintf("s%d", i%palette), i >= palette
+	if m.Interval != nil {
+		s += " " + plain(m.Unit).span(m.Interval)
+	}
+	return s
+}
+
+// look is how a series is drawn.
+type look struct {
+	colour string // class of the style sheet
+	broken bool   // the line
+	square bool   // the marks, which are discs otherwise
+	heavy  bool   // the line
+}
+
+// lookOf is how the series i is drawn. Guessing, which others are held against, has no colour.
+func lookOf(series []string, i int, heavy string) look {
+	if series[i] == experiments.Guessing {
+		return look{colour: "sg", broken: true}
+	}
+	again := i >= palette
+	return look{fmt.Sprintf("s%d", i%palette), again, again, heavy != "" && series[i] == heavy}
+}
+
+// line is the style of a line, of which width is usual.
+func (l look) line(width vg.Length) draw.LineStyle {
+	style := draw.LineStyle{Color: inkSeries, Width: width}
+	if l.heavy {
+		style.Width *= 2
+	}
+	if l.broken {
+		style.Dashes = []vg.Length{4, 2.5}
+	}
+	return style
+}
+
+// mark draws the mark of a value.
+func (l look) mark(s *svg, at vg.Point, r vg.Length) {
+	if l.heavy {
+		r *= 1.4
+	}
+	if l.square {
+		s.square(at, r)
+		return
+	}
+	s.dot(at, r)
 }
 
 func seriesClass(series []string, i int) string {
-	colour, _ := look(series, i)
-	return fmt.Sprintf("s %s d%d", colour, i)
+	return fmt.Sprintf("s %s d%d", lookOf(series, i, "").colour, i)
 }
 
-// mostIntervals is the number of lines up to which their intervals can be told apart; all have them in their titles.
+// mostIntervals is the number of lines up to which their intervals can be told apart. Of more lines the heavy one has them
+// always, the others when they are brought out; all have them in their titles.
 const mostIntervals = 8
 
 // lines are the series of a panel as lines through their means, with intervals; published means are rings.
 type lines struct {
 	panel  *panel
 	series []string
+	heavy  string    // of them
 	shift  []float64 // of a series along x, in points, so that intervals do not cover each other
 }
 
@@ -268,7 +313,7 @@ type lines struct {
 func (l lines) Plot(c draw.Canvas, p *plot.Plot) {
 	s := canvas(c)
 	x, y := p.Transforms(&c)
-	for i := range l.series {
+	for i := range slices.Backward(l.series) { // the first, which may be the heavy one, on top
 		var data []datum
 		for _, d := range l.panel.data {
 			if d.series == i {
@@ -287,20 +332,23 @@ func (l lines) Plot(c draw.Canvas, p *plot.Plot) {
 		for _, d := range data {
 			path = append(path, at(d, d.m.Mean))
 		}
-		style := draw.LineStyle{Color: inkSeries, Width: 1.6}
-		if _, broken := look(l.series, i); broken {
-			style.Dashes = []vg.Length{4, 2.5}
-		}
-		c.StrokeLines(style, path)
+		look := lookOf(l.series, i, l.heavy)
+		c.StrokeLines(look.line(1.6), path)
 		for _, d := range data {
 			s.open("mark", d.title(l.series))
-			if iv := d.m.Interval; iv != nil && len(l.series) <= mostIntervals {
+			if iv := d.m.Interval; iv != nil {
+				class := "interval"
+				if len(l.series) > mostIntervals && !look.heavy {
+					class += " late"
+				}
+				s.open(class, "")
 				c.StrokeLine2(draw.LineStyle{Color: inkSeries, Width: 1}, at(d, iv.Low).X, at(d, iv.Low).Y, at(d, iv.High).X, at(d, iv.High).Y)
+				s.close()
 			}
 			if d.m.Published != nil {
-				s.dot(at(d, d.m.Published.Mean), 3, true)
+				s.ring(at(d, d.m.Published.Mean), 3)
 			}
-			s.dot(at(d, d.m.Mean), 2.6, false)
+			look.mark(s, at(d, d.m.Mean), 2.6)
 			s.close()
 		}
 		s.close()
@@ -327,8 +375,8 @@ func extent(data []datum) (low, high float64) {
 // logarithmic says whether a value axis from low to high is better read in powers of ten.
 func logarithmic(low, high float64) bool { return low > 0 && high/low > 50 }
 
-// setValues scales the value axis of a plot.
-func setValues(a *plot.Axis, data []datum) {
+// setValues scales the value axis of a plot. fromZero: what stands on it is read by its length.
+func setValues(a *plot.Axis, data []datum, fromZero bool) {
 	low, high := extent(data)
 	unit := data[0].m.Unit
 	a.Label.Text = words(data[0].m.Metric)
@@ -336,8 +384,7 @@ func setValues(a *plot.Axis, data []datum) {
 		a.Label.Text += " (" + u + ")"
 	}
 	if unit != "1" && logarithmic(low, high) {
-		a.Scale, a.Tick.Marker = plot.LogScale{}, powers{unit}
-		a.Min, a.Max = low/1.3, high*1.3
+		setLog(a, unit, low/1.3, high*1.3)
 		return
 	}
 	a.Tick.Marker = even{unit}
@@ -345,7 +392,7 @@ func setValues(a *plot.Axis, data []datum) {
 	switch {
 	case unit == "1" && low >= 0 && high > 0.6 && high <= 1:
 		a.Max = 1
-	case low > 0.5*high && unit != "1": // far from 0: differences would not be seen
+	case !fromZero && low > 0.5*high && high-low > 0.02*high && unit != "1": // far from 0: differences would not be seen
 		a.Min = low - 0.15*(high-low)
 		a.Max = high + 0.05*(high-low)
 	default:
@@ -354,6 +401,13 @@ func setValues(a *plot.Axis, data []datum) {
 	if a.Min == a.Max {
 		a.Max = a.Min + 1
 	}
+}
+
+// setLog makes an axis logarithmic, and says so.
+func setLog(a *plot.Axis, unit string, low, high float64) {
+	a.Scale, a.Tick.Marker = plot.LogScale{}, powers{unit}
+	a.Min, a.Max = low, high
+	a.Label.Text += ", log scale"
 }
 
 // even are about five ticks at round numbers, in the unit's number format.
@@ -370,9 +424,14 @@ func (e even) Ticks(low, high float64) []plot.Tick {
 			break
 		}
 	}
+	label := func(x float64) string { return tickText(x, e.unit) }
+	if e.unit == "bytes" { // one prefix, and as many decimals as the steps need
+		prefix, size := bytePrefix(max(math.Abs(low), math.Abs(high)))
+		label = func(x float64) string { return tickText(x/size, "") + " " + prefix }
+	}
 	var ticks []plot.Tick
 	for k := math.Ceil(low/step - 1e-9); k*step <= high+1e-9*step; k++ {
-		ticks = append(ticks, plot.Tick{Value: k * step, Label: tickText(k*step, e.unit)})
+		ticks = append(ticks, plot.Tick{Value: k * step, Label: label(k * step)})
 	}
 	return ticks
 }
@@ -417,19 +476,14 @@ func setPlaces(p *plot.Plot, f *experiments.Figure, q *panel) {
 		values[d.x] = d.name
 		low, high = min(low, d.x), max(high, d.x)
 	}
-	p.X.Min, p.X.Max = low-0.04*(high-low), high+0.04*(high-low)
-	if f.LogX && low > 0 {
+	switch {
+	case f.LogX && low > 0 && low < high:
 		margin := math.Pow(high/low, 0.04)
-		p.X.Min, p.X.Max = low/margin, high*margin
-	}
-	if low == high {
+		setLog(&p.X, "", low/margin, high*margin)
+	case low < high:
+		p.X.Min, p.X.Max = low-0.04*(high-low), high+0.04*(high-low)
+	default:
 		p.X.Min, p.X.Max = low-1, high+1
-		if f.LogX {
-			p.X.Min, p.X.Max = low/2, high*2
-		}
-	}
-	if f.LogX && p.X.Min > 0 {
-		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, powers{}
 	}
 	if len(values) <= 8 {
 		var ticks []plot.Tick
@@ -448,8 +502,8 @@ func drawLines(q *panel, f *experiments.Figure, series []string, title string) (
 	p := newPlot()
 	p.Add(grid(false, true))
 	setPlaces(p, f, q)
-	setValues(&p.Y, q.data)
-	l := lines{panel: q, series: series, shift: make([]float64, len(series))}
+	setValues(&p.Y, q.data, false)
+	l := lines{panel: q, series: series, heavy: f.Heavy, shift: make([]float64, len(series))}
 	step := min(3, 24/float64(len(series)))
 	for i := range series {
 		l.shift[i] = step * (float64(i) - float64(len(series)-1)/2)
@@ -471,7 +525,8 @@ func render(p *plot.Plot, height vg.Length, label string) (text string, err erro
 	return s.element(strings.TrimSpace(label)), nil
 }
 
-// bars are horizontal bars, a group for each place from the top, a bar for each series in it.
+// bars are horizontal bars, a group for each place from the top, a bar for each series in it. On a logarithmic axis, where
+// the length of a bar means nothing, they are dots.
 type bars struct {
 	panel  *panel
 	series []string
@@ -481,10 +536,7 @@ type bars struct {
 func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
 	s := canvas(c)
 	x, y := p.Transforms(&c)
-	zero := max(0, p.X.Min)
-	if p.X.Min < 0 {
-		zero = 0
-	}
+	_, dots := p.X.Scale.(plot.LogScale)
 	for i := range b.series {
 		s.open(seriesClass(b.series, i), "")
 		for _, d := range b.panel.data {
@@ -494,13 +546,18 @@ func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
 			top := y(b.at(d)) + 0.36*barHeight
 			bottom := top - 0.72*barHeight
 			middle := (top + bottom) / 2
-			s.open("mark", d.title(b.series))
-			c.FillPolygon(inkSeries, []vg.Point{{X: x(zero), Y: bottom}, {X: x(d.m.Mean), Y: bottom}, {X: x(d.m.Mean), Y: top}, {X: x(zero), Y: top}})
+			s.open("mark bar", d.title(b.series))
+			if !dots {
+				c.FillPolygon(inkSeries, []vg.Point{{X: x(0), Y: bottom}, {X: x(d.m.Mean), Y: bottom}, {X: x(d.m.Mean), Y: top}, {X: x(0), Y: top}})
+			}
 			if iv := d.m.Interval; iv != nil {
 				c.StrokeLine2(draw.LineStyle{Color: inkText, Width: 0.9}, x(iv.Low), middle, x(iv.High), middle)
 			}
 			if d.m.Published != nil {
-				s.dot(vg.Point{X: x(d.m.Published.Mean), Y: middle}, 3, true)
+				s.ring(vg.Point{X: x(d.m.Published.Mean), Y: middle}, 3)
+			}
+			if dots {
+				s.dot(vg.Point{X: x(d.m.Mean), Y: middle}, 3.4)
 			}
 			s.close()
 		}
@@ -543,7 +600,7 @@ func drawBars(q *panel, series []string, title string) (string, error) {
 	}
 	p := newPlot()
 	p.Add(grid(true, false))
-	setValues(&p.X, q.data)
+	setValues(&p.X, q.data, true)
 	var ticks []plot.Tick
 	for _, name := range q.places {
 		first := b.at(datum{name: name})
@@ -585,6 +642,7 @@ type points struct {
 	titles []string
 	xs     []datum // the other metric's, for its axis
 	series []string
+	heavy  string // of them
 }
 
 // Plot draws them.
@@ -593,12 +651,16 @@ func (l points) Plot(c draw.Canvas, p *plot.Plot) {
 	x, y := p.Transforms(&c)
 	for i, d := range l.data {
 		at := vg.Point{X: x(d.x), Y: y(d.m.Mean)}
+		style := draw.LineStyle{Color: inkSeries, Width: 1}
 		s.open(seriesClass(l.series, d.series), "")
 		s.open("mark", l.titles[i])
 		if iv := d.m.Interval; iv != nil {
-			c.StrokeLine2(draw.LineStyle{Color: inkSeries, Width: 1}, at.X, y(iv.Low), at.X, y(iv.High))
+			c.StrokeLine2(style, at.X, y(iv.Low), at.X, y(iv.High))
 		}
-		s.dot(at, 4, false)
+		if iv := l.xs[i].m.Interval; iv != nil {
+			c.StrokeLine2(style, x(iv.Low), at.Y, x(iv.High), at.Y)
+		}
+		lookOf(l.series, d.series, l.heavy).mark(s, at, 4)
 		s.close()
 		s.close()
 	}
@@ -619,14 +681,14 @@ func (t *Table) drawScatter(v experiments.View, labels []string, found []result.
 	}
 	var series, titles []string
 	panels := map[string]*points{}
+	both := bothProtocols(found)
 	for i := range found {
 		y := &found[i]
 		x := xs[key(y)]
 		if y.Metric != metric || x == nil {
 			continue
 		}
-		s := y.Labels[f.Series]
-		if !slices.Contains(series, s) {
+		if s := y.Labels[f.Series]; !slices.Contains(series, s) {
 			series = append(series, s)
 		}
 		var rest, name []string
@@ -636,28 +698,34 @@ func (t *Table) drawScatter(v experiments.View, labels []string, found []result.
 				rest = append(rest, l+" "+y.Labels[l])
 			}
 		}
+		if both {
+			rest = append(rest, y.Protocol)
+		}
 		title := strings.Join(rest, ", ")
 		if panels[title] == nil {
 			panels[title], titles = &points{}, append(titles, title)
 		}
 		p := panels[title]
-		p.data = append(p.data, datum{m: y, x: x.Mean, series: slices.Index(series, s)})
-		p.xs = append(p.xs, datum{m: &result.Measurement{Metric: x.Metric, Unit: x.Unit, Mean: x.Mean}})
-		p.titles = append(p.titles, fmt.Sprintf("%s: %s %s, %s %s %s, %s", strings.Join(name, ", "), words(y.Metric), value(y.Mean, y.Unit),
-			words(x.Metric), value(x.Mean, x.Unit), unitName(x.Unit), y.Protocol))
+		p.data = append(p.data, datum{m: y, x: x.Mean})
+		p.xs = append(p.xs, datum{m: &result.Measurement{Metric: x.Metric, Unit: x.Unit, Mean: x.Mean, Interval: x.Interval}})
+		p.titles = append(p.titles, fmt.Sprintf("%s: %s %s, %s %s, %s", strings.Join(name, ", "), words(y.Metric), withSpan(y), words(x.Metric), withSpan(x), y.Protocol))
 	}
-	t.Legend = legend(f.Series, series)
+	series = inOrder(series, f.Heavy)
+	t.Legend = legend(f, series)
 	t.tie(f.Series, series)
 	for _, title := range titles {
 		l := panels[title]
-		l.series = series
+		for i := range l.data {
+			l.data[i].series = slices.Index(series, l.data[i].m.Labels[f.Series])
+		}
+		l.series, l.heavy = series, f.Heavy
 		p := newPlot()
 		p.Add(grid(true, true))
-		setValues(&p.X, l.xs)
-		if low, high := extent(l.xs); f.LogX && low > 0 && high > low {
-			p.X.Scale, p.X.Tick.Marker, p.X.Min, p.X.Max = plot.LogScale{}, powers{l.xs[0].m.Unit}, low/1.3, high*1.3
+		setValues(&p.X, l.xs, false)
+		if low, high := extent(l.xs); f.LogX && low > 0 && p.X.Scale != (plot.LogScale{}) {
+			setLog(&p.X, l.xs[0].m.Unit, low/1.3, high*1.3)
 		}
-		setValues(&p.Y, l.data)
+		setValues(&p.Y, l.data, false)
 		p.Add(*l)
 		svg, err := render(p, panelHeight, v.Title+" "+title)
 		if err != nil {

@@ -99,15 +99,21 @@ func value(x float64, unit string) string {
 }
 
 func bytesText(x float64) string {
+	prefix, size := bytePrefix(math.Abs(x))
+	if size == 1 {
+		return minus(fmt.Sprintf("%.0f", x)) + " " + prefix
+	}
+	return digits(x/size) + " " + prefix
+}
+
+// bytePrefix is the unit in which a number of bytes is written, and its size in bytes.
+func bytePrefix(x float64) (unit string, size float64) {
 	units := []string{"B", "kB", "MB", "GB", "TB"}
-	i := 0
-	for i < len(units)-1 && math.Abs(x) >= 1000 {
-		x, i = x/1000, i+1
+	i, size := 0, 1.
+	for i < len(units)-1 && x >= 1000*size {
+		i, size = i+1, 1000*size
 	}
-	if i == 0 {
-		return minus(fmt.Sprintf("%.0f", x)) + " " + units[i]
-	}
-	return digits(x) + " " + units[i]
+	return units[i], size
 }
 
 // digits writes a number with four significant digits, and all before the decimal point.

@@ -184,7 +184,7 @@ func TestGuessingComesLast(t *testing.T) {
 	if r := table.Rows[last]; last < 1 || r.Labels[0] != experiments.Guessing || r.Series != last {
 		t.Errorf("%+v", table.Rows)
 	}
-	if s := table.Legend[last]; s.Name != experiments.Guessing || s.Colour != "sg" || !s.Broken || table.Legend[0].Colour != "s0" {
+	if s := table.Legend[last]; s.Name != experiments.Guessing || s.Class != "sg" || !s.Broken || table.Legend[0].Class != "s0" {
 		t.Errorf("%+v", table.Legend)
 	}
 	if !strings.Contains(table.Figures[0].SVG, `class="s sg d`) {
@@ -223,24 +223,168 @@ func TestRowsAreGrouped(t *testing.T) {
 	}
 }
 
-// A scatter of one metric against another shows both in its table, a panel for each value of the column label.
+// A scatter of one metric against another shows both in its table, a panel for each value of the column label, and the
+// intervals of both.
 func TestScatter(t *testing.T) {
-	var all []result.Measurement
-	for i, v := range []string{"a", "b"} {
-		m := share(variantAt(v, "512"), result.Strict, 10+i, 20, nil)
-		x := m
-		x.Metric, x.Unit, x.Mean = "latency", "ms", 5+float64(i)
-		all = append(all, x, m)
-	}
-	v := experiments.View{Metric: "accuracy", Rows: []string{"variant"}, Column: "context", Figure: &experiments.Figure{Kind: "scatter", X: "latency", Series: "variant"}}
-	v, all = pairs(v, all)
+	v, all := scatter(result.Strict, result.Strict)
 	table := newTable(v, all)
 	if err := table.draw(v, all); err != nil {
 		t.Fatal(err)
 	}
-	if len(table.Groups) != 2 || table.Groups[0].Name != "accuracy" || table.Groups[1].Name != "latency" || len(table.Figures) != 1 ||
-		strings.Count(table.Figures[0].SVG, "class=\"mark\"") != 2 || !strings.Contains(table.Figures[0].SVG, "b, 512: accuracy 0.550, latency 6 ms, strict") {
-		t.Errorf("%+v", table)
+	if len(table.Groups) != 2 || table.Groups[0].Name != "accuracy" || table.Groups[1].Name != "latency" || len(table.Figures) != 1 {
+		t.Fatalf("%+v", table)
+	}
+	svg := table.Figures[0].SVG
+	if strings.Count(svg, "class=\"mark\"") != 2 || !strings.Contains(svg, "b, 512: accuracy 0.550 [0.342, 0.742], latency 6 ms [5, 7], strict") {
+		t.Errorf("marks: %s", svg)
+	}
+	horizontal := 0
+	for _, line := range regexp.MustCompile(`d="M\S+ (\S+)L\S+ (\S+)" fill="none" style="stroke:var\(--c\)"`).FindAllStringSubmatch(svg, -1) {
+		if line[1] == line[2] {
+			horizontal++
+		}
+	}
+	if horizontal != 2 {
+		t.Errorf("%d intervals of the latency, want 2", horizontal)
+	}
+}
+
+// scatter is a view of an accuracy against a latency, with a variant of each protocol.
+func scatter(protocols ...string) (experiments.View, []result.Measurement) {
+	var all []result.Measurement
+	for i, protocol := range protocols {
+		m := share(variantAt(string(rune('a'+i)), "512"), protocol, 10+i, 20, nil)
+		at := 5 + float64(i)
+		x := result.Measurement{
+			Labels: m.Labels, Protocol: protocol, Metric: "latency", Unit: "ms", N: 9, Mean: at, Interval: &result.Interval{Low: at - 1, High: at + 1, Method: "bootstrap"},
+		}
+		all = append(all, x, m)
+	}
+	return pairs(experiments.View{Metric: "accuracy", Rows: []string{"variant"}, Column: "context", Figure: &experiments.Figure{Kind: "scatter", X: "latency", Series: "variant"}}, all)
+}
+
+// No line, and no panel, joins values of two protocols, even where these share no place on the x axis.
+func TestProtocolsHaveTheirOwnPanels(t *testing.T) {
+	lines := []result.Measurement{share(variantAt("a", "128"), result.Paper, 10, 100, nil), share(variantAt("a", "512"), result.Strict, 10, 100, nil)}
+	points, both := scatter(result.Paper, result.Strict)
+	for name, c := range map[string]struct {
+		view experiments.View
+		all  []result.Measurement
+		want string
+	}{
+		"line":    {accuracyView, lines, "paper; strict"},
+		"alone":   {accuracyView, lines[:1], ""},
+		"scatter": {points, both, "context 512, paper; context 512, strict"},
+	} {
+		table := newTable(c.view, c.all)
+		if err := table.draw(c.view, c.all); err != nil {
+			t.Fatal(err)
+		}
+		var titles []string
+		for _, f := range table.Figures {
+			titles = append(titles, f.Title)
+		}
+		if got := strings.Join(titles, "; "); got != c.want {
+			t.Errorf("%s: panels %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// Ticks have labels that differ, and none is a negative zero.
+func TestTicks(t *testing.T) {
+	for _, c := range []struct {
+		unit      string
+		low, high float64
+		want      string
+	}{
+		{"bytes", 0, 1000, "0 kB, 0.2 kB, 0.4 kB, 0.6 kB, 0.8 kB, 1 kB"}, {"bytes", 73720, 73740, "73.72 kB, 73.725 kB, 73.73 kB, 73.735 kB, 73.74 kB"},
+		{"bytes", 0, 20, "0 B, 5 B, 10 B, 15 B, 20 B"}, {"1", -0.4, 0.4, "−0.4, −0.2, 0, 0.2, 0.4"},
+	} {
+		var labels []string
+		for _, tick := range (even{c.unit}).Ticks(c.low, c.high) {
+			labels = append(labels, tick.Label)
+		}
+		if got := strings.Join(labels, ", "); got != c.want {
+			t.Errorf("from %g to %g: %s, want %s", c.low, c.high, got, c.want)
+		}
+	}
+}
+
+// times are measurements of variants a, b, ... in milliseconds.
+func times(mean ...float64) []result.Measurement {
+	var all []result.Measurement
+	for i, x := range mean {
+		all = append(all, result.Exact(result.Measurement{Labels: variantAt(string(rune('a'+i)), "512"), Protocol: result.Strict, Metric: "latency", Unit: "ms"}, x))
+	}
+	return all
+}
+
+// Bars begin at 0. Lines may begin higher, but not to make differences of nothing look large. An axis of powers says so, and
+// what stands on it are dots, not bars.
+func TestAxes(t *testing.T) {
+	least := func(fromZero bool, mean ...float64) float64 {
+		var data []datum
+		all := times(mean...)
+		for i := range all {
+			data = append(data, datum{m: &all[i]})
+		}
+		p := newPlot()
+		setValues(&p.Y, data, fromZero)
+		return p.Y.Min
+	}
+	if bar, line, flat := least(true, 90, 100), least(false, 90, 100), least(false, 99.9, 100); bar != 0 || line <= 0 || flat != 0 {
+		t.Errorf("bars begin at %g, lines at %g, flat ones at %g", bar, line, flat)
+	}
+	v := experiments.View{Metric: "latency", Rows: []string{"variant"}, Column: "context", Figure: &experiments.Figure{Kind: "bar", X: "variant", Series: "context"}}
+	for name, c := range map[string]struct {
+		times    []float64
+		log      bool
+		bar, dot int
+	}{"near": {[]float64{1, 2}, false, 2, 0}, "far": {[]float64{1, 1000}, true, 0, 2}} {
+		table := newTable(v, times(c.times...))
+		if err := table.draw(v, times(c.times...)); err != nil {
+			t.Fatal(err)
+		}
+		svg := table.Figures[0].SVG
+		if log := strings.Contains(svg, "latency (ms), log scale<"); log != c.log {
+			t.Errorf("%s: an axis of powers is named: %v", name, log)
+		}
+		if bar, dot := strings.Count(svg, "style=\"fill:var(--c)\"/>"), strings.Count(svg, "class=\"dot\""); bar != c.bar || dot != c.dot {
+			t.Errorf("%s: %d bars, %d dots", name, bar, dot)
+		}
+	}
+}
+
+// Of many series no two look alike; the one that the view is about comes first, heavy, with its intervals; those of the
+// others are drawn for when they are brought out.
+func TestSeriesAreToldApart(t *testing.T) {
+	var all []result.Measurement
+	for i := range 14 {
+		all = append(all, share(variantAt(string(rune('a'+i)), "512"), result.Strict, 50, 100, nil))
+	}
+	v := accuracyView
+	v.Figure = &experiments.Figure{Kind: "line", X: "context", Series: "variant", Heavy: "j"}
+	table := newTable(v, all)
+	if err := table.draw(v, all); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for _, s := range table.Legend {
+		key := fmt.Sprint(s.Class, s.Broken)
+		if other, ok := seen[key]; ok {
+			t.Errorf("%s looks like %s", s.Name, other)
+		}
+		seen[key] = s.Name
+	}
+	if first := table.Legend[0]; first.Name != "j" || first.Class != "s0 heavy" || first.Broken {
+		t.Errorf("first is %+v", first)
+	}
+	svg := table.Figures[0].SVG
+	if always, late := strings.Count(svg, `class="interval"`), strings.Count(svg, `class="interval late"`); always != 1 || late != 13 {
+		t.Errorf("%d intervals are always there, %d when brought out", always, late)
+	}
+	if squares := strings.Count(svg, `<rect class="dot"`); squares != 6 {
+		t.Errorf("%d series have square marks, want 6", squares)
 	}
 }
 

@@ -71,14 +71,29 @@ func (s *svg) open(class, title string) {
 
 func (s *svg) close() { s.body.WriteString("</g>") }
 
-// dot draws a disc of the group's colour, or a ring, around p, with a wider invisible one for pointers.
-func (s *svg) dot(p vg.Point, r vg.Length, ring bool) {
-	x, y := s.at(p)
-	class := "dot"
-	if ring {
-		class = "ring"
-	}
-	_, _ = fmt.Fprintf(&s.body, "<circle class=\"hit\" cx=\"%s\" cy=\"%s\" r=\"9\"/><circle class=\"%s\" cx=\"%s\" cy=\"%s\" r=\"%s\"/>", num(x), num(y), class, num(x), num(y), num(r.Points()))
+// dot draws a disc of the group's colour around p.
+func (s *svg) dot(p vg.Point, r vg.Length) { s.circle("dot", p, r) }
+
+// ring draws the mark of a published value around p.
+func (s *svg) ring(p vg.Point, r vg.Length) { s.circle("ring", p, r) }
+
+func (s *svg) circle(class string, p vg.Point, r vg.Length) {
+	x, y := s.hit(p)
+	_, _ = fmt.Fprintf(&s.body, "<circle class=\"%s\" cx=\"%s\" cy=\"%s\" r=\"%s\"/>", class, num(x), num(y), num(r.Points()))
+}
+
+// square draws a square of the group's colour around p, as large as a disc of radius r looks.
+func (s *svg) square(p vg.Point, r vg.Length) {
+	x, y := s.hit(p)
+	half := 0.9 * r.Points()
+	_, _ = fmt.Fprintf(&s.body, "<rect class=\"dot\" x=\"%s\" y=\"%s\" width=\"%s\" height=\"%s\"/>", num(x-half), num(y-half), num(2*half), num(2*half))
+}
+
+// hit draws what pointers meet around a mark at p, wider than the mark, and gives the place.
+func (s *svg) hit(p vg.Point) (x, y float64) {
+	x, y = s.at(p)
+	_, _ = fmt.Fprintf(&s.body, "<circle class=\"hit\" cx=\"%s\" cy=\"%s\" r=\"9\"/>", num(x), num(y))
+	return x, y
 }
 
 func (s *svg) now() *state { return &s.state[len(s.state)-1] }
