@@ -56,6 +56,11 @@ func (r repeat) has(experiment string, m *result.Measurement) bool {
 	return r.experiment == experiment && (r.label == "" || m.Labels[r.label] == r.value)
 }
 
+// gathers says whether an experiment measures nothing itself.
+func gathers(experiment string) bool {
+	return slices.ContainsFunc(repeated, func(r repeat) bool { return r.experiment == experiment && r.label == "" })
+}
+
 // counted are the measurements of an experiment in which a published value stands beside ours with an interval, each
 // published value once.
 func counted(experiment string, all []result.Measurement) []*result.Measurement {

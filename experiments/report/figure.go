@@ -551,7 +551,9 @@ func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
 				c.FillPolygon(inkSeries, []vg.Point{{X: x(0), Y: bottom}, {X: x(d.m.Mean), Y: bottom}, {X: x(d.m.Mean), Y: top}, {X: x(0), Y: top}})
 			}
 			if iv := d.m.Interval; iv != nil {
-				c.StrokeLine2(draw.LineStyle{Color: inkText, Width: 0.9}, x(iv.Low), middle, x(iv.High), middle)
+				for _, style := range []draw.LineStyle{{Color: inkCard, Width: 2.7}, {Color: inkText, Width: 0.9}} { // seen on the bar, too
+					c.StrokeLine2(style, x(iv.Low), middle, x(iv.High), middle)
+				}
 			}
 			if d.m.Published != nil {
 				s.ring(vg.Point{X: x(d.m.Published.Mean), Y: middle}, 3)

@@ -11,10 +11,14 @@ func (r *Report) Markdown() []byte {
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
 	line("# Results, profile %s\n", r.Profile)
 	line("%s\n", r.summary())
-	line("| experiment | result | published values inside our 95%% interval | measurements | took | commit |")
-	line("|---|---|--:|--:|--:|---|")
+	line("| experiment | result | published values inside our 95%% interval | measurements | took | machine | commit |")
+	line("|---|---|--:|--:|--:|---|---|")
 	for _, s := range r.Sections {
-		line("| [%s](#%s) | %s | %s | %d | %s | %s |", s.Name, s.Name, s.State, s.compared(), s.Measurements, dash(s.Wall), dash(s.Commit))
+		line("| [%s](#%s) | %s | %s | %d | %s | %s | %s |", s.Name, s.Name, s.State, s.compared(), s.Measurements, dash(s.Wall), dash(s.Machine), dash(s.Commit))
+	}
+	line("")
+	for _, m := range r.Machines {
+		line("- machine %s: %s", m.Name, escape(m.Text))
 	}
 	for _, s := range r.Sections {
 		s.markdown(line)

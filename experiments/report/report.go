@@ -30,6 +30,7 @@ type Report struct {
 	Compared int // published shares with ours beside them, where ours has an interval
 	Inside   int // of them, those that lie in our 95% interval
 	Wall     string
+	Machines []Machine
 }
 
 // Section is an experiment.
@@ -44,7 +45,9 @@ type Section struct {
 	Tables                    []*Table
 	Measurements              int
 	Compared, Inside          int
+	Seconds                   float64 // that it took
 	Wall, Commit              string
+	Machine                   string // its name in the report
 }
 
 // Fact is a line about a result: seeds, host, cost.
@@ -82,10 +85,14 @@ func New(d *experiments.Driver) (*Report, error) {
 		if steps[i].Result != nil {
 			wall += steps[i].Result.Cost.WallSeconds
 		}
+		if s.Measurements > 0 && !gathers(s.Name) {
+			s.on(r.machineOf(steps[i].Result.Environment))
+		}
 		r.Compared, r.Inside = r.Compared+s.Compared, r.Inside+s.Inside
 		r.Sections = append(r.Sections, *s)
 	}
 	r.Wall = duration(wall)
+	r.describe()
 	list := ""
 	for _, row := range experiments.SeedRows() {
 		m := MapRow{List: row.List, Row: row.Row, First: row.List != list}
@@ -110,9 +117,9 @@ func newSection(step *experiments.Step, root, path string, profile experiments.P
 		return s, nil
 	}
 	s.Protocol, s.Measurements = r.Protocol, len(r.Measurements)
-	s.Wall, s.Commit = duration(r.Cost.WallSeconds), short(r.Environment.Commit)
+	s.Seconds, s.Wall, s.Commit = r.Cost.WallSeconds, duration(r.Cost.WallSeconds), short(r.Environment.Commit)
 	s.Facts = facts(r)
-	s.Brief = []string{count(len(r.Seeds), "seed"), "n " + s.Facts[1].Value, "commit " + s.Commit, s.Wall + " on " + r.Environment.Host}
+	s.Brief = []string{count(len(r.Seeds), "seed"), "n " + s.Facts[1].Value, "commit " + s.Commit}
 	if profile != experiments.Full { // of a small model: nothing that the paper's values could be compared with
 		r = withoutPublished(r)
 	}
@@ -129,6 +136,13 @@ func newSection(step *experiments.Step, root, path string, profile experiments.P
 		s.Tables = append(s.Tables, t)
 	}
 	return s, nil
+}
+
+// on says on which machine the experiment was measured.
+func (s *Section) on(machine string) {
+	s.Machine = machine
+	s.Brief = append(s.Brief, s.Wall+" on machine "+machine)
+	s.Facts = append(s.Facts, Fact{"machine", machine})
 }
 
 // stateOf is a result's state in the report's words.
@@ -167,7 +181,8 @@ func facts(r *result.Result) []Fact {
 	e, c := r.Environment, r.Cost
 	return []Fact{
 		{"seeds", strings.Join(seeds, ", ")}, {"n", n}, {"commit", short(e.Commit)},
-		{"host", fmt.Sprintf("%s: %s, %d threads, %s", e.Host, e.CPU, e.Threads, e.Platform)},
+		{"host", fmt.Sprintf("%s: %s, %s, %s", e.Host, e.CPU, count(e.Threads, "thread"), e.Platform)},
+		{"CPU features", strings.Join(e.Features, ", ")},
 		{"kernels", e.SIMD + ", " + e.BLAS},
 		{"took", fmt.Sprintf("%s, %s of CPU, %s at most", duration(c.WallSeconds), duration(c.CPUSeconds), bytesText(float64(c.PeakRSSBytes)))},
 	}

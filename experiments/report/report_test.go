@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -466,6 +467,14 @@ func TestPages(t *testing.T) {
 	for _, svg := range regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAllString(page, -1) {
 		wellFormed(t, svg)
 	}
+	for _, cell := range regexp.MustCompile(`<td class="num[^>]*>`).FindAllString(page, -1) { // what is written for people does not sort
+		if !strings.Contains(cell, "data-sort=") {
+			t.Errorf("%s has no value to sort by", cell)
+		}
+	}
+	if !strings.Contains(page, `data-sort="90">1 min 30 s<`) {
+		t.Error("the time that an experiment took does not sort by its seconds")
+	}
 	if n := strings.Count(page, "<svg"); n < 3 {
 		t.Errorf("%d figures", n)
 	}
@@ -565,6 +574,46 @@ func TestRepeatedNumbersStandElsewhere(t *testing.T) {
 		}
 		if n == 0 {
 			t.Errorf("%+v: it leaves nothing out", r)
+		}
+	}
+}
+
+// Machines of one processor with other features are told apart, and each result names its own; what measures nothing names
+// none.
+func TestMachines(t *testing.T) {
+	d := folder(t)
+	d.Experiments = experiments.All()
+	features := map[string][]string{"pretrain": {"AVX"}, "cajq-qat": {"AVX", "BF16"}, "ruler": {"AVX"}, "pareto": {"AVX", "VNNI"}}
+	for _, e := range d.Experiments {
+		if features[e.Name] == nil {
+			continue
+		}
+		r := &result.Result{
+			Experiment: e.Name, Profile: "full", Complete: true, Key: strings.Repeat("0", 64), Version: 1, Config: []byte("{}"), Protocol: "some",
+			Environment:  result.Environment{Commit: "0123456789abcdef", Host: "vm", CPU: "Xeon", Platform: "linux/amd64", Features: features[e.Name]},
+			Measurements: measurements(),
+		}
+		if err := result.Write(d.Path(e), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := New(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, m := range r.Machines {
+		texts = append(texts, m.Name+" "+m.Text)
+	}
+	if got, want := strings.Join(texts, "; "), "1 Xeon, linux/amd64, without BF16; 2 Xeon, linux/amd64, with BF16"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	for _, s := range r.Sections {
+		if want := map[string]string{"pretrain": "1", "cajq-qat": "2", "ruler": "1"}[s.Name]; s.Machine != want {
+			t.Errorf("%s was measured on machine %q, want %q", s.Name, s.Machine, want)
+		}
+		if s.Machine == "2" && !slices.Contains(s.Facts, Fact{"CPU features", "AVX, BF16"}) {
+			t.Errorf("facts %v", s.Facts)
 		}
 	}
 }

@@ -21,6 +21,7 @@ const (
 	inkText   ink = "ink"
 	inkMuted  ink = "muted"
 	inkGrid   ink = "grid"
+	inkCard   ink = "card" // what the figure stands on
 	inkSeries ink = "c"
 )
 
