@@ -35,6 +35,19 @@
     });
   }
 
+  // The columns that name a row stay in sight, each beside the one before it; what scrolls can be reached with the keyboard.
+  const place = (box) => {
+    const table = box.firstElementChild;
+    let left = 0;
+    table.tHead.rows[table.tHead.rows.length - 1].querySelectorAll('.label').forEach((cell, i) => {
+      table.style.setProperty('--left-' + i, left + 'px');
+      left += cell.offsetWidth;
+    });
+    box.tabIndex = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight ? 0 : -1;
+  };
+  const resized = new ResizeObserver((all) => all.forEach((e) => place(e.target)));
+  document.querySelectorAll('.scroll').forEach((box) => { place(box); resized.observe(box); });
+
   // Pointing at a name in a legend, or at a row, brings out its series; a click keeps it.
   for (const view of document.querySelectorAll('.view')) {
     if (!view.querySelector('svg')) continue;

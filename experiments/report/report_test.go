@@ -639,8 +639,8 @@ func wellFormed(t *testing.T, svg string) {
 	}
 }
 
-// probe runs in a browser with the report in a frame as wide as a phone: it sorts a table, chooses a series, and says what
-// happened.
+// probe runs in a browser with the report in a frame as wide as a phone: it sorts a table, chooses a series, scrolls, and
+// says what happened.
 const probe = `<!doctype html><iframe id="f" width="390" height="800" src="report.html"></iframe><script>
 onload = () => {
   const w = document.getElementById('f').contentWindow, d = w.document, out = [];
@@ -653,12 +653,18 @@ onload = () => {
   const dot = d.querySelector('.mark .hit');
   dot.dispatchEvent(new w.PointerEvent('pointermove', {bubbles: true, clientX: 5, clientY: 5}));
   out.push('tip ' + d.getElementById('tip').textContent.split('\n')[0]);
+  const box = d.querySelectorAll('.view')[2].querySelector('.scroll'), at = box.getBoundingClientRect();
+  box.style.width = '12rem'; box.style.maxHeight = '7rem'; box.scrollLeft = 70; box.scrollTop = 50;
+  const [first, second] = [...box.querySelectorAll('tbody tr:last-child .label')].map((c) => c.getBoundingClientRect());
+  out.push('scrolled ' + box.scrollLeft + ' ' + box.scrollTop + ', labels at ' + Math.round(first.left - at.left) + ' and ' + Math.round(second.left - first.right) +
+    ', headings at ' + Math.round(box.querySelector('thead').getBoundingClientRect().top - box.getBoundingClientRect().top));
   out.push('contents ' + d.querySelector('nav details').open);
   const p = document.createElement('p'); p.id = 'out'; p.textContent = out.join('; '); document.body.append(p);
 };
 </script>`
 
-// In a real browser the page fits a phone, its tables sort, its legends choose and its marks speak.
+// In a real browser the page fits a phone, its tables sort, its legends choose and its marks speak; in a table that is
+// scrolled both ways its labels and headings stay, inside a border of one pixel.
 func TestPageInABrowser(t *testing.T) {
 	browser := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -691,7 +697,7 @@ func TestPageInABrowser(t *testing.T) {
 	if got == nil {
 		t.Fatalf("the page did not get to its end:\n%s\n%s", out.String(), problems.String())
 	}
-	want := "overflow 0; descending a; ascending b|b; on 2; tip a, 512: 0.500 [0.404, 0.596], n = 100, paper; contents false"
+	want := "overflow 0; descending a; ascending b|b; on 2; tip a, 512: 0.500 [0.404, 0.596], n = 100, paper; scrolled 70 50, labels at 1 and 0, headings at 1; contents false"
 	if got[1] != want {
 		t.Errorf("the page says\n%s\nwant\n%s", got[1], want)
 	}
