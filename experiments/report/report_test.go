@@ -341,14 +341,14 @@ func TestAxes(t *testing.T) {
 		times    []float64
 		log      bool
 		bar, dot int
-	}{"near": {[]float64{1, 2}, false, 2, 0}, "far": {[]float64{1, 1000}, true, 0, 2}} {
+	}{"near": {[]float64{90, 100}, false, 2, 0}, "far": {[]float64{1, 1000}, true, 0, 2}} {
 		table := newTable(v, times(c.times...))
 		if err := table.draw(v, times(c.times...)); err != nil {
 			t.Fatal(err)
 		}
 		svg := table.Figures[0].SVG
-		if log := strings.Contains(svg, "latency (ms), log scale<"); log != c.log {
-			t.Errorf("%s: an axis of powers is named: %v", name, log)
+		if log, zero := strings.Contains(svg, "latency (ms), log scale<"), strings.Contains(svg, ">0</text>"); log != c.log || zero == c.log {
+			t.Errorf("%s: an axis of powers is named: %v, there is a tick at 0: %v", name, log, zero)
 		}
 		if bar, dot := strings.Count(svg, "style=\"fill:var(--c)\"/>"), strings.Count(svg, "class=\"dot\""); bar != c.bar || dot != c.dot {
 			t.Errorf("%s: %d bars, %d dots", name, bar, dot)
@@ -653,6 +653,12 @@ onload = () => {
   const dot = d.querySelector('.mark .hit');
   dot.dispatchEvent(new w.PointerEvent('pointermove', {bubbles: true, clientX: 5, clientY: 5}));
   out.push('tip ' + d.getElementById('tip').textContent.split('\n')[0]);
+  const style = (e) => w.getComputedStyle(e), ring = d.querySelector('.bar .ring');
+  out.push('ring seen on its bar ' + (style(ring).stroke !== style(ring.closest('.bar').querySelector('path')).fill));
+  const late = ring.closest('.s').appendChild(d.createElementNS('http://www.w3.org/2000/svg', 'g'));
+  late.setAttribute('class', 'late');
+  const shown = (on) => { late.parentNode.classList.toggle('on', on); return style(late).display; };
+  out.push('late ' + shown(false) + ' ' + shown(true));
   const box = d.querySelectorAll('.view')[2].querySelector('.scroll'), at = box.getBoundingClientRect();
   box.style.width = '12rem'; box.style.maxHeight = '7rem'; box.scrollLeft = 70; box.scrollTop = 50;
   const [first, second] = [...box.querySelectorAll('tbody tr:last-child .label')].map((c) => c.getBoundingClientRect());
@@ -697,7 +703,7 @@ func TestPageInABrowser(t *testing.T) {
 	if got == nil {
 		t.Fatalf("the page did not get to its end:\n%s\n%s", out.String(), problems.String())
 	}
-	want := "overflow 0; descending a; ascending b|b; on 2; tip a, 512: 0.500 [0.404, 0.596], n = 100, paper; scrolled 70 50, labels at 1 and 0, headings at 1; contents false"
+	want := "overflow 0; descending a; ascending b|b; on 2; tip a, 512: 0.500 [0.404, 0.596], n = 100, paper; ring seen on its bar true; late none inline; scrolled 70 50, labels at 1 and 0, headings at 1; contents false"
 	if got[1] != want {
 		t.Errorf("the page says\n%s\nwant\n%s", got[1], want)
 	}
