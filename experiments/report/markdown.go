@@ -47,7 +47,7 @@ func reading() []string {
 		"Times, rates, memory, energy and sizes of ours and of the paper are of different machines or definitions. “ours / published” says only how many times the published value ours is; " +
 			"no interval judges it.",
 		"The counts of published values inside our interval are of shares alone. They leave out ratios of times, intervals without a width (a bootstrap of equal values), and published " +
-			"numbers that stand in the results a second time: policies that are one algorithm under two names, variants that are another experiment's under a new name, and what only puts " +
+			"numbers that stand in the results a second time: for example policies that are one algorithm under two names, variants that are another experiment's under a new name, and what only puts " +
 			"results of others together.",
 	}
 }
