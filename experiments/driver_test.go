@@ -665,6 +665,20 @@ func TestRegistry(t *testing.T) {
 	}
 }
 
+// What is left out is of published files, with a reason.
+func TestOmissions(t *testing.T) {
+	for _, o := range Omissions() {
+		if o.What == "" || o.Why == "" {
+			t.Errorf("%+v", o)
+		}
+		for _, name := range strings.Split(o.File, ", ") {
+			if _, err := os.Stat(filepath.Join("..", "results", "published", name)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // Every row of the lists of the public README has an experiment.
 func TestEveryRowIsCovered(t *testing.T) {
 	for _, r := range SeedRows() {

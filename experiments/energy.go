@@ -53,7 +53,7 @@ func energyExperiment() Experiment {
 			return 55 * time.Second
 		},
 		Views: []View{
-			{Title: "Energy, joules a token", Metric: "energy_per_token", Rows: []string{sourceLabel}, Column: contextLabel},
+			{Title: "Energy a token", Metric: "energy_per_token", Rows: []string{sourceLabel}, Column: contextLabel},
 			{Title: "Power, watts", Metric: "power", Rows: []string{sourceLabel}, Column: contextLabel},
 			{Title: "Tokens a second", Metric: "tokens_per_second", Rows: []string{sourceLabel}, Column: contextLabel},
 		},

@@ -7,6 +7,8 @@ import (
 	"html/template"
 	"math"
 	"slices"
+
+	"github.com/synapnet/synapnet-train/experiments"
 )
 
 //go:embed report.tmpl
@@ -19,12 +21,13 @@ var style string
 var script string
 
 var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
-	"css":     func() template.CSS { return template.CSS(style) },       //nolint:gosec // our own file
-	"js":      func() template.JS { return template.JS(script) },        //nolint:gosec // our own file
-	"svg":     func(s string) template.HTML { return template.HTML(s) }, //nolint:gosec // made by svg, which escapes all text
-	"dash":    dash,
-	"reading": reading,
-	"columns": func(g Group) int { return len(g.Kind) },
+	"css":       func() template.CSS { return template.CSS(style) },       //nolint:gosec // our own file
+	"js":        func() template.JS { return template.JS(script) },        //nolint:gosec // our own file
+	"svg":       func(s string) template.HTML { return template.HTML(s) }, //nolint:gosec // made by svg, which escapes all text
+	"dash":      dash,
+	"reading":   reading,
+	"omissions": experiments.Omissions,
+	"columns":   func(g Group) int { return len(g.Kind) },
 	"sort": func(x float64) string {
 		if math.IsInf(x, 0) {
 			return ""

@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"strings"
+
+	"github.com/synapnet/synapnet-train/experiments"
 )
 
 // Markdown is the report's text and tables.
@@ -30,6 +32,10 @@ func (r *Report) Markdown() []byte {
 			names = append(names, a.Name+" ("+a.State+")")
 		}
 		line("| %s | %s | %s |", m.List, m.Row, dash(strings.Join(names, ", ")))
+	}
+	line("\n## What is published and not here\n\n| file | what | why |\n|---|---|---|")
+	for _, o := range experiments.Omissions() {
+		line("| %s | %s | %s |", o.File, o.What, o.Why)
 	}
 	line("\n## How to read this\n")
 	for _, text := range reading() {

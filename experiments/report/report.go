@@ -228,7 +228,7 @@ func Write(d *experiments.Driver) (paths []string, r *Report, err error) {
 		text []byte
 	}{{HTMLFile, page}, {MarkdownFile, r.Markdown()}} {
 		path := filepath.Join(d.Root, f.name)
-		if err := renameio.WriteFile(path, f.text, 0o644); err != nil {
+		if err := renameio.WriteFile(path, f.text, 0o644, renameio.WithTempDir(d.Root)); err != nil {
 			return nil, nil, fmt.Errorf("cannot write %s: %w; is there a results folder %s, with room?", path, err, d.Root)
 		}
 		paths = append(paths, path)
