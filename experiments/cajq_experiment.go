@@ -2,8 +2,10 @@ package experiments
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/synapnet/synapnet-train/curriculum"
@@ -63,7 +65,7 @@ const beyondTraining = "The reference model was trained at up to 1,024 tokens; b
 // cajqExperimentOf registers the CAJQ experiment with the given variants.
 func cajqExperimentOf(e Experiment, variants []string) Experiment {
 	e.Folder, e.Needs = "cajq", []string{"pretrain"}
-	e.Version, e.Carries = 2, 1 // version 1 evaluated nothing from packed bytes
+	e.Version, e.Carries = 3, 1 // version 1 evaluated nothing from packed bytes, version 2 did not say where each variant was made
 	for _, metric := range CAJQMetrics() {
 		e.Views = append(e.Views, View{
 			Title: "Accuracy, " + metric, Metric: metric, Rows: []string{variantLabel}, Column: contextLabel,
@@ -116,7 +118,7 @@ func runCAJQ(ctx context.Context, j *Job, s cajqSettings) (*Outcome, error) {
 
 // outcome is the experiment in the form of all results.
 func (e *CAJQ) outcome() *Outcome {
-	o := &Outcome{Protocol: cajqProtocol, Details: &e.result, Cost: &Cost{}}
+	o := &Outcome{Protocol: cajqProtocol + e.origins(), Details: &e.result, Cost: &Cost{}}
 	for _, r := range e.result.Runs {
 		o.Seeds = with1(o.Seeds, r.Seed)
 		*o.Cost = o.Cost.Add(r.Cost)
@@ -155,6 +157,24 @@ func (e *CAJQ) outcome() *Outcome {
 	o.Measurements = append(o.Measurements, e.differences()...)
 	o.Measurements = append(o.Measurements, e.result.Sizes...)
 	return o
+}
+
+// origins says which variants were made by which program on which machine, where they are not all of one.
+func (e *CAJQ) origins() string {
+	var all []string
+	of := map[string][]string{}
+	for _, r := range e.result.Runs {
+		origin := fmt.Sprintf("commit %.10s on %s", r.Environment.Commit, machineOf(r.Environment))
+		all = with1(all, origin)
+		of[origin] = with1(of[origin], r.Variant)
+	}
+	if len(all) < 2 {
+		return ""
+	}
+	for i, origin := range all {
+		all[i] = strings.Join(of[origin], ", ") + ": " + origin
+	}
+	return ". Runs are not all of one program and machine: " + strings.Join(all, "; ")
 }
 
 // cajqPairs are the variants whose difference is taken seed by seed: of the first to the second.
