@@ -94,7 +94,7 @@ func deploymentExperiment() Experiment {
 			"Quickstart: hardware deployment profile (3 tiers)", "Component-Aware Joint Quantization: compression",
 		},
 		Needs:   []string{"pretrain"},
-		Version: 1,
+		Version: 2, // version 1 held packed models together with all of their files
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {
 				return 12 * time.Second
