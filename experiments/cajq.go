@@ -58,11 +58,8 @@ type CAJQRun struct {
 	Cost        Cost                                      `json:"cost"`
 }
 
-// fromBytes says whether a variant is evaluated from its packed bytes, too: those that the paper's claims are about, and the
-// one in which every large weight is packed.
-func fromBytes(variant string) bool {
-	return variant == qat.CAJQPTQ || variant == qat.CAJQQAT || variant == qat.CAJQFull
-}
+// fromBytes says whether a variant is evaluated from its packed bytes, too: those that the paper's claims are about.
+func fromBytes(variant string) bool { return variant == qat.CAJQPTQ || variant == qat.CAJQQAT }
 
 // CAJQSummary is a variant over all seeds at one context and metric.
 type CAJQSummary struct {
@@ -123,8 +120,8 @@ type CAJQReport struct {
 
 // cajqProtocol says how the numbers were got.
 const cajqProtocol = "paper: variants, seeds, data sizes and training of the published experiment, with 4 levels in CAJQ's 2 bits in place of 7 " +
-	"and on evaluation data that the base model was not trained on; strict: cajq_ptq, cajq_qat and cajq_full from their packed bytes, and variants that the paper does not have: " +
-	"fp16_finetuned, the same extra steps without quantisers, is the control for cajq_qat; single components are evaluated before packing. Sizes are those of packed files. " +
+	"and on evaluation data that the base model was not trained on; strict: cajq_ptq and cajq_qat from their packed bytes, and variants that the paper does not have, before packing: " +
+	"fp16_finetuned, the same extra steps without quantisers, is the control for cajq_qat. Sizes are those of packed files. " +
 	"Intervals are Wilson's, over the samples of all seeds"
 
 // NewCAJQ prepares the experiment on the pretrained model at basePath. What the output file holds already is kept if it was

@@ -53,7 +53,7 @@ func cajqAblationExperiment() Experiment {
 			return 80 * time.Minute
 		},
 		Says: "Each component alone in its own precision, then everything together. Bits and compression are of packed files, metadata and salient columns included; " +
-			"whole-model compression holds every parameter against the same in FP16. Memory entries are activations: quantising them saves no weights. " +
+			"whole-model compression holds every parameter against the same in FP16. Accuracies are those before packing, whose rounding of scales moves them a little, see cajq-qat. Memory entries are activations: quantising them saves no weights. " +
 			"All were trained for the same 200 steps, so the control that they are to be held against is fp16_finetuned in cajq-qat.",
 	}, []string{"cajq_ssm_only", "cajq_attention_only", "cajq_memory_only", qat.CAJQFull})
 }

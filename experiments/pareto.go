@@ -113,7 +113,7 @@ func runPareto(_ context.Context, j *Job, s paretoSettings) (*Outcome, error) {
 	return o, nil
 }
 
-const paretoProtocol = "accuracies as in the CAJQ experiments, with their intervals, of cajq_ptq, cajq_qat and cajq_full those from packed bytes; latency, throughput, size of the file, weights in memory and bits a parameter of the form in which a " +
+const paretoProtocol = "accuracies as in the CAJQ experiments, with their intervals, of cajq_ptq and cajq_qat those from packed bytes, of the others those before packing; latency, throughput, size of the file, weights in memory and bits a parameter of the form in which a " +
 	"variant is deployed, on tier %s (training changes none of these). All points are under protocol strict, for they are of real files and times. " +
 	"Accuracies that no deployment belongs to, left out: %s. The accuracy of int8_uniform is with one scale a tensor, that of int4_uniform with float32 metadata; their files have a scale a row, " +
 	"and metadata of a byte. Architectures, of the experiment baselines in floating point: paper: accuracy on niah_single, all that the published run had; strict: over all four tasks; their INT4 forms are computed in " +
