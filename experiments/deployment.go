@@ -113,7 +113,8 @@ func deploymentExperiment() Experiment {
 			{Title: "Resident memory of the process, bytes", Metric: "rss", Rows: []string{modelLabel, tierLabel, variantLabel}, Column: contextLabel},
 		},
 		Says: "Packed weights take the room that they say, on disk and in memory; the time of a pass is mostly that of its arithmetic, which is done in float32 in every " +
-			"variant, so packing saves memory before it saves time. Published times are of PyTorch on an Apple computer with 8 threads, published memory has that of Python in it. The " +
+			"variant, so packing saves memory before it saves time. Variants are timed one after another: where the machine is shared, its speed changes by up to a third from one minute to the next, " +
+			"whatever the intervals of five passes say, and differences between variants below that are none. Published times are of PyTorch on an Apple computer with 8 threads, published memory has that of Python in it. The " +
 			"120.9M model has random weights, because its published training did not learn (accuracy 0.031); neither times nor sizes depend on them.",
 	}, full, quick, runDeployment)
 }

@@ -37,7 +37,7 @@ func paretoExperiment() Experiment {
 		Needs:   append(slices.Clone(s.Accuracy), deploymentName, s.Rivals),
 		Version: 2, Estimate: func(Profile) time.Duration { return time.Second },
 		Says: "A variant is efficient if no other at the same context is at least as good in accuracy, latency and storage and better in one; where intervals of accuracies " +
-			"overlap, that is no more than the order in this sample. Architectures are compared apart, for they are trained on short contexts. The published points are five models at context 256, " +
+			"overlap, that is no more than the order in this sample, and so it is where latencies differ by less than the deployment profile's from one minute to the next. Architectures are compared apart, for they are trained on short contexts. The published points are five models at context 256, " +
 			"trained for moments: four of them answer equally often, and their 4-bit names stand at 16 bits, so they show no front.",
 	}
 	for _, task := range []string{MetricMixture, MetricSingle} {
