@@ -175,6 +175,10 @@ func runBaselines(ctx context.Context, j *Job, s baselineSettings) (*Outcome, er
 		if _, err := r.done.do(ctx, m.key(), func() (baselineCell, error) { return r.one(ctx, m) }); err != nil {
 			return nil, err
 		}
+		// It has served: the checkpoints of all would take much room.
+		if err := errors.Join(os.RemoveAll(r.checkpoint(m)), os.RemoveAll(r.clock(m))); err != nil {
+			return nil, err
+		}
 	}
 	for _, m := range models {
 		if err := r.time(ctx, m); err != nil {
@@ -288,19 +292,15 @@ func (r *baselines) train(ctx context.Context, m baselineModel) (*curriculum.Tra
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		t, err = curriculum.New(m.config)
-		if rm := os.Remove(r.clock(m)); !errors.Is(rm, fs.ErrNotExist) {
-			err = errors.Join(err, rm)
+		if err := errors.Join(err, os.RemoveAll(r.clock(m))); err != nil {
+			return nil, err
 		}
-	case err == nil && !reflect.DeepEqual(canonical(t.Config), canonical(m.config)):
-		err = fmt.Errorf("%s is of other settings", path)
-		fallthrough
 	case err != nil:
-		err = fmt.Errorf("%w; delete it to train %s anew", err, m.name)
+		return nil, fmt.Errorf("%w; delete it to train %s anew", err, m.name)
+	case !reflect.DeepEqual(canonical(t.Config), canonical(m.config)):
+		return nil, fmt.Errorf("%s is of other settings; delete it to train %s anew", path, m.name)
 	default:
 		r.job.Line("%s, %s: continues at step %d", m.protocol, m.name, t.Done())
-	}
-	if err != nil {
-		return nil, err
 	}
 	total, err := m.config.TotalSteps()
 	if err != nil {

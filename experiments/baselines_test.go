@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/synapnet/synapnet-train/curriculum"
@@ -90,6 +91,27 @@ func TestBaselinesContinueTrainings(t *testing.T) {
 	}
 	if left, err := os.ReadDir(j.Dir); err != nil || len(left) != 1 || left[0].Name() != filepath.Base(workFolder(j.path)) {
 		t.Errorf("the folder holds %v, %v", left, err)
+	}
+}
+
+// A checkpoint that cannot be read is not thrown away: it may be hours of training.
+func TestBaselinesKeepAnUnreadableCheckpoint(t *testing.T) {
+	s := smallBaselines()
+	s.Paper.Architectures, s.Strict.Architectures = nil, []string{"llama"}
+	j := newTestJob(t, t.TempDir())
+	work, err := j.work()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(work, "strict-llama.safetensors")
+	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runBaselines(t.Context(), &j.Job, s); err == nil || !strings.Contains(err.Error(), path) || !strings.HasSuffix(err.Error(), "; delete it to train llama anew") {
+		t.Errorf("a damaged checkpoint: %v", err)
+	}
+	if kept, err := os.ReadFile(path); err != nil || string(kept) != "damaged" {
+		t.Errorf("it is now %q (%v)", kept, err)
 	}
 }
 

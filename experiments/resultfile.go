@@ -109,7 +109,7 @@ func (f *resultFile) write(o *Outcome, complete bool) error {
 
 // outputs are the SHA-256 of the files that the run left beside the result.
 func (f *resultFile) outputs() (map[string]string, error) {
-	var sums map[string]string
+	sums := map[string]string{}
 	for _, name := range f.left {
 		sum, err := hashFile(filepath.Join(filepath.Dir(f.path), name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -117,9 +117,6 @@ func (f *resultFile) outputs() (map[string]string, error) {
 		}
 		if err != nil {
 			return nil, err
-		}
-		if sums == nil {
-			sums = map[string]string{}
 		}
 		sums[name] = sum
 	}
