@@ -18,6 +18,7 @@ import (
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -269,7 +270,7 @@ func streamInput(c *cli.Context, vocab int) (io.ReadCloser, string, error) {
 	if path == "" || path == "-" {
 		return io.NopCloser(c.App.Reader), "standard input", nil
 	}
-	f, err := os.Open(path)
+	f, err := files.OpenStream(c.Context, path)
 	if err != nil {
 		return nil, "", err
 	}

@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -93,6 +95,18 @@ func TestWriteErrorsNameTheMend(t *testing.T) {
 			if err == nil || !strings.HasSuffix(err.Error(), mend) || strings.Contains(err.Error(), ".tmp") {
 				t.Errorf("%s(%s): %v, want the end %q", what, path, err, mend)
 			}
+		}
+	}
+	for _, c := range []struct {
+		cause error
+		want  string
+	}{
+		{syscall.ENOSPC, "no space left on device; free at least 6 MB there or choose another directory"},
+		{syscall.EROFS, "read-only file system; make out writable or choose another directory"},
+	} {
+		err := writeError("out/x", 5<<20, &fs.PathError{Op: "write", Path: "out/.x123", Err: c.cause})
+		if want := "cannot write out/x: " + c.want; runtime.GOOS != "windows" && err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
 	if got := names(t, dir); got != "file" {
@@ -293,4 +307,38 @@ func TestLockIsHeldOnce(t *testing.T) {
 		t.Fatal(held, err)
 	}
 	release()
+}
+
+// However many try, and though the file is removed each time, one has the lock at a time.
+func TestLockIsHeldByOneOfMany(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".lock")
+	var inside, taken atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 200 {
+				release, held, err := Lock(path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if !held {
+					continue
+				}
+				if n := inside.Add(1); n != 1 {
+					t.Errorf("%d have the lock", n)
+				}
+				taken.Add(1)
+				inside.Add(-1)
+				release()
+			}
+		})
+	}
+	all.Wait()
+	if taken.Load() == 0 {
+		t.Error("nobody got the lock")
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the file of a lock that nobody has is there")
+	}
 }

@@ -32,7 +32,7 @@ func Lock(path string) (release func(), held bool, err error) {
 		// another process would find.
 		ours, err := lock.Stat()
 		there, gone := os.Stat(path)
-		if err == nil && gone == nil && os.SameFile(ours, there) && ours.Mode().IsRegular() {
+		if err == nil && gone == nil && os.SameFile(ours, there) {
 			return func() {
 				_ = os.Remove(path)
 				_ = lock.Unlock()
@@ -41,8 +41,8 @@ func Lock(path string) (release func(), held bool, err error) {
 		if err := errors.Join(err, lock.Unlock()); err != nil {
 			return nil, false, lockError(path, err)
 		}
-		if gone == nil || !errors.Is(gone, fs.ErrNotExist) {
-			return nil, false, lockError(path, errors.Join(gone, errors.New("the name is not that of a file of its own")))
+		if gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+			return nil, false, lockError(path, gone)
 		}
 	}
 }
