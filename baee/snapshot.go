@@ -25,6 +25,7 @@ const (
 	snapshotVersion = 1
 	memoryKey       = "memory"
 	streamKey       = "stream"
+	lastLogits      = "stream.last_logits"
 )
 
 type memoryHeader struct {
@@ -373,6 +374,9 @@ func (s *Stream) Save(path string) error {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	f.Metadata[streamKey] = string(text)
+	if len(s.last) > 0 {
+		f.Tensors = append(f.Tensors, safetensors.FromFloat32(lastLogits, []int{len(s.last)}, s.last))
+	}
 	return safetensors.Write(path, f)
 }
 
@@ -421,6 +425,12 @@ func streamFrom(model *layers.Model, f *safetensors.File) (*Stream, error) {
 		}
 	}
 	s.position, s.pending, s.capacity, s.print = h.Position, append(s.pending, h.Pending...), h.Capacity, print
+	if _, ok := f.Lookup(lastLogits); ok { // older snapshots have none
+		r := &reader{file: f}
+		if s.last = r.floats(lastLogits, model.Outputs()); r.err != nil {
+			return nil, r.err
+		}
+	}
 	return s, nil
 }
 

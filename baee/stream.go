@@ -14,9 +14,10 @@ type Stream struct {
 	model    *layers.Model
 	memory   *Manager
 	chunk    int
-	position int64   // of the first token that waits, in the stream
-	pending  []int32 // fewer than a chunk
-	capacity []int   // rows of external memory that the forward pass has room for, by layer
+	position int64     // of the first token that waits, in the stream
+	pending  []int32   // fewer than a chunk
+	last     []float32 // the last position's logits of the chunk before
+	capacity []int     // rows of external memory that the forward pass has room for, by layer
 	steady   *layers.Reader
 	broken   error  // after a chunk that failed half-way
 	print    string // the model's fingerprint, once it was asked for
@@ -77,14 +78,19 @@ func (s *Stream) Flush(f func(logits []float32) error) error {
 	}
 	s.position += int64(len(s.pending))
 	s.pending = s.pending[:0]
+	s.last = append(s.last[:0], logits[len(logits)-s.model.Outputs():]...)
 	defer done()
 	return f(logits)
 }
 
+// LastLogits are those of the last position of the last chunk that was run, [C] for classification and [V] for a language
+// model, and nil before the first one: what the stream has answered so far.
+func (s *Stream) LastLogits() []float32 { return slices.Clone(s.last) }
+
 // Reset starts a new sequence with an empty memory.
 func (s *Stream) Reset() {
 	s.memory.Reset()
-	s.position, s.pending, s.broken = 0, s.pending[:0], nil
+	s.position, s.pending, s.last, s.broken = 0, s.pending[:0], nil, nil
 }
 
 // Close frees the compiled graph.

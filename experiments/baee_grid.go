@@ -2,8 +2,6 @@ package experiments
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -281,15 +279,14 @@ func (e *BAEEGrid) networks(classifier, head string) error {
 			if !n.needed {
 				continue
 			}
-			text, err := os.ReadFile(n.path)
+			sum, err := hashFile(n.path)
 			if err != nil {
 				return fmt.Errorf("policy %s needs a trained %s (%w): make one with baee-train, or leave the policy out", name, n.what, err)
 			}
 			if *n.into, err = baee.LoadClassifier(n.path); err != nil {
 				return err
 			}
-			sum := sha256.Sum256(text)
-			e.shas[name] = hex.EncodeToString(sum[:])
+			e.shas[name] = sum
 			if (*n.into).Dim != e.Base.Config.Dim {
 				return fmt.Errorf("%s is for entries of width %d, the model has %d: train one for this model", n.path, (*n.into).Dim, e.Base.Config.Dim)
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
 	"github.com/synapnet/synapnet-train/results/published"
@@ -332,7 +333,7 @@ func (r *baselines) clock(m baselineModel) string { return r.checkpoint(m) + ".s
 // seconds adds to the time of a training and returns it all.
 func (r *baselines) seconds(m baselineModel, more float64) (float64, error) {
 	all := 0.0
-	switch text, err := os.ReadFile(r.clock(m)); {
+	switch text, err := files.Read(r.clock(m), maxNote); {
 	case err == nil:
 		if all, err = strconv.ParseFloat(strings.TrimSpace(string(text)), 64); err != nil {
 			return 0, fmt.Errorf("%s: %w; delete it", r.clock(m), err)

@@ -17,6 +17,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
 	"github.com/synapnet/synapnet-train/results/published"
@@ -322,7 +323,7 @@ func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
 	}}
 	if v.Trains {
 		if err := os.MkdirAll(e.work(), 0o755); err != nil {
-			return fmt.Errorf("cannot make %s: %w", e.work(), withoutPath(err))
+			return fmt.Errorf("cannot make %s: %w", e.work(), files.Cause(err))
 		}
 		session.CheckpointPath = filepath.Join(e.work(), fmt.Sprintf("%s-%d.safetensors", v.Name, seed))
 		session.CheckpointEvery = 50

@@ -4,19 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/files"
 )
 
 // DriverReport receives news of a run. Any function may be nil; none is called concurrently.
@@ -69,10 +66,10 @@ func (d *Driver) Run(ctx context.Context, steps []*Step) error {
 		return nil
 	}
 	if err := os.MkdirAll(d.Root, 0o755); err != nil {
-		return fmt.Errorf("cannot make %s: %w", d.Root, withoutPath(err))
+		return fmt.Errorf("cannot make %s: %w", d.Root, files.Cause(err))
 	}
 	// One process at a time: two would fail at each other's experiments, and disturb each other's times.
-	release, held, err := lockFile(filepath.Join(d.Root, ".experiments.lock"))
+	release, held, err := files.Lock(filepath.Join(d.Root, ".experiments.lock"))
 	if err != nil {
 		return err
 	}
@@ -86,29 +83,15 @@ func (d *Driver) Run(ctx context.Context, steps []*Step) error {
 	return r.all(ctx)
 }
 
-// temporary are the names of files that a killed process left half-written (package renameio).
-var temporary = regexp.MustCompile(`^\..+[0-9]{6,}$`)
-
-// sweep removes what killed runs left half-written in the results folder. Files of the last minute may be under way, of a
-// command of its own.
+// sweep removes what killed runs left half-written in the results folder.
 func (d *Driver) sweep() error {
 	folders := []string{d.Root}
 	for _, e := range d.Experiments {
 		folders = with1(folders, filepath.Join(d.Root, e.Folder))
 	}
 	for _, folder := range folders {
-		files, err := os.ReadDir(folder)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("cannot read %s: %w", folder, withoutPath(err))
-		}
-		for _, f := range files {
-			info, err := f.Info()
-			if err != nil || !info.Mode().IsRegular() || !temporary.MatchString(f.Name()) || time.Since(info.ModTime()) < time.Minute {
-				continue // gone meanwhile, or none of ours
-			}
-			if err := os.Remove(filepath.Join(folder, f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("cannot remove %s, which a killed run left: %w", filepath.Join(folder, f.Name()), withoutPath(err))
-			}
+		if err := files.SweepFolder(folder); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -390,16 +373,11 @@ func (r *driverRun) progress(s *Step, done, total int) {
 // prepareFolder makes an experiment's folder and finds out before it runs, not after, that there is no room for a result.
 func prepareFolder(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("cannot make %s: %w", dir, withoutPath(err))
+		return fmt.Errorf("cannot make %s: %w", dir, files.Cause(err))
 	}
 	const room = 1 << 20
-	probe, err := renameio.TempFile(dir, filepath.Join(dir, ".room"))
-	if err == nil {
-		_, err = probe.Write(make([]byte, room))
-		err = errors.Join(err, probe.Cleanup())
-	}
-	if err != nil {
-		return fmt.Errorf("cannot write to %s: %w; free at least 1 MB there or make it writable: the same command continues", dir, withoutPath(err))
+	if err := files.CheckWritable(filepath.Join(dir, "result"), room); err != nil {
+		return fmt.Errorf("%w: the same command continues", err)
 	}
 	return nil
 }

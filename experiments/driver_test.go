@@ -18,6 +18,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/files"
 )
 
 // fakes are experiments that count their runs.
@@ -351,7 +352,7 @@ func TestDriverOddFiles(t *testing.T) {
 		}
 	}
 	got := states(t, d)
-	for _, want := range []string{"a missing", "b.json is not a valid result: it is no file; move it away", "c.json is not a valid result: too many levels"} {
+	for _, want := range []string{"a missing", "b.json is not a valid result: it is a folder, not a file; move it away", "c.json is not a valid result: too many levels"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in %s", want, got)
 		}
@@ -367,11 +368,11 @@ func TestDriverOddFiles(t *testing.T) {
 }
 
 // Two processes do not run experiments in one folder, not even different ones: they would disturb each other's times. What a
-// killed one left half-written goes; what is fresh may be under way, and stays.
+// killed one left half-written goes; what only looks like it is the user's, and stays.
 func TestDriverHoldsItsFolder(t *testing.T) {
 	var f fakes
 	d := newDriver(t.TempDir(), f.fake("a", 1, nil))
-	release, held, err := lockFile(filepath.Join(d.Root, ".experiments.lock"))
+	release, held, err := files.Lock(filepath.Join(d.Root, ".experiments.lock"))
 	if err != nil || !held {
 		t.Fatal(held, err)
 	}
@@ -379,27 +380,29 @@ func TestDriverHoldsItsFolder(t *testing.T) {
 		t.Errorf("ran %q: %v", ran, err)
 	}
 	release()
-	old, fresh := filepath.Join(d.Root, "a", ".model.safetensors123456789"), filepath.Join(d.Root, ".report.html987654321")
-	if err := os.MkdirAll(filepath.Dir(old), 0o755); err != nil {
+	left, root := filepath.Join(d.Root, "a", ".synapnet-model.safetensors-0123456789abcdef.tmp"), filepath.Join(d.Root, ".synapnet-report.html-fedcba9876543210.tmp")
+	users := []string{filepath.Join(d.Root, "a", ".model.safetensors123456789"), filepath.Join(d.Root, ".backup20260101"), filepath.Join(d.Root, ".synapnet-report.html.tmp")}
+	if err := os.MkdirAll(filepath.Dir(left), 0o755); err != nil {
 		t.Fatal(err)
-	}
-	for _, path := range []string{old, fresh} {
-		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
-			t.Fatal(err)
-		}
 	}
 	past := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(old, past, past); err != nil {
-		t.Fatal(err)
+	for _, path := range append([]string{left, root}, users...) {
+		if err := errors.Join(os.WriteFile(path, []byte("half"), 0o600), os.Chtimes(path, past, past)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := f.run(t, d); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(old); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the old temporary file: %v", err)
+	for _, path := range []string{left, root} {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("what a killed run left is there: %v", err)
+		}
 	}
-	if _, err := os.Stat(fresh); err != nil {
-		t.Errorf("the fresh one: %v", err)
+	for _, path := range users {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("a file of the user's is gone: %v", err)
+		}
 	}
 	if left, err := filepath.Glob(filepath.Join(d.Root, "*", ".*.lock")); err != nil || len(left) > 0 {
 		t.Errorf("locks are left: %v (%v)", left, err)

@@ -3,12 +3,10 @@ package experiments
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/files"
 )
 
 // Environment says with what and where a result was measured.
@@ -45,8 +43,5 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := renameio.WriteFile(path, append(text, '\n'), 0o644, renameio.WithTempDir(filepath.Dir(path))); err != nil {
-		return fmt.Errorf("cannot write %s: %w; free space, make the folder writable or choose another", path, withoutPath(err))
-	}
-	return nil
+	return files.Write(path, append(text, '\n'))
 }

@@ -2,12 +2,10 @@ package experiments
 
 import (
 	"bytes"
-	"fmt"
 	"image/color"
 	"io"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
@@ -17,6 +15,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/internal/files"
 )
 
 // Colours that are told apart by people with any colour vision (Okabe and Ito 2008).
@@ -62,8 +61,8 @@ func PlotPretraining(r *PretrainResult, dir string) error {
 			return err
 		}
 		path := filepath.Join(dir, c.name)
-		if err := renameio.WriteFile(path, b.Bytes(), 0o644, renameio.WithTempDir(filepath.Dir(path))); err != nil {
-			return fmt.Errorf("cannot write %s: %w", path, err)
+		if err := files.Write(path, b.Bytes()); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -13,9 +13,8 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/files"
 )
 
 // resultFile is where a run keeps its result, for the registered runs and for those of a command of its own.
@@ -62,7 +61,8 @@ func keyOf(e Experiment, profile string, config json.RawMessage, inputs map[stri
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// hold keeps other processes from writing the file until release is called.
+// hold keeps other processes from writing the file until release is called, and removes what killed ones left of it and of the
+// files beside it.
 func (f *resultFile) hold() (release func(), err error) {
 	if !f.own {
 		return func() {}, nil
@@ -70,7 +70,18 @@ func (f *resultFile) hold() (release func(), err error) {
 	if err := prepareFolder(filepath.Dir(f.path)); err != nil {
 		return nil, err
 	}
-	return lockResult(f.path)
+	if release, err = lockResult(f.path); err != nil {
+		return nil, err
+	}
+	swept := errors.Join(files.Sweep(f.path), files.SweepFolder(workFolder(f.path)))
+	for _, name := range f.left {
+		swept = errors.Join(swept, files.Sweep(filepath.Join(filepath.Dir(f.path), name)))
+	}
+	if swept != nil {
+		release()
+		return nil, swept
+	}
+	return release, nil
 }
 
 // write replaces the file by what o holds.
@@ -163,7 +174,7 @@ func (f *resultFile) job(settings any, env Environment) *Job {
 func (j *Job) work() (string, error) {
 	dir := workFolder(j.path)
 	mark := filepath.Join(dir, "key")
-	of, err := os.ReadFile(mark)
+	of, err := files.Read(mark, maxNote)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
@@ -176,10 +187,13 @@ func (j *Job) work() (string, error) {
 		}
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("cannot make %s: %w", dir, withoutPath(err))
+		return "", fmt.Errorf("cannot make %s: %w", dir, files.Cause(err))
 	}
-	return dir, renameio.WriteFile(mark, []byte(j.file.head.Key), 0o644, renameio.WithTempDir(dir))
+	return dir, files.Write(mark, []byte(j.file.head.Key))
 }
+
+// maxNote is the most that a file of our own notes may have, in bytes.
+const maxNote = 1 << 20
 
 func workFolder(path string) string { return path + ".work" }
 
@@ -208,10 +222,7 @@ func hashFiles(paths map[string]string) (map[string]string, error) {
 
 // hashFile is the SHA-256 of a file.
 func hashFile(path string) (string, error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is no file", path) // reading a pipe would wait for ever
-	}
-	f, err := os.Open(path)
+	f, err := files.Open(path)
 	if err != nil {
 		return "", err
 	}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/synapnet/synapnet-train/internal/files"
 )
 
 // Names of the files of a training run in its output directory, besides its result.
@@ -44,12 +46,19 @@ func (d *runDir) lock() error {
 	if d.release != nil {
 		return nil
 	}
-	release, held, err := lockFile(d.path(".run.lock"))
+	release, held, err := files.Lock(d.path(".run.lock"))
 	if err == nil && !held {
 		err = fmt.Errorf("another process is training in %s: wait for it, stop it, or give another --output-dir", d.Dir)
 	}
 	d.release = release
-	return err
+	if err != nil {
+		return err
+	}
+	if err := files.SweepFolder(d.Dir); err != nil { // what a killed run left
+		d.unlock()
+		return err
+	}
+	return nil
 }
 
 func (d *runDir) unlock() {
@@ -76,7 +85,7 @@ func (d *runDir) claim(result string) error {
 
 func (d *runDir) create() error {
 	if err := os.MkdirAll(d.Dir, 0o755); err != nil {
-		return fmt.Errorf("cannot make output directory %s: %w", d.Dir, withoutPath(err))
+		return fmt.Errorf("cannot make output directory %s: %w", d.Dir, files.Cause(err))
 	}
 	return nil
 }
@@ -96,7 +105,7 @@ func (d *runDir) checkpoint() (string, error) {
 // readCost takes over the cost of the sessions before. There is none of a run that was killed before its first step that
 // counts.
 func (d *runDir) readCost() error {
-	text, err := os.ReadFile(d.path(costFile))
+	text, err := files.Read(d.path(costFile), maxNote)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -104,7 +113,7 @@ func (d *runDir) readCost() error {
 		err = json.Unmarshal(text, &d.spent)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w; delete it to resume without the time spent so far", d.path(costFile), withoutPath(err))
+		return fmt.Errorf("%s: %w; delete it to resume without the time spent so far", d.path(costFile), files.Cause(err))
 	}
 	return nil
 }
@@ -123,16 +132,4 @@ func (d *runDir) end() error {
 		}
 	}
 	return nil
-}
-
-func withoutPath(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	var l *os.LinkError
-	if errors.As(err, &l) {
-		return l.Err
-	}
-	return err
 }

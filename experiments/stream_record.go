@@ -8,6 +8,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/files"
 )
 
 // StreamRecord is the course of one stream: how much memory the process takes as tokens go by. It is a result file that
@@ -62,7 +63,7 @@ func NewStreamRecord(path string, s *baee.Stream, settings StreamSettings, env E
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("cannot write %s: %w", path, withoutPath(err))
+		return nil, fmt.Errorf("cannot write %s: %w", path, files.Cause(err))
 	}
 	settings.ChunkSize, settings.Memory = s.ChunkSize(), s.Memory().Config()
 	inputs := map[string]string{}

@@ -18,6 +18,7 @@ import (
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -114,7 +115,10 @@ func stream(c *cli.Context) error {
 	defer func() { _ = input.Close() }() // it was only read
 	run := &streamRun{
 		stream: s, snapshot: c.String("snapshot"), every: int64(c.Int("snapshot-every")), live: newStreamLive(c.App.ErrWriter),
-		outputs: m.Outputs(), start: time.Now(),
+		warn: func(format string, args ...any) {
+			_, _ = fmt.Fprintf(c.App.ErrWriter, program+": "+format+"\n", args...)
+		},
+		start: time.Now(),
 	}
 	if run.record, err = streamRecord(c, s, name); err != nil {
 		return err
@@ -123,15 +127,36 @@ func stream(c *cli.Context) error {
 	if c.Bool("same-input") {
 		skip = s.Position()
 	}
-	err = run.all(c.Context, newTokenReader(name, input, m.Config.VocabSize), skip)
+	err = run.all(c.Context, newTokenReader(name, newPatient(c.Context, input), m.Config.VocabSize, s.ChunkSize()), skip)
 	run.live.end()
 	if run.record != nil {
-		err = errors.Join(err, run.record.Finish(s, err == nil))
+		run.note("the report", run.record.Finish(s, err == nil))
 	}
-	if err != nil {
+	if err := refuseShort(c, err, skip); err != nil {
 		return err
 	}
-	return printStream(c, run.report(c.Args().First(), c.Int("top")), m.Config.LanguageModel())
+	if err := printStream(c, run.report(c.Args().First(), c.Int("top")), m.Config.LanguageModel()); err != nil {
+		return err
+	}
+	for _, what := range []string{"the snapshot", "the report"} {
+		if err := run.failing[what]; err != nil {
+			return fmt.Errorf("the stream is complete, but %s failed: %w", what, err)
+		}
+	}
+	return nil
+}
+
+// refuseShort is err, with the flag that asks for more than the input has.
+func refuseShort(c *cli.Context, err error, skip int64) error {
+	var short *shortInput
+	switch {
+	case !errors.As(err, &short):
+		return err
+	case c.Bool("same-input"):
+		return usagef(c, "--same-input: the stream of %s has taken %d token ids, and %s holds %d: it is not the input of that stream; give it, or leave out --same-input",
+			c.String("restore"), skip, short.name, short.has)
+	}
+	return usagef(c, "--skip %d: %s holds %d token ids; give at most as many, or the whole input", skip, short.name, short.has)
 }
 
 // checkStreamFlags checks what needs no model.
@@ -269,7 +294,7 @@ func streamInput(c *cli.Context, vocab int) (io.ReadCloser, string, error) {
 	if path == "" || path == "-" {
 		return io.NopCloser(c.App.Reader), "standard input", nil
 	}
-	f, err := os.Open(path)
+	f, err := files.OpenStream(c.Context, path)
 	if err != nil {
 		return nil, "", err
 	}
@@ -298,104 +323,75 @@ type streamRun struct {
 	every    int64  // chunks between snapshots; 0: only the last one
 	live     *streamLive
 	record   *experiments.StreamRecord // nil without --report
-	outputs  int
+	warn     func(format string, args ...any)
 
-	taken  int64 // tokens of the input
-	logits []float32
-	start  time.Time
+	taken   int64 // tokens of the input
+	skipped int64 // before them
+	logits  []float32
+	start   time.Time
+	// What failed without ending the stream, by what it is of: told when it begins, and at the end if it lasts.
+	failing map[string]error
 }
 
-// tokenBatch is what the reader hands over: ids, then how the input ended (io.EOF, or a mistake in it).
-type tokenBatch struct {
-	ids []int32
-	err error
-}
-
-// readTokens reads in the background, so that a wait for input can be interrupted. It passes over `skip` ids.
-func readTokens(ctx context.Context, t *tokenReader, skip int64) <-chan tokenBatch {
-	batches := make(chan tokenBatch, 2)
-	go func() {
-		defer close(batches)
-		for {
-			var b tokenBatch
-			// What has arrived is worked on at once, so that a slow source is answered as it speaks.
-			for len(b.ids) < 4096 && (len(b.ids) == 0 || t.r.Buffered() > 0) {
-				var id int32
-				if id, b.err = t.next(); b.err != nil {
-					break
-				}
-				if skip > 0 {
-					skip--
-					continue
-				}
-				b.ids = append(b.ids, id)
-			}
-			select {
-			case batches <- b:
-			case <-ctx.Done():
-				return
-			}
-			if b.err != nil {
-				return
-			}
-		}
-	}()
-	return batches
-}
-
-// all takes in the input to its end, or until ctx ends. The snapshot at the end is made before the tokens that do not fill
-// a chunk are run, so that a restored stream goes on with the same chunks as one that was never cut.
+// all takes in the input to its end, or until ctx ends, passing over the first `skip` tokens. The snapshot at the end is made
+// before the tokens that do not fill a chunk are run, so that a restored stream goes on with the same chunks as one that was
+// never cut. What was read of the input is in it, whatever ended the reading.
 func (r *streamRun) all(ctx context.Context, t *tokenReader, skip int64) error {
-	reading, stop := context.WithCancel(ctx)
-	defer stop()
-	batches := readTokens(reading, t, skip)
 	for {
-		var b tokenBatch
-		select {
-		case <-ctx.Done():
-			return r.interrupted(ctx.Err(), skip)
-		case b = <-batches:
-		}
-		if err := r.push(ctx, b.ids); err != nil {
-			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-				return r.interrupted(err, skip)
-			}
+		_, ended, err := r.take(t, skip)
+		if err != nil {
 			return err
 		}
 		switch {
-		case errors.Is(b.err, io.EOF):
-			return r.finish(t.name)
-		case b.err != nil:
-			return r.stopped(b.err)
+		case errors.Is(ended, io.EOF):
+			return r.finish(t.name, skip)
+		case ctx.Err() != nil:
+			return r.interrupted(ctx.Err(), t, skip)
+		case ended != nil:
+			return r.stopped(ended)
 		}
 	}
 }
 
+// take takes in what has arrived of the input: n ids, those passed over included. ended is how it went on.
+func (r *streamRun) take(t *tokenReader, skip int64) (n int, ended, err error) {
+	ids, ended := t.some(r.stream.ChunkSize())
+	passed := min(skip-r.skipped, int64(len(ids)))
+	r.skipped += passed
+	return len(ids), ended, r.push(ids[passed:])
+}
+
 // push takes in ids up to a chunk's end at a time.
-func (r *streamRun) push(ctx context.Context, ids []int32) error {
+func (r *streamRun) push(ids []int32) error {
 	before := r.stream.Position()
-	err := r.stream.Push(ids, func(logits []float32) error {
-		r.keep(logits)
+	err := r.stream.Push(ids, func([]float32) error {
 		r.live.chunk(r.stream, time.Since(r.start), r.taken+r.stream.Position()-before)
 		if r.every > 0 && r.stream.Memory().Chunk()%r.every == 0 {
-			if err := r.save(); err != nil {
-				return err
-			}
+			r.note("the snapshot", r.save())
 		}
 		if r.record != nil {
-			if err := r.record.Chunk(r.stream); err != nil {
-				return err
-			}
+			r.note("the report", r.record.Chunk(r.stream))
 		}
-		return ctx.Err()
+		return nil
 	})
 	r.taken += r.stream.Position() - before
 	return err
 }
 
-// keep is the last row of a chunk's logits.
-func (r *streamRun) keep(logits []float32) {
-	r.logits = append(r.logits[:0], logits[len(logits)-r.outputs:]...)
+// note keeps a failure that is no reason to lose the stream, and tells it when it is new.
+func (r *streamRun) note(what string, err error) {
+	if err == nil {
+		delete(r.failing, what)
+		return
+	}
+	if r.failing == nil {
+		r.failing = map[string]error{}
+	}
+	if r.failing[what] == nil {
+		r.live.end()
+		r.warn("warning: %s failed: %v", what, err)
+	}
+	r.failing[what] = err
 }
 
 func (r *streamRun) save() error {
@@ -405,18 +401,32 @@ func (r *streamRun) save() error {
 	return r.stream.Save(r.snapshot)
 }
 
-func (r *streamRun) finish(name string) error {
-	if err := r.save(); err != nil {
-		return err
+// finish ends a stream whose input has ended.
+func (r *streamRun) finish(name string, skip int64) error {
+	if r.skipped < skip {
+		return &shortInput{name: name, has: r.skipped, skip: skip}
 	}
-	err := r.stream.Flush(func(logits []float32) error {
-		r.keep(logits)
-		return nil
-	})
-	if err == nil && r.logits == nil {
+	if r.taken == 0 && skip == 0 {
 		return fmt.Errorf("%s holds no token ids: give at least one, a whole number from 0 on", name)
 	}
-	return err
+	r.note("the snapshot", r.save())
+	if err := r.stream.Flush(func([]float32) error { return nil }); err != nil {
+		return err
+	}
+	if r.logits = r.stream.LastLogits(); r.logits == nil {
+		return fmt.Errorf("%s holds no token ids after the %d that are passed over, and the snapshot, if there is one, is of an older version and without the stream's answer: give the ids that follow", name, skip)
+	}
+	return nil
+}
+
+// shortInput is the error of an input that ends among the tokens that are to be passed over.
+type shortInput struct {
+	name      string
+	has, skip int64
+}
+
+func (e *shortInput) Error() string {
+	return fmt.Sprintf("%s holds %d token ids, fewer than the %d to pass over", e.name, e.has, e.skip)
 }
 
 // stopped saves the work before a mistake in the input.
@@ -431,14 +441,27 @@ func (r *streamRun) stopped(cause error) error {
 }
 
 // interrupted saves the work and says how to go on.
-func (r *streamRun) interrupted(cause error, skip int64) error {
-	if err := r.save(); err != nil {
-		return err
+func (r *streamRun) interrupted(cause error, t *tokenReader, skip int64) error {
+	for {
+		if err := r.save(); err != nil {
+			return fmt.Errorf("interrupted after %d tokens: %w; and the snapshot failed: %w", r.taken, cause, err)
+		}
+		n, _, err := r.take(t, skip) // what came in meanwhile: nobody who continues with a pipe would read it again
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	cut := ""
+	if t.unfinished() {
+		cut = ", and the beginning of an id whose end was not read, which is in none"
 	}
 	if r.snapshot == "" {
-		return fmt.Errorf("interrupted after %d tokens: %w; there is no snapshot, --snapshot FILE would make one", r.taken, cause)
+		return fmt.Errorf("interrupted after %d tokens%s: %w; there is no snapshot, --snapshot FILE would make one", r.taken, cut, cause)
 	}
-	return fmt.Errorf("interrupted after %d tokens: %w; --restore %s --skip %d continues with the same input", r.taken, cause, r.snapshot, skip+r.taken)
+	return fmt.Errorf("interrupted after %d tokens%s: %w; --restore %s --skip %d continues with the same input", r.taken, cut, cause, r.snapshot, r.skipped+r.taken)
 }
 
 func (r *streamRun) report(model string, top int) streamReport {

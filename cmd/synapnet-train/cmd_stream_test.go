@@ -88,7 +88,7 @@ func TestStreamGivesTheLogits(t *testing.T) {
 		defer s.Close()
 		var last []float32
 		keep := func(l []float32) error { last = append(last[:0], l[len(l)-m.Outputs():]...); return nil }
-		reader := newTokenReader("test", strings.NewReader(ids(70)), 64)
+		reader := newTokenReader("test", strings.NewReader(ids(70)), 64, 16)
 		for {
 			id, err := reader.next()
 			if errors.Is(err, io.EOF) {

@@ -3,9 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -13,7 +11,12 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/internal/files"
 )
+
+// maxConfig is the most that a configuration file may have, in bytes.
+const maxConfig = 64 << 10
 
 // loadConfig fills *into from the TOML file at path. Keys the file does not set
 // keep the values *into has, so fill in the defaults before. Every error is one
@@ -21,13 +24,9 @@ import (
 // cannot be read, a syntax error, a value of the wrong type, a key that *into
 // does not have (with the nearest that it has).
 func loadConfig(path string, into any) error {
-	text, err := os.ReadFile(path)
+	text, err := files.Read(path, maxConfig)
 	if err != nil {
-		var pathError *fs.PathError
-		if errors.As(err, &pathError) {
-			err = pathError.Err
-		}
-		return fmt.Errorf("configuration %s: %w", path, err)
+		return fmt.Errorf("configuration %s: %w", path, files.Cause(err))
 	}
 	meta, err := toml.Decode(string(text), into)
 	if err != nil {

@@ -2,31 +2,38 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
 )
 
-// withInterrupt returns a context that the first SIGINT (Ctrl-C) or SIGTERM
-// cancels with an interruption, so that a command can save its work. A second one
-// calls exit at once with 128 + the signal's number, 130 for Ctrl-C. stop ends the
-// watch.
+// withInterrupt returns a context that the first SIGINT (Ctrl-C), SIGTERM or SIGHUP (the terminal is closed) cancels with an
+// interruption, so that a command can save its work. A second SIGINT or SIGTERM calls exit at once with 128 + the signal's
+// number, 130 for Ctrl-C. SIGHUP does not: one may come from the shell and one from the system, at the same moment. Where it
+// was ignored from the start, by nohup, it stays so. stop ends the watch.
 //
 // signal.NotifyContext alone would swallow the second signal.
 func withInterrupt(parent context.Context, exit func(int)) (ctx context.Context, stop func()) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if hangup != nil && !signal.Ignored(hangup) {
+		signal.Notify(signals, hangup)
+	}
 	ctx, cancel := context.WithCancelCause(parent)
 	done := make(chan struct{})
 	go func() {
-		for first := true; ; first = false {
+		for first := true; ; {
 			select {
 			case received := <-signals:
-				if !first {
+				if first {
+					cancel(interruption{received})
+				} else if received != hangup {
 					exit(signalStatus(received))
 					return
 				}
-				cancel(interruption{received})
+				first = false
 			case <-done:
 				return
 			}
@@ -37,6 +44,21 @@ func withInterrupt(parent context.Context, exit func(int)) (ctx context.Context,
 		close(done)
 		cancel(nil)
 	}
+}
+
+// surviveClosedOutput lets writing to an output that nobody reads any more fail, as to any other pipe: without it, the first
+// line of progress on a closed standard error would end the process in the middle of a training. Processes that are started
+// do not inherit it.
+func surviveClosedOutput() {
+	if brokenPipe != nil {
+		signal.Notify(make(chan os.Signal, 1), brokenPipe)
+	}
+}
+
+// closedOutput says whether an error is that of a standard output that nobody reads any more, as of `inspect FILE | head`.
+func closedOutput(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p) && p.Path == os.Stdout.Name() && errors.Is(p.Err, syscall.EPIPE)
 }
 
 // interruption is why a context ended: a signal. To errors.Is it is a context.Canceled.

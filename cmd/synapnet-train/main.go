@@ -23,16 +23,20 @@ const (
 	exitFailure     = 1
 	exitUsage       = 2
 	exitInterrupted = 130 // 128 + SIGINT, as shells report it
+	exitUnread      = 141 // 128 + SIGPIPE: nobody reads the standard output any more
 )
 
 // debugVariable, when it is 1, adds the stack of an internal error.
 const debugVariable = "SYNAPNET_DEBUG"
 
-func main() {
+func main() { os.Exit(process(os.Args)) }
+
+// process is the whole life of the program: run, with the signals and the standard streams of a process of its own.
+func process(args []string) int {
+	surviveClosedOutput()
 	ctx, stop := withInterrupt(context.Background(), os.Exit)
-	code := run(ctx, os.Args, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	defer stop()
+	return run(ctx, args, os.Stdout, os.Stderr)
 }
 
 // run executes one command line (args[0] is the program's name) and returns
@@ -82,6 +86,9 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 func reportError(ctx context.Context, stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK
+	}
+	if closedOutput(err) { // whoever closed it knows
+		return exitUnread
 	}
 	line := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")
 	_, _ = fmt.Fprintf(stderr, "%s: %s\n", program, line)

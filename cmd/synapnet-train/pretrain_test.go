@@ -265,7 +265,7 @@ const killable = "SYNAPNET_TEST_COMMAND_LINE"
 
 func TestMain(m *testing.M) {
 	if line := os.Getenv(killable); line != "" {
-		os.Exit(run(context.Background(), append([]string{program}, strings.Fields(line)...), os.Stdout, os.Stderr))
+		os.Exit(process(append([]string{program}, strings.Fields(line)...)))
 	}
 	os.Exit(m.Run())
 }

@@ -21,13 +21,30 @@ type tokenReader struct {
 	word  []byte
 }
 
-func newTokenReader(name string, r io.Reader, vocab int) *tokenReader {
-	return &tokenReader{name: name, r: bufio.NewReaderSize(r, 1<<16), vocab: vocab, line: 1}
+// newTokenReader reads at most `ahead` ids more of r than it has given.
+func newTokenReader(name string, r io.Reader, vocab, ahead int) *tokenReader {
+	const least = 2 // bytes of an id with what separates it from the next
+	return &tokenReader{name: name, r: bufio.NewReaderSize(r, min(least*ahead, 1<<16)), vocab: vocab, line: 1}
 }
 
-// next is the next id; io.EOF after the last.
+// some are the next ids, at least one and at most `most`, without waiting for more than have arrived. They are right whether
+// there is an error or not: how the input went on after them, io.EOF at its end.
+func (t *tokenReader) some(most int) (ids []int32, err error) {
+	for len(ids) < most && (len(ids) == 0 || t.r.Buffered() > 0) {
+		id, err := t.next()
+		if err != nil {
+			return ids, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// unfinished says whether the end of an id was not read yet.
+func (t *tokenReader) unfinished() bool { return len(t.word) > 0 }
+
+// next is the next id; io.EOF after the last. After another error of the input's it can be called again.
 func (t *tokenReader) next() (int32, error) {
-	t.word = t.word[:0]
 	for {
 		b, err := t.r.ReadByte()
 		switch {
@@ -56,6 +73,7 @@ func (t *tokenReader) next() (int32, error) {
 
 // id is the word as a number in [0, vocab).
 func (t *tokenReader) id() (int32, error) {
+	defer func() { t.word = t.word[:0] }()
 	n := int64(0)
 	for _, b := range t.word {
 		if b < '0' || b > '9' {

@@ -3,12 +3,12 @@ package conform
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/files"
 )
 
 // retention runs the retention classifier forward and backward, and its path for inference.
@@ -97,9 +97,12 @@ type policyCase struct {
 	Kept map[string][]int `json:"kept"`
 }
 
+// maxDecisions is the most that a file of decisions may have, in bytes.
+const maxDecisions = 64 << 20
+
 // policies compares what the paper rules keep, as sets, with a JSON list of decisions of the reference.
 func policies(path string) (*Report, error) {
-	text, err := os.ReadFile(path)
+	text, err := files.Read(path, maxDecisions)
 	if err != nil {
 		return nil, err
 	}

@@ -9,10 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/files"
 )
 
 // The files of a report in the results folder.
@@ -228,8 +227,8 @@ func Write(d *experiments.Driver) (paths []string, r *Report, err error) {
 		text []byte
 	}{{HTMLFile, page}, {MarkdownFile, r.Markdown()}} {
 		path := filepath.Join(d.Root, f.name)
-		if err := renameio.WriteFile(path, f.text, 0o644, renameio.WithTempDir(d.Root)); err != nil {
-			return nil, nil, fmt.Errorf("cannot write %s: %w; is there a results folder %s, with room?", path, err, d.Root)
+		if err := files.Write(path, f.text); err != nil {
+			return nil, nil, err
 		}
 		paths = append(paths, path)
 	}

@@ -14,11 +14,11 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/google/renameio/v2"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
+	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/results"
 )
 
@@ -119,17 +119,17 @@ func (m Measurement) name() string {
 	return strings.Join(parts, "\x00")
 }
 
+// maxBytes is the most that a result file may have: the largest are of some MB.
+const maxBytes = 256 << 20
+
 // Read reads a result file. The error of a file that is not there is fs.ErrNotExist, that of one that is none an *Invalid.
 func Read(path string) (*Result, error) {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, &Invalid{path, "it is no file"} // reading a pipe would wait for ever
-	}
-	text, err := os.ReadFile(path)
+	text, err := files.Read(path, maxBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	if err != nil {
-		return nil, &Invalid{path, withoutPath(err).Error()}
+		return nil, &Invalid{path, files.Cause(err).Error()}
 	}
 	r, err := Decode(text)
 	if err != nil {
@@ -149,10 +149,10 @@ func Write(path string, r *Result) error {
 		return fmt.Errorf("%s: the result is not valid, this is a bug: %w", r.Experiment, err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("cannot make %s: %w", filepath.Dir(path), withoutPath(err))
+		return fmt.Errorf("cannot make %s: %w", filepath.Dir(path), files.Cause(err))
 	}
-	if err := renameio.WriteFile(path, text, 0o644, renameio.WithTempDir(filepath.Dir(path))); err != nil {
-		return fmt.Errorf("cannot write %s: %w; free space or make the folder writable: the same command continues", path, withoutPath(err))
+	if err := files.Write(path, text); err != nil {
+		return fmt.Errorf("%w: the same command continues", err)
 	}
 	return nil
 }
@@ -179,17 +179,4 @@ func (r *Result) encode() ([]byte, error) {
 	}
 	_, err = Decode(text)
 	return append(text, '\n'), err
-}
-
-// withoutPath is the cause of an error about a file, without the file's, or its temporary, name.
-func withoutPath(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	var l *os.LinkError
-	if errors.As(err, &l) {
-		return l.Err
-	}
-	return err
 }

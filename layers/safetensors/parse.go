@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	format "github.com/nlpodyssey/safetensors"
+
+	"github.com/synapnet/synapnet-train/internal/files"
 )
 
 const (
@@ -31,7 +31,7 @@ const (
 func Read(path string) (*File, error) {
 	buffer, err := readAll(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, withoutPath(err))
+		return nil, fmt.Errorf("%s: %w", path, files.Cause(err))
 	}
 	f, err := Parse(buffer)
 	if err != nil {
@@ -43,7 +43,10 @@ func Read(path string) (*File, error) {
 // readAll reads a regular file whose header length is plausible, so that a huge
 // file of another kind is refused before it fills the memory.
 func readAll(path string) (_ []byte, err error) {
-	file, err := os.Open(path)
+	file, err := files.Open(path)
+	if errors.As(err, new(files.NotRegularError)) {
+		err = fmt.Errorf("%w; give the path of a .safetensors file", files.Cause(err))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -51,9 +54,6 @@ func readAll(path string) (_ []byte, err error) {
 	stat, err := file.Stat()
 	if err != nil {
 		return nil, err
-	}
-	if !stat.Mode().IsRegular() {
-		return nil, errors.New("not a regular file; give the path of a .safetensors file")
 	}
 	size := stat.Size()
 	var prefix [lengthBytes]byte
@@ -69,15 +69,6 @@ func readAll(path string) (_ []byte, err error) {
 		return nil, fmt.Errorf("cannot read all %d bytes: %w", size, err)
 	}
 	return buffer, nil
-}
-
-// withoutPath strips the path an os error carries, since the caller names it.
-func withoutPath(err error) error {
-	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
-		return pathError.Err
-	}
-	return err
 }
 
 // headerLength decodes the length prefix and checks it against the file size.

@@ -1,19 +1,14 @@
 package safetensors
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
-	"syscall"
 	"unicode/utf8"
 
-	"github.com/google/renameio/v2"
 	format "github.com/nlpodyssey/safetensors"
+
+	"github.com/synapnet/synapnet-train/internal/files"
 )
 
 // metadataName is the header entry that holds Metadata, so no tensor's name.
@@ -29,10 +24,7 @@ func Write(path string, f *File) error {
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	if err := replace(path, header); err != nil {
-		return writeError(path, header.size, err)
-	}
-	return nil
+	return files.Replace(path, header.size, header.encode)
 }
 
 // prepared is a checked file in the form the library writes.
@@ -136,66 +128,4 @@ func checkMetadata(metadata map[string]string) error {
 // encode writes the whole file to w.
 func (p prepared) encode(w io.Writer) error {
 	return format.SerializeToWriter(p.views, p.metadata, w)
-}
-
-// replace writes p beside path, syncs it and renames it to path.
-func replace(path string, p prepared) (err error) {
-	dir := filepath.Dir(path)
-	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithPermissions(0o644), renameio.WithExistingPermissions())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Cleanup()) }()
-	buffered := bufio.NewWriterSize(file, 1<<20)
-	if err := p.encode(buffered); err != nil {
-		return err
-	}
-	if err := buffered.Flush(); err != nil {
-		return err
-	}
-	if err := file.CloseAtomicallyReplace(); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes the rename itself survive a power loss. Some file systems
-// cannot sync a directory; the file's own content is safe by then.
-func syncDir(dir string) (err error) {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	err = d.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
-		return nil
-	}
-	return err
-}
-
-// writeError names the file and what the user can do about it.
-func writeError(path string, size int64, err error) error {
-	dir := filepath.Dir(path)
-	mend := ""
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		mend = fmt.Sprintf("; free at least %d MB there or choose another directory", size>>20+1)
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		mend = fmt.Sprintf("; make %s writable or choose another directory", dir)
-	case errors.Is(err, fs.ErrNotExist):
-		mend = fmt.Sprintf("; create the directory %s first", dir)
-	case errors.Is(err, syscall.ENOTDIR):
-		mend = fmt.Sprintf("; %s is not a directory, choose one that is", dir)
-	}
-	return fmt.Errorf("cannot write %s: %w%s", path, reason(err), mend)
-}
-
-// reason strips the temporary name that os errors carry: it means nothing to a user.
-func reason(err error) error {
-	var link *os.LinkError
-	if errors.As(err, &link) {
-		return link.Err
-	}
-	return withoutPath(err)
 }
