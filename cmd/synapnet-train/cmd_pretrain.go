@@ -18,6 +18,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -337,7 +338,7 @@ func printPretrain(c *cli.Context, dir string, r *experiments.PretrainResult) er
 		lines = append(lines, fmt.Sprintf("  %-15s ours %s  published %.3f  %s", p.Task, accuracyText(p.Ours), p.Published, word))
 	}
 	lines = append(lines, fmt.Sprintf("wall time %s, peak memory %.0f MB; weights, result and curves are in %s",
-		time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, dir))
+		time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, foreign.Path(dir)))
 	_, err := fmt.Fprintln(c.App.Writer, strings.Join(lines, "\n"))
 	return err
 }
