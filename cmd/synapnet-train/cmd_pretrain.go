@@ -111,8 +111,12 @@ func overrideSettings(c *cli.Context, conf *curriculum.Config) error {
 // loadPretraining fills *conf from the TOML file at path. If that names another architecture, the settings of the model
 // that it leaves out are those of the model of that architecture that matches the one in *conf.
 func loadPretraining(path string, conf *curriculum.Config) error {
+	text, err := readConfig(path)
+	if err != nil {
+		return err
+	}
 	read := *conf
-	if err := loadConfig(path, &read); err != nil {
+	if err := decodeConfig(path, text, &read); err != nil {
 		return err
 	}
 	a := read.Model.Architecture
@@ -125,7 +129,7 @@ func loadPretraining(path string, conf *curriculum.Config) error {
 		return fmt.Errorf("%s: model.%w", path, err)
 	}
 	conf.Model = matched
-	return loadConfig(path, conf)
+	return decodeConfig(path, text, conf)
 }
 
 func pretrain(c *cli.Context) error {
