@@ -29,7 +29,7 @@ const ellipsis = "…"
 // Text is s with all that is not a letter, mark, digit, sign or space written as an escape (\n, \u001b), and cut in the
 // middle to WordLimit letters.
 func Text(s string) string {
-	return escape(shorten(s, WordLimit), false)
+	return shorten(escape(shorten(s, WordLimit), false), WordLimit)
 }
 
 // Path is Text for what the user may want to copy: it is cut only where it would not fit a line.
@@ -43,7 +43,7 @@ func Word(s string) string {
 	if s != "" && text == short && !strings.ContainsFunc(s, unicode.IsSpace) && !strings.ContainsAny(s, `"\`) {
 		return text
 	}
-	return `"` + escape(strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(short), false) + `"`
+	return `"` + shorten(escape(strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(short), false), WordLimit) + `"`
 }
 
 // Line is text of several words as one line: line breaks become spaces, what a terminal would obey becomes escapes. What
@@ -76,7 +76,17 @@ func shorten(s string, limit int) string {
 		_, size := utf8.DecodeLastRuneInString(s[:to])
 		to -= size
 	}
-	return s[:from] + ellipsis + s[to:]
+	return s[:beforeEscape(s, from)] + ellipsis + s[to:]
+}
+
+// beforeEscape is at, or where the escape begins that at could be in the midst of.
+func beforeEscape(s string, at int) int {
+	const longest = len(`\u0000\u0000`)
+	from := max(0, at-longest+1)
+	if begin := strings.IndexByte(s[from:at], '\\'); begin >= 0 {
+		return from + begin
+	}
+	return at
 }
 
 // cut leaves out the middle of s so that limit bytes remain, whole letters and whole escapes.
@@ -92,11 +102,7 @@ func cut(s string, limit int) string {
 	for to < len(s) && !utf8.RuneStart(s[to]) {
 		to++
 	}
-	// An escape is at most 12 bytes, a pair of \u0000.
-	if at := strings.LastIndexByte(s[max(0, from-11):from], '\\'); at >= 0 {
-		from = max(0, from-11) + at
-	}
-	return s[:from] + ellipsis + s[to:]
+	return s[:beforeEscape(s, from)] + ellipsis + s[to:]
 }
 
 // plain says that a terminal shows r and does nothing else at it.
