@@ -13,6 +13,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
 // The files of a report in the results folder.
@@ -226,7 +227,7 @@ func Write(d *experiments.Driver) (paths []string, r *Report, err error) {
 	for _, f := range []struct {
 		name string
 		text []byte
-	}{{HTMLFile, page}, {MarkdownFile, r.Markdown()}} {
+	}{{HTMLFile, foreign.Lines(page)}, {MarkdownFile, foreign.Lines(r.Markdown())}} {
 		path := filepath.Join(d.Root, f.name)
 		if err := renameio.WriteFile(path, f.text, 0o644, renameio.WithTempDir(d.Root)); err != nil {
 			return nil, nil, fmt.Errorf("cannot write %s: %w; is there a results folder %s, with room?", path, err, d.Root)

@@ -61,6 +61,10 @@ func Line(s string, limit int) string {
 	return cut(escape(s, false), limit)
 }
 
+// Lines is a text of the program's own with foreign words in it: its line feeds and tabulators stay, all else that is not a
+// letter becomes an escape.
+func Lines(text []byte) []byte { return []byte(escape(string(text), true)) }
+
 // shorten cuts s in the middle to limit letters. It looks at the ends of s alone, however long s is.
 func shorten(s string, limit int) string {
 	if len(s) <= limit || len(s) <= limit*utf8.UTFMax && utf8.RuneCountInString(s) <= limit {
