@@ -276,7 +276,7 @@ func (p *runProgress) progress(s *experiments.Step, done, total int, left time.D
 // line prints a line of its own.
 func (p *runProgress) line(format string, args ...any) {
 	p.clear()
-	_, _ = fmt.Fprintf(p.w, format+"\n", args...)
+	_, _ = fmt.Fprintln(p.w, foreign.Line(fmt.Sprintf(format, args...), foreign.LineLimit))
 }
 
 // clear takes the bar away.

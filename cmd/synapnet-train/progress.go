@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
 const (
@@ -125,7 +127,7 @@ func (p *progress) Line(format string, args ...any) {
 	if p.bar != nil {
 		_ = p.bar.Clear()
 	}
-	_, _ = fmt.Fprintf(p.w, format+"\n", args...)
+	_, _ = fmt.Fprintln(p.w, foreign.Line(fmt.Sprintf(format, args...), foreign.LineLimit))
 	if p.bar != nil {
 		_ = p.bar.RenderBlank()
 	}
