@@ -16,6 +16,7 @@ import (
 //     `--curriculum 512 1024` becomes `--curriculum 512 --curriculum 1024`. A
 //     list ends at the next flag or at `--`; `--curriculum=512,1024` is complete
 //     in itself, so arguments may follow it;
+//   - reads whole numbers as decimal, `--seed 042` as 42 (see decimal);
 //   - moves flags in front of the arguments, where alone the flag package sees
 //     them: `info model.safetensors --json`;
 //   - reports unknown commands and flags, with the nearest name, and flags
@@ -128,35 +129,40 @@ func (s *scanner) scan(words []string, stopAtArgument bool) ([]string, error) {
 // option reads the flag words starts with and says how many words it took.
 func (s *scanner) option(words []string) (int, error) {
 	word := words[0]
-	name, _, hasValue := strings.Cut(word, "=")
+	name, value, hasValue := strings.Cut(word, "=")
 	f, ok := s.flags[strings.TrimPrefix(name[1:], "-")]
 	if !ok {
 		return 0, s.unknownFlag(name)
 	}
 	s.help = s.help || f == cli.HelpFlag
+	s.terminate = s.terminate || isList(f)
 	switch {
+	case hasValue:
+		value, err := s.decimal(f, name, value)
+		s.options = append(s.options, name+"="+value)
+		return 1, err
 	case isList(f):
-		s.terminate = true
-		if hasValue {
-			s.options = append(s.options, word)
-			return 1, nil
-		}
 		return s.list(words, f)
-	case hasValue || !takesValue(f):
+	case !takesValue(f):
 		s.options = append(s.options, word)
 		return 1, nil
 	case len(words) == 1 || isFlag(words[1]):
 		return 0, s.missingValue(word, f)
 	}
-	s.options = append(s.options, word, words[1])
-	return 2, nil
+	value, err := s.decimal(f, name, words[1])
+	s.options = append(s.options, word, value)
+	return 2, err
 }
 
 // list repeats the flag words[0] for each value that follows it.
 func (s *scanner) list(words []string, f cli.Flag) (int, error) {
 	used := 1
 	for used < len(words) && !isFlag(words[used]) {
-		s.options = append(s.options, words[0], words[used])
+		value, err := s.decimal(f, words[0], words[used])
+		if err != nil {
+			return 0, err
+		}
+		s.options = append(s.options, words[0], value)
 		used++
 	}
 	if used == 1 {

@@ -10,6 +10,7 @@ import (
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
 func baeeGridCommand() *cli.Command {
@@ -108,6 +109,6 @@ func printBAEEGrid(c *cli.Context, r *experiments.BAEEGridResult) error {
 	if err := writeTable(w, 3, rows...); err != nil {
 		return err
 	}
-	w.printf("\nresults are in %s\n", filepath.Clean(c.String("output")))
+	w.printf("\nresults are in %s\n", foreign.Path(filepath.Clean(c.String("output"))))
 	return w.err
 }

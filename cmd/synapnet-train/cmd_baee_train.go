@@ -11,6 +11,7 @@ import (
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
 // Where baee-train leaves its networks and baee-grid looks for them.
@@ -132,7 +133,7 @@ func printBAEETrain(c *cli.Context, r *experiments.BAEETrainResult) error {
 	dir := c.String("output-dir")
 	w.printf("ROC-AUC on held-out examples, mean ± std over seeds; a published std of 0 is one seed\n")
 	w.printf("%s (network %s), %s (%s) and %s are the strict trainings at the learning rate with the best mean AUC; all are in %s\n",
-		experiments.ClassifierFile, experiments.NeedleNetwork, experiments.AttentionClassifierFile, experiments.RetentionNetwork, experiments.HeadFile, filepath.Clean(dir))
+		experiments.ClassifierFile, experiments.NeedleNetwork, experiments.AttentionClassifierFile, experiments.RetentionNetwork, experiments.HeadFile, foreign.Path(filepath.Clean(dir)))
 	return w.err
 }
 

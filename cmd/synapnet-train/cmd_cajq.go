@@ -14,6 +14,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/qat"
 )
 
@@ -174,7 +175,7 @@ func printCAJQ(c *cli.Context, r *experiments.CAJQResult) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(c.App.Writer, "%s\nresults are in %s\n", strings.TrimPrefix(b.String(), "\n"), c.String("output"))
+	_, err := fmt.Fprintf(c.App.Writer, "%s\nresults are in %s\n", strings.TrimPrefix(b.String(), "\n"), foreign.Path(c.String("output")))
 	return err
 }
 

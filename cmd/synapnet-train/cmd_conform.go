@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/experiments/conform"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
 func conformCommand() *cli.Command {
@@ -59,12 +60,12 @@ func printReport(c *cli.Context, path string, r *conform.Report) error {
 		if t.OK && c.Bool("quiet") {
 			continue
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\tlargest error %.3g\tat %d: got %.6g, want %.6g\t%s\n", verdict(t.OK), t.Name, t.Worst, t.At, t.Got, t.Want, t.Note)
+		_, _ = fmt.Fprintf(table, "%s\t%s\tlargest error %.3g\tat %d: got %.6g, want %.6g\t%s\n", verdict(t.OK), foreign.Text(t.Name), t.Worst, t.At, t.Got, t.Want, t.Note)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.App.Writer, "%s%s  %s: %s: %d of %d tensors within tolerance\n", text.String(), verdict(bad == 0), path, r.Case, len(r.Results)-bad, len(r.Results))
+	_, err := fmt.Fprintf(c.App.Writer, "%s%s  %s: %s: %d of %d tensors within tolerance\n", text.String(), verdict(bad == 0), foreign.Path(path), foreign.Text(r.Case), len(r.Results)-bad, len(r.Results))
 	return err
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -78,7 +79,7 @@ func eval(c *cli.Context) error {
 	report := func(experiments.TaskResult) {}
 	w := &firstError{w: c.App.Writer}
 	if !c.Bool("json") {
-		w.printf("%s: %s parameters, %d samples a task, seed %d\n", path, grouped(m.Params.Count()), plan.Samples, plan.Seed)
+		w.printf("%s: %s parameters, %d samples a task, seed %d\n", foreign.Path(path), grouped(m.Params.Count()), plan.Samples, plan.Seed)
 		report = evaluationTable(w, plan.Tasks)
 	}
 	results, err := plan.Run(c.Context, m, report)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/experiments/report"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
 func experimentsCommand() *cli.Command {
@@ -142,7 +143,7 @@ func runPlan(c *cli.Context, d *experiments.Driver, names []string) error {
 	if err != nil || todo == 0 || c.Bool("dry-run") {
 		return err
 	}
-	p := &runProgress{w: c.App.ErrWriter, terminal: isTerminal(c.App.ErrWriter), now: time.Now}
+	p := &runProgress{w: c.App.ErrWriter, terminal: terminalOf(c.App.ErrWriter), now: time.Now}
 	d.Report = p.report()
 	err = d.Run(c.Context, steps)
 	p.clear()
@@ -152,7 +153,7 @@ func runPlan(c *cli.Context, d *experiments.Driver, names []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.App.Writer, "all done in %s; results are in %s\n", spell(p.now().Sub(p.began)), d.Root)
+	_, err = fmt.Fprintf(c.App.Writer, "all done in %s; results are in %s\n", spell(p.now().Sub(p.began)), foreign.Path(d.Root))
 	return err
 }
 
@@ -193,7 +194,7 @@ func printPlan(w io.Writer, d *experiments.Driver, steps []*experiments.Step) (t
 		rows = append(rows, []string{s.Name, source + timeOf(s), state})
 	}
 	if todo == 0 {
-		_, err := fmt.Fprintf(w, "all %d results in %s are up to date\n", current, d.Root)
+		_, err := fmt.Fprintf(w, "all %d results in %s are up to date\n", current, foreign.Path(d.Root))
 		return 0, err
 	}
 	if err := writeTable(w, len(rows[0]), rows...); err != nil {
@@ -203,14 +204,14 @@ func printPlan(w io.Writer, d *experiments.Driver, steps []*experiments.Step) (t
 	if current > 0 {
 		line += fmt.Sprintf("; %d up to date", current)
 	}
-	_, err = fmt.Fprintf(w, "%s; results go to %s\n", line, d.Root)
+	_, err = fmt.Fprintf(w, "%s; results go to %s\n", line, foreign.Path(d.Root))
 	return todo, err
 }
 
 // runProgress tells how a run of experiments goes on stderr: lines, and on a terminal a bar below them.
 type runProgress struct {
 	w        io.Writer
-	terminal bool
+	terminal *os.File // where the bar is drawn; nil: there is none
 	now      func() time.Time
 
 	began time.Time
@@ -251,20 +252,17 @@ func (p *runProgress) report() experiments.DriverReport {
 // progress shows the share of a step and the time left for all.
 func (p *runProgress) progress(s *experiments.Step, done, total int, left time.Duration) {
 	now := p.now()
-	if p.terminal {
+	if p.terminal != nil {
 		if now.Sub(p.last) < barInterval {
 			return
 		}
 		p.last = now
 		if p.bar == nil {
-			p.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(p.w), progressbar.OptionSetWidth(barNarrow*2), progressbar.OptionThrottle(0),
+			p.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(p.terminal), progressbar.OptionSetWidth(barNarrow*2), progressbar.OptionThrottle(0),
 				progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionUseANSICodes(true))
 		}
 		text := fmt.Sprintf("%s  all: %s left", s.Name, spell(left))
-		if file, ok := p.w.(*os.File); ok {
-			text = fit(text, columns(file)-barNarrow*2-barFrame)
-		}
-		p.bar.Describe(text)
+		p.bar.Describe(fit(text, columns(p.terminal)-barNarrow*2-barFrame))
 		_ = p.bar.Set(1000 * done / total)
 		return
 	}
@@ -278,7 +276,7 @@ func (p *runProgress) progress(s *experiments.Step, done, total int, left time.D
 // line prints a line of its own.
 func (p *runProgress) line(format string, args ...any) {
 	p.clear()
-	_, _ = fmt.Fprintf(p.w, format+"\n", args...)
+	_, _ = fmt.Fprintln(p.w, foreign.Line(fmt.Sprintf(format, args...), foreign.LineLimit))
 }
 
 // clear takes the bar away.
@@ -301,10 +299,13 @@ func writeReport(c *cli.Context, d *experiments.Driver, _ []string) error {
 			if s.Reason != "" {
 				line += ": " + s.Reason
 			}
-			if _, err := fmt.Fprintln(c.App.ErrWriter, line); err != nil {
+			if _, err := fmt.Fprintln(c.App.ErrWriter, foreign.Line(line, foreign.LineLimit)); err != nil {
 				return err
 			}
 		}
+	}
+	for i, path := range paths {
+		paths[i] = foreign.Path(path)
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "%s\n%s\n", r.Summary(), strings.Join(paths, "\n"))
 	return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 	"github.com/synapnet/synapnet-train/qat"
@@ -86,7 +87,7 @@ func export(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.App.Writer, "%s\n%s", output, totals(r))
+	_, err = fmt.Fprintf(c.App.Writer, "%s\n%s", foreign.Path(output), totals(r))
 	return err
 }
 

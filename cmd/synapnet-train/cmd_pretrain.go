@@ -18,6 +18,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -110,8 +111,12 @@ func overrideSettings(c *cli.Context, conf *curriculum.Config) error {
 // loadPretraining fills *conf from the TOML file at path. If that names another architecture, the settings of the model
 // that it leaves out are those of the model of that architecture that matches the one in *conf.
 func loadPretraining(path string, conf *curriculum.Config) error {
+	text, err := readConfig(path)
+	if err != nil {
+		return err
+	}
 	read := *conf
-	if err := loadConfig(path, &read); err != nil {
+	if err := decodeConfig(path, text, &read); err != nil {
 		return err
 	}
 	a := read.Model.Architecture
@@ -124,7 +129,7 @@ func loadPretraining(path string, conf *curriculum.Config) error {
 		return fmt.Errorf("%s: model.%w", path, err)
 	}
 	conf.Model = matched
-	return loadConfig(path, conf)
+	return decodeConfig(path, text, conf)
 }
 
 func pretrain(c *cli.Context) error {
@@ -337,7 +342,7 @@ func printPretrain(c *cli.Context, dir string, r *experiments.PretrainResult) er
 		lines = append(lines, fmt.Sprintf("  %-15s ours %s  published %.3f  %s", p.Task, accuracyText(p.Ours), p.Published, word))
 	}
 	lines = append(lines, fmt.Sprintf("wall time %s, peak memory %.0f MB; weights, result and curves are in %s",
-		time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, dir))
+		time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, foreign.Path(dir)))
 	_, err := fmt.Fprintln(c.App.Writer, strings.Join(lines, "\n"))
 	return err
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/internal/files"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -504,7 +504,7 @@ func printStream(c *cli.Context, r streamReport, languageModel bool) error {
 	w.printf("%s tokens in %s chunks of %d, policy %s, %.0f tok/s\n", grouped(int(r.Tokens)), grouped(int(r.Chunks)), r.ChunkSize, r.Policy, r.PerSecond)
 	w.printf("memory: %s\n", countsText(baee.Counts{Hot: r.Hot, Warm: r.Warm, Summaries: r.Summaries, Bytes: r.Bytes, Evicted: r.Evicted, Merged: r.Merged, Demoted: r.Demoted}, r.BudgetBytes))
 	if r.Snapshot != "" {
-		w.printf("snapshot: %s\n", r.Snapshot)
+		w.printf("snapshot: %s\n", foreign.Path(r.Snapshot))
 	}
 	output := "class"
 	if languageModel {
@@ -529,15 +529,15 @@ func countsText(t baee.Counts, budget int) string {
 // streamLive reports how a stream goes: one line that is rewritten on a terminal, a line every ten seconds otherwise.
 type streamLive struct {
 	w       io.Writer
-	columns func() int // nil unless on a terminal
+	columns func() int // nil unless on a terminal, which w then is
 	last    time.Time
 	now     func() time.Time
 }
 
 func newStreamLive(w io.Writer) *streamLive {
 	l := &streamLive{w: w, now: time.Now}
-	if isTerminal(w) {
-		l.columns = func() int { return columns(w.(*os.File)) }
+	if terminal := terminalOf(w); terminal != nil {
+		l.w, l.columns = terminal, func() int { return columns(terminal) }
 	}
 	l.last = l.now()
 	return l

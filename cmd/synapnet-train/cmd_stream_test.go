@@ -304,7 +304,7 @@ func TestStreamMistakes(t *testing.T) {
 		"letters":   {"1 2\n3 x4 5", "ids.txt:2: x4 is not a token id: ids are whole numbers from 0 to 63"},
 		"negative":  {"1\n\n-2", "ids.txt:3: -2 is not a token id"},
 		"large":     {"64", "ids.txt:1: 64 is no token of the model"},
-		"very long": {strings.Repeat("9", 1<<20), "ids.txt:1: 9999999999999999999999999999999999999999… is no token"},
+		"very long": {strings.Repeat("9", 1<<20), "9999999999999999999999999999999999999999…9999999999999999999999999999999999999999 is no token"},
 		"empty":     {" \n", "ids.txt holds no token ids"},
 	} {
 		code, stdout, stderr := real(t, "stream", model, textFile(t, c.text))

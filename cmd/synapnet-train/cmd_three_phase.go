@@ -10,6 +10,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
 )
@@ -131,6 +132,6 @@ func printThreePhase(c *cli.Context, dir string, r *experiments.ThreePhaseResult
 	if r.Classifier != "" {
 		files += " and " + r.Classifier
 	}
-	w.printf("wall time %s, peak memory %.0f MB; %s are in %s\n", time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, files, dir)
+	w.printf("wall time %s, peak memory %.0f MB; %s are in %s\n", time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, files, foreign.Path(dir))
 	return w.err
 }

@@ -11,8 +11,10 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/graph/vec"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
 const program = "synapnet-train"
@@ -25,6 +27,9 @@ const (
 	exitInterrupted = 130 // 128 + SIGINT, as shells report it
 	exitUnread      = 141 // 128 + SIGPIPE: nobody reads the standard output any more
 )
+
+// messageLimit is how many bytes of a message fit on a line behind the program's name.
+const messageLimit = foreign.LineLimit - len(program+": warning: ")
 
 // debugVariable, when it is 1, adds the stack of an internal error.
 const debugVariable = "SYNAPNET_DEBUG"
@@ -51,9 +56,10 @@ func runApp(ctx context.Context, app *cli.App, args []string) (code int) {
 		if problem := recover(); problem != nil {
 			code = reportPanic(app.ErrWriter, problem, debug.Stack())
 		}
+		flushGuards(app)
 	}()
 	if problem := vec.EnvProblem(); problem != "" {
-		_, _ = fmt.Fprintf(app.ErrWriter, "%s: warning: %s\n", program, problem)
+		_, _ = fmt.Fprintf(app.ErrWriter, "%s: warning: %s\n", program, foreign.Line(problem, messageLimit))
 	}
 	app.Setup()
 	normal, err := normalise(app, args)
@@ -63,7 +69,8 @@ func runApp(ctx context.Context, app *cli.App, args []string) (code int) {
 	return reportError(ctx, app.ErrWriter, err)
 }
 
-// newApp builds the command line from the table in commands.go.
+// newApp builds the command line from the table in commands.go. What it and its commands write passes a guard that keeps
+// names from files and paths from working the terminal.
 func newApp(stdout, stderr io.Writer) *cli.App {
 	app := &cli.App{
 		Name:           program,
@@ -71,8 +78,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Usage:          "train, evaluate and measure SynapNet-Edge models",
 		Version:        readBuild().String(),
 		Commands:       commands(),
-		Writer:         stdout,
-		ErrWriter:      stderr,
+		Writer:         foreign.NewWriter(stdout, 0), // JSON comes whole
+		ErrWriter:      foreign.NewWriter(stderr, foreign.LineLimit),
 		OnUsageError:   translate,
 		ExitErrHandler: func(*cli.Context, error) {}, // runApp reports, once
 	}
@@ -90,8 +97,7 @@ func reportError(ctx context.Context, stderr io.Writer, err error) int {
 	if closedOutput(err) { // whoever closed it knows
 		return exitUnread
 	}
-	line := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), " ")
-	_, _ = fmt.Fprintf(stderr, "%s: %s\n", program, line)
+	_, _ = fmt.Fprintf(stderr, "%s: %s\n", program, foreign.Line(err.Error(), messageLimit))
 	var usage *usageError
 	switch {
 	case errors.As(err, &usage):

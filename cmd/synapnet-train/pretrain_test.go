@@ -391,9 +391,9 @@ func TestPretrainRefusesConfigFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for file, text := range map[string]string{
 		"curriculum = []":              "curriculum is empty: give the context length of each stage, e.g. --curriculum 512 1024",
-		"curriculum = 512":             "run.toml:1: curriculum: the value is of type int64, but must be of type slice",
-		"curriculum = [\"long\"]":      "run.toml:1: curriculum: the value is of type string, but must be of type integer",
-		"lr = \"fast\"":                "run.toml:1: lr: the value is of type string, but must be of type float",
+		"curriculum = 512":             "run.toml:1: curriculum: the value is a whole number, but must be a list",
+		"curriculum = [\"long\"]":      "run.toml:1: curriculum: the value is a string, but must be a whole number",
+		"lr = \"fast\"":                "run.toml:1: lr: the value is a string, but must be a number",
 		"batch_size = 4\nlearning = 1": "run.toml:2: unknown key learning",
 		"batchsize = 4":                "run.toml:1: unknown key batchsize (did you mean batch_size?)",
 		"seed = 1\n[model]\nhaeds = 4": "run.toml:3: unknown key model.haeds (did you mean model.heads?)",
@@ -404,7 +404,7 @@ func TestPretrainRefusesConfigFiles(t *testing.T) {
 		"beta1 = 1.0":                  "beta1 is 1: it must be at least 0 and below 1",
 		"lr = ":                        "run.toml:1: ",
 		"seed = -1":                    "run.toml:1: seed is -1: it must be at least 0",
-		"SEED = -1":                    "run.toml:1: seed is -1: it must be at least 0",
+		"SEED = 1":                     "run.toml:1: unknown key SEED (did you mean seed?)",
 		"[model]\nlr = 1.0":            "run.toml:2: unknown key model.lr (did you mean lr?)",
 	} {
 		if err := os.WriteFile("run.toml", []byte(file+"\n"), 0o600); err != nil {

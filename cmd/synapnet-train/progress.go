@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
+
+	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
 const (
@@ -37,11 +37,11 @@ type progressStage struct {
 // same facts. It reports on stderr, where a failure to write has no better place
 // to be told, so such failures are ignored. It is not for concurrent use.
 type progress struct {
-	w   io.Writer
+	w   io.Writer // of lines
 	now func() time.Time
 	bar *progressbar.ProgressBar // nil unless on a terminal
 
-	terminal bool
+	terminal io.Writer  // where the bar is drawn; nil: there is none
 	columns  func() int // width of the terminal
 	barWidth int
 	total    int
@@ -55,25 +55,12 @@ type progress struct {
 
 // newProgress reports on w, with a bar if w is a terminal.
 func newProgress(w io.Writer) *progress {
-	p := &progress{w: w, now: time.Now, terminal: isTerminal(w)}
-	if p.terminal {
-		p.columns = func() int { return columns(w.(*os.File)) }
+	p := &progress{w: w, now: time.Now}
+	if terminal := terminalOf(w); terminal != nil {
+		p.terminal = terminal
+		p.columns = func() int { return columns(terminal) }
 	}
 	return p
-}
-
-func isTerminal(w io.Writer) bool {
-	file, isFile := w.(*os.File)
-	return isFile && term.IsTerminal(int(file.Fd()))
-}
-
-// columns is the width of a terminal, 80 if it does not tell.
-func columns(terminal *os.File) int {
-	width, _, err := term.GetSize(int(terminal.Fd()))
-	if err != nil || width <= 0 {
-		return 80
-	}
-	return width
 }
 
 // fit cuts text to width characters.
@@ -90,10 +77,10 @@ func fit(text string, width int) string {
 func (p *progress) Start(total int, stages ...progressStage) {
 	p.total, p.stages = total, stages
 	p.rebase(0)
-	if p.terminal {
+	if p.terminal != nil {
 		p.barWidth = min(barWide, max(barNarrow, p.columns()-barFacts-barFrame))
 		p.bar = progressbar.NewOptions(max(1, total),
-			progressbar.OptionSetWriter(p.w),
+			progressbar.OptionSetWriter(p.terminal),
 			progressbar.OptionSetWidth(p.barWidth),
 			progressbar.OptionSetPredictTime(false),
 			progressbar.OptionSetElapsedTime(false),
@@ -140,7 +127,7 @@ func (p *progress) Line(format string, args ...any) {
 	if p.bar != nil {
 		_ = p.bar.Clear()
 	}
-	_, _ = fmt.Fprintf(p.w, format+"\n", args...)
+	_, _ = fmt.Fprintln(p.w, foreign.Line(fmt.Sprintf(format, args...), foreign.LineLimit))
 	if p.bar != nil {
 		_ = p.bar.RenderBlank()
 	}

@@ -163,7 +163,7 @@ func TestProgressBarFits(t *testing.T) {
 
 func onTerminal(width int) (*progress, *bytes.Buffer, *time.Time) {
 	p, out, clock := plain()
-	p.terminal = true
+	p.terminal = p.w
 	p.columns = func() int { return width }
 	return p, out, clock
 }

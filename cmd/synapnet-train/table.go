@@ -5,22 +5,31 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/synapnet/synapnet-train/internal/foreign"
 )
+
+// cellLimit is how many bytes of a cell are shown: more than any text of the program's own has.
+const cellLimit = 300
 
 // writeTable prints rows in columns two spaces apart, the first `left` of them
 // aligned to the left (names) and the others to the right (numbers). Rows may
-// differ in length.
+// differ in length. Names from files are safe in it: a cell stays on its line,
+// and one of them alone does not make the table wider than a screen or two.
 func writeTable(w io.Writer, left int, rows ...[]string) error {
 	var widths []int
-	for _, row := range rows {
-		for i, cell := range row {
-			if i == len(widths) {
+	shown := make([][]string, len(rows))
+	for i, row := range rows {
+		for j, cell := range row {
+			cell = foreign.Line(cell, cellLimit)
+			shown[i] = append(shown[i], cell)
+			if j == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			widths[j] = max(widths[j], utf8.RuneCountInString(cell))
 		}
 	}
-	for _, row := range rows {
+	for _, row := range shown {
 		if _, err := fmt.Fprintln(w, tableLine(left, widths, row)); err != nil {
 			return err
 		}

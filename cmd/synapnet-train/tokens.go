@@ -9,8 +9,9 @@ import (
 	"strconv"
 )
 
-// maxTokenWord is how much of a word is kept for a message: no token id is longer.
-const maxTokenWord = 40
+// maxTokenWord is how many bytes a word may have: far more than an id has, leading zeros included. A longer one is refused
+// without reading on, since it may have no end.
+const maxTokenWord = 1024
 
 // tokenReader reads whitespace-separated token ids, in memory that does not grow with the input.
 type tokenReader struct {
@@ -65,15 +66,25 @@ func (t *tokenReader) next() (int32, error) {
 			if b == '\n' {
 				t.line++
 			}
-		case len(t.word) <= maxTokenWord:
+		case len(t.word) == maxTokenWord:
+			if _, err := t.number(); err != nil { // wrong whatever follows
+				return 0, err
+			}
+			return 0, t.wrong(fmt.Sprintf("longer than %d bytes", maxTokenWord))
+		default:
 			t.word = append(t.word, b)
 		}
 	}
 }
 
-// id is the word as a number in [0, vocab).
+// id is the word as a number in [0, vocab). The next word begins.
 func (t *tokenReader) id() (int32, error) {
 	defer func() { t.word = t.word[:0] }()
+	return t.number()
+}
+
+// number is the word as a number in [0, vocab).
+func (t *tokenReader) number() (int32, error) {
 	n := int64(0)
 	for _, b := range t.word {
 		if b < '0' || b > '9' {
@@ -88,11 +99,7 @@ func (t *tokenReader) id() (int32, error) {
 }
 
 func (t *tokenReader) wrong(what string) error {
-	word := string(t.word)
-	if len(word) > maxTokenWord {
-		word = word[:maxTokenWord] + "…"
-	}
-	return fmt.Errorf("%s:%d: %s is %s: ids are whole numbers from 0 to %d, separated by white space", t.name, t.line, printable(word), what, t.vocab-1)
+	return fmt.Errorf("%s:%d: %s is %s: ids are whole numbers from 0 to %d, separated by white space", t.name, t.line, printable(string(t.word)), what, t.vocab-1)
 }
 
 // randomIDs is an input of random token ids.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
 // usageError is a mistake in the command line; the exit status is 2.
@@ -110,10 +112,5 @@ func dashed(name string) string {
 	return "--" + name
 }
 
-// printable quotes a word of the command line if it could be misread.
-func printable(word string) string {
-	if quoted := strconv.Quote(word); word == "" || strings.ContainsAny(word, " \t") || quoted != `"`+word+`"` {
-		return quoted
-	}
-	return word
-}
+// printable is a word of the command line as messages show it: cut, and quoted if it could be misread.
+func printable(word string) string { return foreign.Word(word) }

@@ -16,7 +16,7 @@ func (r *Report) Markdown() []byte {
 	line("| experiment | result | published values inside our 95%% interval | measurements | took | machine | commit |")
 	line("|---|---|--:|--:|--:|---|---|")
 	for _, s := range r.Sections {
-		line("| [%s](#%s) | %s | %s | %d | %s | %s | %s |", s.Name, s.Name, s.State, s.compared(), s.Measurements, dash(s.Wall), dash(s.Machine), dash(s.Commit))
+		line("| [%s](#%s) | %s | %s | %d | %s | %s | %s |", s.Name, s.Name, s.State, s.compared(), s.Measurements, dash(s.Wall), dash(s.Machine), dash(escape(s.Commit)))
 	}
 	line("")
 	for _, m := range r.Machines {
@@ -94,7 +94,7 @@ func (s Section) markdown(line func(string, ...any)) {
 	line("%s\n", escape(s.Says))
 	var facts []string
 	for _, f := range s.Facts {
-		facts = append(facts, f.Name+" "+escape(f.Value))
+		facts = append(facts, escape(f.Name+" "+f.Value))
 	}
 	line("%s\n", strings.Join(facts, " · "))
 	line("Protocol: %s", escape(s.Protocol))
@@ -104,14 +104,14 @@ func (s Section) markdown(line func(string, ...any)) {
 }
 
 func (t *Table) markdown(line func(string, ...any)) {
-	line("\n### %s\n", t.Title)
+	line("\n### %s\n", escape(t.Title))
 	head, rule := []string{}, []string{}
 	for _, l := range t.Labels {
-		head, rule = append(head, l), append(rule, "---")
+		head, rule = append(head, escape(l)), append(rule, "---")
 	}
 	for _, g := range t.Groups {
 		for i, k := range g.Kind {
-			head, rule = append(head, strings.TrimPrefix(g.heading()+": ", ": ")+k.String()+mark(g.Note[i])), append(rule, "--:")
+			head, rule = append(head, escape(strings.TrimPrefix(g.heading()+": ", ": ")+k.String())+mark(g.Note[i])), append(rule, "--:")
 		}
 	}
 	line("| %s |\n|%s|", strings.Join(head, " | "), strings.Join(rule, "|"))
@@ -121,7 +121,7 @@ func (t *Table) markdown(line func(string, ...any)) {
 			cells = append(cells, escape(l))
 		}
 		for _, c := range row.Cells {
-			cells = append(cells, dash(strings.TrimSpace(c.Main+" "+c.Sub))+mark(c.Note))
+			cells = append(cells, dash(escape(strings.TrimSpace(c.Main+" "+c.Sub)))+mark(c.Note))
 		}
 		line("| %s |", strings.Join(cells, " | "))
 	}
@@ -152,7 +152,8 @@ func (g Group) heading() string {
 	return g.Name + " (" + g.Unit + ")"
 }
 
-// escape keeps text from being taken for Markdown.
+// escape keeps text from being taken for Markdown: a cell stays a cell, and no name of a result file begins a line, an
+// element, code, a link or a picture.
 func escape(s string) string {
-	return strings.NewReplacer("|", "\\|", "*", "\\*", "_", "\\_", "<", "&lt;", "\n", " ").Replace(s)
+	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "*", "\\*", "_", "\\_", "`", "\\`", "](", "]\\(", "][", "]\\[", "<", "&lt;", "\n", " ", "\r", " ").Replace(s)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/files"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
 // The files of a report in the results folder.
@@ -225,7 +226,7 @@ func Write(d *experiments.Driver) (paths []string, r *Report, err error) {
 	for _, f := range []struct {
 		name string
 		text []byte
-	}{{HTMLFile, page}, {MarkdownFile, r.Markdown()}} {
+	}{{HTMLFile, foreign.Lines(page)}, {MarkdownFile, foreign.Lines(r.Markdown())}} {
 		path := filepath.Join(d.Root, f.name)
 		if err := files.Write(path, f.text); err != nil {
 			return nil, nil, err
