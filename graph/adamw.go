@@ -62,24 +62,12 @@ const normTile = 1 << 16
 // Step updates the parameters of all groups from the gradients in model, which are those of a Program. An update with a
 // gradient that is not finite is refused and changes nothing.
 func (a *AdamW) Step(model []gorgonia.ValueGrad) error {
-	grads := make(map[*Param][]float32, len(model))
-	var square float64
-	for _, vg := range model {
-		pg, ok := vg.(*ParamGrad)
-		if !ok {
-			return fmt.Errorf("graph: AdamW got a %T, want the gradients of a Program", vg)
-		}
-		grads[pg.param] = pg.grad
-		square += sumSquares(pg.grad)
+	grads, norm, err := gradients("AdamW", model)
+	a.norm = norm
+	if err != nil {
+		return err
 	}
-	a.norm = math.Sqrt(square)
-	if math.IsNaN(a.norm) || math.IsInf(a.norm, 0) {
-		return fmt.Errorf("graph: the gradient norm is %v: no update was made", a.norm)
-	}
-	scale := 1.0
-	if a.Clip > 0 {
-		scale = min(1, a.Clip/(a.norm+1e-6))
-	}
+	scale := clipScale(a.Clip, norm)
 	for _, group := range a.Groups {
 		for _, p := range group.Params {
 			if g, ok := grads[p]; ok {
@@ -88,6 +76,33 @@ func (a *AdamW) Step(model []gorgonia.ValueGrad) error {
 		}
 	}
 	return nil
+}
+
+// gradients are those of a Program by parameter, with their global norm. One that is not finite is an error.
+func gradients(solver string, model []gorgonia.ValueGrad) (map[*Param][]float32, float64, error) {
+	grads := make(map[*Param][]float32, len(model))
+	var square float64
+	for _, vg := range model {
+		pg, ok := vg.(*ParamGrad)
+		if !ok {
+			return nil, 0, fmt.Errorf("graph: %s got a %T, want the gradients of a Program", solver, vg)
+		}
+		grads[pg.param] = pg.grad
+		square += sumSquares(pg.grad)
+	}
+	norm := math.Sqrt(square)
+	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return nil, norm, fmt.Errorf("graph: the gradient norm is %v: no update was made", norm)
+	}
+	return grads, norm, nil
+}
+
+// clipScale is the factor that brings gradients of the given norm down to at most clip; 0 does not clip.
+func clipScale(clip, norm float64) float64 {
+	if clip > 0 {
+		return min(1, clip/(norm+1e-6))
+	}
+	return 1
 }
 
 func sumSquares(x []float32) float64 {

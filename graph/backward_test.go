@@ -2,6 +2,7 @@ package graph
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -172,6 +173,9 @@ func TestUnreachedAndFrozenParameters(t *testing.T) {
 			t.Errorf("%s: gradient %t, want %t", param.Name, got, want)
 		}
 	}
+	if got := g.Unreached(); len(got) != 2 || got[0] != unused || got[1] != ranks {
+		t.Errorf("unreached are %v, want unused and ranks", got)
+	}
 	if n := len(p.Gradients()); n != 2 {
 		t.Errorf("the optimiser is given %d gradients, want 2", n)
 	}
@@ -199,13 +203,56 @@ func TestBackwardRefuses(t *testing.T) {
 			g.Backward(l)
 		}, "before"},
 		"a kernel without gradient": {func(g *Graph) {
-			g.Backward(Apply(g, noGradient{}, g.Param(NewParam("p", 2))))
-		}, "does not depend on any parameter"},
+			g.Backward(Apply(g, weigh{}, Apply(g, noGradient{}, g.Param(NewParam("p", 2))), g.Input("w", 2)))
+		}, "nogradient: operand 0 depends on a parameter that can be trained, and the kernel graph.noGradient has no Backward"},
+		"a constant operand": {func(g *Graph) {
+			y := Linear(g, g.Param(NewParam("p", 2, 3)), g.Param(NewParam("w", 2, 3)), nil, Sigmoid)
+			g.Backward(BinaryCrossEntropy(g, y, y))
+		}, "bce: operand 1 depends on a parameter that can be trained, and the kernel's Plan calls it constant"},
+		"a loss of several numbers": {func(g *Graph) {
+			g.Backward(Sum(g, g.Param(NewParam("p", 2)), g.Input("x", 2)))
+		}, "shape (2), want one number"},
 	} {
 		_, err := Build(c.f)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want an error with %q", name, err, c.want)
 		}
+	}
+}
+
+// Detach cuts: what is behind it counts as constant, for kernels that want constants and for those without a Backward, and
+// a parameter that is reached in no other way is told.
+func TestDetach(t *testing.T) {
+	cut, both, w := NewParam("cut", 2, 3), NewParam("both", 2, 3), NewParam("w", 2, 3)
+	for i, p := range []*Param{cut, both, w} {
+		fillNormal(random(uint64(i)), p.Data())
+	}
+	var label *Node
+	g, err := Build(func(g *Graph) {
+		y := Linear(g, g.Param(both), g.Param(w), nil, Sigmoid)
+		label = Detach(g, Linear(g, g.Param(cut), g.Param(both), nil, Sigmoid))
+		g.Keep(label)
+		g.Backward(BinaryCrossEntropy(g, y, Apply(g, noGradient{}, label)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := g.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.Unreached(); len(got) != 1 || got[0] != cut {
+		t.Errorf("unreached are %v, want the parameter behind Detach", got)
+	}
+	if p.Grad(cut) != nil || p.Grad(both) == nil || p.Grad(w) == nil {
+		t.Error("want gradients for all but the parameter behind Detach")
+	}
+	if slices.Contains(p.Value(label), 0) {
+		t.Errorf("the detached value is %v", p.Value(label))
 	}
 }
 

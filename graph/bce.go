@@ -24,7 +24,7 @@ func (binaryCrossEntropy) Plan(in []Spec) (Plan, error) {
 	if in[0].Ints {
 		return Plan{}, fmt.Errorf("got whole numbers for scores, want floats")
 	}
-	return Plan{Out: floatSpec(1)}, sameShape(in[0], in[1])
+	return Plan{Out: floatSpec(1), Constant: []int{1}}, sameShape(in[0], in[1])
 }
 
 func (binaryCrossEntropy) Forward(c *Call) {
@@ -37,12 +37,6 @@ func (binaryCrossEntropy) Forward(c *Call) {
 }
 
 func (binaryCrossEntropy) Backward(c *Call) {
-	if c.GradIn[1].F != nil {
-		clear(c.GradIn[1].F)
-	}
-	if c.GradIn[0].F == nil {
-		return
-	}
 	scale := float64(c.Grad.F[0]) / float64(len(c.In[0].F))
 	for i, s := range c.In[0].F {
 		p := clampScore(s)

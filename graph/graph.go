@@ -45,6 +45,9 @@ type Graph struct {
 	inputs map[*Node]*tensor.Dense
 	grads  map[*Param]*Node
 	kept   []*Node
+
+	differentiated bool
+	unreached      []*Param
 }
 
 // Error is a mistake in the construction of a graph: shapes that do not fit, a missing operand.

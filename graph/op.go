@@ -70,6 +70,10 @@ type Plan struct {
 	Unread []int
 	// ReadsOut says that Backward reads the result.
 	ReadsOut bool
+	// Constant lists the operands that have no gradient although they are floats: labels, masks, quantities known before.
+	// Backward writes none for them. A graph in which such an operand depends on a parameter that can be trained is refused
+	// unless Detach says that this is meant. Integer operands have none anyway.
+	Constant []int
 }
 
 // Kernel is a function of tensors, the unit from which graphs are built. String must contain every attribute that
@@ -100,6 +104,14 @@ type storage struct {
 	born, death int // positions in the order of execution, both inclusive
 	tensor      Tensor
 	value       *tensor.Dense
+}
+
+// result is the value that Gorgonia sees: a view of the memory, or one number, which Gorgonia wants by itself.
+func (s *storage) result() gorgonia.Value {
+	if len(s.spec.Shape) == 0 && !s.spec.Ints {
+		return gorgonia.NewF32(s.tensor.F[0])
+	}
+	return s.value
 }
 
 // call is one application of a kernel: the Gorgonia Op of its node.
@@ -143,6 +155,9 @@ func Apply(g *Graph, kernel Kernel, inputs ...*Node) *Node {
 		if n == nil {
 			Fail("graph: %v: operand %d is missing", kernel, i)
 		}
+		if dt := n.Dtype(); dt != tensor.Float32 && dt != tensor.Int32 {
+			Fail("graph: %v: operand %d is of type %v, want float32 or int32", kernel, i, dt)
+		}
 		c.in = append(c.in, specOf(n))
 	}
 	var err error
@@ -167,13 +182,16 @@ func Apply(g *Graph, kernel Kernel, inputs ...*Node) *Node {
 }
 
 func specOf(n *Node) Spec {
-	return Spec{Shape: n.Shape().Clone(), Ints: n.Dtype() == tensor.Int32}
+	return Spec{Shape: dims(n).Clone(), Ints: n.Dtype() == tensor.Int32}
 }
 
 func typeOf(s Spec) hm.Type {
 	dt := tensor.Float32
 	if s.Ints {
 		dt = tensor.Int32
+	}
+	if len(s.Shape) == 0 { // Gorgonia's type of one number
+		return dt
 	}
 	return gorgonia.TensorType{Dims: len(s.Shape), Of: dt}
 }
@@ -210,14 +228,17 @@ func (c *call) Hashcode() uint32      { return hashOf(salted(c.kernel.String(), 
 func (c *call) String() string        { return c.kernel.String() }
 func (c *call) DiffWRT(inputs int) []bool {
 	d := make([]bool, inputs)
-	_, ok := c.kernel.(Differentiable)
-	if _, t := c.kernel.(transparent); t {
-		ok = true
-	}
 	for i := range d {
-		d[i] = ok && !c.in[i].Ints
+		d[i] = c.hasGradient() && !c.in[i].Ints && !slices.Contains(c.plan.Constant, i)
 	}
 	return d
+}
+
+// hasGradient says whether the kernel has a gradient at all.
+func (c *call) hasGradient() bool {
+	_, computed := c.kernel.(Differentiable)
+	_, expressed := c.kernel.(transparent)
+	return computed || expressed
 }
 
 // InferShape gives the shape that Plan gave when the kernel was applied.
@@ -236,7 +257,7 @@ func (c *call) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	if c.pos.program.failure = c.protect(func() { c.kernel.Forward(&c.run) }); c.pos.program.failure != nil {
 		return nil, c.pos.program.failure
 	}
-	return c.out.value, nil
+	return c.out.result(), nil
 }
 
 // protect turns a kernel's Fail into an error: the TapeMachine runs in a goroutine of its own, where a panic would end
@@ -267,7 +288,7 @@ func (c *call) bind(values []gorgonia.Value) error {
 
 func tensorOf(v gorgonia.Value, want Spec) (Tensor, error) {
 	t := Tensor{Shape: want.Shape}
-	switch data := v.Data().(type) {
+	switch data := rowMajor(v).(type) {
 	case []float32:
 		t.F = data
 	case []int32:
@@ -287,11 +308,7 @@ func tensorOf(v gorgonia.Value, want Spec) (Tensor, error) {
 // its result. A Gorgonia Op has one output; here the several outputs are memory that the planner knows by itself, so
 // that a gradient used at once and one kept for the optimiser do not live equally long.
 func (c *call) SymDiff(inputs gorgonia.Nodes, output, grad *Node) (gorgonia.Nodes, error) {
-	wanted := make([]bool, len(inputs))
-	for i := range inputs {
-		wanted[i] = !c.in[i].Ints
-	}
-	return c.diff(grad, wanted)
+	return c.diff(grad, c.DiffWRT(len(inputs)))
 }
 
 func (c *call) diff(grad *Node, wanted []bool) (gorgonia.Nodes, error) {
@@ -447,4 +464,4 @@ func (p *pick) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
 }
 
 // Do returns the gradient's memory; nothing is copied.
-func (p *pick) Do(...gorgonia.Value) (gorgonia.Value, error) { return p.out.value, nil }
+func (p *pick) Do(...gorgonia.Value) (gorgonia.Value, error) { return p.out.result(), nil }

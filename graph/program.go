@@ -77,6 +77,10 @@ func (g *Graph) schedule() (*Program, *gorgonia.ExprGraph, error) {
 		return nil, nil, fmt.Errorf("graph: nothing to compute: Keep the nodes whose values are wanted")
 	}
 	sort.Slice(roots, func(i, j int) bool { return roots[i].ID() < roots[j].ID() })
+	roots, err := g.holdForeign(roots)
+	if err != nil {
+		return nil, nil, err
+	}
 	wanted := g.expr.ExactSubgraphRoots(roots...)
 	sorted, err := gorgonia.Sort(wanted)
 	if err != nil {
@@ -169,7 +173,7 @@ func (p *Program) lifetimes() []*storage {
 
 func planned(n *Node) bool {
 	switch n.Op().(type) {
-	case *call, *backCall, *pick:
+	case *call, *backCall, *pick, *hold:
 		return true
 	}
 	return false
@@ -287,7 +291,7 @@ func (p *Program) Run() error {
 // Value is the result of a kept node after a run: float32, row-major, valid until the next run.
 func (p *Program) Value(n *Node) []float32 {
 	p.mustKeep(n)
-	return n.Value().Data().([]float32)
+	return floatsOf(n)
 }
 
 // Ints is the result of a kept int32 node.
@@ -308,7 +312,7 @@ func (p *Program) Grad(param *Param) []float32 {
 	if !ok {
 		return nil
 	}
-	return n.Value().Data().([]float32)
+	return floatsOf(n)
 }
 
 // Close frees the machine. What it returns concerns devices other than the CPU, which a Program does not use.
