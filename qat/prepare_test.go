@@ -169,6 +169,8 @@ func TestFrozenAndTrainModesBeginAlike(t *testing.T) {
 	}
 }
 
+// A gradient may be zero in some element, or by rounding alone in all, so that it is not asked for where it is zero in exact
+// arithmetic: the last bias of the salience MLP moves all saliences with their threshold.
 func TestEveryTrainedParameterOfTheTargetsHasAGradient(t *testing.T) {
 	for _, mode := range []string{Int4Train, Int4Frozen} {
 		o := tinyOptions(AllTargets()...)
@@ -178,7 +180,8 @@ func TestEveryTrainedParameterOfTheTargetsHasAGradient(t *testing.T) {
 		trained := append(q.StepParams(), q.OtherParams()...)
 		for _, param := range trained {
 			g := p.Grad(param)
-			if g == nil || !slices.ContainsFunc(g, func(x float32) bool { return x != 0 }) {
+			cancels := strings.HasSuffix(param.Name, ".salience_mlp.2.bias")
+			if g == nil || !cancels && !slices.ContainsFunc(g, func(x float32) bool { return x != 0 }) {
 				t.Errorf("%s mode: %s has no gradient", mode, param.Name)
 			}
 		}

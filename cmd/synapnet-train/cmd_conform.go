@@ -18,9 +18,9 @@ func conformCommand() *cli.Command {
 		Usage:     "hold our numbers against golden tensors of the reference implementation",
 		ArgsUsage: "FILE...",
 		Description: "Reads safetensors files whose header describes a case (any width, depth, heads, vocabulary), runs it through the\n" +
-			"graph and prints the largest error of every tensor. The exit status is 1 if one is outside tolerance:\n" +
-			fmt.Sprintf("%g relative + %g absolute (%g relative after optimiser steps), whole numbers exactly.",
-				conform.Relative, conform.Absolute, conform.TrainedRelative),
+			"graph and prints the largest error of every tensor, relative to what is allowed there. The exit status is 1 if one\n" +
+			"is outside tolerance: " + fmt.Sprintf("%g relative, and what float32 rounding amounts to in this tensor, which is measured by\n", conform.Relative) +
+			"running the case again with its weights rounded otherwise. Whole numbers must be equal, but for ties.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "quiet", Usage: "print only the tensors outside tolerance and one line a file"},
 		},
@@ -60,7 +60,8 @@ func printReport(c *cli.Context, path string, r *conform.Report) error {
 		if t.OK && c.Bool("quiet") {
 			continue
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\tlargest error %.3g\tat %d: got %.6g, want %.6g\t%s\n", verdict(t.OK), foreign.Text(t.Name), t.Worst, t.At, t.Got, t.Want, t.Note)
+		_, _ = fmt.Fprintf(table, "%s\t%s\tlargest error %.3g\tof %.3g at %d: got %.6g, want %.6g\t%s\n",
+			verdict(t.OK), foreign.Text(t.Name), t.Worst, t.Limit, t.At, t.Got, t.Want, t.Note)
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -29,6 +29,12 @@ func shapes() map[string]layers.Config {
 // run, not that the numbers are right.
 func goldenLike(t *testing.T, c layers.Config, batch, tokens int) *safetensors.File {
 	t.Helper()
+	return goldenOf(t, scattered(t, c), batch, tokens, nil)
+}
+
+// scattered is a model with all of its parameters, biases and norms included, away from their initial values.
+func scattered(t *testing.T, c layers.Config) *layers.Model {
+	t.Helper()
 	m, err := layers.NewModel(c, 3)
 	if err != nil {
 		t.Fatal(err)
@@ -39,13 +45,15 @@ func goldenLike(t *testing.T, c layers.Config, batch, tokens int) *safetensors.F
 			p.Data()[i] += float32(0.1 * rng.NormFloat64())
 		}
 	}
-	var ids, labels []int32
-	for range batch * tokens {
-		ids = append(ids, rng.Int32N(int32(c.VocabSize)))
-	}
-	for range batch {
-		labels = append(labels, rng.Int32N(int32(c.NumClasses)))
-	}
+	return m
+}
+
+// goldenOf is the file of a model, whose features are in order o if that is not nil; the file has them in ours.
+func goldenOf(t *testing.T, m *layers.Model, batch, tokens int, o order) *safetensors.File {
+	t.Helper()
+	c := m.Config
+	rng := rand.New(rand.NewPCG(1, 2))
+	ids, labels := randomInts(rng, batch*tokens, c.VocabSize), randomInts(rng, batch, c.NumClasses)
 	train, errA := m.Train(batch, tokens)
 	infer, errB := m.Infer(batch, tokens, 0)
 	if errA != nil || errB != nil {
@@ -64,27 +72,25 @@ func goldenLike(t *testing.T, c layers.Config, batch, tokens int) *safetensors.F
 	floats := func(name string, v []float32, shape ...int) {
 		f.Tensors = append(f.Tensors, safetensors.FromFloat32(name, shape, slices.Clone(v)))
 	}
-	ints := func(name string, v []int32, shape ...int) {
-		wide := make([]int64, len(v))
-		for i, x := range v {
-			wide[i] = int64(x)
+	features := func(prefix, name string, v []float32, shape ...int) {
+		if o != nil {
+			v = o.apply(name, shape, v, true)
 		}
-		f.Tensors = append(f.Tensors, safetensors.FromInt64(name, shape, wide))
+		floats(prefix+name, v, shape...)
 	}
-	ints("in.ids", ids, batch, tokens)
-	ints("in.labels", labels, batch)
+	f.Tensors = append(f.Tensors, wide("in.ids", ids, batch, tokens), wide("in.labels", labels, batch))
 	floats("out.logits", train.Logits(), batch, c.NumClasses)
 	floats("out.loss", []float32{loss}, 1)
 	for i := range m.Blocks {
 		floats(fmt.Sprintf("out.salience.%d", i), infer.Salience(i), batch, tokens)
-		floats(fmt.Sprintf("out.membank.%d", i), infer.Bank(i), batch, c.EpisodicSlots, c.Dim)
+		features("out.", fmt.Sprintf("membank.%d", i), infer.Bank(i), batch, c.EpisodicSlots, c.Dim)
 		top := infer.Top(i)
-		ints(fmt.Sprintf("out.topk.%d", i), top, batch, len(top)/batch)
+		f.Tensors = append(f.Tensors, wide(fmt.Sprintf("out.topk.%d", i), top, batch, len(top)/batch))
 	}
 	for _, p := range m.Params.All() {
-		floats("w."+p.Name, p.Data(), p.Shape()...)
+		features("w.", p.Name, p.Data(), p.Shape()...)
 		if g := train.Program.Grad(p); g != nil {
-			floats("g."+p.Name, g, p.Shape()...)
+			features("g.", p.Name, g, p.Shape()...)
 		}
 	}
 	return f
