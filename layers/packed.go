@@ -95,7 +95,7 @@ func (m *Model) PackedFile(packed map[string]*graph.Packed) (*safetensors.File, 
 	for _, p := range m.Params.All() {
 		w, ok := packed[p.Name]
 		if !ok {
-			tensors = append(tensors, halfIfExact(p))
+			tensors = append(tensors, HalfIfExact(p))
 			continue
 		}
 		s := w.Spec()
@@ -110,7 +110,7 @@ func (m *Model) PackedFile(packed map[string]*graph.Packed) (*safetensors.File, 
 	}
 	for _, b := range m.Blocks {
 		if b.Attention.Smooth != nil {
-			tensors = append(tensors, halfIfExact(b.Attention.Smooth))
+			tensors = append(tensors, HalfIfExact(b.Attention.Smooth))
 		}
 	}
 	text, err := json.Marshal(h)
@@ -121,8 +121,8 @@ func (m *Model) PackedFile(packed map[string]*graph.Packed) (*safetensors.File, 
 	return f, nil
 }
 
-// halfIfExact stores a parameter as F16 if every value is one, else as F32.
-func halfIfExact(p *graph.Param) safetensors.Tensor {
+// HalfIfExact is a parameter as a tensor of its name: F16 if every value is a half-precision number, else F32.
+func HalfIfExact(p *graph.Param) safetensors.Tensor {
 	data := p.Data()
 	halves := make([]byte, 0, 2*len(data))
 	for _, v := range data {
