@@ -34,7 +34,7 @@ func TestEntriesAreHeldWithinTheBoundOfTheirForm(t *testing.T) {
 // What half precision does not hold is refused before it is stored.
 func TestUpdateRefusesValuesBeyondHalfPrecision(t *testing.T) {
 	for _, bad := range []float32{65505, -1e10} {
-		m, err := New(Config{Policy: "fifo", Protocol: Strict, Layers: 1, Slots: 2, Dim: 2, BudgetBytes: 64})
+		m, err := New(Config{Policy: "fifo", Protocol: Strict, Layers: 1, Slots: 2, Dim: 2, BudgetBytes: 64, Window: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

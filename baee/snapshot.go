@@ -190,6 +190,9 @@ func memoryFrom(f *safetensors.File) (*Manager, error) {
 // header decodes an entry of the metadata.
 func header(f *safetensors.File, key string, to any) error {
 	text, ok := f.Metadata[key]
+	if err := layers.WantKind(f, "a snapshot", layers.SnapshotFile); !ok && err != nil {
+		return err
+	}
 	if !ok {
 		return fmt.Errorf("not a snapshot: the header has no key %q", key)
 	}

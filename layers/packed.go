@@ -45,6 +45,15 @@ func NewPackedModel(c Config, packed map[string]*graph.Packed) (*Model, error) {
 // Packed lists the weights in packed form by their state-dict names; none in a floating-point model.
 func (ps *Params) Packed() map[string]*graph.Packed { return ps.packed }
 
+// Parameters is the number of the model's parameters, packed ones too; Params.Count is without those.
+func (m *Model) Parameters() int {
+	n := m.Params.Count()
+	for _, w := range m.Params.Packed() {
+		n += w.Size()
+	}
+	return n
+}
+
 // WeightBytes is the memory that the model's weights take: 4 bytes for each parameter, and the packed bytes.
 func (m *Model) WeightBytes() int {
 	n := 4 * m.Params.Count()

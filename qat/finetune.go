@@ -42,6 +42,9 @@ const trainSeed = 2000
 
 // Validate names the first setting that cannot work for a model of configuration m, its value and what is allowed.
 func (c FinetuneConfig) Validate(m layers.Config) error {
+	if err := m.CheckCausal(); err != nil {
+		return err
+	}
 	if m.LanguageModel() {
 		return fmt.Errorf("num_classes is 0: the training tasks are classifications and need a model with classes")
 	}

@@ -119,21 +119,19 @@ func printBAEETrain(c *cli.Context, r *experiments.BAEETrainResult) error {
 	w := &firstError{w: c.App.Writer}
 	rows := [][]string{{"protocol", "network", "lr", "noise", "seeds", "AUC", "published", "salience alone", "use alone"}}
 	for _, s := range r.Summary {
-		salience, use := meanStdText(s.Salience), meanStdText(s.Use)
+		salience, use := meanStdText(s.Salience, s.Seeds), meanStdText(s.Use, s.Seeds)
 		if s.Network == experiments.HeadNetwork {
 			salience, use = "-", "-"
 		}
 		rows = append(rows, []string{string(s.Protocol), s.Network, fmt.Sprintf("%g", s.LR), fmt.Sprintf("%g", s.Noise), strconv.Itoa(s.Seeds),
-			meanStdText(s.AUC), publishedText(s.Published), salience, use})
+			meanStdText(s.AUC, s.Seeds), publishedText(s.Published), salience, use})
 	}
 	if err := writeTable(w, 2, rows...); err != nil {
 		return err
 	}
 	dir := c.String("output-dir")
-	w.printf("ROC-AUC on held-out examples, mean ± std over seeds; a published std of 0 is one seed\n")
+	w.printf("ROC-AUC on held-out examples, mean ± std over seeds; without ± it is of one seed\n")
 	w.printf("%s (network %s), %s (%s) and %s are the strict trainings at the learning rate with the best mean AUC; all are in %s\n",
 		experiments.ClassifierFile, experiments.NeedleNetwork, experiments.AttentionClassifierFile, experiments.RetentionNetwork, experiments.HeadFile, filepath.Clean(dir))
 	return w.err
 }
-
-func meanStdText(m experiments.MeanStd) string { return fmt.Sprintf("%.3f ± %.3f", m.Mean, m.Std) }

@@ -78,7 +78,7 @@ func eval(c *cli.Context) error {
 	report := func(experiments.TaskResult) {}
 	w := &firstError{w: c.App.Writer}
 	if !c.Bool("json") {
-		w.printf("%s: %s parameters, %d samples a task, seed %d\n", path, grouped(m.Params.Count()), plan.Samples, plan.Seed)
+		w.printf("%s: %s parameters, %d samples a task, seed %d\n", path, grouped(m.Parameters()), plan.Samples, plan.Seed)
 		report = evaluationTable(w, plan.Tasks)
 	}
 	results, err := plan.Run(c.Context, m, report)
@@ -88,7 +88,7 @@ func eval(c *cli.Context) error {
 	if c.Bool("json") {
 		encoder := json.NewEncoder(w)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(evaluationResult{path, m.Params.Count(), plan, environment(), results})
+		return encoder.Encode(evaluationResult{path, m.Parameters(), plan, environment(), results})
 	}
 	return w.err
 }

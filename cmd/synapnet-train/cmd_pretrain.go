@@ -146,6 +146,9 @@ func pretrain(c *cli.Context) error {
 	}
 	p := newProgress(c.App.ErrWriter)
 	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(total, "step"), t.Config.Seed, run.Dir)
+	if problem := t.Config.WarmupProblem(total); problem != "" {
+		p.Line("warning: %s", problem)
+	}
 	perStage := total / len(t.Config.Curriculum)
 	var stages []progressStage
 	for _, length := range t.Config.Curriculum {

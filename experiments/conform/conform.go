@@ -242,7 +242,7 @@ func (c *check) gradients() error {
 	if len(shape) != 2 {
 		return fmt.Errorf("tensor in.ids has shape %v, want [B, T]", shape)
 	}
-	t, err := m.Train(shape[0], shape[1])
+	t, err := m.Gradients(shape[0], shape[1])
 	if err != nil {
 		return err
 	}
@@ -324,7 +324,7 @@ func (c *check) train() error {
 		return fmt.Errorf("tensor in.ids has shape %v and there are %d labels, want [steps, B, T] and %d a step", shape, len(labels), perStep)
 	}
 	steps, batch, tokens := shape[0], shape[1], shape[2]
-	t, err := m.Train(batch, tokens)
+	t, err := m.Gradients(batch, tokens)
 	if err != nil {
 		return err
 	}
