@@ -167,7 +167,7 @@ func (f *finetuning) run(ctx context.Context) error {
 		s, err := f.opt.step(program, f.quantised, ids, labels,
 			f.config.rate(f.config.LR, at), f.config.rate(f.config.StepLR, at))
 		if err != nil {
-			return fmt.Errorf("training stopped at step %d: %w; try a lower lr (now %g) or step_lr (now %g)", at+1, err, f.config.LR, f.config.StepLR)
+			return fmt.Errorf("training stopped at step %d: %w at lr %g and step_lr %g", at+1, err, f.config.LR, f.config.StepLR)
 		}
 		s.Step, s.Epoch = at+1, at/f.data.stepsPerEpoch()
 		f.steps = append(f.steps, s)

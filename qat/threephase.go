@@ -352,7 +352,7 @@ func (t *ThreePhase) runEpoch(ctx context.Context, p phase, epoch int) error {
 		ids, labels := t.data.at(at)
 		s, err := t.opt.step(t.program, t.Quantised, ids, labels, lr, lr*t.Config.StepLRRatio)
 		if err != nil {
-			return fmt.Errorf("training stopped at step %d (%s): %w; try a lower lr of this phase (now %g)", at+1, p.name, err, p.LR)
+			return fmt.Errorf("training stopped at step %d (%s): %w at lr %g", at+1, p.name, err, p.LR)
 		}
 		s.Step, s.Phase, s.Epoch = at+1, p.name, epoch
 		if terms := t.program.Terms(); t.trainsAuxiliary() {

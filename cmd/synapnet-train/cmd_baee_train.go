@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -58,7 +59,7 @@ func baeeTrain(c *cli.Context) error {
 	}
 	for _, name := range c.StringSlice("tasks") {
 		if _, err := tasks.Lookup(name); err != nil {
-			return usagef(c, "--tasks: %v ('%s eval --list' lists them)", err, program)
+			return usagef(c, "--tasks: %v ('%s' lists them)", err, experiments.CommandLine("eval", "--list"))
 		}
 	}
 	base, err := pretrainedBase(c)
@@ -96,6 +97,9 @@ func baeeTrain(c *cli.Context) error {
 	if err != nil && c.Err() != nil {
 		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, dir)
 	}
+	if errors.Is(err, baee.ErrDiverged) {
+		return fmt.Errorf("%w; leave that rate out of --learning-rates and --published-rates, and give another --output-dir", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -112,7 +116,8 @@ func pretrainedBase(c *cli.Context) (string, error) {
 	case c.IsSet("checkpoint"):
 		return "", fmt.Errorf("--checkpoint: %w; name the model.safetensors of a pretraining run", err)
 	}
-	return "", fmt.Errorf("there is no pretrained model %s: make one with '%s pretrain --curriculum 512 1024 --output-dir results/pretrain', or name another with --checkpoint", base, program)
+	return "", fmt.Errorf("there is no pretrained model %s: make one with '%s', or name another with --checkpoint",
+		base, experiments.CommandLine("pretrain", "--curriculum", "512", "1024", "--output-dir", "results/pretrain"))
 }
 
 func printBAEETrain(c *cli.Context, r *experiments.BAEETrainResult) error {

@@ -104,6 +104,9 @@ func cajqQAT(c *cli.Context) error {
 	if errors.Is(err, curriculum.ErrInterrupted) || c.Err() != nil && err != nil {
 		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, c.String("output"))
 	}
+	if errors.Is(err, curriculum.ErrDiverged) {
+		return fmt.Errorf("%w; set lower ones under [experiment.finetune] in a --config file, and give another --output", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -169,8 +169,8 @@ func evaluatedModel(c *cli.Context) (string, error) {
 		return "", usagef(c, "unexpected argument %s: eval takes one model", printable(c.Args().Get(1)))
 	}
 	if _, err := os.Stat(pretrainedModel); errors.Is(err, fs.ErrNotExist) {
-		return "", usagef(c, "no model named, and there is no %s here: name a MODEL.safetensors, or make this one with '%s pretrain --output-dir %s'",
-			pretrainedModel, program, strings.TrimSuffix(pretrainedModel, "/"+experiments.ModelFile))
+		return "", usagef(c, "no model named, and there is no %s here: name a MODEL.safetensors, or make this one with '%s'",
+			pretrainedModel, experiments.CommandLine("pretrain", "--output-dir", strings.TrimSuffix(pretrainedModel, "/"+experiments.ModelFile)))
 	}
 	return pretrainedModel, nil
 }

@@ -11,10 +11,12 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/urfave/cli/v2"
 )
 
+// program is the name in help texts and in front of messages; commands to be pasted are experiments.CommandLine's.
 const program = "synapnet-train"
 
 // Exit statuses.
@@ -29,6 +31,7 @@ const (
 const debugVariable = "SYNAPNET_DEBUG"
 
 func main() {
+	experiments.CalledAs(os.Args[0])
 	ctx, stop := withInterrupt(context.Background(), os.Exit)
 	code := run(ctx, os.Args, os.Stdout, os.Stderr)
 	stop()

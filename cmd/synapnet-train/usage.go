@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/experiments"
 )
 
 // usageError is a mistake in the command line; the exit status is 2.
@@ -18,11 +20,11 @@ type usageError struct {
 
 // Error is one line that ends in where to look.
 func (e *usageError) Error() string {
-	help := program
+	words := []string{"--help"}
 	if e.command != "" {
-		help += " " + e.command
+		words = []string{e.command, "--help"}
 	}
-	return fmt.Sprintf("%s; see '%s --help'", e.message, help)
+	return fmt.Sprintf("%s; see '%s'", e.message, experiments.CommandLine(words...))
 }
 
 // usagef makes the error for a value of the command line that c's command
