@@ -97,7 +97,11 @@ func (w *Weight) pack() (*graph.Packed, error) {
 	case Scheme2Bit:
 		return graph.PackSEQ2(w.Param.Data(), shape, w.LogStep.Data())
 	case SchemeInt8:
-		return graph.PackInt8(w.Param.Data(), shape)
+		p, err := graph.PackInt8(w.Param.Data(), shape)
+		if err != nil {
+			return nil, fmt.Errorf("%w (export --%s-bits 4)", err, w.Target)
+		}
+		return p, nil
 	case SchemeInt4:
 		return graph.PackInt4(w.Merged(), shape, graph.Int4Compact{Group: w.Group, Salient: w.Salient})
 	default:
