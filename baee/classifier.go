@@ -222,6 +222,9 @@ func LoadClassifier(path string) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := layers.WantKind(f, "a classifier", layers.ClassifierFile); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	text, ok := f.Metadata[classifierKey]
 	if !ok {
 		return nil, fmt.Errorf("%s: not a classifier: the header has no key %q", path, classifierKey)

@@ -221,6 +221,9 @@ func (m *Manager) check(i int, r Read) error {
 		return fmt.Errorf("got %d positions and %d saliences, want as many of each, at most %d", len(r.Positions), len(r.Salience), s)
 	case vec.HasNonFinite(r.Bank) || vec.HasNonFinite(r.Salience):
 		return fmt.Errorf("the bank or its salience has values that are not finite: the model's weights are not usable")
+	case slices.ContainsFunc(r.Bank, beyondHalf):
+		return fmt.Errorf("the bank has the value %g: entries are held in half precision, up to %d; the model's activations are too large for a memory",
+			r.Bank[slices.IndexFunc(r.Bank, beyondHalf)], maxHalf)
 	case slices.ContainsFunc(r.Positions, func(p int64) bool { return p < 0 }):
 		return fmt.Errorf("got positions %v, want none below 0", r.Positions)
 	case slices.ContainsFunc(r.Salience, func(x float32) bool { return x < 0 || x > 1 }):
@@ -240,6 +243,9 @@ func (m *Manager) check(i int, r Read) error {
 	}
 	return nil
 }
+
+// beyondHalf says whether x is not among the numbers that round to half precision.
+func beyondHalf(x float32) bool { return x > maxHalf || x < -maxHalf }
 
 func anyNegative(x []float32) bool {
 	for _, v := range x {

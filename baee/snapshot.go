@@ -46,6 +46,9 @@ type layerHeader struct {
 	Queries int64 `json:"queries"`
 }
 
+// mostCount bounds what is counted, so that going on counting cannot overflow; no stream comes near.
+const mostCount = 1 << 53
+
 // file is the memory as a file.
 func (m *Manager) file() (*safetensors.File, error) {
 	random, err := m.source.MarshalBinary()
@@ -173,8 +176,8 @@ func memoryFrom(f *safetensors.File) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.Chunk < 0 {
-		return nil, fmt.Errorf("the snapshot is of chunk %d: the file is corrupt", h.Chunk)
+	if h.Chunk < 0 || h.Chunk > mostCount || h.NextID > mostCount {
+		return nil, fmt.Errorf("the snapshot is of chunk %d, its next entry has the number %d: the file is corrupt", h.Chunk, h.NextID)
 	}
 	m.chunk, m.nextID = h.Chunk, h.NextID
 	if err := m.source.UnmarshalBinary(h.Random); err != nil {
@@ -191,6 +194,9 @@ func memoryFrom(f *safetensors.File) (*Manager, error) {
 // header decodes an entry of the metadata.
 func header(f *safetensors.File, key string, to any) error {
 	text, ok := f.Metadata[key]
+	if err := layers.WantKind(f, "a snapshot", layers.SnapshotFile); !ok && err != nil {
+		return err
+	}
 	if !ok {
 		return fmt.Errorf("not a snapshot: the header has no key %q", key)
 	}
@@ -239,6 +245,11 @@ func (m *Manager) restoreLayer(f *safetensors.File, i int, l *layer, h layerHead
 	for j, n := range counts {
 		l.summaries = append(l.summaries, summary{n, slices.Clone(cold[j*hotBytes(d) : (j+1)*hotBytes(d)])})
 	}
+	for _, n := range append([]int64{h.Evicted, h.Merged, h.Demoted, h.Queries}, counts...) {
+		if n < 0 || n > mostCount {
+			r.fail("a count is %d, where it is from 0 to %d", n, int64(mostCount))
+		}
+	}
 	l.evicted, l.merged, l.demoted = h.Evicted, h.Merged, h.Demoted
 	if m.scored() {
 		l.projected = make([]float32, n*m.config.Classifier.Hidden)
@@ -269,7 +280,7 @@ func (m *Manager) plausible(i int, l *layer) error {
 			return fmt.Errorf("entry %d has values that are not finite: the file is corrupt", j)
 		case e.ID >= m.nextID || j > 0 && m.config.Protocol == Strict && e.ID <= l.entries[j-1].ID:
 			return fmt.Errorf("entry %d has the number %d, out of order: the file is corrupt", j, e.ID)
-		case e.Position < -1 || e.Slot < 0 || e.Slot >= m.config.Slots || e.Age < 0 || e.Reads < 0 || e.Uses < 0 || e.Uses > e.Reads || e.LastUse < 0 || e.LastUse > m.chunk:
+		case e.Position < -1 || e.Slot < 0 || e.Slot >= m.config.Slots || e.Age < 0 || int64(e.Age) > mostCount || e.Reads < 0 || int64(e.Reads) > mostCount || e.Uses < 0 || e.Uses > e.Reads || e.LastUse < 0 || e.LastUse > m.chunk:
 			return fmt.Errorf("entry %d has an impossible history: the file is corrupt", j)
 		case !(e.Salience >= 0 && e.Salience <= 1) || !(e.Attention >= 0) || !(e.Window >= 0) || !(e.Last >= 0) || math.IsInf(e.Attention+float64(e.Window)+float64(e.Last), 0):
 			return fmt.Errorf("entry %d has impossible salience or attention: the file is corrupt", j)
@@ -416,7 +427,12 @@ func streamFrom(model *layers.Model, f *safetensors.File) (*Stream, error) {
 	if h.Model != print {
 		return nil, fmt.Errorf("the snapshot was made with another model or another packing of it (fingerprint %.12s, this one has %.12s): restore it with the same file of weights", h.Model, print)
 	}
-	if len(h.Pending) >= h.Chunk || h.Position < 0 || len(h.Capacity) != len(m.layers) {
+	for _, id := range h.Pending {
+		if id < 0 || int(id) >= model.Config.VocabSize {
+			return nil, fmt.Errorf("the token id %d waits, and the model's vocabulary is 0..%d: the file is corrupt", id, model.Config.VocabSize-1)
+		}
+	}
+	if len(h.Pending) >= h.Chunk || h.Position < 0 || h.Position > mostCount || len(h.Capacity) != len(m.layers) {
 		return nil, fmt.Errorf("%d tokens wait at position %d for a chunk of %d, with room for %d layers: the file is corrupt", len(h.Pending), h.Position, h.Chunk, len(h.Capacity))
 	}
 	for i, c := range h.Capacity {

@@ -3,6 +3,7 @@ package baee
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -137,6 +138,13 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 		"dim is 0":            func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Config.Dim = 0 }) },
 		"random numbers":      func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Random = nil }) },
 		"chunk -1":            func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Chunk = -1 }) },
+		"chunk 9223":          func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Chunk = math.MaxInt64 }) },
+		"a count is -1,":      func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Layers[1].Queries = -1 }) },
+		"a count is -2,":      func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Layers[0].Evicted = -2 }) },
+		"a count is -3,":      func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Layers[0].Merged = -3 }) },
+		"a count is -4,":      func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Layers[0].Demoted = -4 }) },
+		"a count is 9223":     func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Layers[0].Queries = math.MaxInt64 }) },
+		"has the number 1844": func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.NextID = math.MaxUint64 }) },
 		"bytes are held": func(f *safetensors.File) {
 			memory(f, func(h *memoryHeader) { h.Config.BudgetBytes = 96 })
 		},

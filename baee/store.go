@@ -6,6 +6,7 @@ import (
 
 	"github.com/x448/float16"
 
+	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
@@ -34,8 +35,8 @@ const (
 func hotBytes(dim int) int  { return 2 * dim }
 func warmBytes(dim int) int { return dim + 2 }
 
-// maxHalf is the largest finite half-precision number. Values beyond it are stored as it: normalised activations are far
-// below, and an infinity would spoil every read.
+// maxHalf is the largest finite half-precision number. Manager.Update refuses values beyond it; what is made of several
+// entries and rounds beyond it is stored as it, since an infinity would spoil every read.
 const maxHalf = 65504
 
 // toHalf rounds to the nearest half-precision number, to the even one of two.
@@ -53,7 +54,8 @@ func fromHalf(b []byte) float32 {
 	return float16.Frombits(binary.LittleEndian.Uint16(b)).Float32()
 }
 
-// encodeHot stores x [D] in half precision, little-endian.
+// encodeHot stores x [D] in half precision, little-endian: within 2^-11 of each value or, of those below 6.1e-5, within 2^-25,
+// which is nothing beside the other rows of a read.
 func encodeHot(x []float32) []byte {
 	b := make([]byte, hotBytes(len(x)))
 	for i, v := range x {
@@ -62,17 +64,18 @@ func encodeHot(x []float32) []byte {
 	return b
 }
 
-// encodeWarm stores x [D] as D signed bytes behind a half-precision scale, max|x|/127. The bytes are rounded with the scale
-// as it is stored, so that no further error comes from its own rounding.
+// encodeWarm stores x [D] as D signed bytes behind a half-precision scale, max|x|/127 (graph.HalfScale). The bytes are
+// rounded with the scale as it is stored, so that values up to 65504 come back within half of it, which is max|x|/254 and
+// at most 2^-25 or a share of 2^-11 more.
 func encodeWarm(x []float32) []byte {
 	b := make([]byte, warmBytes(len(x)))
 	largest := float32(0)
 	for _, v := range x {
 		largest = max(largest, float32(math.Abs(float64(v))))
 	}
-	binary.LittleEndian.PutUint16(b, toHalf(largest/127))
-	scale := fromHalf(b)
-	if scale == 0 { // all values are too small to tell from zero
+	scale := min(graph.HalfScale(largest).Float32(), maxHalf)
+	binary.LittleEndian.PutUint16(b, toHalf(scale))
+	if scale == 0 { // all values are
 		return b
 	}
 	for i, v := range x {

@@ -3,6 +3,7 @@ package baee
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -73,6 +74,9 @@ func StandardisedFit(seed uint64) FitOptions {
 	return o
 }
 
+// ErrDiverged is wrapped by Fit's error if gradients are no longer finite: a lower learning rate is the mend.
+var ErrDiverged = errors.New("the training diverged")
+
 // Fit trains the classifier on examples drawn without replacement within each batch. After an error its weights are of no
 // use.
 func (c *Classifier) Fit(ctx context.Context, e Examples, o FitOptions) (err error) {
@@ -131,7 +135,10 @@ func (c *Classifier) Fit(ctx context.Context, e Examples, o FitOptions) (err err
 			return err
 		}
 		if err := opt.Step(p.Gradients()); err != nil {
-			return err
+			if norm := opt.Norm(); norm-norm != 0 {
+				err = fmt.Errorf("%w: %w", err, ErrDiverged)
+			}
+			return fmt.Errorf("classifier: training stopped at step %d of %d at learning rate %g: %w", step, o.Steps, o.LR, err)
 		}
 		if o.Report != nil {
 			if err := o.Report(step, p.Value(loss)[0]); err != nil {

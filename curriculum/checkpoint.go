@@ -78,6 +78,9 @@ func Resume(path string) (*Trainer, error) {
 }
 
 func resume(f *safetensors.File) (*Trainer, error) {
+	if err := layers.WantKind(f, "a checkpoint of pretrain", layers.ModelFile); err != nil {
+		return nil, err
+	}
 	text, ok := f.Metadata[trainingKey]
 	if !ok {
 		return nil, fmt.Errorf("not a checkpoint of a run: the header has no key %q (a finished model cannot be resumed)", trainingKey)

@@ -2,6 +2,7 @@ package curriculum
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -156,7 +157,7 @@ func TestDivergenceStopsTheRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := r.Run(t.Context())
-	if err == nil || !strings.HasPrefix(err.Error(), "training stopped at step ") || !strings.Contains(err.Error(), r.CheckpointPath) || !strings.HasSuffix(err.Error(), "; try a lower --lr (now 1e+30)") {
+	if err == nil || !strings.HasPrefix(err.Error(), "training stopped at step ") || !strings.Contains(err.Error(), r.CheckpointPath) || !strings.HasSuffix(err.Error(), "; the training diverged at lr 1e+30") || !errors.Is(err, ErrDiverged) {
 		t.Errorf("got %v", err)
 	}
 	kept := resumed(t, r.CheckpointPath)

@@ -50,6 +50,9 @@ func (c Config) Validate() error {
 	if err := c.Model.Validate(); err != nil {
 		return err
 	}
+	if err := c.Model.CheckCausal(); err != nil {
+		return err
+	}
 	if c.Model.LanguageModel() {
 		return fmt.Errorf("num_classes is 0: the curriculum's tasks are classifications and need at least 2 classes")
 	}
@@ -133,6 +136,16 @@ func (c Config) StepsPerEpoch() (int, error) {
 func (c Config) TotalSteps() (int, error) {
 	n, err := c.StepsPerEpoch()
 	return n * c.EpochsPerStage * len(c.Curriculum), err
+}
+
+// WarmupProblem says that the warm-up is as long as the run of `total` steps or longer, so that LR is never reached; empty
+// if it is shorter.
+func (c Config) WarmupProblem(total int) string {
+	if c.WarmupSteps < total || total < 1 {
+		return ""
+	}
+	return fmt.Sprintf("warmup_steps is %d and the run has %d steps: the largest learning rate that it reaches is %.3g, not lr %g; give a --warmup-steps below %d",
+		c.WarmupSteps, total, c.LearningRate(total-1, total), c.LR, total)
 }
 
 // LearningRate is that of step s (from 0) of total: linear from 0 over the warm-up, then a cosine to 0 over the rest.

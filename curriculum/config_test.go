@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/quick"
+
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 // The recipe of the paper (SPEC section 3): 2,048 steps of 4 samples.
@@ -94,7 +96,8 @@ func TestValidate(t *testing.T) {
 	}
 	for want, change := range map[string]func(*Config){
 		"heads is 5: it must divide dim (16); the nearest that does is 4":        func(c *Config) { c.Model.Heads = 5 },
-		"num_classes is 0: the curriculum's tasks are classifications":           func(c *Config) { c.Model.NumClasses = 0 },
+		"num_classes is 0, a language model, and architecture synapnet is not":   func(c *Config) { c.Model.NumClasses = 0 },
+		"num_classes is 0: the curriculum's tasks are classifications":           func(c *Config) { c.Model.NumClasses, c.Model.Architecture = 0, layers.Llama },
 		"curriculum is empty: give the context length of each stage":             func(c *Config) { c.Curriculum = nil },
 		"curriculum has context 7: it must be from 8 to the model's max_len 40":  func(c *Config) { c.Curriculum = []int{24, 7} },
 		"curriculum has context 41: it must be from 8 to the model's max_len 40": func(c *Config) { c.Curriculum = []int{41} },

@@ -240,13 +240,17 @@ func (t *Trainer) step(program *layers.Trainer, batch []tasks.Sample, stage, len
 	return nil
 }
 
+// ErrDiverged is wrapped by the error of a training whose loss or gradients are no longer finite. Continued, it would come
+// to the same: its settings are fixed. A new one with a lower rate is the mend.
+var ErrDiverged = errors.New("the training diverged")
+
 // diverged ends a run whose numbers are no longer finite. The checkpoint is from before.
 func (t *Trainer) diverged(what string) error {
 	kept := "there is no checkpoint yet"
 	if t.saved >= 0 {
 		kept = fmt.Sprintf("the last good checkpoint, of step %d, is %s", t.saved, t.CheckpointPath)
 	}
-	return fmt.Errorf("training stopped at step %d: %s; %s; try a lower --lr (now %g)", t.done+1, what, kept, t.Config.LR)
+	return fmt.Errorf("training stopped at step %d: %s; %s; %w at lr %g", t.done+1, what, kept, ErrDiverged, t.Config.LR)
 }
 
 func (t *Trainer) evaluate(ctx context.Context, samples []tasks.Sample, stage, length, epoch int) error {

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/x448/float16"
-
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -77,7 +75,7 @@ func halved(ctx context.Context, m *layers.Model) (*layers.Model, error) {
 	return b.Model, nil
 }
 
-// halfFile is the model in half precision.
+// halfFile is the model in half precision, but for what that does not hold.
 func halfFile(ctx context.Context, m *layers.Model) (*safetensors.File, error) {
 	h, err := halved(ctx, m)
 	if err != nil {
@@ -88,12 +86,7 @@ func halfFile(ctx context.Context, m *layers.Model) (*safetensors.File, error) {
 		return nil, err
 	}
 	for i, p := range h.Params.All() {
-		data := make([]byte, 0, 2*p.Size())
-		for _, x := range p.Data() {
-			b := float16.Fromfloat32(x)
-			data = append(data, byte(b), byte(b>>8))
-		}
-		f.Tensors[i] = safetensors.Tensor{Name: p.Name, DType: safetensors.F16, Shape: slices.Clone(p.Shape()), Data: data}
+		f.Tensors[i] = layers.HalfIfExact(p)
 	}
 	return f, nil
 }

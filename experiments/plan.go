@@ -151,7 +151,8 @@ func (d *Driver) checkModel(steps []*Step, names []string) error {
 				about += " (" + s.Reason + ")"
 			}
 		}
-		return fmt.Errorf("%s: make it with 'synapnet-train experiments run pretrain --results %s' (about %s), or run the small sizes with --profile quick", about, ShellWord(d.Root), roundTime(s.Time))
+		return fmt.Errorf("%s: make it with '%s' (about %s), or run the small sizes with --profile quick",
+			about, CommandLine("experiments", "run", pretrain, "--results", d.Root), roundTime(s.Time))
 	}
 	return nil
 }

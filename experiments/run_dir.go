@@ -34,6 +34,9 @@ func (d *runDir) path(name string) string { return filepath.Join(d.Dir, name) }
 func (d *runDir) refuseRun(result string) error {
 	for _, name := range []string{CheckpointFile, ModelFile, result} {
 		if _, err := os.Stat(d.path(name)); err == nil {
+			if name != CheckpointFile {
+				return fmt.Errorf("output directory %s already holds a finished run (%s): give another --output-dir", d.Dir, name)
+			}
 			return fmt.Errorf("output directory %s already holds a run (%s): continue it with --resume, or give another --output-dir", d.Dir, name)
 		}
 	}

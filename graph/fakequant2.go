@@ -105,8 +105,9 @@ func (o stepQuant) Backward(c *Call) {
 	})
 }
 
-// smallestStep keeps the step of a channel of zeros positive (SPEC section 4).
-const smallestStep = 1e-4
+// LeastInitialStep keeps the step of a channel of zeros positive (SPEC section 4). The weights of a channel that are all far
+// below it become half of it.
+const LeastInitialStep = 1e-4
 
 // InitLogStep gives the initial log step of each channel of w [channels, ...]: log(max|w| / 1.5), the step at least 1e-4.
 func InitLogStep(w []float32, channels int) []float32 {
@@ -117,7 +118,7 @@ func InitLogStep(w []float32, channels int) []float32 {
 		for _, x := range w[ch*n : (ch+1)*n] {
 			largest = max(largest, x, -x)
 		}
-		logStep[ch] = float32(math.Log(max(float64(largest)/largestLevel, smallestStep)))
+		logStep[ch] = float32(math.Log(max(float64(largest)/largestLevel, LeastInitialStep)))
 	}
 	return logStep
 }

@@ -46,6 +46,10 @@ func (fakeInt4) symGrad(_ gorgonia.Nodes, grad *Node) gorgonia.Nodes { return go
 // int4Levels is the largest 4-bit code.
 const int4Levels = 15
 
+// LeastInt4Scale is the least scale of FakeQuantInt4 (SPEC section 4); FakeQuantInt4Compact has none of this size. A group
+// that is narrower becomes one value, within 1e-6 of each.
+const LeastInt4Scale = 1e-6
+
 // int4Group is the range of one group.
 type int4Group struct{ low, scale, zero float32 }
 
@@ -54,7 +58,7 @@ func fitInt4(w []float32) int4Group {
 	for _, x := range w {
 		low, high = min(low, x), max(high, x)
 	}
-	scale := max((high-low)/int4Levels, 1e-6)
+	scale := max((high-low)/int4Levels, LeastInt4Scale)
 	return int4Group{low: low, scale: scale, zero: -low / scale}
 }
 

@@ -10,8 +10,11 @@ import (
 
 // FakeQuantInt8 is symmetric 8-bit quantisation and back of each entry (row of the last dimension) of x [..., D], for
 // the episodic memory (SPEC section 4): scale = max|x|/127, q = x/scale rounded half to even in -127 … 127, and the result is
-// q times the scale as it is stored, rounded to IEEE half precision. An entry whose scale is beyond half precision
-// (|x| > 8.3e6) becomes infinite rather than wrong. Straight-through: ∂x = ∂y.
+// q times the scale as it is stored, rounded to IEEE half precision. Where that rounding is relative (scales from 2^-14 on)
+// q comes of the scale before it, as in the reference, and the result is within 0.57 scales of x. Smaller scales, of entries
+// below 0.008, are rounded first (HalfScale), and the result is within half a scale of x, which is at most 2^-24 more than
+// max|x|/127. An entry whose scale is beyond half precision (|x| > 8.3e6) becomes infinite or NaN rather than wrong.
+// Straight-through: ∂x = ∂y.
 func FakeQuantInt8(g *Graph, x *Node) *Node { return Apply(g, fakeInt8{}, x) }
 
 type fakeInt8 struct{}
@@ -26,10 +29,9 @@ func (fakeInt8) Forward(c *Call) {
 		a, b := tile(i, rowTile, rows)
 		for r := a; r < b; r++ {
 			x := rowAt(c.In[0], r, d)
-			scale := int8Scale(x)
-			stored := float16.Fromfloat32(scale).Float32()
+			scale, stored := int8Scale(x)
 			for j, v := range x {
-				c.Out.F[r*d+j] = int8Code(v, scale) * stored
+				c.Out.F[r*d+j] = int8Code(v, scale) * stored.Float32()
 			}
 		}
 	})
@@ -40,15 +42,21 @@ func (fakeInt8) symGrad(_ gorgonia.Nodes, grad *Node) gorgonia.Nodes { return go
 // int8Levels is the largest code; -128 is not used.
 const int8Levels = 127
 
-func int8Scale(x []float32) float32 {
-	var largest float32
-	for _, v := range x {
-		largest = max(largest, v, -v)
+// int8Scale is the scale that makes an entry's codes, and the one that is stored with them.
+func int8Scale(x []float32) (scale float32, stored float16.Float16) {
+	largest := largestOf(x)
+	stored = HalfScale(largest)
+	if stored.Float32() < leastNormalHalf {
+		return stored.Float32(), stored
 	}
-	return max(largest/int8Levels, 1e-8)
+	return largest / int8Levels, stored
 }
 
+// int8Code is the code of x; 0 under the scale of an entry of zeros.
 func int8Code(x, scale float32) float32 {
+	if scale == 0 {
+		return 0
+	}
 	return min(max(roundEven(x/scale), -int8Levels), int8Levels)
 }
 
@@ -70,10 +78,9 @@ func QuantizeInt8(x []float32, cols int) (Int8, error) {
 	}
 	q := Int8{Cols: cols}
 	for row := range slices.Chunk(x, cols) {
-		scale := int8Scale(row)
-		stored := float16.Fromfloat32(scale)
+		scale, stored := int8Scale(row)
 		if stored.IsInf(0) {
-			return Int8{}, fmt.Errorf("graph: int8: row %d needs the scale %v, want at most 65504, the largest number in half precision", len(q.Scales), scale)
+			return Int8{}, fmt.Errorf("graph: int8: row %d has values beyond %.4g, the largest whose scale half precision holds (65504)", len(q.Scales), int8Levels*maxHalf)
 		}
 		q.Scales = append(q.Scales, stored)
 		for _, v := range row {

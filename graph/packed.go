@@ -162,6 +162,9 @@ func PackInt4(w []float32, shape []int, q Int4Compact) (*Packed, error) {
 	binary.LittleEndian.PutUint32(p.data[4:], math.Float32bits(smax))
 	p.scales = newScaleTable(smin, smax)
 	perRow, stride := q.groupsPerRow(p.cols), (p.cols+1)/2
+	if most := largestOf(w); len(q.Salient) > 0 && most > 0 && most < leastNormalHalf {
+		return nil, fmt.Errorf("the largest of its values is %g: salient columns are in half precision, which holds a weight from %.2g on; quantise it without salient columns", most, leastNormalHalf)
+	}
 	row := make([]float32, p.cols)
 	for r := range p.rows {
 		q.start(row, w[r*p.cols:(r+1)*p.cols])
@@ -207,13 +210,18 @@ func PackSEQ2(w []float32, shape []int, logStep []float32) (*Packed, error) {
 			return nil, fmt.Errorf("step %g of row %d is 0 in half precision", s, r)
 		}
 	}
+	if most := slices.Max(logStep); stepOf(most) < LeastHalfStep {
+		return nil, fmt.Errorf("the largest of its steps is %g: 2-bit steps in half precision must reach %.2g", stepOf(most), LeastHalfStep)
+	}
 	for i, code := range Quantize2Bit(w, logStep) {
 		p.codes[i/4] |= code << (2 * (i % 4))
 	}
 	return p, nil
 }
 
-// PackInt8 packs w, of the given shape, as FakeQuantInt8 sees it.
+// PackInt8 packs w, of the given shape, as FakeQuantInt8 sees it. Scales are half-precision numbers, multiples of 2^-24: a
+// weight all of whose values are below 127 · 2^-24 = 7.6e-6 would not keep 8 bits and is an error, as is a row with a
+// value above 8.3e6. A smaller row of a larger weight is within 2^-25, less than 8 bits for the whole weight would be.
 func PackInt8(w []float32, shape []int) (*Packed, error) {
 	p, err := layout(PackedSpec{Kind: PackedInt8, Shape: shape}, nil)
 	if err != nil {
@@ -221,6 +229,10 @@ func PackInt8(w []float32, shape []int) (*Packed, error) {
 	}
 	if err := p.checkWeights(w); err != nil {
 		return nil, err
+	}
+	if most := largestOf(w); most > 0 && most < int8Levels*leastHalf {
+		return nil, fmt.Errorf("the largest of its values is %g, and 8 bits with half-precision scales hold a weight from %.2g on: use 4 bits, whose scales are float32, or leave it in floating point",
+			most, int8Levels*leastHalf)
 	}
 	q, err := QuantizeInt8(w, p.cols)
 	if err != nil {
@@ -233,13 +245,6 @@ func PackInt8(w []float32, shape []int) (*Packed, error) {
 		p.codes[i] = byte(c)
 	}
 	return p, nil
-}
-
-// HalfLogStep is the logarithm of the step in half precision nearest to exp(logStep), at least the smallest normal one
-// (6.1e-5).
-func HalfLogStep(logStep float32) float32 {
-	h := max(float16.Fromfloat32(stepOf(logStep)).Float32(), 0x1p-14)
-	return float32(math.Log(float64(h)))
 }
 
 func (p *Packed) checkWeights(w []float32) error {

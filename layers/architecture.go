@@ -31,8 +31,9 @@ type architecture struct {
 	// costs are those of block i for T tokens of which `rows` are wanted.
 	costs func(c Config, i, tokens, rows int) []Cost
 
-	causal       bool // no token depends on a later one
-	rmsNorm      bool // norm_out is an RMSNorm
+	causal       bool   // no token depends on a later one
+	seesLater    string // by what one does, if it is not causal
+	rmsNorm      bool   // norm_out is an RMSNorm
 	headBiasless bool
 
 	// What MatchedConfig sets besides the width.
@@ -44,7 +45,8 @@ type architecture struct {
 // architectures is the table of all, SynapNet first.
 func architectures() []architecture {
 	return []architecture{
-		{name: SynapNet, about: "gated convolution, salience-steered sparse attention and episodic memory", mlpRatio: 4, writeFrac: 0.05, deeper: 1},
+		{name: SynapNet, about: "gated convolution, salience-steered sparse attention and episodic memory", mlpRatio: 4, writeFrac: 0.05, deeper: 1,
+			seesLater: "its convolution, attention and memory"},
 		llamaArchitecture, gruSSMArchitecture, mamba2Architecture, falconH1Architecture, emLLMArchitecture,
 	}
 }

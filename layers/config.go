@@ -3,6 +3,7 @@ package layers
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Config is the shape of a model. The names in files (TOML configurations, checkpoint and golden headers) are those of
@@ -85,6 +86,22 @@ const maxMLPRatio = 1024
 
 // hidden is the width of the feed-forward layer.
 func (c Config) hidden() int { return int(float64(c.Dim) * c.MLPRatio) }
+
+// CheckCausal refuses to train a language model whose tokens see those that they are to predict: its loss would fall for
+// the wrong reason, and it would not be able to generate.
+func (c Config) CheckCausal() error {
+	if !c.LanguageModel() || c.Architecture.Causal() {
+		return nil
+	}
+	var causal []string
+	for _, a := range architectures() {
+		if a.causal {
+			causal = append(causal, a.name.String())
+		}
+	}
+	return fmt.Errorf("num_classes is 0, a language model, and architecture %s is not causal: through %s its tokens see the later ones that they are to predict (causal are %s); it can be trained with at least 2 classes",
+		c.Architecture, c.Architecture.find().seesLater, strings.Join(causal, ", "))
+}
 
 // Parameters is the number of elements of all parameters of the model, without making it.
 func (c Config) Parameters() int {

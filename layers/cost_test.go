@@ -162,7 +162,7 @@ func TestPlans(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			train, err := m.Train(2, tokens)
+			train, err := m.Gradients(2, tokens)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,7 @@ var emLLMArchitecture = architecture{
 	block:    func(ps *Params, i int, c Config) BaselineBlock { return NewEMLLMBlock(ps, i, c) },
 	costs:    emLLMCosts,
 	mlpRatio: 4, writeFrac: 0.1, deeper: 1,
+	seesLater: "its attention and memory",
 }
 
 // EMLLMBlock is, with n = LayerNorm(x),

@@ -116,8 +116,17 @@ type Trainer struct {
 type Term func(g *graph.Graph, out Output) *graph.Node
 
 // Train compiles the training graph for batches of B samples of T tokens. Labels are one a sample for classification,
-// one a token for a language model. What is minimised is the sum of the cross-entropy and the terms.
+// one a token for a language model, which must be of a causal architecture (Config.CheckCausal). What is minimised is the
+// sum of the cross-entropy and the terms.
 func (m *Model) Train(batch, tokens int, terms ...Term) (*Trainer, error) {
+	if err := m.Config.CheckCausal(); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	return m.Gradients(batch, tokens, terms...)
+}
+
+// Gradients is Train for whoever compares gradients and trains nothing: of every floating-point model.
+func (m *Model) Gradients(batch, tokens int, terms ...Term) (*Trainer, error) {
 	t, g, err := m.trainGraph(batch, tokens, terms...)
 	if err != nil {
 		return nil, err

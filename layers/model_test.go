@@ -9,10 +9,10 @@ import (
 	"github.com/synapnet/synapnet-train/graph"
 )
 
-// A language model has a row of V logits for each token and learns to predict the next one.
+// A language model has a row of V logits for each token and, if it is causal, learns to predict the next one.
 func TestLanguageModelLearns(t *testing.T) {
 	c := tiny()
-	c.NumClasses = 0
+	c.Architecture, c.NumClasses = Llama, 0
 	m := newModel(t, c)
 	if m.Outputs() != c.VocabSize {
 		t.Fatalf("%d outputs, want the vocabulary's %d", m.Outputs(), c.VocabSize)
@@ -46,6 +46,32 @@ func TestLanguageModelLearns(t *testing.T) {
 	}
 	if math.Abs(float64(first)-math.Log(float64(c.VocabSize))) > 0.1 || last > 0.1 {
 		t.Errorf("the loss goes from %.3f to %.3f, want from about log %d = %.3f to below 0.1", first, last, c.VocabSize, math.Log(float64(c.VocabSize)))
+	}
+}
+
+// A language model whose tokens see those that they are to predict is refused by every trainer, and still runs.
+func TestOnlyCausalLanguageModelsAreTrained(t *testing.T) {
+	for _, name := range Architectures() {
+		c := tiny()
+		a, err := ParseArchitecture(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Architecture, c.NumClasses = a, 0
+		m := newModel(t, c)
+		switch _, err := m.Train(1, 12); {
+		case a.Causal() && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case !a.Causal() && (err == nil || !strings.Contains(err.Error(), "architecture "+name+" is not causal") || !strings.Contains(err.Error(), "attention and memory")):
+			t.Errorf("%s: got %v", name, err)
+		}
+		if _, err := m.Infer(1, 12, 0); err != nil {
+			t.Errorf("%s does not run: %v", name, err)
+		}
+		c.NumClasses = 4
+		if err := c.CheckCausal(); err != nil {
+			t.Errorf("%s with classes: %v", name, err)
+		}
 	}
 }
 

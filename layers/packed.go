@@ -45,6 +45,15 @@ func NewPackedModel(c Config, packed map[string]*graph.Packed) (*Model, error) {
 // Packed lists the weights in packed form by their state-dict names; none in a floating-point model.
 func (ps *Params) Packed() map[string]*graph.Packed { return ps.packed }
 
+// Parameters is the number of the model's parameters, packed ones too; Params.Count is without those.
+func (m *Model) Parameters() int {
+	n := m.Params.Count()
+	for _, w := range m.Params.Packed() {
+		n += w.Size()
+	}
+	return n
+}
+
 // WeightBytes is the memory that the model's weights take: 4 bytes for each parameter, and the packed bytes.
 func (m *Model) WeightBytes() int {
 	n := 4 * m.Params.Count()
@@ -95,7 +104,7 @@ func (m *Model) PackedFile(packed map[string]*graph.Packed) (*safetensors.File, 
 	for _, p := range m.Params.All() {
 		w, ok := packed[p.Name]
 		if !ok {
-			tensors = append(tensors, halfIfExact(p))
+			tensors = append(tensors, HalfIfExact(p))
 			continue
 		}
 		s := w.Spec()
@@ -110,7 +119,7 @@ func (m *Model) PackedFile(packed map[string]*graph.Packed) (*safetensors.File, 
 	}
 	for _, b := range m.Blocks {
 		if b.Attention.Smooth != nil {
-			tensors = append(tensors, halfIfExact(b.Attention.Smooth))
+			tensors = append(tensors, HalfIfExact(b.Attention.Smooth))
 		}
 	}
 	text, err := json.Marshal(h)
@@ -121,8 +130,8 @@ func (m *Model) PackedFile(packed map[string]*graph.Packed) (*safetensors.File, 
 	return f, nil
 }
 
-// halfIfExact stores a parameter as F16 if every value is one, else as F32.
-func halfIfExact(p *graph.Param) safetensors.Tensor {
+// HalfIfExact is a parameter as a tensor of its name: F16 if every value is a half-precision number, else F32.
+func HalfIfExact(p *graph.Param) safetensors.Tensor {
 	data := p.Data()
 	halves := make([]byte, 0, 2*len(data))
 	for _, v := range data {

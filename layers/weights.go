@@ -61,6 +61,9 @@ func Load(path string) (*Model, error) {
 // FromFile makes the model that a file describes; a packed file's weights stay packed (NewPackedModel). The file holds
 // nothing but the model and, in a checkpoint, the optimiser's state.
 func FromFile(f *safetensors.File) (*Model, error) {
+	if err := WantKind(f, "a model that runs", ModelFile, PackedFile); err != nil {
+		return nil, err
+	}
 	text, ok := f.Metadata[configKey]
 	if !ok {
 		return nil, fmt.Errorf("no model configuration in the header (key %q): convert the checkpoint with scripts/pt2safetensors.py", configKey)

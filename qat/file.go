@@ -60,6 +60,9 @@ func Load(path string) (*Quantised, error) {
 
 // FromFile makes the quantised model that a file describes.
 func FromFile(f *safetensors.File) (*Quantised, error) {
+	if err := layers.WantKind(f, "a model with quantisers", layers.QuantisedFile, layers.QuantisedRun); err != nil {
+		return nil, err
+	}
 	text, ok := f.Metadata[quantisedKey]
 	if !ok {
 		return nil, fmt.Errorf("the header has no key %q: this is not a model with quantisers; prepare one with cajq-qat", quantisedKey)
@@ -86,7 +89,8 @@ func FromFile(f *safetensors.File) (*Quantised, error) {
 
 // split is the file without the tensors that quantisers add, and the number of those.
 func split(f *safetensors.File) (model *safetensors.File, added int) {
-	model = &safetensors.File{Metadata: f.Metadata}
+	model = &safetensors.File{Metadata: maps.Clone(f.Metadata)}
+	delete(model.Metadata, quantisedKey)
 	for _, t := range f.Tensors {
 		own := strings.HasPrefix(t.Name, layers.OptimiserPrefix)
 		if !own && slices.ContainsFunc(addedSuffixes, func(s string) bool { return strings.HasSuffix(t.Name, s) }) {

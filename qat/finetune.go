@@ -42,6 +42,9 @@ const trainSeed = 2000
 
 // Validate names the first setting that cannot work for a model of configuration m, its value and what is allowed.
 func (c FinetuneConfig) Validate(m layers.Config) error {
+	if err := m.CheckCausal(); err != nil {
+		return err
+	}
 	if m.LanguageModel() {
 		return fmt.Errorf("num_classes is 0: the training tasks are classifications and need a model with classes")
 	}
@@ -164,7 +167,7 @@ func (f *finetuning) run(ctx context.Context) error {
 		s, err := f.opt.step(program, f.quantised, ids, labels,
 			f.config.rate(f.config.LR, at), f.config.rate(f.config.StepLR, at))
 		if err != nil {
-			return fmt.Errorf("training stopped at step %d: %w; try a lower lr (now %g) or step_lr (now %g)", at+1, err, f.config.LR, f.config.StepLR)
+			return fmt.Errorf("training stopped at step %d: %w at lr %g and step_lr %g", at+1, err, f.config.LR, f.config.StepLR)
 		}
 		s.Step, s.Epoch = at+1, at/f.data.stepsPerEpoch()
 		f.steps = append(f.steps, s)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
@@ -64,11 +65,14 @@ func (o *optimiser) step(program *layers.Trainer, q *Quantised, ids, labels []in
 		s.Terms += float64(t)
 	}
 	if total := s.Loss + s.Terms; math.IsNaN(total) || math.IsInf(total, 0) {
-		return s, fmt.Errorf("the loss is %v", total)
+		return s, fmt.Errorf("the loss is %v: %w", total, curriculum.ErrDiverged)
 	}
 	o.weights.LR, o.steps.LR, o.auxiliary.LR = lr, stepLR, lr
 	err = o.solver.Step(program.Program.Gradients())
 	s.GradNorm = o.solver.Norm()
+	if math.IsNaN(s.GradNorm) || math.IsInf(s.GradNorm, 0) {
+		err = fmt.Errorf("%w: %w", err, curriculum.ErrDiverged)
+	}
 	return s, err
 }
 

@@ -3,6 +3,8 @@ package qat
 import (
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/x448/float16"
 
@@ -13,8 +15,8 @@ import (
 // Convert makes the simulated model what its packed file holds, so that the fake-quant graph and the packed model compute
 // the same. It rounds, in place: the 2-bit steps to half precision, the scales and zeros of INT4 to one byte each
 // (Options.Metadata becomes compact), and every parameter that is not quantised, and the smoothing factors, to half
-// precision, except tensors with a value beyond it, which stay as they are. Converting twice changes nothing more. The
-// 7-level quantiser has no packed form.
+// precision, except what that does not hold (graph.HoldsHalf), which stays as it is. Converting twice changes nothing more.
+// The 7-level quantiser has no packed form.
 func (q *Quantised) Convert() error {
 	quantised := map[*graph.Param]bool{}
 	for _, w := range q.Weights {
@@ -25,8 +27,8 @@ func (q *Quantised) Convert() error {
 	}
 	for _, w := range q.Weights {
 		if w.LogStep != nil {
-			for i, l := range w.LogStep.Data() {
-				w.LogStep.Data()[i] = graph.HalfLogStep(l)
+			if err := w.halveSteps(); err != nil {
+				return err
 			}
 		}
 		if w.Scheme == SchemeInt4 {
@@ -36,21 +38,31 @@ func (q *Quantised) Convert() error {
 	q.Options.Metadata = MetadataCompact
 	for _, p := range q.Model.Params.All() {
 		if !quantised[p] {
-			halve(p.Data())
+			halve(p.Data(), graph.HoldsHalf)
 		}
 	}
 	for _, p := range q.smooth {
-		halve(p.Data())
+		halve(p.Data(), graph.HoldsEachHalf)
 	}
 	return nil
 }
 
-// halve rounds to half precision unless a value is beyond it.
-func halve(data []float32) {
-	for _, v := range data {
-		if float16.Fromfloat32(v).IsInf(0) {
-			return
-		}
+// halveSteps rounds the 2-bit steps to half precision, those of small channels up to the least that a file holds.
+func (w *Weight) halveSteps() error {
+	if most := math.Exp(float64(slices.Max(w.LogStep.Data()))); most < graph.LeastHalfStep {
+		return fmt.Errorf("weight %s: the largest of its 2-bit steps is %.3g, and a packed file holds steps from %.2g on; leave out target %s",
+			w.Param.Name, most, graph.LeastHalfStep, w.Target)
+	}
+	for i, l := range w.LogStep.Data() {
+		w.LogStep.Data()[i] = graph.HalfLogStep(l)
+	}
+	return nil
+}
+
+// halve rounds to half precision if that holds the values.
+func halve(data []float32, holds func([]float32) bool) {
+	if !holds(data) {
+		return
 	}
 	for i, v := range data {
 		data[i] = float16.Fromfloat32(v).Float32()
@@ -85,7 +97,11 @@ func (w *Weight) pack() (*graph.Packed, error) {
 	case Scheme2Bit:
 		return graph.PackSEQ2(w.Param.Data(), shape, w.LogStep.Data())
 	case SchemeInt8:
-		return graph.PackInt8(w.Param.Data(), shape)
+		p, err := graph.PackInt8(w.Param.Data(), shape)
+		if err != nil {
+			return nil, fmt.Errorf("%w (export --%s-bits 4)", err, w.Target)
+		}
+		return p, nil
 	case SchemeInt4:
 		return graph.PackInt4(w.Merged(), shape, graph.Int4Compact{Group: w.Group, Salient: w.Salient})
 	default:

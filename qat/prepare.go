@@ -55,6 +55,9 @@ func Prepare(m *layers.Model, c *Calibration, o Options) (*Quantised, error) {
 			}
 		}
 	}
+	if err := o.holds(m); err != nil {
+		return nil, err
+	}
 	q := attach(m, o, salient)
 	q.Calibration = c
 	for i, f := range q.smooth {
@@ -65,6 +68,47 @@ func Prepare(m *layers.Model, c *Calibration, o Options) (*Quantised, error) {
 		w.initialise(o)
 	}
 	return q, nil
+}
+
+// holds refuses weights that are too small for the least step or scale of what would quantise them: under it they would not
+// vanish but grow to the step, or all become one value. Of a larger weight single channels may be as small.
+func (o Options) holds(m *layers.Model) error {
+	for _, s := range slots(m) {
+		if !o.Has(s.target) {
+			continue
+		}
+		least, what, mend := 0.0, "", "leave out target "+string(s.target)
+		switch scheme := o.scheme(s.target); {
+		case scheme == Scheme2Bit || scheme == Scheme7Level:
+			least, what = 1.5*graph.LeastInitialStep, "the reach of the least 2-bit step"
+		case scheme == SchemeInt4 && o.Metadata == MetadataFloat32:
+			least, what, mend = leastInt4, "the reach of the least INT4 scale in float32", mend+", or use compact metadata"
+		}
+		if err := reaches(s.param, least, what, mend); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leastInt4 is the value that the least scale reaches in a group from -leastInt4 to leastInt4.
+const leastInt4 = 7.5 * graph.LeastInt4Scale
+
+// holdsInt4 is holds for INT4 with scales in float32.
+func holdsInt4(p *graph.Param) error {
+	return reaches(p, leastInt4, "the reach of the least INT4 scale in float32", "leave it in floating point")
+}
+
+// reaches refuses a weight all of whose values are below the least step or scale of its quantiser.
+func reaches(p *graph.Param, least float64, what, mend string) error {
+	var most float32
+	for _, v := range p.Data() {
+		most = max(most, v, -v)
+	}
+	if most > 0 && float64(most) < least {
+		return fmt.Errorf("weight %s cannot be quantised: the largest of its values is %g, below %g, %s; %s", p.Name, most, least, what, mend)
+	}
+	return nil
 }
 
 // fits holds a calibration against the model.

@@ -64,6 +64,9 @@ func (c ThreePhaseConfig) Validate() error {
 	if err := c.Model.Validate(); err != nil {
 		return err
 	}
+	if err := c.Model.CheckCausal(); err != nil {
+		return err
+	}
 	if c.Model.LanguageModel() {
 		return fmt.Errorf("num_classes is 0: the training tasks are classifications and need at least 2 classes")
 	}
@@ -349,7 +352,7 @@ func (t *ThreePhase) runEpoch(ctx context.Context, p phase, epoch int) error {
 		ids, labels := t.data.at(at)
 		s, err := t.opt.step(t.program, t.Quantised, ids, labels, lr, lr*t.Config.StepLRRatio)
 		if err != nil {
-			return fmt.Errorf("training stopped at step %d (%s): %w; try a lower lr of this phase (now %g)", at+1, p.name, err, p.LR)
+			return fmt.Errorf("training stopped at step %d (%s): %w at lr %g", at+1, p.name, err, p.LR)
 		}
 		s.Step, s.Phase, s.Epoch = at+1, p.name, epoch
 		if terms := t.program.Terms(); t.trainsAuxiliary() {
@@ -468,6 +471,9 @@ func ResumeThreePhase(path string) (*ThreePhase, error) {
 }
 
 func resumeThreePhase(f *safetensors.File) (*ThreePhase, error) {
+	if err := layers.WantKind(f, "a checkpoint of cajq-3phase", layers.ModelFile, layers.QuantisedRun); err != nil {
+		return nil, err
+	}
 	var p threePhasePosition
 	if err := json.Unmarshal([]byte(f.Metadata[trainingKey]), &p); err != nil {
 		return nil, fmt.Errorf("not a checkpoint of a three-phase run: the header's %q is not valid: %w", trainingKey, err)

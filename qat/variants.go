@@ -206,21 +206,22 @@ func (b *Built) quantise(ctx context.Context, e Experiment, seed uint64) error {
 	return err
 }
 
-// roundHalf rounds every parameter to IEEE half precision.
+// roundHalf rounds every parameter to IEEE half precision. A tensor all of whose values are below its normal numbers would be
+// lost (graph.HoldsHalf) and stays in float32; a value beyond half precision is an error.
 func roundHalf(m *layers.Model) error {
 	for _, p := range m.Params.All() {
 		for i, x := range p.Data() {
-			h := float16.Fromfloat32(x)
-			if h.IsInf(0) {
+			if float16.Fromfloat32(x).IsInf(0) {
 				return fmt.Errorf("weight %s has the value %v at %d: it must be at most 65504 to be held in half precision", p.Name, x, i)
 			}
-			p.Data()[i] = h.Float32()
 		}
+		halve(p.Data(), graph.HoldsHalf)
 	}
 	return nil
 }
 
-// roundInt8 rounds the weight of every Linear to INT8 with scale = max|w|/127 of the whole tensor.
+// roundInt8 rounds the weight of every Linear to INT8 with scale = max|w|/127 of the whole tensor, in float32. The
+// reference's least scale, 1e-8, is left out: under it smaller weights would vanish.
 func roundInt8(m *layers.Model) error {
 	for _, l := range m.Linears() {
 		w := l.W.Data()
@@ -228,7 +229,11 @@ func roundInt8(m *layers.Model) error {
 		for _, x := range w {
 			largest = max(largest, x, -x)
 		}
-		scale := max(largest/127, 1e-8)
+		scale := largest / 127
+		if scale == 0 { // zeros, or next to it
+			clear(w)
+			continue
+		}
 		for i, x := range w {
 			q := min(max(math.RoundToEven(float64(x/scale)), -127), 127)
 			w[i] = float32(q) * scale
@@ -267,6 +272,9 @@ func RoundBaseline(m *layers.Model) error {
 // roundLinears rounds weights to INT4 in groups of inputs.
 func roundLinears(linears []*layers.Linear, group int) error {
 	for _, l := range linears {
+		if err := holdsInt4(l.W); err != nil {
+			return err
+		}
 		q, err := graph.QuantizeInt4(l.W.Data(), l.W.Shape()[1], group)
 		if err != nil {
 			return fmt.Errorf("weight %s: %w", l.W.Name, err)

@@ -94,10 +94,10 @@ func printBAEEGrid(c *cli.Context, r *experiments.BAEEGridResult) error {
 	rows := [][]string{{"protocol", "context", "budget", "target", "policy", "retention", "95% interval", "published", "accuracy"}}
 	for _, s := range r.Summary {
 		rows = append(rows, []string{string(s.Protocol), strconv.Itoa(s.Context), fmt.Sprintf("%g%%", 100*s.Budget), s.Position, s.Policy,
-			meanStdText(experiments.MeanStd{Mean: s.Mean, Std: s.Std}), fmt.Sprintf("[%.3f, %.3f]", s.Pooled.Low, s.Pooled.High),
+			meanStdText(experiments.MeanStd{Mean: s.Mean, Std: s.Std}, s.Seeds), fmt.Sprintf("[%.3f, %.3f]", s.Pooled.Low, s.Pooled.High),
 			publishedText(s.Published), fmt.Sprintf("%.3f", s.Accuracy.Mean)})
 	}
-	w.printf("retention: mean ± std over seeds, interval over all samples\n")
+	w.printf("retention: mean ± std over seeds (without ± it is of one), interval over all samples\n")
 	if err := writeTable(w, 5, rows...); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -59,7 +60,7 @@ func baeeTrain(c *cli.Context) error {
 	}
 	for _, name := range c.StringSlice("tasks") {
 		if _, err := tasks.Lookup(name); err != nil {
-			return usagef(c, "--tasks: %v ('%s eval --list' lists them)", err, program)
+			return usagef(c, "--tasks: %v ('%s' lists them)", err, experiments.CommandLine("eval", "--list"))
 		}
 	}
 	base, err := pretrainedBase(c)
@@ -97,6 +98,9 @@ func baeeTrain(c *cli.Context) error {
 	if err != nil && c.Err() != nil {
 		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, dir)
 	}
+	if errors.Is(err, baee.ErrDiverged) {
+		return fmt.Errorf("%w; leave that rate out of --learning-rates and --published-rates, and give another --output-dir", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -113,28 +117,27 @@ func pretrainedBase(c *cli.Context) (string, error) {
 	case c.IsSet("checkpoint"):
 		return "", fmt.Errorf("--checkpoint: %w; name the model.safetensors of a pretraining run", err)
 	}
-	return "", fmt.Errorf("there is no pretrained model %s: make one with '%s pretrain --curriculum 512 1024 --output-dir results/pretrain', or name another with --checkpoint", base, program)
+	return "", fmt.Errorf("there is no pretrained model %s: make one with '%s', or name another with --checkpoint",
+		base, experiments.CommandLine("pretrain", "--curriculum", "512", "1024", "--output-dir", "results/pretrain"))
 }
 
 func printBAEETrain(c *cli.Context, r *experiments.BAEETrainResult) error {
 	w := &firstError{w: c.App.Writer}
 	rows := [][]string{{"protocol", "network", "lr", "noise", "seeds", "AUC", "published", "salience alone", "use alone"}}
 	for _, s := range r.Summary {
-		salience, use := meanStdText(s.Salience), meanStdText(s.Use)
+		salience, use := meanStdText(s.Salience, s.Seeds), meanStdText(s.Use, s.Seeds)
 		if s.Network == experiments.HeadNetwork {
 			salience, use = "-", "-"
 		}
 		rows = append(rows, []string{string(s.Protocol), s.Network, fmt.Sprintf("%g", s.LR), fmt.Sprintf("%g", s.Noise), strconv.Itoa(s.Seeds),
-			meanStdText(s.AUC), publishedText(s.Published), salience, use})
+			meanStdText(s.AUC, s.Seeds), publishedText(s.Published), salience, use})
 	}
 	if err := writeTable(w, 2, rows...); err != nil {
 		return err
 	}
 	dir := c.String("output-dir")
-	w.printf("ROC-AUC on held-out examples, mean ± std over seeds; a published std of 0 is one seed\n")
+	w.printf("ROC-AUC on held-out examples, mean ± std over seeds; without ± it is of one seed\n")
 	w.printf("%s (network %s), %s (%s) and %s are the strict trainings at the learning rate with the best mean AUC; all are in %s\n",
 		experiments.ClassifierFile, experiments.NeedleNetwork, experiments.AttentionClassifierFile, experiments.RetentionNetwork, experiments.HeadFile, foreign.Path(filepath.Clean(dir)))
 	return w.err
 }
-
-func meanStdText(m experiments.MeanStd) string { return fmt.Sprintf("%.3f ± %.3f", m.Mean, m.Std) }

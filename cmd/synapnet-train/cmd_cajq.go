@@ -105,6 +105,9 @@ func cajqQAT(c *cli.Context) error {
 	if errors.Is(err, curriculum.ErrInterrupted) || c.Err() != nil && err != nil {
 		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, c.String("output"))
 	}
+	if errors.Is(err, curriculum.ErrDiverged) {
+		return fmt.Errorf("%w; set lower ones under [experiment.finetune] in a --config file, and give another --output", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -152,7 +155,7 @@ func reportCAJQ(e *experiments.CAJQ, p *progress) {
 func printCAJQ(c *cli.Context, r *experiments.CAJQResult) error {
 	var b strings.Builder
 	for _, metric := range experiments.CAJQMetrics() {
-		_, _ = fmt.Fprintf(&b, "\n%s: mean ± std over seeds [95%% interval of all samples] | published\n", metric)
+		_, _ = fmt.Fprintf(&b, "\n%s: mean ± std over seeds (without ± it is of one) [95%% interval of all samples] | published\n", metric)
 		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		row, variant := "variant", ""
 		for _, s := range r.Summary {
@@ -168,7 +171,7 @@ func printCAJQ(c *cli.Context, r *experiments.CAJQResult) error {
 				_, _ = fmt.Fprintln(table, row)
 				variant, row = s.Variant, s.Variant
 			}
-			row += fmt.Sprintf("\t%.3f ± %.3f [%.3f, %.3f] | %s", s.Mean, s.Std, s.Pooled.Low, s.Pooled.High, publishedText(s.Published))
+			row += fmt.Sprintf("\t%s [%.3f, %.3f] | %s", meanStdText(experiments.MeanStd{Mean: s.Mean, Std: s.Std}, s.Seeds), s.Pooled.Low, s.Pooled.High, publishedText(s.Published))
 		}
 		_, _ = fmt.Fprintln(table, row)
 		if err := table.Flush(); err != nil {
@@ -179,9 +182,21 @@ func printCAJQ(c *cli.Context, r *experiments.CAJQResult) error {
 	return err
 }
 
+// publishedText is a published figure; its standard deviation is 0 where the paper gives none.
 func publishedText(p *experiments.MeanStd) string {
-	if p == nil {
+	switch {
+	case p == nil:
 		return "-"
+	case p.Std == 0:
+		return meanStdText(*p, 1)
 	}
-	return fmt.Sprintf("%.3f ± %.3f", p.Mean, p.Std)
+	return meanStdText(*p, 2)
+}
+
+// meanStdText is a mean over n seeds with its standard deviation, which a single seed does not have.
+func meanStdText(m experiments.MeanStd, n int) string {
+	if n < 2 {
+		return fmt.Sprintf("%.3f", m.Mean)
+	}
+	return fmt.Sprintf("%.3f ± %.3f", m.Mean, m.Std)
 }

@@ -79,7 +79,8 @@ func eval(c *cli.Context) error {
 	report := func(experiments.TaskResult) {}
 	w := &firstError{w: c.App.Writer}
 	if !c.Bool("json") {
-		w.printf("%s: %s parameters, %d samples a task, seed %d\n", foreign.Path(path), grouped(m.Params.Count()), plan.Samples, plan.Seed)
+		w.printf("%s: %s parameters, %d samples a task, seed %d\n",
+			foreign.Path(path), grouped(m.Parameters()), plan.Samples, plan.Seed)
 		report = evaluationTable(w, plan.Tasks)
 	}
 	results, err := plan.Run(c.Context, m, report)
@@ -89,7 +90,7 @@ func eval(c *cli.Context) error {
 	if c.Bool("json") {
 		encoder := json.NewEncoder(w)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(evaluationResult{path, m.Params.Count(), plan, environment(), results})
+		return encoder.Encode(evaluationResult{path, m.Parameters(), plan, environment(), results})
 	}
 	return w.err
 }
@@ -170,8 +171,8 @@ func evaluatedModel(c *cli.Context) (string, error) {
 		return "", usagef(c, "unexpected argument %s: eval takes one model", printable(c.Args().Get(1)))
 	}
 	if _, err := os.Stat(pretrainedModel); errors.Is(err, fs.ErrNotExist) {
-		return "", usagef(c, "no model named, and there is no %s here: name a MODEL.safetensors, or make this one with '%s pretrain --output-dir %s'",
-			pretrainedModel, program, strings.TrimSuffix(pretrainedModel, "/"+experiments.ModelFile))
+		return "", usagef(c, "no model named, and there is no %s here: name a MODEL.safetensors, or make this one with '%s'",
+			pretrainedModel, experiments.CommandLine("pretrain", "--output-dir", strings.TrimSuffix(pretrainedModel, "/"+experiments.ModelFile)))
 	}
 	return pretrainedModel, nil
 }

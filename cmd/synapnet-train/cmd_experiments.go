@@ -159,13 +159,13 @@ func runPlan(c *cli.Context, d *experiments.Driver, names []string) error {
 
 // againCommand is the command line that continues this one.
 func againCommand(c *cli.Context, names []string) string {
-	words := append([]string{program, "experiments", "run"}, names...)
+	words := append([]string{"experiments", "run"}, names...)
 	for _, flag := range []string{"profile", "results", "jobs", "threads"} {
 		if c.IsSet(flag) {
-			words = append(words, "--"+flag, experiments.ShellWord(fmt.Sprint(c.Value(flag))))
+			words = append(words, "--"+flag, fmt.Sprint(c.Value(flag)))
 		}
 	}
-	return strings.Join(words, " ")
+	return experiments.CommandLine(words...)
 }
 
 // printPlan prints what is to be done and how long it takes, and returns the number of experiments that are not up to date.

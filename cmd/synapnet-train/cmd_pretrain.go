@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -151,6 +152,9 @@ func pretrain(c *cli.Context) error {
 	}
 	p := newProgress(c.App.ErrWriter)
 	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(total, "step"), t.Config.Seed, run.Dir)
+	if problem := t.Config.WarmupProblem(total); problem != "" {
+		p.Line("warning: %s", problem)
+	}
 	perStage := total / len(t.Config.Curriculum)
 	var stages []progressStage
 	for _, length := range t.Config.Curriculum {
@@ -167,12 +171,37 @@ func pretrain(c *cli.Context) error {
 	result, err := run.Run(c.Context)
 	p.Finish()
 	if errors.Is(err, curriculum.ErrInterrupted) {
-		return fmt.Errorf("%w; continue with: %s pretrain --resume --output-dir %s", err, program, run.Dir)
+		return fmt.Errorf("%w; continue with: %s", err, experiments.CommandLine("pretrain", "--resume", "--output-dir", run.Dir))
+	}
+	if errors.Is(err, curriculum.ErrDiverged) {
+		return fmt.Errorf("%w; %s", err, lowerRate(c, run))
 	}
 	if err != nil {
 		return err
 	}
 	return printPretrain(c, run.Dir, result)
+}
+
+// lowerRate is what to do about a run that diverged. Its rate cannot be changed: it takes a new run in another directory.
+func lowerRate(c *cli.Context, run *experiments.Pretraining) string {
+	lr, dir := min(run.Trainer.Config.LR/10, curriculum.Default().LR), freeDir(run.Dir)
+	words := []string{"pretrain"}
+	for _, f := range c.Command.Flags {
+		switch name := f.Names()[0]; {
+		case name == "resume" && c.Bool(name):
+			return fmt.Sprintf("begin a new run with the same settings, but --lr %g --output-dir %s", lr, experiments.ShellWord(dir))
+		case name == "lr" || name == "output-dir" || !c.IsSet(name):
+		case name == "curriculum":
+			words = append(words, "--"+name)
+			for _, length := range c.IntSlice(name) {
+				words = append(words, strconv.Itoa(length))
+			}
+		default:
+			words = append(words, "--"+name, fmt.Sprint(c.Value(name)))
+		}
+	}
+	words = append(words, "--lr", fmt.Sprint(lr), "--output-dir", dir)
+	return "begin a new run with a lower rate, e.g.: " + experiments.CommandLine(words...)
 }
 
 // openPretraining begins the run that the flags describe, or continues one.
@@ -244,7 +273,7 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
 		if a, b := settingOf(name, now), settingOf(name, was); a != b {
-			return usagef(c, "--%s is %s, but the run began with %s: leave the flag out to resume, or begin a new run", name, a, b)
+			return usagef(c, "--%s is %s, but the run began with %s: leave the flag out to resume, or begin a new run with another --output-dir", name, a, b)
 		}
 	}
 	if !c.IsSet("config") {
@@ -255,7 +284,7 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 		return err
 	}
 	if !reflect.DeepEqual(now, was) {
-		return usagef(c, "--config %s differs from the settings the run began with: leave it out to resume, or begin a new run", printable(c.String("config")))
+		return usagef(c, "--config %s differs from the settings the run began with: leave it out to resume, or begin a new run with another --output-dir", printable(c.String("config")))
 	}
 	return nil
 }

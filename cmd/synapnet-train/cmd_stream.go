@@ -262,10 +262,10 @@ func streamMemory(c *cli.Context, m layers.Config) (baee.Config, error) {
 		return conf, usagef(c, "--policy: %v", err)
 	}
 	if p.Needs.Retention && conf.Classifier == nil {
-		return conf, usagef(c, "--policy %s needs a trained retention classifier: give --classifier FILE, made by '%s baee-train'", p.Name, program)
+		return conf, usagef(c, "--policy %s needs a trained retention classifier: give --classifier FILE, made by '%s'", p.Name, experiments.CommandLine("baee-train"))
 	}
 	if p.Needs.Head && conf.Head == nil {
-		return conf, usagef(c, "--policy %s needs a trained Locret-style head: give --classifier FILE, made by '%s baee-train'", p.Name, program)
+		return conf, usagef(c, "--policy %s needs a trained Locret-style head: give --classifier FILE, made by '%s'", p.Name, experiments.CommandLine("baee-train"))
 	}
 	conf.Tiers = p.Score != nil
 	return conf, tierThresholds(c, &conf)

@@ -163,7 +163,7 @@ func TestPretrainKeepsEarlierRuns(t *testing.T) {
 	if read(t, "runs/pretrain-2/model.safetensors") == first {
 		t.Error("another seed ends in the same weights")
 	}
-	refusal(t, exitFailure, line+" --output-dir runs/pretrain", "output directory runs/pretrain already holds a run (model.safetensors): continue it with --resume, or give another --output-dir")
+	refusal(t, exitFailure, line+" --output-dir runs/pretrain", "output directory runs/pretrain already holds a finished run (model.safetensors): give another --output-dir")
 	if read(t, "runs/pretrain/model.safetensors") != first {
 		t.Error("the refused run changed the first one's weights")
 	}
@@ -489,7 +489,7 @@ func TestPretrainStopsAtNaN(t *testing.T) {
 	t.Chdir(t.TempDir())
 	code, _, stderr := synapnet(t.Context(), t, "pretrain --curriculum 32 "+strings.Replace(tiny, "--warmup-steps 2 --lr 1e-3", "--warmup-steps 0 --lr 1e38", 1)+" --output-dir a")
 	last := stderr[strings.LastIndex(strings.TrimSuffix(stderr, "\n"), "\n")+1:]
-	if code != exitFailure || !strings.HasPrefix(last, "synapnet-train: training stopped at step ") || !strings.Contains(last, "the last good checkpoint, of step 0, is a/checkpoint.safetensors; try a lower --lr (now 1e+38)") {
+	if code != exitFailure || !strings.HasPrefix(last, "synapnet-train: training stopped at step ") || !strings.Contains(last, "the last good checkpoint, of step 0, is a/checkpoint.safetensors; the training diverged at lr 1e+38; begin a new run with a lower rate, e.g.: synapnet-train pretrain --curriculum 32 ") {
 		t.Errorf("%d %s", code, stderr)
 	}
 	if _, err := curriculum.Resume("a/checkpoint.safetensors"); err != nil {

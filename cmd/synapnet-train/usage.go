@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
@@ -20,11 +21,11 @@ type usageError struct {
 
 // Error is one line that ends in where to look.
 func (e *usageError) Error() string {
-	help := program
+	words := []string{"--help"}
 	if e.command != "" {
-		help += " " + e.command
+		words = []string{e.command, "--help"}
 	}
-	return fmt.Sprintf("%s; see '%s --help'", e.message, help)
+	return fmt.Sprintf("%s; see '%s'", e.message, experiments.CommandLine(words...))
 }
 
 // usagef makes the error for a value of the command line that c's command

@@ -317,7 +317,7 @@ func (c *check) gradients() error {
 	if len(shape) != 2 {
 		return fmt.Errorf("tensor in.ids has shape %v, want [B, T]", shape)
 	}
-	t, err := m.Train(shape[0], shape[1])
+	t, err := m.Gradients(shape[0], shape[1])
 	if err != nil {
 		return err
 	}

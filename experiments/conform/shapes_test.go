@@ -54,7 +54,7 @@ func goldenOf(t *testing.T, m *layers.Model, batch, tokens int, o order) *safete
 	c := m.Config
 	rng := rand.New(rand.NewPCG(1, 2))
 	ids, labels := randomInts(rng, batch*tokens, c.VocabSize), randomInts(rng, batch, c.NumClasses)
-	train, errA := m.Train(batch, tokens)
+	train, errA := m.Gradients(batch, tokens)
 	infer, errB := m.Infer(batch, tokens, 0)
 	if errA != nil || errB != nil {
 		t.Fatal(errA, errB)

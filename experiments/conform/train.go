@@ -31,7 +31,7 @@ func (c *check) train() error {
 	if perStep == 0 || len(labels) != steps*perStep {
 		return fmt.Errorf("tensor in.ids has shape %v and there are %d labels, want [steps, B, T] and %d a step", shape, len(labels), perStep)
 	}
-	t, err := m.Train(batch, tokens)
+	t, err := m.Gradients(batch, tokens)
 	if err != nil {
 		return err
 	}

@@ -259,7 +259,7 @@ func stepsInOrder(t *testing.T, c layers.Config, o order) *safetensors.File {
 	o.reorder(m)
 	rng := rand.New(rand.NewPCG(2, 2))
 	ids, labels := randomInts(rng, steps*batch*tokens, c.VocabSize), randomInts(rng, steps*batch, c.NumClasses)
-	train, err := m.Train(batch, tokens)
+	train, err := m.Gradients(batch, tokens)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,20 +60,44 @@ func verify(f *File, data []byte) error {
 			return err
 		}
 		if !strings.EqualFold(got, want) {
-			return fmt.Errorf("the header does not match its checksum (%s %q, computed %q): the file is corrupt; copy or make it anew", keyHeader, want, got)
+			return mismatch("header", keyHeader, want, got)
 		}
 	}
 	if want, ok := f.Metadata[keyData]; ok {
 		sum := sha256.Sum256(data)
 		got := hex.EncodeToString(sum[:])
 		if !strings.EqualFold(got, want) {
-			return fmt.Errorf("the tensor data does not match its checksum (%s %q, computed %q): the file is corrupt; copy or make it anew", keyData, want, got)
+			// A tool that lays the same tensors out in another order changes nothing that matters.
+			if ordered, err := canonicalSum(f); err != nil || !strings.EqualFold(ordered, want) {
+				return mismatch("tensor data", keyData, want, got)
+			}
+			got = strings.ToLower(want)
 		}
 		f.Checksum = got
 	}
 	delete(f.Metadata, keyData)
 	delete(f.Metadata, keyHeader)
 	return nil
+}
+
+// mismatch is the error of a part that is not what it was when its checksum was written. A damaged file and one that another
+// tool changed while it kept the metadata, checksums included, look alike: it says both, with the mend of each.
+func mismatch(part, key, want, got string) error {
+	return fmt.Errorf("the %s does not match its checksum (%s %.12q, computed %.12q): the file was damaged, or changed by another tool that kept the old checksum; "+
+		"copy or make it anew, or, if the change is meant, save it again without the metadata entries %s and %s", part, key, want, got, keyData, keyHeader)
+}
+
+// canonicalSum is the checksum that the data of f has as Write lays it out, whatever the order in the file it was read from.
+func canonicalSum(f *File) (string, error) {
+	p := prepared{views: make(map[string]view, len(f.Tensors))}
+	for _, t := range f.Tensors {
+		if err := p.add(t); err != nil {
+			return "", err
+		}
+	}
+	data := newDataHash()
+	err := p.encode(data)
+	return data.sum(), err
 }
 
 // dataHash is an io.Writer that takes a whole file and hashes its data section

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -126,7 +127,7 @@ func parseHeader(header []byte) ([]format.NamedTensorInfo, map[string]string, er
 	}
 	var decoded format.Metadata
 	if err := json.Unmarshal(header, &decoded); err != nil {
-		return nil, nil, err
+		return nil, nil, cmp.Or(dtypeProblem(header), err)
 	}
 	if err := refuseDuplicates(header); err != nil {
 		return nil, nil, err
@@ -144,6 +145,29 @@ func parseHeader(header []byte) ([]format.NamedTensorInfo, map[string]string, er
 		return cmp.Or(cmp.Compare(x[0], y[0]), cmp.Compare(x[1], y[1]), strings.Compare(a.Name, b.Name))
 	})
 	return infos, metadata, nil
+}
+
+// dtypeProblem names the first tensor, by name, whose dtype is none that is read, and those that are: files of other
+// tools have more, such as F8_E4M3.
+func dtypeProblem(header []byte) error {
+	var entries map[string]json.RawMessage
+	if err := json.Unmarshal(header, &entries); err != nil {
+		return nil
+	}
+	var known []string
+	for d := Bool; d <= U64; d++ {
+		known = append(known, d.String())
+	}
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
+		var t struct {
+			DType *string `json:"dtype"`
+		}
+		if name == metadataName || json.Unmarshal(entries[name], &t) != nil || t.DType == nil || slices.Contains(known, *t.DType) {
+			continue
+		}
+		return fmt.Errorf("tensor %.100q has dtype %.40q, and the types that are read are %s: convert it to one of them", name, *t.DType, strings.Join(known, ", "))
+	}
+	return nil
 }
 
 // refuseDuplicates reports an object key that occurs twice, which encoding/json
