@@ -168,6 +168,11 @@ func NewBAEETrain(c BAEETrainConfig, basePath, dir string, env Environment) (*BA
 	if e.job, e.file, err = standaloneJob(baeeTrainExperiment(), c, modelInputs(basePath), e.output(), env); err != nil {
 		return nil, err
 	}
+	for _, name := range []string{ClassifierFile, AttentionClassifierFile, HeadFile} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil && e.job.before == nil { // of cajq-3phase, or anybody's
+			return nil, fmt.Errorf("%s holds a %s but no %s: it is not of this command, and would be replaced; move it away or give another --output-dir", dir, name, BAEETrainFile)
+		}
+	}
 	return e, e.load()
 }
 

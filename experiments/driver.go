@@ -377,7 +377,7 @@ func prepareFolder(dir string) error {
 	}
 	const room = 1 << 20
 	if err := files.CheckWritable(filepath.Join(dir, "result"), room); err != nil {
-		return fmt.Errorf("%w: the same command continues", err)
+		return fmt.Errorf("cannot write to %s: %w; free at least 1 MB there or make it writable: the same command continues", dir, errors.Unwrap(err))
 	}
 	return nil
 }

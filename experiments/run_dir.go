@@ -30,9 +30,10 @@ type runDir struct {
 // path is that of a file in the directory.
 func (d *runDir) path(name string) string { return filepath.Join(d.Dir, name) }
 
-// refuseRun is the error of a directory that holds a run already: its checkpoint, its model or its result.
+// refuseRun is the error of a directory that holds a run already, its checkpoint, its model or its result, or another file
+// that a run would replace.
 func (d *runDir) refuseRun(result string) error {
-	for _, name := range []string{CheckpointFile, ModelFile, result} {
+	for _, name := range []string{CheckpointFile, ModelFile, result, ClassifierFile, costFile, "curves.svg", "curves.png"} {
 		if _, err := os.Stat(d.path(name)); err == nil {
 			if name != CheckpointFile {
 				return fmt.Errorf("output directory %s already holds a finished run (%s): give another --output-dir", d.Dir, name)

@@ -24,21 +24,29 @@ them and has to be given with --heads, and so have --k-frac and
 --episodic-write-frac if they are not the defaults of the reference.
 
 Refused: checkpoints with quantised (integer) weights, NaN or infinite weights,
-tensors that contradict the configuration.
+tensors that contradict the configuration; an output that is the checkpoint itself,
+no regular file, or a file of another kind.
 """
 
 import argparse
 import ctypes
+import errno
 import json
 import math
 import os
 import pickle
 import re
+import secrets
+import stat
 import struct
 import sys
-import tempfile
 import types
 import unittest.mock
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nobody removes an open file
+    fcntl = None
 
 STATE_KEYS = ("model_state", "model_state_dict", "state_dict", "model")
 # Beyond this number of tokens the reference's attention reads only the most
@@ -243,13 +251,60 @@ def encode_header(tensors, metadata):
     return struct.pack("<Q", len(text)) + text
 
 
-def write(tensors, metadata, path):
-    """Write the file so that path holds its former content or all of the new one."""
-    directory = os.path.dirname(os.path.abspath(path))
-    temporary = None
+class UsageError(Exception):
+    """A command line that would destroy something, or cannot work."""
+
+
+def kind(mode):
+    for is_kind, name in ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISREG, "file")):
+        if is_kind(mode):
+            return name
+    return "device"
+
+
+def check_files(source, target):
+    """Refuse, before any work, an output that would destroy something, and an input that would be waited for for ever.
+
+    Links are followed, in reading and in writing."""
     try:
-        fd, temporary = tempfile.mkstemp(prefix=os.path.basename(path) + ".", suffix=".tmp", dir=directory)
-        with os.fdopen(fd, "wb") as f:
+        read = os.stat(source)
+    except OSError:
+        read = None  # whoever reads it says why
+    if read is not None and not stat.S_ISREG(read.st_mode):
+        raise UsageError(f"{source}: it is a {kind(read.st_mode)}, not a file")
+    directory = os.path.dirname(os.path.realpath(target))
+    if not os.path.isdir(directory):
+        raise UsageError(f"{target}: there is no directory {directory}; create it first")
+    if not os.path.lexists(target):
+        return
+    if not os.path.exists(target):
+        raise UsageError(f"{target}: it is a link that leads nowhere; give another output")
+    written = os.stat(target)
+    if not stat.S_ISREG(written.st_mode):
+        raise UsageError(f"{target}: it is a {kind(written.st_mode)}, not a file; give another output")
+    if read is not None and os.path.samestat(read, written):
+        raise UsageError(f"output {target} is the same file as checkpoint {source}, which is read; give another output")
+    with open(target, "rb") as f:
+        begin = f.read(9)
+    if begin and begin[8:] != b"{":
+        raise UsageError(f"{target}: it exists and is no safetensors file: move it away, or give another output")
+
+
+def write(tensors, metadata, path):
+    """Write the file so that path holds its former content or all of the new one.
+
+    Until then it is called, and locked, as those that synapnet-train writes: what a killed run leaves is removed by the next
+    one that writes the same file, and no other is."""
+    path = os.path.realpath(path)
+    directory, base = os.path.split(path)
+    sweep(directory, base)
+    temporary = os.path.join(directory, f".synapnet-{base[:50]}-{secrets.token_hex(8)}.tmp")
+    made = False
+    try:
+        with open(temporary, "xb") as f:
+            made = True
+            if fcntl is not None:
+                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
             f.write(encode_header(tensors, metadata))
             for name in sorted(tensors):
                 t = tensors[name]
@@ -257,23 +312,42 @@ def write(tensors, metadata, path):
                 f.write(ctypes.string_at(t.data_ptr(), t.numel() * 4) if t.numel() else b"")
             f.flush()
             os.fsync(f.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        if os.path.exists(path):
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
         os.replace(temporary, path)
-        temporary = None
+        made = False
         sync_directory(directory)
     except OSError as e:
         raise ConversionError(f"{path}: cannot be written: {e.strerror or e}")
     finally:
-        if temporary is not None:
+        if made:
             os.unlink(temporary)
 
 
+def sweep(directory, base):
+    """Remove what killed runs left half-written of a file: temporary files that no process holds."""
+    for name in os.listdir(directory):
+        if not re.fullmatch(r"\.synapnet-" + re.escape(base[:50]) + r"-[0-9a-f]{16}\.tmp", name):
+            continue
+        try:
+            with open(os.path.join(directory, name), "rb") as f:
+                if fcntl is not None:
+                    fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(f.name)
+        except OSError:
+            pass  # in use, or gone meanwhile
+
+
 def sync_directory(directory):
+    """Make the new name survive a power cut. Windows cannot, and some file systems."""
+    if os.name == "nt":
+        return
     fd = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(fd)
+    except OSError as e:
+        if e.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(fd)
 
@@ -307,6 +381,11 @@ def parse(arguments):
 
 def main(arguments=None):
     options = parse(arguments)
+    try:
+        check_files(options.checkpoint, options.output)
+    except UsageError as e:
+        print(f"pt2safetensors: {e}", file=sys.stderr)
+        return 2
     try:
         import torch
     except ImportError as e:

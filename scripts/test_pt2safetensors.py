@@ -182,11 +182,26 @@ class Conversion(unittest.TestCase):
                 self.assertEqual(message.count("\n"), 1, message)
 
     def test_a_failed_conversion_leaves_the_former_file(self):
-        with open(self.target, "w") as f:
-            f.write("former")
+        former = b"\2\0\0\0\0\0\0\0{}"
+        with open(self.target, "wb") as f:
+            f.write(former)
         self.run_on({"epoch": 1})
-        with open(self.target) as f:
-            self.assertEqual(f.read(), "former")
+        with open(self.target, "rb") as f:
+            self.assertEqual(f.read(), former)
+
+    def test_outputs_destroy_nothing(self):
+        """The Go test TestConverterDestroysNothing tries the refusals; here: what may be replaced is, through a link too."""
+        self.run_on(small_state())
+        link = os.path.join(self.directory.name, "link")
+        os.symlink(self.target, link)
+        left = os.path.join(self.directory.name, ".synapnet-out.safetensors-0123456789abcdef.tmp")
+        with open(left, "w"):
+            pass
+        self.target = link
+        status, message = self.run_file("--heads", "2")
+        self.assertEqual(status, 0, message)
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(sorted(os.listdir(self.directory.name)), ["in.pt", "link", "out.safetensors"])
 
 
 class Evil:

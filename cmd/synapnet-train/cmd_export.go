@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -59,7 +56,7 @@ func export(c *cli.Context) error {
 		return usagef(c, "%d files given: name the one model to export", c.Args().Len())
 	}
 	model, output := c.Args().First(), c.String("output")
-	if err := checkOutput(c, model, output); err != nil {
+	if err := checkOutput(c, output); err != nil {
 		return err
 	}
 	f, err := safetensors.Read(model)
@@ -91,27 +88,12 @@ func export(c *cli.Context) error {
 	return err
 }
 
-// checkOutput refuses, before any work is done, an output that cannot or must not be written.
-func checkOutput(c *cli.Context, model, output string) error {
+// checkOutput refuses, before any work is done, an output that is missing or to be kept.
+func checkOutput(c *cli.Context, output string) error {
 	if output == "" {
 		return usagef(c, "no --output: name the packed file to write")
 	}
-	info, err := os.Stat(output)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if dir, err := os.Stat(filepath.Dir(output)); err != nil || !dir.IsDir() {
-			return fmt.Errorf("--output %s: there is no directory %s; create it first", output, filepath.Dir(output))
-		}
-		return nil
-	case err != nil:
-		return fmt.Errorf("--output %s: %w", output, err)
-	case info.IsDir():
-		return fmt.Errorf("--output %s: it is a directory; name a file", output)
-	}
-	if source, err := os.Stat(model); err == nil && os.SameFile(source, info) {
-		return fmt.Errorf("--output %s: it is the model itself, which packing cannot give back; name another file", output)
-	}
-	if !c.Bool("force") {
+	if _, err := os.Stat(output); err == nil && !c.Bool("force") { // what must never be replaced, checkFiles has refused
 		return fmt.Errorf("--output %s: it exists; name another file, or replace it with --force", output)
 	}
 	return nil

@@ -140,16 +140,20 @@ func TestExportOverwritesNothing(t *testing.T) {
 	dir := filepath.Dir(packed)
 	for line, want := range map[string]string{
 		"export " + model + " --output " + packed:                      "it exists; name another file, or replace it with --force",
-		"export " + model + " --force --output " + model:               "it is the model itself",
+		"export " + model + " --force --output " + model:               "is the same file as MODEL",
 		"export " + corrupt + " --force --output " + packed:            "the file is corrupt",
 		"export " + packed + " --output " + dir + "/y":                 "the model is packed",
-		"export " + model + " --force --output " + dir:                 "it is a directory",
+		"export " + model + " --force --output " + dir:                 "it is a folder, not a file",
 		"export " + model + " --output " + dir + "/absent/y":           "there is no directory",
 		"export " + dir + "/absent --output " + dir + "/y":             "no such file",
 		"export " + model + " --targets memory --output " + dir + "/y": "quantise no weights",
 	} {
 		code, stdout, stderr := real(t, strings.Fields(line)...)
-		if code != exitFailure || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, want) {
+		status := exitFailure
+		if strings.Contains(stderr, "export --help") {
+			status = exitUsage
+		}
+		if code != status || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, want) {
 			t.Errorf("%s:\n got %d %s%s\nwant 1 and %q", line, code, stdout, stderr, want)
 		}
 	}

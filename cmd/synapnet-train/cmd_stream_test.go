@@ -227,7 +227,7 @@ func TestStreamReport(t *testing.T) {
 	if fmt.Sprint(again.Top) != fmt.Sprint(got.Top) || fmt.Sprint(other.Top) == fmt.Sprint(got.Top) {
 		t.Errorf("seed 9 gave %v and %v, seed 8 %v", got.Top, again.Top, other.Top)
 	}
-	if code, _, stderr := real(t, "stream", model, "--random-tokens", "10", "--report", "no/such/folder/r.json"); code != exitFailure || !strings.Contains(stderr, "no/such/folder/r.json") || strings.Count(stderr, "\n") != 1 {
+	if code, _, stderr := real(t, "stream", model, "--random-tokens", "10", "--report", "no/such/folder/r.json"); code != exitUsage || !strings.Contains(stderr, "no/such/folder/r.json") || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("%d %s", code, stderr)
 	}
 }

@@ -31,10 +31,18 @@ func commands() []*cli.Command {
 }
 
 // prepare gives a command what all have in common: errors in one form, no
-// "help" subcommand that would take a file of that name, and no stray arguments.
+// "help" subcommand that would take a file of that name, no stray arguments, and
+// no output that destroys something.
 func prepare(command *cli.Command) {
 	command.OnUsageError = translate
 	command.HideHelpCommand = true
+	work := command.Action
+	command.Action = func(c *cli.Context) error {
+		if err := checkFiles(c); err != nil {
+			return err
+		}
+		return work(c)
+	}
 	if strings.TrimSpace(command.ArgsUsage) != "" {
 		return
 	}

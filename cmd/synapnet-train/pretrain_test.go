@@ -454,10 +454,10 @@ func TestPretrainUnwritableOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	line := "pretrain --curriculum 32 " + tiny
-	refusal(t, exitFailure, line+" --output-dir file", "cannot make output directory file: not a directory")
-	refusal(t, exitFailure, line+" --output-dir file/run", "cannot make output directory file/run: not a directory")
+	refusal(t, exitUsage, line+" --output-dir file", "--output-dir file: file is a file, not a folder")
+	refusal(t, exitUsage, line+" --output-dir file/run", "--output-dir file/run: file is a file, not a folder")
 	locked := readOnlyDir(t)
-	refusal(t, exitFailure, line+" --output-dir "+locked, "cannot write "+filepath.Join(locked, ".run.lock")+": ", "; make "+locked+" writable or choose another directory")
+	refusal(t, exitFailure, line+" --output-dir "+locked, "--output-dir: cannot write "+locked+string(filepath.Separator), "; make "+locked+" writable or choose another directory")
 }
 
 // A full disk is one line that says how much is missing.

@@ -112,7 +112,7 @@ func syncFolder(dir string) (err error) {
 }
 
 // CheckWritable finds out whether a file of at least room bytes can be written at path, and leaves no trace. Its errors are
-// those of Write.
+// those of Write; errors.Unwrap gives the cause alone.
 func CheckWritable(path string, room int) error {
 	err := func() error {
 		target, err := Target(path)

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/files"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+)
+
+// fileUse is what a command does with the files that its flags and arguments name.
+type fileUse struct {
+	arguments []string // what they are called in messages, all of them read; the last name is that of all further ones
+	inputs    []string // flags whose files are read
+	outputs   []output
+}
+
+// output is a flag whose file, or files in the folder that it names, a command writes.
+type output struct {
+	flag  string
+	of    kind            // what a file that is there must be to be replaced
+	in    map[string]kind // files in the folder that the flag names, which is made where there is none; nil: it names a file
+	makes bool            // the file's folder is made where there is none
+	same  string          // the flag of an input that may be the output: a run that continues writes over what it began with
+}
+
+// kind is what a file is. is says whether one is of it, nil that none is: such files are never replaced.
+type kind struct {
+	name string
+	is   func(path string) bool
+}
+
+func tensors(name string, of layers.FileKind) kind {
+	return kind{name, func(path string) bool {
+		metadata, err := safetensors.ReadMetadata(path)
+		return err == nil && layers.KindOf(&safetensors.File{Metadata: metadata}) == of
+	}}
+}
+
+func results(of ...string) kind {
+	return kind{"result of " + strings.Join(of, " or "), func(path string) bool {
+		r, err := result.Read(path)
+		return err == nil && slices.Contains(of, r.Experiment)
+	}}
+}
+
+// ours are files that a run continues with or refuses itself: it knows best what there may be.
+var ours = kind{"file of the run", func(string) bool { return true }}
+
+var classifiers = tensors("retention classifier", layers.ClassifierFile)
+
+// fileUses is the one table of what the commands read and write. A flag that names a file and is not in it fails a test.
+var fileUses = map[string]fileUse{
+	"pretrain": {inputs: []string{"config"}, outputs: []output{{flag: "output-dir", in: map[string]kind{
+		experiments.ModelFile: ours, experiments.CheckpointFile: ours, "pretrain.json": ours, "cost.json": ours, "curves.svg": ours, "curves.png": ours,
+	}}}},
+	"cajq-qat": {inputs: []string{"config", "checkpoint"}, outputs: []output{{flag: "output", of: results("cajq-qat", "cajq-ablation"), makes: true}}},
+	"cajq-3phase": {inputs: []string{"config", "checkpoint"}, outputs: []output{{flag: "output-dir", in: map[string]kind{
+		experiments.ModelFile: ours, experiments.CheckpointFile: ours, experiments.ClassifierFile: ours, "cajq-3phase.json": ours, "cost.json": ours,
+	}}}},
+	"baee-train": {inputs: []string{"checkpoint"}, outputs: []output{{flag: "output-dir", in: map[string]kind{
+		experiments.BAEETrainFile: results("baee-train"), experiments.ClassifierFile: classifiers, experiments.AttentionClassifierFile: classifiers, experiments.HeadFile: classifiers,
+	}}}},
+	"baee-grid":   {inputs: []string{"classifier", "head", "checkpoint"}, outputs: []output{{flag: "output", of: results("baee-grid"), makes: true}}},
+	"experiments": {outputs: []output{{flag: "results", in: map[string]kind{}}}}, // plans and reports check each file
+	"stream": {arguments: []string{"MODEL", "INPUT"}, inputs: []string{"classifier", "restore"}, outputs: []output{
+		{flag: "snapshot", of: tensors("snapshot of a stream", layers.SnapshotFile), same: "restore"},
+		{flag: "report", of: results("stream")},
+	}},
+	"export":  {arguments: []string{"MODEL"}, outputs: []output{{flag: "output", of: tensors("packed model", layers.PackedFile)}}},
+	"inspect": {arguments: []string{"FILE"}, inputs: []string{"against"}},
+	"eval":    {arguments: []string{"MODEL"}},
+	"info":    {arguments: []string{"MODEL"}, inputs: []string{"config"}},
+	"conform": {arguments: []string{"FILE"}},
+}
+
+// named is a file as the command line names it.
+type named struct {
+	by     string // --flag, or what an argument is called
+	path   string
+	info   fs.FileInfo // nil: there is none yet
+	output *output     // nil: it is read
+	of     kind        // of an output
+}
+
+// word is the file in a message.
+func (n named) word() string { return n.by + " " + printable(n.path) }
+
+// checkFiles refuses, before any work, outputs that would destroy something or cannot be written: an output may be no input,
+// no other output and no device, pipe, socket or folder, and replaces only a file of its own kind. Links are followed, in
+// reading and in writing, so they are what they lead to. It also removes what a killed run left half-written of an output.
+func checkFiles(c *cli.Context) error {
+	use := fileUses[c.Command.Name]
+	if len(use.outputs) == 0 {
+		return nil
+	}
+	read := use.read(c)
+	written, err := use.written(c)
+	if err != nil {
+		return err
+	}
+	for i, w := range written {
+		for _, r := range read {
+			if w.sameAs(r) && (w.output.same == "" || r.by != dashed(w.output.same)) {
+				return usagef(c, "%s is the same file as %s, which is read: give another %s", w.word(), r.word(), dashed(w.output.flag))
+			}
+		}
+		for _, o := range written[:i] {
+			if w.sameAs(o) {
+				return usagef(c, "%s is the same file as %s: give each a file of its own", w.word(), o.word())
+			}
+		}
+		if err := w.replaceable(c, read); err != nil {
+			return err
+		}
+	}
+	return canWrite(c, written)
+}
+
+// read are the files that are read, the standard input and what it is redirected from among them.
+func (u fileUse) read(c *cli.Context) []named {
+	var all []named
+	add := func(by, path string) {
+		if info, err := os.Stat(path); err == nil {
+			all = append(all, named{by: by, path: path, info: info})
+		}
+	}
+	for i, path := range c.Args().Slice() {
+		if len(u.arguments) > 0 {
+			add(u.arguments[min(i, len(u.arguments)-1)], path)
+		}
+	}
+	for _, flag := range u.inputs {
+		add(dashed(flag), c.String(flag))
+	}
+	for by, f := range map[string]*os.File{"the standard input": os.Stdin, "the standard output": os.Stdout, "the standard error": os.Stderr} {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			all = append(all, named{by: by, path: f.Name(), info: info})
+		}
+	}
+	return all
+}
+
+// written are the files that are written.
+func (u fileUse) written(c *cli.Context) ([]named, error) {
+	var all []named
+	for i := range u.outputs {
+		o := &u.outputs[i]
+		path := c.String(o.flag)
+		if path == "" {
+			continue
+		}
+		paths := map[string]kind{path: o.of}
+		folder := filepath.Dir(path)
+		if o.in != nil {
+			folder, paths = path, map[string]kind{}
+		}
+		if at, info := existing(folder); info != nil && !info.IsDir() {
+			return nil, usagef(c, "%s %s: %s is a %s, not a folder; give another path", dashed(o.flag), printable(path), printable(at), files.Kind(info.Mode()))
+		}
+		if o.in != nil {
+			for name, of := range o.in {
+				paths[filepath.Join(path, name)] = of
+			}
+		}
+		for _, p := range sortedPaths(paths) {
+			target, err := files.Target(p)
+			if err != nil {
+				return nil, usagef(c, "%s %s: %v; give another path", dashed(o.flag), printable(p), files.Cause(err))
+			}
+			info, err := os.Stat(target)
+			if err != nil {
+				info = nil
+			}
+			all = append(all, named{dashed(o.flag), p, info, o, paths[p]})
+		}
+	}
+	return all, nil
+}
+
+// existing is the path, or the nearest above it, that there is; nil: none can be looked at.
+func existing(path string) (string, fs.FileInfo) {
+	for {
+		info, err := os.Stat(path)
+		if err == nil {
+			return path, info
+		}
+		up := filepath.Dir(path)
+		if up == path {
+			return path, nil
+		}
+		path = up
+	}
+}
+
+func sortedPaths(m map[string]kind) []string {
+	var all []string
+	for p := range m {
+		all = append(all, p)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// sameAs says whether two names are one file's, by whatever path or link, or will be.
+func (n named) sameAs(o named) bool {
+	if n.info != nil && o.info != nil {
+		return os.SameFile(n.info, o.info)
+	}
+	return n.info == nil && o.info == nil && writableAt(n.path) == writableAt(o.path)
+}
+
+// writableAt is where a file that is not there would be.
+func writableAt(path string) string {
+	dir := filepath.Dir(path)
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	if whole, err := filepath.Abs(filepath.Join(dir, filepath.Base(path))); err == nil {
+		return whole
+	}
+	return filepath.Clean(path)
+}
+
+// replaceable refuses to replace what is of another kind. An empty file holds nothing that could be lost.
+func (n named) replaceable(c *cli.Context, read []named) error {
+	if n.info == nil {
+		return nil
+	}
+	if !n.info.Mode().IsRegular() {
+		return usagef(c, "%s: it is a %s, not a file; give another path", n.word(), files.Kind(n.info.Mode()))
+	}
+	continued := slices.ContainsFunc(read, func(r named) bool { return r.sameAs(n) }) // what it is, its reader finds out
+	if n.info.Size() == 0 || continued || n.of.is(n.path) {
+		return nil
+	}
+	return usagef(c, "%s: it exists and is no %s: move it away, or give another path", n.word(), n.of.name)
+}
+
+// canWrite finds out that the outputs can be written where they are to be.
+func canWrite(c *cli.Context, written []named) error {
+	for _, w := range written {
+		dir := filepath.Dir(w.path)
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			if w.output.makes || w.output.in != nil {
+				continue // it is made, or refused, before the work begins
+			}
+			return usagef(c, "%s: there is no directory %s; create it first", w.word(), printable(dir))
+		}
+		if err := files.CheckWritable(w.path, 0); err != nil {
+			return fmt.Errorf("%s: %w", w.by, err)
+		}
+		if w.output.in == nil { // folders of runs are swept under their locks
+			if err := files.Sweep(w.path); err != nil {
+				return fmt.Errorf("%s: %w", w.by, err)
+			}
+		}
+	}
+	return nil
+}
