@@ -94,6 +94,13 @@ func Resume(path string) (*Trainer, error) {
 			return nil, err
 		}
 		t.warn(warning)
+		perEpoch, err := t.Config.StepsPerEpoch()
+		if err != nil {
+			return nil, err
+		}
+		if warning != "" && t.epochs > 0 && t.done == t.epochs*perEpoch {
+			t.epochs-- // the last evaluation is gone: it is made again, so that a run always ends with one
+		}
 	}
 	kernels, warning := p.Kernels.Continue(t.done, graph.CurrentKernels())
 	t.Kernels = kernels

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/synapnet/synapnet-train/internal/metrics"
 )
 
 // Names of the files of a training run in its output directory, besides its result.
@@ -30,8 +32,9 @@ func (d *runDir) path(name string) string { return filepath.Join(d.Dir, name) }
 
 // refuseRun is the error of a directory that holds a run already: its checkpoint, its model or its result.
 func (d *runDir) refuseRun(result string) error {
-	for _, name := range []string{CheckpointFile, ModelFile, result} {
-		if _, err := os.Stat(d.path(name)); err == nil {
+	for _, name := range []string{CheckpointFile, ModelFile, result, metrics.Name} {
+		// An empty history is what a run leaves that was killed before its first checkpoint.
+		if info, err := os.Stat(d.path(name)); err == nil && (name != metrics.Name || info.Size() > 0) {
 			return fmt.Errorf("output directory %s already holds a run (%s): continue it with --resume, or give another --output-dir", d.Dir, name)
 		}
 	}

@@ -60,6 +60,14 @@ func (h KernelHistory) Continue(done int, now Kernels) (all KernelHistory, warni
 	return append(all, KernelRange{done, now}), changed(was, now)
 }
 
+// Changes is the history of a run whose kernels changed on the way, nil for one that was made on the same from end to end.
+func (h KernelHistory) Changes() KernelHistory {
+	if len(h) < 2 {
+		return nil
+	}
+	return h
+}
+
 // changed is the line about a change of kernels.
 func changed(was, now Kernels) string {
 	const result = "what follows equals an unbroken run within rounding, not to the bit"

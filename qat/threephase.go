@@ -259,6 +259,9 @@ func (t *ThreePhase) ready() error {
 	return nil
 }
 
+// Done is the number of steps made so far.
+func (t *ThreePhase) Done() int { return t.done }
+
 // TotalSteps is the number of optimiser steps of the run.
 func (t *ThreePhase) TotalSteps() int {
 	c := t.Config
@@ -549,6 +552,9 @@ func ResumeThreePhase(path string) (*ThreePhase, error) {
 			return nil, err
 		}
 		t.warn(warning)
+		if warning != "" && t.epochs > 0 && t.done == t.epochs*t.data.stepsPerEpoch() {
+			t.epochs-- // the last evaluation is gone: it is made again, so that a run always ends with one
+		}
 	}
 	kernels, warning := p.Kernels.Continue(t.done, graph.CurrentKernels())
 	t.Kernels = kernels

@@ -146,6 +146,7 @@ func pretrain(c *cli.Context) error {
 	}
 	p := newProgress(c.App.ErrWriter)
 	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(total, "step"), t.Config.Seed, run.Dir)
+	warn(p, t.Warnings...)
 	perStage := total / len(t.Config.Curriculum)
 	var stages []progressStage
 	for _, length := range t.Config.Curriculum {
@@ -168,6 +169,15 @@ func pretrain(c *cli.Context) error {
 		return err
 	}
 	return printPretrain(c, run.Dir, result)
+}
+
+// warn prints lines about what a run that continues does not have as it was.
+func warn(p *progress, lines ...string) {
+	for _, line := range lines {
+		if line != "" {
+			p.Line("warning: %s", line)
+		}
+	}
 }
 
 // openPretraining begins the run that the flags describe, or continues one.
