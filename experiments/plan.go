@@ -222,6 +222,10 @@ func (d *Driver) inspect(s *Step, states map[string]State) error {
 	return nil
 }
 
+// OldSamples says whether the samples of what is there were drawn with keys of before. It stays valid; measured anew, it would
+// be on other samples.
+func (s *Step) OldSamples(p Profile) bool { return s.Result != nil && s.Keys < keysOf(s.Settings(p)) }
+
 // begun finds the version of the keys of samples of a run that was killed before it had a result: the mark in its folder of
 // working files is the key of what it was of.
 func (s *Step) begun(mark string, now result.Result, p Profile) error {

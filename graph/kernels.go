@@ -70,9 +70,9 @@ func (h KernelHistory) Changes() KernelHistory {
 
 // changed is the line about a change of kernels.
 func changed(was, now Kernels) string {
-	const result = "what follows equals an unbroken run within rounding, not to the bit"
+	const result = "what follows equals what an unbroken run gives within rounding, not to the bit"
 	if was == (Kernels{}) {
-		return fmt.Sprintf("the checkpoint does not say on which kernels it was made; these are %s: if they are others, %s", now, result)
+		return fmt.Sprintf("it is not recorded on which kernels this was begun; these are %s: if they are others, %s", now, result)
 	}
 	var from, to []string
 	for _, part := range []struct{ name, was, now string }{
@@ -82,5 +82,5 @@ func changed(was, now Kernels) string {
 			from, to = append(from, part.name+part.was), append(to, part.name+part.now)
 		}
 	}
-	return fmt.Sprintf("this run goes on with other kernels: from %s to %s; %s", strings.Join(from, ", "), strings.Join(to, ", "), result)
+	return fmt.Sprintf("it goes on with other kernels: from %s to %s; %s", strings.Join(from, ", "), strings.Join(to, ", "), result)
 }
