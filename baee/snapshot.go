@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/synapnet/synapnet-train/baee/policy"
+	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -363,10 +364,12 @@ type streamHeader struct {
 	Pending  []int32 `json:"pending"`
 	Capacity []int   `json:"capacity"`
 	Model    string  `json:"model"` // fingerprint
+	// Kernels are those of the tokens; none in old snapshots.
+	Kernels graph.KernelHistory `json:"kernels,omitempty"`
 }
 
 // Save writes a snapshot of the stream: its memory, the tokens that wait, its position. A stream restored from it gives the
-// same logits for the same further tokens.
+// same logits for the same further tokens, to the bit on the same kernels.
 func (s *Stream) Save(path string) error {
 	if s.broken != nil {
 		return fmt.Errorf("cannot write %s: the stream failed before: %w", path, s.broken)
@@ -380,7 +383,7 @@ func (s *Stream) Save(path string) error {
 			return fmt.Errorf("cannot write %s: %w", path, err)
 		}
 	}
-	text, err := json.Marshal(streamHeader{s.chunk, s.position, s.pending, s.capacity, s.print})
+	text, err := json.Marshal(streamHeader{s.chunk, s.position, s.pending, s.capacity, s.print, s.kernels})
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
@@ -447,6 +450,7 @@ func streamFrom(model *layers.Model, f *safetensors.File) (*Stream, error) {
 			return nil, r.err
 		}
 	}
+	s.kernels, s.Warning = h.Kernels.Continue(int(h.Position), graph.CurrentKernels())
 	return s, nil
 }
 

@@ -11,6 +11,9 @@ import (
 // Stream runs one sequence of any length through a model, chunk by chunk, with a managed memory, in space that does not
 // grow with the sequence. Positions restart at 0 in each chunk (SPEC section 1, Streaming).
 type Stream struct {
+	// Warning, of a restored stream, is a line for users about its kernels, if they are others than those it began with.
+	Warning string
+
 	model    *layers.Model
 	memory   *Manager
 	chunk    int
@@ -21,6 +24,7 @@ type Stream struct {
 	steady   *layers.Reader
 	broken   error  // after a chunk that failed half-way
 	print    string // the model's fingerprint, once it was asked for
+	kernels  graph.KernelHistory
 }
 
 // NewStream starts a stream with chunks of the given number of tokens and an empty memory made for the model.
@@ -32,7 +36,9 @@ func NewStream(model *layers.Model, memory *Manager, chunk int) (*Stream, error)
 	if k.Dim != c.Dim || k.Layers != c.Depth || k.Slots != c.EpisodicSlots {
 		return nil, fmt.Errorf("stream: the memory is for %d layers of %d slots of width %d, the model has %d, %d and %d", k.Layers, k.Slots, k.Dim, c.Depth, c.EpisodicSlots, c.Dim)
 	}
-	return &Stream{model: model, memory: memory, chunk: chunk, capacity: make([]int, c.Depth)}, nil
+	s := &Stream{model: model, memory: memory, chunk: chunk, capacity: make([]int, c.Depth)}
+	s.kernels, _ = s.kernels.Continue(0, graph.CurrentKernels())
+	return s, nil
 }
 
 // Memory is the stream's memory.
@@ -43,6 +49,9 @@ func (s *Stream) ChunkSize() int { return s.chunk }
 
 // Position is the number of tokens taken so far, those that wait included.
 func (s *Stream) Position() int64 { return s.position + int64(len(s.pending)) }
+
+// Kernels are those of the tokens taken so far, by position.
+func (s *Stream) Kernels() graph.KernelHistory { return s.kernels }
 
 // Push runs every whole chunk that the given tokens complete and calls f with each one's logits: [C] for classification,
 // [tokens, V] for a language model, valid during the call. Left-over tokens wait for more. An error ends the call: if it
@@ -91,6 +100,7 @@ func (s *Stream) LastLogits() []float32 { return slices.Clone(s.last) }
 func (s *Stream) Reset() {
 	s.memory.Reset()
 	s.position, s.pending, s.last, s.broken = 0, s.pending[:0], nil, nil
+	s.kernels, _ = s.kernels.Continue(0, graph.CurrentKernels())
 }
 
 // Close frees the compiled graph.

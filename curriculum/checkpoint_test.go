@@ -17,10 +17,15 @@ import (
 func written(t testing.TB, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "checkpoint.safetensors")
+	put(t, path, text)
+	return path
+}
+
+func put(t testing.TB, path, text string) {
+	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return path
 }
 
 // halfway is the checkpoint of a tiny run after 7 steps.
@@ -92,12 +97,17 @@ func TestResumeRefuses(t *testing.T) {
 		"an extra tensor": {func(f *safetensors.File) {
 			f.Tensors = append(f.Tensors, safetensors.FromInt8("x", []int{1}, []int8{1}))
 		}, "the file was put together wrongly"},
-		"more steps than the run has": {set("done", 21), "21 steps are done of 20"},
-		"negative steps":              {set("done", -1), "-1 steps are done of 20"},
-		"a step without history":      {set("done", 8), "after 8 steps the history has 7 steps and 1 evaluations"},
-		"an evaluation that is missing": {position(func(p map[string]any) {
-			p["history"].(map[string]any)["evaluations"] = nil
-		}), "after 7 steps the history has 7 steps and 0 evaluations"},
+		"more steps than the run has":   {set("done", 21), "21 steps are done of 20"},
+		"negative steps":                {set("done", -1), "-1 steps are done of 20"},
+		"an evaluation that is missing": {set("epochs", 0), "after 7 steps 0 epochs are evaluated"},
+		"no place in a history":         {set("metrics", nil), "it must have a history or the place of one"},
+		"an old history that lacks steps": {position(func(p map[string]any) {
+			p["metrics"] = nil
+			p["history"] = map[string]any{"steps": []Step{{}, {}}, "evaluations": []EpochEvaluation{{}}}
+		}), "after 7 steps the history has 2 steps and 1 evaluations"},
+		"other sample keys": {position(func(p map[string]any) {
+			p["config"].(map[string]any)["sample_keys"] = 3
+		}), "the configuration in the header is not valid: sample_keys is 3"},
 		"more updates than steps": {set("updates", map[string]int{"head.bias": 9}), "after 7 steps head.bias has 9 updates"},
 		"another shape": {position(func(p map[string]any) {
 			p["config"].(map[string]any)["model"].(map[string]any)["dim"] = 32

@@ -24,6 +24,8 @@ type Config struct {
 	Clip            float64 `json:"clip" toml:"clip"` // global gradient norm; 0: none
 	Seed            uint64  `json:"seed" toml:"seed"` // initial weights, data and their order
 	EvalSamples     int     `json:"eval_samples" toml:"eval_samples"`
+	// SampleKeys is the version of the keys of the samples' streams; 0 is 1, as of runs from before there were versions.
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty" toml:"sample_keys"`
 }
 
 // Default is the reference recipe (SPEC section 3).
@@ -42,6 +44,7 @@ func Default() Config {
 		Clip:            1,
 		Seed:            42,
 		EvalSamples:     256,
+		SampleKeys:      tasks.CurrentKeys,
 	}
 }
 
@@ -82,6 +85,9 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%s is %d: it must be from %d to %d", s.name, s.value, s.least, s.most)
 		}
 	}
+	if err := c.SampleKeys.Check(); err != nil {
+		return err
+	}
 	for _, s := range []struct {
 		name     string
 		value    float64
@@ -115,6 +121,9 @@ func allowed(from, to float64, open bool) string {
 func (c Config) params(t int) tasks.Params {
 	return tasks.Params{Length: t, Vocab: c.Model.VocabSize, Classes: c.Model.NumClasses}
 }
+
+// draw is the seed of all samples.
+func (c Config) draw() tasks.Draw { return tasks.Draw{Keys: c.SampleKeys, Seed: c.Seed} }
 
 // Samples is the size of one stage's dataset: the mixture's counts, which add up to about SamplesPerStage.
 func (c Config) Samples() (int, error) {

@@ -48,7 +48,7 @@ func TestIntervalProperties(t *testing.T) {
 
 func samplesFor(t *testing.T, c Config, n int) []tasks.Sample {
 	t.Helper()
-	s, err := tasks.Mixture(n, c.params(24), 1, tasks.TrainingMixture())
+	s, err := tasks.Mixture(n, c.params(24), tasks.Seeded(1).For(tasks.Evaluation, 0), tasks.TrainingMixture())
 	if err != nil {
 		t.Fatal(err)
 	}

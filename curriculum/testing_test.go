@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -35,13 +36,19 @@ func begin(t testing.TB, c Config) *Trainer {
 	return r
 }
 
-// finished is everything that a run to the end leaves: its checkpoint's bytes hold weights, moments and history.
+// finished is everything that a run to the end leaves: its checkpoint's bytes, and those of its history's file.
 func finished(t testing.TB, r *Trainer) string {
 	t.Helper()
 	if err := r.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return contents(t, r.CheckpointPath)
+	return left(t, r.CheckpointPath)
+}
+
+// left are a checkpoint and the history beside it.
+func left(t testing.TB, checkpoint string) string {
+	t.Helper()
+	return contents(t, checkpoint) + contents(t, metrics.Beside(checkpoint))
 }
 
 func contents(t testing.TB, path string) string {

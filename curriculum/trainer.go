@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"runtime/debug"
 	"time"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -26,11 +26,17 @@ type Trainer struct {
 	// interrupted. Empty: nowhere.
 	CheckpointPath  string
 	CheckpointEvery int
+	// Kernels are those that the run's steps were made on.
+	Kernels graph.KernelHistory
+	// Warnings are lines, for users, about what a resumed run does not have as it was: its kernels, its history.
+	Warnings []string
 
-	group *graph.Group
-	done  int // steps
-	saved int // steps in the checkpoint, -1 without one
-	epoch epochCount
+	group   *graph.Group
+	done    int // steps
+	epochs  int // that are finished: those that are evaluated
+	saved   int // steps in the checkpoint, -1 without one
+	epoch   epochCount
+	journal metrics.Journal
 }
 
 // Report receives news of a run. Any of its functions may be nil.
@@ -63,7 +69,7 @@ type EpochEvaluation struct {
 	Evaluation
 }
 
-// History is what happened so far.
+// History is what happened so far: as far as it is known, where a run was resumed whose file of it was gone.
 type History struct {
 	Steps       []Step            `json:"steps"`
 	Evaluations []EpochEvaluation `json:"evaluations"`
@@ -82,6 +88,7 @@ func New(c Config) (*Trainer, error) {
 		return nil, err
 	}
 	t := &Trainer{Config: c, Model: m, CheckpointEvery: 100, saved: -1}
+	t.Kernels, _ = t.Kernels.Continue(0, graph.CurrentKernels())
 	t.group = &graph.Group{WeightDecay: c.WeightDecay, Params: m.Params.All()}
 	t.Solver = graph.NewAdamW(c.Beta1, c.Beta2, c.Clip, t.group)
 	return t, nil
@@ -106,14 +113,19 @@ const gcPercent = 5
 
 // Run trains to the end, from wherever the trainer stands. When ctx ends it saves a checkpoint after the current step; an
 // evaluation under way is given up and made when the run continues.
-func (t *Trainer) Run(ctx context.Context) error {
+func (t *Trainer) Run(ctx context.Context) error { return t.journal.End(t.run(ctx)) }
+
+func (t *Trainer) run(ctx context.Context) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
+	if err := t.beginMetrics(); err != nil {
+		return err
+	}
 	perEpoch, err := t.Config.StepsPerEpoch()
 	if err != nil {
 		return err
 	}
 	for stage, length := range t.Config.Curriculum {
-		if t.epochs() >= (stage+1)*t.Config.EpochsPerStage {
+		if t.epochs >= (stage+1)*t.Config.EpochsPerStage {
 			continue
 		}
 		if err := t.stage(ctx, stage, length, perEpoch); err != nil {
@@ -124,17 +136,15 @@ func (t *Trainer) Run(ctx context.Context) error {
 	return nil
 }
 
-// epochs is the number of finished epochs: those that are evaluated.
-func (t *Trainer) epochs() int { return len(t.History.Evaluations) }
-
 // stage runs what is left of one stage.
 func (t *Trainer) stage(ctx context.Context, stage, length, perEpoch int) error {
 	c := t.Config
-	data, err := tasks.Mixture(c.SamplesPerStage, c.params(length), c.Seed+uint64(stage), tasks.TrainingMixture())
+	source := c.draw().For(tasks.Training, stage)
+	data, err := tasks.Mixture(c.SamplesPerStage, c.params(length), source, tasks.TrainingMixture())
 	if err != nil {
 		return err
 	}
-	held, err := tasks.Mixture(c.EvalSamples, c.params(length), c.Seed+evalSeed+uint64(stage), tasks.TrainingMixture())
+	held, err := tasks.Mixture(c.EvalSamples, c.params(length), c.draw().For(tasks.HeldOut, stage), tasks.TrainingMixture())
 	if err != nil {
 		return err
 	}
@@ -145,11 +155,11 @@ func (t *Trainer) stage(ctx context.Context, stage, length, perEpoch int) error 
 	defer program.Program.Close()
 	for epoch := range c.EpochsPerStage {
 		after := stage*c.EpochsPerStage + epoch + 1 // epochs of the run
-		if t.epochs() >= after {
+		if t.epochs >= after {
 			continue
 		}
 		end := after * perEpoch
-		order := shuffled(len(data), c.Seed+uint64(stage), epoch)
+		order := source.Order(len(data), epoch)
 		for t.done < end {
 			if ctx.Err() != nil {
 				return t.interrupted()
@@ -179,14 +189,6 @@ func (t *Trainer) stage(ctx context.Context, stage, length, perEpoch int) error 
 		}
 	}
 	return nil
-}
-
-// evalSeed separates the evaluation's samples from the training's (SPEC section 3).
-const evalSeed = 9000
-
-// shuffled is the order in which an epoch takes the n samples of a dataset.
-func shuffled(n int, seed uint64, epoch int) []int {
-	return rand.New(rand.NewPCG(seed, uint64(epoch)+0x65706f6368)).Perm(n)
 }
 
 // collate lays out samples for a program of the given batch size; rows beyond them repeat the first one and are not
@@ -233,6 +235,9 @@ func (t *Trainer) step(program *layers.Trainer, batch []tasks.Sample, stage, len
 		Accuracy: float64(t.epoch.Correct) / float64(t.epoch.Total),
 		Tokens:   len(batch) * length, Duration: time.Since(start),
 	}
+	if err := t.journal.Add(stepKind, s); err != nil {
+		return err
+	}
 	t.History.Steps = append(t.History.Steps, s)
 	if t.Report.Step != nil {
 		t.Report.Step(s)
@@ -264,6 +269,10 @@ func (t *Trainer) evaluate(ctx context.Context, samples []tasks.Sample, stage, l
 		return err
 	}
 	ee := EpochEvaluation{Step: t.done, Stage: stage, Context: length, Epoch: epoch, Evaluation: e}
+	if err := t.journal.Add(evaluationKind, ee); err != nil {
+		return err
+	}
+	t.epochs++
 	t.History.Evaluations = append(t.History.Evaluations, ee)
 	if t.Report.Evaluation != nil {
 		t.Report.Evaluation(ee)

@@ -6,9 +6,11 @@ import (
 	"math"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/metrics"
 )
 
 // A run makes the steps of its configuration in order, evaluates after each epoch, and tells of both.
@@ -228,7 +230,7 @@ func TestInterruptedAfterEachStep(t *testing.T) {
 		}
 		r = resumed(t, path)
 	}
-	if contents(t, path) != want {
+	if left(t, path) != want {
 		t.Error("another checkpoint at the end")
 	}
 }
@@ -237,22 +239,31 @@ func TestInterruptedAfterEachStep(t *testing.T) {
 func TestKilledRunsContinueExactly(t *testing.T) {
 	want := finished(t, begin(t, tiny()))
 	r := begin(t, tiny())
-	kept := map[int]string{}
+	kept, lines := map[int]string{}, map[int]string{}
 	r.Report.Saved = func(step int) error {
-		kept[step] = contents(t, r.CheckpointPath)
+		kept[step], lines[step] = contents(t, r.CheckpointPath), contents(t, metrics.Beside(r.CheckpointPath))
 		return nil
 	}
 	if err := r.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	history := contents(t, metrics.Beside(r.CheckpointPath))
 	for _, step := range []int{3, 5, 6, 9, 10, 12, 15, 18, 20} { // every 3 steps and at the end of each epoch
 		text, ok := kept[step]
 		if !ok {
 			t.Errorf("no checkpoint of step %d", step)
 			continue
 		}
-		if got := finished(t, resumed(t, written(t, text))); got != want {
-			t.Errorf("resumed from step %d: another checkpoint at the end", step)
+		// The history's file goes on behind the checkpoint: whole lines, or one that was cut.
+		for _, after := range []string{"", `{"kind":"step","ste`, history} {
+			path := written(t, text)
+			if after == history {
+				after = strings.TrimPrefix(history, lines[step])
+			}
+			put(t, metrics.Beside(path), lines[step]+after)
+			if got := finished(t, resumed(t, path)); got != want {
+				t.Errorf("resumed from step %d, %.20q behind it: another end", step, after)
+			}
 		}
 	}
 }

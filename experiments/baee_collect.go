@@ -66,8 +66,8 @@ func (c *collection) positives() int {
 // collectPaper is the published collection (SPEC section 5): one pass over whole samples of the training mixture, an
 // example for each written slot, labelled by salience x distinctiveness above its 70% quantile. The features are content,
 // salience, slot over slots, the same again as age, and 0 uses.
-func collectPaper(ctx context.Context, m *layers.Model, sequences, length int, seed uint64) (*collection, error) {
-	samples, err := tasks.Mixture(sequences, cajqParams(m.Config, length), seed, nil)
+func collectPaper(ctx context.Context, m *layers.Model, sequences, length int, from tasks.Source) (*collection, error) {
+	samples, err := tasks.Mixture(sequences, cajqParams(m.Config, length), from, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func collectStrict(ctx context.Context, m *layers.Model, c BAEETrainConfig) (*co
 	for _, name := range c.Tasks {
 		weights = append(weights, tasks.Weight{Task: name, Share: 1 / float64(len(c.Tasks))})
 	}
-	samples, err := tasks.Mixture(c.Sequences, cajqParams(m.Config, c.Context), c.DataSeed, weights)
+	samples, err := tasks.Mixture(c.Sequences, cajqParams(m.Config, c.Context), c.source(), weights)
 	if err != nil {
 		return nil, err
 	}

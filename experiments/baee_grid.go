@@ -17,6 +17,7 @@ import (
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/results/published"
 )
@@ -34,6 +35,8 @@ type BAEEGridConfig struct {
 	Chunk     int             `json:"chunk"`             // tokens
 	Needles   int             `json:"needles,omitempty"` // keys with a fact in a sample; 0: 16
 	Headline  bool            `json:"headline"`
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
 // DefaultBAEEGrid is the published grid in both protocols, with the policies that it does not have and the headline case.
@@ -41,7 +44,7 @@ func DefaultBAEEGrid() BAEEGridConfig {
 	return BAEEGridConfig{
 		Policies: BAEEPolicies(), Budgets: []float64{0.1, 0.2, 0.3, 0.5}, Positions: []string{string(tasks.Early), string(tasks.Late)},
 		Seeds: []uint64{42, 43, 44}, Contexts: []int{1024, 2048}, Protocols: []baee.Protocol{baee.Paper, baee.Strict},
-		Samples: 24, Chunk: 512, Headline: true,
+		Samples: 24, Chunk: 512, Headline: true, SampleKeys: tasks.CurrentKeys,
 	}
 }
 
@@ -132,11 +135,15 @@ type BAEEGrid struct {
 	// Report, if set, is called with each cell as it is done, and with those done by an earlier call. It is not called concurrently.
 	Report func(cell BAEECell, before bool, done, total int)
 
-	job    *Job
-	file   *resultFile
-	result BAEEGridResult
-	done   int
-	shas   map[string]string // of the networks, by policy
+	// Note, if any, is a line for users about what an earlier call began with.
+	Note string
+
+	purpose tasks.Purpose
+	job     *Job
+	file    *resultFile
+	result  BAEEGridResult
+	done    int
+	shas    map[string]string // of the networks, by policy
 }
 
 // NewBAEEGrid prepares the experiment on the pretrained model at basePath. classifier and head may be "" if no strict cell
@@ -161,9 +168,16 @@ func NewBAEEGrid(c BAEEGridConfig, basePath, classifier, head, output string, en
 			}
 		}
 	}
+	before, err := result.Read(output)
+	if err == nil && before.Experiment == "baee-grid" { // it continues with the keys that it began with
+		k := keysOf(before.Config)
+		e.Note = keysNote(output, c.SampleKeys, k)
+		c.SampleKeys, e.Config.SampleKeys, e.result.Config.SampleKeys = k, k, k
+	}
 	if e.job, e.file, err = standaloneJob(baeeGridExperiment(), c, inputs, output, env); err != nil {
 		return nil, err
 	}
+	e.Note = joinNotes(e.Note, e.file.note)
 	return e, e.load()
 }
 
@@ -172,7 +186,7 @@ func newBAEEGrid(c BAEEGridConfig, basePath, classifier, head, output string, en
 	if err != nil {
 		return nil, err
 	}
-	e := &BAEEGrid{Config: c, Base: base, Output: output, Environment: env, shas: map[string]string{}}
+	e := &BAEEGrid{Config: c, Base: base, purpose: tasks.Eviction, Output: output, Environment: env, shas: map[string]string{}}
 	if err := e.validate(); err != nil {
 		return nil, err
 	}
@@ -483,12 +497,17 @@ func (e *BAEEGrid) entries(k BAEECase) int {
 	return max(1, int(float64(k.Context/e.Config.Chunk*e.Base.Config.EpisodicSlots)*k.Budget))
 }
 
-// dataSeed is that of the samples, the same for all policies (SPEC section 5).
-func (k BAEECase) dataSeed() uint64 { return k.Seed*100 + uint64(k.Budget*100) }
+// source is that of the samples, the same for all policies (SPEC section 5).
+func (e *BAEEGrid) source(k BAEECase) tasks.Source {
+	return tasks.Draw{Keys: e.Config.SampleKeys, Seed: k.Seed}.For(e.purpose, int(k.Budget*100))
+}
+
+// policySeed is that of a policy's random numbers for sample n.
+func (k BAEECase) policySeed(n uint64) uint64 { return (k.Seed*100+uint64(k.Budget*100))<<20 + n }
 
 // one runs all missing policies of a case over its samples.
 func (e *BAEEGrid) one(ctx context.Context, shared *baee.Shared, m missing) ([]BAEECell, error) {
-	samples, err := tasks.Generate(pressureTask, e.Config.Samples, e.params(m.BAEECase), m.dataSeed())
+	samples, err := tasks.Generate(pressureTask, e.Config.Samples, e.params(m.BAEECase), e.source(m.BAEECase))
 	if err != nil {
 		return nil, err
 	}
@@ -535,7 +554,7 @@ func (e *BAEEGrid) memories(m missing, n uint64) ([]*baee.Manager, error) {
 		c := e.Base.Config
 		k := baee.Default(c.Dim, c.Depth, c.EpisodicSlots, e.Classifier)
 		k.Policy, k.Tiers = strings.CutSuffix(name, inTiers)
-		k.Protocol, k.Window, k.Seed, k.Head = m.Protocol, min(k.Window, e.Config.Chunk), m.dataSeed()<<20+n, e.Head
+		k.Protocol, k.Window, k.Seed, k.Head = m.Protocol, min(k.Window, e.Config.Chunk), m.policySeed(n), e.Head
 		k.BudgetBytes, k.EntriesPerLayer = 0, e.entries(m.BAEECase)
 		if k.Tiers {
 			k.BudgetBytes, k.EntriesPerLayer = k.EntriesPerLayer*k.Layers*k.EntryBytes(), 0

@@ -98,8 +98,13 @@ func TestTheDefaultGridIsThePublishedOne(t *testing.T) {
 		if got := e.entries(k); got != want {
 			t.Errorf("budget %g: %d entries a layer, want %d", budget, got, want)
 		}
-		if got, want := k.dataSeed(), uint64(4200+math.Floor(100*budget)); got != want {
-			t.Errorf("budget %g: data seed %d, want %d", budget, got, want)
+		grid := &BAEEGrid{Config: BAEEGridConfig{SampleKeys: tasks.Keys1}, purpose: tasks.Eviction}
+		p := tasks.Params{Length: 64, Vocab: 128, Classes: 40}
+		old := tasks.Draw{Keys: tasks.Keys1, Seed: uint64(4200 + math.Floor(100*budget))}.For(tasks.Demonstration, 0) // nothing added
+		got, err := tasks.Generate(pressureTask, 2, p, grid.source(k))
+		want, errWant := tasks.Generate(pressureTask, 2, p, old)
+		if err != nil || errWant != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("budget %g: with sample keys 1 the samples are not those of the committed results: %v %v", budget, err, errWant)
 		}
 	}
 }
@@ -123,7 +128,8 @@ func TestACellIsItsPolicyAlone(t *testing.T) {
 		if c.Seed != 43 || c.Budget != 0.25 {
 			continue
 		}
-		samples, err := tasks.Generate(pressureTask, 5, tasks.Params{Length: 64, Vocab: 128, Classes: 40, Position: tasks.Position(c.Position)}, 4325)
+		samples, err := tasks.Generate(pressureTask, 5, tasks.Params{Length: 64, Vocab: 128, Classes: 40, Position: tasks.Position(c.Position)},
+			tasks.Draw{Keys: e.Config.SampleKeys, Seed: 43}.For(tasks.Eviction, 25))
 		if err != nil {
 			t.Fatal(err)
 		}

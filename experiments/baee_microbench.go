@@ -33,6 +33,8 @@ type microbenchSettings struct {
 
 	PaperStream  int `json:"paper_stream"` // tokens
 	StrictStream int `json:"strict_stream"`
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
 // microCell is what one part of the experiment measured.
@@ -112,7 +114,7 @@ func runMicrobench(ctx context.Context, j *Job, s microbenchSettings) (*Outcome,
 	b.grid = &BAEEGrid{
 		Config: BAEEGridConfig{
 			Policies: s.Policies, Budgets: []float64{0.1}, Positions: []string{string(tasks.Early)}, Seeds: []uint64{s.TargetSeed}, Contexts: []int{s.Context},
-			Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: max(s.PaperSamples, s.StrictSamples), Chunk: s.Chunk, Needles: s.Needles,
+			Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: max(s.PaperSamples, s.StrictSamples), Chunk: s.Chunk, Needles: s.Needles, SampleKeys: s.SampleKeys,
 		},
 		Base: base, shas: map[string]string{},
 	}
@@ -382,7 +384,7 @@ func (b *microbench) targets(ctx context.Context, protocol baee.Protocol) (micro
 	if protocol == baee.Paper {
 		n = b.PaperSamples
 	}
-	samples, err := tasks.Generate(pressureTask, n, e.params(k.BAEECase), b.TargetSeed)
+	samples, err := tasks.Generate(pressureTask, n, e.params(k.BAEECase), tasks.Draw{Keys: b.SampleKeys, Seed: b.TargetSeed}.For(tasks.EvictionCost, 0))
 	if err != nil {
 		return microCell{}, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/results/published"
 )
@@ -38,6 +39,8 @@ type BAEETrainConfig struct {
 	Chunk       int      `json:"chunk"`
 	PerDecision int      `json:"per_decision"` // examples of a layer after a chunk, at most
 	Steps       int      `json:"steps"`
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
 // DefaultBAEETrain is the published protocol, and the strict one with more data. It streams the tasks of pretraining: the
@@ -52,6 +55,7 @@ func DefaultBAEETrain() BAEETrainConfig {
 		Batch: 64, DataSeed: 7000, PaperSequences: 32, PaperContext: 1024, PaperSteps: 400,
 		PublishedRates: []float64{1e-4, 5e-4, 1e-3},
 		Tasks:          names, Sequences: 192, Context: 2048, Chunk: 512, PerDecision: 48, Steps: 3000,
+		SampleKeys: tasks.CurrentKeys,
 	}
 }
 
@@ -132,6 +136,8 @@ type BAEETrain struct {
 	Dir         string
 	Environment Environment
 	Report      BAEETrainReport
+	// Note, if any, is a line for users about what an earlier call began with.
+	Note string
 
 	job     *Job
 	file    *resultFile
@@ -165,6 +171,12 @@ func NewBAEETrain(c BAEETrainConfig, basePath, dir string, env Environment) (*BA
 	if err != nil {
 		return nil, err
 	}
+	before, err := result.Read(e.output())
+	if err == nil && before.Experiment == "baee-train" { // it continues with the keys that it began with
+		k := keysOf(before.Config)
+		e.Note = keysNote(e.output(), c.SampleKeys, k)
+		c.SampleKeys, e.Config.SampleKeys, e.result.Config.SampleKeys = k, k, k
+	}
 	if e.job, e.file, err = standaloneJob(baeeTrainExperiment(), c, modelInputs(basePath), e.output(), env); err != nil {
 		return nil, err
 	}
@@ -173,6 +185,7 @@ func NewBAEETrain(c BAEETrainConfig, basePath, dir string, env Environment) (*BA
 			return nil, fmt.Errorf("%s holds a %s but no %s: it is not of this command, and would be replaced; move it away or give another --output-dir", dir, name, BAEETrainFile)
 		}
 	}
+	e.Note = joinNotes(e.Note, e.file.note)
 	return e, e.load()
 }
 
@@ -240,6 +253,11 @@ func (c BAEETrainConfig) validate(m layers.Config) error {
 	return nil
 }
 
+// source is that of all samples: what a classifier learns from and what it is tested on are sequences of one set, split.
+func (c BAEETrainConfig) source() tasks.Source {
+	return tasks.Draw{Keys: c.SampleKeys, Seed: c.DataSeed}.For(tasks.Retention, 0)
+}
+
 func (e *BAEETrain) output() string { return filepath.Join(e.Dir, BAEETrainFile) }
 
 func (e *BAEETrain) load() error {
@@ -251,6 +269,7 @@ func (e *BAEETrain) load() error {
 	// What a training depends on, besides what it is named by.
 	settings := func(c BAEETrainConfig) string {
 		c.Seeds, c.LearningRates, c.PublishedRates, c.Noise = nil, nil, nil, nil
+		c.SampleKeys = c.SampleKeys.Version()
 		return fmt.Sprintf("%+v", c)
 	}
 	if old.BaseSHA256 != e.result.BaseSHA256 || settings(old.Config) != settings(e.Config) {
@@ -370,7 +389,7 @@ func (e *BAEETrain) examples(ctx context.Context, p baee.Protocol) (*collection,
 	var c *collection
 	var err error
 	if p == baee.Paper {
-		c, err = collectPaper(ctx, e.Base, sequences, length, e.Config.DataSeed)
+		c, err = collectPaper(ctx, e.Base, sequences, length, e.Config.source())
 	} else {
 		c, err = collectStrict(ctx, e.Base, e.Config)
 	}

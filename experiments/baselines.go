@@ -30,6 +30,8 @@ type baselineSettings struct {
 
 	Speed       []int `json:"speed"` // tokens of the timed passes
 	Repetitions int   `json:"repetitions"`
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
 // baselinePart is one protocol: every architecture trained alike and evaluated.
@@ -55,6 +57,7 @@ func baselinesExperiment() Experiment {
 	strict := curriculum.Default()
 	strict.Curriculum, strict.SamplesPerStage, strict.EpochsPerStage, strict.BatchSize = []int{64, 64, 128, 128, 256}, 4096, 1, 16
 	strict.LR, strict.WarmupSteps = 5e-4, 100
+	strict.SampleKeys = 0 // the experiment's own
 	paper := strict
 	paper.Curriculum, paper.SamplesPerStage, paper.EpochsPerStage, paper.BatchSize, paper.LR, paper.WarmupSteps = []int{256}, 256, 3, 8, 1e-3, 0
 	m := &paper.Model
@@ -207,6 +210,7 @@ func (r *baselines) models() ([]baselineModel, error) {
 				return nil, err
 			}
 			c := p.Training
+			c.SampleKeys = r.SampleKeys
 			if c.Model, err = layers.MatchedConfig(a, p.Training.Model); err != nil {
 				return nil, err
 			}
@@ -240,6 +244,9 @@ func (r *baselines) one(ctx context.Context, m baselineModel) (cell baselineCell
 		return cell, err
 	}
 	steps := t.History.Steps
+	if len(steps) == 0 {
+		return cell, fmt.Errorf("the history of the training in %s is gone: delete that to train %s anew", r.checkpoint(m), m.name)
+	}
 	last := steps[max(0, len(steps)-lossBlock):]
 	for _, s := range last {
 		cell.Loss += s.Loss / float64(len(last))
@@ -302,6 +309,9 @@ func (r *baselines) train(ctx context.Context, m baselineModel) (*curriculum.Tra
 		return nil, fmt.Errorf("%s is of other settings; delete it to train %s anew", path, m.name)
 	default:
 		r.job.Line("%s, %s: continues at step %d", m.protocol, m.name, t.Done())
+		for _, line := range t.Warnings {
+			r.job.Line("%s", line)
+		}
 	}
 	total, err := m.config.TotalSteps()
 	if err != nil {
@@ -373,7 +383,7 @@ func (r *baselines) form(ctx context.Context, m baselineModel, trained *layers.M
 		if err != nil {
 			return nil, err
 		}
-		built, err := variants[0].Build(ctx, trained, r.Making, m.config.Seed, qat.Session{})
+		built, err := variants[0].Build(ctx, trained, r.Making, tasks.Draw{Keys: r.SampleKeys, Seed: m.config.Seed}, qat.Session{})
 		if err != nil {
 			return nil, err
 		}
@@ -395,7 +405,7 @@ func (r *baselines) evaluate(ctx context.Context, m baselineModel, model *layers
 	for _, t := range p.Contexts {
 		of := map[string]curriculum.Accuracy{}
 		for _, task := range p.Tasks {
-			samples, err := tasks.Generate(task, p.Samples, cajqParams(model.Config, t), p.Seed)
+			samples, err := tasks.Generate(task, p.Samples, cajqParams(model.Config, t), tasks.Draw{Keys: r.SampleKeys, Seed: p.Seed}.For(tasks.Baselines, 0))
 			if err != nil {
 				return nil, err
 			}

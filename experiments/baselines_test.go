@@ -16,7 +16,7 @@ import (
 
 // smallBaselines trains models of a few thousand parameters for a few steps.
 func smallBaselines() baselineSettings {
-	s := baselinesExperiment().settings(Quick).(baselineSettings)
+	s := baselinesExperiment().Settings(Quick).(baselineSettings)
 	for _, p := range []*baselinePart{&s.Paper, &s.Strict} {
 		c := &p.Training.Model
 		c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, c.NumClasses, c.EpisodicSlots = 32, 2, 2, 64, 64, 16, 4
@@ -118,7 +118,7 @@ func TestBaselinesKeepAnUnreadableCheckpoint(t *testing.T) {
 // All architectures can be matched in both profiles.
 func TestBaselinesAreMatched(t *testing.T) {
 	for _, p := range []Profile{Full, Quick} {
-		r := &baselines{baselineSettings: baselinesExperiment().settings(p).(baselineSettings)}
+		r := &baselines{baselineSettings: baselinesExperiment().Settings(p).(baselineSettings)}
 		models, err := r.models()
 		if err != nil || len(models) != 5+6 {
 			t.Errorf("%s: %d models, %v", p, len(models), err)

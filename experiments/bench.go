@@ -112,7 +112,7 @@ func PackReference(path string) error {
 	if err != nil {
 		return err
 	}
-	data, err := qat.MixtureBatches(m.Config, 1, 4, 512, 42)
+	data, err := qat.MixtureBatches(m.Config, 1, 4, 512, tasks.Seeded(42).For(tasks.Demonstration, 0))
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,8 @@ func PackReference(path string) error {
 // prepare gives what is timed and the operations in it.
 func (b BenchCase) prepare(m *layers.Model) (step func() error, operations float64, err error) {
 	samples, err := tasks.Generate("niah_single", b.Batch,
-		tasks.Params{Length: b.Context, Vocab: m.Config.VocabSize, Classes: m.Config.NumClasses}, 42)
+		tasks.Params{Length: b.Context, Vocab: m.Config.VocabSize, Classes: m.Config.NumClasses},
+		tasks.Seeded(42).For(tasks.Demonstration, 0))
 	if err != nil {
 		return nil, 0, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
@@ -30,11 +31,16 @@ type CAJQConfig struct {
 	Contexts   []int          `json:"contexts" toml:"contexts"`
 	Samples    int            `json:"samples" toml:"samples"` // of each single task; the mixture has about twice as many
 	Experiment qat.Experiment `json:"experiment" toml:"experiment"`
+	// SampleKeys is the version of the keys of samples' streams; 0 is 1, as of results from before there were versions.
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty" toml:"sample_keys"`
 }
 
 // DefaultCAJQ is the published protocol.
 func DefaultCAJQ() CAJQConfig {
-	return CAJQConfig{Seeds: []uint64{42, 43, 44}, Contexts: []int{1024, 2048, 4096}, Samples: 48, Experiment: qat.DefaultExperiment()}
+	return CAJQConfig{
+		Seeds: []uint64{42, 43, 44}, Contexts: []int{1024, 2048, 4096}, Samples: 48, Experiment: qat.DefaultExperiment(),
+		SampleKeys: tasks.CurrentKeys,
+	}
 }
 
 // Metrics of an evaluation: two single tasks and the training mixture, each on samples of its own.
@@ -54,9 +60,11 @@ type CAJQRun struct {
 	Accuracy map[string]map[string]curriculum.Accuracy `json:"accuracy"` // by context, then metric
 	// Packed is the accuracy of the same run from its packed bytes, of the variants that fromBytes names.
 	Packed      map[string]map[string]curriculum.Accuracy `json:"packed,omitempty"`
-	Steps       []qat.Step                                `json:"steps,omitempty"`
+	Steps       []qat.Step                                `json:"steps,omitempty"` // of a long training a part
 	Environment Environment                               `json:"environment"`
 	Cost        Cost                                      `json:"cost"`
+	// Kernels are those of the training's steps, where they changed on the way.
+	Kernels graph.KernelHistory `json:"kernels,omitempty"`
 }
 
 // fromBytes says whether a variant is evaluated from its packed bytes, too: those that the paper's claims are about.
@@ -98,6 +106,8 @@ type CAJQ struct {
 	Output      string // the result's file
 	Environment Environment
 	Report      CAJQReport
+	// Note, if any, is a line for users about what an earlier call began with.
+	Note string
 
 	result   CAJQResult
 	settings cajqSettings
@@ -117,6 +127,14 @@ type CAJQReport struct {
 	Step     func(s qat.Step, steps int)
 	Accuracy func(context int, packed bool, accuracy map[string]curriculum.Accuracy) // packed: from the packed bytes
 	Skipped  func(variant string, seed uint64)                                       // done by an earlier call
+	Warn     func(line string)                                                       // what a run that continues does not have as it was
+}
+
+// warn tells a line, if there is one.
+func (e *CAJQ) warn(line string) {
+	if e.Report.Warn != nil && line != "" {
+		e.Report.Warn(line)
+	}
 }
 
 // cajqProtocol says how the numbers were got.
@@ -136,6 +154,9 @@ func NewCAJQ(c CAJQConfig, variants []qat.Variant, basePath, output string, env 
 	if err != nil {
 		return nil, err
 	}
+	if len(old.Runs) > 0 { // it continues with the keys that it began with
+		e.useKeys(old.Config.SampleKeys)
+	}
 	e.settings = union(e.settings, old)
 	x := cajqExperiment()
 	if ablation := cajqAblationExperiment(); ablation.profileOf(e.settings) != Custom {
@@ -144,6 +165,7 @@ func NewCAJQ(c CAJQConfig, variants []qat.Variant, basePath, output string, env 
 	if e.job, e.file, err = standaloneJob(x, e.settings, modelInputs(basePath), output, env); err != nil {
 		return nil, err
 	}
+	e.Note = joinNotes(e.Note, e.file.note)
 	return e, e.load()
 }
 
@@ -163,6 +185,12 @@ func newCAJQ(c CAJQConfig, variants []qat.Variant, basePath, output string, env 
 		Experiment: "cajq-qat", Config: c, Model: base.Config, Base: filepath.Base(basePath), BaseSHA256: base.WeightsSHA256(), Protocol: cajqProtocol,
 	}
 	return e, nil
+}
+
+// useKeys sets the version of the keys of samples.
+func (e *CAJQ) useKeys(k tasks.Keys) {
+	e.Note = keysNote(e.Output, e.Config.SampleKeys, k)
+	e.Config.SampleKeys, e.settings.SampleKeys, e.result.Config.SampleKeys = k, k, k
 }
 
 // read is what the output file holds of an earlier call, nothing if there is no file.
@@ -212,7 +240,7 @@ func (c CAJQConfig) validate(variants []qat.Variant, m layers.Config) error {
 	if len(c.Seeds) == 0 || len(c.Contexts) == 0 || c.Samples < 1 {
 		return fmt.Errorf("seeds %v, context lengths %v, samples %d: give at least one of each", c.Seeds, c.Contexts, c.Samples)
 	}
-	if err := cmp.Or(Once("seed", c.Seeds), Once("context length", c.Contexts)); err != nil {
+	if err := cmp.Or(Once("seed", c.Seeds), Once("context length", c.Contexts), c.SampleKeys.Check()); err != nil {
 		return err
 	}
 	for _, t := range c.Contexts {
@@ -316,7 +344,7 @@ func (e *CAJQ) work() string { return workFolder(e.Output) }
 // one makes a variant, evaluates it and adds it to the result.
 func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
 	watch := startWatch()
-	session := qat.Session{Report: func(s qat.Step) {
+	session := qat.Session{Warn: e.warn, Report: func(s qat.Step) {
 		if e.Report.Step != nil {
 			e.Report.Step(s, e.Config.Experiment.Finetune.Steps)
 		}
@@ -328,11 +356,11 @@ func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
 		session.CheckpointPath = filepath.Join(e.work(), fmt.Sprintf("%s-%d.safetensors", v.Name, seed))
 		session.CheckpointEvery = 50
 	}
-	built, err := v.Build(ctx, e.Base, e.Config.Experiment, seed, session)
+	built, err := v.Build(ctx, e.Base, e.Config.Experiment, e.Config.draw(seed), session)
 	if err != nil {
 		return err
 	}
-	run := CAJQRun{Variant: v.Name, Seed: seed, Steps: built.Steps, Environment: e.Environment}
+	run := CAJQRun{Variant: v.Name, Seed: seed, Steps: thin(built.Training.Steps), Environment: e.Environment, Kernels: built.Training.Kernels.Changes()}
 	if run.Accuracy, err = e.evaluateAll(ctx, built.Model, seed, false); err != nil {
 		return err
 	}
@@ -359,7 +387,7 @@ func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
 		return nil
 	}
 	// The trained variant has been evaluated and its result is on disk: its checkpoint has served.
-	if err := os.Remove(session.CheckpointPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeCheckpoint(session.CheckpointPath); err != nil {
 		return err
 	}
 	_ = os.Remove(e.work()) // succeeds when it is empty
@@ -382,24 +410,29 @@ func (e *CAJQ) evaluateAll(ctx context.Context, m *layers.Model, seed uint64, pa
 	return all, nil
 }
 
-// evalData is the seed of the evaluation data of a metric (0, 1 or 2) for a seed of the experiment. The published protocol
-// takes seed, seed+1 and seed+2 themselves, but the pretrained model was trained on data of seeds 42 (context 512) and 43
-// (context 1024), so that its evaluations at context 1024 with these seeds would be on samples that it has seen; and the
-// sets of different seeds would overlap.
-func evalData(seed uint64, metric int) uint64 { return 1_000_000 + 10*seed + uint64(metric) }
+// draw is a seed of the experiment's samples.
+func (c CAJQConfig) draw(seed uint64) tasks.Draw { return tasks.Draw{Keys: c.SampleKeys, Seed: seed} }
+
+// evalData is the source of the evaluation data of a metric (0, 1 or 2) for a seed of the experiment. The published protocol
+// takes the data of seed, seed+1 and seed+2 themselves, but the pretrained model was trained on data of seeds 42 (context 512)
+// and 43 (context 1024), so that its evaluations at context 1024 with these seeds would be on samples that it has seen; and
+// the sets of different seeds would overlap.
+func (c CAJQConfig) evalData(seed uint64, metric int) tasks.Source {
+	return c.draw(seed).For(tasks.Quantisation, metric)
+}
 
 // evaluate scores a model at one context, each metric on data of its own.
 func (c CAJQConfig) evaluate(ctx context.Context, m *layers.Model, t int, seed uint64) (map[string]curriculum.Accuracy, error) {
 	p := cajqParams(m.Config, t)
-	single, err := tasks.Generate(MetricSingle, c.Samples, p, evalData(seed, 0))
+	single, err := tasks.Generate(MetricSingle, c.Samples, p, c.evalData(seed, 0))
 	if err != nil {
 		return nil, err
 	}
-	multi, err := tasks.Generate(MetricMultiKey, c.Samples, p, evalData(seed, 1))
+	multi, err := tasks.Generate(MetricMultiKey, c.Samples, p, c.evalData(seed, 1))
 	if err != nil {
 		return nil, err
 	}
-	mixture, err := tasks.Mixture(2*c.Samples, p, evalData(seed, 2), tasks.TrainingMixture())
+	mixture, err := tasks.Mixture(2*c.Samples, p, c.evalData(seed, 2), tasks.TrainingMixture())
 	if err != nil {
 		return nil, err
 	}

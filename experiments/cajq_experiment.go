@@ -108,6 +108,7 @@ func runCAJQ(ctx context.Context, j *Job, s cajqSettings) (*Outcome, error) {
 			j.Line("%s, seed %d", variant, seed)
 			j.Progress(at, total)
 		},
+		Warn: func(line string) { j.Line("%s", line) },
 		Step: func(step qat.Step, steps int) { j.Progress(1000*at+800*step.Step/steps, 1000*total) },
 	}
 	if _, err := e.Run(ctx); err != nil {
@@ -264,7 +265,7 @@ func (e *CAJQ) measureSizes(ctx context.Context) error {
 // packedSizes are those of a variant's packed file; none for a variant whose weights stay in floating point.
 func packedSizes(ctx context.Context, v qat.Variant, base *layers.Model, c CAJQConfig) ([]result.Measurement, error) {
 	v.Trains = false
-	built, err := v.Build(ctx, base, c.Experiment, c.Seeds[0], qat.Session{})
+	built, err := v.Build(ctx, base, c.Experiment, c.draw(c.Seeds[0]), qat.Session{})
 	if err != nil || built.Quantised == nil || len(built.Quantised.Weights) == 0 {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -20,6 +21,8 @@ type deploymentSettings struct {
 	Calibration calibrationSettings `json:"calibration"`   // of CAJQ
 	Warmups     int                 `json:"warmups"`       // passes
 	Seed        uint64              `json:"seed"`          // of the tokens and the random weights
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
 // calibrationSettings are those of the published deployment.
@@ -254,7 +257,7 @@ func (d *deployment) run(ctx context.Context, j *Job, m *deployedModel, variant 
 		_, err := d.done.do(ctx, k.name(), func() (cell deploymentCell, err error) {
 			if !written {
 				j.Line("%s %s: making the file", m.name, variant)
-				if size, err = writeVariant(ctx, path, m.Model, variant, d.Calibration); err != nil {
+				if size, err = writeVariant(ctx, path, m.Model, variant, d.Calibration, d.SampleKeys); err != nil {
 					return cell, fmt.Errorf("%s %s: %w", m.name, variant, err)
 				}
 				written = true

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -98,7 +99,7 @@ func TestVariantsAreTheModel(t *testing.T) {
 	want := logits(m)
 	for variant, bound := range map[string]float64{variantFP16: 0.003, variantInt8: 0.02, variantInt4: 0.25, variantCAJQ: 0.25, variantCAJQFull: 0.8} {
 		path := filepath.Join(t.TempDir(), "model.safetensors")
-		if _, err := writeVariant(t.Context(), path, m, variant, s); err != nil {
+		if _, err := writeVariant(t.Context(), path, m, variant, s, tasks.CurrentKeys); err != nil {
 			t.Fatal(err)
 		}
 		v, err := layers.Load(path)
@@ -113,7 +114,7 @@ func TestVariantsAreTheModel(t *testing.T) {
 			t.Errorf("%s: logits differ by %.4f, want up to %g and not nothing", variant, e, bound)
 		}
 	}
-	if _, err := writeVariant(t.Context(), filepath.Join(t.TempDir(), "x"), m, "int3", s); err == nil || !strings.Contains(err.Error(), "there are fp16, int8_uniform") {
+	if _, err := writeVariant(t.Context(), filepath.Join(t.TempDir(), "x"), m, "int3", s, tasks.CurrentKeys); err == nil || !strings.Contains(err.Error(), "there are fp16, int8_uniform") {
 		t.Errorf("%v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -32,7 +33,7 @@ func deploymentVariants() []string {
 const uniformGroup = 64
 
 // writeVariant writes a variant of the model, which is not changed, to path and tells the size of the file.
-func writeVariant(ctx context.Context, path string, m *layers.Model, variant string, s calibrationSettings) (bytes int64, err error) {
+func writeVariant(ctx context.Context, path string, m *layers.Model, variant string, s calibrationSettings, keys tasks.Keys) (bytes int64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -43,9 +44,9 @@ func writeVariant(ctx context.Context, path string, m *layers.Model, variant str
 	case variantInt8, variantInt4:
 		f, err = uniformFile(ctx, m, variant)
 	case variantCAJQ:
-		f, err = cajqFile(m, []qat.Target{qat.SSM, qat.Attention}, s)
+		f, err = cajqFile(m, []qat.Target{qat.SSM, qat.Attention}, s, keys)
 	case variantCAJQFull:
-		f, err = cajqFile(m, qat.TargetsOf(m.Config), s)
+		f, err = cajqFile(m, qat.TargetsOf(m.Config), s, keys)
 	default:
 		err = fmt.Errorf("unknown variant %q: there are %s", variant, strings.Join(deploymentVariants(), ", "))
 	}
@@ -68,7 +69,7 @@ func halved(ctx context.Context, m *layers.Model) (*layers.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := v[0].Build(ctx, m, qat.DefaultExperiment(), 0, qat.Session{})
+	b, err := v[0].Build(ctx, m, qat.DefaultExperiment(), tasks.Seeded(0), qat.Session{}) // it draws none
 	if err != nil {
 		return nil, err
 	}
@@ -113,12 +114,13 @@ func uniformFile(ctx context.Context, m *layers.Model, variant string) (*safeten
 }
 
 // cajqFile is the model quantised without training.
-func cajqFile(m *layers.Model, targets []qat.Target, s calibrationSettings) (*safetensors.File, error) {
+func cajqFile(m *layers.Model, targets []qat.Target, s calibrationSettings, keys tasks.Keys) (*safetensors.File, error) {
 	c, err := m.Clone()
 	if err != nil {
 		return nil, err
 	}
-	data, err := qat.MixtureBatches(m.Config, s.Batches, s.Batch, min(s.Context, m.Config.MaxLen), s.Seed)
+	data, err := qat.MixtureBatches(m.Config, s.Batches, s.Batch, min(s.Context, m.Config.MaxLen),
+		tasks.Draw{Keys: keys, Seed: s.Seed}.For(tasks.Deployment, 0))
 	if err != nil {
 		return nil, err
 	}

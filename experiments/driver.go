@@ -299,42 +299,48 @@ func (r *driverRun) job(s *Step) (j *Job, f *resultFile, release func(), err err
 			release()
 		}
 	}()
-	f, before, current, err := r.open(s)
+	f, before, settings, current, err := r.open(s)
 	if err != nil || current {
 		return nil, nil, release, err
 	}
-	j = f.job(s.settings(r.Profile), r.Environment)
+	j = f.job(settings, r.Environment)
 	j.Root, j.before, j.folder = r.Root, before, r.folder
 	j.Line = func(format string, args ...any) { r.line(s, fmt.Sprintf(format, args...)) }
 	j.Progress = func(done, total int) { r.progress(s, done, total) }
+	if f.note != "" {
+		j.Line("%s", f.note)
+	}
 	return j, f, release, nil
 }
 
 // open finds out what is to be done for a step now that all it needs is there: the file to write, and the unfinished result
-// to continue, if any.
-func (r *driverRun) open(s *Step) (f *resultFile, before *result.Result, current bool, err error) {
+// to continue, if any, and the
+// settings.
+func (r *driverRun) open(s *Step) (f *resultFile, before *result.Result, settings any, current bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sums = map[string]string{} // the files of an earlier step are new
 	now := &Step{Experiment: s.Experiment}
 	if err := r.inspect(now, map[string]State{}); err != nil { // all that it needs has run
-		return nil, nil, false, err
+		return nil, nil, nil, false, err
 	}
 	switch {
 	case now.State.Blocked():
-		return nil, nil, false, errors.New(now.Reason)
+		return nil, nil, nil, false, errors.New(now.Reason)
 	case now.State == UpToDate:
-		return nil, nil, true, nil
+		return nil, nil, nil, true, nil
 	}
 	inputs, err := r.inputs(s.Experiment)
 	if err != nil {
-		return nil, nil, false, err
+		return nil, nil, nil, false, err
 	}
-	f, err = newResultFile(s.Experiment, string(r.Profile), s.settings(r.Profile), inputs, r.Path(s.Experiment), r.Environment)
+	settings = s.settings(r.Profile, now.Keys)
+	f, err = newResultFile(s.Experiment, string(r.Profile), settings, inputs, r.Path(s.Experiment), r.Environment)
 	if err == nil && now.State == Unfinished {
-		before, f.spent = now.Result, now.Result.Cost
+		before = now.Result
+		f.follow(before)
 	}
-	return f, before, false, err
+	return f, before, settings, false, err
 }
 
 func (r *driverRun) folder(experiment string) string {

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -12,16 +13,16 @@ import (
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// heldOut separates the samples of an evaluation from those that a training of the same seed has seen (SPEC section 3).
-const heldOut = 9000
-
 // EvaluationPlan says on what a trained model is evaluated.
 type EvaluationPlan struct {
 	Tasks     []string `json:"tasks"`
 	Contexts  []int    `json:"contexts"` // tokens
 	Samples   int      `json:"samples"`  // of each task at each context
 	BatchSize int      `json:"batch_size"`
-	Seed      uint64   `json:"seed"` // samples are drawn apart from those of a training with this seed
+	Seed      uint64   `json:"seed"`
+	// Purpose of the samples; "" is Evaluation. Samples of another purpose are apart from it, whatever the seeds.
+	Purpose    tasks.Purpose `json:"purpose"`
+	SampleKeys tasks.Keys    `json:"sample_keys"` // version of the keys of samples' streams
 }
 
 // TaskResult is the accuracy on one task at one context length.
@@ -70,6 +71,9 @@ func (p EvaluationPlan) Check(c layers.Config) error {
 	if c.LanguageModel() {
 		return fmt.Errorf("the model predicts tokens (num_classes 0): the tasks need a model with a classification head")
 	}
+	if err := p.SampleKeys.Check(); err != nil {
+		return err
+	}
 	if len(p.Tasks) == 0 || len(p.Contexts) == 0 {
 		return fmt.Errorf("nothing to evaluate: name at least one task and one context")
 	}
@@ -114,7 +118,7 @@ func (p EvaluationPlan) Run(ctx context.Context, m *layers.Model, report func(Ta
 func (p EvaluationPlan) one(ctx context.Context, m *layers.Model, task string, length int) (TaskResult, error) {
 	r := TaskResult{Task: task, Context: length}
 	params := p.params(m.Config, length)
-	samples, err := tasks.Generate(task, p.Samples, params, p.Seed+heldOut)
+	samples, err := tasks.Generate(task, p.Samples, params, tasks.Draw{Keys: p.SampleKeys, Seed: p.Seed}.For(cmp.Or(p.Purpose, tasks.Evaluation), 0))
 	if err != nil {
 		return r, err
 	}

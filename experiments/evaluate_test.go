@@ -41,7 +41,7 @@ func TestEvaluationCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range results {
-		samples, err := tasks.Generate(r.Task, 10, tasks.Params{Length: r.Context, Vocab: 64, Classes: 16}, 7+heldOut)
+		samples, err := tasks.Generate(r.Task, 10, tasks.Params{Length: r.Context, Vocab: 64, Classes: 16}, tasks.Seeded(7).For(tasks.Evaluation, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,8 +90,8 @@ func TestEvaluationOrder(t *testing.T) {
 func TestEvaluationIsHeldOut(t *testing.T) {
 	p := tasks.Params{Length: 64, Vocab: 64, Classes: 16}
 	seen := map[string]bool{}
-	for stage := range uint64(4) {
-		training, err := tasks.Mixture(512, p, 7+stage, nil)
+	for stage := range 4 {
+		training, err := tasks.Mixture(512, p, tasks.Seeded(7).For(tasks.Training, stage), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestEvaluationIsHeldOut(t *testing.T) {
 		}
 	}
 	for _, task := range SuiteTasks("mixture") {
-		samples, err := tasks.Generate(task, 64, p, 7+heldOut)
+		samples, err := tasks.Generate(task, 64, p, tasks.Seeded(7).For(tasks.Evaluation, 0))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/qat"
 	"github.com/synapnet/synapnet-train/results/published"
@@ -41,7 +42,7 @@ func longContextExperiment() Experiment {
 		if err != nil {
 			return nil, err
 		}
-		return runSuite(ctx, j, s, "paper: n 64, one evaluation seed, calibration on 8 batches, 4-level SSM quantiser in floating point. "+
+		return runSuite(ctx, j, s, tasks.LongContext, "paper: n 64, one evaluation seed, calibration on 8 batches, 4-level SSM quantiser in floating point. "+
 			"strict: the same from the packed bytes. Intervals are Wilson's", theirs)
 	})
 }

@@ -21,6 +21,8 @@ type pressureSettings struct {
 	Chunk    int      `json:"chunk"`   // tokens
 	Budget   float64  `json:"budget"`
 	Seed     uint64   `json:"seed"`
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
 func memoryPressureExperiment() Experiment {
@@ -61,9 +63,9 @@ func runMemoryPressure(ctx context.Context, j *Job, s pressureSettings) (*Outcom
 	grid := &BAEEGrid{
 		Config: BAEEGridConfig{
 			Policies: s.Policies, Budgets: []float64{s.Budget}, Positions: []string{string(tasks.Early)}, Seeds: []uint64{s.Seed}, Contexts: s.Contexts,
-			Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: s.Samples, Chunk: s.Chunk, Needles: s.Needles,
+			Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: s.Samples, Chunk: s.Chunk, Needles: s.Needles, SampleKeys: s.SampleKeys,
 		},
-		Base: base, shas: map[string]string{},
+		Base: base, purpose: tasks.MemoryPressure, shas: map[string]string{},
 	}
 	if err := grid.validate(); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/qat"
 	"github.com/synapnet/synapnet-train/results/published"
@@ -46,7 +47,7 @@ func needlebenchExperiment() Experiment {
 		if err != nil {
 			return nil, err
 		}
-		return runSuite(ctx, j, s, "paper: n 32, calibration and training data of one seed of our own generator, 200 QAT steps at constant rates "+
+		return runSuite(ctx, j, s, tasks.NeedleBench, "paper: n 32, calibration and training data of one seed of our own generator, 200 QAT steps at constant rates "+
 			"without drift penalty, 4-level quantisers in floating point. strict: more samples of another seed, the control, quantised variants evaluated from "+
 			"their packed bytes. Intervals are Wilson's", theirs)
 	})

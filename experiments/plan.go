@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
@@ -46,6 +47,9 @@ type Step struct {
 	Time     time.Duration  // that the rest takes, estimated; 0 for up to date or where nothing is known
 	Measured bool           // Time is what an earlier run took
 	Result   *result.Result // what is there, nil for missing and unreadable
+	// Keys is the version of the keys of its samples: that of what is there, if that counts or continues, or else the current
+	// one. It is 1 for experiments that draw none.
+	Keys tasks.Keys
 }
 
 // Driver plans and runs experiments on one results folder.
@@ -160,6 +164,7 @@ func (d *Driver) checkModel(steps []*Step, names []string) error {
 // inspect finds the state of a step from its file and the states of the steps before it.
 func (d *Driver) inspect(s *Step, states map[string]State) error {
 	s.estimate(d.Profile)
+	s.Keys = keysOf(s.Settings(d.Profile))
 	path := d.Path(s.Experiment)
 	r, err := result.Read(path)
 	var invalid *result.Invalid
@@ -193,20 +198,64 @@ func (d *Driver) inspect(s *Step, states map[string]State) error {
 			return nil
 		}
 	}
+	mark := ""
 	if r == nil {
-		return nil
+		if mark, err = workKey(path); err != nil || mark == "" {
+			return err
+		}
+	} else if sameButKeys(r.Config, s.Settings(d.Profile)) {
+		s.Keys = keysOf(r.Config)
 	}
 	inputs, err := d.inputs(s.Experiment)
 	if err != nil { // what it needs is complete, and cannot be read
 		s.State, s.Reason, s.Time = Unreadable, fmt.Sprintf("%v; delete it: the same command makes it again", err), 0
 		return nil
 	}
-	f, err := newResultFile(s.Experiment, string(d.Profile), s.settings(d.Profile), inputs, path, d.Environment)
+	f, err := newResultFile(s.Experiment, string(d.Profile), s.settings(d.Profile, s.Keys), inputs, path, d.Environment)
 	if err != nil {
 		return err
 	}
+	if r == nil {
+		return s.begun(mark, f.head, d.Profile)
+	}
 	s.compare(r, f.head, d)
+	s.renew(r, d)
 	return nil
+}
+
+// OldSamples says whether the samples of what is there were drawn with keys of before. It stays valid; measured anew, it would
+// be on other samples.
+func (s *Step) OldSamples(p Profile) bool { return s.Result != nil && s.Keys < keysOf(s.Settings(p)) }
+
+// begun finds the version of the keys of samples of a run that was killed before it had a result: the mark in its folder of
+// working files is the key of what it was of.
+func (s *Step) begun(mark string, now result.Result, p Profile) error {
+	for k := tasks.Keys1; k < s.Keys && mark != now.Key; k++ {
+		config, err := json.Marshal(s.settings(p, k))
+		if err != nil {
+			return err
+		}
+		key, err := keyOf(s.Experiment, now.Profile, config, now.Inputs)
+		if err != nil {
+			return err
+		}
+		if key == mark {
+			s.Keys = k
+			return nil
+		}
+	}
+	return nil
+}
+
+// renew says with which keys of samples a stale result is measured anew.
+func (s *Step) renew(r *result.Result, d *Driver) {
+	if s.State != Stale {
+		return
+	}
+	was := s.Keys
+	if s.Keys = keysOf(s.Settings(d.Profile)); was != s.Keys {
+		s.Reason += fmt.Sprintf("; measured anew, on samples of keys %d in place of %d", s.Keys, was)
+	}
 }
 
 // compare finds the state of a result from what it would have to be made of now.
@@ -294,8 +343,7 @@ func (s *Step) estimate(p Profile) {
 // known corrects the estimate by what an earlier run of the same settings took.
 func (s *Step) known(r *result.Result, p Profile) {
 	spent := time.Duration(r.Cost.WallSeconds * float64(time.Second))
-	config, err := json.Marshal(s.settings(p))
-	if err != nil || spent <= 0 || !reflect.DeepEqual(canonical(r.Config), canonical(json.RawMessage(config))) {
+	if spent <= 0 || !sameButKeys(r.Config, s.Settings(p)) {
 		return
 	}
 	if r.Complete {

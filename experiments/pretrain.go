@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/results/published"
 )
 
@@ -23,15 +24,17 @@ type Pretraining struct {
 
 // PretrainResult is what a finished run leaves as the details of its result, pretrain.json.
 type PretrainResult struct {
-	Experiment  string             `json:"experiment"`
-	Protocol    string             `json:"protocol"`
-	Config      curriculum.Config  `json:"config"`
-	Parameters  int                `json:"parameters"`
-	Environment Environment        `json:"environment"`
-	Cost        Cost               `json:"cost"`
-	Model       string             `json:"model"` // file name of the weights
-	History     curriculum.History `json:"history"`
-	Published   []PublishedTask    `json:"published,omitempty"` // only for the reference recipe
+	Experiment  string            `json:"experiment"`
+	Protocol    string            `json:"protocol"`
+	Config      curriculum.Config `json:"config"`
+	Parameters  int               `json:"parameters"`
+	Environment Environment       `json:"environment"`
+	Cost        Cost              `json:"cost"`
+	Model       string            `json:"model"` // file name of the weights
+	// History is whole in memory; in the file it is thinned out where it is very long.
+	History   curriculum.History  `json:"history"`
+	Kernels   graph.KernelHistory `json:"kernels,omitempty"`   // of the steps
+	Published []PublishedTask     `json:"published,omitempty"` // only for the reference recipe
 }
 
 // NewPretraining prepares a run from its beginning. A directory that holds a run already is refused.
@@ -91,7 +94,7 @@ func (p *Pretraining) finish() (*PretrainResult, error) {
 	t := p.Trainer
 	r := &PretrainResult{
 		Experiment: "pretrain", Protocol: "paper", Config: t.Config, Parameters: t.Model.Params.Count(),
-		Environment: p.Environment, Cost: p.cost(), Model: ModelFile, History: t.History,
+		Environment: p.Environment, Cost: p.cost(), Model: ModelFile, History: t.History, Kernels: t.Kernels,
 	}
 	if isReferenceRecipe(t.Config) {
 		var err error
@@ -125,10 +128,10 @@ func (p *Pretraining) writeResult(r *PretrainResult) error {
 	return p.file.write(r.outcome(), true)
 }
 
-// isReferenceRecipe says whether c is the recipe of the published run, whatever its seed.
+// isReferenceRecipe says whether c is the recipe of the published run, whatever its seed and the keys of its samples.
 func isReferenceRecipe(c curriculum.Config) bool {
 	want := curriculum.Default()
-	want.Seed = c.Seed
+	want.Seed, want.SampleKeys = c.Seed, c.SampleKeys
 	a, errA := json.Marshal(c)
 	b, errB := json.Marshal(want)
 	return errA == nil && errB == nil && string(a) == string(b)

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strconv"
 	"time"
 
@@ -18,8 +17,11 @@ import (
 
 const (
 	stepLabel = "step" // of the optimiser
-	// lossBlock is the number of steps whose mean loss is a measurement.
-	lossBlock = 64
+	// lossBlock is the number of steps whose mean loss is a measurement, of a run of at most lossBlocks of them.
+	lossBlock  = 64
+	lossBlocks = 2000
+	// mostEvaluations is how many a result keeps.
+	mostEvaluations = 2000
 )
 
 // QuickPretraining is the recipe of the quick profile's model: that of configs/demo.toml with 32 classes, for the tasks that
@@ -99,10 +101,18 @@ func openPretraining(c curriculum.Config, j *Job) (*Pretraining, error) {
 		if p, err = ResumePretraining(j.Dir, j.Environment); err != nil {
 			return nil, fmt.Errorf("%w: delete %s to train from the beginning", err, path)
 		}
-		if !reflect.DeepEqual(canonical(p.Trainer.Config), canonical(c)) {
+		if !sameButKeys(p.Trainer.Config, c) {
 			return nil, fmt.Errorf("checkpoint %s is of other settings: delete it or move it away", path)
 		}
+		if err := j.file.settle(pretrainExperiment(), p.Trainer.Config); err != nil { // it goes on with its keys of samples
+			return nil, err
+		}
 		j.Line("continues at step %d", p.Trainer.Done())
+		for _, line := range append(p.Trainer.Warnings, keysNote(path, c.SampleKeys, p.Trainer.Config.SampleKeys)) {
+			if line != "" {
+				j.Line("%s", line)
+			}
+		}
 	}
 	p.file = j.file
 	return p, nil
@@ -111,13 +121,13 @@ func openPretraining(c curriculum.Config, j *Job) (*Pretraining, error) {
 // outcome is the run in the form of all results.
 func (r *PretrainResult) outcome() *Outcome {
 	o := &Outcome{
-		Seeds: []uint64{r.Config.Seed}, Details: r, Environment: &r.Environment, Cost: &r.Cost,
+		Seeds: []uint64{r.Config.Seed}, Details: r.kept(), Environment: &r.Environment, Cost: &r.Cost,
 		Protocol: "paper: the published recipe: curriculum, task mixture, AdamW with linear warm-up and cosine. Intervals are Wilson's, over the held-out samples",
 	}
 	if !isReferenceRecipe(r.Config) {
 		o.Protocol = "the published method with other settings: curriculum, task mixture, AdamW with linear warm-up and cosine. Intervals are Wilson's, over the held-out samples"
 	}
-	evals := r.History.Evaluations
+	evals := thinTo(mostEvaluations, r.History.Evaluations)
 	last := evals[len(evals)-1]
 	reference := map[string]float64{}
 	for _, p := range r.Published {
@@ -149,12 +159,20 @@ func (r *PretrainResult) outcome() *Outcome {
 	return o
 }
 
+// kept is the result as its file has it.
+func (r *PretrainResult) kept() *PretrainResult {
+	k := *r
+	k.History = curriculum.History{Steps: thin(r.History.Steps), Evaluations: thinTo(mostEvaluations, r.History.Evaluations)}
+	return &k
+}
+
 // losses are the means of the training loss over blocks of steps.
 func (r *PretrainResult) losses() []result.Measurement {
 	var all []result.Measurement
 	steps := r.History.Steps
-	for from := 0; from < len(steps); from += lossBlock {
-		block := steps[from:min(from+lossBlock, len(steps))]
+	size := lossBlock * max(1, (len(steps)+lossBlock*lossBlocks-1)/(lossBlock*lossBlocks))
+	for from := 0; from < len(steps); from += size {
+		block := steps[from:min(from+size, len(steps))]
 		var x []float64
 		for _, s := range block {
 			x = append(x, s.Loss)

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
@@ -51,7 +52,7 @@ type Experiment struct {
 	Views    []View
 	Says     string // what the numbers show and what they do not, one or two sentences
 
-	settings func(p Profile) any
+	settings func(p Profile, k tasks.Keys) any
 	run      func(ctx context.Context, j *Job) (*Outcome, error)
 }
 
@@ -104,13 +105,18 @@ type Outcome struct {
 	Cost        *result.Cost
 }
 
-// define fills in an experiment whose settings have type S, one value a profile.
+// define fills in an experiment whose settings have type S, one value a profile. If S has a field SampleKeys, the experiment
+// draws samples, and the field is set to the version of their keys.
 func define[S any](e Experiment, full, quick S, run func(ctx context.Context, j *Job, s S) (*Outcome, error)) Experiment {
-	e.settings = func(p Profile) any {
+	e.settings = func(p Profile, k tasks.Keys) any {
+		s := full
 		if p == Quick {
-			return quick
+			s = quick
 		}
-		return full
+		if keys := reflect.ValueOf(&s).Elem().FieldByName("SampleKeys"); keys.IsValid() {
+			keys.Set(reflect.ValueOf(k))
+		}
+		return s
 	}
 	e.run = func(ctx context.Context, j *Job) (*Outcome, error) { return run(ctx, j, j.settings.(S)) }
 	e.Version = max(1, e.Version)
@@ -152,21 +158,47 @@ func folderOf(name string) string {
 	return name
 }
 
-// Settings are the experiment's settings in a profile.
-func (e Experiment) Settings(p Profile) any { return e.settings(p) }
+// Settings are the experiment's settings in a profile, for a run that begins now.
+func (e Experiment) Settings(p Profile) any { return e.settings(p, tasks.CurrentKeys) }
 
-// profileOf is the profile whose settings these are, or Custom.
+// profileOf is the profile whose settings these are, whatever the keys of samples, or Custom.
 func (e Experiment) profileOf(settings any) string {
 	for _, p := range []Profile{Full, Quick} {
-		if reflect.DeepEqual(canonical(settings), canonical(e.settings(p))) {
+		if sameButKeys(settings, e.Settings(p)) {
 			return string(p)
 		}
 	}
 	return Custom
 }
 
+// sampleKeys is the setting with the version of the keys of samples, in JSON.
+const sampleKeys = "sample_keys"
+
+// keysOf is the version of the keys of samples in settings, which is 1 where they name none.
+func keysOf(settings any) tasks.Keys {
+	if object, ok := canonical(settings).(map[string]any); ok {
+		if k, ok := object[sampleKeys].(float64); ok {
+			return tasks.Keys(k)
+		}
+	}
+	return tasks.Keys1
+}
+
+// sameButKeys says whether settings differ in nothing but the version of the keys of samples.
+func sameButKeys(a, b any) bool {
+	without := func(settings any) any {
+		c := canonical(settings)
+		if object, ok := c.(map[string]any); ok {
+			delete(object, sampleKeys)
+		}
+		return c
+	}
+	return reflect.DeepEqual(without(a), without(b))
+}
+
 // canonical is v as JSON says it, for comparison. Fields that have their zero value are left out, so that a setting which is
-// added later, and whose zero value is what was done before, changes nothing.
+// added later, and whose zero value is what was done before, changes nothing. So is version 1 of the keys of samples, which
+// is what settings from before there were versions mean.
 func canonical(v any) any {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -185,7 +217,7 @@ func withoutZeros(v any) any {
 		for name, x := range v {
 			x = withoutZeros(x)
 			v[name] = x
-			if object, ok := x.(map[string]any); x == nil || x == false || x == 0. || x == "" || ok && len(object) == 0 {
+			if object, ok := x.(map[string]any); name == sampleKeys && x == 1. || x == nil || x == false || x == 0. || x == "" || ok && len(object) == 0 {
 				delete(v, name)
 			}
 		}

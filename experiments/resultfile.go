@@ -24,6 +24,8 @@ type resultFile struct {
 	left []string      // names of the files beside it that a finished run leaves
 	// own says that a command of its own writes the file: the driver holds the lock of its results itself.
 	own bool
+	// note, if any, is a line for users about what an earlier call began with.
+	note string
 
 	mu    sync.Mutex
 	spent Cost      // by an earlier, unfinished run
@@ -43,6 +45,17 @@ func newResultFile(e Experiment, profile string, settings any, inputs map[string
 	return &resultFile{path: path, watch: startWatch(), left: e.Files, head: result.Result{
 		Schema: result.Schema, Experiment: e.Name, Profile: profile, Key: key, Version: e.Version, Config: config, Inputs: inputs, Environment: env,
 	}}, nil
+}
+
+// settle changes the settings of the run, before it has written anything, to those that it proves to have begun with.
+func (f *resultFile) settle(e Experiment, settings any) error {
+	config, err := json.Marshal(settings)
+	if err != nil {
+		return fmt.Errorf("%s: settings: %w", e.Name, err)
+	}
+	f.head.Config = config
+	f.head.Key, err = keyOf(e, f.head.Profile, config, f.head.Inputs)
+	return err
 }
 
 // keyOf is the content address of a result.
@@ -156,7 +169,8 @@ func standaloneJob(e Experiment, settings any, inputs map[string]string, path st
 	case r.Experiment != e.Name:
 		return nil, nil, fmt.Errorf("%s holds results of %s: move it away or give another --output", path, r.Experiment)
 	default:
-		j.before, f.spent = r, r.Cost
+		j.before = r
+		f.follow(r)
 	}
 	return j, f, nil
 }
@@ -174,14 +188,14 @@ func (f *resultFile) job(settings any, env Environment) *Job {
 func (j *Job) work() (string, error) {
 	dir := workFolder(j.path)
 	mark := filepath.Join(dir, "key")
-	of, err := files.Read(mark, maxNote)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	of, err := workKey(j.path)
+	if err != nil {
 		return "", err
 	}
 	switch {
-	case err == nil && string(of) == j.file.head.Key:
+	case of != "" && of == j.file.head.Key:
 		return dir, nil
-	case err == nil:
+	case of != "":
 		if err := os.RemoveAll(dir); err != nil {
 			return "", err
 		}
@@ -194,6 +208,15 @@ func (j *Job) work() (string, error) {
 
 // maxNote is the most that a file of our own notes may have, in bytes.
 const maxNote = 1 << 20
+
+// workKey is the key of the run whose working files are beside the result at path; "" if there are none.
+func workKey(path string) (string, error) {
+	mark, err := files.Read(filepath.Join(workFolder(path), "key"), maxNote)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	return string(mark), nil
+}
 
 func workFolder(path string) string { return path + ".work" }
 

@@ -55,7 +55,7 @@ func proxyExperiment(suite, title string, e Experiment) Experiment {
 		if err != nil {
 			return nil, err
 		}
-		return runSuite(ctx, j, s, "paper: the published token layout, which the model was not trained with, n 32, 4-level quantisers in floating point. "+
+		return runSuite(ctx, j, s, tasks.Purpose(suite), "paper: the published token layout, which the model was not trained with, n 32, 4-level quantisers in floating point. "+
 			"strict: the layout of the training, every sample answerable, quantised variants from their packed bytes. Intervals are Wilson's", theirs)
 	})
 }

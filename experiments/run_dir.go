@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/synapnet/synapnet-train/internal/files"
+	"github.com/synapnet/synapnet-train/internal/metrics"
 )
 
 // Names of the files of a training run in its output directory, besides its result.
@@ -33,12 +34,17 @@ func (d *runDir) path(name string) string { return filepath.Join(d.Dir, name) }
 // refuseRun is the error of a directory that holds a run already, its checkpoint, its model or its result, or another file
 // that a run would replace.
 func (d *runDir) refuseRun(result string) error {
-	for _, name := range []string{CheckpointFile, ModelFile, result, ClassifierFile, costFile, "curves.svg", "curves.png"} {
-		if _, err := os.Stat(d.path(name)); err == nil {
-			if name != CheckpointFile {
-				return fmt.Errorf("output directory %s already holds a finished run (%s): give another --output-dir", d.Dir, name)
+	for _, name := range []string{CheckpointFile, ModelFile, result, ClassifierFile, costFile, "curves.svg", "curves.png", metrics.Name} {
+		// An empty history is what a run leaves that was killed before its first checkpoint.
+		if info, err := os.Stat(d.path(name)); err == nil && (name != metrics.Name || info.Size() > 0) {
+			holds, mend := "a finished run", "give another --output-dir"
+			switch name {
+			case CheckpointFile:
+				holds, mend = "a run", "continue it with --resume, or give another --output-dir"
+			case metrics.Name:
+				holds = "the history of a run without its checkpoint"
 			}
-			return fmt.Errorf("output directory %s already holds a run (%s): continue it with --resume, or give another --output-dir", d.Dir, name)
+			return fmt.Errorf("output directory %s already holds %s (%s): %s", d.Dir, holds, name, mend)
 		}
 	}
 	return nil

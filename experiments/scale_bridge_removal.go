@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
@@ -27,6 +28,8 @@ type removalSettings struct {
 	Contexts []int              `json:"contexts"`
 	Samples  int                `json:"samples"`
 	Recovery qat.FinetuneConfig `json:"recovery"` // strict: more training of both variants, with the first seed
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
 func scaleBridgeRemovalExperiment() Experiment {
@@ -75,7 +78,7 @@ func runScaleBridgeRemoval(ctx context.Context, j *Job, s removalSettings) (*Out
 	if !base.Config.UseScaleBridge {
 		return nil, fmt.Errorf("%s has no ScaleBridge that could be removed: pretrain a model with use_scale_bridge", j.Model())
 	}
-	cajq := CAJQConfig{Seeds: s.Seeds, Contexts: s.Contexts, Samples: s.Samples}
+	cajq := CAJQConfig{Seeds: s.Seeds, Contexts: s.Contexts, Samples: s.Samples, SampleKeys: s.SampleKeys}
 	if err := cajq.validate(nil, base.Config); err != nil {
 		return nil, err
 	}
@@ -98,6 +101,7 @@ func runScaleBridgeRemoval(ctx context.Context, j *Job, s removalSettings) (*Out
 	session := func(variant string) qat.Session {
 		return qat.Session{
 			CheckpointPath: filepath.Join(work, variant+".safetensors"), CheckpointEvery: 50,
+			Warn: func(line string) { j.Line("%s: %s", variant, line) },
 			Report: func(q qat.Step) {
 				if q.Step%20 == 0 {
 					j.Line("%s: step %d of %d, loss %.3f", variant, q.Step, s.Recovery.Steps, q.Loss)
@@ -119,7 +123,7 @@ func runScaleBridgeRemoval(ctx context.Context, j *Job, s removalSettings) (*Out
 		if !r.missing(result.Strict, variant) {
 			continue
 		}
-		if _, err := qat.Finetune(ctx, m, nil, s.Recovery, s.Seeds[0], session(variant)); err != nil {
+		if _, err := qat.Finetune(ctx, m, nil, s.Recovery, cajq.draw(s.Seeds[0]), session(variant)); err != nil {
 			return nil, err
 		}
 		if err := r.evaluate(ctx, m, result.Strict, variant); err != nil {
@@ -165,7 +169,7 @@ func (r *removal) missing(protocol, variant string) bool {
 
 // evaluate scores a model on the samples of the CAJQ experiment's evaluation.
 func (r *removal) evaluate(ctx context.Context, m *layers.Model, protocol, variant string) error {
-	c := CAJQConfig{Samples: r.Samples}
+	c := CAJQConfig{Samples: r.Samples, SampleKeys: r.SampleKeys}
 	for _, t := range r.Contexts {
 		for _, seed := range r.Seeds {
 			cell, err := r.done.do(ctx, r.name(protocol, variant, seed, t), func() (removalCell, error) { return c.evaluate(ctx, m, t, seed) })

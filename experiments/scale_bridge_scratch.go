@@ -21,6 +21,8 @@ type scratchSettings struct {
 	Seeds  []uint64      `json:"seeds"` // initial weights and data
 	Paper  scratchPaper  `json:"paper"`
 	Strict scratchStrict `json:"strict"`
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
 // scratchPaper is the published training: a fixed number of steps on one small dataset.
@@ -265,7 +267,7 @@ func (t *scratchTrainer) step(samples []tasks.Sample, lr float64) (float64, erro
 // paper is the published training of one model.
 func (r *scratch) paper(ctx context.Context, c layers.Config, seed uint64) (cell scratchCell, err error) {
 	p := r.Paper
-	data, err := tasks.Mixture(p.Samples, cajqParams(c, p.Context), seed, nil)
+	data, err := tasks.Mixture(p.Samples, cajqParams(c, p.Context), r.draw(seed).For(tasks.BridgePaper, 0), nil)
 	if err != nil {
 		return cell, err
 	}
@@ -303,7 +305,7 @@ func (r *scratch) paper(ctx context.Context, c layers.Config, seed uint64) (cell
 	}
 	cell.Accuracy = map[string]map[string]curriculum.Accuracy{}
 	for _, length := range p.Contexts {
-		samples, err := tasks.Generate(MetricSingle, p.Held, cajqParams(c, length), seed+1000)
+		samples, err := tasks.Generate(MetricSingle, p.Held, cajqParams(c, length), r.draw(seed).For(tasks.BridgeTest, 0))
 		if err != nil {
 			return cell, err
 		}
@@ -322,12 +324,8 @@ func (r *scratch) tell(cell scratchCell, steps int) {
 	}
 }
 
-// The seeds of the strict protocol's data: apart from each other, from the initial weights' and from those of other experiments.
-const (
-	scratchData  = 5_000_000 // of training data, 1000 a seed
-	scratchHeld  = 6_000_000
-	scratchFinal = 6_500_000
-)
+// draw is a seed of the experiment's samples.
+func (r *scratch) draw(seed uint64) tasks.Draw { return tasks.Draw{Keys: r.SampleKeys, Seed: seed} }
 
 // plateau says when a curve has stopped rising.
 type plateau struct {
@@ -356,14 +354,14 @@ func (r *scratch) strict(ctx context.Context, m scratchModel, seed uint64) (cell
 	}
 	defer t.close()
 	cell.Parameters = t.model.Params.Count()
-	held, err := tasks.Mixture(s.Held, cajqParams(c, s.Context), scratchHeld+seed, nil)
+	held, err := tasks.Mixture(s.Held, cajqParams(c, s.Context), r.draw(seed).For(tasks.BridgeHeldOut, 0), nil)
 	if err != nil {
 		return cell, err
 	}
 	flat := plateau{rise: s.Rise, patience: s.Patience}
-	block := uint64(0)
+	block := 0
 	run := func(length, steps int, rate func(i int) float64) error {
-		data, err := scratchSamples(c, length, steps*s.Batch, scratchData+1000*seed+block)
+		data, err := scratchSamples(c, length, steps*s.Batch, r.draw(seed).For(tasks.BridgeTraining, block))
 		if err != nil {
 			return err
 		}
@@ -408,7 +406,7 @@ func (r *scratch) strict(ctx context.Context, m scratchModel, seed uint64) (cell
 	}
 	cell.Accuracy = map[string]map[string]curriculum.Accuracy{}
 	for _, length := range s.Contexts {
-		samples, err := tasks.Mixture(s.Final, cajqParams(c, length), scratchFinal+seed, nil)
+		samples, err := tasks.Mixture(s.Final, cajqParams(c, length), r.draw(seed).For(tasks.BridgeFinal, 0), nil)
 		if err != nil {
 			return cell, err
 		}
@@ -423,9 +421,9 @@ func (r *scratch) strict(ctx context.Context, m scratchModel, seed uint64) (cell
 }
 
 // scratchSamples are exactly n of the training mixture.
-func scratchSamples(c layers.Config, length, n int, seed uint64) ([]tasks.Sample, error) {
+func scratchSamples(c layers.Config, length, n int, from tasks.Source) ([]tasks.Sample, error) {
 	// The counts of the tasks are rounded down: ask for a few more.
-	all, err := tasks.Mixture(n+len(tasks.TrainingMixture()), cajqParams(c, length), seed, nil)
+	all, err := tasks.Mixture(n+len(tasks.TrainingMixture()), cajqParams(c, length), from, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func TestPublishedScaleBridge(t *testing.T) {
 
 // smallScratch trains models of a few thousand parameters for a few steps.
 func smallScratch() scratchSettings {
-	s := scaleBridgeScratchExperiment().settings(Quick).(scratchSettings)
+	s := scaleBridgeScratchExperiment().Settings(Quick).(scratchSettings)
 	s.Seeds = []uint64{1, 2}
 	for _, c := range []*layers.Config{&s.Paper.Model, &s.Strict.Model} {
 		c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, c.NumClasses, c.EpisodicSlots = 8, 1, 2, 64, 64, 16, 4
@@ -103,7 +103,7 @@ func TestScaleBridgeFromScratch(t *testing.T) {
 
 // The published configuration has the published numbers of parameters.
 func TestPublishedScratchParameters(t *testing.T) {
-	c := scaleBridgeScratchExperiment().settings(Full).(scratchSettings).Paper.Model
+	c := scaleBridgeScratchExperiment().Settings(Full).(scratchSettings).Paper.Model
 	if got := c.Parameters(); got != 2282788 {
 		t.Errorf("%d parameters with the bridge, want 2,282,788", got)
 	}

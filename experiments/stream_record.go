@@ -24,7 +24,13 @@ type StreamRecord struct {
 // StreamDetails are what a record keeps of single moments.
 type StreamDetails struct {
 	Samples []StreamSample `json:"samples"`
+	// Every is the number of tokens between samples, where that is more than was asked for: a long stream keeps every second
+	// one, again and again, so that its record does not grow for ever.
+	Every int64 `json:"every,omitempty"`
 }
+
+// mostSamples is how many a record keeps, at most.
+const mostSamples = 4096
 
 // StreamSettings is what determines a stream, but for the input of a file.
 type StreamSettings struct {
@@ -90,7 +96,7 @@ func (r *StreamRecord) Chunk(s *baee.Stream) error {
 	if n := len(r.details.Samples); n > 0 {
 		last = r.details.Samples[n-1].Tokens
 	}
-	every := r.settings.SampleEvery
+	every := max(r.settings.SampleEvery, r.details.Every)
 	if s.Position()/every == last/every {
 		return nil
 	}
@@ -111,12 +117,28 @@ func (r *StreamRecord) sample(s *baee.Stream) error {
 	if err != nil {
 		return err
 	}
+	r.thin()
 	t := s.Memory().Total()
 	r.details.Samples = append(r.details.Samples, StreamSample{
 		Tokens: s.Position(), Seconds: r.file.watch.cost().WallSeconds, RSSBytes: rss, Bytes: t.Bytes, Hot: t.Hot, Warm: t.Warm,
 		Summaries: t.Summaries, Evicted: t.Evicted, Merged: t.Merged,
 	})
 	return r.write(s)
+}
+
+// thin makes room for another sample. The first stays: changes are measured from it.
+func (r *StreamRecord) thin() {
+	if len(r.details.Samples) < mostSamples {
+		return
+	}
+	kept := r.details.Samples[:0]
+	for i, s := range r.details.Samples {
+		if i%2 == 0 {
+			kept = append(kept, s)
+		}
+	}
+	r.details.Samples = kept
+	r.details.Every = 2 * max(r.settings.SampleEvery, int64(r.settings.ChunkSize), r.details.Every)
 }
 
 const streamProtocol = "one stream, read once. Resident memory is the kernel's (VmRSS), of the whole process; store_bytes are the contents that the budget limits. " +

@@ -19,8 +19,10 @@ type suiteSettings struct {
 	Paper  suitePart `json:"paper"`
 	Strict suitePart `json:"strict"`
 
-	Seed   uint64         `json:"variant_seed"` // variants are made with calibration data of seed+1000, training data of seed+2000
+	Seed   uint64         `json:"variant_seed"` // of the calibration and the training data that variants are made with
 	Making qat.Experiment `json:"making"`
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
 // suitePart is what one protocol evaluates.
@@ -47,6 +49,7 @@ func (c suiteCell) name() string {
 // suiteRun is such an experiment under way.
 type suiteRun struct {
 	suiteSettings
+	purpose  tasks.Purpose
 	job      *Job
 	work     string // folder of checkpoints
 	base     *layers.Model
@@ -55,13 +58,13 @@ type suiteRun struct {
 	theirs   func(c suiteCell) (p *MeanStd, note string) // the published figure of a cell
 }
 
-// runSuite evaluates all variants.
-func runSuite(ctx context.Context, j *Job, s suiteSettings, protocol string, theirs func(c suiteCell) (*MeanStd, string)) (*Outcome, error) {
+// runSuite evaluates all variants on samples for the given purpose.
+func runSuite(ctx context.Context, j *Job, s suiteSettings, purpose tasks.Purpose, protocol string, theirs func(c suiteCell) (*MeanStd, string)) (*Outcome, error) {
 	base, err := loadBase(j.Model())
 	if err != nil {
 		return nil, err
 	}
-	r := &suiteRun{suiteSettings: s, job: j, base: base, protocol: protocol, theirs: theirs}
+	r := &suiteRun{suiteSettings: s, purpose: purpose, job: j, base: base, protocol: protocol, theirs: theirs}
 	variants, err := r.check()
 	if err != nil {
 		return nil, err
@@ -167,15 +170,16 @@ func (r *suiteRun) chance(task string, length int) (float64, error) {
 // samples are the same for all variants of a protocol. Those of the mixture are drawn apart from those of its tasks.
 func (r *suiteRun) samples(c suiteCell) ([]tasks.Sample, error) {
 	p, params := r.parts()[c.protocol], cajqParams(r.base.Config, c.context)
+	draw := tasks.Draw{Keys: r.SampleKeys, Seed: p.Seed}
 	if c.task == mixtureTask {
-		return tasks.Mixture(2*p.Samples, params, p.Seed+2, nil)
+		return tasks.Mixture(2*p.Samples, params, draw.For(r.purpose, 2), nil)
 	}
-	return tasks.Generate(c.task, p.Samples, params, p.Seed)
+	return tasks.Generate(c.task, p.Samples, params, draw.For(r.purpose, 0))
 }
 
 // evaluate makes a variant and scores it. What the strict protocol evaluates is the packed bytes of what has any.
 func (r *suiteRun) evaluate(ctx context.Context, v qat.Variant, own []suiteCell) error {
-	session := qat.Session{}
+	session := qat.Session{Warn: func(line string) { r.job.Line("%s: %s", v.Name, line) }}
 	if v.Trains {
 		session.CheckpointPath, session.CheckpointEvery = filepath.Join(r.work, v.Name+".safetensors"), 50
 		session.Report = func(s qat.Step) {
@@ -184,7 +188,7 @@ func (r *suiteRun) evaluate(ctx context.Context, v qat.Variant, own []suiteCell)
 			}
 		}
 	}
-	built, err := v.Build(ctx, r.base, r.Making, r.Seed, session)
+	built, err := v.Build(ctx, r.base, r.Making, tasks.Draw{Keys: r.SampleKeys, Seed: r.Seed}, session)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
@@ -46,7 +47,7 @@ func TestSuiteExperiments(t *testing.T) {
 	root := smallRoot(t)
 	for _, e := range []Experiment{needlebenchExperiment(), rulerExperiment(), longbenchExperiment(), longContextExperiment()} {
 		t.Run(e.Name, func(t *testing.T) {
-			s := smallSuite(e.settings(Full).(suiteSettings))
+			s := smallSuite(e.Settings(Full).(suiteSettings))
 			o := checkRuns(t, e, root, func(ctx context.Context, j *Job) (*Outcome, error) {
 				j.settings = s
 				return e.run(ctx, j)
@@ -63,9 +64,9 @@ func TestSuiteExperiments(t *testing.T) {
 // Checkpoints of trained variants are in the work folder, which is gone when all is done, and nowhere else.
 func TestSuitesLeaveNoCheckpoints(t *testing.T) {
 	root := smallRoot(t)
-	s := smallSuite(needlebenchExperiment().settings(Full).(suiteSettings))
+	s := smallSuite(needlebenchExperiment().Settings(Full).(suiteSettings))
 	j := newTestJob(t, root)
-	if _, err := runSuite(t.Context(), &j.Job, s, "p", func(suiteCell) (*MeanStd, string) { return nil, "" }); err != nil {
+	if _, err := runSuite(t.Context(), &j.Job, s, tasks.NeedleBench, "p", func(suiteCell) (*MeanStd, string) { return nil, "" }); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := os.ReadDir(j.Dir); err != nil || len(left) != 1 || left[0].Name() != filepath.Base(workFolder(j.path)) {
@@ -75,9 +76,9 @@ func TestSuitesLeaveNoCheckpoints(t *testing.T) {
 
 func TestSuitesRefuse(t *testing.T) {
 	root := smallRoot(t)
-	s := smallSuite(rulerExperiment().settings(Full).(suiteSettings))
+	s := smallSuite(rulerExperiment().Settings(Full).(suiteSettings))
 	s.Strict.Contexts = []int{64, 4096}
-	_, err := runSuite(t.Context(), &newTestJob(t, root).Job, s, "p", nil)
+	_, err := runSuite(t.Context(), &newTestJob(t, root).Job, s, tasks.RULER, "p", nil)
 	if err == nil || !strings.Contains(err.Error(), "4096") || !strings.Contains(err.Error(), "128") {
 		t.Errorf("a context beyond the model gave %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/synapnet/synapnet-train/baee"
+	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
 )
@@ -32,8 +33,9 @@ type ThreePhaseResult struct {
 	Cost        Cost                 `json:"cost"`
 	Model       string               `json:"model"`                // file name of the model with its quantisers
 	Classifier  string               `json:"classifier,omitempty"` // file name of the retention classifier
-	Epochs      []qat.Epoch          `json:"epochs"`
-	Steps       []qat.Step           `json:"steps"`
+	Epochs      []qat.Epoch          `json:"epochs"`               // of a very long run a part
+	Steps       []qat.Step           `json:"steps"`                // the same
+	Kernels     graph.KernelHistory  `json:"kernels,omitempty"`    // of the steps
 }
 
 // NewThreePhase prepares a run from its beginning, from a copy of base or, if that is nil, from initial weights. A directory
@@ -117,7 +119,7 @@ func (r *ThreePhase) finish() (*ThreePhaseResult, error) {
 	t := r.Trainer
 	out := &ThreePhaseResult{
 		Experiment: "cajq-3phase", Config: t.Config, Parameters: t.Model.Params.Count(), Environment: r.Environment,
-		Cost: r.cost(), Model: ModelFile, Epochs: t.Epochs, Steps: t.Steps,
+		Cost: r.cost(), Model: ModelFile, Epochs: thinTo(mostEvaluations, t.Epochs), Steps: thin(t.Steps), Kernels: t.Kernels,
 	}
 	if r.Classifier != nil {
 		out.Classifier = ClassifierFile

@@ -139,7 +139,7 @@ func TestPackingRefusesWhatHalfPrecisionLoses(t *testing.T) {
 		"the largest of its values is 3e-07, and 8 bits":               func() error { _, err := PackInt8(w, shape); return err },
 		"values beyond 8.319e+06":                                      func() error { _, err := PackInt8([]float32{1, 9e6, 0, 0}, shape); return err },
 		"the largest of its values is 3e-07: salient columns":          func() error { _, err := PackInt4(w, shape, Int4Compact{2, []int{1}}); return err },
-		"the largest of its steps is 1.12535176e-07: 2-bit":       func() error { _, err := PackSEQ2(w, shape, []float32{-16, -16}); return err },
+		"the largest of its steps is 1.12535176e-07: 2-bit":            func() error { _, err := PackSEQ2(w, shape, []float32{-16, -16}); return err },
 		"salient column 0, row 0: 100000 is beyond half precision":     func() error { _, err := PackInt4([]float32{1e5, 0, 0, 0}, shape, Int4Compact{2, []int{0}}); return err },
 		fmt.Sprintf("step of row 1: %v is beyond", float32(268337.28)): func() error { _, err := PackSEQ2(w, shape, []float32{0, 12.5}); return err },
 	} {

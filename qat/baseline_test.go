@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -49,7 +50,7 @@ func TestUniformVariantsOfBaselines(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := v[0].Build(context.Background(), base, DefaultExperiment(), 1, Session{})
+			b, err := v[0].Build(context.Background(), base, DefaultExperiment(), tasks.Seeded(1), Session{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +101,7 @@ func TestCAJQRefusesBaselines(t *testing.T) {
 	}
 	e := DefaultExperiment()
 	e.CalibrationContext = 64
-	_, build := v[0].Build(context.Background(), base, e, 1, Session{})
+	_, build := v[0].Build(context.Background(), base, e, tasks.Seeded(1), Session{})
 	_, calibrate := Calibrate(base, Batches{})
 	_, prepare := Prepare(base, nil, DefaultOptions())
 	for what, err := range map[string]error{"build": build, "calibrate": calibrate, "prepare": prepare} {

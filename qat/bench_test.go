@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -25,7 +26,7 @@ func newBenchStep(b *testing.B, o *Options) *benchStep {
 	s := &benchStep{ids: randomIDs(1, c.Batch*c.Context, m.Config.VocabSize), labels: []int32{1, 2, 3, 4}}
 	var terms []layers.Term
 	if o != nil {
-		data, err := MixtureBatches(m.Config, 1, 2, 128, 1)
+		data, err := MixtureBatches(m.Config, 1, 2, 128, tasks.Seeded(1).For(tasks.Calibration, 0))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -19,13 +19,13 @@ type Batches struct {
 
 // MixtureBatches draws `count` batches of `size` samples of the training mixture at the given number of tokens, for a
 // model of configuration c.
-func MixtureBatches(c layers.Config, count, size, tokens int, seed uint64) (Batches, error) {
+func MixtureBatches(c layers.Config, count, size, tokens int, from tasks.Source) (Batches, error) {
 	if count < 1 || size < 1 {
 		return Batches{}, fmt.Errorf("calibration: %d batches of %d samples asked for: use at least 1 of 1", count, size)
 	}
 	p := tasks.Params{Length: tokens, Vocab: c.VocabSize, Classes: c.NumClasses}
 	// The mixture of n samples can have a few less than n (SPEC section 2); four more make up for it.
-	samples, err := tasks.Mixture(count*size+len(tasks.TrainingMixture()), p, seed, nil)
+	samples, err := tasks.Mixture(count*size+len(tasks.TrainingMixture()), p, from, nil)
 	if err != nil {
 		return Batches{}, fmt.Errorf("calibration: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -121,7 +122,7 @@ func TestCalibrationIsInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ptq[0].Build(&looks{t.Context(), 1}, m, tinyExperiment(), 1, Session{}); !errors.Is(err, curriculum.ErrInterrupted) {
+	if _, err := ptq[0].Build(&looks{t.Context(), 1}, m, tinyExperiment(), tasks.Seeded(1), Session{}); !errors.Is(err, curriculum.ErrInterrupted) {
 		t.Errorf("a variant: got %v", err)
 	}
 }
@@ -181,7 +182,7 @@ func TestWeightsThatAreNoNumbersAreRefused(t *testing.T) {
 			"calibrate": func() error { _, err := Calibrate(m, calibrationData(t, m.Config, 1)); return err },
 			"prepare":   func() error { _, err := Prepare(m, c, tinyOptions()); return err },
 			"variant": func() error {
-				_, err := Variants()[0].Build(t.Context(), m, tinyExperiment(), 1, Session{})
+				_, err := Variants()[0].Build(t.Context(), m, tinyExperiment(), tasks.Seeded(1), Session{})
 				return err
 			},
 		} {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
@@ -36,9 +38,6 @@ func DefaultFinetune() FinetuneConfig {
 		Steps: 200, Context: 1024, Batch: 4, LR: 1e-4, StepLR: 1e-2, WeightDecay: 0.01, Beta1: 0.9, Beta2: 0.95, Clip: 1, Lambda: 1e-3,
 	}
 }
-
-// trainSeed separates the training data of a seed from its calibration and evaluation data (SPEC section 4).
-const trainSeed = 2000
 
 // Validate names the first setting that cannot work for a model of configuration m, its value and what is allowed.
 func (c FinetuneConfig) Validate(m layers.Config) error {
@@ -100,55 +99,77 @@ func (c FinetuneConfig) rate(lr float64, step int) float64 {
 // Session is what a training run does beside training. The zero value does nothing.
 type Session struct {
 	Report func(Step)
-	// CheckpointPath is where the state is saved every CheckpointEvery steps (0: never) and when the run is interrupted.
-	// A run that finds its own checkpoint there continues from it.
+	// CheckpointPath is where the state is saved every CheckpointEvery steps (0: never) and when the run is interrupted, with
+	// the history in a file beside it (package metrics). A run that finds its own checkpoint there continues from it.
 	CheckpointPath  string
 	CheckpointEvery int
+	// Warn, if set, is told in a line what a run that continues does not have as it was: its kernels, its history.
+	Warn func(line string)
+}
+
+func (s Session) warn(line string) {
+	if s.Warn != nil && line != "" {
+		s.Warn(line)
+	}
+}
+
+// Training is what Finetune did.
+type Training struct {
+	Steps   []Step              // all of them, but for those of a history that was gone when the run continued
+	Kernels graph.KernelHistory // that they were made on
 }
 
 // Finetune trains the model, or the quantised model if q is not nil (then m is q.Model), for c.Steps steps on the training
-// mixture of seed+2000. Loss = task + lambda · drift; the rate falls as a cosine per step to 0, unless it is constant. When
+// mixture. Loss = task + lambda · drift; the rate falls as a cosine per step to 0, unless it is constant. When
 // ctx ends it returns an error that wraps curriculum.ErrInterrupted.
-func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConfig, seed uint64, s Session) ([]Step, error) {
+func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConfig, draw tasks.Draw, s Session) (Training, error) {
 	if q != nil && q.Model != m {
-		return nil, fmt.Errorf("fine-tuning: the quantisers are of another model")
+		return Training{}, fmt.Errorf("fine-tuning: the quantisers are of another model")
 	}
 	if q == nil && prepared(m) {
-		return nil, fmt.Errorf("fine-tuning: the model is quantised: give its quantisers too")
+		return Training{}, fmt.Errorf("fine-tuning: the model is quantised: give its quantisers too")
 	}
 	if err := c.Validate(m.Config); err != nil {
-		return nil, err
+		return Training{}, err
 	}
-	samples, err := tasks.Mixture(c.Steps*c.Batch, tasks.Params{Length: c.Context, Vocab: m.Config.VocabSize, Classes: m.Config.NumClasses}, seed+trainSeed, nil)
+	source := draw.For(tasks.Finetuning, 0)
+	samples, err := tasks.Mixture(c.Steps*c.Batch, tasks.Params{Length: c.Context, Vocab: m.Config.VocabSize, Classes: m.Config.NumClasses}, source, nil)
 	if err != nil {
-		return nil, err
+		return Training{}, err
 	}
 	f := &finetuning{
-		Session: s, config: c, seed: seed, model: m, quantised: q, began: m.WeightsSHA256(),
-		data: dataset{samples, c.Batch, seed + trainSeed},
+		Session: s, config: c, draw: draw, model: m, quantised: q, began: m.WeightsSHA256(),
+		data: dataset{samples, c.Batch, source},
 		opt:  newOptimiser(m, q, recipe{c.Beta1, c.Beta2, c.WeightDecay, c.Clip}),
 	}
+	f.kernels, _ = f.kernels.Continue(0, graph.CurrentKernels())
 	if err := f.resume(); err != nil {
-		return nil, err
+		return Training{}, err
 	}
-	err = f.run(ctx) // first: it adds to f.steps
-	return f.steps, err
+	err = f.journal.End(f.run(ctx)) // first: it adds to f.steps
+	return Training{f.steps, f.kernels}, err
 }
 
 // finetuning is a run under way.
 type finetuning struct {
 	Session
 	config    FinetuneConfig
-	seed      uint64
+	draw      tasks.Draw
 	model     *layers.Model
 	quantised *Quantised
 	began     string // hash of the weights before the first step
 	data      dataset
 	opt       *optimiser
-	steps     []Step
+	steps     []Step // that are known
+	done      int    // steps
+	kernels   graph.KernelHistory
+	journal   metrics.Journal
 }
 
 func (f *finetuning) run(ctx context.Context) error {
+	if err := f.beginMetrics(); err != nil {
+		return err
+	}
 	var terms []layers.Term
 	if f.quantised != nil {
 		terms = f.quantised.Drift(f.config.Lambda)
@@ -158,11 +179,11 @@ func (f *finetuning) run(ctx context.Context) error {
 		return err
 	}
 	defer program.Program.Close()
-	for len(f.steps) < f.config.Steps {
+	for f.done < f.config.Steps {
 		if ctx.Err() != nil {
 			return f.interrupted()
 		}
-		at := len(f.steps)
+		at := f.done
 		ids, labels := f.data.at(at)
 		s, err := f.opt.step(program, f.quantised, ids, labels,
 			f.config.rate(f.config.LR, at), f.config.rate(f.config.StepLR, at))
@@ -170,6 +191,10 @@ func (f *finetuning) run(ctx context.Context) error {
 			return fmt.Errorf("training stopped at step %d: %w at lr %g and step_lr %g", at+1, err, f.config.LR, f.config.StepLR)
 		}
 		s.Step, s.Epoch = at+1, at/f.data.stepsPerEpoch()
+		if err := f.journal.Add(stepKind, s); err != nil {
+			return err
+		}
+		f.done++
 		f.steps = append(f.steps, s)
 		if f.Report != nil {
 			f.Report(s)
@@ -185,12 +210,12 @@ func (f *finetuning) run(ctx context.Context) error {
 
 func (f *finetuning) interrupted() error {
 	if f.CheckpointPath == "" {
-		return fmt.Errorf("%w at step %d", curriculum.ErrInterrupted, len(f.steps))
+		return fmt.Errorf("%w at step %d", curriculum.ErrInterrupted, f.done)
 	}
 	if err := f.save(); err != nil {
-		return fmt.Errorf("%w at step %d, and the checkpoint could not be written: %w", curriculum.ErrInterrupted, len(f.steps), err)
+		return fmt.Errorf("%w at step %d, and the checkpoint could not be written: %w", curriculum.ErrInterrupted, f.done, err)
 	}
-	return fmt.Errorf("%w at step %d; everything up to it is in %s", curriculum.ErrInterrupted, len(f.steps), f.CheckpointPath)
+	return fmt.Errorf("%w at step %d; everything up to it is in %s", curriculum.ErrInterrupted, f.done, f.CheckpointPath)
 }
 
 // trainingKey is the metadata entry with a run's position, as in checkpoints of pretraining.
@@ -200,23 +225,44 @@ const trainingKey = "training"
 type finetunePosition struct {
 	Run     finetuneRun    `json:"run"`
 	Updates map[string]int `json:"updates"`
-	Steps   []Step         `json:"steps"`
+	Done    int            `json:"done"` // steps
+	// Metrics is where the history's file stood.
+	Metrics *metrics.Mark       `json:"metrics,omitempty"`
+	Kernels graph.KernelHistory `json:"kernels,omitempty"` // none in old checkpoints
+	// Steps stand in old checkpoints, which have no file of them.
+	Steps []Step `json:"steps,omitempty"`
 }
 
 // finetuneRun is everything that determines the run.
 type finetuneRun struct {
 	Config  FinetuneConfig `json:"config"`
 	Seed    uint64         `json:"seed"`
-	Options *Options       `json:"options"`        // nil without quantisers
-	Weights string         `json:"weights_sha256"` // those that it began with
+	Keys    tasks.Keys     `json:"sample_keys,omitempty"` // 0 is 1, as in old checkpoints
+	Options *Options       `json:"options"`               // nil without quantisers
+	Weights string         `json:"weights_sha256"`        // those that it began with
 }
 
 func (f *finetuning) identity() finetuneRun {
-	r := finetuneRun{Config: f.config, Seed: f.seed, Weights: f.began}
+	r := finetuneRun{Config: f.config, Seed: f.draw.Seed, Weights: f.began}
+	if f.draw.Keys.Version() != tasks.Keys1 {
+		r.Keys = f.draw.Keys
+	}
 	if f.quantised != nil {
 		r.Options = &f.quantised.Options
 	}
 	return r
+}
+
+// beginMetrics brings the history's file to where the run stands.
+func (f *finetuning) beginMetrics() error {
+	return f.journal.Begin(f.CheckpointPath, f.done-len(f.steps), func(add func(kind string, v any) error) error {
+		for _, s := range f.steps {
+			if err := add(stepKind, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (f *finetuning) save() error {
@@ -231,7 +277,14 @@ func (f *finetuning) save() error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(finetunePosition{f.identity(), updates, f.steps})
+	if err := f.beginMetrics(); err != nil {
+		return err
+	}
+	mark, err := f.journal.Mark() // before the checkpoint that counts on it
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(finetunePosition{Run: f.identity(), Updates: updates, Done: f.done, Metrics: mark, Kernels: f.kernels})
 	if err != nil {
 		return err
 	}
@@ -281,8 +334,11 @@ func (f *finetuning) restore(file *safetensors.File) error {
 	if string(ours) != string(theirs) {
 		return fmt.Errorf("it is the checkpoint of another run: %s, and this is %s", theirs, ours)
 	}
-	if len(p.Steps) > f.config.Steps {
-		return fmt.Errorf("%d steps are done of %d", len(p.Steps), f.config.Steps)
+	if p.Metrics == nil {
+		p.Done = len(p.Steps)
+	}
+	if p.Done < 0 || p.Done > f.config.Steps {
+		return fmt.Errorf("%d steps are done of %d", p.Done, f.config.Steps)
 	}
 	if f.quantised != nil {
 		var h header
@@ -299,6 +355,21 @@ func (f *finetuning) restore(file *safetensors.File) error {
 	if err := f.model.SetWeights(file, ""); err != nil {
 		return err
 	}
-	f.steps = p.Steps
+	f.steps, f.done = p.Steps, p.Done
+	if p.Metrics != nil {
+		warning, err := f.journal.Restore(f.CheckpointPath, *p.Metrics, p.Done, func(kind string, text []byte) error {
+			if kind == stepKind {
+				return appendLine(&f.steps, text)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		f.warn(warning)
+	}
+	kernels, warning := p.Kernels.Continue(p.Done, graph.CurrentKernels())
+	f.kernels = kernels
+	f.warn(warning)
 	return layers.SetMoments(file, f.opt.solver, f.opt.params(), p.Updates)
 }

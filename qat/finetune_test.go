@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -35,11 +36,11 @@ func TestFinetuningIsDeterministic(t *testing.T) {
 	run := func(procs int, seed uint64) (*Quantised, []Step) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 		q := prepareTiny(t, tinyOptions())
-		steps, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), seed, Session{})
+		steps, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), tasks.Seeded(seed), Session{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return q, steps
+		return q, steps.Steps
 	}
 	a, stepsA := run(1, 3)
 	b, stepsB := run(4, 3)
@@ -54,10 +55,11 @@ func TestFinetuningIsDeterministic(t *testing.T) {
 
 func TestStepSizesTrainAtTheirOwnRateWithoutDecay(t *testing.T) {
 	q := prepareTiny(t, tinyOptions())
-	steps, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), 3, Session{})
+	trained, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), tasks.Seeded(3), Session{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	steps := trained.Steps
 	first, last := steps[0], steps[len(steps)-1]
 	if first.LR != 1e-4 || first.StepLR != 1e-2 || !(last.LR > 0 && last.LR < 0.05e-4) {
 		t.Errorf("rates %v %v … %v, want a cosine from 1e-4 and 1e-2 to about 0", first.LR, first.StepLR, last.LR)
@@ -69,7 +71,7 @@ func TestStepSizesTrainAtTheirOwnRateWithoutDecay(t *testing.T) {
 	q = prepareTiny(t, tinyOptions())
 	c := tinyFinetune()
 	c.StepLR, c.WeightDecay = 0, 5
-	if _, err := Finetune(t.Context(), q.Model, q, c, 3, Session{}); err != nil {
+	if _, err := Finetune(t.Context(), q.Model, q, c, tasks.Seeded(3), Session{}); err != nil {
 		t.Fatal(err)
 	}
 	if s := q.Steps(); s.Least != 1 || s.Most != 1 {
@@ -82,10 +84,11 @@ func TestRatesStayConstantWhereAsked(t *testing.T) {
 	q := prepareTiny(t, tinyOptions())
 	c := tinyFinetune()
 	c.ConstantLR = true
-	steps, err := Finetune(t.Context(), q.Model, q, c, 3, Session{})
+	trained, err := Finetune(t.Context(), q.Model, q, c, tasks.Seeded(3), Session{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	steps := trained.Steps
 	for _, s := range steps {
 		if s.LR != c.LR || s.StepLR != c.StepLR {
 			t.Errorf("step %d has rates %g and %g, want %g and %g", s.Step, s.LR, s.StepLR, c.LR, c.StepLR)
@@ -98,7 +101,7 @@ func TestLambdaHoldsTheSteps(t *testing.T) {
 		q := prepareTiny(t, tinyOptions())
 		c := tinyFinetune()
 		c.Lambda, c.Steps = lambda, 30
-		if _, err := Finetune(t.Context(), q.Model, q, c, 3, Session{}); err != nil {
+		if _, err := Finetune(t.Context(), q.Model, q, c, tasks.Seeded(3), Session{}); err != nil {
 			t.Fatal(err)
 		}
 		return q.Steps().Drift
@@ -129,11 +132,11 @@ func TestInterruptedFinetuningEndsAsIfItWasNot(t *testing.T) {
 				}
 				return prepareTiny(t, *options)
 			}
-			finetune := func(ctx context.Context, q *Quantised, s Session) ([]Step, error) {
+			finetune := func(ctx context.Context, q *Quantised, s Session) (Training, error) {
 				if options == nil {
-					return Finetune(ctx, q.Model, nil, tinyFinetune(), 3, s)
+					return Finetune(ctx, q.Model, nil, tinyFinetune(), tasks.Seeded(3), s)
 				}
-				return Finetune(ctx, q.Model, q, tinyFinetune(), 3, s)
+				return Finetune(ctx, q.Model, q, tinyFinetune(), tasks.Seeded(3), s)
 			}
 			whole := begin()
 			want, err := finetune(t.Context(), whole, Session{})
@@ -152,7 +155,7 @@ func TestInterruptedFinetuningEndsAsIfItWasNot(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(got, want) || !slices.Equal(reported, []int{6, 7, 8}) {
+			if !slices.Equal(got.Steps, want.Steps) || !slices.Equal(got.Kernels, want.Kernels) || !slices.Equal(reported, []int{6, 7, 8}) {
 				t.Errorf("steps %v after the checkpoint of step 5", reported)
 			}
 			sameParams(t, resumed, whole)
@@ -163,7 +166,7 @@ func TestInterruptedFinetuningEndsAsIfItWasNot(t *testing.T) {
 func TestAnothersCheckpointIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.safetensors")
 	q := prepareTiny(t, tinyOptions())
-	if _, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), 3, Session{CheckpointPath: path, CheckpointEvery: 4}); err != nil {
+	if _, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), tasks.Seeded(3), Session{CheckpointPath: path, CheckpointEvery: 4}); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile(path)
@@ -175,19 +178,19 @@ func TestAnothersCheckpointIsRefused(t *testing.T) {
 	ssm := prepareTiny(t, tinyOptions(SSM))
 	for name, f := range map[string]func() error{
 		"another rate": func() error {
-			_, err := Finetune(t.Context(), q.Model, q, other, 3, Session{CheckpointPath: path})
+			_, err := Finetune(t.Context(), q.Model, q, other, tasks.Seeded(3), Session{CheckpointPath: path})
 			return err
 		},
 		"another seed": func() error {
-			_, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), 4, Session{CheckpointPath: path})
+			_, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), tasks.Seeded(4), Session{CheckpointPath: path})
 			return err
 		},
 		"other quantisers": func() error {
-			_, err := Finetune(t.Context(), ssm.Model, ssm, tinyFinetune(), 3, Session{CheckpointPath: path})
+			_, err := Finetune(t.Context(), ssm.Model, ssm, tinyFinetune(), tasks.Seeded(3), Session{CheckpointPath: path})
 			return err
 		},
 		"without quantisers": func() error {
-			_, err := Finetune(t.Context(), newModel(t, tiny()), nil, tinyFinetune(), 3, Session{CheckpointPath: path})
+			_, err := Finetune(t.Context(), newModel(t, tiny()), nil, tinyFinetune(), tasks.Seeded(3), Session{CheckpointPath: path})
 			return err
 		},
 	} {
@@ -211,7 +214,7 @@ func TestTheCheckpointOfAnotherBaseModelIsRefused(t *testing.T) {
 			}
 			path := filepath.Join(t.TempDir(), "c.safetensors")
 			build := func(ctx context.Context, m *layers.Model, report func(Step)) error {
-				_, err := found[0].Build(ctx, m, tinyExperiment(), 3, Session{CheckpointPath: path, Report: report})
+				_, err := found[0].Build(ctx, m, tinyExperiment(), tasks.Seeded(3), Session{CheckpointPath: path, Report: report})
 				return err
 			}
 			ctx, stop := interruptAt(2)
@@ -244,12 +247,12 @@ func TestUnsuitableFinetuningIsRefused(t *testing.T) {
 	} {
 		c := tinyFinetune()
 		x.set(&c)
-		if _, err := Finetune(t.Context(), newModel(t, tiny()), nil, c, 1, Session{}); err == nil || !strings.Contains(err.Error(), x.want) {
+		if _, err := Finetune(t.Context(), newModel(t, tiny()), nil, c, tasks.Seeded(1), Session{}); err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("got %v, want an error with %q", err, x.want)
 		}
 	}
 	q := prepareTiny(t, tinyOptions())
-	if _, err := Finetune(t.Context(), q.Model, nil, tinyFinetune(), 1, Session{}); err == nil {
+	if _, err := Finetune(t.Context(), q.Model, nil, tinyFinetune(), tasks.Seeded(1), Session{}); err == nil {
 		t.Error("a quantised model was trained without its quantisers")
 	}
 }

@@ -3,7 +3,6 @@ package qat
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/synapnet/synapnet-train/curriculum"
@@ -90,7 +89,7 @@ func cosine(lr float64, at, total int) float64 {
 type dataset struct {
 	samples []tasks.Sample
 	batch   int
-	seed    uint64
+	source  tasks.Source // of the samples and their order
 }
 
 // stepsPerEpoch counts the batches of an epoch, the last of which may be smaller.
@@ -100,7 +99,7 @@ func (d dataset) stepsPerEpoch() int { return (len(d.samples) + d.batch - 1) / d
 // count.
 func (d dataset) at(step int) (ids, labels []int32) {
 	epoch, i := step/d.stepsPerEpoch(), step%d.stepsPerEpoch()
-	order := rand.New(rand.NewPCG(d.seed, uint64(epoch)+0x716174)).Perm(len(d.samples))
+	order := d.source.Order(len(d.samples), epoch)
 	rows := order[i*d.batch : min((i+1)*d.batch, len(order))]
 	for row := range d.batch {
 		s, label := d.samples[rows[0]], int32(graph.Ignore)

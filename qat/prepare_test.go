@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/quick"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
 )
 
@@ -134,7 +135,7 @@ func TestFrozenModeTrainsSalientColumnsOnly(t *testing.T) {
 	smooth := slices.Clone(q.smooth[0].Data())
 	c := tinyFinetune()
 	c.WeightDecay, c.LR = 0.5, 1e-2
-	if _, err := Finetune(t.Context(), q.Model, q, c, 1, Session{}); err != nil {
+	if _, err := Finetune(t.Context(), q.Model, q, c, tasks.Seeded(1), Session{}); err != nil {
 		t.Fatal(err)
 	}
 	for w, s := range before {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -112,7 +113,7 @@ func TestRoundedVariantsHoldSmallWeights(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := v[0].Build(context.Background(), m, DefaultExperiment(), 1, Session{})
+			b, err := v[0].Build(context.Background(), m, DefaultExperiment(), tasks.Seeded(1), Session{})
 			if err != nil {
 				if name != "int4_uniform" || exponent > -5 {
 					t.Errorf("%s, 1e%d: %v", name, exponent, err)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -37,7 +38,7 @@ func tinyOptions(targets ...Target) Options {
 
 func calibrationData(t testing.TB, c layers.Config, batches int) Batches {
 	t.Helper()
-	b, err := MixtureBatches(c, batches, 3, 48, 5)
+	b, err := MixtureBatches(c, batches, 3, 48, tasks.Draw{Keys: tasks.Keys1, Seed: 5}.For(tasks.Demonstration, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
@@ -30,6 +31,8 @@ type ThreePhaseConfig struct {
 	BatchSize   int           `json:"batch_size" toml:"batch_size"`
 	EvalSamples int           `json:"eval_samples" toml:"eval_samples"`
 	Seed        uint64        `json:"seed" toml:"seed"` // initial weights, data and their order
+	// SampleKeys is the version of the keys of the samples' streams; 0 is 1, as of runs from before there were versions.
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty" toml:"sample_keys"`
 
 	Warmup   PhaseConfig `json:"warmup" toml:"warmup"` // in floating point
 	QAT      PhaseConfig `json:"qat" toml:"qat"`
@@ -50,7 +53,7 @@ type ThreePhaseConfig struct {
 // DefaultThreePhase is the reference's trainer on the reference model (SPEC section 4).
 func DefaultThreePhase() ThreePhaseConfig {
 	c := ThreePhaseConfig{
-		Model: layers.Reference(), Context: 1024, Samples: 2048, BatchSize: 4, EvalSamples: 256, Seed: 42,
+		Model: layers.Reference(), Context: 1024, Samples: 2048, BatchSize: 4, EvalSamples: 256, Seed: 42, SampleKeys: tasks.CurrentKeys,
 		Warmup: PhaseConfig{3, 1e-3}, QAT: PhaseConfig{10, 5e-4}, Cooldown: PhaseConfig{2, 1e-4},
 		StepLRRatio: 1, WeightDecay: 0.01, Beta1: 0.9, Beta2: 0.999, Clip: 1, LambdaQAT: 1e-4, LambdaBAEE: 0.1,
 		CalibrationBatches: 32, Quantisation: DefaultOptions(),
@@ -87,6 +90,9 @@ func (c ThreePhaseConfig) Validate() error {
 	); err != nil {
 		return err
 	}
+	if err := c.SampleKeys.Check(); err != nil {
+		return err
+	}
 	for _, w := range tasks.TrainingMixture() {
 		if err := tasks.Check(w.Task, c.params()); err != nil {
 			return err
@@ -97,6 +103,9 @@ func (c ThreePhaseConfig) Validate() error {
 	}
 	return nil
 }
+
+// draw is the seed of all samples.
+func (c ThreePhaseConfig) draw() tasks.Draw { return tasks.Draw{Keys: c.SampleKeys, Seed: c.Seed} }
 
 // params are the dimensions of the tasks.
 func (c ThreePhaseConfig) params() tasks.Params {
@@ -137,8 +146,12 @@ type ThreePhase struct {
 	Config    ThreePhaseConfig
 	Model     *layers.Model
 	Quantised *Quantised // nil until the warm-up is over
-	Steps     []Step
-	Epochs    []Epoch
+	Steps     []Step     // that are known: all, but for those of a history that was gone when the run was resumed
+	Epochs    []Epoch    // the same
+	// Kernels are those that the run's steps were made on.
+	Kernels graph.KernelHistory
+	// Warnings are lines, for users, about what a resumed run does not have as it was: its kernels, its history.
+	Warnings []string
 
 	Session
 	// EpochDone, if set, is told of every epoch.
@@ -151,6 +164,16 @@ type ThreePhase struct {
 	program   *layers.Trainer
 	data      dataset
 	held      []tasks.Sample
+	done      int  // steps
+	epochs    int  // finished ones: those that are evaluated
+	mean      mean // of the present epoch
+	journal   metrics.Journal
+}
+
+// mean sums up the steps of an epoch.
+type mean struct {
+	Loss      float64 `json:"loss"`
+	Auxiliary float64 `json:"auxiliary"`
 }
 
 // Auxiliary is a network of its own that is trained along with the model in the quantised phases: the retention classifier
@@ -169,6 +192,7 @@ func NewThreePhase(c ThreePhaseConfig, base *layers.Model) (*ThreePhase, error) 
 		return nil, err
 	}
 	t := &ThreePhase{Config: c}
+	t.Kernels, _ = t.Kernels.Continue(0, graph.CurrentKernels())
 	var err error
 	switch {
 	case base == nil:
@@ -186,17 +210,15 @@ func NewThreePhase(c ThreePhaseConfig, base *layers.Model) (*ThreePhase, error) 
 	return t, t.loadData()
 }
 
-// evalSeed separates the evaluation's samples from the training's, as in pretraining.
-const evalSeed = 9000
-
 func (t *ThreePhase) loadData() error {
 	c := t.Config
-	samples, err := tasks.Mixture(c.Samples, c.params(), c.Seed, nil)
+	source := c.draw().For(tasks.ThreePhase, 0)
+	samples, err := tasks.Mixture(c.Samples, c.params(), source, nil)
 	if err != nil {
 		return err
 	}
-	t.data = dataset{samples, c.BatchSize, c.Seed}
-	t.held, err = tasks.Mixture(c.EvalSamples, c.params(), c.Seed+evalSeed, nil)
+	t.data = dataset{samples, c.BatchSize, source}
+	t.held, err = tasks.Mixture(c.EvalSamples, c.params(), c.draw().For(tasks.HeldOut, 0), nil)
 	return err
 }
 
@@ -240,6 +262,9 @@ func (t *ThreePhase) ready() error {
 	return nil
 }
 
+// Done is the number of steps made so far.
+func (t *ThreePhase) Done() int { return t.done }
+
 // TotalSteps is the number of optimiser steps of the run.
 func (t *ThreePhase) TotalSteps() int {
 	c := t.Config
@@ -249,13 +274,18 @@ func (t *ThreePhase) TotalSteps() int {
 // Run trains to the end from wherever the run stands. When ctx ends it saves a checkpoint after the current step and
 // returns an error that wraps curriculum.ErrInterrupted. A calibration or an evaluation under way is given up and made when
 // the run continues.
-func (t *ThreePhase) Run(ctx context.Context) error {
+func (t *ThreePhase) Run(ctx context.Context) error { return t.journal.End(t.run(ctx)) }
+
+func (t *ThreePhase) run(ctx context.Context) error {
 	defer t.close()
+	if err := t.beginMetrics(); err != nil {
+		return err
+	}
 	if err := t.ready(); err != nil {
 		return err
 	}
 	for _, p := range t.Config.phases() {
-		if len(t.Steps) >= (p.first+p.Epochs)*t.data.stepsPerEpoch() && len(t.Epochs) >= p.first+p.Epochs {
+		if t.done >= (p.first+p.Epochs)*t.data.stepsPerEpoch() && t.epochs >= p.first+p.Epochs {
 			continue
 		}
 		if err := t.phase(ctx, p); err != nil {
@@ -287,7 +317,7 @@ func (t *ThreePhase) phase(ctx context.Context, p phase) error {
 	if t.program, err = t.Model.Train(t.Config.BatchSize, t.Config.Context, t.terms()...); err != nil {
 		return err
 	}
-	for e := len(t.Epochs); e < p.first+p.Epochs; e++ {
+	for e := t.epochs; e < p.first+p.Epochs; e++ {
 		if err := t.runEpoch(ctx, p, e); err != nil {
 			return err
 		}
@@ -324,10 +354,10 @@ func (t *ThreePhase) trainsAuxiliary() bool {
 	return t.Quantised != nil && t.auxiliary != nil && t.Config.LambdaBAEE > 0
 }
 
-// prepare calibrates the model on data of seed+1000 and quantises it.
+// prepare calibrates the model and quantises it.
 func (t *ThreePhase) prepare(ctx context.Context) error {
 	c := t.Config
-	data, err := MixtureBatches(c.Model, c.CalibrationBatches, c.BatchSize, c.Context, c.Seed+calibrationSeed)
+	data, err := MixtureBatches(c.Model, c.CalibrationBatches, c.BatchSize, c.Context, c.draw().For(tasks.Calibration, 0))
 	if err != nil {
 		return err
 	}
@@ -345,7 +375,7 @@ func (t *ThreePhase) prepare(ctx context.Context) error {
 func (t *ThreePhase) runEpoch(ctx context.Context, p phase, epoch int) error {
 	perEpoch := t.data.stepsPerEpoch()
 	lr := cosine(p.LR, epoch-p.first, p.Epochs)
-	for at := len(t.Steps); at < (epoch+1)*perEpoch; at++ {
+	for at := t.done; at < (epoch+1)*perEpoch; at++ {
 		if ctx.Err() != nil {
 			return t.interrupted()
 		}
@@ -358,6 +388,10 @@ func (t *ThreePhase) runEpoch(ctx context.Context, p phase, epoch int) error {
 		if terms := t.program.Terms(); t.trainsAuxiliary() {
 			s.Auxiliary = float64(terms[len(terms)-1]) / t.Config.LambdaBAEE
 		}
+		if err := t.journal.Add(stepKind, s); err != nil {
+			return err
+		}
+		t.count(s)
 		t.Steps = append(t.Steps, s)
 		if t.Report != nil {
 			t.Report(s)
@@ -371,6 +405,39 @@ func (t *ThreePhase) runEpoch(ctx context.Context, p phase, epoch int) error {
 	return t.endEpoch(ctx, p, epoch, lr)
 }
 
+// count takes a step into the position.
+func (t *ThreePhase) count(s Step) {
+	n := t.data.stepsPerEpoch()
+	if t.done%n == 0 {
+		t.mean = mean{}
+	}
+	t.done++
+	t.mean.Loss += s.Loss / float64(n)
+	t.mean.Auxiliary += s.Auxiliary / float64(n)
+}
+
+// beginMetrics brings the history's file to where the run stands.
+func (t *ThreePhase) beginMetrics() error {
+	return t.journal.Begin(t.CheckpointPath, t.done-len(t.Steps), t.replay)
+}
+
+// replay gives the history line by line, in the order in which it came about.
+func (t *ThreePhase) replay(add func(kind string, v any) error) error {
+	n, epochs := t.data.stepsPerEpoch(), t.Epochs
+	for i, s := range t.Steps {
+		if err := add(stepKind, s); err != nil {
+			return err
+		}
+		if (i+1)%n == 0 && len(epochs) > 0 {
+			if err := add(evaluationKind, epochs[0]); err != nil {
+				return err
+			}
+			epochs = epochs[1:]
+		}
+	}
+	return nil
+}
+
 func (t *ThreePhase) endEpoch(ctx context.Context, p phase, epoch int, lr float64) error {
 	accuracy, err := curriculum.EvaluateContext(ctx, t.Model, t.held, t.Config.BatchSize)
 	if err != nil && ctx.Err() != nil {
@@ -379,15 +446,17 @@ func (t *ThreePhase) endEpoch(ctx context.Context, p phase, epoch int, lr float6
 	if err != nil {
 		return err
 	}
-	e := Epoch{Phase: p.name, Epoch: epoch, LR: lr, Steps: StepStats{Least: 1, Most: 1}, Accuracy: accuracy}
-	steps := t.Steps[len(t.Steps)-t.data.stepsPerEpoch():]
-	for _, s := range steps {
-		e.Loss += s.Loss / float64(len(steps))
-		e.Auxiliary += s.Auxiliary / float64(len(steps))
+	e := Epoch{
+		Phase: p.name, Epoch: epoch, Loss: t.mean.Loss, Auxiliary: t.mean.Auxiliary, LR: lr,
+		Steps: StepStats{Least: 1, Most: 1}, Accuracy: accuracy,
 	}
 	if t.Quantised != nil {
 		e.Steps = t.Quantised.Steps()
 	}
+	if err := t.journal.Add(evaluationKind, e); err != nil {
+		return err
+	}
+	t.epochs++
 	t.Epochs = append(t.Epochs, e)
 	if t.EpochDone != nil {
 		t.EpochDone(e)
@@ -397,7 +466,7 @@ func (t *ThreePhase) endEpoch(ctx context.Context, p phase, epoch int, lr float6
 
 func (t *ThreePhase) interrupted() error {
 	if err := t.save(); err != nil {
-		return fmt.Errorf("%w at step %d, and the checkpoint could not be written: %w", curriculum.ErrInterrupted, len(t.Steps), err)
+		return fmt.Errorf("%w at step %d, and the checkpoint could not be written: %w", curriculum.ErrInterrupted, t.done, err)
 	}
 	return t.stopped()
 }
@@ -405,7 +474,7 @@ func (t *ThreePhase) interrupted() error {
 // interruptedBetweenPhases ends a run that has no optimiser. The end of the phase before is in the checkpoint; a run without
 // one saves its beginning.
 func (t *ThreePhase) interruptedBetweenPhases() error {
-	if len(t.Steps) > 0 {
+	if t.done > 0 {
 		return t.stopped()
 	}
 	t.opt = t.newOptimiser()
@@ -416,17 +485,24 @@ func (t *ThreePhase) interruptedBetweenPhases() error {
 // stopped is the error of an interrupted run whose state is in its checkpoint, if it has one.
 func (t *ThreePhase) stopped() error {
 	if t.CheckpointPath == "" {
-		return fmt.Errorf("%w at step %d", curriculum.ErrInterrupted, len(t.Steps))
+		return fmt.Errorf("%w at step %d", curriculum.ErrInterrupted, t.done)
 	}
-	return fmt.Errorf("%w at step %d; everything up to it is in %s", curriculum.ErrInterrupted, len(t.Steps), t.CheckpointPath)
+	return fmt.Errorf("%w at step %d; everything up to it is in %s", curriculum.ErrInterrupted, t.done, t.CheckpointPath)
 }
 
 // threePhasePosition is the part of a checkpoint that is not tensors.
 type threePhasePosition struct {
 	Config  ThreePhaseConfig `json:"config"`
 	Updates map[string]int   `json:"updates"`
-	Steps   []Step           `json:"steps"`
-	Epochs  []Epoch          `json:"epochs"`
+	Done    int              `json:"done"`       // steps
+	Evals   int              `json:"evaluated"`  // epochs
+	Mean    mean             `json:"epoch_mean"` // of the steps of the present epoch
+	// Metrics is where the history's file stood.
+	Metrics *metrics.Mark       `json:"metrics,omitempty"`
+	Kernels graph.KernelHistory `json:"kernels,omitempty"` // none in old checkpoints
+	// Steps and Epochs stand in old checkpoints, which have no file of them.
+	Steps  []Step  `json:"steps,omitempty"`
+	Epochs []Epoch `json:"epochs,omitempty"`
 }
 
 // save writes the checkpoint to CheckpointPath, if there is one.
@@ -438,7 +514,13 @@ func (t *ThreePhase) save() error {
 	if err != nil {
 		return err
 	}
-	p := threePhasePosition{Config: t.Config, Steps: t.Steps, Epochs: t.Epochs}
+	p := threePhasePosition{Config: t.Config, Done: t.done, Evals: t.epochs, Mean: t.mean, Kernels: t.Kernels}
+	if err := t.beginMetrics(); err != nil {
+		return err
+	}
+	if p.Metrics, err = t.journal.Mark(); err != nil { // before the checkpoint that counts on it
+		return err
+	}
 	if p.Updates, err = layers.AddMoments(f, t.opt.solver, t.opt.params()); err != nil {
 		return err
 	}
@@ -462,55 +544,92 @@ func ResumeThreePhase(path string) (*ThreePhase, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := resumeThreePhase(f)
+	t, p, err := resumeThreePhase(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	t.CheckpointPath = path
+	if p.Metrics != nil {
+		warning, err := t.journal.Restore(path, *p.Metrics, t.done, t.add)
+		if err != nil {
+			return nil, err
+		}
+		t.warn(warning)
+		if warning != "" && t.epochs > 0 && t.done == t.epochs*t.data.stepsPerEpoch() {
+			t.epochs-- // the last evaluation is gone: it is made again, so that a run always ends with one
+		}
+	}
+	kernels, warning := p.Kernels.Continue(t.done, graph.CurrentKernels())
+	t.Kernels = kernels
+	t.warn(warning)
 	return t, nil
 }
 
-func resumeThreePhase(f *safetensors.File) (*ThreePhase, error) {
+func (t *ThreePhase) warn(line string) {
+	if line != "" {
+		t.Warnings = append(t.Warnings, line)
+	}
+}
+
+// add takes over a line of the history's file.
+func (t *ThreePhase) add(kind string, text []byte) error {
+	switch kind {
+	case stepKind:
+		return appendLine(&t.Steps, text)
+	case evaluationKind:
+		return appendLine(&t.Epochs, text)
+	}
+	return nil
+}
+
+func resumeThreePhase(f *safetensors.File) (*ThreePhase, *threePhasePosition, error) {
 	if err := layers.WantKind(f, "a checkpoint of cajq-3phase", layers.ModelFile, layers.QuantisedRun); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var p threePhasePosition
 	if err := json.Unmarshal([]byte(f.Metadata[trainingKey]), &p); err != nil {
-		return nil, fmt.Errorf("not a checkpoint of a three-phase run: the header's %q is not valid: %w", trainingKey, err)
+		return nil, nil, fmt.Errorf("not a checkpoint of a three-phase run: the header's %q is not valid: %w", trainingKey, err)
 	}
 	if err := p.Config.Validate(); err != nil {
-		return nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
+		return nil, nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
 	}
 	t := &ThreePhase{Config: p.Config, Steps: p.Steps, Epochs: p.Epochs}
 	if err := t.loadData(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	perEpoch := t.data.stepsPerEpoch()
-	if done := len(p.Steps); done > t.TotalSteps() || len(p.Epochs) > done/perEpoch || len(p.Epochs) < (done-1)/perEpoch {
-		return nil, fmt.Errorf("the training position in the header is not valid: %d steps and %d epochs, of %d steps an epoch", done, len(p.Epochs), perEpoch)
+	if p.Metrics == nil { // an old checkpoint
+		for _, s := range p.Steps {
+			t.count(s)
+		}
+		t.epochs = len(p.Epochs)
+	} else {
+		t.done, t.epochs, t.mean = p.Done, p.Evals, p.Mean
+	}
+	if n := t.data.stepsPerEpoch(); t.done < 0 || t.done > t.TotalSteps() || t.epochs > t.done/n || t.epochs < (t.done-1)/n {
+		return nil, nil, fmt.Errorf("the training position in the header is not valid: %d steps and %d epochs, of %d steps an epoch", t.done, t.epochs, n)
 	}
 	var err error
 	if _, ok := f.Metadata[quantisedKey]; ok {
 		if t.Quantised, err = FromFile(f); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		t.Model = t.Quantised.Model
 	} else if t.Model, err = layers.FromFile(f); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if t.Model.Config != p.Config.Model {
-		return nil, fmt.Errorf("the model is of another configuration than the run in the header")
+		return nil, nil, fmt.Errorf("the model is of another configuration than the run in the header")
 	}
 	t.resumed, t.updates = f, p.Updates
-	return t, nil
+	return t, &p, nil
 }
 
 // phaseEnded says whether the run stands at the end of a phase, with its last epoch evaluated.
 func (t *ThreePhase) phaseEnded() bool {
 	for _, p := range t.Config.phases() {
-		if end := p.first + p.Epochs; len(t.Epochs) == end && len(t.Steps) == end*t.data.stepsPerEpoch() {
+		if end := p.first + p.Epochs; t.epochs == end && t.done == end*t.data.stepsPerEpoch() {
 			return true
 		}
 	}
-	return len(t.Steps) == 0
+	return t.done == 0
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -134,17 +135,21 @@ func checkpointed(t *testing.T, c ThreePhaseConfig) *ThreePhase {
 	return r
 }
 
-// ended is what a run to the end leaves in its checkpoint.
+// ended is what a run to the end leaves in its checkpoint and the history beside it.
 func ended(t *testing.T, r *ThreePhase) string {
 	t.Helper()
 	if err := r.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(r.CheckpointPath)
-	if err != nil {
-		t.Fatal(err)
+	var all string
+	for _, path := range []string{r.CheckpointPath, metrics.Beside(r.CheckpointPath)} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += string(text)
 	}
-	return string(text)
+	return all
 }
 
 // Neither an evaluation nor the calibration keeps a run that was told to stop: they are made when it continues, which ends in

@@ -8,6 +8,7 @@ import (
 
 	"github.com/x448/float16"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -103,9 +104,6 @@ func DefaultExperiment() Experiment {
 	}
 }
 
-// calibrationSeed separates the calibration data of a seed from its training and evaluation data (SPEC section 4).
-const calibrationSeed = 1000
-
 // Check says whether the variant can be made of a model of configuration m with these settings: it names the first that
 // cannot work, its value and what is allowed.
 func (v Variant) Check(e Experiment, m layers.Config) error {
@@ -144,21 +142,21 @@ type Built struct {
 	Model       *layers.Model // ready to be evaluated
 	Quantised   *Quantised    // nil for variants without quantisers
 	Calibration *Calibration  // nil for variants that need none
-	Steps       []Step        // of the training, if any
+	Training    Training      // zero for variants that are not trained
 }
 
-// Build makes the variant from a copy of the pretrained model, which is not changed, with calibration data of seed+1000
-// and training data of seed+2000. The session is that of the training. When ctx ends it returns an error that wraps
+// Build makes the variant from a copy of the pretrained model, which is not changed, with calibration
+// and training data of the draw's seed. The session is that of the training. When ctx ends it returns an error that wraps
 // curriculum.ErrInterrupted.
-func (v Variant) Build(ctx context.Context, base *layers.Model, e Experiment, seed uint64, s Session) (*Built, error) {
-	built, err := v.build(ctx, base, e, seed, s)
+func (v Variant) Build(ctx context.Context, base *layers.Model, e Experiment, draw tasks.Draw, s Session) (*Built, error) {
+	built, err := v.build(ctx, base, e, draw, s)
 	if err != nil {
 		return built, fmt.Errorf("variant %s: %w", v.Name, err)
 	}
 	return built, nil
 }
 
-func (v Variant) build(ctx context.Context, base *layers.Model, e Experiment, seed uint64, s Session) (*Built, error) {
+func (v Variant) build(ctx context.Context, base *layers.Model, e Experiment, draw tasks.Draw, s Session) (*Built, error) {
 	if prepared(base) {
 		return nil, fmt.Errorf("the base model is quantised already: give a floating-point checkpoint")
 	}
@@ -175,12 +173,12 @@ func (v Variant) build(ctx context.Context, base *layers.Model, e Experiment, se
 	}
 	b := &Built{Model: m}
 	if v.options != nil {
-		if err := b.quantise(ctx, e, seed); err != nil {
+		if err := b.quantise(ctx, e, draw); err != nil {
 			return nil, err
 		}
 	}
 	if v.Trains {
-		if b.Steps, err = Finetune(ctx, m, b.Quantised, e.Finetune, seed, s); err != nil {
+		if b.Training, err = Finetune(ctx, m, b.Quantised, e.Finetune, draw, s); err != nil {
 			return b, err
 		}
 	}
@@ -194,8 +192,9 @@ func (v Variant) build(ctx context.Context, base *layers.Model, e Experiment, se
 }
 
 // quantise calibrates and prepares the model.
-func (b *Built) quantise(ctx context.Context, e Experiment, seed uint64) error {
-	data, err := MixtureBatches(b.Model.Config, e.CalibrationBatches, e.CalibrationBatch, e.CalibrationContext, seed+calibrationSeed)
+func (b *Built) quantise(ctx context.Context, e Experiment, draw tasks.Draw) error {
+	data, err := MixtureBatches(b.Model.Config, e.CalibrationBatches, e.CalibrationBatch, e.CalibrationContext,
+		draw.For(tasks.Calibration, 0))
 	if err != nil {
 		return err
 	}

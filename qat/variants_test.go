@@ -8,6 +8,7 @@ import (
 
 	"github.com/x448/float16"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -17,7 +18,7 @@ func build(t *testing.T, name string, base *layers.Model, seed uint64) *Built {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := v[0].Build(t.Context(), base, tinyExperiment(), seed, Session{})
+	b, err := v[0].Build(t.Context(), base, tinyExperiment(), tasks.Seeded(seed), Session{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,8 +43,8 @@ func TestEveryVariantIsAModelOfItsOwn(t *testing.T) {
 			}
 		}
 		known[v.Name] = y
-		if want := map[bool]int{true: tinyFinetune().Steps}[v.Trains]; len(b.Steps) != want {
-			t.Errorf("%s: %d training steps, want %d", v.Name, len(b.Steps), want)
+		if want := map[bool]int{true: tinyFinetune().Steps}[v.Trains]; len(b.Training.Steps) != want {
+			t.Errorf("%s: %d training steps, want %d", v.Name, len(b.Training.Steps), want)
 		}
 		if v.About == "" {
 			t.Errorf("%s has no description", v.Name)
@@ -59,8 +60,8 @@ func TestControlTrainsOnTheSameData(t *testing.T) {
 	base := newModel(t, tiny())
 	memory := build(t, "cajq_memory_only", base, 3)
 	control := build(t, FP16Finetuned, base, 3)
-	for i, s := range memory.Steps {
-		if c := control.Steps[i]; math.Abs(s.Loss-c.Loss) > 0.01*c.Loss || s.LR != c.LR {
+	for i, s := range memory.Training.Steps {
+		if c := control.Training.Steps[i]; math.Abs(s.Loss-c.Loss) > 0.01*c.Loss || s.LR != c.LR {
 			t.Errorf("step %d: loss %v with INT8 entries, %v without: not the same data or rate", i+1, s.Loss, c.Loss)
 		}
 	}
@@ -107,7 +108,7 @@ func TestFP16RoundsEveryParameter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v[0].Build(t.Context(), base, tinyExperiment(), 1, Session{}); err == nil {
+	if _, err := v[0].Build(t.Context(), base, tinyExperiment(), tasks.Seeded(1), Session{}); err == nil {
 		t.Error("a weight beyond half precision was made infinite")
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 )
@@ -61,6 +62,7 @@ func baeeGrid(c *cli.Context) error {
 	conf := experiments.BAEEGridConfig{
 		Policies: c.StringSlice("policies"), Budgets: c.Float64Slice("budgets"), Positions: c.StringSlice("positions"),
 		Seeds: c.Uint64Slice("seeds"), Contexts: c.IntSlice("contexts"), Samples: c.Int("samples"), Chunk: c.Int("chunk-size"), Headline: c.Bool("headline"),
+		SampleKeys: tasks.CurrentKeys,
 	}
 	for _, p := range c.StringSlice("protocol") {
 		conf.Protocols = append(conf.Protocols, baee.Protocol(p))
@@ -71,6 +73,7 @@ func baeeGrid(c *cli.Context) error {
 		return err
 	}
 	p := newProgress(c.App.ErrWriter)
+	warn(p, e.Note)
 	e.Report = func(k experiments.BAEECell, before bool, done, total int) {
 		note := ""
 		if before {

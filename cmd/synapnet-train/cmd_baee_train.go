@@ -72,6 +72,7 @@ func baeeTrain(c *cli.Context) error {
 		Tasks: c.StringSlice("tasks"), Sequences: c.Int("sequences"), Context: c.Int("context"), Chunk: c.Int("chunk-size"),
 		PerDecision: c.Int("examples"), Steps: c.Int("steps"), PaperSequences: c.Int("paper-sequences"), PaperContext: c.Int("paper-context"),
 		PaperSteps: c.Int("paper-steps"), Batch: c.Int("batch-size"), Hidden: c.Int("hidden"), DataSeed: c.Uint64("data-seed"),
+		SampleKeys: tasks.CurrentKeys,
 	}
 	dir := c.String("output-dir")
 	e, err := experiments.NewBAEETrain(conf, base, dir, environment())
@@ -79,6 +80,7 @@ func baeeTrain(c *cli.Context) error {
 		return err
 	}
 	p := newProgress(c.App.ErrWriter)
+	warn(p, e.Note)
 	e.Report = experiments.BAEETrainReport{
 		Collect: func(protocol baee.Protocol, sequences, context int) {
 			p.Line("%s: collecting from %d sequences of %d tokens", protocol, sequences, context)

@@ -100,7 +100,9 @@ func cajqQAT(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	reportCAJQ(e, newProgress(c.App.ErrWriter))
+	p := newProgress(c.App.ErrWriter)
+	warn(p, e.Note)
+	reportCAJQ(e, p)
 	r, err := e.Run(c.Context)
 	if errors.Is(err, curriculum.ErrInterrupted) || c.Err() != nil && err != nil {
 		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, c.String("output"))
@@ -123,6 +125,7 @@ func reportCAJQ(e *experiments.CAJQ, p *progress) {
 			p.Line("[%d/%d] %s, seed %d", run, runs, variant, seed)
 			last = time.Time{}
 		},
+		Warn:    func(line string) { warn(p, line) },
 		Skipped: func(variant string, seed uint64) { p.Line("%s, seed %d: done before", variant, seed) },
 		Step: func(s qat.Step, steps int) {
 			speed := math.NaN() // not known of the first step

@@ -28,8 +28,8 @@ func evalCommand() *cli.Command {
 		Usage:     "measure a trained model's accuracy on tasks at context lengths",
 		ArgsUsage: "[MODEL.safetensors]",
 		Description: "Without a file it takes " + pretrainedModel + ". For each task and context it prints the accuracy on --samples\n" +
-			"samples with its 95% Wilson interval and the accuracy of guessing. The samples are drawn apart from those that a\n" +
-			"training with the same seed has seen. Suites: " + strings.Join(experiments.Suites(), ", ") + ".",
+			"samples with its 95% Wilson interval and the accuracy of guessing. No sample of it is one that a\n" +
+			"training has drawn, whatever the seeds of the two. Suites: " + strings.Join(experiments.Suites(), ", ") + ".",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME`s of tasks: --tasks niah_single fa (default: those of --suite)"},
 			&cli.StringSliceFlag{Name: "suite", Usage: "`NAME`s of suites (default: mixture)"},
@@ -37,6 +37,7 @@ func evalCommand() *cli.Command {
 			&cli.IntFlag{Name: "samples", Usage: "samples of each task at each context", Value: 256},
 			&cli.IntFlag{Name: "batch-size", Usage: "samples at a time; results do not depend on it", Value: 4},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the samples", Value: 42},
+			&cli.IntFlag{Name: "sample-keys", Usage: "1: the samples of versions in which a seed could meet a training's; 2: apart from every training", Value: int(tasks.CurrentKeys)},
 			&cli.BoolFlag{Name: "list", Usage: "list the tasks, what each asks and where it is from, and stop"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 			threadsFlag(),
@@ -118,6 +119,7 @@ func (f *firstError) Write(p []byte) (int, error) {
 func evaluationPlan(c *cli.Context) (experiments.EvaluationPlan, error) {
 	p := experiments.EvaluationPlan{
 		Contexts: c.IntSlice("contexts"), Samples: c.Int("samples"), BatchSize: c.Int("batch-size"), Seed: c.Uint64("seed"),
+		Purpose: tasks.Evaluation, SampleKeys: tasks.Keys(c.Int("sample-keys")),
 	}
 	for _, f := range []struct {
 		name  string
@@ -126,6 +128,9 @@ func evaluationPlan(c *cli.Context) (experiments.EvaluationPlan, error) {
 		if f.value < 1 {
 			return p, usagef(c, "--%s %d: must be at least 1", f.name, f.value)
 		}
+	}
+	if k := c.Int("sample-keys"); k < 1 || k > int(tasks.CurrentKeys) {
+		return p, usagef(c, "--sample-keys %d: must be 1 or %d", k, tasks.CurrentKeys)
 	}
 	suites := c.StringSlice("suite")
 	if len(suites) == 0 && !c.IsSet("tasks") {

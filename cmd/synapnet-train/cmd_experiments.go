@@ -15,6 +15,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/experiments/report"
 	"github.com/synapnet/synapnet-train/internal/foreign"
@@ -171,8 +172,11 @@ func againCommand(c *cli.Context, names []string) string {
 // printPlan prints what is to be done and how long it takes, and returns the number of experiments that are not up to date.
 func printPlan(w io.Writer, d *experiments.Driver, steps []*experiments.Step) (todo int, err error) {
 	rows := [][]string{{"experiment", "time", "result"}}
-	current := 0
+	current, old := 0, 0
 	for _, s := range steps {
+		if s.OldSamples(d.Profile) {
+			old++
+		}
 		if s.State == experiments.UpToDate {
 			current++
 			continue
@@ -194,7 +198,7 @@ func printPlan(w io.Writer, d *experiments.Driver, steps []*experiments.Step) (t
 		rows = append(rows, []string{s.Name, source + timeOf(s), state})
 	}
 	if todo == 0 {
-		_, err := fmt.Fprintf(w, "all %d results in %s are up to date\n", current, foreign.Path(d.Root))
+		_, err := fmt.Fprintf(w, "all %d results in %s are up to date\n%s", current, foreign.Path(d.Root), oldSamples(old))
 		return 0, err
 	}
 	if err := writeTable(w, len(rows[0]), rows...); err != nil {
@@ -204,8 +208,17 @@ func printPlan(w io.Writer, d *experiments.Driver, steps []*experiments.Step) (t
 	if current > 0 {
 		line += fmt.Sprintf("; %d up to date", current)
 	}
-	_, err = fmt.Fprintf(w, "%s; results go to %s\n", line, foreign.Path(d.Root))
+	_, err = fmt.Fprintf(w, "%s; results go to %s\n%s", line, foreign.Path(d.Root), oldSamples(old))
 	return todo, err
+}
+
+// oldSamples is a line about n results whose samples have keys of before; "" for none.
+func oldSamples(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s with sample_keys 1, as before the purpose was part of the keys of samples: kept, and continued with the same; "+
+		"delete one to measure it with %d\n", plural(n, "result"), tasks.CurrentKeys)
 }
 
 // runProgress tells how a run of experiments goes on stderr: lines, and on a terminal a bar below them.

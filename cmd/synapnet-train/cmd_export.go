@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -184,7 +185,7 @@ func calibrateForExport(c *cli.Context, m *layers.Model) (*qat.Calibration, erro
 	for samples%batch != 0 {
 		batch--
 	}
-	data, err := qat.MixtureBatches(m.Config, samples/batch, batch, tokens, c.Uint64("seed"))
+	data, err := qat.MixtureBatches(m.Config, samples/batch, batch, tokens, tasks.Seeded(c.Uint64("seed")).For(tasks.Calibration, 0))
 	if err != nil {
 		return nil, err
 	}

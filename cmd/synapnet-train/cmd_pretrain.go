@@ -155,6 +155,7 @@ func pretrain(c *cli.Context) error {
 	if problem := t.Config.WarmupProblem(total); problem != "" {
 		p.Line("warning: %s", problem)
 	}
+	warn(p, t.Warnings...)
 	perStage := total / len(t.Config.Curriculum)
 	var stages []progressStage
 	for _, length := range t.Config.Curriculum {
@@ -202,6 +203,15 @@ func lowerRate(c *cli.Context, run *experiments.Pretraining) string {
 	}
 	words = append(words, "--lr", fmt.Sprint(lr), "--output-dir", dir)
 	return "begin a new run with a lower rate, e.g.: " + experiments.CommandLine(words...)
+}
+
+// warn prints lines about what a run that continues does not have as it was.
+func warn(p *progress, lines ...string) {
+	for _, line := range lines {
+		if line != "" {
+			p.Line("warning: %s", line)
+		}
+	}
 }
 
 // openPretraining begins the run that the flags describe, or continues one.

@@ -17,6 +17,7 @@ import (
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
@@ -62,24 +63,26 @@ const streamGCPercent = 10
 
 // streamReport is what stream --json prints.
 type streamReport struct {
-	Model       string        `json:"model"`
-	Policy      string        `json:"policy"`
-	ChunkSize   int           `json:"chunk_size"`
-	Tokens      int64         `json:"tokens"`       // of the stream, those before a snapshot included
-	InputTokens int64         `json:"input_tokens"` // of this call
-	Chunks      int64         `json:"chunks"`
-	BudgetBytes int           `json:"budget_bytes"`
-	Bytes       int           `json:"bytes"` // held at the end
-	Hot         int           `json:"hot"`
-	Warm        int           `json:"warm"`
-	Summaries   int           `json:"summaries"`
-	Evicted     int64         `json:"evicted"`
-	Merged      int64         `json:"merged"`
-	Demoted     int64         `json:"demoted"`
-	Seconds     float64       `json:"seconds"`
-	PerSecond   float64       `json:"tokens_per_second"`
-	Snapshot    string        `json:"snapshot,omitempty"`
-	Top         []streamLogit `json:"top"`
+	Model       string  `json:"model"`
+	Policy      string  `json:"policy"`
+	ChunkSize   int     `json:"chunk_size"`
+	Tokens      int64   `json:"tokens"`       // of the stream, those before a snapshot included
+	InputTokens int64   `json:"input_tokens"` // of this call
+	Chunks      int64   `json:"chunks"`
+	BudgetBytes int     `json:"budget_bytes"`
+	Bytes       int     `json:"bytes"` // held at the end
+	Hot         int     `json:"hot"`
+	Warm        int     `json:"warm"`
+	Summaries   int     `json:"summaries"`
+	Evicted     int64   `json:"evicted"`
+	Merged      int64   `json:"merged"`
+	Demoted     int64   `json:"demoted"`
+	Seconds     float64 `json:"seconds"`
+	PerSecond   float64 `json:"tokens_per_second"`
+	Snapshot    string  `json:"snapshot,omitempty"`
+	// Kernels of the tokens, by position, where they changed on the way.
+	Kernels graph.KernelHistory `json:"kernels,omitempty"`
+	Top     []streamLogit       `json:"top"`
 }
 
 // streamLogit is one output of the last chunk: a class, or the next token of a language model.
@@ -108,6 +111,11 @@ func stream(c *cli.Context) error {
 		return err
 	}
 	defer s.Close()
+	if s.Warning != "" {
+		if _, err := fmt.Fprintf(c.App.ErrWriter, "warning: %s\n", s.Warning); err != nil {
+			return err
+		}
+	}
 	input, name, err := streamInput(c, m.Config.VocabSize)
 	if err != nil {
 		return err
@@ -472,7 +480,7 @@ func (r *streamRun) report(model string, top int) streamReport {
 		Model: model, Policy: m.Config().Policy, ChunkSize: r.stream.ChunkSize(), Tokens: r.stream.Position(), InputTokens: r.taken,
 		Chunks: m.Chunk(), BudgetBytes: m.Config().BudgetBytes, Bytes: t.Bytes, Hot: t.Hot, Warm: t.Warm, Summaries: t.Summaries,
 		Evicted: t.Evicted, Merged: t.Merged, Demoted: t.Demoted, Seconds: seconds, PerSecond: float64(r.taken) / seconds,
-		Snapshot: r.snapshot, Top: topLogits(r.logits, top),
+		Snapshot: r.snapshot, Kernels: r.stream.Kernels().Changes(), Top: topLogits(r.logits, top),
 	}
 }
 

@@ -53,11 +53,12 @@ func threePhase(c *cli.Context) error {
 	t.CheckpointEvery = c.Int("checkpoint-every")
 	p := newProgress(c.App.ErrWriter)
 	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(t.TotalSteps(), "step"), t.Config.Seed, run.Dir)
+	warn(p, t.Warnings...)
 	if run.Classifier != nil {
 		p.Line("retention classifier of %d parameters, lambda_baee %g", run.Classifier.Parameters(), t.Config.LambdaBAEE)
 	}
 	p.Start(t.TotalSteps())
-	p.Resume(len(t.Steps))
+	p.Resume(t.Done())
 	tokens, last := float64(t.Config.BatchSize*t.Config.Context), time.Now()
 	t.Report = func(s qat.Step) {
 		p.Step(s.Step, s.Loss, math.NaN(), tokens/time.Since(last).Seconds())

@@ -217,11 +217,11 @@ func (n named) sameAs(o named) bool {
 	if n.info != nil && o.info != nil {
 		return os.SameFile(n.info, o.info)
 	}
-	return n.info == nil && o.info == nil && writableAt(n.path) == writableAt(o.path)
+	return n.info == nil && o.info == nil && placeOf(n.path) == placeOf(o.path)
 }
 
-// writableAt is where a file that is not there would be.
-func writableAt(path string) string {
+// placeOf is where a file that is not there would be.
+func placeOf(path string) string {
 	dir := filepath.Dir(path)
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real

@@ -37,7 +37,10 @@
 //
 // # Reproducibility
 //
-// The samples of a (task, params, seed) come from one PCG stream keyed by a hash of
-// the task's name and the seed, so they depend neither on the other tasks of a
-// mixture nor on how many samples are drawn after them.
+// The samples of a (task, params, [Source]) come from one PCG stream keyed by a hash
+// of the task's name and of the source: seed, stage and what the samples are for
+// ([Purpose]). So they depend neither on the other tasks of a mixture nor on how many
+// samples are drawn after them, and what a model is tested on is not what it was
+// trained on, whatever the two seeds are. Results of before the purpose was part of
+// the key keep the keys that they were made with ([Keys]).
 package tasks

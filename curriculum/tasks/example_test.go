@@ -27,7 +27,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	samples, err := tasks.Generate("first_token", 2, tasks.Params{Length: 8, Vocab: 16, Classes: 4}, 42)
+	samples, err := tasks.Generate("first_token", 2, tasks.Params{Length: 8, Vocab: 16, Classes: 4}, tasks.Seeded(42).For(tasks.Demonstration, 0))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -37,14 +37,14 @@ func Example() {
 	_, err = tasks.Lookup("first_tokens")
 	fmt.Println(err)
 	// Output:
-	// first_token [1 7 0 0 0 0 4 3] label 2
-	// first_token [1 5 0 0 0 0 4 3] label 0
+	// first_token [1 6 0 0 0 0 4 3] label 1
+	// first_token [1 6 0 0 0 0 4 3] label 1
 	// unknown task "first_tokens": did you mean "first_token"?
 }
 
 func ExampleMixture() {
 	p := tasks.Params{Length: 512, Vocab: 4096, Classes: 64}
-	samples, err := tasks.Mixture(2048, p, 42, nil)
+	samples, err := tasks.Mixture(2048, p, tasks.Seeded(42).For(tasks.Training, 0), nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -1,17 +1,19 @@
 package tasks
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
 )
 
-// Generate makes n samples of the named task. The same (name, p, seed) always gives
+// Generate makes n samples of the named task. The same (name, p, from) always gives
 // the same samples, and a larger n only adds to their end. Errors: an
-// *UnknownTaskError, a *ParamError, n < 1, or what a registered generator reports.
-func Generate(name string, n int, p Params, seed uint64) ([]Sample, error) {
+// *UnknownTaskError, a *ParamError, n < 1, a source without a purpose, or what a
+// registered generator reports.
+func Generate(name string, n int, p Params, from Source) ([]Sample, error) {
+	if err := from.check(); err != nil {
+		return nil, err
+	}
 	t, err := Lookup(name)
 	if err != nil {
 		return nil, err
@@ -23,7 +25,7 @@ func Generate(name string, n int, p Params, seed uint64) ([]Sample, error) {
 	if err := t.check(p); err != nil {
 		return nil, err
 	}
-	rng := stream("task", name, seed)
+	rng := from.stream("task", name)
 	samples := make([]Sample, n)
 	for i := range samples {
 		if samples[i], err = t.sample(rng, p); err != nil {
@@ -83,14 +85,6 @@ func (t Task) sample(rng *rand.Rand, p Params) (Sample, error) {
 	return s, nil
 }
 
-// stream returns the generator of (kind, name, seed). The key is hashed because PCG
-// streams whose seeds differ in a few bits are correlated.
-func stream(kind, name string, seed uint64) *rand.Rand {
-	key := binary.LittleEndian.AppendUint64([]byte(kind+"\x00"+name+"\x00"), seed)
-	sum := sha256.Sum256(key)
-	return rand.New(rand.NewPCG(binary.LittleEndian.Uint64(sum[:8]), binary.LittleEndian.Uint64(sum[8:16])))
-}
-
 // Weight is a task's share of a mixture.
 type Weight struct {
 	Task  string
@@ -132,9 +126,9 @@ func Counts(n int, weights []Weight) ([]int, error) {
 }
 
 // Mixture makes the samples of [Counts], each task's as [Generate] with the same
-// seed makes them, shuffled by a stream of the seed alone. Nil weights mean
+// source makes them, shuffled by a stream of the source alone. Nil weights mean
 // [TrainingMixture]. Its errors are those of Counts and Generate.
-func Mixture(n int, p Params, seed uint64, weights []Weight) ([]Sample, error) {
+func Mixture(n int, p Params, from Source, weights []Weight) ([]Sample, error) {
 	if weights == nil {
 		weights = TrainingMixture()
 	}
@@ -149,12 +143,12 @@ func Mixture(n int, p Params, seed uint64, weights []Weight) ([]Sample, error) {
 	}
 	var all []Sample
 	for i, w := range weights {
-		part, err := Generate(w.Task, counts[i], p, seed)
+		part, err := Generate(w.Task, counts[i], p, from)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, part...)
 	}
-	stream("mixture", "shuffle", seed).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	from.stream("mixture", "shuffle").Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all, nil
 }

@@ -71,7 +71,7 @@ func TestGoldenSamples(t *testing.T) {
 			t.Errorf("%q: %q,", task.Name, got)
 		}
 	}
-	mixture, err := Mixture(32, p, 42, nil)
+	mixture, err := Mixture(32, p, of(42), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestSamplesDependOnNothingElse(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
-				got, err := Generate("fa", 20, p, 1)
+				got, err := Generate("fa", 20, p, of(1))
 				if err != nil || !reflect.DeepEqual(got, want) {
 					t.Errorf("samples differ, error %v", err)
 				}
@@ -124,7 +124,7 @@ func TestMixtureCounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		samples, err := Mixture(c.n, Params{Length: 32, Vocab: 128, Classes: 16}, 1, nil)
+		samples, err := Mixture(c.n, Params{Length: 32, Vocab: 128, Classes: 16}, of(1), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func TestMixtureCounts(t *testing.T) {
 }
 
 func TestMixtureIsShuffled(t *testing.T) {
-	samples, err := Mixture(400, Params{Length: 32, Vocab: 128, Classes: 16}, 1, nil)
+	samples, err := Mixture(400, Params{Length: 32, Vocab: 128, Classes: 16}, of(1), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestMixtureRejects(t *testing.T) {
 		"named twice":  {8, []Weight{{"fa", .5}, {"fa", .5}}, "fa is named twice"},
 		"unknown task": {8, []Weight{{"fb", .5}}, `did you mean "fa"`},
 	} {
-		_, err := Mixture(c.n, p, 1, c.weights)
+		_, err := Mixture(c.n, p, of(1), c.weights)
 		oneLine(t, name, err, c.want)
 	}
 }
@@ -209,7 +209,7 @@ func TestAnyParamsAreRefusedOrWork(t *testing.T) {
 		p := randomParams(stream("test", "params", seed))
 		for _, task := range builtin() {
 			refused := Check(task.Name, p)
-			samples, err := Generate(task.Name, 3, p, seed)
+			samples, err := Generate(task.Name, 3, p, of(seed))
 			if (refused == nil) != (err == nil) {
 				t.Logf("%s %+v: Check says %v, Generate %v", task.Name, p, refused, err)
 				return false
@@ -278,7 +278,7 @@ func FuzzParams(f *testing.F) {
 		}
 		p := Params{length, vocab, classes, needles, repeat, hops, items, count, distractors, passages, Position(where)}
 		name := all[int(task)%len(all)].Name
-		samples, err := Generate(name, 1, p, 1)
+		samples, err := Generate(name, 1, p, of(1))
 		if err != nil {
 			if strings.Contains(err.Error(), "its generator made") {
 				t.Fatal(err)
@@ -297,7 +297,7 @@ func BenchmarkGenerate(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := Generate(name, 16, p, 1); err != nil {
+				if _, err := Generate(name, 16, p, of(1)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -309,7 +309,7 @@ func BenchmarkGenerate(b *testing.B) {
 func BenchmarkMixture(b *testing.B) {
 	p := Params{Length: 1024, Vocab: 4096, Classes: 64}
 	for b.Loop() {
-		if _, err := Mixture(2048, p, 42, nil); err != nil {
+		if _, err := Mixture(2048, p, of(42), nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -98,10 +98,10 @@ func TestBadParamsAreOneClearLine(t *testing.T) {
 		"position":            {"memory_pressure_niah", with(func(p *Params) { p.Position = "middle" }), `position "middle" is unknown: use anywhere, early or late`},
 		"early needs room":    {"memory_pressure_niah", with(func(p *Params) { p.Length, p.Position = 40, Early }), "position early: use at least"},
 	} {
-		_, err := Generate(c.task, 1, c.p, 1)
+		_, err := Generate(c.task, 1, c.p, of(1))
 		oneLine(t, name, err, c.want)
 	}
-	_, err := Generate("fa", 0, good, 1)
+	_, err := Generate("fa", 0, good, of(1))
 	oneLine(t, "no samples", err, "task fa: 0 samples asked for: use at least 1")
 	var bad *ParamError
 	if err := Check("fa", with(func(p *Params) { p.Length = 21 })); !errors.As(err, &bad) || bad.Param != "length" || bad.Min != 22 {

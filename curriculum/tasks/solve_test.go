@@ -252,7 +252,7 @@ func shapes(task Task) []Params {
 
 func mustGenerate(t testing.TB, name string, n int, p Params, seed uint64) []Sample {
 	t.Helper()
-	samples, err := Generate(name, n, p, seed)
+	samples, err := Generate(name, n, p, of(seed))
 	if err != nil {
 		t.Fatal(err)
 	}

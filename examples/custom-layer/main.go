@@ -142,7 +142,7 @@ const (
 
 // train makes the given number of steps and calls report with the loss of each.
 func train(m *Model, steps int, report func(step int, loss float32)) error {
-	samples, err := tasks.Generate(taskName, steps*batchSize, task, 42)
+	samples, err := tasks.Generate(taskName, steps*batchSize, task, tasks.Seeded(42).For(tasks.Training, 0))
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,8 @@ func reference() settings {
 
 // compress applies CAJQ after training (PTQ): calibrate, put the quantisers in, and round to what the packed file holds.
 func compress(model *layers.Model, s settings) (*qat.Quantised, error) {
-	data, err := qat.MixtureBatches(model.Config, s.calibration.batches, s.calibration.size, s.calibration.tokens, 999)
+	data, err := qat.MixtureBatches(model.Config, s.calibration.batches, s.calibration.size, s.calibration.tokens,
+		tasks.Seeded(999).For(tasks.Calibration, 0))
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func run(w io.Writer, s settings) error {
 	defer stream.Close()
 
 	params := tasks.Params{Length: s.length, Vocab: s.model.VocabSize, Classes: s.model.NumClasses}
-	samples, err := tasks.Generate("niah_single", 1, params, 42)
+	samples, err := tasks.Generate("niah_single", 1, params, tasks.Seeded(42).For(tasks.Demonstration, 0))
 	if err != nil {
 		return err
 	}

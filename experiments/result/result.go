@@ -2,7 +2,11 @@
 // what settings, from what inputs, by what program, where, and at what cost.
 package result
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/synapnet/synapnet-train/graph"
+)
 
 // Schema is the version of the form that this program writes and reads.
 const Schema = 1
@@ -22,7 +26,8 @@ type Result struct {
 	Seeds        []uint64          `json:"seeds"`
 	Protocol     string            `json:"protocol"` // how the numbers were got, and what was chosen where the paper is silent
 	Environment  Environment       `json:"environment"`
-	Cost         Cost              `json:"cost"` // of all calls
+	Kernels      []graph.Kernels   `json:"kernels,omitempty"` // of all calls in order, where they were not the same
+	Cost         Cost              `json:"cost"`              // of all calls
 	Measurements []Measurement     `json:"measurements"`
 	Details      json.RawMessage   `json:"details,omitempty"` // what the experiment itself wants to keep: single runs, histories
 }

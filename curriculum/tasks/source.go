@@ -1,0 +1,205 @@
+package tasks
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+)
+
+// Purpose says what samples are for. It is part of the key of their stream, so that what a model is tested on is never
+// what it was trained on, whatever the seeds of the two are.
+type Purpose string
+
+// All purposes there are. A new one is a constant here and a line in purposes.
+const (
+	Training       Purpose = "training"        // stage: of the curriculum
+	HeldOut        Purpose = "held-out"        // evaluations while a model trains; stage: of the curriculum
+	Calibration    Purpose = "calibration"     // of quantisers
+	Finetuning     Purpose = "fine-tuning"     // short training of a pretrained model, through quantisers or without
+	ThreePhase     Purpose = "three-phase"     // training of the three-phase trainer
+	Retention      Purpose = "retention"       // what the retention classifier learns from and is tested on, split by sequence
+	Evaluation     Purpose = "evaluation"      // of a model by a command
+	Quantisation   Purpose = "quantisation"    // test of variants and of the model without its bridge; stage: 0 to 2, a metric each
+	Eviction       Purpose = "eviction"        // test of eviction policies; stage: the budget in percent
+	EvictionCost   Purpose = "eviction-cost"   // what policies keep in the micro-benchmark
+	MemoryPressure Purpose = "memory-pressure" // test of eviction policies on one budget; stage as of Eviction
+	NeedleBench    Purpose = "needlebench"     // tests on suites of tasks; stage: 2 for the mixture, which is apart from its tasks
+	RULER          Purpose = "ruler"
+	LongBench      Purpose = "longbench"
+	LongContext    Purpose = "long-context"
+	Baselines      Purpose = "baselines"       // test of other architectures
+	BridgePaper    Purpose = "bridge-paper"    // training of the published ScaleBridge ablation
+	BridgeTest     Purpose = "bridge-test"     // its test
+	BridgeTraining Purpose = "bridge-training" // training of ours; stage: block of steps
+	BridgeHeldOut  Purpose = "bridge-held-out" // what says that its curve has stopped rising
+	BridgeFinal    Purpose = "bridge-final"    // its test
+	Deployment     Purpose = "deployment"      // calibration of variants whose size and time are measured
+	Demonstration  Purpose = "demonstration"   // examples and benchmarks, which measure no accuracy
+)
+
+// purpose is what Keys1 did for a Purpose.
+type purpose struct {
+	Purpose
+	// seed is the number that the stream was keyed by; nil: the seed plus the stage.
+	seed func(seed, stage uint64) uint64
+	// order was mixed into the generator of the order in which an epoch takes the samples.
+	order uint64
+}
+
+// plus adds a number and the stage to the seed.
+func plus(n uint64) func(seed, stage uint64) uint64 {
+	return func(seed, stage uint64) uint64 { return seed + n + stage }
+}
+
+const (
+	orderOfCurriculum = 0x65706f6368
+	orderOfQAT        = 0x716174
+)
+
+// purposes lists all, with the numbers that Keys1 added to seeds (SPEC sections 3 to 5).
+var purposes = []purpose{
+	{Training, nil, orderOfCurriculum},
+	{HeldOut, plus(9000), 0},
+	{Calibration, plus(1000), 0},
+	{Finetuning, plus(2000), orderOfQAT},
+	{ThreePhase, nil, orderOfQAT},
+	{Retention, nil, 0},
+	{Evaluation, plus(9000), 0},
+	{Quantisation, func(seed, stage uint64) uint64 { return 1_000_000 + 10*seed + stage }, 0},
+	{Eviction, func(seed, stage uint64) uint64 { return 100*seed + stage }, 0},
+	{EvictionCost, nil, 0},
+	{MemoryPressure, func(seed, stage uint64) uint64 { return 100*seed + stage }, 0},
+	{NeedleBench, nil, 0},
+	{RULER, nil, 0},
+	{LongBench, nil, 0},
+	{LongContext, nil, 0},
+	{Baselines, nil, 0},
+	{BridgePaper, nil, 0},
+	{BridgeTest, plus(1000), 0},
+	{BridgeTraining, func(seed, stage uint64) uint64 { return 5_000_000 + 1000*seed + stage }, 0},
+	{BridgeHeldOut, plus(6_000_000), 0},
+	{BridgeFinal, plus(6_500_000), 0},
+	{Deployment, nil, 0},
+	{Demonstration, nil, 0},
+}
+
+// Purposes lists all.
+func Purposes() []Purpose {
+	var all []Purpose
+	for _, p := range purposes {
+		all = append(all, p.Purpose)
+	}
+	return all
+}
+
+// Keys is the version of the keys of streams of samples. It is part of the configuration of a run and of the settings of an
+// experiment; 0, in what was written before there were versions, is Keys1.
+type Keys int
+
+// The versions.
+const (
+	// Keys1 keys a stream by task and seed. Purpose and stage are numbers added to the seed, so that two purposes meet where
+	// their seeds differ by that number: a training of seed 9042 and an evaluation of seed 42.
+	Keys1 Keys = 1
+	// Keys2 keys a stream by task, purpose, stage and seed.
+	Keys2 Keys = 2
+	// CurrentKeys are those of new runs.
+	CurrentKeys = Keys2
+)
+
+// Version is k, and Keys1 for 0.
+func (k Keys) Version() Keys { return max(k, Keys1) }
+
+// Check refuses a version that this program does not know.
+func (k Keys) Check() error {
+	if k < 0 || k > CurrentKeys {
+		return fmt.Errorf("sample_keys is %d: it must be 1 (as before the purpose was part of the keys) or 2", k)
+	}
+	return nil
+}
+
+// Draw is a seed with the version of the keys that it is used with.
+type Draw struct {
+	Keys Keys
+	Seed uint64
+}
+
+// Seeded is a seed with the current keys.
+func Seeded(seed uint64) Draw { return Draw{CurrentKeys, seed} }
+
+// For is the source of the samples of one purpose. The stage, at least 0, sets draws for the same purpose apart; without
+// any it is 0.
+func (d Draw) For(p Purpose, stage int) Source { return Source{d, p, stage} }
+
+// Source names streams of samples, one for each task and one for the order of a mixture. Two sources that differ in
+// anything give different samples (with Keys2). It is made by [Draw.For]; the zero value has no purpose and gives none.
+type Source struct {
+	draw    Draw
+	purpose Purpose
+	stage   int
+}
+
+// check refuses a source that no samples can be drawn from.
+func (s Source) check() error {
+	if err := s.draw.Keys.Check(); err != nil {
+		return err
+	}
+	if !slices.Contains(Purposes(), s.purpose) {
+		var names []string
+		for _, p := range Purposes() {
+			names = append(names, string(p))
+		}
+		return fmt.Errorf("samples for the purpose %q: it must be one of %s", s.purpose, strings.Join(names, ", "))
+	}
+	if s.stage < 0 {
+		return fmt.Errorf("samples of stage %d: it must be at least 0", s.stage)
+	}
+	return nil
+}
+
+// old is what Keys1 did for the source's purpose, with the number that it keyed streams by.
+func (s Source) old() (seed, order uint64) {
+	seed = s.draw.Seed + uint64(s.stage)
+	for _, p := range purposes {
+		if p.Purpose != s.purpose {
+			continue
+		}
+		if p.seed != nil {
+			seed = p.seed(s.draw.Seed, uint64(s.stage))
+		}
+		order = p.order
+	}
+	return seed, order
+}
+
+// stream is the generator of (kind, name) within the source.
+func (s Source) stream(kind, name string) *rand.Rand {
+	if s.draw.Keys.Version() == Keys1 {
+		seed, _ := s.old()
+		return stream(kind, name, seed)
+	}
+	return stream(kind, name, s.draw.Seed, string(s.purpose), fmt.Sprint(s.stage))
+}
+
+// Order is the order in which an epoch, from 0, takes n samples of the source.
+func (s Source) Order(n, epoch int) []int {
+	if s.draw.Keys.Version() == Keys1 {
+		seed, order := s.old()
+		return rand.New(rand.NewPCG(seed, uint64(epoch)+order)).Perm(n)
+	}
+	return s.stream("order", fmt.Sprint(epoch)).Perm(n)
+}
+
+// stream returns the generator of (kind, name, seed) and, with Keys2, of purpose and stage. The key is hashed because PCG
+// streams whose seeds differ in a few bits are correlated. No word of a key has a zero byte in it.
+func stream(kind, name string, seed uint64, more ...string) *rand.Rand {
+	key := binary.LittleEndian.AppendUint64([]byte(kind+"\x00"+name+"\x00"), seed)
+	for _, word := range more {
+		key = append(append(key, word...), 0)
+	}
+	sum := sha256.Sum256(key)
+	return rand.New(rand.NewPCG(binary.LittleEndian.Uint64(sum[:8]), binary.LittleEndian.Uint64(sum[8:16])))
+}

@@ -1,0 +1,283 @@
+// Package metrics keeps the history of a training run in a file of its own beside the checkpoint: one JSON object a line, in
+// the order of the run, each with its kind. Lines are only ever appended, so that a checkpoint need not hold them: it holds a
+// [Mark], and a run that continues from it cuts the file back to there. What a killed run wrote after its last checkpoint is
+// written again, in the same bytes if the run is the same.
+package metrics
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Name is the file's name in the folder of a run.
+const Name = "metrics.jsonl"
+
+// checkpointName is that of the checkpoint in a run's folder, whose history has the plain name.
+const checkpointName = "checkpoint.safetensors"
+
+// Beside is where the history of the run with the given checkpoint is: metrics.jsonl in the folder of a run,
+// NAME.metrics.jsonl for a checkpoint NAME.safetensors in a folder of many.
+func Beside(checkpoint string) string {
+	dir, name := filepath.Split(checkpoint)
+	if name == checkpointName {
+		return filepath.Join(dir, Name)
+	}
+	return filepath.Join(dir, strings.TrimSuffix(name, filepath.Ext(name))+"."+Name)
+}
+
+// Mark is a place in a history: all lines up to it. It has the same size wherever it is.
+type Mark struct {
+	Bytes  int64  `json:"bytes"`
+	Lines  int64  `json:"lines"`
+	SHA256 string `json:"sha256"` // of the bytes up to it
+}
+
+// Changed says that a file does not hold what it held at a mark.
+type Changed struct{ Path, Problem string }
+
+// Error is one line with the mend.
+func (e *Changed) Error() string {
+	return fmt.Sprintf("%s is not the history that the checkpoint goes with (%s): put back the file that was written with it, "+
+		"or delete it to continue without the history so far", e.Path, e.Problem)
+}
+
+// Log is a history under way. It touches its file when the first line or mark asks for it, not before.
+type Log struct {
+	path string
+	from *Mark // where it continues; nil: it begins
+	file *os.File
+	sum  hash.Hash
+	mark Mark
+}
+
+// New is a log that begins. A file of an earlier run in its place is replaced, a file of another kind is refused, both when
+// the first line is added.
+func New(path string) *Log { return &Log{path: path} }
+
+// Continue is the log that was at a mark when its checkpoint was written. What follows the mark in the file is cut off when
+// the first line is added. Errors, then: a *Changed; one that is fs.ErrNotExist without a file.
+func Continue(path string, at Mark) *Log { return &Log{path: path, from: &at} }
+
+// Add appends v, a JSON object, as a line of the given kind. The line is handed to the system before Add returns: it survives
+// the end of the process.
+func (l *Log) Add(kind string, v any) error {
+	if err := l.open(); err != nil {
+		return err
+	}
+	text, err := encode(kind, v)
+	if err != nil {
+		return fmt.Errorf("%s: %w", l.path, err)
+	}
+	if _, err := l.file.Write(text); err != nil {
+		return writeError(l.path, err)
+	}
+	l.count(text, 1)
+	return nil
+}
+
+func (l *Log) count(text []byte, lines int64) {
+	_, _ = l.sum.Write(text) // never fails
+	l.mark.Bytes += int64(len(text))
+	l.mark.Lines += lines
+}
+
+// encode is {"kind":KIND, then the fields of v}, and a line's end.
+func encode(kind string, v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) < 3 || text[0] != '{' {
+		return nil, fmt.Errorf("a line of kind %s is %s: it must be an object with a field", kind, text)
+	}
+	return append(append([]byte(beginning+kind+`",`), text[1:]...), '\n'), nil
+}
+
+// beginning of every line.
+const beginning = `{"kind":"`
+
+// Mark is where the log is now. What is up to it is on the disk when Mark returns.
+func (l *Log) Mark() (Mark, error) {
+	if err := l.open(); err != nil {
+		return Mark{}, err
+	}
+	if err := l.file.Sync(); err != nil {
+		return Mark{}, writeError(l.path, err)
+	}
+	l.mark.SHA256 = hex.EncodeToString(l.sum.Sum(nil))
+	return l.mark, nil
+}
+
+// Close closes the file. A later Add opens it again.
+func (l *Log) Close() error {
+	if l.file == nil {
+		return nil
+	}
+	l.mark.SHA256 = hex.EncodeToString(l.sum.Sum(nil))
+	at := l.mark
+	err := l.file.Close()
+	l.file, l.from = nil, &at
+	if err != nil {
+		return writeError(l.path, err)
+	}
+	return nil
+}
+
+// open makes the file ready to be appended to.
+func (l *Log) open() error {
+	if l.file != nil {
+		return nil
+	}
+	if err := l.check(); err != nil {
+		return err
+	}
+	l.sum, l.mark = sha256.New(), Mark{}
+	flags := os.O_RDWR
+	if l.from == nil {
+		flags |= os.O_CREATE | os.O_TRUNC
+	}
+	file, err := os.OpenFile(l.path, flags, 0o644)
+	if err != nil {
+		return writeError(l.path, err)
+	}
+	if err := l.position(file); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	l.file = file
+	return nil
+}
+
+// position brings the file and the sum to where the log begins or continues.
+func (l *Log) position(file *os.File) error {
+	if l.from == nil {
+		return syncDir(filepath.Dir(l.path))
+	}
+	if err := scan(l.path, file, *l.from, func(text []byte) error { l.count(text, 1); return nil }); err != nil {
+		return err
+	}
+	if err := file.Truncate(l.mark.Bytes); err != nil {
+		return writeError(l.path, err)
+	}
+	if _, err := file.Seek(l.mark.Bytes, io.SeekStart); err != nil {
+		return writeError(l.path, err)
+	}
+	return nil
+}
+
+// check refuses what is in the log's place and is no file, or that no log wrote. Where a log continues, the sum tells that.
+func (l *Log) check() error {
+	path := l.path
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return writeError(path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s, where the history of the run goes, is not a regular file: move it away", path)
+	}
+	if l.from != nil {
+		return nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return writeError(path, err)
+	}
+	first := make([]byte, len(beginning))
+	n, err := io.ReadFull(file, first)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		return writeError(path, err)
+	}
+	if !strings.HasPrefix(beginning, string(first[:n])) {
+		return fmt.Errorf("%s, where the history of the run goes, is a file of another kind: move it away", path)
+	}
+	return nil
+}
+
+// Read gives every line up to a mark to see, with its kind; the text, an object with the kind in it, is valid until see
+// returns. What follows the mark is not read. Errors: a *Changed; one that is fs.ErrNotExist without a file; see's.
+func Read(path string, at Mark, see func(kind string, text []byte) error) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return &Changed{path, "it is not a regular file"}
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	err = scan(path, file, at, func(line []byte) error {
+		kind, _, ok := bytes.Cut(bytes.TrimPrefix(line, []byte(beginning)), []byte(`",`))
+		if !ok || !bytes.HasPrefix(line, []byte(beginning)) {
+			return &Changed{path, fmt.Sprintf("a line begins with %.20q", line)}
+		}
+		return see(string(kind), line)
+	})
+	return errors.Join(err, file.Close())
+}
+
+// scan gives every line up to a mark to see, and holds them against the mark.
+func scan(path string, file io.Reader, at Mark, see func(line []byte) error) error {
+	sum, read, lines := sha256.New(), int64(0), int64(0)
+	in := bufio.NewReaderSize(io.LimitReader(file, max(0, at.Bytes)), 1<<16)
+	for {
+		line, err := in.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return &Changed{path, fmt.Sprintf("line %d is too long", lines+1)}
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return writeError(path, err)
+		}
+		if errors.Is(err, io.EOF) {
+			read += int64(len(line)) // a line without its end
+			break
+		}
+		_, _ = sum.Write(line)
+		read, lines = read+int64(len(line)), lines+1
+		if err := see(line); err != nil {
+			return err
+		}
+	}
+	switch {
+	case read < at.Bytes:
+		return &Changed{path, fmt.Sprintf("it has %d bytes, there were %d", read, at.Bytes)}
+	case lines != at.Lines:
+		return &Changed{path, fmt.Sprintf("its first %d bytes are %d lines, there were %d", at.Bytes, lines, at.Lines)}
+	case hex.EncodeToString(sum.Sum(nil)) != at.SHA256:
+		return &Changed{path, "its lines are others"}
+	}
+	return nil
+}
+
+// syncDir makes a new file's name survive a power loss, where the system can do that.
+// It belongs with the atomic writes of files, once they have a package of their own.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return writeError(dir, err)
+	}
+	_ = d.Sync() // some systems cannot sync a directory; every line that a checkpoint counts on is synced by Mark
+	return d.Close()
+}
+
+// writeError is one line with the path, once, and the mend.
+func writeError(path string, err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		err = p.Err
+	}
+	return fmt.Errorf("cannot write %s: %w; free space or make the folder writable: the run continues from its checkpoint", path, err)
+}
