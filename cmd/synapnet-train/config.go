@@ -53,7 +53,8 @@ func readConfig(path string) (string, error) {
 		return "", fmt.Errorf("configuration %s: %w", path, err)
 	}
 	if len(text) > maxConfigBytes {
-		return "", fmt.Errorf("configuration %s: larger than %d kB, the most a configuration may have; is it the right file?", path, maxConfigBytes>>10)
+		return "", fmt.Errorf("configuration %s: larger than %d kB, the most a configuration may have; is it the right file?",
+			path, maxConfigBytes>>10)
 	}
 	return string(text), nil
 }
