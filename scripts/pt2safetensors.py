@@ -41,6 +41,7 @@ import stat
 import struct
 import sys
 import types
+import unicodedata
 import unittest.mock
 
 try:
@@ -405,5 +406,29 @@ def main(arguments=None):
     return 0
 
 
+class Printable:
+    """The last guard before a terminal: what a name in a checkpoint or a path could work it with is printed as an escape,
+    and lines of more than 1,900 letters are cut in the middle."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def write(self, text):
+        lines = ["".join(self.letter(c) for c in line) for line in text.split("\n")]
+        lines = [line if len(line) <= 1900 else line[:1266] + "…" + line[-633:] for line in lines]
+        self.stream.write("\n".join(lines))
+        return len(text)
+
+    @staticmethod
+    def letter(c):
+        """c, or its escape if it is a control or format character, or a byte that is no letter."""
+        hidden = unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c != "\t"
+        return c.encode("unicode_escape").decode() if hidden else c
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
 if __name__ == "__main__":
+    sys.stdout, sys.stderr = Printable(sys.stdout), Printable(sys.stderr)
     sys.exit(main())

@@ -59,6 +59,15 @@ def read_safetensors(path):
     return metadata, tensors
 
 
+class PrintableTest(unittest.TestCase):
+    def test_foreign_names(self):
+        out = io.StringIO()
+        print("é 漢字\t🙂 \x1b[31m\u202e\x9b\udcff", "x" * 100_000, "end", file=pt2safetensors.Printable(out))
+        text = out.getvalue()
+        self.assertTrue(text.startswith("é 漢字\t🙂 \\x1b[31m\\u202e\\x9b\\udcff x"), text[:80])
+        self.assertTrue(len(text) < 2000 and text.endswith("x end\n"), len(text))
+
+
 class Conversion(unittest.TestCase):
     def setUp(self):
         self.directory = tempfile.TemporaryDirectory()

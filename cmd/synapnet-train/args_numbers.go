@@ -54,7 +54,8 @@ func (s *scanner) wholeNumber(f cli.Flag, name, word string) (string, error) {
 	}
 	wrong, example := describe(f)
 	if n, err := strconv.ParseInt(word, 0, 64); err == nil { // as the flag package would read it
-		return "", &usageError{message: fmt.Sprintf("%s %s: numbers are decimal, digits alone; give %s %d", name, printable(word), name, n), command: s.command}
+		wrong, example = "numbers are decimal, digits alone", strconv.FormatInt(n, 10)
 	}
-	return "", &usageError{message: fmt.Sprintf("%s %s: %s; give e.g. %s %s", name, printable(word), wrong, name, example), command: s.command}
+	message := fmt.Sprintf("%s %s: %s; give e.g. %s %s", name, printable(word), wrong, name, example)
+	return "", &usageError{message: message, command: s.command}
 }

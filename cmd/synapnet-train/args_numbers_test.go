@@ -25,8 +25,8 @@ func given(t *testing.T, name string, words ...string) (value any, code int, std
 	return value, code, errs.String()
 }
 
-// wholeFlags calls f for every flag of every command that takes whole numbers, and fails at a kind of flag that isWhole does
-// not know.
+// wholeFlags calls f for every flag of every command that takes whole numbers, and fails at a kind of flag that
+// isWhole does not know.
 func wholeFlags(t *testing.T, f func(command string, flag cli.Flag)) {
 	t.Helper()
 	n := 0
@@ -101,8 +101,9 @@ func TestOtherNotationsAreRefused(t *testing.T) {
 	wholeFlags(t, func(command string, f cli.Flag) {
 		name := dashed(f.Names()[0])
 		for value, want := range map[string]string{
-			"0x10": " 0x10: numbers are decimal, digits alone; give " + name + " 16", "0b11": "; give " + name + " 3", "0o17": "; give " + name + " 15",
-			"1_000": "; give " + name + " 1000", "1e3": " 1e3: not a whole number", "1.0": ": not a whole number", "": "not a whole number",
+			"0x10": " 0x10: numbers are decimal, digits alone; give e.g. " + name + " 16", "0b11": "; give e.g. " + name + " 3",
+			"0o17":  "; give e.g. " + name + " 15",
+			"1_000": "; give e.g. " + name + " 1000", "1e3": " 1e3: not a whole number", "1.0": ": not a whole number", "": "not a whole number",
 			"+": "not a whole number", "+-1": "not a whole number", "１": "not a whole number", "1 2": "not a whole number", "x\x1b": `"x\u001b": not a whole number`,
 			strings.Repeat("9", 30): "out of range",
 		} {

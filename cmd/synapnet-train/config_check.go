@@ -12,9 +12,10 @@ import (
 	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
-// configCheck compares what a file sets with the settings there are, in the order of the file, so that the mistake that is
-// told does not depend on the order in which Go's maps give their keys. The TOML library alone would take a key in another
-// case, of two keys that differ in case either, at random, and wrap negative numbers around in unsigned settings.
+// configCheck compares what a file sets with the settings there are, in the order of the file, so that the mistake
+// that is told does not depend on the order in which Go's maps give their keys. The TOML library alone would take
+// a key in another case, of two keys that differ in case either, at random, and wrap negative numbers around in
+// unsigned settings.
 type configCheck struct {
 	root    reflect.Type
 	line    int // of the first mistake so far
@@ -125,7 +126,8 @@ func (c *configCheck) value(v any, at *place, t reflect.Type, key string) {
 	default:
 		_, fraction := v.(float64)
 		_, spelt := v.(string)
-		fits := kindOf(v) == kindOfType(t) || fraction && reflect.Zero(t).CanFloat() || spelt && t == reflect.TypeFor[time.Duration]()
+		fits := kindOf(v) == kindOfType(t) || fraction && reflect.Zero(t).CanFloat() ||
+			spelt && t == reflect.TypeFor[time.Duration]()
 		if !fits {
 			c.mismatch(v, at, t, key)
 		}
@@ -160,7 +162,11 @@ func (c *configCheck) number(n int64, at *place, t reflect.Type, key string) boo
 			c.wrong(at, "%s is %d: it must be at most %d", key, n, uint64(math.MaxUint64)>>(64-t.Bits()))
 		}
 	case zero.CanFloat():
-		if whole := int64(1) << 53; t.Bits() == 64 && (n < -whole || n > whole) || t.Bits() == 32 && (n < -1<<24 || n > 1<<24) {
+		most := int64(1) << 53
+		if t.Bits() == 32 {
+			most = 1 << 24
+		}
+		if n < -most || n > most {
 			c.wrong(at, "%s is %d: more digits than the setting can hold; write it as %g", key, n, float64(n))
 		}
 	default:
@@ -240,7 +246,8 @@ type configField struct {
 	t   reflect.Type
 }
 
-// configFieldList are the settings of a struct in their order. Those of an embedded struct without a name are its own.
+// configFieldList are the settings of a struct in their order. Those of an embedded struct without a name are its
+// own.
 func configFieldList(t reflect.Type) []configField {
 	var all []configField
 	for i := range t.NumField() {

@@ -202,8 +202,9 @@ func TestHostileConfigurations(t *testing.T) {
 	}
 }
 
-// FuzzConfig: no text makes the loader panic or take long; the same text gives the same settings or the same error; an error
-// is short and names the file; and the keys that placer finds are those that the TOML library finds.
+// FuzzConfig: no text makes the loader panic or take long; the same text gives the same settings or the same
+// error; an error is short and names the file; and the keys that placer finds are those that the TOML library
+// finds.
 func FuzzConfig(f *testing.F) {
 	for _, name := range []string{"pretrain", "small", "demo", "cajq-qat", "cajq-3phase"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", "configs", name+".toml"))

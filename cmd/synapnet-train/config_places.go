@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// What a configuration file may take. Within these bounds the TOML library is quick; beyond them its work and memory grow
-// with the square of the text: a key of 20,000 dots took it a minute and 5 GB. The files under configs/ have 5 kB, three
-// names in a key at most, and keys of 30 letters.
+// What a configuration file may take. Within these bounds the TOML library is quick; beyond them its work and
+// memory grow with the square of the text: a key of 20,000 dots took it a minute and 5 GB. The files under
+// configs/ have 5 kB, three names in a key at most, and keys of 30 letters.
 const (
 	maxConfigBytes = 64 << 10
 	maxKeyNames    = 16  // of a dotted key: a.b.c has three
@@ -58,9 +58,9 @@ func (p *place) last() *place {
 	return p
 }
 
-// placer reads the keys of a TOML text with their lines, which the TOML library keeps to itself, before that library sees
-// the text. It reads right what is TOML, and stops where the text is not: there the library will report the mistake, and it
-// reads no further either.
+// placer reads the keys of a TOML text with their lines, which the TOML library keeps to itself, before that
+// library sees the text. It reads right what is TOML, and stops where the text is not: there the library will
+// report the mistake, and it reads no further either.
 type placer struct {
 	text  string
 	at    int

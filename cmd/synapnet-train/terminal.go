@@ -10,8 +10,8 @@ import (
 	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
-// terminalOf is the terminal that w writes to, also through the guard; nil if it is none. Only what draws (a bar, a line
-// that is written anew) and shows nothing of a file may write to it past the guard.
+// terminalOf is the terminal that w writes to, also through the guard; nil if it is none. Only what draws (a bar,
+// a line that is written anew) and shows nothing of a file may write to it past the guard.
 func terminalOf(w io.Writer) *os.File {
 	if guard, guarded := w.(*foreign.Writer); guarded {
 		w = guard.Unwrap()
@@ -33,8 +33,8 @@ func columns(terminal *os.File) int {
 	return width
 }
 
-// flushGuards writes what the guards of the output still hold: the begin of a letter that never came whole. That an output
-// cannot be written to has nowhere to be told.
+// flushGuards writes what the guards of the output still hold: the begin of a letter that never came whole. That
+// an output cannot be written to has nowhere to be told.
 func flushGuards(app *cli.App) {
 	for _, w := range []io.Writer{app.Writer, app.ErrWriter} {
 		if guard, guarded := w.(*foreign.Writer); guarded {

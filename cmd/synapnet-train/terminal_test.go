@@ -156,7 +156,8 @@ func foreignResults(t *testing.T, name string) {
 	}
 }
 
-// The words of the command line: an argument, an unknown flag and command, and a value of every flag that a word can be wrong for.
+// The words of the command line: an argument, an unknown flag and command, and a value of every flag that a word
+// can be wrong for.
 func TestForeignWordsOfTheCommandLine(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, name := range hostileNames {

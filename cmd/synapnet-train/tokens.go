@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// maxTokenWord is how many bytes a word may have: far more than an id has, leading zeros included. A longer one is refused
-// without reading on, since it may have no end.
+// maxTokenWord is how many bytes a word may have: far more than an id has, leading zeros included. A longer one is
+// refused without reading on, since it may have no end.
 const maxTokenWord = 1024
 
 // tokenReader reads whitespace-separated token ids, in memory that does not grow with the input.
@@ -99,7 +99,8 @@ func (t *tokenReader) number() (int32, error) {
 }
 
 func (t *tokenReader) wrong(what string) error {
-	return fmt.Errorf("%s:%d: %s is %s: ids are whole numbers from 0 to %d, separated by white space", t.name, t.line, printable(string(t.word)), what, t.vocab-1)
+	return fmt.Errorf("%s:%d: %s is %s: ids are whole numbers from 0 to %d, separated by white space",
+		t.name, t.line, printable(string(t.word)), what, t.vocab-1)
 }
 
 // randomIDs is an input of random token ids.

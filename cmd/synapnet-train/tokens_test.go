@@ -28,8 +28,8 @@ func allTokens(r io.Reader, vocab int) ([]int32, error) {
 	}
 }
 
-// plainTokens reads a stream in the plainest way: whole words, numbers of any size. It returns the ids before the first word
-// that is none, and the line of that word; 0: there is none.
+// plainTokens reads a stream in the plainest way: whole words, numbers of any size. It returns the ids before the
+// first word that is none, and the line of that word; 0: there is none.
 func plainTokens(text string, vocab int) (ids []int32, line int) {
 	for i, row := range strings.Split(text, "\n") {
 		for _, word := range strings.FieldsFunc(row, func(r rune) bool { return strings.ContainsRune(" \t\r\v\f", r) }) {
@@ -100,7 +100,8 @@ func TestTokenWordWithoutEnd(t *testing.T) {
 	}
 }
 
-// FuzzTokens: the reader finds the ids and the first mistake that the plainest reader finds, in whichever pieces the text comes.
+// FuzzTokens: the reader finds the ids and the first mistake that the plainest reader finds, in whichever pieces
+// the text comes.
 func FuzzTokens(f *testing.F) {
 	f.Add("1 2\t3\n4\r\n5\v6\f7", 128)
 	f.Add(strings.Repeat("0", 61)+"5 "+strings.Repeat("0", 1100)+"5", 128)

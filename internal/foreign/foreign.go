@@ -1,6 +1,6 @@
-// Package foreign makes text that the program did not write itself (names in files, paths, words of a command line) fit
-// for a terminal: nothing in it can move the cursor, colour or hide text, turn its direction, begin a line of its own, or
-// fill the screen. Letters of every script stay as they are.
+// Package foreign makes text that the program did not write itself (names in files, paths, words of a command
+// line) fit for a terminal: nothing in it can move the cursor, colour or hide text, turn its direction, begin a
+// line of its own, or fill the screen. Letters of every script stay as they are.
 package foreign
 
 import (
@@ -12,22 +12,22 @@ import (
 	"unicode/utf8"
 )
 
-// WordLimit is how many letters of one foreign word are shown. It is more than any name that this program gives, and less
-// than two lines of a terminal.
+// WordLimit is how many letters of one foreign word are shown. It is more than any name that this program gives,
+// and less than two lines of a terminal.
 const WordLimit = 120
 
 // LineWordLimit is how many letters of a word are shown in a message that has not cut it itself: room for most paths.
 const LineWordLimit = 256
 
-// LineLimit is how many bytes a line for people takes at most: a path of 1,000 bytes in a message of ours has room, and the
-// line fits a screen of 80 by 24.
+// LineLimit is how many bytes a line for people takes at most: a message of ours with a few such words has room, and
+// it fits a screen of 80 by 24.
 const LineLimit = 1900
 
 // ellipsis stands for what is left out.
 const ellipsis = "…"
 
-// Text is s with all that is not a letter, mark, digit, sign or space written as an escape (\n, \u001b), and cut in the
-// middle to WordLimit letters.
+// Text is s with all that is not a letter, mark, digit, sign or space written as an escape (\n, \u001b), and cut
+// in the middle to WordLimit letters.
 func Text(s string) string {
 	return shorten(escape(shorten(s, WordLimit), false), WordLimit)
 }
@@ -35,20 +35,21 @@ func Text(s string) string {
 // Path is Text for what the user may want to copy: it is cut only where it would not fit a line.
 func Path(s string) string { return cut(escape(s, false), LineLimit) }
 
-// Word is Text(s), in quotes and with its backslashes doubled where its ends or words could be misread: if it is empty, has
-// spaces, quotes, backslashes or escapes.
+// Word is Text(s), in quotes and with its backslashes doubled where its ends or words could be misread: if it is
+// empty, has spaces, quotes, backslashes or escapes.
 func Word(s string) string {
 	short := shorten(s, WordLimit)
 	text := escape(short, false)
-	if s != "" && text == short && !strings.ContainsFunc(s, unicode.IsSpace) && !strings.ContainsAny(s, `"\`) {
+	plainly := text == short && !strings.ContainsFunc(s, unicode.IsSpace) && !strings.ContainsAny(s, `"\`)
+	if s != "" && plainly {
 		return text
 	}
 	return `"` + shorten(escape(strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(short), false), WordLimit) + `"`
 }
 
-// Line is text of several words as one line: line breaks become spaces, what a terminal would obey becomes escapes. What
-// has no space in LineWordLimit letters is cut, and what is then longer than limit bytes; in the middle, since a message
-// begins with what is wrong and ends with the mend.
+// Line is text of several words as one line: line breaks become spaces, what a terminal would obey becomes
+// escapes. What has no space in LineWordLimit letters is cut, and what is then longer than limit bytes; in the
+// middle, since a message begins with what is wrong and ends with the mend.
 func Line(s string, limit int) string {
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
 	if len(s) > LineWordLimit {
@@ -61,8 +62,8 @@ func Line(s string, limit int) string {
 	return cut(escape(s, false), limit)
 }
 
-// Lines is a text of the program's own with foreign words in it: its line feeds and tabulators stay, all else that is not a
-// letter becomes an escape.
+// Lines is a text of the program's own with foreign words in it: its line feeds and tabulators stay, all else that
+// is not a letter becomes an escape.
 func Lines(text []byte) []byte { return []byte(escape(string(text), true)) }
 
 // shorten cuts s in the middle to limit letters. It looks at the ends of s alone, however long s is.
@@ -151,8 +152,8 @@ func firstForeign(s string, lines bool) int {
 	return -1
 }
 
-// escaped is r in the form of Go and JSON: in a JSON string, where most of these letters may stand as they are, it still
-// means r.
+// escaped is r in the form of Go and JSON: in a JSON string, where most of these letters may stand as they are, it
+// still means r.
 func escaped(r rune) string {
 	switch r {
 	case '\n', '\r', '\t':

@@ -6,16 +6,16 @@ import (
 	"unicode/utf8"
 )
 
-// Writer is the last guard before a terminal: it passes text on to another writer with everything but letters, line feeds
-// and tabulators written as escapes. JSON stays JSON, and means the same. It is not for concurrent use.
+// Writer is the last guard before a terminal: it passes text on to another writer with everything but letters,
+// line feeds and tabulators written as escapes. JSON stays JSON, and means the same. It is not for concurrent use.
 type Writer struct {
 	w     io.Writer
 	limit int    // bytes of a line; 0: any
 	part  []byte // the begin of a letter whose rest comes with the next Write
 }
 
-// NewWriter guards w. Lines longer than limit bytes are cut in the middle, if they come in one Write; 0 is for output that
-// must come whole.
+// NewWriter guards w. Lines longer than limit bytes are cut in the middle, if they come in one Write; 0 is for
+// output that must come whole.
 func NewWriter(w io.Writer, limit int) *Writer { return &Writer{w: w, limit: limit} }
 
 // Unwrap is the writer that is guarded, for what draws on a terminal and prints nothing foreign.
