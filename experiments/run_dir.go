@@ -34,7 +34,11 @@ func (d *runDir) path(name string) string { return filepath.Join(d.Dir, name) }
 // that a run would replace.
 func (d *runDir) refuseRun(result string) error {
 	for _, name := range []string{CheckpointFile, ModelFile, result, ClassifierFile, costFile, "curves.svg", "curves.png"} {
-		if _, err := os.Stat(d.path(name)); err == nil {
+		_, err := os.Stat(d.path(name))
+		if err == nil && name == costFile && d.readCost() == nil { // killed before its first checkpoint
+			d.spent, err = Cost{}, fs.ErrNotExist
+		}
+		if err == nil {
 			return fmt.Errorf("output directory %s already holds a run (%s): continue it with --resume, or give another --output-dir", d.Dir, name)
 		}
 	}
@@ -96,11 +100,23 @@ func (d *runDir) checkpoint() (string, error) {
 	path := d.path(CheckpointFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(d.path(ModelFile)); err == nil {
-			return "", fmt.Errorf("the run in %s has ended: its weights are in %s", d.Dir, ModelFile)
+			return "", errors.Join(fmt.Errorf("the run in %s has ended: its weights are in %s", d.Dir, ModelFile), d.tidy())
 		}
 		return "", fmt.Errorf("there is no checkpoint %s to resume: leave out --resume to begin a run, or give the --output-dir of one", path)
 	}
 	return path, nil
+}
+
+// tidy removes what a run leaves that was killed when it had its model and all but removed the rest.
+func (d *runDir) tidy() error {
+	if err := d.lock(); err != nil {
+		return err
+	}
+	defer d.unlock()
+	if d.readCost() != nil {
+		return nil // it is not ours
+	}
+	return d.end()
 }
 
 // readCost takes over the cost of the sessions before. There is none of a run that was killed before its first step that
