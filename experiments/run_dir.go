@@ -89,7 +89,7 @@ func (d *runDir) claim(result string) error {
 }
 
 func (d *runDir) create() error {
-	if err := os.MkdirAll(d.Dir, 0o755); err != nil {
+	if err := files.MakeFolder(d.Dir); err != nil {
 		return fmt.Errorf("cannot make output directory %s: %w", d.Dir, files.Cause(err))
 	}
 	return nil
