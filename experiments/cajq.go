@@ -350,7 +350,7 @@ func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
 		}
 	}}
 	if v.Trains {
-		if err := os.MkdirAll(e.work(), 0o755); err != nil {
+		if err := files.MakeFolder(e.work()); err != nil {
 			return fmt.Errorf("cannot make %s: %w", e.work(), files.Cause(err))
 		}
 		session.CheckpointPath = filepath.Join(e.work(), fmt.Sprintf("%s-%d.safetensors", v.Name, seed))

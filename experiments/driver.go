@@ -65,7 +65,7 @@ func (d *Driver) Run(ctx context.Context, steps []*Step) error {
 	if r.of == 0 {
 		return nil
 	}
-	if err := os.MkdirAll(d.Root, 0o755); err != nil {
+	if err := files.MakeFolder(d.Root); err != nil {
 		return fmt.Errorf("cannot make %s: %w", d.Root, files.Cause(err))
 	}
 	// One process at a time: two would fail at each other's experiments, and disturb each other's times.
@@ -378,7 +378,7 @@ func (r *driverRun) progress(s *Step, done, total int) {
 
 // prepareFolder makes an experiment's folder and finds out before it runs, not after, that there is no room for a result.
 func prepareFolder(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := files.MakeFolder(dir); err != nil {
 		return fmt.Errorf("cannot make %s: %w", dir, files.Cause(err))
 	}
 	const room = 1 << 20

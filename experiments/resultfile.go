@@ -200,7 +200,7 @@ func (j *Job) work() (string, error) {
 			return "", err
 		}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := files.MakeFolder(dir); err != nil {
 		return "", fmt.Errorf("cannot make %s: %w", dir, files.Cause(err))
 	}
 	return dir, files.Write(mark, []byte(j.file.head.Key))

@@ -35,17 +35,24 @@ func (d *runDir) path(name string) string { return filepath.Join(d.Dir, name) }
 // that a run would replace.
 func (d *runDir) refuseRun(result string) error {
 	for _, name := range []string{CheckpointFile, ModelFile, result, ClassifierFile, costFile, "curves.svg", "curves.png", metrics.Name} {
-		// An empty history is what a run leaves that was killed before its first checkpoint.
-		if info, err := os.Stat(d.path(name)); err == nil && (name != metrics.Name || info.Size() > 0) {
-			holds, mend := "a finished run", "give another --output-dir"
-			switch name {
-			case CheckpointFile:
-				holds, mend = "a run", "continue it with --resume, or give another --output-dir"
-			case metrics.Name:
-				holds = "the history of a run without its checkpoint"
-			}
-			return fmt.Errorf("output directory %s already holds %s (%s): %s", d.Dir, holds, name, mend)
+		info, err := os.Stat(d.path(name))
+		switch {
+		case err != nil:
+			continue
+		case name == costFile && d.readCost() == nil: // killed before its first checkpoint
+			d.spent = Cost{}
+			continue
+		case name == metrics.Name && info.Size() == 0: // likewise
+			continue
 		}
+		holds, mend := "a finished run", "give another --output-dir"
+		switch name {
+		case CheckpointFile:
+			holds, mend = "a run", "continue it with --resume, or give another --output-dir"
+		case metrics.Name:
+			holds = "the history of a run without its checkpoint"
+		}
+		return fmt.Errorf("output directory %s already holds %s (%s): %s", d.Dir, holds, name, mend)
 	}
 	return nil
 }
@@ -94,7 +101,7 @@ func (d *runDir) claim(result string) error {
 }
 
 func (d *runDir) create() error {
-	if err := os.MkdirAll(d.Dir, 0o755); err != nil {
+	if err := files.MakeFolder(d.Dir); err != nil {
 		return fmt.Errorf("cannot make output directory %s: %w", d.Dir, files.Cause(err))
 	}
 	return nil
@@ -105,11 +112,23 @@ func (d *runDir) checkpoint() (string, error) {
 	path := d.path(CheckpointFile)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(d.path(ModelFile)); err == nil {
-			return "", fmt.Errorf("the run in %s has ended: its weights are in %s", d.Dir, ModelFile)
+			return "", errors.Join(fmt.Errorf("the run in %s has ended: its weights are in %s", d.Dir, ModelFile), d.tidy())
 		}
 		return "", fmt.Errorf("there is no checkpoint %s to resume: leave out --resume to begin a run, or give the --output-dir of one", path)
 	}
 	return path, nil
+}
+
+// tidy removes what a run leaves that was killed when it had its model and all but removed the rest.
+func (d *runDir) tidy() error {
+	if err := d.lock(); err != nil {
+		return err
+	}
+	defer d.unlock()
+	if d.readCost() != nil {
+		return nil // it is not ours
+	}
+	return d.end()
 }
 
 // readCost takes over the cost of the sessions before. There is none of a run that was killed before its first step that

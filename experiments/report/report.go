@@ -3,7 +3,10 @@
 package report
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -214,6 +217,9 @@ func duration(seconds float64) string {
 	return fmt.Sprintf("%.0f s", seconds)
 }
 
+// maxPage is the most that a page may have, in bytes.
+const maxPage = 256 << 20
+
 // Write writes both pages into the results folder of d and gives their paths.
 func Write(d *experiments.Driver) (paths []string, r *Report, err error) {
 	if r, err = New(d); err != nil {
@@ -226,8 +232,19 @@ func Write(d *experiments.Driver) (paths []string, r *Report, err error) {
 	for _, f := range []struct {
 		name string
 		text []byte
-	}{{HTMLFile, foreign.Lines(page)}, {MarkdownFile, foreign.Lines(r.Markdown())}} {
+		mark string // in the first lines of every report
+	}{
+		{HTMLFile, foreign.Lines(page), "<title>SynapNet-Edge: results"},
+		{MarkdownFile, foreign.Lines(r.Markdown()), "# Results, profile "},
+	} {
 		path := filepath.Join(d.Root, f.name)
+		switch old, err := files.Read(path, maxPage); {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return nil, nil, err
+		case len(old) > 0 && !bytes.Contains(old[:min(len(old), 1<<10)], []byte(f.mark)):
+			return nil, nil, fmt.Errorf("%s is not a report of this program: move it away, or give another --results", path)
+		}
 		if err := files.Write(path, f.text); err != nil {
 			return nil, nil, err
 		}

@@ -708,3 +708,28 @@ func TestPageInABrowser(t *testing.T) {
 		t.Errorf("the page says\n%s\nwant\n%s", got[1], want)
 	}
 }
+
+// A page of somebody else's under the name of ours is kept.
+func TestWriteKeepsOthersPages(t *testing.T) {
+	for _, name := range []string{HTMLFile, MarkdownFile} {
+		d := &experiments.Driver{Profile: experiments.Quick, Root: t.TempDir(), Experiments: experiments.All()}
+		path := filepath.Join(d.Root, name)
+		if err := os.WriteFile(path, []byte("# My report\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := Write(d); err == nil || err.Error() != path+" is not a report of this program: move it away, or give another --results" {
+			t.Errorf("%s: %v", name, err)
+		}
+		if text, err := os.ReadFile(path); err != nil || string(text) != "# My report\n" {
+			t.Errorf("%s holds %q, %v", name, text, err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // ours are replaced
+			if _, _, err := Write(d); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -148,7 +147,7 @@ func Write(path string, r *Result) error {
 	if err != nil {
 		return fmt.Errorf("%s: the result is not valid, this is a bug: %w", r.Experiment, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := files.MakeFolder(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("cannot make %s: %w", filepath.Dir(path), files.Cause(err))
 	}
 	if err := files.Write(path, text); err != nil {

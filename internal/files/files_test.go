@@ -342,3 +342,24 @@ func TestLockIsHeldByOneOfMany(t *testing.T) {
 		t.Error("the file of a lock that nobody has is there")
 	}
 }
+
+func TestMakeFolder(t *testing.T) {
+	dir := t.TempDir()
+	deep := filepath.Join(dir, "a", "b", "c")
+	for range 2 {
+		if err := MakeFolder(deep); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if info, err := os.Stat(deep); err != nil || !info.IsDir() {
+		t.Errorf("%v %v", info, err)
+	}
+	put(t, filepath.Join(dir, "file"), "")
+	if err := MakeFolder(filepath.Join(dir, "file", "x")); err == nil {
+		t.Error("a folder in a file was made")
+	}
+	t.Chdir(dir)
+	if err := MakeFolder("relative/x"); err != nil {
+		t.Error(err)
+	}
+}

@@ -86,10 +86,28 @@ func (t *temporary) become(path string) error {
 	return syncFolder(filepath.Dir(path))
 }
 
-// SyncFolder makes what was created, renamed or removed in a folder survive a power cut, on the systems that can.
-func SyncFolder(dir string) error { return syncFolder(dir) }
+// MakeFolder makes a folder and those above it, as os.MkdirAll does, so that they survive a power cut as what is written into
+// them does.
+func MakeFolder(dir string) error {
+	var parents []string // of the folders that are made
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Stat(at); err == nil || filepath.Dir(at) == at {
+			break
+		}
+		parents = append(parents, filepath.Dir(at))
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, parent := range parents {
+		if err := syncFolder(parent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-// syncFolder does what can be done. Windows has no such call for a folder, some file systems (of a network, FUSE) refuse it
+// syncFolder makes what was created or renamed in a folder survive a power cut, as far as can be. Windows has no such call for a folder, some file systems (of a network, FUSE) refuse it
 // with EINVAL or ENOTSUP, and a folder that we may write to but not read cannot be opened for it. There the file itself is
 // safe, and the system decides when its name is.
 func syncFolder(dir string) (err error) {

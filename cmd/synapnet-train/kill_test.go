@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// killsVariable is how many kills of each command TestKills takes; a few without it.
+const killsVariable = "SYNAPNET_TEST_KILLS"
+
+// killed runs a command line in a process of its own and kills it after the given time, unless it ends before.
+func killed(t *testing.T, line string, after time.Duration) (ended bool) {
+	t.Helper()
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), killable+"="+line)
+	var stderr strings.Builder
+	c.Stderr = &stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(after, func() { _ = c.Process.Kill() })
+	defer timer.Stop()
+	switch err := c.Wait(); {
+	case err == nil:
+		return true
+	case c.ProcessState.Exited():
+		t.Fatalf("%s: %v: %s", line, err, stderr.String())
+	}
+	return false
+}
+
+// Killed at any moment, as often as one likes, and continued, pretrain, cajq-3phase and stream end in the same bytes as if
+// they had never been, and leave nothing else in the folder. What is the user's stays there.
+func TestKills(t *testing.T) {
+	t.Chdir(t.TempDir())
+	kills := 2
+	if text := os.Getenv(killsVariable); text != "" {
+		var err error
+		if kills, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile("three.toml", []byte(tinyThreePhase), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	model := pressureModelFile(t)
+	start := "stream " + model + " --random-tokens 2400 --input-seed 5 "
+	for name, c := range map[string]struct{ begin, again, continues, product string }{
+		"pretrain":    {"pretrain --curriculum 32 64 " + tiny + " --checkpoint-every 1 --output-dir DIR", "pretrain --resume --checkpoint-every 1 --output-dir DIR", "checkpoint.safetensors", "model.safetensors"},
+		"cajq-3phase": {"cajq-3phase --config three.toml --checkpoint-every 1 --output-dir DIR", "cajq-3phase --resume --checkpoint-every 1 --output-dir DIR", "checkpoint.safetensors", "model.safetensors"},
+		"stream": {start + "--chunk-size 16 --budget-mb 0.0002 --policy random --seed 3 --snapshot-every 2 --snapshot DIR/s.safetensors",
+			start + "--snapshot-every 2 --same-input --restore DIR/s.safetensors --snapshot DIR/s.safetensors", "s.safetensors", "s.safetensors"},
+	} {
+		in := func(line, dir string) string { return strings.ReplaceAll(line, "DIR", dir) }
+		whole := name + "-whole"
+		if err := os.Mkdir(whole, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if !killed(t, in(c.begin, whole), time.Minute) {
+			t.Fatalf("%s takes more than a minute", name)
+		}
+		took := time.Since(began)
+		rng := rand.New(rand.NewPCG(1, uint64(len(name))))
+		moment := func() time.Duration { return time.Duration((0.1 + 0.9*rng.Float64()) * float64(took)) }
+		for done, run := 0, 0; done < kills; run++ {
+			dir := fmt.Sprintf("%s-%d", name, run)
+			users := filepath.Join(dir, ".notes123456")
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(users, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for ended := false; !ended; {
+				line := c.begin
+				if _, err := os.Stat(filepath.Join(dir, c.continues)); err == nil {
+					line = c.again
+				} else if _, err := os.Stat(filepath.Join(dir, c.product)); err == nil {
+					if code, _, stderr := synapnet(t.Context(), t, in(c.again, dir)); code != exitFailure || !strings.Contains(stderr, "has ended") {
+						t.Errorf("%s: %d %s", dir, code, stderr)
+					}
+					break
+				}
+				after := moment()
+				if done >= kills {
+					after = time.Minute
+				}
+				if ended = killed(t, in(line, dir), after); !ended {
+					done++
+				}
+			}
+			if read(t, filepath.Join(dir, c.product)) != read(t, filepath.Join(whole, c.product)) {
+				t.Errorf("%s: killed and continued, it ends in another %s", dir, c.product)
+			}
+			if got, want := present(t, dir), strings.TrimSpace(".notes123456 "+present(t, whole)); got != want {
+				t.Errorf("%s holds %s, want %s", dir, got, want)
+			}
+		}
+	}
+}
