@@ -21,7 +21,7 @@ LDFLAGS = -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help setup build test test-pure lint bench bench-kernels demo experiments clean
+.PHONY: help setup build test test-pure test-kernels lint bench bench-kernels demo experiments clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -42,6 +42,9 @@ test: ## run all tests
 
 test-pure: ## run all tests without cgo
 	CGO_ENABLED=0 go test ./...
+
+test-kernels: ## run all tests on every set of kernels that this machine can run (OPENBLAS_CORETYPE, SYNAPNET_SIMD, pure Go)
+	scripts/test-kernels.sh detected haswell zen skylakex pure-go avx2 go
 
 lint: ## gofmt, go vet, golangci-lint
 	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | while read -r f; do [ ! -f "$$f" ] || gofmt -l "$$f"; done); \

@@ -13,15 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limitFileSize makes every write beyond n bytes fail, as a full disk does.
-func limitFileSize(t *testing.T, n uint64) (lift func()) {
+// limitFileSize makes every write beyond 10,000 bytes fail, as a full disk does.
+func limitFileSize(t *testing.T) (lift func()) {
 	t.Helper()
 	signal.Ignore(unix.SIGXFSZ)
 	var was unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
 		t.Skipf("no limit on file sizes here: %v", err)
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: n, Max: was.Max}); err != nil {
+	now := was
+	now.Cur = 10_000 // a uint64, but an int64 on FreeBSD
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &now); err != nil {
 		t.Skipf("no limit on file sizes here: %v", err)
 	}
 	return func() {
@@ -39,7 +41,7 @@ func TestFullDisk(t *testing.T) {
 	var lift func()
 	r.Report.Saved = func(step int) error {
 		if step == 6 {
-			lift = limitFileSize(t, 10_000)
+			lift = limitFileSize(t)
 		}
 		return nil
 	}
@@ -62,7 +64,7 @@ func TestInterruptOnAFullDisk(t *testing.T) {
 	r := begin(t, tiny())
 	ctx, cancel := context.WithCancel(t.Context())
 	r.Report.Step = func(Step) { cancel() }
-	lift := limitFileSize(t, 10_000)
+	lift := limitFileSize(t)
 	err := r.Run(ctx)
 	lift()
 	if !errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), "interrupted at step 1, and the checkpoint could not be written: cannot write ") {

@@ -93,10 +93,11 @@ func outputs(t testing.TB, m *layers.Model, batch, tokens, entries int) []float3
 	return slices.Clone(logits)
 }
 
-// sameLogits holds a packed model's logits against those of its fake-quant graph. Both are float32 sums of the same products
-// in other orders, so they may differ by what rounding makes of them (package rounding), measured by perturbing what the
-// packed model has in floating point: norms, biases and smoothing stand before or behind every product. It is the largest of
-// the runs that counts: with the memory in INT8, some of its thousands of codes are rounded the other way in each.
+// sameLogits holds a packed model's logits against those of its fake-quant graph. Both are float32 sums of the same
+// products in other orders, so they may differ by what rounding makes of them (package rounding), measured by
+// perturbing what the packed model has in floating point: norms, biases and smoothing stand before or behind every
+// product. It is the largest of the runs that counts: with the memory in INT8, some of its thousands of codes are
+// rounded the other way in each.
 func sameLogits(t *testing.T, packed, simulated *layers.Model, batch, tokens, entries int) {
 	t.Helper()
 	got, want := outputs(t, packed, batch, tokens, entries), outputs(t, simulated, batch, tokens, entries)

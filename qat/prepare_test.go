@@ -170,8 +170,8 @@ func TestFrozenAndTrainModesBeginAlike(t *testing.T) {
 	}
 }
 
-// A gradient may be zero in some element, or by rounding alone in all, so that it is not asked for where it is zero in exact
-// arithmetic: the last bias of the salience MLP moves all saliences with their threshold.
+// A gradient may be zero in some element, or by rounding alone in all, so that it is not asked for where it is zero in
+// exact arithmetic: the last bias of the salience MLP moves all saliences with their threshold.
 func TestEveryTrainedParameterOfTheTargetsHasAGradient(t *testing.T) {
 	for _, mode := range []string{Int4Train, Int4Frozen} {
 		o := tinyOptions(AllTargets()...)

@@ -19,8 +19,8 @@ func conformCommand() *cli.Command {
 		ArgsUsage: "FILE...",
 		Description: "Reads safetensors files whose header describes a case (any width, depth, heads, vocabulary), runs it through the\n" +
 			"graph and prints the largest error of every tensor, relative to what is allowed there. The exit status is 1 if one\n" +
-			"is outside tolerance: " + fmt.Sprintf("%g relative, and what float32 rounding amounts to in this tensor, which is measured by\n", conform.Relative) +
-			"running the case again with its weights rounded otherwise. Whole numbers must be equal, but for ties.",
+			fmt.Sprintf("is outside tolerance: %g relative, and what float32 rounding amounts to in this tensor, which is\n", conform.Relative) +
+			"measured by running the case again with its weights off by as much. Whole numbers must be equal, but for ties.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "quiet", Usage: "print only the tensors outside tolerance and one line a file"},
 		},

@@ -16,9 +16,9 @@ import (
 )
 
 // Relative is what an element of ours may be off relative to theirs whatever the sums behind it: exp, erf, tanh and
-// reciprocals differ between two libraries by a few roundings each, in each of some dozen layers. The rest of a tolerance,
-// |ours - theirs| ≤ Relative·|theirs| + floor, is the tensor's own; see spread.go. The files' makers ask for no more than
-// 1e-4 relative and 1e-5 absolute, with which a wrong ε in a norm would pass.
+// reciprocals differ between two libraries by a few roundings each, in each of some dozen layers. The rest of a
+// tolerance, |ours - theirs| ≤ Relative·|theirs| + floor, is the tensor's own; see spread.go. The files' makers ask for
+// no more than 1e-4 relative and 1e-5 absolute, with which a wrong ε in a norm would pass.
 const Relative = 1e-5
 
 // Result is the comparison of one tensor.
@@ -75,8 +75,8 @@ func File(path string) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &check{file: f, report: &Report{}, terms: 1,
-		first: map[string][]float32{}, moved: map[string][]bool{}, strayed: map[string][]float64{}, largest: map[string]float64{}}
+	c := &check{file: f, report: &Report{}, terms: 1, first: map[string][]float32{}, moved: map[string][]bool{},
+		strayed: map[string][]float64{}, largest: map[string]float64{}}
 	for _, k := range kinds {
 		if _, ok := f.Lookup(k.marker); !ok {
 			continue
@@ -155,7 +155,8 @@ func (c *check) readCase() error {
 	return nil
 }
 
-// model is the file's, in all runs but the first with its parameters perturbed; rows is the number of tokens of a batch.
+// model is the file's, in all runs but the first with its parameters perturbed; rows is the number of tokens of a
+// batch.
 func (c *check) model(prefix string, rows int) (*layers.Model, error) {
 	m, err := layers.NewModel(c.conf.Config, 0)
 	if err != nil {
@@ -212,8 +213,8 @@ func (c *check) fail(format string, args ...any) {
 // zeros (a gradient that does not exist).
 func (c *check) compare(name string, got []float32) { c.compareAs(name, name, got, nil) }
 
-// compareAs is compare under another name in the report. If slack is not nil, it is what each element may be off in place
-// of the tensor's spread.
+// compareAs is compare under another name in the report. If slack is not nil, it is what each element may be off in
+// place of the tensor's spread.
 func (c *check) compareAs(name, label string, got []float32, slack func() []float64) {
 	want := c.floats(name)
 	if c.err != nil {
@@ -268,8 +269,8 @@ func compared(got, want []float32, floor float64, slack []float64) Result {
 	return r
 }
 
-// compareInts holds whole numbers against the file's, which must be equal but where tie says that both are right: theirs
-// and ours differ at i because rounding decides between them.
+// compareInts holds whole numbers against the file's, which must be equal but where tie says that both are right:
+// theirs and ours differ at i because rounding decides between them.
 func (c *check) compareInts(name string, got []int32, tie func(i int, ours, theirs int32) bool) {
 	want, _ := c.ints(name)
 	if c.err != nil || c.draw > 0 {

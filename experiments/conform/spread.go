@@ -9,15 +9,16 @@ import (
 	"github.com/synapnet/synapnet-train/internal/rounding"
 )
 
-// The tolerance of a tensor: package rounding says why it is measured and how. Each case that has parameters is run again
-// with them perturbed, and the largest distance of an element of a tensor between those runs and ours is its spread.
+// The tolerance of a tensor: package rounding says why it is measured and how. Each case that has parameters is run
+// again with them perturbed, and the largest distance of an element of a tensor between those runs and ours is its
+// spread.
 
 // largestShare bounds what the spread adds to a tolerance, relative to the tensor's largest element. A case in which
 // float32 says no more than that, or where most runs change the order of saliences, must not make everything right.
 const largestShare = 1e-3
 
-// reduction is the length of the longest sum in a case: that of a product with a parameter, or over the rows, the tokens
-// of a batch, in a parameter's gradient.
+// reduction is the length of the longest sum in a case: that of a product with a parameter, or over the rows, the
+// tokens of a batch, in a parameter's gradient.
 func reduction(params []*graph.Param, rows int) int {
 	for _, p := range params {
 		if s := p.Shape(); len(s) > 1 {
@@ -79,9 +80,9 @@ func (c *check) floor(name string) float64 {
 	return c.roundingFloor(name) + rounding.Margin*spread
 }
 
-// roundingFloor is what rounding makes of the largest element of a tensor's kind in a sum. It is all there is where a sum
-// cancels exactly (the gradient of the last bias of the salience MLP: r and its threshold move together): both sides then
-// have nothing but rounding, and the runs, in which the sum cancels too, may not show how much.
+// roundingFloor is what rounding makes of the largest element of a tensor's kind in a sum. It is all there is where a
+// sum cancels exactly (the gradient of the last bias of the salience MLP: r and its threshold move together): both
+// sides then have nothing but rounding, and the runs, in which the sum cancels too, may not show how much.
 func (c *check) roundingFloor(name string) float64 {
 	return rounding.Margin * rounding.Of(c.terms) * c.largest[kind(name)]
 }

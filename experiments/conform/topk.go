@@ -39,8 +39,8 @@ func (c *check) ranks(name string, batch, most int) int {
 	return t.Shape[1]
 }
 
-// bank holds block i's bank [B, S, D] against the file's. The tokens in it are in the order of their salience; where ours
-// are the file's in another order, which is topK's to judge, they are compared token by token.
+// bank holds block i's bank [B, S, D] against the file's. The tokens in it are in the order of their salience; where
+// ours are the file's in another order, which is topK's to judge, they are compared token by token.
 func (c *check) bank(i int, bank []float32, top []int32, batch int) {
 	name := fmt.Sprintf("out.topk.%d", i)
 	theirs, _ := c.ints(name)

@@ -29,7 +29,8 @@ func (c *check) train() error {
 		perStep *= tokens
 	}
 	if perStep == 0 || len(labels) != steps*perStep {
-		return fmt.Errorf("tensor in.ids has shape %v and there are %d labels, want [steps, B, T] and %d a step", shape, len(labels), perStep)
+		return fmt.Errorf("tensor in.ids has shape %v and there are %d labels, want [steps, B, T] and %d a step",
+			shape, len(labels), perStep)
 	}
 	t, err := m.Gradients(batch, tokens)
 	if err != nil {
@@ -87,13 +88,13 @@ func (c *check) measureStep(step int, m *layers.Model, p *graph.Program, opt *gr
 	}
 }
 
-// adamSlack is how far the optimiser may take two right implementations apart in an element of a parameter. Adam divides
-// the mean gradient m by the root of the mean square v. An error of up to n in each gradient so far is one of up to n in m
-// and, the root of a mean of squares being a norm, in √v: the step lr·m/(√v+ε) errs by up to lr·n/√v·(1 + |m|/√v), which
-// is 2·lr·n/√v as long as the gradient is no outlier among its own. That is nothing where a gradient stands out of its
-// rounding, and all of the step, in either direction, where it is rounding: a gradient that is zero in exact arithmetic
-// (the last bias of the salience MLP: r and its threshold move together) takes a weight up in one implementation and down
-// in the other. An element whose gradient is exactly zero, in each of our runs, does not move.
+// adamSlack is how far the optimiser may take two right implementations apart in an element of a parameter. Adam
+// divides the mean gradient m by the root of the mean square v. An error of up to n in each gradient so far is one of
+// up to n in m and, the root of a mean of squares being a norm, in √v: the step lr·m/(√v+ε) errs by up to lr·n/√v·(1 +
+// |m|/√v), which is 2·lr·n/√v as long as the gradient is no outlier among its own. That is nothing where a gradient
+// stands out of its rounding, and all of the step, in either direction, where it is rounding: a gradient that is zero
+// in exact arithmetic (the last bias of the salience MLP: r and its threshold move together) takes a weight up in one
+// implementation and down in the other. An element whose gradient is exactly zero, in each of our runs, does not move.
 func (c *check) adamSlack(param string, steps int) func() []float64 {
 	return func() []float64 {
 		var slack []float64

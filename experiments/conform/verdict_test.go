@@ -13,8 +13,8 @@ import (
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
-// The verdict on numbers that another order of summation gave, in files of other shapes, is that they are right, and not
-// by a hair; so it is the same on every machine's kernels.
+// The verdict on numbers that another order of summation gave, in files of other shapes, is that they are right, and
+// not by a hair; so it is the same on every machine's kernels.
 func TestOtherOrdersOfSummationAreRight(t *testing.T) {
 	for name, c := range shapes() {
 		for what, file := range map[string]func(*testing.T, layers.Config, order) *safetensors.File{
@@ -28,7 +28,8 @@ func TestOtherOrdersOfSummationAreRight(t *testing.T) {
 				different := 0
 				for _, x := range r.Results {
 					if !x.OK || x.Worst > 0.6*x.Limit {
-						t.Errorf("%s: largest error %.3g of %.3g at %d: got %g, want %g", x.Name, x.Worst, x.Limit, x.At, x.Got, x.Want)
+						t.Errorf("%s: largest error %.3g of %.3g at %d: got %g, want %g",
+							x.Name, x.Worst, x.Limit, x.At, x.Got, x.Want)
 					}
 					if x.Worst > 0 {
 						different++
@@ -84,7 +85,8 @@ func TestWrongConstantsAreFound(t *testing.T) {
 		"first moment":    func(c map[string]any) { c["betas"] = []float64{0.901, 0.95} },
 		"second moment":   func(c map[string]any) { c["betas"] = []float64{0.9, 0.951} },
 		"epsilon":         func(c map[string]any) { c["eps"] = 1e-6 },
-		"clip":            func(c map[string]any) { c["grad_clip"] = 0.0 }, // of another size is a scale, which Adam divides by
+		// None: one of another size would be another scale, by which Adam divides.
+		"clip": func(c map[string]any) { c["grad_clip"] = 0.0 },
 	} {
 		f, err := safetensors.Read("testdata/train-adamw.safetensors")
 		if err != nil {
@@ -106,8 +108,8 @@ func TestWrongConstantsAreFound(t *testing.T) {
 	}
 }
 
-// A norm's ε of 1e-6 in place of 1e-5 makes its result larger by 4.5e-6 / variance: here by 1.1e-4, the embeddings having a
-// variance of 0.04.
+// A norm's ε of 1e-6 in place of 1e-5 makes its result larger by 4.5e-6 / variance: here by 1.1e-4, the embeddings
+// having a variance of 0.04.
 func TestWrongEpsilonOfANormIsFound(t *testing.T) {
 	f, err := safetensors.Read("testdata/model-dense.safetensors")
 	if err != nil {
@@ -281,7 +283,9 @@ func stepsInOrder(t *testing.T, c layers.Config, o order) *safetensors.File {
 	floats("out.losses", losses, steps)
 	floats("out.grad_norms", norms, steps)
 	f.Tensors = append(f.Tensors, wide("in.ids", ids, steps, batch, tokens), wide("in.labels", labels, steps, batch))
-	header, err := json.Marshal(caseConfig{Config: c, LR: 3e-3, WeightDecay: 0.01, Betas: [2]float64{0.9, 0.95}, GradClip: 1, Eps: 1e-8})
+	header, err := json.Marshal(caseConfig{
+		Config: c, LR: 3e-3, WeightDecay: 0.01, Betas: [2]float64{0.9, 0.95}, GradClip: 1, Eps: 1e-8,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ package blas
 
 import (
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/cpu"
@@ -39,5 +41,33 @@ func TestLoadedKernelsUseTheProcessor(t *testing.T) {
 	}
 	if again := coretypeFor(corename(), cpu.X86.HasAVX2 && cpu.X86.HasFMA, hasSkylakeAVX512()); again != "" {
 		t.Errorf("OpenBLAS runs its %s kernels on a processor that could run %s", corename(), again)
+	}
+}
+
+// A user who names kernels gets them, those too that this package would replace: a fault can be looked for on another
+// machine's kernels.
+func TestUsersCoretypeIsFollowed(t *testing.T) {
+	const print = "SYNAPNET_TEST_PRINT_CORETYPE"
+	if os.Getenv(print) != "" {
+		t.Logf("kernels: %s.", corename())
+		return
+	}
+	if !canRedetect() {
+		t.Skip("this OpenBLAS was built for one processor type")
+	}
+	names := []string{"Prescott", "Core2", "Nehalem"} // processors of 2009 and later run these
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		names = append(names, "Haswell", "Zen")
+	}
+	if hasSkylakeAVX512() {
+		names = append(names, "SkylakeX")
+	}
+	for _, name := range names {
+		again := exec.Command(os.Args[0], "-test.run=^TestUsersCoretypeIsFollowed$", "-test.v", "-test.count=1")
+		again.Env = append(os.Environ(), "OPENBLAS_CORETYPE="+name, print+"=1")
+		out, err := again.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "kernels: "+name+".") {
+			t.Errorf("OPENBLAS_CORETYPE=%s: %v\n%s", name, err, out)
+		}
 	}
 }

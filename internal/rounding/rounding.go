@@ -1,11 +1,11 @@
 // Package rounding says what float32 arithmetic may make of a result: the measure by which comparisons of two float32
 // computations, in conform and in tests, hold on every machine's kernels and still find a fault.
 //
-// What two right implementations may differ by is not a constant. It follows from how many terms a result sums, how much
-// of the sum cancels, and what comes after makes of that; a constant that holds for one model and one machine's kernels
-// fails for the next. So it is measured: the computation is run again with its weights off by a random relative error,
-// that of a sum of as many products as its longest has. Such a run strays from the first by what another order of
-// summation amounts to, whatever the order that this machine's kernels happen to use.
+// What two right implementations may differ by is not a constant. It follows from how many terms a result sums, how
+// much of the sum cancels, and what comes after makes of that; a constant that holds for one model and one machine's
+// kernels fails for the next. So it is measured: the computation is run again with its weights off by a random relative
+// error, that of a sum of as many products as its longest has. Such a run strays from the first by what another order
+// of summation amounts to, whatever the order that this machine's kernels happen to use.
 package rounding
 
 import (
@@ -28,8 +28,8 @@ const Draws = 5
 // Margin is how many spreads may lie between two right implementations: each errs, in an order of its own.
 const Margin = 2
 
-// Of is the relative error that rounding makes of a float32 sum of n terms: in each of its partial sums as many roundings
-// of random sign as it has terms.
+// Of is the relative error that rounding makes of a float32 sum of n terms: in each of its partial sums as many
+// roundings of random sign as it has terms.
 func Of(n int) float64 { return unit * math.Sqrt(max(1, float64(n)/lanes)) }
 
 // Perturb makes every element of the slices off by a random relative error whose standard deviation is Of(n). The same

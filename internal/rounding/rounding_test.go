@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// Sums of the same products in other orders, with other numbers of partial sums, and in float64 are within Margin spreads
-// and Of(n) of their size of each other, where the spread is measured on one of the orders; and a term dropped is beyond.
+// Sums of the same products in other orders, with other numbers of partial sums, and in float64 are within Margin
+// spreads and Of(n) of their size of each other, where the spread is measured on one of the orders; and a term dropped
+// is beyond.
 func TestOrdersOfSummationAreWithinTheSpread(t *testing.T) {
 	for _, n := range []int{8, 64, 1000, 40000} {
 		x, w := normal(n, 1), normal(n, 2)
