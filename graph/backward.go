@@ -61,6 +61,9 @@ func (g *Graph) Backward(loss *Node) {
 // the loss flows: the loss does not depend on them, or only through integers or Detach. Training leaves them as they are.
 func (g *Graph) Unreached() []*Param { return g.unreached }
 
+// Trains says whether a gradient of the loss reaches the parameter.
+func (g *Graph) Trains(p *Param) bool { return g.grads[p] != nil }
+
 // backward is the state of one Backward.
 type backward struct {
 	graph *Graph

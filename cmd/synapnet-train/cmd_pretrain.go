@@ -146,6 +146,13 @@ func pretrain(c *cli.Context) error {
 	}
 	p := newProgress(c.App.ErrWriter)
 	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(total, "step"), t.Config.Seed, run.Dir)
+	untrained, err := t.Model.Untrained(t.Config.Curriculum...)
+	if err != nil {
+		return err
+	}
+	if len(untrained) > 0 {
+		p.Line("%s", untrainedLine(untrained))
+	}
 	perStage := total / len(t.Config.Curriculum)
 	var stages []progressStage
 	for _, length := range t.Config.Curriculum {
