@@ -32,8 +32,9 @@ func dims(n *Node) tensor.Shape {
 	return n.Shape()
 }
 
+// isFloat says whether a node's value is of floats; a statement of Gorgonia's, such as Read, has no value.
 func isFloat(n *Node) bool {
-	return n.Dtype() == tensor.Float32 || n.Dtype() == tensor.Float64
+	return n.Type() != nil && (n.Dtype() == tensor.Float32 || n.Dtype() == tensor.Float64)
 }
 
 // symDiff is the gradient of an operation that is not a kernel, by its own SymDiff.

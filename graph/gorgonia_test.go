@@ -86,9 +86,8 @@ func elementwiseCases() (cases []ownCase) {
 		f    func(a, b *Node) (*Node, error)
 		eval func(a, b float64) float64
 	}{
-		{"Add", gorgonia.Add, func(a, b float64) float64 { return a + b }}, {"Sub", gorgonia.Sub, func(a, b float64) float64 { return a - b }},
-		{"HadamardProd", gorgonia.HadamardProd, func(a, b float64) float64 { return a * b }},
-		{"HadamardDiv", gorgonia.HadamardDiv, func(a, b float64) float64 { return a / b }}, {"Pow", gorgonia.Pow, math.Pow},
+		{"Add", gorgonia.Add, add}, {"Sub", gorgonia.Sub, sub}, {"HadamardProd", gorgonia.HadamardProd, mul},
+		{"HadamardDiv", gorgonia.HadamardDiv, div}, {"Pow", gorgonia.Pow, math.Pow},
 	}
 	for _, s := range [][2][]int{
 		{{3, 4}, {3, 4}}, {{5}, {5}}, {{2, 3, 4}, {2, 3, 4}}, {{3, 4}, {}}, {{}, {3, 4}}, {{}, {}}, {{1}, {1}}, {{5}, {}}, {{}, {5}},
@@ -544,5 +543,33 @@ func TestOtherTypes(t *testing.T) {
 	_, err := Build(func(g *Graph) { Sum(g, wide(g), g.Input("x", 2, 2)) })
 	if err == nil || !strings.Contains(err.Error(), "operand 0 is of type float64, want float32 or int32") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Gorgonia's constants, random leaves and statements on the same graph are no obstacle to a gradient.
+func TestLeavesOfGorgonia(t *testing.T) {
+	w := NewParam("w", 2, 3)
+	scale := []float32{1, 2, 3, 4, 5, 6}
+	var read gorgonia.Value
+	g, err := Build(func(g *Graph) {
+		noise := gorgonia.GaussianRandomNode(g.Expr(), tensor.Float32, 0, 1, 2, 3)
+		y := gorgonia.Must(gorgonia.Add(g.Param(w), noise))
+		gorgonia.Read(y, &read)
+		c := gorgonia.NewConstant(tensor.New(tensor.WithShape(2, 3), tensor.WithBacking(scale)))
+		g.Backward(gorgonia.Must(gorgonia.Sum(gorgonia.Must(gorgonia.HadamardProd(y, c)))))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := g.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Grad(w); !slices.Equal(got, scale) {
+		t.Errorf("got %v, want %v", got, scale)
 	}
 }
