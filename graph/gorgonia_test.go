@@ -157,7 +157,7 @@ func productCases() (cases []ownCase) {
 	)
 }
 
-func shapeCases() (cases []ownCase) {
+func reductionCases() (cases []ownCase) {
 	for _, shape := range [][]int{{3, 4}, {5}, {2, 3, 4}, {1, 4}, {4, 1}, {1}, {1, 1}} {
 		for _, along := range [][]int{{}, {0}, {1}, {2}, {0, 1}, {1, 2}, {0, 2}} {
 			if len(along) > 0 && slices.Max(along) >= len(shape) {
@@ -184,6 +184,10 @@ func shapeCases() (cases []ownCase) {
 				ownCase{fmt.Sprint("Mean", shape, along), [][]int{shape}, func(x []*Node) (*Node, error) { return gorgonia.Mean(x[0], along...) }, reduce(1 / float64(count)), false})
 		}
 	}
+	return cases
+}
+
+func shapeCases() (cases []ownCase) {
 	same := func(x []ref) []float64 { return x[0].f }
 	for _, c := range [][2][]int{{{3, 4}, {4, 3}}, {{3, 4}, {12}}, {{12}, {3, 4}}, {{2, 6}, {2, 3, 2}}, {{1}, {1, 1}}, {{4}, {4, 1}}, {{4, 1}, {4}}} {
 		cases = append(cases, ownCase{fmt.Sprint("Reshape", c), [][]int{c[0]}, func(x []*Node) (*Node, error) { return gorgonia.Reshape(x[0], tensor.Shape(c[1])) }, same, false})
@@ -192,6 +196,10 @@ func shapeCases() (cases []ownCase) {
 		cases = append(cases, ownCase{fmt.Sprint("Transpose", c), [][]int{c[0]}, func(x []*Node) (*Node, error) { return gorgonia.Transpose(x[0], c[1]...) },
 			func(x []ref) []float64 { return refPermuted(x[0], c[1]) }, false})
 	}
+	return append(cases, partCases()...)
+}
+
+func partCases() (cases []ownCase) {
 	part := func(shape []int, axis, from, to, step int) func(x []ref) []float64 {
 		return func(x []ref) (y []float64) {
 			inner := 1
@@ -283,7 +291,7 @@ func broadcastCases() (cases []ownCase) {
 			"BroadcastHadamardProd": {gorgonia.BroadcastHadamardProd, func(a, b float64) float64 { return a * b }},
 			"BroadcastHadamardDiv":  {gorgonia.BroadcastHadamardDiv, func(a, b float64) float64 { return a / b }},
 		} {
-			cases = append(cases, ownCase{fmt.Sprint(name, c.a, c.b, c.l, c.r), [][]int{c.a, c.b},
+			cases = append(cases, ownCase{fmt.Sprint(name, c.a, c.b, c.wideA, c.rowB), [][]int{c.a, c.b},
 				func(x []*Node) (*Node, error) { return o.f(x[0], x[1], c.l, c.r) },
 				func(x []ref) (y []float64) {
 					for k := range (Spec{Shape: full}).Size() {
@@ -299,7 +307,7 @@ func broadcastCases() (cases []ownCase) {
 // What Backward lets through of Gorgonia's own operations is right in every form of their operands: matrices, vectors,
 // numbers, dimensions of 1, more than two dimensions; as leaves and behind a kernel.
 func TestGorgoniaGradients(t *testing.T) {
-	for i, c := range slices.Concat(elementwiseCases(), productCases(), shapeCases(), broadcastCases()) {
+	for i, c := range slices.Concat(elementwiseCases(), productCases(), reductionCases(), shapeCases(), broadcastCases()) {
 		t.Run(c.name, func(t *testing.T) {
 			checkKernel(t, c.kernelCase(false), uint64(i)+1)
 			checkKernel(t, c.kernelCase(true), uint64(i)+1)

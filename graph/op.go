@@ -72,8 +72,8 @@ type Plan struct {
 	// ReadsOut says that Backward reads the result.
 	ReadsOut bool
 	// Constant lists the operands that have no gradient although they are floats: labels, masks, quantities known before.
-	// Backward writes none for them. A graph in which such an operand depends on a parameter that can be trained is refused
-	// unless Detach says that this is meant. Integer operands have none anyway.
+	// Backward writes none for them. A graph in which such an operand depends on a parameter that can be trained is
+	// refused unless Detach says that this is meant. Integer operands have none anyway.
 	Constant []int
 }
 
