@@ -41,7 +41,7 @@ func retentionExamples(g *graph.Graph, memory *layers.EpisodicMemory, b layers.B
 		_, received = graph.MemoryRead(g, b.Read.Queries, b.Read.Keys, b.Read.Values, nil, memory.Slots, 1)
 	}
 	features = graph.Apply(g, freshFeatures{n, memory.Slots}, b.Bank, b.Salience.Sigma, b.Salience.Top)
-	return features, graph.Apply(g, receivedLabels{n}, received)
+	return features, graph.Detach(g, graph.Apply(g, receivedLabels{n}, received))
 }
 
 // freshFeatures are the classifier's features of the first n rows of a bank [B, S, D] just written, whose tokens are the

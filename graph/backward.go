@@ -9,10 +9,10 @@ import (
 // and that loss depends on.
 //
 // It is reverse-mode differentiation over Gorgonia's SDOp contract, as gorgonia.Grad is, for kernels and Gorgonia's own
-// operations alike, with two differences that this model needs: a node with several consumers sums their gradients in one
-// parallel operation (gorgonia.Grad chains single-threaded additions that allocate at every step), and a parameter that
-// loss does not depend on simply has no gradient instead of being an error (no gradient reaches the salience MLP in
-// sparse attention); Unreached lists those.
+// operations alike, with two differences that this model needs: a node with several consumers sums their gradients in
+// one parallel operation (gorgonia.Grad chains single-threaded additions that allocate at every step), and a parameter
+// that loss does not depend on has no gradient instead of being an error (no gradient reaches the salience MLP in sparse
+// attention); Unreached lists those.
 //
 // No gradient is lost on the way. An operation between a parameter and the loss that cannot pass it on is an error that
 // names it: a kernel that is not Differentiable, an operand in its Plan.Constant, an operation of Gorgonia whose own
@@ -58,8 +58,12 @@ func (g *Graph) Backward(loss *Node) {
 }
 
 // Unreached lists the parameters of the graph, in order of first use, which may be trained but to which no gradient of
-// the loss flows: the loss does not depend on them, or only through integers or Detach. Training leaves them as they are.
+// the loss flows: the loss does not depend on them, or only through integers, comparisons or Detach. Training leaves
+// them as they are.
 func (g *Graph) Unreached() []*Param { return g.unreached }
+
+// Trains says whether a gradient of the loss reaches the parameter.
+func (g *Graph) Trains(p *Param) bool { return g.grads[p] != nil }
 
 // backward is the state of one Backward.
 type backward struct {
@@ -134,8 +138,8 @@ func (c *call) mustPass(wanted []bool) {
 			Fail("graph: %v: operand %d depends on a parameter that can be trained, and the kernel %T has no Backward: "+
 				"give it one (check its receiver), or put graph.Detach before it if no gradient shall flow", c, i, c.kernel)
 		default:
-			Fail("graph: %v: operand %d depends on a parameter that can be trained, and the kernel's Plan calls it constant: "+
-				"mend the kernel, or put graph.Detach before it if no gradient shall flow", c, i)
+			Fail("graph: %v: operand %d depends on a parameter that can be trained, and the kernel's Plan calls it "+
+				"constant: mend the kernel, or put graph.Detach before it if no gradient shall flow", c, i)
 		}
 	}
 }

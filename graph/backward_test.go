@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -254,6 +255,48 @@ func TestDetach(t *testing.T) {
 	if slices.Contains(p.Value(label), 0) {
 		t.Errorf("the detached value is %v", p.Value(label))
 	}
+}
+
+// A Backward that forgets an operand, or its end, is an error of the run that names both; what is in the memory is not taken
+// for a gradient.
+func TestForgottenGradients(t *testing.T) {
+	for _, writes := range []int{0, 5, 6} {
+		x, y := NewParam("x", 2, 3), NewParam("y", 2, 3)
+		g, err := Build(func(g *Graph) {
+			g.Backward(Apply(g, weigh{}, Apply(g, forgetful{writes}, g.Param(x), g.Param(y)), g.Input("w", 2, 3)))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := g.Compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		for range 2 {
+			err = p.Run()
+			if writes == 6 {
+				if err != nil {
+					t.Error(err)
+				}
+				continue
+			}
+			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("forgetful(%d): Backward did not write the gradient of operand 1", writes)) {
+				t.Errorf("%d elements written: got %v", writes, err)
+			}
+		}
+	}
+}
+
+// forgetful adds two tensors and writes only so many elements of the second one's gradient.
+type forgetful struct{ writes int }
+
+func (f forgetful) String() string             { return fmt.Sprintf("forgetful(%d)", f.writes) }
+func (forgetful) Plan(in []Spec) (Plan, error) { return Plan{Out: in[0]}, nil }
+func (forgetful) Forward(c *Call)              { sum{}.Forward(c) }
+func (f forgetful) Backward(c *Call) {
+	copy(c.GradIn[0].F, c.Grad.F)
+	copy(c.GradIn[1].F[:f.writes], c.Grad.F)
 }
 
 type noGradient struct{}

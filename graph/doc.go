@@ -1,5 +1,5 @@
 // Package graph is the engine: differentiable operations for Gorgonia, a driver for their gradients, a plan of their
-// memory, and the optimiser.
+// memory, and the optimisers, AdamW and SGD.
 //
 // # Few, large operations
 //
@@ -29,6 +29,25 @@
 //
 // Backward is reverse-mode differentiation over SymDiff, as gorgonia.Grad is, except that the gradients of a node with
 // many consumers (the normalised input of a block has eleven) are summed by one parallel kernel.
+//
+// Kernels and Gorgonia's own operations (on Graph.Expr) mix in any order. No gradient is lost between a parameter and the
+// loss: what cannot pass it on is an error of Build that names the operation and says what to do.
+//
+//   - A kernel is Differentiable, or it may stand only where no gradient is wanted. An operand that has none although it
+//     holds floats (a label, a mask) is in its Plan.Constant, and must not depend on a parameter that is trained.
+//   - Detach says that no gradient shall flow. None can through integers: token ids, labels, the positions of TopK.
+//   - Of Gorgonia v0.9.18's operations those are differentiated whose gradients agree with central differences in every
+//     form of their operands; the others are refused, some of them (Log2, InverseSqrt, OuterProd, Max, SoftMax) because
+//     they are wrong. Operations of others are differentiated by their SymDiff.
+//   - A Backward that forgets to write a gradient is an error of Run.
+//
+// Unreached lists the parameters which may be trained but which no gradient reaches.
+//
+// # Gorgonia's operations
+//
+// They allocate their results, and the planner does not know them: what they read, which their result may be a view of,
+// lives to the end of the run. Gorgonia would let them write over what they read last, without seeing that it is kept, or
+// shared by a view; a last node that reads it all forbids it. Kernels read their views in the order of their indices.
 //
 // # Determinism
 //

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// Dropout is y = x ⊙ m / (1 - p) for x of any shape, where each element of the mask m is 0 with probability p and else 1
-// (Srivastava et al. 2014, with the scale at training time); ∂x = ∂y ⊙ m / (1 - p).
+// Dropout is y = x ⊙ m / (1 - p) for x of any shape, where each element of the mask m is 0 with probability p and else
+// 1 (Srivastava et al. 2014, with the scale at training time); ∂x = ∂y ⊙ m / (1 - p).
 //
 // step is an integer input [1] that holds the number of the training step. The mask depends on seed, the step and the
 // element's position alone, so a resumed run drops what the uninterrupted one would, whatever GOMAXPROCS is; every
@@ -40,8 +40,8 @@ func (o dropout) Forward(c *Call) { o.mask(c.Out.F, c.In[0].F, c.In[1].I[0]) }
 
 func (o dropout) Backward(c *Call) { o.mask(c.GradIn[0].F, c.Grad.F, c.In[1].I[0]) }
 
-// mask writes x to y, with the elements that the step drops set to 0 and the others scaled. An element's random bits are
-// those that SplitMix64 (Steele, Lea and Flood 2014) gives at the element's position in the sequence of seed and step.
+// mask writes x to y, with the elements that the step drops set to 0 and the others scaled. An element's random bits
+// are those that SplitMix64 (Steele, Lea and Flood 2014) gives at the element's position in the sequence of seed and step.
 func (o dropout) mask(y, x []float32, step int32) {
 	if step < 0 {
 		copy(y, x)

@@ -32,8 +32,9 @@ func dims(n *Node) tensor.Shape {
 	return n.Shape()
 }
 
+// isFloat says whether a node's value is of floats; a statement of Gorgonia's, such as Read, has no value.
 func isFloat(n *Node) bool {
-	return n.Dtype() == tensor.Float32 || n.Dtype() == tensor.Float64
+	return n.Type() != nil && (n.Dtype() == tensor.Float32 || n.Dtype() == tensor.Float64)
 }
 
 // symDiff is the gradient of an operation that is not a kernel, by its own SymDiff.
@@ -68,7 +69,8 @@ func (b *backward) symDiff(n *Node, operands gorgonia.Nodes, grad *Node, wanted 
 		case slices.Equal(squeezed(grads[i]), squeezed(operand)):
 			grads[i] = b.shaped(grads[i], operand)
 		default:
-			return nil, fmt.Errorf("its SymDiff gives a gradient of shape %v for operand %d of shape %v", grads[i].Shape(), i, operand.Shape())
+			return nil, fmt.Errorf("its SymDiff gives a gradient of shape %v for operand %d of shape %v",
+				grads[i].Shape(), i, operand.Shape())
 		}
 	}
 	return grads, nil
@@ -100,11 +102,12 @@ func mustPass(n *Node, operands gorgonia.Nodes, wanted []bool) {
 }
 
 func refuse(n *Node, why string) {
-	Fail("graph: the operation %v (%T) is between a parameter that can be trained and the loss, and %s", n.Op(), n.Op(), why)
+	Fail("graph: the operation %v (%T) is between a parameter that can be trained and the loss, and %s",
+		n.Op(), n.Op(), why)
 }
 
-// differentiable lists the operations of Gorgonia v0.9.18 whose gradients agree with central differences, by type and, where
-// a type has several, by name: TestGorgoniaGradients. All others of Gorgonia's are refused.
+// differentiable lists the operations of Gorgonia v0.9.18 whose gradients agree with central differences, by type and,
+// where a type has several, by name: TestGorgoniaGradients. All others of Gorgonia's are refused.
 var differentiable = map[string][]string{
 	"gorgonia.elemUnaryOp": {"abs", "sin", "cos", "exp", "ln", "neg", "square", "sqrt", "inv", "cube", "tanh", "sigmoid",
 		"log1p", "expm1", "softplus"},
@@ -114,17 +117,18 @@ var differentiable = map[string][]string{
 	"gorgonia.reshapeOp": nil, "gorgonia.transposeOp": nil, "gorgonia.sliceOp": nil, "gorgonia.concatOp": nil,
 }
 
-const noSlope = "its derivative is zero wherever there is one: put graph.Detach before it if no gradient shall flow, or use graph.Round"
+const noSlope = "its derivative is zero wherever there is one: put graph.Detach before it if no gradient shall flow, " +
+	"or use graph.Round"
 
-// wrong tells of operations of Gorgonia whose gradients are known to be wrong, by a part of their type and name, what to
-// use instead.
+// wrong tells what to use in the place of operations of Gorgonia's which have no gradient or a wrong one, by a part of
+// their type and name.
 var wrong = []struct{ op, why string }{
 	{"elemUnaryOp log2", "its gradient is wrong by the factor (log 2)²: use graph.Log"},
 	{"elemUnaryOp invSqrt", "its gradient is wrong: take gorgonia.Inverse of gorgonia.Sqrt"},
 	{"⊗", "its gradient is wrong: use graph.MatMul of a column and a row"},
 	{"elemUnaryOp sign", noSlope}, {"elemUnaryOp ceil", noSlope}, {"elemUnaryOp floor", noSlope},
 	{"sparsemax", "its gradient is not tested: use graph.Softmax"},
-	{"maxOp", "its gradient counts every one of several equal maxima in full: use graph.Softmax, graph.Clamp or a graph.Kernel"},
+	{"maxOp", "its gradient counts each of several equal maxima in full: use graph.Softmax or write a graph.Kernel"},
 	{"dropout", "its mask does not follow from a seed: use graph.Dropout"},
 	{"Dropout", "its mask does not follow from a seed: use graph.Dropout"},
 	{"im2col", "its gradient is not tested: use graph.GatedConv or graph.CausalConv"},
@@ -174,8 +178,8 @@ func wrongValue(n *Node) string {
 	case t == "gorgonia.softmaxOp":
 		return "Gorgonia's Log turns the SoftMax that it reads into a LogSoftMax, for every reader: use graph.Softmax"
 	case (t == "gorgonia.sliceOp" || t == "gorgonia.concatOp") && longest > 255:
-		return fmt.Sprintf("Gorgonia cannot tell slices beyond 255 apart, and a dimension is %d: use graph.SliceRows or graph.ConcatRows",
-			longest)
+		return fmt.Sprintf("Gorgonia cannot tell slices beyond 255 apart, and a dimension is %d: "+
+			"use graph.SliceRows or graph.ConcatRows", longest)
 	}
 	return ""
 }
@@ -183,8 +187,8 @@ func wrongValue(n *Node) string {
 // readsShape says of an operation that it reads its operand's shape and not its values.
 func readsShape(n *Node) bool { return fmt.Sprintf("%T", n.Op()) == "gorgonia.sizeOp" }
 
-// compares says of an operation of Gorgonia's that its result is a truth value, 0 or 1, whose derivative is zero wherever
-// there is one: the mask x ≥ 0 of gorgonia.Rectify.
+// compares says of an operation of Gorgonia's that its result is a truth value, 0 or 1, whose derivative is zero
+// wherever there is one: the mask x ≥ 0 of gorgonia.Rectify.
 func compares(n *Node) bool {
 	return fmt.Sprintf("%T", n.Op()) == "gorgonia.elemBinOp" && strings.ContainsAny(n.Op().String(), "<>=")
 }

@@ -86,9 +86,8 @@ func elementwiseCases() (cases []ownCase) {
 		f    func(a, b *Node) (*Node, error)
 		eval func(a, b float64) float64
 	}{
-		{"Add", gorgonia.Add, func(a, b float64) float64 { return a + b }}, {"Sub", gorgonia.Sub, func(a, b float64) float64 { return a - b }},
-		{"HadamardProd", gorgonia.HadamardProd, func(a, b float64) float64 { return a * b }},
-		{"HadamardDiv", gorgonia.HadamardDiv, func(a, b float64) float64 { return a / b }}, {"Pow", gorgonia.Pow, math.Pow},
+		{"Add", gorgonia.Add, add}, {"Sub", gorgonia.Sub, sub}, {"HadamardProd", gorgonia.HadamardProd, mul},
+		{"HadamardDiv", gorgonia.HadamardDiv, div}, {"Pow", gorgonia.Pow, math.Pow},
 	}
 	for _, s := range [][2][]int{
 		{{3, 4}, {3, 4}}, {{5}, {5}}, {{2, 3, 4}, {2, 3, 4}}, {{3, 4}, {}}, {{}, {3, 4}}, {{}, {}}, {{1}, {1}}, {{5}, {}}, {{}, {5}},
@@ -158,7 +157,7 @@ func productCases() (cases []ownCase) {
 	)
 }
 
-func shapeCases() (cases []ownCase) {
+func reductionCases() (cases []ownCase) {
 	for _, shape := range [][]int{{3, 4}, {5}, {2, 3, 4}, {1, 4}, {4, 1}, {1}, {1, 1}} {
 		for _, along := range [][]int{{}, {0}, {1}, {2}, {0, 1}, {1, 2}, {0, 2}} {
 			if len(along) > 0 && slices.Max(along) >= len(shape) {
@@ -185,6 +184,10 @@ func shapeCases() (cases []ownCase) {
 				ownCase{fmt.Sprint("Mean", shape, along), [][]int{shape}, func(x []*Node) (*Node, error) { return gorgonia.Mean(x[0], along...) }, reduce(1 / float64(count)), false})
 		}
 	}
+	return cases
+}
+
+func shapeCases() (cases []ownCase) {
 	same := func(x []ref) []float64 { return x[0].f }
 	for _, c := range [][2][]int{{{3, 4}, {4, 3}}, {{3, 4}, {12}}, {{12}, {3, 4}}, {{2, 6}, {2, 3, 2}}, {{1}, {1, 1}}, {{4}, {4, 1}}, {{4, 1}, {4}}} {
 		cases = append(cases, ownCase{fmt.Sprint("Reshape", c), [][]int{c[0]}, func(x []*Node) (*Node, error) { return gorgonia.Reshape(x[0], tensor.Shape(c[1])) }, same, false})
@@ -193,6 +196,10 @@ func shapeCases() (cases []ownCase) {
 		cases = append(cases, ownCase{fmt.Sprint("Transpose", c), [][]int{c[0]}, func(x []*Node) (*Node, error) { return gorgonia.Transpose(x[0], c[1]...) },
 			func(x []ref) []float64 { return refPermuted(x[0], c[1]) }, false})
 	}
+	return append(cases, partCases()...)
+}
+
+func partCases() (cases []ownCase) {
 	part := func(shape []int, axis, from, to, step int) func(x []ref) []float64 {
 		return func(x []ref) (y []float64) {
 			inner := 1
@@ -284,7 +291,7 @@ func broadcastCases() (cases []ownCase) {
 			"BroadcastHadamardProd": {gorgonia.BroadcastHadamardProd, func(a, b float64) float64 { return a * b }},
 			"BroadcastHadamardDiv":  {gorgonia.BroadcastHadamardDiv, func(a, b float64) float64 { return a / b }},
 		} {
-			cases = append(cases, ownCase{fmt.Sprint(name, c.a, c.b, c.l, c.r), [][]int{c.a, c.b},
+			cases = append(cases, ownCase{fmt.Sprint(name, c.a, c.b, c.wideA, c.rowB), [][]int{c.a, c.b},
 				func(x []*Node) (*Node, error) { return o.f(x[0], x[1], c.l, c.r) },
 				func(x []ref) (y []float64) {
 					for k := range (Spec{Shape: full}).Size() {
@@ -300,7 +307,7 @@ func broadcastCases() (cases []ownCase) {
 // What Backward lets through of Gorgonia's own operations is right in every form of their operands: matrices, vectors,
 // numbers, dimensions of 1, more than two dimensions; as leaves and behind a kernel.
 func TestGorgoniaGradients(t *testing.T) {
-	for i, c := range slices.Concat(elementwiseCases(), productCases(), shapeCases(), broadcastCases()) {
+	for i, c := range slices.Concat(elementwiseCases(), productCases(), reductionCases(), shapeCases(), broadcastCases()) {
 		t.Run(c.name, func(t *testing.T) {
 			checkKernel(t, c.kernelCase(false), uint64(i)+1)
 			checkKernel(t, c.kernelCase(true), uint64(i)+1)
@@ -544,5 +551,33 @@ func TestOtherTypes(t *testing.T) {
 	_, err := Build(func(g *Graph) { Sum(g, wide(g), g.Input("x", 2, 2)) })
 	if err == nil || !strings.Contains(err.Error(), "operand 0 is of type float64, want float32 or int32") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Gorgonia's constants, random leaves and statements on the same graph are no obstacle to a gradient.
+func TestLeavesOfGorgonia(t *testing.T) {
+	w := NewParam("w", 2, 3)
+	scale := []float32{1, 2, 3, 4, 5, 6}
+	var read gorgonia.Value
+	g, err := Build(func(g *Graph) {
+		noise := gorgonia.GaussianRandomNode(g.Expr(), tensor.Float32, 0, 1, 2, 3)
+		y := gorgonia.Must(gorgonia.Add(g.Param(w), noise))
+		gorgonia.Read(y, &read)
+		c := gorgonia.NewConstant(tensor.New(tensor.WithShape(2, 3), tensor.WithBacking(scale)))
+		g.Backward(gorgonia.Must(gorgonia.Sum(gorgonia.Must(gorgonia.HadamardProd(y, c)))))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := g.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Grad(w); !slices.Equal(got, scale) {
+		t.Errorf("got %v, want %v", got, scale)
 	}
 }

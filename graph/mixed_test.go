@@ -179,97 +179,149 @@ func logistic(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 // mixedOps are what users reach for: unary and binary operations, reductions, broadcasts, products and changes of shape, of
 // both kinds, and some whose gradient is refused.
 func mixedOps() []mixedOp {
-	square := func(x float64) float64 { return x * x }
-	unary := func(name string, kernel bool, f func(*Node) (*Node, error), k func(*Graph, *Node) *Node, eval func(float64) float64, safe func([]ref) bool) mixedOp {
-		op := mixedOp{name: name, args: 1, fits: anyShape, apply: ownOf(f), eval: each(eval), safe: safe}
-		if kernel {
-			op.apply = kernelOf(k)
-		}
-		return op
-	}
+	return slices.Concat(unaryOps(), binaryOps(), productOps(), shapeOps(), reductionOps(), obstacles())
+}
+
+func square(x float64) float64 { return x * x }
+func add(a, b float64) float64 { return a + b }
+func sub(a, b float64) float64 { return a - b }
+func mul(a, b float64) float64 { return a * b }
+func div(a, b float64) float64 { return a / b }
+
+func unaryOps() []mixedOp {
 	own := func(name string, f func(*Node) (*Node, error), eval func(float64) float64, safe func([]ref) bool) mixedOp {
-		return unary("gorgonia."+name, false, f, nil, eval, safe)
+		return mixedOp{name: "gorgonia." + name, args: 1, fits: anyShape, apply: ownOf(f), eval: each(eval), safe: safe}
 	}
-	kernel := func(name string, k func(*Graph, *Node) *Node, eval func(float64) float64, safe func([]ref) bool) mixedOp {
-		return unary(name, true, nil, k, eval, safe)
+	kernel := func(name string, f func(*Graph, *Node) *Node, eval func(float64) float64, safe func([]ref) bool) mixedOp {
+		return mixedOp{name: name, args: 1, fits: anyShape, apply: kernelOf(f), eval: each(eval), safe: safe}
 	}
-	add, sub := func(a, b float64) float64 { return a + b }, func(a, b float64) float64 { return a - b }
-	mul, div := func(a, b float64) float64 { return a * b }, func(a, b float64) float64 { return a / b }
-	ops := []mixedOp{
-		own("Tanh", gorgonia.Tanh, math.Tanh, nil), own("Sigmoid", gorgonia.Sigmoid, logistic, nil),
-		own("Sin", gorgonia.Sin, math.Sin, nil), own("Cos", gorgonia.Cos, math.Cos, nil),
-		own("Exp", gorgonia.Exp, math.Exp, nil), own("Expm1", gorgonia.Expm1, math.Expm1, nil),
+	clamped := func(g *Graph, x *Node) *Node { return Clamp(g, x, -1, 1) }
+	return []mixedOp{
+		own("Tanh", gorgonia.Tanh, math.Tanh, nil),
+		own("Sigmoid", gorgonia.Sigmoid, logistic, nil),
+		own("Sin", gorgonia.Sin, math.Sin, nil),
+		own("Cos", gorgonia.Cos, math.Cos, nil),
+		own("Exp", gorgonia.Exp, math.Exp, nil),
+		own("Expm1", gorgonia.Expm1, math.Expm1, nil),
 		own("Softplus", gorgonia.Softplus, func(x float64) float64 { return math.Log1p(math.Exp(x)) }, nil),
-		own("Square", gorgonia.Square, square, nil), own("Neg", gorgonia.Neg, func(x float64) float64 { return -x }, nil),
+		own("Square", gorgonia.Square, square, nil),
+		own("Neg", gorgonia.Neg, func(x float64) float64 { return -x }, nil),
 		own("Cube", gorgonia.Cube, func(x float64) float64 { return x * x * x }, nil),
-		own("Abs", gorgonia.Abs, math.Abs, away(0.01, 0)), own("Log", gorgonia.Log, math.Log, positive),
-		own("Log1p", gorgonia.Log1p, math.Log1p, positive), own("Sqrt", gorgonia.Sqrt, math.Sqrt, positive),
+		own("Abs", gorgonia.Abs, math.Abs, away(0.01, 0)),
+		own("Log", gorgonia.Log, math.Log, positive),
+		own("Log1p", gorgonia.Log1p, math.Log1p, positive),
+		own("Sqrt", gorgonia.Sqrt, math.Sqrt, positive),
 		own("Inverse", gorgonia.Inverse, func(x float64) float64 { return 1 / x }, away(0.4, 0)),
 		own("Rectify", gorgonia.Rectify, func(x float64) float64 { return max(x, 0) }, away(0.01, 0)),
-		kernel("Tanh", Tanh, math.Tanh, nil), kernel("Exp", Exp, math.Exp, nil), kernel("Log", Log, math.Log, positive),
-		kernel("Clamp", func(g *Graph, x *Node) *Node { return Clamp(g, x, -1, 1) },
-			func(x float64) float64 { return min(max(x, -1), 1) }, func(in []ref) bool { return away(0.01, 1)(in) && away(0.01, -1)(in) }),
-		{name: "gorgonia.Add", args: 2, fits: alikeOrNumber, apply: ownOf2(gorgonia.Add), eval: pair(add)},
-		{name: "gorgonia.Sub", args: 2, fits: alikeOrNumber, apply: ownOf2(gorgonia.Sub), eval: pair(sub)},
-		{name: "gorgonia.HadamardProd", args: 2, fits: alikeOrNumber, apply: ownOf2(gorgonia.HadamardProd), eval: pair(mul)},
-		{name: "gorgonia.HadamardDiv", args: 2, fits: alikeOrNumber, apply: ownOf2(gorgonia.HadamardDiv), eval: pair(div), safe: divisible},
-		{name: "gorgonia.Pow", args: 2, fits: alikeOrNumber, apply: ownOf2(gorgonia.Pow), eval: pair(math.Pow), safe: positive},
-		{name: "Sum", args: 2, fits: alike, apply: kernelOf2(func(g *Graph, a, b *Node) *Node { return Sum(g, a, b) }), eval: pair(add)},
-		{name: "Product", args: 2, fits: alike, apply: kernelOf2(Product), eval: pair(mul)},
-		{name: "MeanSquaredError", args: 2, fits: alike, apply: kernelOf2(MeanSquaredError), eval: func(in []ref) ref {
-			y := refTotal(func(n int) float64 { return 1 / float64(n) })([]ref{each(square)([]ref{pair(sub)(in)})})
-			return ref{shape: []int{1}, f: y.f}
-		}},
-		{name: "Softmax", args: 1, fits: isTensor, apply: kernelOf(Softmax), eval: refSoftmax},
-		{name: "gorgonia.Mul", args: 2, apply: ownOf2(gorgonia.Mul), eval: refMatMul, fits: multiplies},
-		{name: "MatMul", args: 2, apply: kernelOf2(MatMul), eval: refMatMul, fits: multiplies},
-		{name: "Linear", args: 2, apply: kernelOf2(func(g *Graph, x, w *Node) *Node { return Linear(g, x, w, nil, SiLU) }),
-			fits: func(in []ref) bool { return isMatrix(in) && isMatrix(in[1:]) && in[0].shape[1] == in[1].shape[1] },
-			eval: func(in []ref) ref {
-				return each(func(x float64) float64 { return x * logistic(x) })([]ref{refMatMul([]ref{in[0], refTransposed(in[1:])})})
-			}},
-		{name: "gorgonia.Transpose", args: 1, fits: isMatrix, apply: ownOf(func(x *Node) (*Node, error) { return gorgonia.Transpose(x, 1, 0) }), eval: refTransposed},
-		{name: "Transpose", args: 1, fits: isMatrix, apply: kernelOf(func(g *Graph, x *Node) *Node { return Transpose(g, x) }), eval: refTransposed},
-		{name: "gorgonia.Reshape", args: 1, fits: isMatrix, eval: flattened, apply: ownOf(func(x *Node) (*Node, error) {
-			return gorgonia.Reshape(x, tensor.Shape{x.Shape().TotalSize()})
-		})},
-		{name: "Reshape", args: 1, fits: isMatrix, eval: flattened, apply: kernelOf(func(g *Graph, x *Node) *Node {
-			return Reshape(g, x, x.Shape().TotalSize())
-		})},
-		{name: "gorgonia.Slice", args: 1, fits: isMatrix, apply: ownOf(func(x *Node) (*Node, error) { return gorgonia.Slice(x, nil, gorgonia.S(0, 2)) }),
-			eval: func(in []ref) ref {
-				y, n := ref{shape: []int{in[0].shape[0], 2}}, in[0].shape[1]
-				for r := range in[0].shape[0] {
-					y.f = append(y.f, in[0].f[r*n:r*n+2]...)
-				}
-				return y
-			}},
-		{name: "gorgonia.Concat", args: 2, apply: ownOf2(func(a, b *Node) (*Node, error) { return gorgonia.Concat(0, a, b) }),
-			fits: func(in []ref) bool { return isMatrix(in) && isMatrix(in[1:]) && in[0].shape[1] == in[1].shape[1] },
-			eval: func(in []ref) ref {
-				return ref{shape: []int{in[0].shape[0] + in[1].shape[0], in[0].shape[1]}, f: slices.Concat(in[0].f, in[1].f)}
-			}},
-		{name: "gorgonia.Sum(0)", args: 1, fits: isMatrix, apply: ownOf(func(x *Node) (*Node, error) { return gorgonia.Sum(x, 0) }), eval: refSum(0)},
-		{name: "gorgonia.Sum(1)", args: 1, fits: isMatrix, apply: ownOf(func(x *Node) (*Node, error) { return gorgonia.Sum(x, 1) }), eval: refSum(1)},
-		{name: "gorgonia.Sum", args: 1, fits: isTensor, apply: ownOf(func(x *Node) (*Node, error) { return gorgonia.Sum(x) }),
-			eval: refTotal(func(int) float64 { return 1 })},
-		{name: "gorgonia.Mean", args: 1, fits: isTensor, apply: ownOf(func(x *Node) (*Node, error) { return gorgonia.Mean(x) }),
-			eval: refTotal(func(n int) float64 { return 1 / float64(n) })},
-		{name: "gorgonia.BroadcastAdd", args: 2, fits: matrixAndRow, apply: broadcast(gorgonia.BroadcastAdd), eval: refBroadcast(add)},
-		{name: "gorgonia.BroadcastHadamardProd", args: 2, fits: matrixAndRow, apply: broadcast(gorgonia.BroadcastHadamardProd), eval: refBroadcast(mul)},
+		kernel("Tanh", Tanh, math.Tanh, nil),
+		kernel("Exp", Exp, math.Exp, nil),
+		kernel("Log", Log, math.Log, positive),
+		kernel("Clamp", clamped, func(x float64) float64 { return min(max(x, -1), 1) },
+			func(in []ref) bool { return away(0.01, 1)(in) && away(0.01, -1)(in) }),
+	}
+}
+
+func binaryOps() []mixedOp {
+	own := func(name string, f func(a, b *Node) (*Node, error), eval func(a, b float64) float64, safe func([]ref) bool) mixedOp {
+		return mixedOp{name: "gorgonia." + name, args: 2, fits: alikeOrNumber, apply: ownOf2(f), eval: pair(eval), safe: safe}
+	}
+	wide := func(name string, f func(a, b *Node, left, right []byte) (*Node, error), eval func(a, b float64) float64) mixedOp {
+		return mixedOp{name: "gorgonia." + name, args: 2, fits: matrixAndRow, apply: broadcast(f), eval: refBroadcast(eval)}
+	}
+	summed := func(g *Graph, a, b *Node) *Node { return Sum(g, a, b) }
+	meanSquare := func(in []ref) ref {
+		squares := each(square)([]ref{pair(sub)(in)})
+		return ref{shape: []int{1}, f: refTotal(func(n int) float64 { return 1 / float64(n) })([]ref{squares}).f}
+	}
+	return []mixedOp{
+		own("Add", gorgonia.Add, add, nil),
+		own("Sub", gorgonia.Sub, sub, nil),
+		own("HadamardProd", gorgonia.HadamardProd, mul, nil),
+		own("HadamardDiv", gorgonia.HadamardDiv, div, divisible),
+		own("Pow", gorgonia.Pow, math.Pow, positive),
+		wide("BroadcastAdd", gorgonia.BroadcastAdd, add),
+		wide("BroadcastHadamardProd", gorgonia.BroadcastHadamardProd, mul),
 		{name: "ScaleChannels", args: 2, fits: matrixAndRow, apply: kernelOf2(ScaleChannels), eval: refBroadcast(mul)},
-		{name: "Detach", args: 1, fits: isTensor, apply: kernelOf(Detach), eval: each(func(x float64) float64 { return x }), cuts: true},
-		{name: "gorgonia.Log2", args: 1, fits: anyShape, apply: ownOf(gorgonia.Log2), eval: each(math.Log2), safe: positive, refused: "log2"},
-		{name: "gorgonia.Max", args: 1, fits: isMatrix, apply: ownOf(func(x *Node) (*Node, error) { return gorgonia.Max(x) }), refused: "MaxAlong",
-			eval: func(in []ref) ref { return ref{shape: []int{}, f: []float64{slices.Max(in[0].f)}} }},
-		{
-			name: "gorgonia.Sign", args: 1, fits: anyShape, apply: ownOf(gorgonia.Sign), safe: away(0.01, 0), refused: "sign",
-			eval: each(func(x float64) float64 { return math.Copysign(1, x) }),
-		},
-		{name: "a kernel without Backward", args: 1, fits: anyShape, refused: "nogradient", eval: each(func(x float64) float64 { return x }),
+		{name: "Sum", args: 2, fits: alike, apply: kernelOf2(summed), eval: pair(add)},
+		{name: "Product", args: 2, fits: alike, apply: kernelOf2(Product), eval: pair(mul)},
+		{name: "MeanSquaredError", args: 2, fits: alike, apply: kernelOf2(MeanSquaredError), eval: meanSquare},
+	}
+}
+
+func productOps() []mixedOp {
+	silu := func(g *Graph, x, w *Node) *Node { return Linear(g, x, w, nil, SiLU) }
+	return []mixedOp{
+		{name: "gorgonia.Mul", args: 2, fits: multiplies, apply: ownOf2(gorgonia.Mul), eval: refMatMul},
+		{name: "MatMul", args: 2, fits: multiplies, apply: kernelOf2(MatMul), eval: refMatMul},
+		{name: "Linear", args: 2, fits: sameWidth, apply: kernelOf2(silu), eval: func(in []ref) ref {
+			y := refMatMul([]ref{in[0], refTransposed(in[1:])})
+			return each(func(x float64) float64 { return x * logistic(x) })([]ref{y})
+		}},
+	}
+}
+
+func shapeOps() []mixedOp {
+	transposed := func(x *Node) (*Node, error) { return gorgonia.Transpose(x, 1, 0) }
+	flat := func(x *Node) (*Node, error) { return gorgonia.Reshape(x, tensor.Shape{x.Shape().TotalSize()}) }
+	columns := func(x *Node) (*Node, error) { return gorgonia.Slice(x, nil, gorgonia.S(0, 2)) }
+	joined := func(a, b *Node) (*Node, error) { return gorgonia.Concat(0, a, b) }
+	return []mixedOp{
+		{name: "gorgonia.Transpose", args: 1, fits: isMatrix, apply: ownOf(transposed), eval: refTransposed},
+		{name: "gorgonia.Reshape", args: 1, fits: isMatrix, apply: ownOf(flat), eval: flattened},
+		{name: "gorgonia.Slice", args: 1, fits: isMatrix, apply: ownOf(columns), eval: func(in []ref) ref {
+			y, n := ref{shape: []int{in[0].shape[0], 2}}, in[0].shape[1]
+			for r := range in[0].shape[0] {
+				y.f = append(y.f, in[0].f[r*n:r*n+2]...)
+			}
+			return y
+		}},
+		{name: "gorgonia.Concat", args: 2, fits: sameWidth, apply: ownOf2(joined), eval: func(in []ref) ref {
+			return ref{shape: []int{in[0].shape[0] + in[1].shape[0], in[0].shape[1]}, f: slices.Concat(in[0].f, in[1].f)}
+		}},
+		{name: "Transpose", args: 1, fits: isMatrix, eval: refTransposed,
+			apply: kernelOf(func(g *Graph, x *Node) *Node { return Transpose(g, x) })},
+		{name: "Reshape", args: 1, fits: isMatrix, eval: flattened,
+			apply: kernelOf(func(g *Graph, x *Node) *Node { return Reshape(g, x, x.Shape().TotalSize()) })},
+	}
+}
+
+func reductionOps() []mixedOp {
+	total := refTotal(func(int) float64 { return 1 })
+	mean := refTotal(func(n int) float64 { return 1 / float64(n) })
+	along := func(axes ...int) func(*Graph, []*Node) (*Node, error) {
+		return ownOf(func(x *Node) (*Node, error) { return gorgonia.Sum(x, axes...) })
+	}
+	meaned := ownOf(func(x *Node) (*Node, error) { return gorgonia.Mean(x) })
+	return []mixedOp{
+		{name: "gorgonia.Sum(0)", args: 1, fits: isMatrix, apply: along(0), eval: refSum(0)},
+		{name: "gorgonia.Sum(1)", args: 1, fits: isMatrix, apply: along(1), eval: refSum(1)},
+		{name: "gorgonia.Sum", args: 1, fits: isTensor, apply: along(), eval: total},
+		{name: "gorgonia.Mean", args: 1, fits: isTensor, apply: meaned, eval: mean},
+		{name: "Softmax", args: 1, fits: isTensor, apply: kernelOf(Softmax), eval: refSoftmax},
+	}
+}
+
+// obstacles let no gradient through, one on purpose.
+func obstacles() []mixedOp {
+	same := each(func(x float64) float64 { return x })
+	sign := each(func(x float64) float64 { return math.Copysign(1, x) })
+	largest := ownOf(func(x *Node) (*Node, error) { return gorgonia.Max(x) })
+	return []mixedOp{
+		{name: "Detach", args: 1, fits: isTensor, apply: kernelOf(Detach), eval: same, cuts: true},
+		{name: "gorgonia.Log2", args: 1, fits: anyShape, apply: ownOf(gorgonia.Log2), eval: each(math.Log2), safe: positive,
+			refused: "log2"},
+		{name: "gorgonia.Sign", args: 1, fits: anyShape, apply: ownOf(gorgonia.Sign), eval: sign, safe: away(0.01, 0),
+			refused: "sign"},
+		{name: "gorgonia.Max", args: 1, fits: isMatrix, apply: largest, refused: "MaxAlong", eval: func(in []ref) ref {
+			return ref{shape: []int{}, f: []float64{slices.Max(in[0].f)}}
+		}},
+		{name: "a kernel without Backward", args: 1, fits: anyShape, eval: same, refused: "nogradient",
 			apply: kernelOf(func(g *Graph, x *Node) *Node { return Apply(g, noGradient{}, x) })},
 	}
-	return ops
+}
+
+func sameWidth(in []ref) bool {
+	return isMatrix(in) && isMatrix(in[1:]) && in[0].shape[1] == in[1].shape[1]
 }
 
 func multiplies(in []ref) bool {

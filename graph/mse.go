@@ -1,7 +1,7 @@
 package graph
 
-// MeanSquaredError is the mean over all elements of (x - t)², for predictions x and targets t of one shape. The result is
-// [1]; ∂x = 2 (x - t) ∂y / n, ∂t = -∂x.
+// MeanSquaredError is the mean over all elements of (x - t)², for predictions x and targets t of one shape. The result
+// is [1]; ∂x = 2 (x - t) ∂y / n, ∂t = -∂x.
 func MeanSquaredError(g *Graph, x, target *Node) *Node {
 	return Apply(g, meanSquaredError{}, x, target)
 }

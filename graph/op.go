@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"math"
 	"slices"
 
 	"github.com/chewxy/hm"
@@ -71,8 +72,8 @@ type Plan struct {
 	// ReadsOut says that Backward reads the result.
 	ReadsOut bool
 	// Constant lists the operands that have no gradient although they are floats: labels, masks, quantities known before.
-	// Backward writes none for them. A graph in which such an operand depends on a parameter that can be trained is refused
-	// unless Detach says that this is meant. Integer operands have none anyway.
+	// Backward writes none for them. A graph in which such an operand depends on a parameter that can be trained is
+	// refused unless Detach says that this is meant. Integer operands have none anyway.
 	Constant []int
 }
 
@@ -434,11 +435,36 @@ func (b *backCall) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	} else {
 		b.run.Out = Tensor{Shape: b.fwd.plan.Out.Shape}
 	}
-	failure := b.fwd.protect(func() { b.fwd.kernel.(Differentiable).Backward(&b.run) })
+	failure := b.fwd.protect(func() {
+		b.mark()
+		b.fwd.kernel.(Differentiable).Backward(&b.run)
+		b.mustBeWritten()
+	})
 	if b.pos.program.failure = failure; failure != nil {
 		return nil, failure
 	}
 	return b.done.value, nil
+}
+
+// unwritten is a NaN that no arithmetic makes: what stands in a gradient's first and last element before Backward.
+const unwritten = 0x7fe51e57
+
+// mark puts unwritten into the gradients that Backward is to write.
+func (b *backCall) mark() {
+	for _, t := range b.run.GradIn {
+		if n := len(t.F); n > 0 {
+			t.F[0], t.F[n-1] = math.Float32frombits(unwritten), math.Float32frombits(unwritten)
+		}
+	}
+}
+
+// mustBeWritten fails if Backward forgot a gradient: the memory holds what another operation left there.
+func (b *backCall) mustBeWritten() {
+	for i, t := range b.run.GradIn {
+		if n := len(t.F); n > 0 && (math.Float32bits(t.F[0]) == unwritten || math.Float32bits(t.F[n-1]) == unwritten) {
+			Fail("graph: %v: Backward did not write the gradient of operand %d, or not all of it", b.fwd, i)
+		}
+	}
 }
 
 // pick is the view of one gradient that a backCall computed.

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Reshape is x with its elements in the same order, row-major, in another shape, () for one number: ∂x = ∂y, in the shape
-// of x.
+// Reshape is x with its elements in the same order, row-major, in another shape, () for one number: ∂x = ∂y, in the
+// shape of x.
 func Reshape(g *Graph, x *Node, shape ...int) *Node { return Apply(g, reshape{slices.Clone(shape)}, x) }
 
 type reshape struct{ to []int }

@@ -2,14 +2,14 @@ package graph
 
 import "gorgonia.org/gorgonia"
 
-// SGD is stochastic gradient descent with momentum, with the semantics of PyTorch's torch.optim.SGD at dampening 0, beside
-// parameter groups and clipping to a global norm as AdamW has them. It is a gorgonia.Solver. For each parameter w with
+// SGD is stochastic gradient descent with momentum, with the semantics of PyTorch's torch.optim.SGD at dampening 0, and
+// with AdamW's parameter groups and clipping to a global norm. It is a gorgonia.Solver. For each parameter w with
 // gradient g, after scaling all gradients by min(1, Clip / (‖g‖ + 1e-6)):
 //
 //	d ← g + wd·w;  b ← μ b + d;  w ← w - lr·b,  or with Nesterov  w ← w - lr·(d + μ b)
 //
-// Here the weight decay is that of the loss wd/2 ‖w‖² (L2): it enters the momentum, and AdamW's does not. b starts at 0. A
-// parameter without a gradient is left alone, its decay included.
+// Here the weight decay is that of the loss wd/2 ‖w‖² (L2): it enters the momentum, which AdamW's does not. b starts at
+// 0. A parameter without a gradient is left alone, its decay included.
 type SGD struct {
 	Momentum float64 // μ; 0: none
 	Nesterov bool
@@ -57,7 +57,7 @@ func (s *SGD) Step(model []gorgonia.ValueGrad) error {
 	return nil
 }
 
-// update makes one parameter's step. Each product is rounded by itself, so that no machine fuses it with the sum after it.
+// update makes one parameter's step. Each product is rounded by itself, so that no machine fuses it with the sum after.
 func (s *SGD) update(p *Param, g []float32, group *Group, scale float32) {
 	w, b := p.Data(), s.State(p)
 	lr, wd, mu := float32(group.LR), float32(group.WeightDecay), float32(s.Momentum)

@@ -6,8 +6,8 @@ import (
 	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
-// Softmax is y = eˣ / Σ eˣ over the last dimension of x [..., D]: ∂x = y ⊙ (∂y - Σ y ⊙ ∂y). A row's maximum is taken off
-// first, so that no finite x overflows; a row of -Inf only gives NaN.
+// Softmax is y = eˣ / Σ eˣ over the last dimension of x [..., D]: ∂x = y ⊙ (∂y - Σ y ⊙ ∂y). A row's maximum is taken
+// off first, so that no finite x overflows; a row of -Inf only gives NaN.
 func Softmax(g *Graph, x *Node) *Node { return Apply(g, softmax{}, x) }
 
 type softmax struct{}

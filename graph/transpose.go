@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Transpose is x with its dimensions in another order: dimension i of y is dimension axes[i] of x. Without axes the last
-// two are exchanged: [..., M, N] becomes [..., N, M]. ∂x is ∂y in the order of x.
+// Transpose is x with its dimensions in another order: dimension i of y is dimension axes[i] of x. Without axes the
+// last two are exchanged: [..., M, N] becomes [..., N, M]. ∂x is ∂y in the order of x.
 func Transpose(g *Graph, x *Node, axes ...int) *Node {
 	if n := len(Shape(x)); len(axes) == 0 && n >= 2 {
 		for i := range n {

@@ -156,6 +156,13 @@ func pretrain(c *cli.Context) error {
 		p.Line("warning: %s", problem)
 	}
 	warn(p, t.Warnings...)
+	untrained, err := t.Model.Untrained(t.Config.Curriculum...)
+	if err != nil {
+		return err
+	}
+	if len(untrained) > 0 {
+		p.Line("%s", untrainedLine(untrained))
+	}
 	perStage := total / len(t.Config.Curriculum)
 	var stages []progressStage
 	for _, length := range t.Config.Curriculum {

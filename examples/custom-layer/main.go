@@ -34,7 +34,8 @@ func Product(g *graph.Graph, x, y *graph.Node) *graph.Node { return graph.Apply(
 func (product) String() string { return "product" }
 
 // Plan checks shapes when the graph is built, gives the result's, and tells what Backward will need. Its error becomes
-// that of graph.Build, with the kernel's name in front.
+// that of graph.Build, with the kernel's name in front. An operand without a gradient although it holds floats (a mask, a
+// target) belongs into Plan.Constant.
 func (product) Plan(in []graph.Spec) (graph.Plan, error) {
 	x, y := in[0], in[1]
 	if !slices.Equal(x.Shape, y.Shape) || x.Ints || y.Ints {
@@ -51,7 +52,9 @@ func (product) Forward(c *graph.Call) {
 	})
 }
 
-// Backward makes the kernel differentiable: ∂x = ∂z ⊙ y, ∂y = ∂z ⊙ x. A gradient that nobody wants has no memory.
+// Backward makes the kernel differentiable: ∂x = ∂z ⊙ y, ∂y = ∂z ⊙ x. A gradient that nobody wants has no memory; one that
+// is wanted must be written. Its receiver must be Forward's: without this method on the type that Apply gets, a graph with
+// a parameter behind the kernel is refused by name.
 func (product) Backward(c *graph.Call) {
 	graph.ParallelElements(len(c.Grad.F), func(a, b int) {
 		if dx := c.GradIn[0].F; dx != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -89,6 +90,31 @@ func TestShapesThatDoNotFit(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A kernel through which no gradient could flow, here for want of a Backward, is refused by name as soon as a parameter that
+// is trained stands behind it; graph.Detach says that it is meant.
+func TestKernelWithoutBackward(t *testing.T) {
+	build := func(behind func(*graph.Graph, *graph.Node) *graph.Node) error {
+		_, err := graph.Build(func(g *graph.Graph) {
+			w := g.Param(graph.NewParam("w", 2, 3))
+			g.Backward(graph.MeanSquaredError(g, w, graph.Apply(g, halved{}, behind(g, w))))
+		})
+		return err
+	}
+	err := build(func(_ *graph.Graph, w *graph.Node) *graph.Node { return w })
+	if err == nil || !strings.Contains(err.Error(), "halved: operand 0 depends on a parameter") {
+		t.Errorf("got %v", err)
+	}
+	if err := build(graph.Detach); err != nil {
+		t.Error(err)
+	}
+}
+
+type halved struct{}
+
+func (halved) String() string                           { return "halved" }
+func (halved) Plan(in []graph.Spec) (graph.Plan, error) { return graph.Plan{Out: in[0]}, nil }
+func (halved) Forward(c *graph.Call)                    { vec.Scale(c.Out.F, 0.5, c.In[0].F) }
 
 // The task is what the model's configuration says.
 func TestTaskFitsModel(t *testing.T) {
