@@ -34,7 +34,9 @@ type position struct {
 
 // Save writes the checkpoint to CheckpointPath, if there is one, in place of the one before. A state that is not finite is
 // not saved: the one before is of more use.
-func (t *Trainer) Save() error {
+func (t *Trainer) Save() error { return t.journal.End(t.save()) }
+
+func (t *Trainer) save() error {
 	if t.CheckpointPath == "" {
 		return nil
 	}

@@ -176,7 +176,7 @@ func (t *Trainer) stage(ctx context.Context, stage, length, perEpoch int) error 
 				return err
 			}
 			if t.CheckpointEvery > 0 && t.done%t.CheckpointEvery == 0 && t.done < end {
-				if err := t.Save(); err != nil {
+				if err := t.save(); err != nil {
 					return err
 				}
 			}
@@ -184,7 +184,7 @@ func (t *Trainer) stage(ctx context.Context, stage, length, perEpoch int) error 
 		if err := t.evaluate(ctx, held, stage, length, epoch); err != nil {
 			return err
 		}
-		if err := t.Save(); err != nil {
+		if err := t.save(); err != nil {
 			return err
 		}
 	}
@@ -284,7 +284,7 @@ func (t *Trainer) interrupted() error {
 	if t.CheckpointPath == "" {
 		return fmt.Errorf("%w at step %d", ErrInterrupted, t.done)
 	}
-	if err := t.Save(); err != nil {
+	if err := t.save(); err != nil {
 		return fmt.Errorf("%w at step %d, and the checkpoint could not be written: %w", ErrInterrupted, t.done, err)
 	}
 	return fmt.Errorf("%w at step %d; everything up to it is in %s", ErrInterrupted, t.done, t.CheckpointPath)

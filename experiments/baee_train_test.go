@@ -192,8 +192,11 @@ func TestBAEETraining(t *testing.T) {
 				t.Errorf("%s: the file has odds %v, want %v", network, got, want)
 			}
 		}
-		if auc, _ := baee.AUC(written.Scores(held.Features), held.Labels); math.Abs(auc-e.find(k).AUC) > 1e-4 || k.Noise != 0 || k.Seed != 42 {
-			t.Errorf("%s: the file has AUC %v, its cell %+v", network, auc, e.find(k))
+		// Two scores that differ by little can be moved to equal ones: a pair of them is worth this much.
+		cell := e.find(k)
+		pair := 1 / float64(cell.Positives*(cell.HeldOut-cell.Positives))
+		if auc, _ := baee.AUC(written.Scores(held.Features), held.Labels); math.Abs(auc-cell.AUC) > pair || k.Noise != 0 || k.Seed != 42 {
+			t.Errorf("%s: the file has AUC %v, its cell %+v", network, auc, cell)
 		}
 	}
 

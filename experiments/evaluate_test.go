@@ -23,7 +23,7 @@ func smallModel(t *testing.T) *layers.Model {
 	return m
 }
 
-var smallPlan = EvaluationPlan{Tasks: []string{"niah_single", "needlebench/cn"}, Contexts: []int{32, 64}, Samples: 10, BatchSize: 3, Seed: 7}
+var smallPlan = EvaluationPlan{Tasks: []string{"niah_single", "needlebench/cn"}, Contexts: []int{32, 64}, Samples: 10, BatchSize: 3, Seed: 7, SampleKeys: tasks.CurrentKeys}
 
 // A model that always gives one answer is right as often as that is the label.
 func TestEvaluationCounts(t *testing.T) {

@@ -3,10 +3,13 @@ package experiments
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"os"
 	"strconv"
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/results/published"
 )
 
@@ -57,7 +60,14 @@ func NewPretraining(c curriculum.Config, dir string, env Environment) (*Pretrain
 // begin saves the first checkpoint, which also finds out now, and not after an epoch, that the directory cannot be written.
 func (p *Pretraining) begin() error {
 	p.Trainer.CheckpointPath = p.path(CheckpointFile)
-	return p.Trainer.Save()
+	err := p.Trainer.Save()
+	if err == nil {
+		return nil
+	}
+	if info, failed := os.Stat(p.path(metrics.Name)); failed == nil && info.Size() == 0 {
+		return errors.Join(err, os.Remove(p.path(metrics.Name))) // made just now, for nothing
+	}
+	return err
 }
 
 // ResumePretraining continues the run in dir from its last checkpoint.

@@ -9,6 +9,6 @@
 // per-channel steps, INT4 in groups for attention after SmoothQuant with salient input channels in floating point. All
 // others are extensions of ours. The ScaleBridge stays in floating point unless it is a target.
 //
-// Every run is a function of its configuration: the same seed gives the same weights to the last bit, whatever GOMAXPROCS
-// is.
+// Every run is a function of its configuration: the same seed gives the same weights to the last bit on the same kernels
+// (graph.Kernels), whatever GOMAXPROCS is.
 package qat

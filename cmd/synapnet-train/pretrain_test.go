@@ -108,7 +108,7 @@ func TestPretrain(t *testing.T) {
 	if !regexp.MustCompile(`^evaluation  stage 2 .*\nwall time \S+, peak memory \d+ MB; weights, result and curves are in runs/pretrain\n$`).MatchString(stdout) {
 		t.Errorf("stdout: %s", stdout)
 	}
-	if got := present(t, "runs/pretrain"); got != "curves.png curves.svg model.safetensors pretrain.json" {
+	if got := present(t, "runs/pretrain"); got != "curves.png curves.svg metrics.jsonl model.safetensors pretrain.json" {
 		t.Errorf("the run leaves %s", got)
 	}
 	if png, svg := read(t, "runs/pretrain/curves.png"), read(t, "runs/pretrain/curves.svg"); !strings.HasPrefix(png, "\x89PNG") || !strings.Contains(svg, "</svg>") {
@@ -209,7 +209,7 @@ func TestPretrainResumes(t *testing.T) {
 	if !strings.HasSuffix(stderr, "\nsynapnet-train: interrupted at step 7; everything up to it is in runs/pretrain/checkpoint.safetensors; continue with: synapnet-train pretrain --resume --output-dir runs/pretrain\n") {
 		t.Errorf("%s", stderr)
 	}
-	if got := present(t, "runs/pretrain"); got != "checkpoint.safetensors cost.json" {
+	if got := present(t, "runs/pretrain"); got != "checkpoint.safetensors cost.json metrics.jsonl" {
 		t.Errorf("the interrupted run leaves %s", got)
 	}
 	refusal(t, exitFailure, line+" --output-dir runs/pretrain", "already holds a run (checkpoint.safetensors)")
@@ -230,6 +230,9 @@ func TestPretrainResumes(t *testing.T) {
 	}
 	if read(t, "runs/pretrain/model.safetensors") != read(t, "whole/model.safetensors") {
 		t.Error("the resumed run ends in other weights")
+	}
+	if read(t, "runs/pretrain/metrics.jsonl") != read(t, "whole/metrics.jsonl") {
+		t.Error("the resumed run has another metrics.jsonl")
 	}
 	whole, parts := pretrainResult(t, "whole/pretrain.json"), pretrainResult(t, "runs/pretrain/pretrain.json")
 	if fmt.Sprint(whole.History) != fmt.Sprint(parts.History) || fmt.Sprint(whole.Config) != fmt.Sprint(parts.Config) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"testing/quick"
 )
@@ -255,4 +256,20 @@ func (randomFile) Generate(r *rand.Rand, _ int) reflect.Value {
 		f.Metadata[key] = names[r.Intn(len(names))]
 	}
 	return reflect.ValueOf(f)
+}
+
+// A header that Read would refuse is not written, and what is at the path stays.
+func TestWriteRefusesHeadersThatCannotBeRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.safetensors")
+	small := &File{Metadata: map[string]string{"a": "b"}}
+	if err := Write(path, small); err != nil {
+		t.Fatal(err)
+	}
+	large := &File{Metadata: map[string]string{"history": strings.Repeat("x", maxHeader)}}
+	if err := Write(path, large); err == nil || !strings.Contains(err.Error(), "the format allows 100000000") {
+		t.Errorf("%v", err)
+	}
+	if f, err := Read(path); err != nil || f.Metadata["a"] != "b" {
+		t.Errorf("%v", err)
+	}
 }

@@ -77,9 +77,13 @@ func prepare(f *File) (prepared, error) {
 		return p, err
 	}
 	maps.Copy(p.metadata, f.Metadata)
-	data := newDataHash()
-	if err := p.encode(data); err != nil {
+	data, length := newDataHash(), counter(0)
+	if err := p.encode(io.MultiWriter(data, &length)); err != nil {
 		return p, err
+	}
+	// What Read would refuse is not written: the checksums, which are still to come, are short.
+	if header := int64(length) - p.size + checksumRoom; header > maxHeader {
+		return p, fmt.Errorf("its header would have some %d bytes: the format allows %d; keep large metadata in a file of their own", header, maxHeader)
 	}
 	header, err := headerChecksum(f)
 	if err != nil {
@@ -111,6 +115,9 @@ func (p *prepared) add(t Tensor) error {
 	p.size += int64(len(t.Data))
 	return nil
 }
+
+// checksumRoom is more than the checksums take in the header, bytes.
+const checksumRoom = 1024
 
 // checkMetadata refuses entries that JSON or Read would not give back.
 func checkMetadata(metadata map[string]string) error {
