@@ -12,6 +12,7 @@ const (
 	maxHalf         = 65504.0 // the largest
 	leastNormalHalf = 0x1p-14 // 6.1e-5
 	leastHalf       = 0x1p-24 // 6.0e-8
+	leastHeldHalf   = 0x1p-16 // 1.5e-5: from here on rounding moves a number by 2^-9 of itself at most, as bfloat16 does
 )
 
 // LeastHalfStep is the least 2-bit step that a packed weight has: rounding it to half precision moves it by up to 3 %,
@@ -31,8 +32,8 @@ func HalfScale(largest float32) float16.Float16 {
 }
 
 // HoldsHalf says whether a tensor can be rounded to half precision for what it is worth: none of its values is beyond
-// 65504, and the largest is not below the smallest normal number (6.1e-5), so that each value is within 2^-11 of itself or of
-// the largest. Values that are half-precision numbers already, such as zeros, can always.
+// 65504, and the largest is at least 2^-16 (1.5e-5), so that each value is within 2^-9 of the largest or, of all but such
+// small tensors, within 2^-11 of itself or of the largest. Values that are half-precision numbers already, such as zeros, can always.
 func HoldsHalf(values []float32) bool {
 	small, exact := true, true
 	for _, v := range values {
@@ -40,7 +41,7 @@ func HoldsHalf(values []float32) bool {
 		if h.IsInf(0) || h.IsNaN() {
 			return false
 		}
-		small = small && v < leastNormalHalf && -v < leastNormalHalf
+		small = small && v < leastHeldHalf && -v < leastHeldHalf
 		exact = exact && h.Float32() == v
 	}
 	return exact || !small

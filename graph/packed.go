@@ -162,8 +162,8 @@ func PackInt4(w []float32, shape []int, q Int4Compact) (*Packed, error) {
 	binary.LittleEndian.PutUint32(p.data[4:], math.Float32bits(smax))
 	p.scales = newScaleTable(smin, smax)
 	perRow, stride := q.groupsPerRow(p.cols), (p.cols+1)/2
-	if most := largestOf(w); len(q.Salient) > 0 && most > 0 && most < leastNormalHalf {
-		return nil, fmt.Errorf("the largest of its values is %g: salient columns are in half precision, which holds a weight from %.2g on; quantise it without salient columns", most, leastNormalHalf)
+	if most := largestOf(w); len(q.Salient) > 0 && most > 0 && most < leastHeldHalf {
+		return nil, fmt.Errorf("the largest of its values is %g: salient columns are in half precision, which holds a weight from %.2g on; quantise it without salient columns", most, leastHeldHalf)
 	}
 	row := make([]float32, p.cols)
 	for r := range p.rows {

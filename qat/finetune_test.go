@@ -305,7 +305,7 @@ func TestFilesThatAreNotQuantisedModelsAreRefused(t *testing.T) {
 		want   string
 		damage func(f *safetensors.File)
 	}{
-		{`no key "qat"`, func(f *safetensors.File) { delete(f.Metadata, "qat") }},
+		{`a model in floating point, not a model with quantisers`, func(f *safetensors.File) { delete(f.Metadata, "qat") }},
 		{"not valid", func(f *safetensors.File) { f.Metadata["qat"] = "{" }},
 		{"group_size is 0", func(f *safetensors.File) {
 			f.Metadata["qat"] = strings.Replace(f.Metadata["qat"], `"group_size":16`, `"group_size":0`, 1)

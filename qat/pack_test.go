@@ -387,8 +387,8 @@ func TestDamagedPackedFilesAreRefused(t *testing.T) {
 	flipped := slices.Clone(good)
 	flipped[len(flipped)-100] ^= 4
 	cases := map[string]error{
-		"the file is corrupt": bytesError(flipped),
-		"reach beyond":        bytesError(good[:len(good)-7]),
+		"the file was damaged": bytesError(flipped),
+		"reach beyond":         bytesError(good[:len(good)-7]),
 		"layout version 2: this program reads version 1": replace(`"version":1`, `"version":2`),
 		"layout version none":                            replace(`"version":1,`, ``),
 		"(key \"packed\") is not valid":                  replace(`{`, `[`),

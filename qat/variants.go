@@ -205,8 +205,8 @@ func (b *Built) quantise(ctx context.Context, e Experiment, draw tasks.Draw) err
 	return err
 }
 
-// roundHalf rounds every parameter to IEEE half precision. A tensor all of whose values are below its normal numbers would be
-// lost (graph.HoldsHalf) and stays in float32; a value beyond half precision is an error.
+// roundHalf rounds every parameter to IEEE half precision. A tensor all of whose values are too small for it
+// (graph.HoldsHalf) stays in float32; a value beyond half precision is an error.
 func roundHalf(m *layers.Model) error {
 	for _, p := range m.Params.All() {
 		for i, x := range p.Data() {

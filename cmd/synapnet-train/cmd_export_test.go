@@ -141,7 +141,7 @@ func TestExportOverwritesNothing(t *testing.T) {
 	for line, want := range map[string]string{
 		"export " + model + " --output " + packed:                      "it exists; name another file, or replace it with --force",
 		"export " + model + " --force --output " + model:               "is the same file as MODEL",
-		"export " + corrupt + " --force --output " + packed:            "the file is corrupt",
+		"export " + corrupt + " --force --output " + packed:            "the file was damaged",
 		"export " + packed + " --output " + dir + "/y":                 "the model is packed",
 		"export " + model + " --force --output " + dir:                 "it is a folder, not a file",
 		"export " + model + " --output " + dir + "/absent/y":           "there is no directory",
@@ -215,7 +215,7 @@ func TestInspectMistakes(t *testing.T) {
 	})
 	for line, want := range map[string]string{
 		"inspect " + model: "the model is not packed",
-		"inspect " + changed("flipped", func(b []byte) []byte { b[len(b)-9] ^= 16; return b }): "the file is corrupt",
+		"inspect " + changed("flipped", func(b []byte) []byte { b[len(b)-9] ^= 16; return b }): "the file was damaged",
 		"inspect " + changed("short", func(b []byte) []byte { return b[:len(b)-9] }):           "reach beyond",
 		"inspect " + version():                                 "packed layout version 7: this program reads version 1",
 		"eval " + version() + " --contexts 32":                 "packed layout version 7: this program reads version 1",
