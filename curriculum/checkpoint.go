@@ -86,6 +86,12 @@ func resume(f *safetensors.File) (*Trainer, error) {
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		return nil, fmt.Errorf("the training position in the header is not valid: %w", err)
 	}
+	if err := p.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
+	}
+	if err := checkTensors(f, p.Config.Model); err != nil {
+		return nil, err
+	}
 	t, err := New(p.Config)
 	if err != nil {
 		return nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
@@ -104,6 +110,20 @@ func resume(f *safetensors.File) (*Trainer, error) {
 	}
 	t.done, t.saved, t.epoch, t.History = p.Done, p.Done, p.Epoch, p.History
 	return t, nil
+}
+
+// checkTensors holds the file's tensors against the model before memory is taken for it.
+func checkTensors(f *safetensors.File, c layers.Config) error {
+	m, err := layers.Outline(c)
+	if err != nil {
+		return err
+	}
+	for _, p := range m.Params.All() {
+		if _, err := layers.FindTensor(f, "", p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // check refuses a position that no run of its configuration can have.

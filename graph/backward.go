@@ -29,7 +29,7 @@ func (g *Graph) Backward(loss *Node) {
 		Fail("graph: the loss does not depend on any parameter that can be trained")
 	}
 	seed := g.Input("∂loss", Shape(loss)...)
-	for i := range g.Floats(seed) {
+	for i := range g.Floats(seed) { // none in an outline
 		g.Floats(seed)[i] = 1
 	}
 	terms := map[*Node][]*Node{loss: {seed}}

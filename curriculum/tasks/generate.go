@@ -23,6 +23,9 @@ func Generate(name string, n int, p Params, seed uint64) ([]Sample, error) {
 	if err := t.check(p); err != nil {
 		return nil, err
 	}
+	if err := checkRoom(n, p); err != nil {
+		return nil, err
+	}
 	rng := stream("task", name, seed)
 	samples := make([]Sample, n)
 	for i := range samples {
@@ -147,7 +150,14 @@ func Mixture(n int, p Params, seed uint64, weights []Weight) ([]Sample, error) {
 			return nil, err
 		}
 	}
-	var all []Sample
+	total := 0
+	for _, k := range counts {
+		total += k
+	}
+	if err := checkRoom(total, p); err != nil {
+		return nil, err
+	}
+	all := make([]Sample, 0, total)
 	for i, w := range weights {
 		part, err := Generate(w.Task, counts[i], p, seed)
 		if err != nil {
