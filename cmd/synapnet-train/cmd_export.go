@@ -201,6 +201,9 @@ func calibrateForExport(c *cli.Context, m *layers.Model) (*qat.Calibration, erro
 	for samples%batch != 0 {
 		batch--
 	}
+	if err := checkCalibrationMemory(c, m.Config, samples, batch, tokens); err != nil {
+		return nil, err
+	}
 	data, err := qat.MixtureBatches(m.Config, samples/batch, batch, tokens, c.Uint64("seed"))
 	if err != nil {
 		return nil, err

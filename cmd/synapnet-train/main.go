@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/synapnet/synapnet-train/graph/vec"
+	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/urfave/cli/v2"
 )
 
@@ -51,6 +52,7 @@ func runApp(ctx context.Context, app *cli.App, args []string) (code int) {
 	if problem := vec.EnvProblem(); problem != "" {
 		_, _ = fmt.Fprintf(app.ErrWriter, "%s: warning: %s\n", program, problem)
 	}
+	host.BoundGarbage()
 	app.Setup()
 	normal, err := normalise(app, args)
 	if err == nil {
