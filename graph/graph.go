@@ -5,6 +5,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/synapnet/synapnet-train/internal/host"
 )
 
 // Node is a node of the Gorgonia expression graph.
@@ -127,6 +129,9 @@ func (g *Graph) input(name string, dt tensor.Dtype, shape []int) *Node {
 	}
 	if g.outline {
 		return g.leaf(name, dt, shape, nil)
+	}
+	if err := host.Check("input "+name, host.Times(append([]int{floatBytes}, shape...)...)); err != nil {
+		Fail("graph: %v", err)
 	}
 	v := tensor.New(tensor.Of(dt), tensor.WithShape(shape...))
 	n := g.leaf(name, dt, shape, v)

@@ -90,8 +90,8 @@ const (
 // trainingBytes is the memory of training a model of configuration m with AdamW at a batch: `copies` of the weights, the
 // plan of the step, and of the evaluation that is compiled beside it.
 func trainingBytes(m *layers.Model, copies, batch, tokens int) (uint64, error) {
-	floor := host.Plus(host.Times(copies, int(m.Config.WeightBytes())), leastValues(m.Config, batch, tokens))
-	if floor > planned {
+	floor := host.Plus(host.Times(copies, int(m.Config.WeightBytes())), leastValues(m.Config, batch, tokens), graphBytes(m.Config))
+	if beyond(floor) {
 		return floor, nil
 	}
 	train, err := m.PlanTrain(batch, tokens)
@@ -99,21 +99,30 @@ func trainingBytes(m *layers.Model, copies, batch, tokens int) (uint64, error) {
 		return 0, err
 	}
 	infer, err := m.PlanInfer(batch, tokens, 0)
-	return host.Plus(host.Times(copies, int(m.Config.WeightBytes())), uint64(train.Arena), uint64(infer.Arena), idBytes(batch, tokens)), err
+	return host.Plus(host.Times(copies, int(m.Config.WeightBytes())), uint64(train.Arena), uint64(infer.Arena), idBytes(batch, tokens), graphBytes(m.Config)), err
 }
 
 // inferenceBytes is the memory of a forward pass beside the weights.
 func inferenceBytes(m *layers.Model, batch, tokens int) (uint64, error) {
-	if floor := leastValues(m.Config, batch, tokens); floor > planned {
+	if floor := host.Plus(leastValues(m.Config, batch, tokens), graphBytes(m.Config)); beyond(floor) {
 		return floor, nil
 	}
 	infer, err := m.PlanInfer(batch, tokens, 0)
-	return host.Plus(uint64(infer.Arena), idBytes(batch, tokens)), err
+	return host.Plus(uint64(infer.Arena), idBytes(batch, tokens), graphBytes(m.Config)), err
 }
 
 // planned is the largest memory that is planned tensor by tensor; beyond it, sizes are counted in rough, since those of
 // tensors could exceed an int.
 const planned = 1 << 44
+
+// beyond says that a lower bound settles it: to plan a deep model takes time and memory of its own.
+func beyond(floor uint64) bool {
+	r := host.Free()
+	return floor > planned || r.Known && floor > r.Bytes
+}
+
+// graphBytes is the memory of the graph itself, its nodes and instructions: about half a megabyte a block.
+func graphBytes(c layers.Config) uint64 { return host.Times(c.Depth, 1<<19) }
 
 // leastValues is what the intermediate values take at least: two rows of the model's width for each token.
 func leastValues(c layers.Config, batch, tokens int) uint64 {

@@ -23,8 +23,7 @@ const (
 	lengthBytes = 8
 	// maxHeader is the format's own limit on the header.
 	maxHeader = 100_000_000
-	// headerMemory is how many bytes a byte of the header takes while it is decoded, at most: measured with a header of
-	// the shortest possible tensors.
+	// headerMemory is how many bytes a byte of the header may take while it is decoded: an estimate, on the safe side.
 	headerMemory = 24
 )
 
