@@ -214,6 +214,12 @@ func (m *Manager) restoreLayer(f *safetensors.File, i int, l *layer, h layerHead
 	d := m.config.Dim
 	tiers := r.bytes("tier", safetensors.U8, -1)
 	n := len(tiers)
+	for _, c := range columns { // an entry takes a hundred bytes, its tier one: all of it must be there first
+		r.bytes(c.name, safetensors.I64, 8*n)
+	}
+	if r.err != nil {
+		return r.err
+	}
 	entries := make([]policy.Entry, n)
 	for _, c := range columns {
 		for j, v := range r.ints(c.name, n) {
@@ -318,16 +324,17 @@ func (r *reader) fail(format string, args ...any) {
 	}
 }
 
-// bytes are a tensor's, `size` of them; -1: any number.
+// bytes are a tensor's, `size` of them; -1: any number. There are none if it has not that many: the size is what a header
+// asks for, and no memory is taken for what the file does not hold.
 func (r *reader) bytes(name string, dtype safetensors.DType, size int) []byte {
 	t, ok := r.file.Lookup(r.prefix + name)
 	if !ok || t.DType != dtype {
 		r.fail("tensor %s is missing or not %s", r.prefix+name, dtype)
-		return make([]byte, max(size, 0))
+		return nil
 	}
 	if size >= 0 && len(t.Data) != size {
 		r.fail("tensor %s has %d bytes, want %d", r.prefix+name, len(t.Data), size)
-		return make([]byte, size)
+		return nil
 	}
 	return t.Data
 }
@@ -348,7 +355,7 @@ func (r *reader) ints(name string, n int) []int64 {
 
 func (r *reader) floats(name string, n int) []float32 {
 	b := r.bytes(name, safetensors.F32, 4*n)
-	out := make([]float32, n)
+	out := make([]float32, len(b)/4)
 	for i := range out {
 		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 	}

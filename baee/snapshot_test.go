@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/quick"
 
+	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
@@ -190,7 +191,7 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 // FuzzRestore: whatever the bytes, restoring ends with an error or with a memory that can be saved, restored and used.
 // Checksums are taken out, or no change would come through.
 func FuzzRestore(f *testing.F) {
-	for _, name := range []string{"baee", "random", "locret_proxy", "keydiff"} {
+	for _, name := range policy.Names() { // the state of every one
 		file, err := used(f, name, 1).file()
 		if err != nil {
 			f.Fatal(err)

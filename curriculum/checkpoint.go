@@ -131,6 +131,12 @@ func resume(f *safetensors.File) (*Trainer, *position, error) {
 	if p.History != nil {
 		p.Epochs = len(p.History.Evaluations) // an old checkpoint has no number of its own
 	}
+	if err := p.Config.Validate(); err != nil {
+		return nil, nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
+	}
+	if err := checkTensors(f, p.Config.Model); err != nil {
+		return nil, nil, err
+	}
 	t, err := New(p.Config)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
@@ -152,6 +158,20 @@ func resume(f *safetensors.File) (*Trainer, *position, error) {
 		t.History = *p.History
 	}
 	return t, &p, nil
+}
+
+// checkTensors holds the file's tensors against the model before memory is taken for it.
+func checkTensors(f *safetensors.File, c layers.Config) error {
+	m, err := layers.Outline(c)
+	if err != nil {
+		return err
+	}
+	for _, p := range m.Params.All() {
+		if _, err := layers.FindTensor(f, "", p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // check refuses a position that no run of its configuration can have.

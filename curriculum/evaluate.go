@@ -44,18 +44,39 @@ func EvaluateContext(ctx context.Context, m *layers.Model, samples []tasks.Sampl
 	if len(samples) == 0 {
 		return Evaluation{}, fmt.Errorf("evaluation: no samples")
 	}
-	inf, err := m.Infer(batch, len(samples[0].IDs), 0)
+	next := func() (tasks.Sample, error) {
+		s := samples[0]
+		samples = samples[1:]
+		return s, nil
+	}
+	return EvaluateSamples(ctx, m, len(samples), len(samples[0].IDs), batch, next)
+}
+
+// EvaluateSamples is EvaluateContext of n samples of the given number of tokens that are made as they are needed: no more
+// than a batch of them is held.
+func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int, next func() (tasks.Sample, error)) (Evaluation, error) {
+	if n < 1 || batch < 1 {
+		return Evaluation{}, fmt.Errorf("evaluation: %d samples in batches of %d: use at least 1", n, batch)
+	}
+	inf, err := m.Infer(batch, tokens, 0)
 	if err != nil {
 		return Evaluation{}, err
 	}
 	defer inf.Program.Close()
 	right, total := map[string]int{}, map[string]int{}
 	correct := 0
-	for from := 0; from < len(samples); from += batch {
+	part := make([]tasks.Sample, 0, min(batch, n))
+	for from := 0; from < n; from += batch {
 		if err := ctx.Err(); err != nil {
 			return Evaluation{}, err
 		}
-		part := samples[from:min(from+batch, len(samples))]
+		for part = part[:0]; len(part) < min(batch, n-from); {
+			s, err := next()
+			if err != nil {
+				return Evaluation{}, err
+			}
+			part = append(part, s)
+		}
 		ids, _ := collate(part, batch)
 		logits, err := inf.Run(ids, nil)
 		if err != nil {
@@ -73,7 +94,7 @@ func EvaluateContext(ctx context.Context, m *layers.Model, samples []tasks.Sampl
 			}
 		}
 	}
-	e := Evaluation{Overall: NewAccuracy(correct, len(samples)), PerTask: map[string]Accuracy{}}
+	e := Evaluation{Overall: NewAccuracy(correct, n), PerTask: map[string]Accuracy{}}
 	for task, n := range total {
 		e.PerTask[task] = NewAccuracy(right[task], n)
 	}

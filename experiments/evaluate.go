@@ -118,7 +118,7 @@ func (p EvaluationPlan) Run(ctx context.Context, m *layers.Model, report func(Ta
 func (p EvaluationPlan) one(ctx context.Context, m *layers.Model, task string, length int) (TaskResult, error) {
 	r := TaskResult{Task: task, Context: length}
 	params := p.params(m.Config, length)
-	samples, err := tasks.Generate(task, p.Samples, params, tasks.Draw{Keys: p.SampleKeys, Seed: p.Seed}.For(cmp.Or(p.Purpose, tasks.Evaluation), 0))
+	source, err := tasks.NewSampler(task, params, tasks.Draw{Keys: p.SampleKeys, Seed: p.Seed}.For(cmp.Or(p.Purpose, tasks.Evaluation), 0))
 	if err != nil {
 		return r, err
 	}
@@ -126,7 +126,7 @@ func (p EvaluationPlan) one(ctx context.Context, m *layers.Model, task string, l
 		return r, err
 	}
 	start := time.Now()
-	e, err := curriculum.EvaluateContext(ctx, m, samples, min(p.BatchSize, p.Samples))
+	e, err := curriculum.EvaluateSamples(ctx, m, p.Samples, length, min(p.BatchSize, p.Samples), source.Next)
 	if err != nil {
 		return r, err
 	}

@@ -7,6 +7,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/synapnet/synapnet-train/internal/host"
 )
 
 // Program is a graph made ready to run: instructions for Gorgonia's TapeMachine, and memory for every intermediate
@@ -23,11 +25,16 @@ type Program struct {
 
 // Compile plans memory for what the kept nodes and the gradients depend on; nothing else is computed.
 func (g *Graph) Compile() (*Program, error) {
+	if g.outline {
+		return nil, fmt.Errorf("graph: an outline is only planned: Build the graph to compile it")
+	}
 	p, wanted, err := g.schedule()
 	if err != nil {
 		return nil, err
 	}
-	p.allocate(p.lifetimes())
+	if err := p.allocate(p.lifetimes()); err != nil {
+		return nil, err
+	}
 	prog, locations, err := gorgonia.Compile(wanted)
 	if err != nil {
 		return nil, fmt.Errorf("graph: %w", err)
@@ -222,9 +229,12 @@ func place(all []*storage) (offsets map[*storage]int, total int) {
 	return offsets, total
 }
 
-// allocate gives every tensor its memory.
-func (p *Program) allocate(all []*storage) {
+// allocate gives every tensor its memory, or is an error if there is too little.
+func (p *Program) allocate(all []*storage) error {
 	offsets, total := place(all)
+	if err := host.Check("one step of the computation", host.Times(floatBytes, total)); err != nil {
+		return fmt.Errorf("graph: %w", err)
+	}
 	p.arena = make([]float32, total)
 	for _, s := range all {
 		n := s.spec.Size()
@@ -243,6 +253,7 @@ func (p *Program) allocate(all []*storage) {
 			op.bindStorage()
 		}
 	}
+	return nil
 }
 
 func (s *storage) bind(f []float32, i []int32) {
@@ -282,6 +293,7 @@ func (p *Program) Run() error {
 	p.next, p.failure = 0, nil
 	p.machine.Reset()
 	err := p.machine.RunAll()
+	host.Settled()
 	if p.failure != nil { // the kernel's own words, without the machine's registers and instructions
 		return p.failure
 	}

@@ -153,7 +153,7 @@ func Total(costs []Cost) (sum Cost) {
 
 // PlanTrain is the memory that Train would plan for B samples of T tokens, without allocating it.
 func (m *Model) PlanTrain(batch, tokens int, terms ...Term) (graph.MemoryPlan, error) {
-	_, g, err := m.trainGraph(batch, tokens, terms...)
+	_, g, err := m.trainGraph(graph.Outline, batch, tokens, terms...)
 	if err != nil {
 		return graph.MemoryPlan{}, err
 	}
@@ -162,7 +162,7 @@ func (m *Model) PlanTrain(batch, tokens int, terms ...Term) (graph.MemoryPlan, e
 
 // PlanInfer is the memory that Infer would plan, without allocating it.
 func (m *Model) PlanInfer(batch, tokens, external int) (graph.MemoryPlan, error) {
-	_, g, err := m.inferenceGraph(batch, tokens, external)
+	_, g, err := m.inferenceGraph(graph.Outline, batch, tokens, external)
 	if err != nil {
 		return graph.MemoryPlan{}, err
 	}

@@ -78,7 +78,7 @@ func TestCostOperations(t *testing.T) {
 				t.Fatal(err)
 			}
 			const batch = 3
-			_, g, err := m.trainGraph(batch, tokens)
+			_, g, err := m.trainGraph(graph.Build, batch, tokens)
 			if err != nil {
 				t.Fatal(err)
 			}

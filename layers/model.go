@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/host"
 )
 
 // Model is the SynapNet-Edge hybrid: embedding, L blocks, head (SPEC section 1); or, if its configuration names another
@@ -25,6 +26,9 @@ type Model struct {
 func NewModel(c Config, seed uint64) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
+	}
+	if err := host.Check("a model of these settings", c.WeightBytes()); err != nil {
+		return nil, fmt.Errorf("model: %w; give a smaller model", err)
 	}
 	return assemble(c, NewParams(seed)), nil
 }
@@ -127,7 +131,7 @@ func (m *Model) Train(batch, tokens int, terms ...Term) (*Trainer, error) {
 
 // Gradients is Train for whoever compares gradients and trains nothing: of every floating-point model.
 func (m *Model) Gradients(batch, tokens int, terms ...Term) (*Trainer, error) {
-	t, g, err := m.trainGraph(batch, tokens, terms...)
+	t, g, err := m.trainGraph(graph.Build, batch, tokens, terms...)
 	if err != nil {
 		return nil, err
 	}
@@ -135,12 +139,15 @@ func (m *Model) Gradients(batch, tokens int, terms ...Term) (*Trainer, error) {
 	return t, err
 }
 
-func (m *Model) trainGraph(batch, tokens int, terms ...Term) (*Trainer, *graph.Graph, error) {
+// buildGraph is graph.Build or, for what is only planned, graph.Outline.
+type buildGraph func(f func(g *graph.Graph)) (*graph.Graph, error)
+
+func (m *Model) trainGraph(build buildGraph, batch, tokens int, terms ...Term) (*Trainer, *graph.Graph, error) {
 	if len(m.Params.Packed()) > 0 {
 		return nil, nil, ErrPacked
 	}
 	t := &Trainer{}
-	g, err := graph.Build(func(g *graph.Graph) {
+	g, err := build(func(g *graph.Graph) {
 		ids := g.InputInts("ids", batch, tokens)
 		out := m.Forward(g, ids, nil)
 		labels := g.InputInts("labels", graph.Shape(out.Logits)[:2]...)
@@ -191,7 +198,7 @@ type Inference struct {
 
 // Infer compiles the forward graph for B samples of T tokens with E entries of external memory a block (0: none).
 func (m *Model) Infer(batch, tokens, external int) (*Inference, error) {
-	f, g, err := m.inferenceGraph(batch, tokens, external)
+	f, g, err := m.inferenceGraph(graph.Build, batch, tokens, external)
 	if err != nil {
 		return nil, err
 	}
@@ -199,14 +206,14 @@ func (m *Model) Infer(batch, tokens, external int) (*Inference, error) {
 	return f, err
 }
 
-func (m *Model) inferenceGraph(batch, tokens, external int) (*Inference, *graph.Graph, error) {
+func (m *Model) inferenceGraph(build buildGraph, batch, tokens, external int) (*Inference, *graph.Graph, error) {
 	if external > 0 {
 		if err := m.Config.Architecture.CheckSynapNet(); err != nil {
 			return nil, nil, err
 		}
 	}
 	f := &Inference{}
-	g, err := graph.Build(func(g *graph.Graph) {
+	g, err := build(func(g *graph.Graph) {
 		ids := g.InputInts("ids", batch, tokens)
 		var ext []*graph.Node
 		for i := range m.Blocks {

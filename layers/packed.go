@@ -157,6 +157,12 @@ func fromPackedFile(c Config, f *safetensors.File) (*Model, error) {
 			return nil, err
 		}
 	}
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	if err := checkTensors(c, f, packed); err != nil {
+		return nil, err
+	}
 	m, err := NewPackedModel(c, packed)
 	if err != nil {
 		return nil, err

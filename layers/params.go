@@ -18,6 +18,8 @@ type Params struct {
 	packed map[string]*graph.Packed // weights without a parameter, see NewPackedModel
 	used   map[string]bool          // those of them that a layer has taken
 	err    error                    // the first that does not fit its layer
+
+	outline bool // parameters are names and shapes without memory
 }
 
 // NewParams makes an empty set whose parameters will be drawn from the given seed.
@@ -48,10 +50,21 @@ func (ps *Params) add(name string, shape ...int) *graph.Param {
 	if _, ok := ps.byName[name]; ok {
 		panic(fmt.Sprintf("layers: two parameters are named %s", name))
 	}
-	p := graph.NewParam(name, shape...)
+	p := graph.OutlineParam(name, shape...)
+	if !ps.outline {
+		p = graph.NewParam(name, shape...)
+	}
 	ps.list = append(ps.list, p)
 	ps.byName[name] = p
 	return p
+}
+
+// toFill is the memory that a parameter's initial values go to: none in an outline.
+func (ps *Params) toFill(p *graph.Param) []float32 {
+	if ps.outline {
+		return nil
+	}
+	return p.Data()
 }
 
 // Zeros adds a parameter that starts at 0.
@@ -60,7 +73,7 @@ func (ps *Params) Zeros(name string, shape ...int) *graph.Param { return ps.add(
 // Ones adds a parameter that starts at 1.
 func (ps *Params) Ones(name string, shape ...int) *graph.Param {
 	p := ps.add(name, shape...)
-	for i, data := 0, p.Data(); i < len(data); i++ {
+	for i, data := 0, ps.toFill(p); i < len(data); i++ {
 		data[i] = 1
 	}
 	return p
@@ -75,7 +88,7 @@ func (ps *Params) Normal(name string, shape ...int) *graph.Param {
 		return nil
 	}
 	p := ps.add(name, shape...)
-	for i, data := 0, p.Data(); i < len(data); i++ {
+	for i, data := 0, ps.toFill(p); i < len(data); i++ {
 		data[i] = float32(InitStd * ps.rng.NormFloat64())
 	}
 	return p
@@ -88,7 +101,7 @@ func (ps *Params) Uniform(name string, fanIn int, shape ...int) *graph.Param {
 	}
 	p := ps.add(name, shape...)
 	bound := 1 / math.Sqrt(float64(fanIn))
-	for i, data := 0, p.Data(); i < len(data); i++ {
+	for i, data := 0, ps.toFill(p); i < len(data); i++ {
 		data[i] = float32(bound * (2*ps.rng.Float64() - 1))
 	}
 	return p
@@ -97,7 +110,7 @@ func (ps *Params) Uniform(name string, fanIn int, shape ...int) *graph.Param {
 // drawn adds a parameter whose elements are drawn by f. It is never packed.
 func (ps *Params) drawn(name string, f func(r *rand.Rand) float64, shape ...int) *graph.Param {
 	p := ps.add(name, shape...)
-	for i, data := 0, p.Data(); i < len(data); i++ {
+	for i, data := 0, ps.toFill(p); i < len(data); i++ {
 		data[i] = float32(f(ps.rng))
 	}
 	return p

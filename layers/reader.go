@@ -25,14 +25,25 @@ type Reader struct {
 // window is the number of queries at the end of the chunk whose attention is told apart, at least 1. With projections the
 // reads' queries, keys and values can be asked for.
 func (m *Model) Reader(tokens int, capacity []int, window int, projections bool) (*Reader, error) {
-	if err := m.Config.Architecture.CheckSynapNet(); err != nil {
+	r, g, err := m.readerGraph(graph.Build, tokens, capacity, window, projections)
+	if err != nil {
 		return nil, err
 	}
+	if r.Program, err = g.Compile(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (m *Model) readerGraph(build buildGraph, tokens int, capacity []int, window int, projections bool) (*Reader, *graph.Graph, error) {
+	if err := m.Config.Architecture.CheckSynapNet(); err != nil {
+		return nil, nil, err
+	}
 	if len(capacity) != len(m.Blocks) {
-		return nil, fmt.Errorf("model: got memory capacities for %d blocks, want %d", len(capacity), len(m.Blocks))
+		return nil, nil, fmt.Errorf("model: got memory capacities for %d blocks, want %d", len(capacity), len(m.Blocks))
 	}
 	r := &Reader{Tokens: tokens, Capacity: slices.Clone(capacity), model: m}
-	g, err := graph.Build(func(g *graph.Graph) {
+	g, err := build(func(g *graph.Graph) {
 		ids := g.InputInts("ids", 1, tokens)
 		var external []*External
 		for i, rows := range capacity {
@@ -51,13 +62,7 @@ func (m *Model) Reader(tokens int, capacity []int, window int, projections bool)
 			}
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	if r.Program, err = g.Compile(); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return r, g, err
 }
 
 // External is the memory of block i to be filled before a run, [capacity, D]; its first SetRows rows are read.

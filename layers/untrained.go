@@ -8,11 +8,11 @@ import (
 
 // Untrained lists the model's parameters, frozen ones aside, that training at none of the given numbers of tokens would
 // change, since no gradient of the loss reaches them: the salience MLP of sparse attention where every length is beyond
-// the sparse threshold, or what a new layer forgot to use. Nothing is allocated for it but the graphs' inputs.
+// the sparse threshold, or what a new layer forgot to use. It takes no memory to speak of.
 func (m *Model) Untrained(tokens ...int) ([]*graph.Param, error) {
 	left := slices.DeleteFunc(slices.Clone(m.Params.All()), func(p *graph.Param) bool { return p.Frozen })
 	for _, n := range tokens {
-		_, g, err := m.trainGraph(1, n)
+		_, g, err := m.trainGraph(graph.Outline, 1, n)
 		if err != nil {
 			return nil, err
 		}

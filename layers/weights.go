@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -76,17 +75,18 @@ func FromFile(f *safetensors.File) (*Model, error) {
 	if _, ok := f.Metadata[packedKey]; ok {
 		return fromPackedFile(c, f)
 	}
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	if err := checkTensors(c, f, nil); err != nil {
+		return nil, err
+	}
 	m, err := NewModel(c, 0)
 	if err != nil {
 		return nil, err
 	}
 	if err := m.SetWeights(f, ""); err != nil {
 		return nil, err
-	}
-	for _, name := range f.Names() {
-		if _, ok := m.Params.ByName(name); !ok && !strings.HasPrefix(name, OptimiserPrefix) {
-			return nil, fmt.Errorf("tensor %s is not of the model that the header describes (depth %d, ScaleBridge %v): the file is not complete or was put together wrongly", name, c.Depth, c.UseScaleBridge)
-		}
 	}
 	return m, nil
 }
@@ -148,14 +148,23 @@ func (m *Model) WeightsSHA256() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// TensorFor reads the tensor prefix+name of parameter p from f, in the shape of p, all values finite.
-func TensorFor(f *safetensors.File, prefix string, p *graph.Param) ([]float32, error) {
+// FindTensor is the tensor prefix+name of parameter p in f, in the shape of p. p may be an outline: nothing is read.
+func FindTensor(f *safetensors.File, prefix string, p *graph.Param) (safetensors.Tensor, error) {
 	t, ok := f.Lookup(prefix + p.Name)
 	if !ok {
-		return nil, fmt.Errorf("tensor %s is missing: the file is not of this model (other depth, or ScaleBridge on or off?)", prefix+p.Name)
+		return t, fmt.Errorf("tensor %s is missing: the file is not of this model (other depth, or ScaleBridge on or off?)", prefix+p.Name)
 	}
 	if !slices.Equal(t.Shape, p.Shape()) {
-		return nil, fmt.Errorf("tensor %s has shape %v, the model needs %v", prefix+p.Name, t.Shape, p.Shape())
+		return t, fmt.Errorf("tensor %s has shape %v, the model needs %v", prefix+p.Name, t.Shape, p.Shape())
+	}
+	return t, nil
+}
+
+// TensorFor reads the tensor prefix+name of parameter p from f, in the shape of p, all values finite.
+func TensorFor(f *safetensors.File, prefix string, p *graph.Param) ([]float32, error) {
+	t, err := FindTensor(f, prefix, p)
+	if err != nil {
+		return nil, err
 	}
 	v, err := t.Float32s()
 	if err != nil {

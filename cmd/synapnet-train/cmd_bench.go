@@ -58,6 +58,9 @@ func bench(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := checkBenchMemory(c, cases); err != nil {
+		return err
+	}
 	report, err := runBench(c, cases)
 	if err != nil {
 		return err

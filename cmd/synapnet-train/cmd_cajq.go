@@ -96,6 +96,9 @@ func cajqQAT(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := checkCAJQMemory(c, conf, base); err != nil {
+		return err
+	}
 	e, err := experiments.NewCAJQ(conf, variants, base, c.String("output"), environment())
 	if err != nil {
 		return err

@@ -11,28 +11,23 @@ import (
 
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
+	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/urfave/cli/v2"
 )
 
 // diagnosis is what a bug report or a benchmark needs to know about a machine.
 type diagnosis struct {
-	Build    build    `json:"build"`
-	Platform string   `json:"platform"` // GOOS/GOARCH
-	CPU      string   `json:"cpu"`
-	Features []string `json:"cpu_features"`
-	SIMD     string   `json:"simd"` // level of graph/vec
-	BLAS     string   `json:"blas"`
-	GFLOPS   float64  `json:"blas_gflops"` // 10^9 single-precision operations/s, all threads
-	Threads  int      `json:"threads"`     // GOMAXPROCS
-	Cores    int      `json:"cores"`       // logical processors this process may use
-	Memory   memory   `json:"memory"`
-	Hints    []string `json:"hints"`
-}
-
-// memory is in bytes; 0 where the system does not tell.
-type memory struct {
-	Total     uint64 `json:"total_bytes"`
-	Available uint64 `json:"available_bytes"`
+	Build    build       `json:"build"`
+	Platform string      `json:"platform"` // GOOS/GOARCH
+	CPU      string      `json:"cpu"`
+	Features []string    `json:"cpu_features"`
+	SIMD     string      `json:"simd"` // level of graph/vec
+	BLAS     string      `json:"blas"`
+	GFLOPS   float64     `json:"blas_gflops"` // 10^9 single-precision operations/s, all threads
+	Threads  int         `json:"threads"`     // GOMAXPROCS
+	Cores    int         `json:"cores"`       // logical processors this process may use
+	Memory   host.Memory `json:"memory"`
+	Hints    []string    `json:"hints"`
 }
 
 func doctorCommand() *cli.Command {
@@ -70,7 +65,7 @@ func diagnose(measure time.Duration) diagnosis {
 		GFLOPS:   blas.Measure(measure),
 		Threads:  runtime.GOMAXPROCS(0),
 		Cores:    runtime.NumCPU(),
-		Memory:   systemMemory(),
+		Memory:   host.SystemMemory(),
 	}
 	d.Hints = hints(d)
 	return d
@@ -101,7 +96,7 @@ func (d diagnosis) print(w io.Writer) error {
 		{"BLAS", d.BLAS},
 		{"sgemm", fmt.Sprintf("%.1f GFLOP/s", d.GFLOPS)},
 		{"threads", fmt.Sprintf("%d (GOMAXPROCS) on %d cores", d.Threads, d.Cores)},
-		{"memory", d.Memory.String()},
+		{"memory", memoryText(d.Memory)},
 	}
 	for _, hint := range d.Hints {
 		rows = append(rows, [2]string{"hint", hint})
@@ -114,7 +109,7 @@ func (d diagnosis) print(w io.Writer) error {
 	return table.Flush()
 }
 
-func (m memory) String() string {
+func memoryText(m host.Memory) string {
 	if m.Total == 0 {
 		return "unknown"
 	}

@@ -77,6 +77,9 @@ func eval(c *cli.Context) error {
 	if err := plan.Check(m.Config); err != nil {
 		return usagef(c, "%s: %v", path, err)
 	}
+	if err := checkEvalMemory(c, m, min(plan.BatchSize, plan.Samples), plan.Contexts); err != nil {
+		return err
+	}
 	report := func(experiments.TaskResult) {}
 	w := &firstError{w: c.App.Writer}
 	if !c.Bool("json") {

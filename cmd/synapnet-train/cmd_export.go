@@ -185,6 +185,9 @@ func calibrateForExport(c *cli.Context, m *layers.Model) (*qat.Calibration, erro
 	for samples%batch != 0 {
 		batch--
 	}
+	if err := checkCalibrationMemory(c, m.Config, samples, batch, tokens); err != nil {
+		return nil, err
+	}
 	data, err := qat.MixtureBatches(m.Config, samples/batch, batch, tokens, tasks.Seeded(c.Uint64("seed")).For(tasks.Calibration, 0))
 	if err != nil {
 		return nil, err

@@ -102,8 +102,8 @@ type componentInfo struct {
 // contextInfo is what depends on the context length.
 type contextInfo struct {
 	Context    int                   `json:"context"`
-	Training   *memoryInfo           `json:"training_memory_bytes"`  // null: not planned, the model is too large or packed
-	Inference  *memoryInfo           `json:"inference_memory_bytes"` // null likewise
+	Training   *memoryInfo           `json:"training_memory_bytes"` // null: a packed model is not trained
+	Inference  *memoryInfo           `json:"inference_memory_bytes"`
 	Operations operationsInfo        `json:"operations_per_token"`
 	Components []componentOperations `json:"operations_per_token_by_component"`
 }
@@ -225,9 +225,6 @@ func checkShapes(c *cli.Context, m layers.Config, contexts []int, batch int) err
 	return nil
 }
 
-// plannable is the number of parameters up to which info makes the model, to plan its memory.
-const plannable = 1 << 28
-
 // describe fills in everything that follows from the configuration.
 func (d *description) describe(contexts []int) error {
 	costs := d.Config.Costs(layers.MinContext)
@@ -249,9 +246,9 @@ func (d *description) describe(contexts []int) error {
 	m := d.loaded
 	if m != nil {
 		d.Held = m.WeightBytes()
-	} else if d.Parameters <= plannable {
+	} else {
 		var err error
-		if m, err = layers.NewModel(d.Config, 0); err != nil {
+		if m, err = layers.Outline(d.Config); err != nil {
 			return err
 		}
 	}
@@ -288,9 +285,6 @@ func (d *description) atContext(m *layers.Model, t int) (contextInfo, error) {
 		if forward, step := perToken(only(costs, name)); step > 0 {
 			info.Components = append(info.Components, componentOperations{name, forward, step})
 		}
-	}
-	if m == nil {
-		return info, nil
 	}
 	infer, err := m.PlanInfer(d.BatchSize, t, 0)
 	if err != nil {
@@ -416,9 +410,6 @@ func (d *description) inferenceRows() [][]string {
 
 func (d *description) memoryRow(name string, of func(contextInfo) *memoryInfo, value func(*memoryInfo) int) []string {
 	return d.contextRow(name, func(x contextInfo) string {
-		if of(x) == nil {
-			return "not planned: above " + grouped(plannable) + " parameters"
-		}
 		return megabytes(value(of(x)))
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -229,7 +230,7 @@ func openPretraining(c *cli.Context) (*experiments.Pretraining, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := checkMemory(conf, systemMemory().Total); err != nil {
+		if err := checkMemory(conf, host.Free()); err != nil {
 			return nil, usagef(c, "%v", err)
 		}
 		if dir == "" {
@@ -247,38 +248,10 @@ func openPretraining(c *cli.Context) (*experiments.Pretraining, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkMemory(run.Trainer.Config, host.Free()); err != nil {
+		return nil, usagef(c, "%s: %v", printable(dir), err)
+	}
 	return run, sameSettings(c, run.Trainer.Config)
-}
-
-// checkMemory refuses a run whose steps take more memory than there is, of which the system would kill it without a word.
-// total is in bytes, 0 if it is not known.
-func checkMemory(conf curriculum.Config, total uint64) error {
-	if total == 0 {
-		return nil
-	}
-	m, err := layers.NewModel(conf.Model, 0)
-	if err != nil {
-		return err
-	}
-	longest := slices.Max(conf.Curriculum)
-	need := func(batch int) (uint64, error) {
-		plan, err := m.PlanTrain(batch, longest)
-		return uint64(plan.Arena + 3*m.WeightBytes()), err // AdamW's moments are two more
-	}
-	all, err := need(conf.BatchSize)
-	if err != nil || all <= total {
-		return err
-	}
-	one, err := need(1)
-	if err != nil {
-		return err
-	}
-	advice := "give a smaller model or shorter contexts"
-	if one < total {
-		perSample := (all - one) / uint64(conf.BatchSize-1)
-		advice = fmt.Sprintf("give a --batch-size of at most %d", 1+(total-one)/perSample)
-	}
-	return fmt.Errorf("--batch-size %d: a step at context %d takes %s of memory, this machine has %s; %s", conf.BatchSize, longest, megabytes(int(all)), megabytes(int(total)), advice)
 }
 
 // sameSettings refuses to continue a run with settings other than those it began with.

@@ -238,6 +238,9 @@ func openStream(c *cli.Context, m *layers.Model) (*baee.Stream, error) {
 	if err != nil {
 		return nil, usagef(c, "--chunk-size %d: it must be from 1 to the model's %d positions (max_len)", chunk, m.Config.MaxLen)
 	}
+	if err := checkStreamMemory(c, m, conf, chunk); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 

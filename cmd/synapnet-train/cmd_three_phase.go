@@ -105,6 +105,9 @@ func openThreePhase(c *cli.Context) (*experiments.ThreePhase, error) {
 	if err := conf.Validate(); err != nil {
 		return nil, usagef(c, "%v", err)
 	}
+	if err := checkThreePhaseMemory(c, conf); err != nil {
+		return nil, err
+	}
 	var base *layers.Model
 	if path := c.String("checkpoint"); path != "" {
 		var err error

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/cpu"
@@ -38,7 +37,7 @@ func cpuFeatures() []string {
 }
 
 // field returns the value of the first `name : value` line, "" without one: the
-// form of /proc/cpuinfo and /proc/meminfo.
+// form of /proc/cpuinfo.
 func field(text, name string) string {
 	for line := range strings.Lines(text) {
 		key, value, found := strings.Cut(line, ":")
@@ -47,15 +46,4 @@ func field(text, name string) string {
 		}
 	}
 	return ""
-}
-
-// kilobytes reads a /proc/meminfo value such as "8123456 kB" in bytes, 0 if it
-// is not one.
-func kilobytes(value string) uint64 {
-	number, unit, _ := strings.Cut(value, " ")
-	n, err := strconv.ParseUint(number, 10, 54)
-	if err != nil || unit != "kB" {
-		return 0
-	}
-	return n << 10
 }

@@ -10,12 +10,3 @@ func cpuModel() string {
 	}
 	return model
 }
-
-// systemMemory asks sysctl, which tells the total only.
-func systemMemory() memory {
-	total, err := unix.SysctlUint64("hw.memsize")
-	if err != nil {
-		return memory{} // printed as unknown
-	}
-	return memory{Total: total}
-}

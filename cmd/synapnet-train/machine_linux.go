@@ -15,15 +15,3 @@ func cpuModel() string {
 	}
 	return "unknown"
 }
-
-// systemMemory reads /proc/meminfo.
-func systemMemory() memory {
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return memory{} // printed as unknown
-	}
-	return memory{
-		Total:     kilobytes(field(string(text), "MemTotal")),
-		Available: kilobytes(field(string(text), "MemAvailable")),
-	}
-}

@@ -3,5 +3,3 @@
 package main
 
 func cpuModel() string { return "unknown" }
-
-func systemMemory() memory { return memory{} }

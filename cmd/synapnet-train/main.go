@@ -16,6 +16,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/internal/host"
 )
 
 // program is the name in help texts and in front of messages; commands to be pasted are experiments.CommandLine's.
@@ -64,6 +65,7 @@ func runApp(ctx context.Context, app *cli.App, args []string) (code int) {
 	if problem := vec.EnvProblem(); problem != "" {
 		_, _ = fmt.Fprintf(app.ErrWriter, "%s: warning: %s\n", program, foreign.Line(problem, messageLimit))
 	}
+	host.BoundGarbage()
 	app.Setup()
 	normal, err := normalise(app, args)
 	if err == nil {

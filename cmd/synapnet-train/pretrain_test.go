@@ -21,6 +21,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -417,6 +418,8 @@ func TestPretrainRefusesConfigFiles(t *testing.T) {
 	}
 }
 
+func roomOf(bytes uint64) host.Room { return host.Room{Bytes: bytes, Known: true, Limit: "this test"} }
+
 // A run that cannot fit into the machine's memory is refused with the size that does, which is right.
 func TestPretrainNeedsMemory(t *testing.T) {
 	t.Chdir(t.TempDir())
@@ -428,7 +431,7 @@ func TestPretrainNeedsMemory(t *testing.T) {
 	fits := regexp.MustCompile("at most ([0-9]+)$")
 	for _, total := range []uint64{1 << 30, 5 << 30} {
 		conf.BatchSize = 4096
-		found := fits.FindStringSubmatch(fmt.Sprint(checkMemory(conf, total)))
+		found := fits.FindStringSubmatch(fmt.Sprint(checkMemory(conf, roomOf(total))))
 		if found == nil {
 			t.Fatalf("%d bytes are enough", total)
 		}
@@ -437,15 +440,15 @@ func TestPretrainNeedsMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		conf.BatchSize = most
-		if err := checkMemory(conf, total); err != nil {
+		if err := checkMemory(conf, roomOf(total)); err != nil {
 			t.Errorf("%d: %v", most, err)
 		}
 		conf.BatchSize = most + most/20 + 1
-		if err := checkMemory(conf, total); err == nil {
+		if err := checkMemory(conf, roomOf(total)); err == nil {
 			t.Errorf("%d of at most %d fit", conf.BatchSize, most)
 		}
 	}
-	if err := checkMemory(conf, 1<<20); err == nil || !strings.Contains(err.Error(), "smaller model") {
+	if err := checkMemory(conf, roomOf(1<<20)); err == nil || !strings.Contains(err.Error(), "smaller model") {
 		t.Errorf("%v", err)
 	}
 }

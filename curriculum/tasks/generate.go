@@ -25,6 +25,9 @@ func Generate(name string, n int, p Params, from Source) ([]Sample, error) {
 	if err := t.check(p); err != nil {
 		return nil, err
 	}
+	if err := checkRoom(n, p); err != nil {
+		return nil, err
+	}
 	rng := from.stream("task", name)
 	samples := make([]Sample, n)
 	for i := range samples {
@@ -141,7 +144,14 @@ func Mixture(n int, p Params, from Source, weights []Weight) ([]Sample, error) {
 			return nil, err
 		}
 	}
-	var all []Sample
+	total := 0
+	for _, k := range counts {
+		total += k
+	}
+	if err := checkRoom(total, p); err != nil {
+		return nil, err
+	}
+	all := make([]Sample, 0, total)
 	for i, w := range weights {
 		part, err := Generate(w.Task, counts[i], p, from)
 		if err != nil {

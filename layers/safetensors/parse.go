@@ -16,12 +16,15 @@ import (
 	format "github.com/nlpodyssey/safetensors"
 
 	"github.com/synapnet/synapnet-train/internal/files"
+	"github.com/synapnet/synapnet-train/internal/host"
 )
 
 const (
 	lengthBytes = 8
 	// maxHeader is the format's own limit on the header.
 	maxHeader = 100_000_000
+	// headerMemory is how many bytes a byte of the header may take while it is decoded: an estimate, on the safe side.
+	headerMemory = 24
 )
 
 // Read loads a .safetensors file and verifies the checksums it carries. Its
@@ -62,7 +65,11 @@ func readAll(path string) (_ []byte, err error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if _, err := headerLength(prefix[:n], uint64(size)); err != nil {
+	header, err := headerLength(prefix[:n], uint64(size))
+	if err != nil {
+		return nil, err
+	}
+	if err := host.Check("a file of this size", host.Plus(uint64(size), headerMemory*header)); err != nil {
 		return nil, err
 	}
 	buffer := make([]byte, size)

@@ -1,0 +1,280 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/baee"
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/internal/host"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/qat"
+)
+
+// fitting is work whose memory grows with one setting. The memory is planned from the configuration alone: nothing is
+// allocated to find it out.
+type fitting struct {
+	setting string // as the user gives it: --batch-size
+	value   int
+	what    string                          // that takes the memory: "a step at context 1024"
+	need    func(value int) (uint64, error) // bytes
+	smaller string                          // the mend if the least value of the setting does not fit either
+}
+
+// check refuses what does not fit into room, with the largest value that does.
+func (f fitting) check(room host.Room) error {
+	if !room.Known {
+		return nil
+	}
+	all, err := f.need(f.value)
+	if err != nil || all <= room.Bytes {
+		return err
+	}
+	most, err := f.most(room, all)
+	if err != nil {
+		return err
+	}
+	mend := f.smaller
+	if most > 0 {
+		mend = fmt.Sprintf("give a %s of at most %d", f.setting, most)
+	}
+	return fmt.Errorf("%s %d: %s takes %s of memory, and %s; %s", f.setting, f.value, f.what, host.Size(all), room, mend)
+}
+
+// most is the largest value of the setting that fits, 0 if there is none. What is needed grows nearly as a line.
+func (f fitting) most(room host.Room, all uint64) (int, error) {
+	one, err := f.need(1)
+	if err != nil || one > room.Bytes || f.value <= 1 {
+		return 0, err
+	}
+	low, high := 1, f.value // low fits, high does not
+	for guess := 1 + int(float64(room.Bytes-one)/float64(all-one)*float64(f.value-1)); high-low > 1; guess = low + (high-low)/2 {
+		guess = min(max(guess, low+1), high-1)
+		n, err := f.need(guess)
+		if err != nil {
+			return 0, err
+		}
+		if n <= room.Bytes {
+			low = guess
+			if float64(high-low) < 0.02*float64(high) {
+				break // near enough: each plan of a deep model takes time
+			}
+		} else {
+			high = guess
+		}
+	}
+	return low, nil
+}
+
+// checkFits is the usage error of the first that does not fit into the memory that is free now.
+func checkFits(c *cli.Context, all ...fitting) error {
+	room := host.Free()
+	for _, f := range all {
+		if err := f.check(room); err != nil {
+			return usagef(c, "%v", err)
+		}
+	}
+	return nil
+}
+
+// copies of the weights in float32: the model and what goes with it.
+const (
+	adamCopies     = 2 // moments
+	quantisedExtra = 3 // weights through the quantisers, their gradients, and the steps of both
+)
+
+// trainingBytes is the memory of training a model of configuration m with AdamW at a batch: `copies` of the weights, the
+// plan of the step, and of the evaluation that is compiled beside it.
+func trainingBytes(m *layers.Model, copies, batch, tokens int) (uint64, error) {
+	floor := host.Plus(host.Times(copies, int(m.Config.WeightBytes())), leastValues(m.Config, batch, tokens), graphBytes(m.Config))
+	if beyond(floor) {
+		return floor, nil
+	}
+	train, err := m.PlanTrain(batch, tokens)
+	if err != nil {
+		return 0, err
+	}
+	infer, err := m.PlanInfer(batch, tokens, 0)
+	return host.Plus(host.Times(copies, int(m.Config.WeightBytes())), uint64(train.Arena), uint64(infer.Arena), idBytes(batch, tokens), graphBytes(m.Config)), err
+}
+
+// inferenceBytes is the memory of a forward pass beside the weights.
+func inferenceBytes(m *layers.Model, batch, tokens int) (uint64, error) {
+	if floor := host.Plus(leastValues(m.Config, batch, tokens), graphBytes(m.Config)); beyond(floor) {
+		return floor, nil
+	}
+	infer, err := m.PlanInfer(batch, tokens, 0)
+	return host.Plus(uint64(infer.Arena), idBytes(batch, tokens), graphBytes(m.Config)), err
+}
+
+// planned is the largest memory that is planned tensor by tensor; beyond it, sizes are counted in rough, since those of
+// tensors could exceed an int.
+const planned = 1 << 44
+
+// beyond says that a lower bound settles it: to plan a deep model takes time and memory of its own.
+func beyond(floor uint64) bool {
+	r := host.Free()
+	return floor > planned || r.Known && floor > r.Bytes
+}
+
+// graphBytes is the memory of the graph itself, its nodes and instructions: about half a megabyte a block.
+func graphBytes(c layers.Config) uint64 { return host.Times(c.Depth, 1<<19) }
+
+// leastValues is what the intermediate values take at least: two rows of the model's width for each token.
+func leastValues(c layers.Config, batch, tokens int) uint64 {
+	return host.Times(2, 4, batch, tokens, c.Dim)
+}
+
+// idBytes is the token ids of a batch: its samples, their copy in a row, the graphs' inputs.
+func idBytes(batch, tokens int) uint64 {
+	return host.Plus(host.Times(4, 4, batch, tokens), host.Times(batch, int(tasks.SampleBytes(0))))
+}
+
+// sampleBytes is the memory of n samples held at a time, and of their order.
+func sampleBytes(n, tokens int) uint64 { return host.Times(n, int(tasks.SampleBytes(tokens)+8)) }
+
+// checkMemory refuses a run whose steps or samples take more memory than there is, of which the system would kill it
+// without a word.
+func checkMemory(conf curriculum.Config, room host.Room) error {
+	m, err := layers.Outline(conf.Model)
+	if err != nil {
+		return err
+	}
+	longest := slices.Max(conf.Curriculum)
+	samples := func(n int) uint64 {
+		c := conf
+		c.SamplesPerStage = n
+		total, err := c.Samples()
+		if err != nil {
+			total = n // Validate has refused it
+		}
+		return sampleBytes(total+conf.EvalSamples, longest)
+	}
+	step := func(batch int) (uint64, error) { return trainingBytes(m, 1+adamCopies, batch, longest) }
+	for _, f := range []fitting{
+		{"--batch-size", conf.BatchSize, fmt.Sprintf("a step at context %d", longest), step, "give a smaller model or shorter contexts"},
+		{"--samples-per-stage", conf.SamplesPerStage, fmt.Sprintf("a step with its samples, %d tokens each,", longest), func(n int) (uint64, error) {
+			s, err := step(conf.BatchSize)
+			return host.Plus(s, samples(n)), err
+		}, "give a smaller --batch-size, a smaller model or shorter contexts"},
+	} {
+		if err := f.check(room); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkEvalMemory refuses batches that do not fit beside the loaded model.
+func checkEvalMemory(c *cli.Context, m *layers.Model, batch int, contexts []int) error {
+	longest := slices.Max(contexts)
+	return checkFits(c, fitting{"--batch-size", batch, fmt.Sprintf("a batch at context %d", longest), func(n int) (uint64, error) {
+		return inferenceBytes(m, n, longest)
+	}, "give shorter --contexts"})
+}
+
+// checkCAJQMemory refuses a fine-tuning of the model at base that does not fit.
+func checkCAJQMemory(c *cli.Context, conf experiments.CAJQConfig, base string) error {
+	f := conf.Experiment.Finetune
+	if f.Batch < 1 || f.Context < 1 || f.Steps < 1 {
+		return nil // refused where settings are checked
+	}
+	loaded, err := layers.Load(base)
+	if err != nil {
+		return err
+	}
+	if len(loaded.Params.Packed()) > 0 || loaded.Config.Architecture.CheckSynapNet() != nil || f.Context > loaded.Config.MaxLen {
+		return nil // likewise
+	}
+	m, err := layers.Outline(loaded.Config)
+	if err != nil {
+		return err
+	}
+	step := func(batch int) (uint64, error) {
+		return trainingBytes(m, 1+adamCopies+quantisedExtra, batch, f.Context)
+	}
+	return checkFits(c,
+		fitting{"--qat-batch", f.Batch, fmt.Sprintf("a step at context %d", f.Context), step, "give a shorter --qat-ctx or a smaller model"},
+		fitting{"--qat-steps", f.Steps, fmt.Sprintf("training with its samples, %d of %d tokens a step,", f.Batch, f.Context), func(n int) (uint64, error) {
+			s, err := step(f.Batch)
+			return host.Plus(s, sampleBytes(n*f.Batch, f.Context)), err
+		}, "give a smaller --qat-batch or a shorter --qat-ctx"})
+}
+
+// checkThreePhaseMemory refuses a run that does not fit. Its settings are in a file.
+func checkThreePhaseMemory(c *cli.Context, conf qat.ThreePhaseConfig) error {
+	m, err := layers.Outline(conf.Model)
+	if err != nil {
+		return err
+	}
+	step := func(batch int) (uint64, error) {
+		return trainingBytes(m, 1+adamCopies+quantisedExtra, batch, conf.Context)
+	}
+	return checkFits(c,
+		fitting{"batch_size", conf.BatchSize, fmt.Sprintf("a step at context %d", conf.Context), step, "set a smaller model or a shorter context in --config"},
+		fitting{"samples", conf.Samples, fmt.Sprintf("a step with its samples, %d tokens each,", conf.Context), func(n int) (uint64, error) {
+			s, err := step(conf.BatchSize)
+			return host.Plus(s, sampleBytes(n+conf.EvalSamples, conf.Context)), err
+		}, "set a smaller batch_size or a shorter context in --config"})
+}
+
+// checkStreamMemory refuses a chunk that does not fit, and a budget that does not when it is full: what is held, and the
+// rows that a chunk reads of it in float32 with what is computed of them.
+func checkStreamMemory(c *cli.Context, m *layers.Model, conf baee.Config, chunk int) error {
+	reader := func(tokens int, rows func(layer int) int) (uint64, error) {
+		capacity := make([]int, conf.Layers)
+		for i := range capacity {
+			capacity[i] = max(1, rows(i))
+		}
+		plan, err := m.PlanReader(tokens, capacity, conf.Window, false)
+		return uint64(plan.Arena), err
+	}
+	none := func(int) int { return 0 }
+	return checkFits(c,
+		fitting{"--chunk-size", chunk, "a chunk", func(n int) (uint64, error) { return reader(n, none) }, "give a smaller model"},
+		fitting{"--budget-mb", max(1, conf.BudgetBytes>>20), "a full memory with what a chunk reads of it", func(mb int) (uint64, error) {
+			k := conf
+			k.BudgetBytes = min(conf.BudgetBytes, mb<<20)
+			full, err := baee.New(k)
+			if err != nil {
+				return 0, err
+			}
+			n, err := reader(chunk, full.MostRows)
+			return host.Plus(n, uint64(k.BudgetBytes)), err
+		}, "give a smaller --chunk-size or a smaller model"})
+}
+
+// checkBenchMemory refuses batches of the reference model that do not fit.
+func checkBenchMemory(c *cli.Context, cases []experiments.BenchCase) error {
+	m, err := layers.Outline(layers.Reference())
+	if err != nil {
+		return err
+	}
+	for _, one := range cases {
+		need := func(batch int) (uint64, error) { return inferenceBytes(m, batch, one.Context) }
+		if one.Name == experiments.TrainStepBench || one.Name == experiments.GrowthBench {
+			need = func(batch int) (uint64, error) { return trainingBytes(m, 1+adamCopies, batch, one.Context) }
+		}
+		if err := checkFits(c, fitting{"--batch-size", one.Batch, fmt.Sprintf("case %s at context %d", one.Name, one.Context), need, "give shorter --contexts"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkCalibrationMemory refuses calibration data of a model that do not fit.
+func checkCalibrationMemory(c *cli.Context, m layers.Config, samples, batch, tokens int) error {
+	o, err := layers.Outline(m)
+	if err != nil {
+		return err
+	}
+	o.EveryRow = true
+	return checkFits(c, fitting{"--calib-samples", samples, fmt.Sprintf("calibration with samples of %d tokens", tokens), func(n int) (uint64, error) {
+		values, err := inferenceBytes(o, min(n, batch), tokens)
+		return host.Plus(values, 2*sampleBytes(n, tokens), host.Times(2, int(m.WeightBytes()))), err
+	}, "give a shorter --calib-context"})
+}
