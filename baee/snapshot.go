@@ -369,7 +369,7 @@ func (s *Stream) Save(path string) error {
 			return fmt.Errorf("cannot write %s: %w", path, err)
 		}
 	}
-	text, err := json.Marshal(streamHeader{s.chunk, s.position, s.pending, s.capacity, s.print})
+	text, err := json.Marshal(streamHeader{s.chunk, s.position, append([]int32{}, s.pending...), s.capacity, s.print}) // [], not null
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
