@@ -390,7 +390,8 @@ func (s *Stream) Save(path string) error {
 			return fmt.Errorf("cannot write %s: %w", path, err)
 		}
 	}
-	text, err := json.Marshal(streamHeader{s.chunk, s.position, s.pending, s.capacity, s.print, s.kernels})
+	pending := append([]int32{}, s.pending...) // [], not null
+	text, err := json.Marshal(streamHeader{s.chunk, s.position, pending, s.capacity, s.print, s.kernels})
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}

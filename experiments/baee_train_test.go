@@ -202,11 +202,15 @@ func TestBAEETraining(t *testing.T) {
 
 	// It is cut when two networks are already selected. What an earlier run of another model left in their files is not theirs.
 	const first = 32
+	// A run does not begin among such files.
 	cut := t.TempDir()
+	e = start(cut)
 	if err := os.Link(filepath.Join(dir, HeadFile), filepath.Join(cut, ClassifierFile)); err != nil {
 		t.Fatal(err)
 	}
-	e = start(cut)
+	if _, err := NewBAEETrain(smallTraining(), path, cut, Environment{}); err == nil || !strings.Contains(err.Error(), "holds a "+ClassifierFile+" but no "+BAEETrainFile) {
+		t.Errorf("got %v", err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	e.Report.Cell = func(_ BAEETrainCell, _ bool, done, _ int) {
 		if done == first {

@@ -105,10 +105,14 @@ func TestCompleteStreamHasItsAnswer(t *testing.T) {
 	for _, n := range []int{16, 64, 70} {
 		snapshot, input := filepath.Join(t.TempDir(), "s.safetensors"), textFile(t, ids(n))
 		want := decode[streamReport](t, "stream", model, input, "--chunk-size", "16", "--snapshot", snapshot, "--snapshot-every", "1", "--json")
+		saved := read(t, snapshot)
 		for range 2 { // a second time from the snapshot that the first one leaves
 			got := decode[streamReport](t, "stream", model, input, "--restore", snapshot, "--same-input", "--snapshot", snapshot, "--json")
 			if got.Tokens != int64(n) || got.InputTokens != 0 || fmt.Sprint(got.Top) != fmt.Sprint(want.Top) {
 				t.Errorf("of %d tokens: %+v, want %+v", n, got, want)
+			}
+			if read(t, snapshot) != saved {
+				t.Errorf("of %d tokens: the complete stream leaves another snapshot", n)
 			}
 		}
 	}
