@@ -24,7 +24,7 @@ const HistoryFeatures = 4
 const initGain = 0.1
 
 // Classifier scores entries: features -> Linear, SiLU, Linear, SiLU, Linear to 1, sigmoid (SPEC section 5,
-// RetentionClassifier). A retention classifier sees [content D | salience at write | slot position | age | use count]; a
+// Classifier). A retention classifier sees [content D | salience at write | slot position | age | use count]; a
 // Locret-style head (History 0) sees the content alone.
 type Classifier struct {
 	Dim     int // width D of an entry

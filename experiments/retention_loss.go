@@ -12,7 +12,7 @@ import (
 
 // RetentionLoss trains the retention classifier c along with model m: the binary cross-entropy of its scores of the entries
 // that a sample writes, in all blocks, against the attention that they receive in the read of the same sample (SPEC
-// sections 4 and 5). As in baee-train an entry is labelled 1 if it is among the 30% of the entries there that received most,
+// section 4; SPEC section 5). As in baee-train an entry is labelled 1 if it is among the 30% of the entries there that received most,
 // summed over the queries, and 0 otherwise, so that scores mean the same, however even a model's attention is. Labels are
 // constants. The gradient reaches the model through the entries and their salience.
 //

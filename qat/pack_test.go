@@ -395,7 +395,7 @@ func TestDamagedPackedFilesAreRefused(t *testing.T) {
 		`unknown field "grup"`:                           replace(`"group"`, `"grup"`),
 		"has shape [1 32 9], the model needs [32 1 9]":   replace(`"blocks.0.ssm.dwconv.weight":{"kind":"seq2","shape":[32,1,9]`, `"blocks.0.ssm.dwconv.weight":{"kind":"seq2","shape":[1,32,9]`),
 		"tensor " + gate + ".int8 is missing":            replace(`"`+gate+`":{"kind":"seq2"`, `"`+gate+`":{"kind":"int8"`),
-		"no such weight that could be packed": changed(func(f *safetensors.File) {
+		"tensor " + gate + " is missing": changed(func(f *safetensors.File) {
 			f.Metadata["packed"] = strings.Replace(f.Metadata["packed"], gate, "blocks.0.ssm.gete.weight", 1)
 			at(f, gate+".seq2").Name = "blocks.0.ssm.gete.weight.seq2"
 		}),

@@ -17,17 +17,19 @@ import (
 
 // diagnosis is what a bug report or a benchmark needs to know about a machine.
 type diagnosis struct {
-	Build    build       `json:"build"`
-	Platform string      `json:"platform"` // GOOS/GOARCH
-	CPU      string      `json:"cpu"`
-	Features []string    `json:"cpu_features"`
-	SIMD     string      `json:"simd"` // level of graph/vec
-	BLAS     string      `json:"blas"`
-	GFLOPS   float64     `json:"blas_gflops"` // 10^9 single-precision operations/s, all threads
-	Threads  int         `json:"threads"`     // GOMAXPROCS
-	Cores    int         `json:"cores"`       // logical processors this process may use
-	Memory   host.Memory `json:"memory"`
-	Hints    []string    `json:"hints"`
+	Build    build    `json:"build"`
+	Platform string   `json:"platform"` // GOOS/GOARCH
+	CPU      string   `json:"cpu"`
+	Features []string `json:"cpu_features"`
+	SIMD     string   `json:"simd"` // level of graph/vec
+	BLAS     string   `json:"blas"`
+	GFLOPS   float64  `json:"blas_gflops"` // 10^9 single-precision operations/s, all threads; 0: see Unmeasured
+	// Unmeasured says why the matrix product was not measured; "" where it was.
+	Unmeasured string      `json:"blas_unmeasured,omitempty"`
+	Threads    int         `json:"threads"` // GOMAXPROCS
+	Cores      int         `json:"cores"`   // logical processors this process may use
+	Memory     host.Memory `json:"memory"`
+	Hints      []string    `json:"hints"`
 }
 
 func doctorCommand() *cli.Command {
@@ -62,13 +64,29 @@ func diagnose(measure time.Duration) diagnosis {
 		Features: cpuFeatures(),
 		SIMD:     vec.Level(),
 		BLAS:     blas.Name(),
-		GFLOPS:   blas.Measure(measure),
 		Threads:  runtime.GOMAXPROCS(0),
 		Cores:    runtime.NumCPU(),
 		Memory:   host.SystemMemory(),
 	}
+	// A BLAS that finds no room for its buffers may wait for it for ever.
+	if err := host.Check("measuring matrix products", measureBytes); err != nil {
+		d.Unmeasured = err.Error()
+	} else {
+		d.GFLOPS = blas.Measure(measure)
+	}
 	d.Hints = hints(d)
 	return d
+}
+
+// measureBytes is what measuring matrix products takes: the matrices, and a BLAS's copies of them.
+const measureBytes = 64 << 20
+
+// speed is the rate of matrix products, or why it is not known.
+func (d diagnosis) speed() string {
+	if d.Unmeasured != "" {
+		return "not measured: " + d.Unmeasured
+	}
+	return fmt.Sprintf("%.1f GFLOP/s", d.GFLOPS)
 }
 
 // hints says what would make training faster.
@@ -94,7 +112,7 @@ func (d diagnosis) print(w io.Writer) error {
 		{"CPU features", orNone(strings.Join(d.Features, " "))},
 		{"SIMD kernels", d.SIMD},
 		{"BLAS", d.BLAS},
-		{"sgemm", fmt.Sprintf("%.1f GFLOP/s", d.GFLOPS)},
+		{"sgemm", d.speed()},
 		{"threads", fmt.Sprintf("%d (GOMAXPROCS) on %d cores", d.Threads, d.Cores)},
 		{"memory", memoryText(d.Memory)},
 	}

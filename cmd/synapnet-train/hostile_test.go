@@ -33,13 +33,17 @@ func headerOnly(t *testing.T, path string, metadata map[string]string, tensors s
 	}
 }
 
-// underLimit runs a command of this very program with 1,000,000 kB of address space.
+// underLimit runs a command of this very program, which the test's binary is, with 1,000,000 kB of address space.
 func underLimit(t *testing.T, dir string, args ...string) (code int, text string) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), 15*time.Second)
 	defer stop()
-	c := exec.CommandContext(ctx, "bash", append([]string{"-c", `ulimit -v 1000000; exec "$0" "$@"`, binary1GB(t)}, args...)...)
-	c.Dir = dir
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(ctx, "bash", "-c", `ulimit -v 1000000; exec "$0"`, self)
+	c.Dir, c.Env = dir, append(os.Environ(), killable+"="+strings.Join(args, " "))
 	out, err := c.CombinedOutput()
 	if ctx.Err() != nil {
 		t.Errorf("%v: not refused within 15 s", args)
@@ -51,29 +55,11 @@ func underLimit(t *testing.T, dir string, args ...string) (code int, text string
 	return code, string(out)
 }
 
-// binary1GB is the program as it is built: the test's own binary is started with another set of packages.
-func binary1GB(t *testing.T) string {
-	t.Helper()
-	path := os.Getenv("SYNAPNET_BINARY")
-	if path == "" {
-		path = filepath.Join("..", "..", "bin", "synapnet-train")
-	}
-	path, err := filepath.Abs(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("the program itself is needed, built at %s (make build), or named in SYNAPNET_BINARY", path)
-	}
-	return path
-}
-
 // Files of a few bytes and settings that ask for more than there is are refused with one line, whatever they are.
 func TestHostileInputsUnderALimit(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts the program 50 times")
 	}
-	_ = binary1GB(t)
 	small := smallModelFile(t, func(*layers.Config) {})
 	dir := t.TempDir()
 	type attempt struct{ name, line string }
@@ -126,4 +112,12 @@ func TestHostileInputsUnderALimit(t *testing.T) {
 		}
 	}
 	t.Logf("%d inputs", len(all))
+}
+
+// What cannot be measured is said, and the rest is told all the same.
+func TestDoctorUnderALimit(t *testing.T) {
+	code, text := underLimit(t, t.TempDir(), "doctor")
+	if code != exitOK || !strings.Contains(text, "not measured: measuring matrix products takes") || !strings.Contains(text, "CPU features") {
+		t.Errorf("status %d: %s", code, text)
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -42,7 +43,22 @@ func (f fitting) check(room host.Room) error {
 	if most > 0 {
 		mend = fmt.Sprintf("give a %s of at most %d", f.setting, most)
 	}
-	return fmt.Errorf("%s %d: %s takes %s of memory, and %s; %s", f.setting, f.value, f.what, host.Size(all), room, mend)
+	return &tooLarge{fmt.Sprintf("%s %d: %s takes %s of memory, and %s; %s",
+		f.setting, f.value, f.what, host.Size(all), room, mend)}
+}
+
+// tooLarge is the error of a setting that does not fit; the errors of planning are others.
+type tooLarge struct{ message string }
+
+func (e *tooLarge) Error() string { return e.message }
+
+// usageOf makes the error of a setting that does not fit one of the command line; others stay what they are.
+func usageOf(c *cli.Context, err error) error {
+	var large *tooLarge
+	if errors.As(err, &large) {
+		return usagef(c, "%v", err)
+	}
+	return err
 }
 
 // most is the largest value of the setting that fits, 0 if there is none. What is needed grows nearly as a line.
@@ -75,7 +91,7 @@ func checkFits(c *cli.Context, all ...fitting) error {
 	room := host.Free()
 	for _, f := range all {
 		if err := f.check(room); err != nil {
-			return usagef(c, "%v", err)
+			return usageOf(c, err)
 		}
 	}
 	return nil

@@ -94,7 +94,7 @@ type Weight struct {
 	Share float64
 }
 
-// TrainingMixture returns the shares of the reference recipe (SPEC, Tasks).
+// TrainingMixture returns the shares of the reference recipe (SPEC section 2, Mixture).
 func TrainingMixture() []Weight {
 	return []Weight{{"niah_single", 0.40}, {"niah_multi_key", 0.30}, {"variable_track", 0.15}, {"fa", 0.15}}
 }

@@ -123,7 +123,7 @@ func TestTargetsOfFactsAreKeys(t *testing.T) {
 	}
 }
 
-// SPEC, Tasks: early targets lie in the first 40% and distractors in the rest, late
+// SPEC section 2, Layout: early targets lie in the first 40% and distractors in the rest, late
 // targets in the last 40% and distractors in the first 60%; no value of the target is
 // ever overwritten.
 func TestMemoryPressureRegions(t *testing.T) {

@@ -12,7 +12,7 @@ const (
 	MaxLength = 1 << 24
 )
 
-// Position says where memory_pressure_niah puts its target (SPEC, Tasks).
+// Position says where memory_pressure_niah puts its target (SPEC section 2, Layout).
 type Position string
 
 // The positions: the target's facts lie in the first 40% of the sample and the

@@ -2,7 +2,7 @@ package tasks
 
 import "math/rand/v2"
 
-// Special token ids (SPEC, Tasks). Class c is token KeyStart+c, filler lies above
+// Special token ids (SPEC section 2, Layout). Class c is token KeyStart+c, filler lies above
 // the classes.
 const (
 	PAD      int32 = 0
@@ -74,5 +74,5 @@ func (c canvas) sample(label int, targets ...int) Sample {
 }
 
 // keyClasses is how many of the classes are keys when inUse keys occur in one
-// sample: max(N/2, inUse+1) (SPEC, niah_multi_key). The rest are values.
+// sample: max(N/2, inUse+1) (SPEC section 2, Layout). The rest are values.
 func keyClasses(classes, inUse int) int { return max(classes/2, inUse+1) }

@@ -59,7 +59,7 @@ const (
 	orderOfQAT        = 0x716174
 )
 
-// purposes lists all, with the numbers that Keys1 added to seeds (SPEC sections 3 to 5).
+// purposes lists all, with the numbers that Keys1 added to seeds (SPEC section 3; SPEC section 4; SPEC section 5).
 var purposes = []purpose{
 	{Training, nil, orderOfCurriculum},
 	{HeldOut, plus(9000), 0},
