@@ -132,6 +132,7 @@ func BoundGarbage() {
 	if r := Free(); r.Known && r.Bytes < math.MaxInt64/2 {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		debug.SetMemoryLimit(int64(m.Sys-m.HeapReleased) + int64(r.Bytes/20*19))
+		const least = 64 << 20 // below it Go would do nothing but collect
+		debug.SetMemoryLimit(int64(m.Sys-m.HeapReleased) + max(least, int64(r.Bytes/20*19)))
 	}
 }
