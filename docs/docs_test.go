@@ -91,7 +91,7 @@ func TestEverySectionOfTheSpecificationThatIsCitedExists(t *testing.T) {
 }
 
 func TestACitationIsFoundAcrossLines(t *testing.T) {
-	got := cited("// as SPEC section\n// 7, Baselines has it (SPEC section 4, SPEC section 5), not SPEC alone")
+	got := cited("// as SPEC section\n// 7, Baselines has it (SPEC section 4; SPEC section 5), not SPEC alone")
 	if want := []string{"7, Baselines", "4", "5", ""}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -232,7 +232,7 @@ func place(all []*storage) (offsets map[*storage]int, total int) {
 // allocate gives every tensor its memory, or is an error if there is too little.
 func (p *Program) allocate(all []*storage) error {
 	offsets, total := place(all)
-	if err := host.Check("one step of the computation", host.Times(floatBytes, total)); err != nil {
+	if err := host.CheckComputation("one step of the computation", host.Times(floatBytes, total)); err != nil {
 		return fmt.Errorf("graph: %w", err)
 	}
 	p.arena = make([]float32, total)

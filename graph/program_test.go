@@ -120,7 +120,9 @@ func TestPlannedMemory(t *testing.T) {
 		for _, s := range storages {
 			s.born, s.death = 0, math.MaxInt
 		}
-		p.allocate(storages)
+		if err := p.allocate(storages); err != nil {
+			t.Fatal(err)
+		}
 		poison(p)
 		separate := rg.outcome(t, p)
 		if !reflect.DeepEqual(planned, separate) {

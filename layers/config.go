@@ -104,12 +104,15 @@ func (c Config) CheckCausal() error {
 }
 
 // Parameters is the number of elements of all parameters of the model, without making it.
+// Blocks repeat in pairs (falcon_h1 alternates two kinds): a few are counted, however deep the model is.
 func (c Config) Parameters() int {
-	n := 0
-	for _, part := range c.Costs(MinContext) {
-		n += part.Parameters
+	pairs, rest := c.Depth/2, c.Depth%2
+	of := func(depth int) int {
+		c.Depth = depth
+		return Total(c.Costs(MinContext)).Parameters
 	}
-	return n
+	outside := of(0)
+	return of(rest) + pairs*(of(2)-outside)
 }
 
 func nearestDivisor(n, near int) int {

@@ -102,3 +102,19 @@ func TestNearestDivisor(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The number of parameters is that of all blocks, in every architecture and at any depth, negative ones left to Validate.
+func TestParametersOfEveryDepth(t *testing.T) {
+	for _, name := range Architectures() {
+		c := Reference()
+		c.Dim, c.Heads = 24, 2
+		if err := c.Architecture.UnmarshalText([]byte(name)); err != nil {
+			t.Fatal(err)
+		}
+		for c.Depth = range 8 {
+			if got, want := c.Parameters(), Total(c.Costs(MinContext)).Parameters; got != want {
+				t.Errorf("%s, depth %d: %d, want %d", name, c.Depth, got, want)
+			}
+		}
+	}
+}

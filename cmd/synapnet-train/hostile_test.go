@@ -107,6 +107,7 @@ func TestHostileInputsUnderALimit(t *testing.T) {
 	}
 	for _, a := range all {
 		code, text := underLimit(t, dir, strings.Fields(a.line)...)
+		t.Logf("%s: status %d: %.200s", a.name, code, text)
 		if code != exitFailure && code != exitUsage || strings.Count(text, "\n") != 1 || bytes.Contains([]byte(text), []byte("goroutine")) || strings.Contains(text, "fatal error") {
 			t.Errorf("%s: %s: status %d, %d lines: %.300s", a.name, a.line, code, strings.Count(text, "\n"), text)
 		}

@@ -21,9 +21,10 @@ import (
 type fitting struct {
 	setting string // as the user gives it: --batch-size
 	value   int
-	what    string                          // that takes the memory: "a step at context 1024"
-	need    func(value int) (uint64, error) // bytes
-	smaller string                          // the mend if the least value of the setting does not fit either
+	what    string // that takes the memory: "a step at context 1024"
+	// need is in bytes. Beyond room, the bytes that there are, a lower bound will do: see beyond.
+	need    func(value int, room uint64) (uint64, error)
+	smaller string // the mend if the least value of the setting does not fit either
 }
 
 // check refuses what does not fit into room, with the largest value that does.
@@ -31,7 +32,7 @@ func (f fitting) check(room host.Room) error {
 	if !room.Known {
 		return nil
 	}
-	all, err := f.need(f.value)
+	all, err := f.need(f.value, room.Bytes)
 	if err != nil || all <= room.Bytes {
 		return err
 	}
@@ -43,7 +44,7 @@ func (f fitting) check(room host.Room) error {
 	if most > 0 {
 		mend = fmt.Sprintf("give a %s of at most %d", f.setting, most)
 	}
-	return &tooLarge{fmt.Sprintf("%s %d: %s takes %s of memory, and %s; %s",
+	return &tooLarge{fmt.Sprintf("%s %d: %s takes at least %s of memory, and %s; %s",
 		f.setting, f.value, f.what, host.Size(all), room, mend)}
 }
 
@@ -63,14 +64,14 @@ func usageOf(c *cli.Context, err error) error {
 
 // most is the largest value of the setting that fits, 0 if there is none. What is needed grows nearly as a line.
 func (f fitting) most(room host.Room, all uint64) (int, error) {
-	one, err := f.need(1)
+	one, err := f.need(1, room.Bytes)
 	if err != nil || one > room.Bytes || f.value <= 1 {
 		return 0, err
 	}
 	low, high := 1, f.value // low fits, high does not
 	for guess := 1 + int(float64(room.Bytes-one)/float64(all-one)*float64(f.value-1)); high-low > 1; guess = low + (high-low)/2 {
 		guess = min(max(guess, low+1), high-1)
-		n, err := f.need(guess)
+		n, err := f.need(guess, room.Bytes)
 		if err != nil {
 			return 0, err
 		}
@@ -103,11 +104,21 @@ const (
 	quantisedExtra = 3 // weights through the quantisers, their gradients, and the steps of both
 )
 
+// outlineWithin is the model to plan with, or an error if its weights alone do not fit: of a deep model even the names of the
+// parameters take tens of megabytes.
+func outlineWithin(m layers.Config, copies int, room host.Room) (*layers.Model, error) {
+	if need := host.Times(copies, int(m.WeightBytes())); room.Known && need > room.Bytes {
+		return nil, fmt.Errorf("the weights of the model (dim %d, depth %d, vocab_size %d, max_len %d) and the optimiser's state take %s of memory, and %s; give a smaller model",
+			m.Dim, m.Depth, m.VocabSize, m.MaxLen, host.Size(need), room)
+	}
+	return layers.Outline(m)
+}
+
 // trainingBytes is the memory of training a model of configuration m with AdamW at a batch: `copies` of the weights, the
 // plan of the step, and of the evaluation that is compiled beside it.
-func trainingBytes(m *layers.Model, copies, batch, tokens int) (uint64, error) {
+func trainingBytes(m *layers.Model, copies, batch, tokens int, room uint64) (uint64, error) {
 	floor := host.Plus(host.Times(copies, int(m.Config.WeightBytes())), leastValues(m.Config, batch, tokens), graphBytes(m.Config))
-	if beyond(floor) {
+	if beyond(floor, room) {
 		return floor, nil
 	}
 	train, err := m.PlanTrain(batch, tokens)
@@ -119,8 +130,8 @@ func trainingBytes(m *layers.Model, copies, batch, tokens int) (uint64, error) {
 }
 
 // inferenceBytes is the memory of a forward pass beside the weights.
-func inferenceBytes(m *layers.Model, batch, tokens int) (uint64, error) {
-	if floor := host.Plus(leastValues(m.Config, batch, tokens), graphBytes(m.Config)); beyond(floor) {
+func inferenceBytes(m *layers.Model, batch, tokens int, room uint64) (uint64, error) {
+	if floor := host.Plus(leastValues(m.Config, batch, tokens), graphBytes(m.Config)); beyond(floor, room) {
 		return floor, nil
 	}
 	infer, err := m.PlanInfer(batch, tokens, 0)
@@ -132,10 +143,7 @@ func inferenceBytes(m *layers.Model, batch, tokens int) (uint64, error) {
 const planned = 1 << 44
 
 // beyond says that a lower bound settles it: to plan a deep model takes time and memory of its own.
-func beyond(floor uint64) bool {
-	r := host.Free()
-	return floor > planned || r.Known && floor > r.Bytes
-}
+func beyond(floor, room uint64) bool { return floor > min(planned, room) }
 
 // graphBytes is the memory of the graph itself, its nodes and instructions: about half a megabyte a block.
 func graphBytes(c layers.Config) uint64 { return host.Times(c.Depth, 1<<19) }
@@ -156,7 +164,7 @@ func sampleBytes(n, tokens int) uint64 { return host.Times(n, int(tasks.SampleBy
 // checkMemory refuses a run whose steps or samples take more memory than there is, of which the system would kill it
 // without a word.
 func checkMemory(conf curriculum.Config, room host.Room) error {
-	m, err := layers.Outline(conf.Model)
+	m, err := outlineWithin(conf.Model, 1+adamCopies, room)
 	if err != nil {
 		return err
 	}
@@ -170,11 +178,13 @@ func checkMemory(conf curriculum.Config, room host.Room) error {
 		}
 		return sampleBytes(total+conf.EvalSamples, longest)
 	}
-	step := func(batch int) (uint64, error) { return trainingBytes(m, 1+adamCopies, batch, longest) }
+	step := func(batch int, room uint64) (uint64, error) {
+		return trainingBytes(m, 1+adamCopies, batch, longest, room)
+	}
 	for _, f := range []fitting{
 		{"--batch-size", conf.BatchSize, fmt.Sprintf("a step at context %d", longest), step, "give a smaller model or shorter contexts"},
-		{"--samples-per-stage", conf.SamplesPerStage, fmt.Sprintf("a step with its samples, %d tokens each,", longest), func(n int) (uint64, error) {
-			s, err := step(conf.BatchSize)
+		{"--samples-per-stage", conf.SamplesPerStage, fmt.Sprintf("a step with its samples, %d tokens each,", longest), func(n int, room uint64) (uint64, error) {
+			s, err := step(conf.BatchSize, room)
 			return host.Plus(s, samples(n)), err
 		}, "give a smaller --batch-size, a smaller model or shorter contexts"},
 	} {
@@ -188,8 +198,8 @@ func checkMemory(conf curriculum.Config, room host.Room) error {
 // checkEvalMemory refuses batches that do not fit beside the loaded model.
 func checkEvalMemory(c *cli.Context, m *layers.Model, batch int, contexts []int) error {
 	longest := slices.Max(contexts)
-	return checkFits(c, fitting{"--batch-size", batch, fmt.Sprintf("a batch at context %d", longest), func(n int) (uint64, error) {
-		return inferenceBytes(m, n, longest)
+	return checkFits(c, fitting{"--batch-size", batch, fmt.Sprintf("a batch at context %d", longest), func(n int, room uint64) (uint64, error) {
+		return inferenceBytes(m, n, longest, room)
 	}, "give shorter --contexts"})
 }
 
@@ -210,30 +220,30 @@ func checkCAJQMemory(c *cli.Context, conf experiments.CAJQConfig, base string) e
 	if err != nil {
 		return err
 	}
-	step := func(batch int) (uint64, error) {
-		return trainingBytes(m, 1+adamCopies+quantisedExtra, batch, f.Context)
+	step := func(batch int, room uint64) (uint64, error) {
+		return trainingBytes(m, 1+adamCopies+quantisedExtra, batch, f.Context, room)
 	}
 	return checkFits(c,
 		fitting{"--qat-batch", f.Batch, fmt.Sprintf("a step at context %d", f.Context), step, "give a shorter --qat-ctx or a smaller model"},
-		fitting{"--qat-steps", f.Steps, fmt.Sprintf("training with its samples, %d of %d tokens a step,", f.Batch, f.Context), func(n int) (uint64, error) {
-			s, err := step(f.Batch)
+		fitting{"--qat-steps", f.Steps, fmt.Sprintf("training with its samples, %d of %d tokens a step,", f.Batch, f.Context), func(n int, room uint64) (uint64, error) {
+			s, err := step(f.Batch, room)
 			return host.Plus(s, sampleBytes(n*f.Batch, f.Context)), err
 		}, "give a smaller --qat-batch or a shorter --qat-ctx"})
 }
 
 // checkThreePhaseMemory refuses a run that does not fit. Its settings are in a file.
 func checkThreePhaseMemory(c *cli.Context, conf qat.ThreePhaseConfig) error {
-	m, err := layers.Outline(conf.Model)
+	m, err := outlineWithin(conf.Model, 1+adamCopies+quantisedExtra, host.Free())
 	if err != nil {
-		return err
+		return usagef(c, "%v", err)
 	}
-	step := func(batch int) (uint64, error) {
-		return trainingBytes(m, 1+adamCopies+quantisedExtra, batch, conf.Context)
+	step := func(batch int, room uint64) (uint64, error) {
+		return trainingBytes(m, 1+adamCopies+quantisedExtra, batch, conf.Context, room)
 	}
 	return checkFits(c,
 		fitting{"batch_size", conf.BatchSize, fmt.Sprintf("a step at context %d", conf.Context), step, "set a smaller model or a shorter context in --config"},
-		fitting{"samples", conf.Samples, fmt.Sprintf("a step with its samples, %d tokens each,", conf.Context), func(n int) (uint64, error) {
-			s, err := step(conf.BatchSize)
+		fitting{"samples", conf.Samples, fmt.Sprintf("a step with its samples, %d tokens each,", conf.Context), func(n int, room uint64) (uint64, error) {
+			s, err := step(conf.BatchSize, room)
 			return host.Plus(s, sampleBytes(n+conf.EvalSamples, conf.Context)), err
 		}, "set a smaller batch_size or a shorter context in --config"})
 }
@@ -251,8 +261,8 @@ func checkStreamMemory(c *cli.Context, m *layers.Model, conf baee.Config, chunk 
 	}
 	none := func(int) int { return 0 }
 	return checkFits(c,
-		fitting{"--chunk-size", chunk, "a chunk", func(n int) (uint64, error) { return reader(n, none) }, "give a smaller model"},
-		fitting{"--budget-mb", max(1, conf.BudgetBytes>>20), "a full memory with what a chunk reads of it", func(mb int) (uint64, error) {
+		fitting{"--chunk-size", chunk, "a chunk", func(n int, _ uint64) (uint64, error) { return reader(n, none) }, "give a smaller model"},
+		fitting{"--budget-mb", max(1, conf.BudgetBytes>>20), "a full memory with what a chunk reads of it", func(mb int, _ uint64) (uint64, error) {
 			k := conf
 			k.BudgetBytes = min(conf.BudgetBytes, mb<<20)
 			full, err := baee.New(k)
@@ -271,9 +281,11 @@ func checkBenchMemory(c *cli.Context, cases []experiments.BenchCase) error {
 		return err
 	}
 	for _, one := range cases {
-		need := func(batch int) (uint64, error) { return inferenceBytes(m, batch, one.Context) }
+		need := func(batch int, room uint64) (uint64, error) { return inferenceBytes(m, batch, one.Context, room) }
 		if one.Name == experiments.TrainStepBench || one.Name == experiments.GrowthBench {
-			need = func(batch int) (uint64, error) { return trainingBytes(m, 1+adamCopies, batch, one.Context) }
+			need = func(batch int, room uint64) (uint64, error) {
+				return trainingBytes(m, 1+adamCopies, batch, one.Context, room)
+			}
 		}
 		if err := checkFits(c, fitting{"--batch-size", one.Batch, fmt.Sprintf("case %s at context %d", one.Name, one.Context), need, "give shorter --contexts"}); err != nil {
 			return err
@@ -289,8 +301,8 @@ func checkCalibrationMemory(c *cli.Context, m layers.Config, samples, batch, tok
 		return err
 	}
 	o.EveryRow = true
-	return checkFits(c, fitting{"--calib-samples", samples, fmt.Sprintf("calibration with samples of %d tokens", tokens), func(n int) (uint64, error) {
-		values, err := inferenceBytes(o, min(n, batch), tokens)
+	return checkFits(c, fitting{"--calib-samples", samples, fmt.Sprintf("calibration with samples of %d tokens", tokens), func(n int, room uint64) (uint64, error) {
+		values, err := inferenceBytes(o, min(n, batch), tokens, room)
 		return host.Plus(values, 2*sampleBytes(n, tokens), host.Times(2, int(m.WeightBytes()))), err
 	}, "give a shorter --calib-context"})
 }

@@ -10,6 +10,7 @@ package blas
 extern void gotoblas_dynamic_init(void) __attribute__((weak));
 extern void gotoblas_dynamic_quit(void) __attribute__((weak));
 extern void openblas_set_num_threads(int n);
+extern int openblas_get_num_threads(void);
 extern char *openblas_get_corename(void);
 
 static int can_redetect(void) { return gotoblas_dynamic_init && gotoblas_dynamic_quit; }
@@ -21,7 +22,7 @@ static void redetect(const char *coretype) {
 	gotoblas_dynamic_quit();
 	gotoblas_dynamic_init();
 	if (coretype) unsetenv("OPENBLAS_CORETYPE");
-	openblas_set_num_threads(1);
+	if (openblas_get_num_threads() != 1) openblas_set_num_threads(1);
 }
 */
 import "C"

@@ -42,12 +42,16 @@ func (r Room) least(o Room) Room {
 // Free is the least of what the machine, the control group and the limit on address space leave to this process at this
 // moment. What the process holds already is not in it. Memory that the system can get back at once (the cache of files)
 // counts as free, swap too: what fits only with it is slow, but is not ended.
-func Free() Room {
-	return machineRoom().least(groupRoom()).least(addressRoom())
+//
+// It is the room for a computation: what its first matrix product reserves is not free (see addressRoom).
+func Free() Room { return free(!settled.Load()) }
+
+func free(computing bool) Room {
+	return machineRoom().least(groupRoom()).least(addressRoom(computing))
 }
 
 // Limited says whether anything but the machine itself limits this process's memory.
-func Limited() bool { return groupRoom().Known || addressRoom().Known }
+func Limited() bool { return groupRoom().Known || addressRoom(false).Known }
 
 // TooLarge is the error of work that does not fit.
 type TooLarge struct {
@@ -77,10 +81,23 @@ const unchecked = 16 << 20
 // Check is a *TooLarge if what is about to be allocated does not fit. It is asked before every allocation whose size a
 // user or a file decides: an allocation that fails ends a Go program without a word that helps.
 func Check(what string, need uint64) error {
-	if need < unchecked && !addressRoom().Known {
+	if need < unchecked {
 		return nil
 	}
-	if r := Free(); r.Known && need > r.Bytes {
+	return check(what, need, free(false))
+}
+
+// CheckComputation is Check for the memory of a computation. Under a limit on address space even the smallest is asked for:
+// where OpenBLAS cannot reserve its buffers it waits for ever.
+func CheckComputation(what string, need uint64) error {
+	if need < unchecked && !addressRoom(false).Known {
+		return nil
+	}
+	return check(what, need, Free())
+}
+
+func check(what string, need uint64, r Room) error {
+	if r.Known && need > r.Bytes {
 		return &TooLarge{what, need, r}
 	}
 	return nil
@@ -132,6 +149,7 @@ func BoundGarbage() {
 	if r := Free(); r.Known && r.Bytes < math.MaxInt64/2 {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		debug.SetMemoryLimit(int64(m.Sys-m.HeapReleased) + int64(r.Bytes/20*19))
+		const least = 64 << 20 // below it Go would do nothing but collect
+		debug.SetMemoryLimit(int64(m.Sys-m.HeapReleased) + max(least, int64(r.Bytes/20*19)))
 	}
 }

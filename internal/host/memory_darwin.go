@@ -16,5 +16,5 @@ func machineRoom() Room {
 	return Room{Bytes: m.Total, Known: m.Total > 0, Limit: "this machine's " + Size(m.Total)}
 }
 
-func groupRoom() Room   { return Room{} }
-func addressRoom() Room { return Room{} } // macOS does not hold processes to RLIMIT_AS
+func groupRoom() Room       { return Room{} }
+func addressRoom(bool) Room { return Room{} } // macOS does not hold processes to RLIMIT_AS

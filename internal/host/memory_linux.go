@@ -52,15 +52,15 @@ const (
 )
 
 // addressRoom is what RLIMIT_AS (ulimit -v) leaves. It counts what is reserved, not what is used: a program of Go starts
-// with hundreds of megabytes of that, and threads and OpenBLAS's buffers are still to come.
-func addressRoom() Room {
+// with hundreds of megabytes of that. If a computation is still to begin, threads and OpenBLAS's buffers are to come too.
+func addressRoom(computing bool) Room {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_AS, &limit); err != nil || limit.Cur >= 1<<62 {
 		return Room{}
 	}
 	used := kilobytes("/proc/self/status")["VmSize"]
 	coming := uint64(runtimeBytes)
-	if !settled.Load() {
+	if computing {
 		coming += uint64(runtime.GOMAXPROCS(0)) * (blasBuffer + threadBytes)
 	}
 	r := Room{Known: true, Limit: "the limit of " + Size(limit.Cur) + " on address space (ulimit -v)"}
