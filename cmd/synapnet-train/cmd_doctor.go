@@ -69,7 +69,7 @@ func diagnose(measure time.Duration) diagnosis {
 		Memory:   host.SystemMemory(),
 	}
 	// A BLAS that finds no room for its buffers may wait for it for ever.
-	if err := host.Check("measuring matrix products", measureBytes); err != nil {
+	if err := host.CheckComputation("measuring matrix products", measureBytes); err != nil {
 		d.Unmeasured = err.Error()
 	} else {
 		d.GFLOPS = blas.Measure(measure)
