@@ -40,7 +40,7 @@ func halfway(t *testing.T) *Trainer {
 		}
 		return nil
 	}
-	if err := r.Run(t.Context()); err != stop {
+	if err := r.Run(t.Context()); !errors.Is(err, stop) {
 		t.Fatal(err)
 	}
 	return r

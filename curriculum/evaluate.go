@@ -86,7 +86,7 @@ func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 			total[s.Task]++
 			row := logits[i*m.Outputs() : (i+1)*m.Outputs()]
 			if err := layers.CheckFinite("logits", row); err != nil {
-				return Evaluation{}, fmt.Errorf("%w: sample %d (%s): %v", errNotFinite, from+i, s.Task, err)
+				return Evaluation{}, fmt.Errorf("%w: sample %d (%s): %w", errNotFinite, from+i, s.Task, err)
 			}
 			if argmax(row) == int(s.Label) {
 				right[s.Task]++

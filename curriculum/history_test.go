@@ -2,6 +2,7 @@ package curriculum
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -79,7 +80,7 @@ func TestOldCheckpointsContinue(t *testing.T) {
 		}
 		return nil
 	}
-	if err := r.Run(t.Context()); err != os.ErrDeadlineExceeded {
+	if err := r.Run(t.Context()); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal(err)
 	}
 	old := rewritten(t, r.CheckpointPath, func(p map[string]any) {

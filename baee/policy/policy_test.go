@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -210,8 +211,8 @@ func TestThePyramidIsArithmetic(t *testing.T) {
 func TestUnknownNamesSuggestTheNearest(t *testing.T) {
 	for _, c := range [][2]string{{"h20", "h2o"}, {"BAEE", "baee"}, {"snapvk", "snapkv"}, {"pyramid", "pyramidkv"}} {
 		_, err := Lookup(c[0])
-		unknown, ok := err.(*UnknownError)
-		if !ok || unknown.Nearest != c[1] {
+		var unknown *UnknownError
+		if !errors.As(err, &unknown) || unknown.Nearest != c[1] {
 			t.Errorf("%s: %v, want a hint to %s", c[0], err, c[1])
 		}
 	}

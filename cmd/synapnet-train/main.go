@@ -108,7 +108,7 @@ func reportError(ctx context.Context, stderr io.Writer, err error) int {
 	case errors.As(err, &usage):
 		return exitUsage
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		if by, ok := context.Cause(ctx).(interruption); ok {
+		if by := (interruption{}); errors.As(context.Cause(ctx), &by) {
 			return signalStatus(by.signal)
 		}
 		return exitInterrupted
