@@ -24,11 +24,11 @@ type Model struct {
 
 // NewModel makes a model with the initial weights that belong to the seed.
 func NewModel(c Config, seed uint64) (*Model, error) {
-	return newModel(c, seed, "give a smaller model")
+	return modelFor(c, seed, "give a smaller model")
 }
 
-// newModel is NewModel with the mend for a model that does not fit into memory: one that is in a file cannot be another.
-func newModel(c Config, seed uint64, mend string) (*Model, error) {
+// modelFor is NewModel with the mend for a model that does not fit into memory: one that is in a file cannot be another.
+func modelFor(c Config, seed uint64, mend string) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}

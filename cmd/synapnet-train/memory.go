@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -352,4 +353,34 @@ func checkCalibrationMemory(c *cli.Context, m layers.Config, samples, batch, tok
 		values, err := inferenceBytes(o, min(n, batch), tokens, room)
 		return host.Plus(values, 2*sampleBytes(n, tokens), host.Times(2, int(m.WeightBytes()))), err
 	}, "give a shorter --calib-context, or more memory", ""})
+}
+
+// baeeTrainFlags are the flags of baee-train that are not called as their settings are.
+var baeeTrainFlags = map[string]string{"batch": "batch-size"}
+
+// checkDemands refuses an experiment on a loaded model that does not fit. Its flags are called as its settings are, with a
+// hyphen, but for those of names.
+func checkDemands(c *cli.Context, names map[string]string, conf interface {
+	Demands(m layers.Config) ([]experiments.Demand, error)
+}, m layers.Config) error {
+	demands, err := conf.Demands(m)
+	if err != nil {
+		return err
+	}
+	flag := func(setting string) string {
+		if name, ok := names[setting]; ok {
+			setting = name
+		}
+		return "--" + strings.ReplaceAll(setting, "_", "-")
+	}
+	var all []fitting
+	for _, d := range demands {
+		var smaller []string
+		for _, s := range d.Smaller {
+			smaller = append(smaller, flag(s))
+		}
+		all = append(all, fitting{flag(d.Setting), d.Value, d.What, func(n int, _ uint64) (uint64, error) { return d.Need(n) },
+			"give smaller " + strings.Join(smaller, " or ") + ", or more memory", ""})
+	}
+	return checkFits(c, all...)
 }

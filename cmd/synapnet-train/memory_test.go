@@ -170,3 +170,37 @@ func TestMendsCanBeFollowed(t *testing.T) {
 		}
 	}
 }
+
+// The experiments on memory are planned as trainings are: the flag, its value, the need, the room and the mend, before
+// anything is made.
+func TestBAEEExperimentsNeedMemory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	model := pressureModelFile(t)
+	train := "baee-train --checkpoint " + model + smallBAEETrain + " --output-dir out "
+	withRoom(t, 64<<20)
+	for flag, mend := range map[string]string{
+		"--sequences 100000000": "give a --sequences of at most ", "--paper-sequences 100000000": "give a --paper-sequences of at most ",
+		"--batch-size 100000000": "give a --batch-size of at most ", "--hidden 60000": "give smaller --hidden, or more memory",
+		"--context 16000000": "give smaller --context or --examples, or more memory",
+	} {
+		name := strings.Fields(flag)[0]
+		line := train
+		if i := strings.Index(line, name+" "); i >= 0 { // in place of the small value
+			rest := strings.Fields(line[i:])
+			line = line[:i] + strings.Join(rest[2:], " ") + " "
+		}
+		want := flag
+		switch name { // what grows with two settings is told by one of them
+		case "--context":
+			want = "--sequences 10"
+		case "--hidden":
+			want = "--batch-size 64"
+		}
+		refusal(t, exitUsage, line+flag, want+": ", " takes at least ", "67.1 MB is free of this test", mend)
+	}
+	refusal(t, exitUsage, "baee-grid --checkpoint "+model+" --policies fifo --chunk-size 16 --contexts 64 --headline=false --samples 100000000 --output g.json",
+		"--samples 100000000: ", " takes at least ", "give a --samples of at most ")
+	if got := present(t, "."); got != "" {
+		t.Errorf("left behind: %s", got)
+	}
+}
