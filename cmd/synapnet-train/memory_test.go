@@ -204,3 +204,16 @@ func TestBAEEExperimentsNeedMemory(t *testing.T) {
 		t.Errorf("left behind: %s", got)
 	}
 }
+
+// The reference recipe fits into a machine of 8 GB, with half of that left for the system and for garbage.
+func TestReferenceRecipeFitsInto8GB(t *testing.T) {
+	if err := checkMemory(curriculum.Default(), roomOf(4e9)); err != nil {
+		t.Error(err)
+	}
+	if err := checkResumedMemory(curriculum.Default(), roomOf(4e9)); err != nil {
+		t.Error(err)
+	}
+	if err := checkMemory(curriculum.Default(), roomOf(100e6)); err == nil {
+		t.Error("it is planned with less than its weights and moments") // 8,714,950 parameters, 12 bytes each
+	}
+}
