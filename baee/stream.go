@@ -197,12 +197,7 @@ const leastCapacity = 32
 func (s *Stream) grow() bool {
 	before := slices.Clone(s.capacity)
 	for i := range s.capacity {
-		for rows := s.memory.Rows(i); s.capacity[i] < rows || s.capacity[i] == 0; {
-			s.capacity[i] = max(leastCapacity, 2*s.capacity[i])
-		}
-		if most := s.memory.MostRows(i); most > 0 { // no more than there will ever be, unless a rule exceeds its budget
-			s.capacity[i] = max(min(s.capacity[i], most), s.memory.Rows(i))
-		}
+		s.capacity[i] = capacityFor(s.capacity[i], s.memory.Rows(i), s.memory.MostRows(i))
 	}
 	return !slices.Equal(before, s.capacity)
 }

@@ -116,23 +116,46 @@ func (t *Trainer) warn(line string) {
 	}
 }
 
-func resume(f *safetensors.File) (*Trainer, *position, error) {
+// ReadConfig is the configuration of the run whose checkpoint is at path, of which it reads no more than the header: it tells
+// what Resume will take before anything is taken. Its errors are those of Resume, but for what is wrong with tensors.
+func ReadConfig(path string) (Config, error) {
+	metadata, err := safetensors.ReadMetadata(path)
+	if err != nil {
+		return Config{}, err
+	}
+	p, err := positionOf(&safetensors.File{Metadata: metadata})
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return p.Config, nil
+}
+
+// positionOf is the position in a file's header, with a configuration that is valid.
+func positionOf(f *safetensors.File) (*position, error) {
 	if err := layers.WantKind(f, "a checkpoint of pretrain", layers.ModelFile); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	text, ok := f.Metadata[trainingKey]
 	if !ok {
-		return nil, nil, fmt.Errorf("not a checkpoint of a run: the header has no key %q (a finished model cannot be resumed)", trainingKey)
+		return nil, fmt.Errorf("not a checkpoint of a run: the header has no key %q (a finished model cannot be resumed)", trainingKey)
 	}
 	var p position
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
-		return nil, nil, fmt.Errorf("the training position in the header is not valid: %w", err)
+		return nil, fmt.Errorf("the training position in the header is not valid: %w", err)
 	}
 	if p.History != nil {
 		p.Epochs = len(p.History.Evaluations) // an old checkpoint has no number of its own
 	}
 	if err := p.Config.Validate(); err != nil {
-		return nil, nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
+		return nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
+	}
+	return &p, nil
+}
+
+func resume(f *safetensors.File) (*Trainer, *position, error) {
+	p, err := positionOf(f)
+	if err != nil {
+		return nil, nil, err
 	}
 	if err := checkTensors(f, p.Config.Model); err != nil {
 		return nil, nil, err
@@ -157,7 +180,7 @@ func resume(f *safetensors.File) (*Trainer, *position, error) {
 	if p.History != nil {
 		t.History = *p.History
 	}
-	return t, &p, nil
+	return t, p, nil
 }
 
 // checkTensors holds the file's tensors against the model before memory is taken for it.

@@ -24,7 +24,7 @@ func baeeTrainExperiment() Experiment {
 	quick.Seeds, quick.PaperSequences, quick.PaperContext, quick.PaperSteps = []uint64{42, 43}, 16, 128, 100
 	quick.Sequences, quick.Context, quick.Chunk, quick.Steps = 20, 256, 64, 200
 	const network, rate, noise = networkLabel, rateLabel, noiseLabel
-	return define(Experiment{
+	return planned[BAEETrainConfig](define(Experiment{
 		Name: "baee-train", Folder: "baee", Title: "Stability of the retention classifier",
 		Source: "Section 4.1, exp_classifier_stability.json",
 		Covers: []string{"Budget-Aware Episodic Eviction: retention classifier", "Ablations: classifier stability"},
@@ -63,7 +63,7 @@ func baeeTrainExperiment() Experiment {
 			return nil, err
 		}
 		return e.outcome(), nil
-	})
+	}))
 }
 
 // outcome is the experiment in the form of all results.
@@ -100,7 +100,7 @@ func baeeGridExperiment() Experiment {
 	quick := DefaultBAEEGrid()
 	quick.Budgets, quick.Seeds, quick.Contexts, quick.Samples, quick.Chunk, quick.Headline = []float64{0.1, 0.5}, []uint64{42, 43}, []int{128, 256}, 4, 64, false
 	const budget, position = budgetLabel, positionLabel
-	return define(Experiment{
+	return planned[BAEEGridConfig](define(Experiment{
 		Name: "baee-grid", Folder: "baee", Title: "Eviction policies: what is still held",
 		Source: "Section 4.2, exp_baee_grid_kv.json",
 		Covers: []string{
@@ -143,7 +143,7 @@ func baeeGridExperiment() Experiment {
 			return nil, err
 		}
 		return e.outcome(paper), nil
-	})
+	}))
 }
 
 // outcome is the experiment in the form of all results, with the published retention beside it.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/files"
+	"github.com/synapnet/synapnet-train/internal/host"
 )
 
 // DriverReport receives news of a run. Any function may be nil; none is called concurrently.
@@ -274,6 +275,9 @@ func (r *driverRun) one(ctx context.Context, s *Step) (err error) {
 	if r.Jobs <= 1 {
 		debug.FreeOSMemory()
 		resetPeakRSS()
+	}
+	if err := s.checkMemory(j, host.Free()); err != nil {
+		return err
 	}
 	o, err := s.run(ctx, j)
 	if err != nil {

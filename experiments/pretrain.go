@@ -70,6 +70,17 @@ func (p *Pretraining) begin() error {
 	return err
 }
 
+// PretrainingConfig is the configuration of the run in dir that ResumePretraining would continue. Of the checkpoint no more
+// than the header is read.
+func PretrainingConfig(dir string) (curriculum.Config, error) {
+	d := runDir{Dir: dir}
+	path, err := d.checkpoint()
+	if err != nil {
+		return curriculum.Config{}, err
+	}
+	return curriculum.ReadConfig(path)
+}
+
 // ResumePretraining continues the run in dir from its last checkpoint.
 func ResumePretraining(dir string, env Environment) (*Pretraining, error) {
 	p := &Pretraining{Environment: env, runDir: runDir{Dir: dir}}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/host"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 // Profile is a size of all experiments.
@@ -52,6 +54,8 @@ type Experiment struct {
 	Views    []View
 	Says     string // what the numbers show and what they do not, one or two sentences
 
+	// demands, if set, plans the memory of a run before it begins, from its settings and the models it needs.
+	demands  func(j *Job) ([]Demand, error)
 	settings func(p Profile, k tasks.Keys) any
 	run      func(ctx context.Context, j *Job) (*Outcome, error)
 }
@@ -122,6 +126,37 @@ func define[S any](e Experiment, full, quick S, run func(ctx context.Context, j 
 	e.Version = max(1, e.Version)
 	e.Folder = cmp.Or(e.Folder, e.Name)
 	return e
+}
+
+// planned sets the plan of memory of an experiment on the pretrained model.
+func planned[S interface {
+	Demands(m layers.Config) ([]Demand, error)
+}](e Experiment) Experiment {
+	e.demands = func(j *Job) ([]Demand, error) {
+		m, err := loadBase(j.Model())
+		if err != nil {
+			return nil, err
+		}
+		return j.settings.(S).Demands(m.Config)
+	}
+	return e
+}
+
+// checkMemory is an error that names the experiment and its setting if a run does not fit into the room.
+func (e Experiment) checkMemory(j *Job, room host.Room) error {
+	if e.demands == nil {
+		return nil
+	}
+	all, err := e.demands(j)
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		if err := d.fits(room); err != nil {
+			return fmt.Errorf("experiment %s was not begun: %w", e.Name, err)
+		}
+	}
+	return nil
 }
 
 // Save keeps what is measured so far, so that a run that is stopped continues from there: Before gives it back.

@@ -56,6 +56,17 @@ func NewThreePhase(c qat.ThreePhaseConfig, base *layers.Model, dir string, env E
 	return r, nil
 }
 
+// ThreePhaseRunConfig is the configuration of the run in dir that ResumeThreePhase would continue. Of the checkpoint no more
+// than the header is read.
+func ThreePhaseRunConfig(dir string) (qat.ThreePhaseConfig, error) {
+	d := runDir{Dir: dir}
+	path, err := d.checkpoint()
+	if err != nil {
+		return qat.ThreePhaseConfig{}, err
+	}
+	return qat.ReadThreePhaseConfig(path)
+}
+
 // ResumeThreePhase continues the run in dir from its last checkpoint.
 func ResumeThreePhase(dir string, env Environment) (*ThreePhase, error) {
 	r := &ThreePhase{Environment: env, runDir: runDir{Dir: dir}}

@@ -6,7 +6,7 @@ func (m *Model) Clone() (*Model, error) {
 	if len(m.Params.Packed()) > 0 {
 		return nil, ErrPacked
 	}
-	c, err := NewModel(m.Config, 0)
+	c, err := modelFor(m.Config, 0, "free memory or raise that limit")
 	if err != nil {
 		return nil, err
 	}

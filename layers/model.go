@@ -24,11 +24,16 @@ type Model struct {
 
 // NewModel makes a model with the initial weights that belong to the seed.
 func NewModel(c Config, seed uint64) (*Model, error) {
+	return modelFor(c, seed, "give a smaller model")
+}
+
+// modelFor is NewModel with the mend for a model that does not fit into memory: one that is in a file cannot be another.
+func modelFor(c Config, seed uint64, mend string) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	if err := host.Check("a model of these settings", c.WeightBytes()); err != nil {
-		return nil, fmt.Errorf("model: %w; give a smaller model", err)
+		return nil, fmt.Errorf("model: %w; %s", err, mend)
 	}
 	return assemble(c, NewParams(seed)), nil
 }

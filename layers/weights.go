@@ -81,7 +81,7 @@ func FromFile(f *safetensors.File) (*Model, error) {
 	if err := checkTensors(c, f, nil); err != nil {
 		return nil, err
 	}
-	m, err := NewModel(c, 0)
+	m, err := modelFor(c, 0, "free memory or raise that limit")
 	if err != nil {
 		return nil, err
 	}

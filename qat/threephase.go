@@ -582,16 +582,40 @@ func (t *ThreePhase) add(kind string, text []byte) error {
 	return nil
 }
 
-func resumeThreePhase(f *safetensors.File) (*ThreePhase, *threePhasePosition, error) {
+// ReadThreePhaseConfig is the configuration of the run whose checkpoint is at path, of which it reads no more than the
+// header: it tells what ResumeThreePhase will take before anything is taken. Its errors are those of ResumeThreePhase, but
+// for what is wrong with tensors.
+func ReadThreePhaseConfig(path string) (ThreePhaseConfig, error) {
+	metadata, err := safetensors.ReadMetadata(path)
+	if err != nil {
+		return ThreePhaseConfig{}, err
+	}
+	p, err := threePhasePositionOf(&safetensors.File{Metadata: metadata})
+	if err != nil {
+		return ThreePhaseConfig{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return p.Config, nil
+}
+
+// threePhasePositionOf is the position in a file's header, with a configuration that is valid.
+func threePhasePositionOf(f *safetensors.File) (*threePhasePosition, error) {
 	if err := layers.WantKind(f, "a checkpoint of cajq-3phase", layers.ModelFile, layers.QuantisedRun); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var p threePhasePosition
 	if err := json.Unmarshal([]byte(f.Metadata[trainingKey]), &p); err != nil {
-		return nil, nil, fmt.Errorf("not a checkpoint of a three-phase run: the header's %q is not valid: %w", trainingKey, err)
+		return nil, fmt.Errorf("not a checkpoint of a three-phase run: the header's %q is not valid: %w", trainingKey, err)
 	}
 	if err := p.Config.Validate(); err != nil {
-		return nil, nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
+		return nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
+	}
+	return &p, nil
+}
+
+func resumeThreePhase(f *safetensors.File) (*ThreePhase, *threePhasePosition, error) {
+	p, err := threePhasePositionOf(f)
+	if err != nil {
+		return nil, nil, err
 	}
 	t := &ThreePhase{Config: p.Config, Steps: p.Steps, Epochs: p.Epochs}
 	if err := t.loadData(); err != nil {
@@ -608,7 +632,6 @@ func resumeThreePhase(f *safetensors.File) (*ThreePhase, *threePhasePosition, er
 	if n := t.data.stepsPerEpoch(); t.done < 0 || t.done > t.TotalSteps() || t.epochs > t.done/n || t.epochs < (t.done-1)/n {
 		return nil, nil, fmt.Errorf("the training position in the header is not valid: %d steps and %d epochs, of %d steps an epoch", t.done, t.epochs, n)
 	}
-	var err error
 	if _, ok := f.Metadata[quantisedKey]; ok {
 		if t.Quantised, err = FromFile(f); err != nil {
 			return nil, nil, err
@@ -621,7 +644,7 @@ func resumeThreePhase(f *safetensors.File) (*ThreePhase, *threePhasePosition, er
 		return nil, nil, fmt.Errorf("the model is of another configuration than the run in the header")
 	}
 	t.resumed, t.updates = f, p.Updates
-	return t, &p, nil
+	return t, p, nil
 }
 
 // phaseEnded says whether the run stands at the end of a phase, with its last epoch evaluated.

@@ -72,6 +72,9 @@ func baeeGrid(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := checkDemands(c, nil, conf, e.Base.Config); err != nil {
+		return err
+	}
 	p := newProgress(c.App.ErrWriter)
 	warn(p, e.Note)
 	e.Report = func(k experiments.BAEECell, before bool, done, total int) {

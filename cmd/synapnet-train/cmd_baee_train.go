@@ -79,6 +79,9 @@ func baeeTrain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := checkDemands(c, baeeTrainFlags, conf, e.Base.Config); err != nil {
+		return err
+	}
 	p := newProgress(c.App.ErrWriter)
 	warn(p, e.Note)
 	e.Report = experiments.BAEETrainReport{

@@ -20,7 +20,6 @@ import (
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/internal/foreign"
-	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -230,7 +229,7 @@ func openPretraining(c *cli.Context) (*experiments.Pretraining, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := checkMemory(conf, host.Free()); err != nil {
+		if err := checkMemory(conf, freeMemory()); err != nil {
 			return nil, usagef(c, "%v", err)
 		}
 		if dir == "" {
@@ -244,12 +243,16 @@ func openPretraining(c *cli.Context) (*experiments.Pretraining, error) {
 			return nil, err
 		}
 	}
-	run, err := experiments.ResumePretraining(dir, environment())
+	conf, err := experiments.PretrainingConfig(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkMemory(run.Trainer.Config, host.Free()); err != nil {
+	if err := checkResumedMemory(conf, freeMemory()); err != nil {
 		return nil, usagef(c, "%s: %v", printable(dir), err)
+	}
+	run, err := experiments.ResumePretraining(dir, environment())
+	if err != nil {
+		return nil, err
 	}
 	return run, sameSettings(c, run.Trainer.Config)
 }

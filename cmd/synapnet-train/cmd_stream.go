@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -222,7 +223,16 @@ func checkStreamInput(c *cli.Context) error {
 // openStream begins a stream or continues one.
 func openStream(c *cli.Context, m *layers.Model) (*baee.Stream, error) {
 	if path := c.String("restore"); path != "" {
-		return baee.RestoreStream(m, path)
+		s, err := baee.RestoreStream(m, path)
+		if err != nil {
+			return nil, err
+		}
+		debug.FreeOSMemory() // the file, which is no longer held, is room
+		if err := checkStreamMemory(c, m, s, mostTokens(c, s.Position())); err != nil {
+			s.Close()
+			return nil, err
+		}
+		return s, nil
 	}
 	conf, err := streamMemory(c, m.Config)
 	if err != nil {
@@ -238,7 +248,7 @@ func openStream(c *cli.Context, m *layers.Model) (*baee.Stream, error) {
 	if err != nil {
 		return nil, usagef(c, "--chunk-size %d: it must be from 1 to the model's %d positions (max_len)", chunk, m.Config.MaxLen)
 	}
-	if err := checkStreamMemory(c, m, conf, chunk); err != nil {
+	if err := checkStreamMemory(c, m, s, mostTokens(c, 0)); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -294,6 +304,29 @@ func tierThresholds(c *cli.Context, conf *baee.Config) error {
 		return usagef(c, "--hot-threshold, --warm-threshold: policy %s gives no scores, so it has no tiers; leave them out", conf.Policy)
 	}
 	return nil
+}
+
+// mostTokens bounds the tokens that a stream at the given position will take in: an id takes two bytes of a file at least.
+// It is -1 where there is no bound, as with a pipe.
+func mostTokens(c *cli.Context, position int64) int64 {
+	most, skip := c.Int64("random-tokens"), c.Int64("skip")
+	if c.Bool("same-input") {
+		skip = position
+	}
+	if most == 0 {
+		var info os.FileInfo
+		var err error
+		if path := c.Args().Get(1); path != "" && path != "-" {
+			info, err = os.Stat(path)
+		} else if f, ok := c.App.Reader.(*os.File); ok {
+			info, err = f.Stat()
+		}
+		if err != nil || info == nil || !info.Mode().IsRegular() { // an error is told where the input is opened
+			return -1
+		}
+		most = info.Size()/2 + 1
+	}
+	return max(0, most-skip)
 }
 
 // streamInput opens what the second argument names, or makes the random ids that are asked for.

@@ -94,6 +94,13 @@ func openThreePhase(c *cli.Context) (*experiments.ThreePhase, error) {
 		case c.IsSet("checkpoint"):
 			return nil, usagef(c, "--checkpoint %s: a resumed run continues from its own; leave one of --checkpoint and --resume out", printable(c.String("checkpoint")))
 		}
+		conf, err := experiments.ThreePhaseRunConfig(dir)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkThreePhaseMemory(c, conf, true); err != nil {
+			return nil, err
+		}
 		return experiments.ResumeThreePhase(dir, environment())
 	}
 	conf := qat.DefaultThreePhase()
@@ -105,7 +112,7 @@ func openThreePhase(c *cli.Context) (*experiments.ThreePhase, error) {
 	if err := conf.Validate(); err != nil {
 		return nil, usagef(c, "%v", err)
 	}
-	if err := checkThreePhaseMemory(c, conf); err != nil {
+	if err := checkThreePhaseMemory(c, conf, false); err != nil {
 		return nil, err
 	}
 	var base *layers.Model

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -25,6 +26,21 @@ type fitting struct {
 	// need is in bytes. Beyond room, the bytes that there are, a lower bound will do: see beyond.
 	need    func(value int, room uint64) (uint64, error)
 	smaller string // the mend if the least value of the setting does not fit either
+	kept    string // the mend of what continues, whose setting is what it began with; "": the setting can be another
+}
+
+// freeMemory is the room that is planned for; tests have other machines.
+var freeMemory = host.Free
+
+// keptMend is the mend of a run that continues.
+const keptMend = "a run continues with the settings that it began with: free memory or raise that limit, or begin a new run in another --output-dir"
+
+// continued is the mend of a run that continues, if it does.
+func continued(resumed bool) string {
+	if resumed {
+		return keptMend
+	}
+	return ""
 }
 
 // check refuses what does not fit into room, with the largest value that does.
@@ -43,6 +59,12 @@ func (f fitting) check(room host.Room) error {
 	mend := f.smaller
 	if most > 0 {
 		mend = fmt.Sprintf("give a %s of at most %d", f.setting, most)
+	}
+	if f.kept != "" {
+		mend = f.kept
+		if most > 0 {
+			mend += fmt.Sprintf(" with a %s of at most %d", f.setting, most)
+		}
 	}
 	return &tooLarge{fmt.Sprintf("%s %d: %s takes at least %s of memory, and %s; %s",
 		f.setting, f.value, f.what, host.Size(all), room, mend)}
@@ -89,7 +111,7 @@ func (f fitting) most(room host.Room, all uint64) (int, error) {
 
 // checkFits is the usage error of the first that does not fit into the memory that is free now.
 func checkFits(c *cli.Context, all ...fitting) error {
-	room := host.Free()
+	room := freeMemory()
 	for _, f := range all {
 		if err := f.check(room); err != nil {
 			return usageOf(c, err)
@@ -105,11 +127,16 @@ const (
 )
 
 // outlineWithin is the model to plan with, or an error if its weights alone do not fit: of a deep model even the names of the
-// parameters take tens of megabytes.
-func outlineWithin(m layers.Config, copies int, room host.Room) (*layers.Model, error) {
+// parameters take tens of megabytes. A run that continues reads them, and the optimiser's state, from a file that is held
+// beside them.
+func outlineWithin(m layers.Config, copies int, resumed bool, room host.Room) (*layers.Model, error) {
+	mend := "give a smaller model"
+	if resumed {
+		copies, mend = copies+1+adamCopies, keptMend
+	}
 	if need := host.Times(copies, int(m.WeightBytes())); room.Known && need > room.Bytes {
-		return nil, fmt.Errorf("the weights of the model (dim %d, depth %d, vocab_size %d, max_len %d) and the optimiser's state take %s of memory, and %s; give a smaller model",
-			m.Dim, m.Depth, m.VocabSize, m.MaxLen, host.Size(need), room)
+		return nil, &tooLarge{fmt.Sprintf("the weights of the model (dim %d, depth %d, vocab_size %d, max_len %d) and the optimiser's state take %s of memory, and %s; %s",
+			m.Dim, m.Depth, m.VocabSize, m.MaxLen, host.Size(need), room, mend)}
 	}
 	return layers.Outline(m)
 }
@@ -163,8 +190,16 @@ func sampleBytes(n, tokens int) uint64 { return host.Times(n, int(tasks.SampleBy
 
 // checkMemory refuses a run whose steps or samples take more memory than there is, of which the system would kill it
 // without a word.
-func checkMemory(conf curriculum.Config, room host.Room) error {
-	m, err := outlineWithin(conf.Model, 1+adamCopies, room)
+func checkMemory(conf curriculum.Config, room host.Room) error { return checkRun(conf, false, room) }
+
+// checkResumedMemory is checkMemory of a run that continues, before its checkpoint is read: what a run holds already is no
+// longer in the room.
+func checkResumedMemory(conf curriculum.Config, room host.Room) error {
+	return checkRun(conf, true, room)
+}
+
+func checkRun(conf curriculum.Config, resumed bool, room host.Room) error {
+	m, err := outlineWithin(conf.Model, 1+adamCopies, resumed, room)
 	if err != nil {
 		return err
 	}
@@ -182,11 +217,11 @@ func checkMemory(conf curriculum.Config, room host.Room) error {
 		return trainingBytes(m, 1+adamCopies, batch, longest, room)
 	}
 	for _, f := range []fitting{
-		{"--batch-size", conf.BatchSize, fmt.Sprintf("a step at context %d", longest), step, "give a smaller model or shorter contexts"},
+		{"--batch-size", conf.BatchSize, fmt.Sprintf("a step at context %d", longest), step, "give a smaller model or shorter contexts", continued(resumed)},
 		{"--samples-per-stage", conf.SamplesPerStage, fmt.Sprintf("a step with its samples, %d tokens each,", longest), func(n int, room uint64) (uint64, error) {
 			s, err := step(conf.BatchSize, room)
 			return host.Plus(s, samples(n)), err
-		}, "give a smaller --batch-size, a smaller model or shorter contexts"},
+		}, "give a smaller --batch-size, a smaller model or shorter contexts", continued(resumed)},
 	} {
 		if err := f.check(room); err != nil {
 			return err
@@ -200,7 +235,7 @@ func checkEvalMemory(c *cli.Context, m *layers.Model, batch int, contexts []int)
 	longest := slices.Max(contexts)
 	return checkFits(c, fitting{"--batch-size", batch, fmt.Sprintf("a batch at context %d", longest), func(n int, room uint64) (uint64, error) {
 		return inferenceBytes(m, n, longest, room)
-	}, "give shorter --contexts"})
+	}, "give shorter --contexts, or more memory", ""})
 }
 
 // checkCAJQMemory refuses a fine-tuning of the model at base that does not fit.
@@ -224,54 +259,67 @@ func checkCAJQMemory(c *cli.Context, conf experiments.CAJQConfig, base string) e
 		return trainingBytes(m, 1+adamCopies+quantisedExtra, batch, f.Context, room)
 	}
 	return checkFits(c,
-		fitting{"--qat-batch", f.Batch, fmt.Sprintf("a step at context %d", f.Context), step, "give a shorter --qat-ctx or a smaller model"},
+		fitting{"--qat-batch", f.Batch, fmt.Sprintf("a step at context %d", f.Context), step, "give a shorter --qat-ctx, or more memory", ""},
 		fitting{"--qat-steps", f.Steps, fmt.Sprintf("training with its samples, %d of %d tokens a step,", f.Batch, f.Context), func(n int, room uint64) (uint64, error) {
 			s, err := step(f.Batch, room)
 			return host.Plus(s, sampleBytes(n*f.Batch, f.Context)), err
-		}, "give a smaller --qat-batch or a shorter --qat-ctx"})
+		}, "give a smaller --qat-batch or a shorter --qat-ctx", ""})
 }
 
-// checkThreePhaseMemory refuses a run that does not fit. Its settings are in a file.
-func checkThreePhaseMemory(c *cli.Context, conf qat.ThreePhaseConfig) error {
-	m, err := outlineWithin(conf.Model, 1+adamCopies+quantisedExtra, host.Free())
+// checkThreePhaseMemory refuses a run that does not fit. Its settings are in a file, or in the checkpoint of one that
+// continues, which is not read yet.
+func checkThreePhaseMemory(c *cli.Context, conf qat.ThreePhaseConfig, resumed bool) error {
+	m, err := outlineWithin(conf.Model, 1+adamCopies+quantisedExtra, resumed, freeMemory())
 	if err != nil {
-		return usagef(c, "%v", err)
+		return usageOf(c, err)
 	}
 	step := func(batch int, room uint64) (uint64, error) {
 		return trainingBytes(m, 1+adamCopies+quantisedExtra, batch, conf.Context, room)
 	}
 	return checkFits(c,
-		fitting{"batch_size", conf.BatchSize, fmt.Sprintf("a step at context %d", conf.Context), step, "set a smaller model or a shorter context in --config"},
+		fitting{"batch_size", conf.BatchSize, fmt.Sprintf("a step at context %d", conf.Context), step, "set a smaller model or a shorter context in --config", continued(resumed)},
 		fitting{"samples", conf.Samples, fmt.Sprintf("a step with its samples, %d tokens each,", conf.Context), func(n int, room uint64) (uint64, error) {
 			s, err := step(conf.BatchSize, room)
 			return host.Plus(s, sampleBytes(n+conf.EvalSamples, conf.Context)), err
-		}, "set a smaller batch_size or a shorter context in --config"})
+		}, "set a smaller batch_size or a shorter context in --config", continued(resumed)})
 }
 
-// checkStreamMemory refuses a chunk that does not fit, and a budget that does not when it is full: what is held, and the
-// rows that a chunk reads of it in float32 with what is computed of them.
-func checkStreamMemory(c *cli.Context, m *layers.Model, conf baee.Config, chunk int) error {
-	reader := func(tokens int, rows func(layer int) int) (uint64, error) {
-		capacity := make([]int, conf.Layers)
-		for i := range capacity {
-			capacity[i] = max(1, rows(i))
-		}
-		plan, err := m.PlanReader(tokens, capacity, conf.Window, false)
+// restoredMend is the mend of a stream that continues.
+const restoredMend = "a restored stream has the budget that it began with: free memory or raise that limit, or begin a new stream"
+
+// checkStreamMemory refuses a chunk that does not fit, and a budget that does not when it is as full as `tokens` tokens (below
+// 0: any number) can make it: what is held beyond what is held already, and the rows that a chunk reads of it in float32
+// with what is computed of them.
+func checkStreamMemory(c *cli.Context, m *layers.Model, s *baee.Stream, tokens int64) error {
+	conf, chunk := s.Memory().Config(), s.ChunkSize()
+	reader := func(tokens int, capacity []int) (uint64, error) {
+		plan, err := m.PlanReader(tokens, capacity, conf.Window, s.Memory().NeedsProjections())
 		return uint64(plan.Arena), err
 	}
-	none := func(int) int { return 0 }
-	return checkFits(c,
-		fitting{"--chunk-size", chunk, "a chunk", func(n int, _ uint64) (uint64, error) { return reader(n, none) }, "give a smaller model"},
-		fitting{"--budget-mb", max(1, conf.BudgetBytes>>20), "a full memory with what a chunk reads of it", func(mb int, _ uint64) (uint64, error) {
+	chunkFits := fitting{"--chunk-size", chunk, "a chunk", func(n int, _ uint64) (uint64, error) {
+		return reader(n, slices.Repeat([]int{1}, conf.Layers))
+	}, "more memory is needed to run this model", ""}
+	budgetFits := fitting{"--budget-mb", max(1, conf.BudgetBytes>>20), "a full memory with what a chunk reads of it", func(mb int, _ uint64) (uint64, error) {
+		memory := s.Memory()
+		if least := conf.Layers * conf.EntryBytes(); mb<<20 < conf.BudgetBytes {
 			k := conf
-			k.BudgetBytes = min(conf.BudgetBytes, mb<<20)
-			full, err := baee.New(k)
-			if err != nil {
+			k.BudgetBytes = max(least, mb<<20)
+			var err error
+			if memory, err = baee.New(k); err != nil {
 				return 0, err
 			}
-			n, err := reader(chunk, full.MostRows)
-			return host.Plus(n, uint64(k.BudgetBytes)), err
-		}, "give a smaller --chunk-size or a smaller model"})
+		}
+		room := memory.RoomFor(chunk, tokens)
+		n, err := reader(chunk, room.Capacity)
+		return host.Plus(n, room.Bytes), err
+	}, "give a smaller --chunk-size, or more memory", ""}
+	if tokens >= 0 {
+		budgetFits.what = fmt.Sprintf("a memory of at most %s tokens with what a chunk reads of it", grouped(int(tokens)))
+	}
+	if c.String("restore") != "" {
+		chunkFits.kept, budgetFits.kept = restoredMend, restoredMend
+	}
+	return checkFits(c, chunkFits, budgetFits)
 }
 
 // checkBenchMemory refuses batches of the reference model that do not fit.
@@ -287,7 +335,7 @@ func checkBenchMemory(c *cli.Context, cases []experiments.BenchCase) error {
 				return trainingBytes(m, 1+adamCopies, batch, one.Context, room)
 			}
 		}
-		if err := checkFits(c, fitting{"--batch-size", one.Batch, fmt.Sprintf("case %s at context %d", one.Name, one.Context), need, "give shorter --contexts"}); err != nil {
+		if err := checkFits(c, fitting{"--batch-size", one.Batch, fmt.Sprintf("case %s at context %d", one.Name, one.Context), need, "give shorter --contexts", ""}); err != nil {
 			return err
 		}
 	}
@@ -304,5 +352,35 @@ func checkCalibrationMemory(c *cli.Context, m layers.Config, samples, batch, tok
 	return checkFits(c, fitting{"--calib-samples", samples, fmt.Sprintf("calibration with samples of %d tokens", tokens), func(n int, room uint64) (uint64, error) {
 		values, err := inferenceBytes(o, min(n, batch), tokens, room)
 		return host.Plus(values, 2*sampleBytes(n, tokens), host.Times(2, int(m.WeightBytes()))), err
-	}, "give a shorter --calib-context"})
+	}, "give a shorter --calib-context, or more memory", ""})
+}
+
+// baeeTrainFlags are the flags of baee-train that are not called as their settings are.
+var baeeTrainFlags = map[string]string{"batch": "batch-size"}
+
+// checkDemands refuses an experiment on a loaded model that does not fit. Its flags are called as its settings are, with a
+// hyphen, but for those of names.
+func checkDemands(c *cli.Context, names map[string]string, conf interface {
+	Demands(m layers.Config) ([]experiments.Demand, error)
+}, m layers.Config) error {
+	demands, err := conf.Demands(m)
+	if err != nil {
+		return err
+	}
+	flag := func(setting string) string {
+		if name, ok := names[setting]; ok {
+			setting = name
+		}
+		return "--" + strings.ReplaceAll(setting, "_", "-")
+	}
+	var all []fitting
+	for _, d := range demands {
+		var smaller []string
+		for _, s := range d.Smaller {
+			smaller = append(smaller, flag(s))
+		}
+		all = append(all, fitting{flag(d.Setting), d.Value, d.What, func(n int, _ uint64) (uint64, error) { return d.Need(n) },
+			"give smaller " + strings.Join(smaller, " or ") + ", or more memory", ""})
+	}
+	return checkFits(c, all...)
 }

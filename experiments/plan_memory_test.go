@@ -1,0 +1,58 @@
+package experiments
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/internal/host"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// An experiment whose memory does not fit is not begun; its error is one line with its name and setting. Others run.
+func TestExperimentThatDoesNotFit(t *testing.T) {
+	var f fakes
+	large := f.fake("large", 2, nil)
+	large.demands = func(j *Job) ([]Demand, error) {
+		return []Demand{{"steps", j.settings.(fakeSettings).Steps, "counting", func(n int) (uint64, error) { return host.Times(n, 1<<60), nil }, nil}}, nil
+	}
+	d := &Driver{Profile: Full, Root: t.TempDir(), Experiments: []Experiment{large, f.fake("needs", 1, nil, "large"), f.fake("other", 1, nil)}, Jobs: 1}
+	steps, err := d.Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed *Failed
+	if err := d.Run(t.Context(), steps); !errors.As(err, &failed) || strings.Join(failed.Names, " ") != "large needs" {
+		t.Fatalf("%v", err)
+	}
+	if text := failed.First.Error(); !strings.HasPrefix(text, "experiment large was not begun: steps 2: counting takes at least 2.306e+06 TB of memory, and ") || strings.Contains(text, "\n") {
+		t.Error(text)
+	}
+	if got := strings.Join(f.runs, ", "); got != "other from 0" {
+		t.Errorf("ran: %s", got)
+	}
+}
+
+// The published settings on the reference model fit into 8 GB, and both experiments are planned in the driver.
+func TestReferenceExperimentsFit(t *testing.T) {
+	room := host.Room{Bytes: 8e9, Known: true, Limit: "8 GB"}
+	for name, settings := range map[string]interface {
+		Demands(m layers.Config) ([]Demand, error)
+	}{"baee-train": DefaultBAEETrain(), "baee-grid": DefaultBAEEGrid()} {
+		demands, err := settings.Demands(layers.Reference())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range demands {
+			if err := one.fits(room); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if n, err := one.Need(1 << 40); err != nil || n < 8e9 {
+				t.Errorf("%s: %s of 1<<40 is planned with %d bytes: %v", name, one.Setting, n, err)
+			}
+		}
+		if e, err := Find(name); err != nil || e.demands == nil {
+			t.Errorf("%s is not planned by the driver: %v", name, err)
+		}
+	}
+}
