@@ -40,7 +40,7 @@ func (f fitting) check(room host.Room) error {
 	if err != nil {
 		return err
 	}
-	mend := f.smaller
+	mend := room.Mend(f.smaller)
 	if most > 0 {
 		mend = fmt.Sprintf("give a %s of at most %d", f.setting, most)
 	}
@@ -108,8 +108,8 @@ const (
 // parameters take tens of megabytes.
 func outlineWithin(m layers.Config, copies int, room host.Room) (*layers.Model, error) {
 	if need := host.Times(copies, int(m.WeightBytes())); room.Known && need > room.Bytes {
-		return nil, fmt.Errorf("the weights of the model (dim %d, depth %d, vocab_size %d, max_len %d) and the optimiser's state take %s of memory, and %s; give a smaller model",
-			m.Dim, m.Depth, m.VocabSize, m.MaxLen, host.Size(need), room)
+		return nil, fmt.Errorf("the weights of the model (dim %d, depth %d, vocab_size %d, max_len %d) and the optimiser's state take %s of memory, and %s; %s",
+			m.Dim, m.Depth, m.VocabSize, m.MaxLen, host.Size(need), room, room.Mend("give a smaller model"))
 	}
 	return layers.Outline(m)
 }
