@@ -45,6 +45,8 @@ func TestWhatIsNoFileIsRefusedAndNotWaitedFor(t *testing.T) {
 			"Write":         func() error { return Write(path, nil) },
 			"CheckWritable": func() error { return CheckWritable(path, 0) },
 			"Lock":          func() error { _, _, err := Lock(path); return err },
+			"a new log":     func() error { _, err := OpenAppending(path, true); return err },
+			"an old log":    func() error { _, err := OpenAppending(path, false); return err },
 		} {
 			err := inTime(t, what, f)
 			if err == nil || !strings.Contains(err.Error(), "it is a "+kind+", not a file") {
