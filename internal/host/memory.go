@@ -58,9 +58,6 @@ func free(computing bool) Room {
 	return machineRoom().least(groupRoom()).least(addressRoom(computing))
 }
 
-// Limited says whether anything but the machine itself limits this process's memory.
-func Limited() bool { return groupRoom().Known || addressRoom(false).Known }
-
 // TooLarge is the error of work that does not fit.
 type TooLarge struct {
 	What string // "the weights", "a step at context 1024": takes Need
