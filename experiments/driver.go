@@ -391,16 +391,3 @@ func prepareFolder(dir string) error {
 	}
 	return nil
 }
-
-// Results reads what there is of the experiments: nil for missing ones.
-func (d *Driver) Results() (map[string]*result.Result, error) {
-	steps, err := d.Plan()
-	if err != nil {
-		return nil, err
-	}
-	all := map[string]*result.Result{}
-	for _, s := range steps {
-		all[s.Name] = s.Result
-	}
-	return all, nil
-}

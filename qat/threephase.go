@@ -281,6 +281,9 @@ func (t *ThreePhase) run(ctx context.Context) error {
 	if err := t.beginMetrics(); err != nil {
 		return err
 	}
+	if err := t.saveBeginning(); err != nil {
+		return err
+	}
 	if err := t.ready(); err != nil {
 		return err
 	}
@@ -363,7 +366,7 @@ func (t *ThreePhase) prepare(ctx context.Context) error {
 	}
 	calibration, err := CalibrateContext(ctx, t.Model, data)
 	if errors.Is(err, curriculum.ErrInterrupted) {
-		return t.interruptedBetweenPhases()
+		return t.stopped() // the end of the phase before, or the run's beginning, is in the checkpoint
 	}
 	if err != nil {
 		return err
@@ -471,15 +474,15 @@ func (t *ThreePhase) interrupted() error {
 	return t.stopped()
 }
 
-// interruptedBetweenPhases ends a run that has no optimiser. The end of the phase before is in the checkpoint; a run without
-// one saves its beginning.
-func (t *ThreePhase) interruptedBetweenPhases() error {
-	if t.done > 0 {
-		return t.stopped()
+// saveBeginning writes the checkpoint of a run that has none: one that is killed before its first step that counts would else
+// leave a history that goes with nothing.
+func (t *ThreePhase) saveBeginning() error {
+	if t.done > 0 || t.resumed != nil || t.opt != nil {
+		return nil
 	}
 	t.opt = t.newOptimiser()
 	defer func() { t.opt = nil }() // the first phase has its own
-	return t.interrupted()
+	return t.save()
 }
 
 // stopped is the error of an interrupted run whose state is in its checkpoint, if it has one.

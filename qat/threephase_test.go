@@ -124,6 +124,38 @@ func TestInterruptedThreePhasesEndAsIfTheyWereNot(t *testing.T) {
 	}
 }
 
+// From its first step on a run has a checkpoint to continue from, whenever it is killed and however rarely it saves.
+func TestThreePhasesKilledBeforeTheirFirstSaveCanBeContinued(t *testing.T) {
+	c := shortThreePhase()
+	whole := ended(t, checkpointed(t, c))
+	r := checkpointed(t, c)
+	at := filepath.Join(t.TempDir(), filepath.Base(r.CheckpointPath))
+	r.Report = func(Step) {
+		for from, to := range map[string]string{r.CheckpointPath: at, metrics.Beside(r.CheckpointPath): metrics.Beside(at)} {
+			if _, err := os.Stat(to); err == nil {
+				continue // only the first step's
+			}
+			text, err := os.ReadFile(from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(to, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if ended(t, r) != whole {
+		t.Error("a run ends otherwise when it is watched")
+	}
+	resumed, err := ResumeThreePhase(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(resumed.Steps) != 0 || ended(t, resumed) != whole {
+		t.Errorf("resumed at step %d, it ends otherwise", len(resumed.Steps))
+	}
+}
+
 // checkpointed is a run that saves to a new directory.
 func checkpointed(t *testing.T, c ThreePhaseConfig) *ThreePhase {
 	t.Helper()

@@ -43,6 +43,9 @@ func (c *configCheck) wrong(at *place, format string, args ...any) {
 func (c *configCheck) table(values map[string]any, at *place, t reflect.Type, prefix string) {
 	fields := configFields(t)
 	for _, key := range keysByLine(values, at) {
+		if c.problem != "" && at.of(key).line >= c.line {
+			return // nothing from here on is above what is told; to compare thousands of keys with each other takes minutes
+		}
 		if field, ok := fields[key]; ok {
 			c.value(values[key], at.of(key), field, prefix+key)
 			continue

@@ -163,7 +163,15 @@ func TestTheFirstMistakeIsTold(t *testing.T) {
 
 // A file made to take long or much is refused at once, with one line, and so is what is no file.
 func TestHostileConfigurations(t *testing.T) {
+	var tables, keys strings.Builder
+	for i := range 5_000 {
+		fmt.Fprintf(&tables, "[t%d]\n", i)
+		fmt.Fprintf(&keys, "k%d=1\n", i)
+	}
 	cases := map[string]string{
+		tables.String():            ":1: unknown key t0",
+		"lr = 1\n" + keys.String(): ":2: unknown key k0",
+		"by-name = [\n" + strings.Repeat("{a=[]},\n", 7_000) + "]":                                   ":1:",
 		"a = " + strings.Repeat("[", 30_000) + strings.Repeat("]", 30_000):                           ":1: more than 16 brackets within each other",
 		"note = \"[[[\" # [[[\na = " + strings.Repeat("{a=", 20_000):                                 ":2: more than 16 brackets within each other",
 		"a" + strings.Repeat(".a", 20_000) + " = 1":                                                  ":1: a key of more than 16 names",

@@ -95,6 +95,11 @@ func TestHostileInputsUnderALimit(t *testing.T) {
 	}
 	all = append(all, attempt{"packed", "inspect " + filepath.Join(dir, "packed.safetensors")}, attempt{"sparse", "info " + sparse},
 		attempt{"classifier", "stream " + small + " --classifier " + filepath.Join(dir, "classifier")})
+	result := filepath.Join(dir, "result.json")
+	if err := os.WriteFile(result, []byte("["+strings.Repeat("0,", 40<<20)+"0]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all = append(all, attempt{"result", "baee-grid --output " + result + " --checkpoint " + small})
 	for _, line := range []string{
 		"pretrain --batch-size 65536", "pretrain --samples-per-stage 16777216", "pretrain --eval-samples 16777216", "pretrain --vocab 16777216 --dim 128 --heads 1",
 		"pretrain --max-len 8388608 --curriculum 8388608", "pretrain --dim 4096 --heads 8 --depth 4", "pretrain --depth 4096 --dim 64 --heads 1",

@@ -56,7 +56,7 @@ func (f fitting) check(room host.Room) error {
 	if err != nil {
 		return err
 	}
-	mend := f.smaller
+	mend := room.Mend(f.smaller)
 	if most > 0 {
 		mend = fmt.Sprintf("give a %s of at most %d", f.setting, most)
 	}
@@ -136,7 +136,7 @@ func outlineWithin(m layers.Config, copies int, resumed bool, room host.Room) (*
 	}
 	if need := host.Times(copies, int(m.WeightBytes())); room.Known && need > room.Bytes {
 		return nil, &tooLarge{fmt.Sprintf("the weights of the model (dim %d, depth %d, vocab_size %d, max_len %d) and the optimiser's state take %s of memory, and %s; %s",
-			m.Dim, m.Depth, m.VocabSize, m.MaxLen, host.Size(need), room, mend)}
+			m.Dim, m.Depth, m.VocabSize, m.MaxLen, host.Size(need), room, room.Mend(mend))}
 	}
 	return layers.Outline(m)
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/text/message"
 
 	"github.com/synapnet/synapnet-train/internal/files"
+	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/results"
 )
 
@@ -118,11 +120,20 @@ func (m Measurement) name() string {
 	return strings.Join(parts, "\x00")
 }
 
-// maxBytes is the most that a result file may have: the largest are of some MB.
-const maxBytes = 256 << 20
+const (
+	// maxBytes is the most that a result file may have. Most have some MB; that of a training has 230 bytes a step.
+	maxBytes = 4 << 30
+	// decodeMemory is how many bytes a byte of JSON may take while it is decoded: those of a list of zeros take the most.
+	decodeMemory = 32
+)
 
 // Read reads a result file. The error of a file that is not there is fs.ErrNotExist, that of one that is none an *Invalid.
 func Read(path string) (*Result, error) {
+	if info, err := os.Stat(path); err == nil {
+		if err := host.Check("a result of this size", host.Times(decodeMemory, int(info.Size()))); err != nil {
+			return nil, &Invalid{path, err.Error()}
+		}
+	}
 	text, err := files.Read(path, maxBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, err

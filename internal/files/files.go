@@ -159,6 +159,10 @@ func Target(path string) (string, error) {
 	}
 	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
+		// /dev/stdout leads to a pipe that has no name, or to a terminal that this process cannot look up.
+		if info, failed := os.Stat(path); failed == nil && !info.Mode().IsRegular() {
+			return "", notRegular(path, info)
+		}
 		return "", &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("it is a link that leads nowhere: %w", Cause(err))}
 	}
 	return target, nil

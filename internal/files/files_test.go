@@ -262,6 +262,32 @@ func TestWritersAndSweepersAtOnce(t *testing.T) {
 	}
 }
 
+func TestOpenAppending(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	if _, err := OpenAppending(path, false); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of no file: %v", err)
+	}
+	for _, c := range []struct {
+		before, after string
+		anew          bool
+	}{{"", "x", true}, {"x", "y", false}, {"yz", "w", true}} {
+		if c.before != "" {
+			put(t, path, c.before)
+		}
+		f, err := OpenAppending(path, c.anew)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.WriteString(c.after)
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := os.ReadFile(path); err != nil || string(text) != c.after {
+			t.Errorf("%+v: %q, %v", c, text, err)
+		}
+	}
+}
+
 func TestReadHasALimit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a")
 	put(t, path, strings.Repeat("x", 2<<10))

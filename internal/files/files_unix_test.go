@@ -5,6 +5,7 @@ package files
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -45,11 +46,32 @@ func TestWhatIsNoFileIsRefusedAndNotWaitedFor(t *testing.T) {
 			"Write":         func() error { return Write(path, nil) },
 			"CheckWritable": func() error { return CheckWritable(path, 0) },
 			"Lock":          func() error { _, _, err := Lock(path); return err },
+			"a new log":     func() error { _, err := OpenAppending(path, true); return err },
+			"an old log":    func() error { _, err := OpenAppending(path, false); return err },
 		} {
 			err := inTime(t, what, f)
 			if err == nil || !strings.Contains(err.Error(), "it is a "+kind+", not a file") {
 				t.Errorf("%s of a %s: %v", what, kind, err)
 			}
+		}
+	}
+}
+
+// A pipe without a name of its own, as /dev/stdout is one in a shell's pipeline, is called what it is.
+func TestALinkToAPipeWithoutAName(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Skip(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	path := fmt.Sprintf("/proc/self/fd/%d", w.Fd())
+	if _, err := os.Lstat(path); err != nil {
+		t.Skip("no /proc here")
+	}
+	for what, err := range map[string]error{"Write": Write(path, nil), "CheckWritable": CheckWritable(path, 0)} {
+		if err == nil || !strings.Contains(err.Error(), "it is a pipe, not a file") {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }

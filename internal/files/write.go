@@ -86,6 +86,37 @@ func (t *temporary) become(path string) error {
 	return syncFolder(filepath.Dir(path))
 }
 
+// OpenAppending opens a regular file, or a link to one, to be read and written on. With anew it begins empty, and is made where
+// there is none: its name survives a power cut when OpenAppending returns, what is written when it is synced. It does not wait
+// for a pipe.
+func OpenAppending(path string, anew bool) (_ *os.File, err error) {
+	if path, err = Target(path); err != nil {
+		return nil, err
+	}
+	if _, err := regular(path); err != nil && !(anew && errors.Is(err, fs.ErrNotExist)) {
+		return nil, err
+	}
+	flags := os.O_RDWR | nonblock
+	if anew {
+		flags |= os.O_CREATE
+	}
+	f, err := os.OpenFile(path, flags, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = notRegular(path, info) // the name may have become another's since
+	}
+	if err == nil && anew {
+		err = errors.Join(f.Truncate(0), syncFolder(filepath.Dir(path)))
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
 // MakeFolder makes a folder and those above it, as os.MkdirAll does, so that they survive a power cut as what is written into
 // them does.
 func MakeFolder(dir string) error {
@@ -107,9 +138,9 @@ func MakeFolder(dir string) error {
 	return nil
 }
 
-// syncFolder makes what was created or renamed in a folder survive a power cut, as far as can be. Windows has no such call for a folder, some file systems (of a network, FUSE) refuse it
-// with EINVAL or ENOTSUP, and a folder that we may write to but not read cannot be opened for it. There the file itself is
-// safe, and the system decides when its name is.
+// syncFolder makes what was created or renamed in a folder survive a power cut, as far as can be. Windows has no such call for
+// a folder, some file systems (of a network, FUSE) refuse it with EINVAL or ENOTSUP, and a folder that we may write to but not
+// read cannot be opened for it. There the file itself is safe, and the system decides when its name is.
 func syncFolder(dir string) (err error) {
 	if runtime.GOOS == "windows" {
 		return nil

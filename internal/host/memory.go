@@ -31,6 +31,14 @@ func (r Room) String() string {
 	return fmt.Sprintf("%s is free of %s", Size(r.Bytes), r.Limit)
 }
 
+// Mend is what the user can do about work that does not fit: smaller, unless nothing at all fits.
+func (r Room) Mend(smaller string) string {
+	if r.Known && r.Bytes == 0 {
+		return "raise the limit, or give fewer --threads: the program takes all of it"
+	}
+	return smaller
+}
+
 // least is the room that is smaller; one that is not known limits nothing.
 func (r Room) least(o Room) Room {
 	if !r.Known || o.Known && o.Bytes < r.Bytes {
@@ -49,9 +57,6 @@ func Free() Room { return free(!settled.Load()) }
 func free(computing bool) Room {
 	return machineRoom().least(groupRoom()).least(addressRoom(computing))
 }
-
-// Limited says whether anything but the machine itself limits this process's memory.
-func Limited() bool { return groupRoom().Known || addressRoom(false).Known }
 
 // TooLarge is the error of work that does not fit.
 type TooLarge struct {

@@ -18,6 +18,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/synapnet/synapnet-train/internal/files"
 )
 
 // Name is the file's name in the folder of a run.
@@ -143,11 +145,7 @@ func (l *Log) open() error {
 		return err
 	}
 	l.sum, l.mark = sha256.New(), Mark{}
-	flags := os.O_RDWR
-	if l.from == nil {
-		flags |= os.O_CREATE | os.O_TRUNC
-	}
-	file, err := os.OpenFile(l.path, flags, 0o644)
+	file, err := files.OpenAppending(l.path, l.from == nil)
 	if err != nil {
 		return writeError(l.path, err)
 	}
@@ -161,7 +159,7 @@ func (l *Log) open() error {
 // position brings the file and the sum to where the log begins or continues.
 func (l *Log) position(file *os.File) error {
 	if l.from == nil {
-		return syncDir(filepath.Dir(l.path))
+		return nil
 	}
 	if err := scan(l.path, file, *l.from, func(text []byte) error { l.count(text, 1); return nil }); err != nil {
 		return err
@@ -177,23 +175,18 @@ func (l *Log) position(file *os.File) error {
 
 // check refuses what is in the log's place and is no file, or that no log wrote. Where a log continues, the sum tells that.
 func (l *Log) check() error {
-	path := l.path
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	file, err := files.Open(l.path)
+	var other files.NotRegularError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil
-	}
-	if err != nil {
-		return writeError(path, err)
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s, where the history of the run goes, is not a regular file: move it away", path)
+	case errors.As(err, &other):
+		return fmt.Errorf("%s, where the history of the run goes, cannot be used, %w: move it away", l.path, other)
+	case err != nil:
+		return writeError(l.path, err)
 	}
 	if l.from != nil {
-		return nil
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return writeError(path, err)
+		return file.Close()
 	}
 	first := make([]byte, len(beginning))
 	n, err := io.ReadFull(file, first)
@@ -201,10 +194,10 @@ func (l *Log) check() error {
 		err = nil
 	}
 	if err := errors.Join(err, file.Close()); err != nil {
-		return writeError(path, err)
+		return writeError(l.path, err)
 	}
 	if !strings.HasPrefix(beginning, string(first[:n])) {
-		return fmt.Errorf("%s, where the history of the run goes, is a file of another kind: move it away", path)
+		return fmt.Errorf("%s, where the history of the run goes, is a file of another kind: move it away", l.path)
 	}
 	return nil
 }
@@ -212,10 +205,10 @@ func (l *Log) check() error {
 // Read gives every line up to a mark to see, with its kind; the text, an object with the kind in it, is valid until see
 // returns. What follows the mark is not read. Errors: a *Changed; one that is fs.ErrNotExist without a file; see's.
 func Read(path string, at Mark, see func(kind string, text []byte) error) error {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return &Changed{path, "it is not a regular file"}
+	file, err := files.Open(path)
+	if errors.As(err, new(files.NotRegularError)) {
+		return &Changed{path, files.Cause(err).Error()}
 	}
-	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
@@ -262,22 +255,7 @@ func scan(path string, file io.Reader, at Mark, see func(line []byte) error) err
 	return nil
 }
 
-// syncDir makes a new file's name survive a power loss, where the system can do that.
-// It belongs with the atomic writes of files, once they have a package of their own.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return writeError(dir, err)
-	}
-	_ = d.Sync() // some systems cannot sync a directory; every line that a checkpoint counts on is synced by Mark
-	return d.Close()
-}
-
 // writeError is one line with the path, once, and the mend.
 func writeError(path string, err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		err = p.Err
-	}
-	return fmt.Errorf("cannot write %s: %w; free space or make the folder writable: the run continues from its checkpoint", path, err)
+	return fmt.Errorf("cannot write %s: %w; free space or make the folder writable: the run continues from its checkpoint", path, files.Cause(err))
 }
