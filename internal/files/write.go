@@ -93,7 +93,7 @@ func OpenAppending(path string, anew bool) (_ *os.File, err error) {
 	if path, err = Target(path); err != nil {
 		return nil, err
 	}
-	if _, err := regular(path); err != nil && !(anew && errors.Is(err, fs.ErrNotExist)) {
+	if _, err := regular(path); err != nil && (!anew || !errors.Is(err, fs.ErrNotExist)) {
 		return nil, err
 	}
 	flags := os.O_RDWR | nonblock
