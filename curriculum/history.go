@@ -1,16 +1,9 @@
 package curriculum
 
-import (
-	"encoding/json"
-	"fmt"
-)
+import "github.com/synapnet/synapnet-train/internal/metrics"
 
 // A run with a checkpoint keeps its history in a file beside it, metrics.jsonl: a line a step and a line an evaluation, as
 // they happen, without times, so that equal runs give equal files.
-const (
-	stepKind       = "step"
-	evaluationKind = "evaluation"
-)
 
 // beginMetrics brings the history's file to where the run stands.
 func (t *Trainer) beginMetrics() error {
@@ -22,17 +15,17 @@ func (h *History) replay(add func(kind string, v any) error) error {
 	evaluations := h.Evaluations
 	for _, s := range h.Steps {
 		for len(evaluations) > 0 && evaluations[0].Step < s.Step {
-			if err := add(evaluationKind, evaluations[0]); err != nil {
+			if err := add(metrics.EvaluationKind, evaluations[0]); err != nil {
 				return err
 			}
 			evaluations = evaluations[1:]
 		}
-		if err := add(stepKind, s); err != nil {
+		if err := add(metrics.StepKind, s); err != nil {
 			return err
 		}
 	}
 	for _, e := range evaluations {
-		if err := add(evaluationKind, e); err != nil {
+		if err := add(metrics.EvaluationKind, e); err != nil {
 			return err
 		}
 	}
@@ -42,18 +35,10 @@ func (h *History) replay(add func(kind string, v any) error) error {
 // add takes over a line of a history's file. Lines of a kind that is not known are of another program's version.
 func (h *History) add(kind string, text []byte) error {
 	switch kind {
-	case stepKind:
-		var s Step
-		if err := json.Unmarshal(text, &s); err != nil {
-			return fmt.Errorf("the history is not valid: step after %d: %w", len(h.Steps), err)
-		}
-		h.Steps = append(h.Steps, s)
-	case evaluationKind:
-		var e EpochEvaluation
-		if err := json.Unmarshal(text, &e); err != nil {
-			return fmt.Errorf("the history is not valid: evaluation after %d steps: %w", len(h.Steps), err)
-		}
-		h.Evaluations = append(h.Evaluations, e)
+	case metrics.StepKind:
+		return metrics.Decode(&h.Steps, text)
+	case metrics.EvaluationKind:
+		return metrics.Decode(&h.Evaluations, text)
 	}
 	return nil
 }

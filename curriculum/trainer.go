@@ -235,7 +235,7 @@ func (t *Trainer) step(program *layers.Trainer, batch []tasks.Sample, stage, len
 		Accuracy: float64(t.epoch.Correct) / float64(t.epoch.Total),
 		Tokens:   len(batch) * length, Duration: time.Since(start),
 	}
-	if err := t.journal.Add(stepKind, s); err != nil {
+	if err := t.journal.Add(metrics.StepKind, s); err != nil {
 		return err
 	}
 	t.History.Steps = append(t.History.Steps, s)
@@ -269,7 +269,7 @@ func (t *Trainer) evaluate(ctx context.Context, samples []tasks.Sample, stage, l
 		return err
 	}
 	ee := EpochEvaluation{Step: t.done, Stage: stage, Context: length, Epoch: epoch, Evaluation: e}
-	if err := t.journal.Add(evaluationKind, ee); err != nil {
+	if err := t.journal.Add(metrics.EvaluationKind, ee); err != nil {
 		return err
 	}
 	t.epochs++

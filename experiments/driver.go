@@ -318,8 +318,7 @@ func (r *driverRun) job(s *Step) (j *Job, f *resultFile, release func(), err err
 }
 
 // open finds out what is to be done for a step now that all it needs is there: the file to write, and the unfinished result
-// to continue, if any, and the
-// settings.
+// to continue, if any, and the settings.
 func (r *driverRun) open(s *Step) (f *resultFile, before *result.Result, settings any, current bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -33,8 +33,9 @@ func (d Demand) fits(room host.Room) error {
 	return fmt.Errorf("%s %d: %s takes at least %s of memory, and %s; it needs a machine with more memory, or a higher limit", d.Setting, d.Value, d.What, host.Size(need), room)
 }
 
-// mostPlanned is the memory up to which graphs are planned tensor by tensor; beyond it, sizes could exceed an int.
-const mostPlanned = 1 << 44
+// MostPlanned is the memory, in bytes, up to which graphs are planned tensor by tensor; beyond it sizes are counted in rough,
+// since those of tensors could exceed an int.
+const MostPlanned = 1 << 44
 
 // exampleBytes is what one example of a collection takes at most: in the lists of all, which grow by copying to as much as
 // two and a quarter times, and once more in a training's own set.
@@ -70,10 +71,10 @@ func (c BAEETrainConfig) strictBytes(m *layers.Model, sequences, perDecision int
 		}
 		taken = host.Plus(taken, host.Times(n, k.EpisodicSlots))
 	}
-	examples := host.Times(sequences, k.Depth, int(min(taken, mostPlanned)), exampleBytes(k.Dim))
+	examples := host.Times(sequences, k.Depth, int(min(taken, MostPlanned)), exampleBytes(k.Dim))
 	held := host.Times(k.Depth, rows, 2*k.Dim+2*int(unsafe.Sizeof(policy.Entry{})))
 	all := host.Plus(seen, examples, held, host.Times(sequences, int(tasks.SampleBytes(c.Context))))
-	if all > mostPlanned {
+	if all > MostPlanned {
 		return all, nil
 	}
 	reader, err := m.PlanReader(c.Chunk, slices.Repeat([]int{max(1, rows)}, k.Depth), min(baee.DefaultWindow, c.Chunk), false)
@@ -85,7 +86,7 @@ func (c BAEETrainConfig) paperBytes(m *layers.Model, sequences int) (uint64, err
 	k := m.Config
 	all := host.Plus(host.Times(sequences, int(tasks.SampleBytes(c.PaperContext))),
 		host.Times(sequences, k.Depth, min(k.EpisodicSlots, c.PaperContext), exampleBytes(k.Dim)))
-	if all > mostPlanned {
+	if all > MostPlanned {
 		return all, nil
 	}
 	infer, err := m.PlanInfer(1, c.PaperContext, 0)
@@ -122,7 +123,7 @@ func (c BAEEGridConfig) Demands(m layers.Config) ([]Demand, error) {
 		rows := max(1, int(float64(longest/chunk*m.EpisodicSlots)*slices.Max(c.Budgets)))
 		held := host.Times(len(c.Policies), m.Depth, rows+m.EpisodicSlots, 2*m.Dim+2*int(unsafe.Sizeof(policy.Entry{})))
 		one := host.Plus(held, m.WeightBytes(), host.Times(samples, int(tasks.SampleBytes(longest))))
-		if all := host.Times(workers, int(min(one, mostPlanned))); all > mostPlanned {
+		if all := host.Times(workers, int(min(one, MostPlanned))); all > MostPlanned {
 			return all, nil
 		}
 		reader, err := o.PlanReader(chunk, slices.Repeat([]int{rows}, m.Depth), min(baee.DefaultWindow, chunk), wide)

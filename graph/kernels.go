@@ -43,12 +43,12 @@ type KernelHistory []KernelRange
 // Continue is the history of a run that goes on after `done` steps on the kernels now. Where these are others than before,
 // warning is a line that says so, for users; it is empty otherwise. A run without a history is of a program that kept none.
 func (h KernelHistory) Continue(done int, now Kernels) (all KernelHistory, warning string) {
-	all = append(all, h...)
-	for len(all) > 0 && all[len(all)-1].From >= done && len(all) > 1 {
-		all = all[:len(all)-1] // no step was made on them
-	}
 	if done == 0 {
 		return KernelHistory{{0, now}}, ""
+	}
+	all = append(all, h...)
+	for len(all) > 1 && all[len(all)-1].From >= done {
+		all = all[:len(all)-1] // no step was made on them
 	}
 	if len(all) == 0 {
 		all = KernelHistory{{0, Kernels{}}}

@@ -191,7 +191,7 @@ func (f *finetuning) run(ctx context.Context) error {
 			return fmt.Errorf("training stopped at step %d: %w at lr %g and step_lr %g", at+1, err, f.config.LR, f.config.StepLR)
 		}
 		s.Step, s.Epoch = at+1, at/f.data.stepsPerEpoch()
-		if err := f.journal.Add(stepKind, s); err != nil {
+		if err := f.journal.Add(metrics.StepKind, s); err != nil {
 			return err
 		}
 		f.done++
@@ -257,7 +257,7 @@ func (f *finetuning) identity() finetuneRun {
 func (f *finetuning) beginMetrics() error {
 	return f.journal.Begin(f.CheckpointPath, f.done-len(f.steps), func(add func(kind string, v any) error) error {
 		for _, s := range f.steps {
-			if err := add(stepKind, s); err != nil {
+			if err := add(metrics.StepKind, s); err != nil {
 				return err
 			}
 		}
@@ -358,8 +358,8 @@ func (f *finetuning) restore(file *safetensors.File) error {
 	f.steps, f.done = p.Steps, p.Done
 	if p.Metrics != nil {
 		warning, err := f.journal.Restore(f.CheckpointPath, *p.Metrics, p.Done, func(kind string, text []byte) error {
-			if kind == stepKind {
-				return appendLine(&f.steps, text)
+			if kind == metrics.StepKind {
+				return metrics.Decode(&f.steps, text)
 			}
 			return nil
 		})

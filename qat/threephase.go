@@ -391,7 +391,7 @@ func (t *ThreePhase) runEpoch(ctx context.Context, p phase, epoch int) error {
 		if terms := t.program.Terms(); t.trainsAuxiliary() {
 			s.Auxiliary = float64(terms[len(terms)-1]) / t.Config.LambdaBAEE
 		}
-		if err := t.journal.Add(stepKind, s); err != nil {
+		if err := t.journal.Add(metrics.StepKind, s); err != nil {
 			return err
 		}
 		t.count(s)
@@ -428,11 +428,11 @@ func (t *ThreePhase) beginMetrics() error {
 func (t *ThreePhase) replay(add func(kind string, v any) error) error {
 	n, epochs := t.data.stepsPerEpoch(), t.Epochs
 	for i, s := range t.Steps {
-		if err := add(stepKind, s); err != nil {
+		if err := add(metrics.StepKind, s); err != nil {
 			return err
 		}
 		if (i+1)%n == 0 && len(epochs) > 0 {
-			if err := add(evaluationKind, epochs[0]); err != nil {
+			if err := add(metrics.EvaluationKind, epochs[0]); err != nil {
 				return err
 			}
 			epochs = epochs[1:]
@@ -456,7 +456,7 @@ func (t *ThreePhase) endEpoch(ctx context.Context, p phase, epoch int, lr float6
 	if t.Quantised != nil {
 		e.Steps = t.Quantised.Steps()
 	}
-	if err := t.journal.Add(evaluationKind, e); err != nil {
+	if err := t.journal.Add(metrics.EvaluationKind, e); err != nil {
 		return err
 	}
 	t.epochs++
@@ -577,10 +577,10 @@ func (t *ThreePhase) warn(line string) {
 // add takes over a line of the history's file.
 func (t *ThreePhase) add(kind string, text []byte) error {
 	switch kind {
-	case stepKind:
-		return appendLine(&t.Steps, text)
-	case evaluationKind:
-		return appendLine(&t.Epochs, text)
+	case metrics.StepKind:
+		return metrics.Decode(&t.Steps, text)
+	case metrics.EvaluationKind:
+		return metrics.Decode(&t.Epochs, text)
 	}
 	return nil
 }

@@ -165,12 +165,8 @@ func inferenceBytes(m *layers.Model, batch, tokens int, room uint64) (uint64, er
 	return host.Plus(uint64(infer.Arena), idBytes(batch, tokens), graphBytes(m.Config)), err
 }
 
-// planned is the largest memory that is planned tensor by tensor; beyond it, sizes are counted in rough, since those of
-// tensors could exceed an int.
-const planned = 1 << 44
-
 // beyond says that a lower bound settles it: to plan a deep model takes time and memory of its own.
-func beyond(floor, room uint64) bool { return floor > min(planned, room) }
+func beyond(floor, room uint64) bool { return floor > min(experiments.MostPlanned, room) }
 
 // graphBytes is the memory of the graph itself, its nodes and instructions: about half a megabyte a block.
 func graphBytes(c layers.Config) uint64 { return host.Times(c.Depth, 1<<19) }

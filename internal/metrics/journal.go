@@ -1,10 +1,27 @@
 package metrics
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 )
+
+// The kinds of lines that every training has.
+const (
+	StepKind       = "step"       // of the optimiser
+	EvaluationKind = "evaluation" // at the end of an epoch
+)
+
+// Decode appends the value of a line of one kind to all that came before it.
+func Decode[T any](all *[]T, text []byte) error {
+	var v T
+	if err := json.Unmarshal(text, &v); err != nil {
+		return fmt.Errorf("the history is not valid: line after %d of its kind: %w", len(*all), err)
+	}
+	*all = append(*all, v)
+	return nil
+}
 
 // LostKind is the first line of a history whose beginning was gone when the run was resumed: {"kind":"lost","steps":N}.
 const LostKind = "lost"
