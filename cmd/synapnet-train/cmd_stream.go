@@ -112,10 +112,11 @@ func stream(c *cli.Context) error {
 		return err
 	}
 	defer s.Close()
+	tell := func(format string, args ...any) {
+		_, _ = fmt.Fprintf(c.App.ErrWriter, program+": warning: "+format+"\n", args...)
+	}
 	if s.Warning != "" {
-		if _, err := fmt.Fprintf(c.App.ErrWriter, "warning: %s\n", s.Warning); err != nil {
-			return err
-		}
+		tell("%s", s.Warning)
 	}
 	input, name, err := streamInput(c, m.Config.VocabSize)
 	if err != nil {
@@ -124,10 +125,7 @@ func stream(c *cli.Context) error {
 	defer func() { _ = input.Close() }() // it was only read
 	run := &streamRun{
 		stream: s, snapshot: c.String("snapshot"), every: int64(c.Int("snapshot-every")), live: newStreamLive(c.App.ErrWriter),
-		warn: func(format string, args ...any) {
-			_, _ = fmt.Fprintf(c.App.ErrWriter, program+": "+format+"\n", args...)
-		},
-		start: time.Now(),
+		warn: tell, again: func(skip int64) string { return againStream(c, skip) }, start: time.Now(),
 	}
 	if run.record, err = streamRecord(c, s, name); err != nil {
 		return err
@@ -368,6 +366,7 @@ type streamRun struct {
 	live     *streamLive
 	record   *experiments.StreamRecord // nil without --report
 	warn     func(format string, args ...any)
+	again    func(skip int64) string // the command that continues with the same input
 
 	taken   int64 // tokens of the input
 	skipped int64 // before them
@@ -433,7 +432,7 @@ func (r *streamRun) note(what string, err error) {
 	}
 	if r.failing[what] == nil {
 		r.live.end()
-		r.warn("warning: %s failed: %v", what, err)
+		r.warn("%s failed: %v", what, err)
 	}
 	r.failing[what] = err
 }
@@ -505,7 +504,23 @@ func (r *streamRun) interrupted(cause error, t *tokenReader, skip int64) error {
 	if r.snapshot == "" {
 		return fmt.Errorf("interrupted after %d tokens%s: %w; there is no snapshot, --snapshot FILE would make one", r.taken, cut, cause)
 	}
-	return fmt.Errorf("interrupted after %d tokens%s: %w; --restore %s --skip %d continues with the same input", r.taken, cut, cause, r.snapshot, r.skipped+r.taken)
+	return fmt.Errorf("interrupted after %d tokens%s: %w; continue with the same input: %s", r.taken, cut, cause, r.again(r.skipped+r.taken))
+}
+
+// againStream is the command line that continues from the snapshot, with the same input from its beginning.
+func againStream(c *cli.Context, skip int64) string {
+	words := append([]string{"stream"}, c.Args().Slice()...)
+	words = append(words, "--restore", c.String("snapshot"), "--skip", strconv.FormatInt(skip, 10))
+	for _, flag := range []string{"snapshot", "snapshot-every", "random-tokens", "input-seed", "report", "report-every", "top", "json", "threads"} {
+		switch value := fmt.Sprint(c.Value(flag)); {
+		case !c.IsSet(flag):
+		case value == "true":
+			words = append(words, "--"+flag)
+		default:
+			words = append(words, "--"+flag, value)
+		}
+	}
+	return experiments.CommandLine(words...)
 }
 
 func (r *streamRun) report(model string, top int) streamReport {

@@ -261,6 +261,11 @@ func TestStreamIsInterrupted(t *testing.T) {
 	if got := decode[streamReport](t, "stream", model, textFile(t, "1"), "--restore", snapshot, "--json"); got.Tokens != taken+1 {
 		t.Errorf("restored at %d tokens, want %d", got.Tokens-1, taken)
 	}
+	_, command, _ := strings.Cut(strings.TrimSpace(stderr), "continue with the same input: "+program+" ")
+	whole := strings.Repeat("1 2 3 4 ", 500)
+	if code, _, stderr := piped(t.Context(), strings.NewReader(whole), strings.Fields(command)...); code != exitOK {
+		t.Errorf("the command that is given: %s: %d %s", command, code, stderr)
+	}
 	silent, _ := io.Pipe()
 	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
