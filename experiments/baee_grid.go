@@ -17,7 +17,6 @@ import (
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/results/published"
 )
@@ -168,12 +167,8 @@ func NewBAEEGrid(c BAEEGridConfig, basePath, classifier, head, output string, en
 			}
 		}
 	}
-	before, err := result.Read(output)
-	if err == nil && before.Experiment == "baee-grid" { // it continues with the keys that it began with
-		k := keysOf(before.Config)
-		e.Note = keysNote(output, c.SampleKeys, k)
-		c.SampleKeys, e.Config.SampleKeys, e.result.Config.SampleKeys = k, k, k
-	}
+	c.SampleKeys, e.Note = begunKeys(output, "baee-grid", c.SampleKeys)
+	e.Config.SampleKeys, e.result.Config.SampleKeys = c.SampleKeys, c.SampleKeys
 	if e.job, e.file, err = standaloneJob(baeeGridExperiment(), c, inputs, output, env); err != nil {
 		return nil, err
 	}

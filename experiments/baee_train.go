@@ -11,7 +11,6 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/results/published"
 )
@@ -171,12 +170,8 @@ func NewBAEETrain(c BAEETrainConfig, basePath, dir string, env Environment) (*BA
 	if err != nil {
 		return nil, err
 	}
-	before, err := result.Read(e.output())
-	if err == nil && before.Experiment == "baee-train" { // it continues with the keys that it began with
-		k := keysOf(before.Config)
-		e.Note = keysNote(e.output(), c.SampleKeys, k)
-		c.SampleKeys, e.Config.SampleKeys, e.result.Config.SampleKeys = k, k, k
-	}
+	c.SampleKeys, e.Note = begunKeys(e.output(), "baee-train", c.SampleKeys)
+	e.Config.SampleKeys, e.result.Config.SampleKeys = c.SampleKeys, c.SampleKeys
 	if e.job, e.file, err = standaloneJob(baeeTrainExperiment(), c, modelInputs(basePath), e.output(), env); err != nil {
 		return nil, err
 	}

@@ -54,6 +54,17 @@ func keysNote(path string, wanted, began tasks.Keys) string {
 	return fmt.Sprintf("%s was begun with sample_keys %d: it goes on with them, not with %d", path, began.Version(), wanted.Version())
 }
 
+// begunKeys is the version of the keys of samples that the result of an experiment at path was begun with, with a note if that
+// is not the wanted one; the wanted one if there is none, or one that a run will refuse.
+func begunKeys(path, experiment string, wanted tasks.Keys) (k tasks.Keys, note string) {
+	before, err := result.Read(path)
+	if err != nil || before.Experiment != experiment {
+		return wanted, ""
+	}
+	k = keysOf(before.Config)
+	return k, keysNote(path, wanted, k)
+}
+
 // joinNotes is a line of those that say something.
 func joinNotes(lines ...string) string {
 	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return line == "" }), "; ")

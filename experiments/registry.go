@@ -133,11 +133,11 @@ func planned[S interface {
 	Demands(m layers.Config) ([]Demand, error)
 }](e Experiment) Experiment {
 	e.demands = func(j *Job) ([]Demand, error) {
-		m, err := loadBase(j.Model())
+		m, err := layers.ReadConfig(j.Model())
 		if err != nil {
-			return nil, err
+			return nil, nil // the run, which reads all of it, says what is wrong with it
 		}
-		return j.settings.(S).Demands(m.Config)
+		return j.settings.(S).Demands(m)
 	}
 	return e
 }

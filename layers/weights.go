@@ -57,20 +57,47 @@ func Load(path string) (*Model, error) {
 	return m, nil
 }
 
-// FromFile makes the model that a file describes; a packed file's weights stay packed (NewPackedModel). The file holds
-// nothing but the model and, in a checkpoint, the optimiser's state.
-func FromFile(f *safetensors.File) (*Model, error) {
-	if err := WantKind(f, "a model that runs", ModelFile, PackedFile); err != nil {
-		return nil, err
+// ReadConfig is the configuration of the floating-point model at path, of which it reads no more than the header: it tells
+// what Load will take before anything is taken. Its errors are those of Load, but for what is wrong with tensors; a packed
+// model is an *OtherKindError.
+func ReadConfig(path string) (Config, error) {
+	metadata, err := safetensors.ReadMetadata(path)
+	if err != nil {
+		return Config{}, err
+	}
+	c, err := configOf(&safetensors.File{Metadata: metadata}, "a model in floating point", ModelFile)
+	if err == nil {
+		err = c.Validate()
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// configOf is the configuration in the header of a file of one of the kinds, called by what it is to be.
+func configOf(f *safetensors.File, called string, want ...FileKind) (Config, error) {
+	if err := WantKind(f, called, want...); err != nil {
+		return Config{}, err
 	}
 	text, ok := f.Metadata[configKey]
 	if !ok {
-		return nil, fmt.Errorf("no model configuration in the header (key %q): convert the checkpoint with scripts/pt2safetensors.py", configKey)
+		return Config{}, fmt.Errorf("no model configuration in the header (key %q): convert the checkpoint with scripts/pt2safetensors.py", configKey)
 	}
 	c := Reference()
 	c.NumClasses = 0 // unset, or null, is a language model
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
-		return nil, fmt.Errorf("the model configuration in the header is not valid: %w", err)
+		return Config{}, fmt.Errorf("the model configuration in the header is not valid: %w", err)
+	}
+	return c, nil
+}
+
+// FromFile makes the model that a file describes; a packed file's weights stay packed (NewPackedModel). The file holds
+// nothing but the model and, in a checkpoint, the optimiser's state.
+func FromFile(f *safetensors.File) (*Model, error) {
+	c, err := configOf(f, "a model that runs", ModelFile, PackedFile)
+	if err != nil {
+		return nil, err
 	}
 	if _, ok := f.Metadata[packedKey]; ok {
 		return fromPackedFile(c, f)

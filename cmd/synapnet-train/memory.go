@@ -240,14 +240,11 @@ func checkCAJQMemory(c *cli.Context, conf experiments.CAJQConfig, base string) e
 	if f.Batch < 1 || f.Context < 1 || f.Steps < 1 {
 		return nil // refused where settings are checked
 	}
-	loaded, err := layers.Load(base)
-	if err != nil {
-		return err
+	config, err := layers.ReadConfig(base)
+	if err != nil || config.Architecture.CheckSynapNet() != nil || f.Context > config.MaxLen {
+		return nil // refused where the model is read, which says what is wrong with it
 	}
-	if len(loaded.Params.Packed()) > 0 || loaded.Config.Architecture.CheckSynapNet() != nil || f.Context > loaded.Config.MaxLen {
-		return nil // likewise
-	}
-	m, err := layers.Outline(loaded.Config)
+	m, err := layers.Outline(config)
 	if err != nil {
 		return err
 	}
