@@ -13,8 +13,8 @@ import (
 	"github.com/synapnet/synapnet-train/results/published"
 )
 
-// pretrainResultFile is the result of a pretraining run in its output directory.
-const pretrainResultFile = "pretrain.json"
+// PretrainFile is the result of a pretraining run in its output directory.
+const PretrainFile = "pretrain.json"
 
 // Pretraining is one run of the curriculum (SPEC section 3) in an output directory.
 type Pretraining struct {
@@ -47,7 +47,7 @@ func NewPretraining(c curriculum.Config, dir string, env Environment) (*Pretrain
 		return nil, err
 	}
 	p := &Pretraining{Trainer: t, Environment: env, runDir: runDir{Dir: dir}}
-	if err := p.claim(pretrainResultFile); err != nil {
+	if err := p.claim(PretrainFile); err != nil {
 		return nil, err
 	}
 	if err := p.begin(); err != nil {
@@ -141,7 +141,7 @@ func (p *Pretraining) finish() (*PretrainResult, error) {
 func (p *Pretraining) writeResult(r *PretrainResult) error {
 	if p.file == nil {
 		var err error
-		_, p.file, err = standaloneJob(pretrainExperiment(), r.Config, nil, p.path(pretrainResultFile), p.Environment)
+		_, p.file, err = standaloneJob(pretrainExperiment(), r.Config, nil, p.path(PretrainFile), p.Environment)
 		if err != nil {
 			return err
 		}

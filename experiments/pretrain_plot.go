@@ -52,7 +52,7 @@ func PlotPretraining(r *PretrainResult, dir string) error {
 			vg.CanvasSizer
 			io.WriterTo
 		}
-	}{{"curves.svg", svg}, {"curves.png", png}} {
+	}{{curvesSVG, svg}, {curvesPNG, png}} {
 		for i, row := range plot.Align([][]*plot.Plot{{loss}, {accuracy}}, draw.Tiles{Rows: 2, Cols: 1, PadY: 4 * vg.Millimeter}, draw.New(c.canvas)) {
 			[]*plot.Plot{loss, accuracy}[i].Draw(row[0])
 		}

@@ -224,7 +224,7 @@ func workFolder(path string) string { return path + ".work" }
 // registered experiment has which needs pretrain.
 func modelInputs(path string) map[string]string {
 	inputs := map[string]string{"pretrain/" + filepath.Base(path): path}
-	beside := filepath.Join(filepath.Dir(path), pretrainResultFile)
+	beside := filepath.Join(filepath.Dir(path), PretrainFile)
 	if _, err := os.Stat(beside); err == nil {
 		inputs["pretrain"] = beside
 	}

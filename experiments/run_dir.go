@@ -19,6 +19,18 @@ const (
 	costFile       = "cost.json"              // of the sessions so far, until the end
 )
 
+// Names of the pictures of a pretraining run.
+const (
+	curvesSVG = "curves.svg"
+	curvesPNG = "curves.png"
+)
+
+// RunFiles are the files that a training run with a result of the given name may write in its output directory, at one time or
+// another.
+func RunFiles(result string) []string {
+	return []string{CheckpointFile, ModelFile, result, ClassifierFile, costFile, curvesSVG, curvesPNG, metrics.Name}
+}
+
 // runDir is the output directory of a training run and what the run has cost.
 type runDir struct {
 	Dir   string
@@ -34,7 +46,7 @@ func (d *runDir) path(name string) string { return filepath.Join(d.Dir, name) }
 // refuseRun is the error of a directory that holds a run already, its checkpoint, its model or its result, or another file
 // that a run would replace.
 func (d *runDir) refuseRun(result string) error {
-	for _, name := range []string{CheckpointFile, ModelFile, result, ClassifierFile, costFile, "curves.svg", "curves.png", metrics.Name} {
+	for _, name := range RunFiles(result) {
 		info, err := os.Stat(d.path(name))
 		switch {
 		case err != nil:

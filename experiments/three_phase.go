@@ -10,8 +10,8 @@ import (
 	"github.com/synapnet/synapnet-train/qat"
 )
 
-// threePhaseFile is the result of a three-phase run, beside ModelFile, the model with its quantisers, and ClassifierFile.
-const threePhaseFile = "cajq-3phase.json"
+// ThreePhaseFile is the result of a three-phase run, beside ModelFile, the model with its quantisers, and ClassifierFile.
+const ThreePhaseFile = "cajq-3phase.json"
 
 // ThreePhase is one run of the three-phase trainer (SPEC section 4) in an output directory, with a retention classifier
 // trained along if lambda_baee is above 0.
@@ -50,7 +50,7 @@ func NewThreePhase(c qat.ThreePhaseConfig, base *layers.Model, dir string, env E
 	if err := r.join(t); err != nil {
 		return nil, err
 	}
-	if err := r.claim(threePhaseFile); err != nil {
+	if err := r.claim(ThreePhaseFile); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -141,7 +141,7 @@ func (r *ThreePhase) finish() (*ThreePhaseResult, error) {
 	if err := t.Quantised.Save(r.path(ModelFile)); err != nil {
 		return nil, err
 	}
-	if err := writeJSON(r.path(threePhaseFile), out); err != nil {
+	if err := writeJSON(r.path(ThreePhaseFile), out); err != nil {
 		return nil, err
 	}
 	if err := r.end(); err != nil {

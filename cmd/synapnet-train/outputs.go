@@ -57,17 +57,22 @@ func results(of ...string) kind {
 // ours are files that a run continues with or refuses itself: it knows best what there may be.
 var ours = kind{"file of the run", func(string) bool { return true }}
 
+// ofRun are the files of a training run with a result of the given name.
+func ofRun(result string) map[string]kind {
+	all := map[string]kind{}
+	for _, name := range experiments.RunFiles(result) {
+		all[name] = ours
+	}
+	return all
+}
+
 var classifiers = tensors("retention classifier", layers.ClassifierFile)
 
 // fileUses is the one table of what the commands read and write. A flag that names a file and is not in it fails a test.
 var fileUses = map[string]fileUse{
-	"pretrain": {inputs: []string{"config"}, outputs: []output{{flag: "output-dir", in: map[string]kind{
-		experiments.ModelFile: ours, experiments.CheckpointFile: ours, "pretrain.json": ours, "cost.json": ours, "curves.svg": ours, "curves.png": ours,
-	}}}},
-	"cajq-qat": {inputs: []string{"config", "checkpoint"}, outputs: []output{{flag: "output", of: results("cajq-qat", "cajq-ablation"), makes: true}}},
-	"cajq-3phase": {inputs: []string{"config", "checkpoint"}, outputs: []output{{flag: "output-dir", in: map[string]kind{
-		experiments.ModelFile: ours, experiments.CheckpointFile: ours, experiments.ClassifierFile: ours, "cajq-3phase.json": ours, "cost.json": ours,
-	}}}},
+	"pretrain":    {inputs: []string{"config"}, outputs: []output{{flag: "output-dir", in: ofRun(experiments.PretrainFile)}}},
+	"cajq-qat":    {inputs: []string{"config", "checkpoint"}, outputs: []output{{flag: "output", of: results("cajq-qat", "cajq-ablation"), makes: true}}},
+	"cajq-3phase": {inputs: []string{"config", "checkpoint"}, outputs: []output{{flag: "output-dir", in: ofRun(experiments.ThreePhaseFile)}}},
 	"baee-train": {inputs: []string{"checkpoint"}, outputs: []output{{flag: "output-dir", in: map[string]kind{
 		experiments.BAEETrainFile: results("baee-train"), experiments.ClassifierFile: classifiers, experiments.AttentionClassifierFile: classifiers, experiments.HeadFile: classifiers,
 	}}}},
