@@ -42,13 +42,16 @@ func (m inProcess) start(ctx context.Context, threads int, result any) error {
 		return err
 	}
 	if err := command.Start(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		return fmt.Errorf("this program cannot be run again: %w", err)
 	}
 	_, writeErr := stdin.Write(text)
 	err = command.Wait()
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("interrupted: %w", ctx.Err())
+		return ctx.Err()
 	case err != nil:
 		return errors.New(lastWords(stderr.String(), err))
 	case writeErr != nil:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -44,7 +45,10 @@ func doctorCommand() *cli.Command {
 			if c.Duration("measure") <= 0 {
 				return usagef(c, "--measure %v: must be above 0; give e.g. --measure 1s", c.Duration("measure"))
 			}
-			found := diagnose(c.Duration("measure"))
+			found, err := diagnose(c.Context, c.Duration("measure"))
+			if err != nil {
+				return err
+			}
 			if c.Bool("json") {
 				encoder := json.NewEncoder(c.App.Writer)
 				encoder.SetIndent("", "  ")
@@ -55,8 +59,8 @@ func doctorCommand() *cli.Command {
 	}
 }
 
-// diagnose looks at the machine and measures sgemm for the given time.
-func diagnose(measure time.Duration) diagnosis {
+// diagnose looks at the machine and measures sgemm for the given time, or until ctx ends.
+func diagnose(ctx context.Context, measure time.Duration) (diagnosis, error) {
 	d := diagnosis{
 		Build:    readBuild(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
@@ -72,10 +76,16 @@ func diagnose(measure time.Duration) diagnosis {
 	if err := host.CheckComputation("measuring matrix products", measureBytes); err != nil {
 		d.Unmeasured = err.Error()
 	} else {
-		d.GFLOPS = blas.Measure(measure)
+		measured := make(chan float64, 1)
+		go func() { measured <- blas.Measure(measure) }() // it ends by itself, or with the process
+		select {
+		case d.GFLOPS = <-measured:
+		case <-ctx.Done():
+			return d, ctx.Err()
+		}
 	}
 	d.Hints = hints(d)
-	return d
+	return d, nil
 }
 
 // measureBytes is what measuring matrix products takes: the matrices, and a BLAS's copies of them.

@@ -118,6 +118,9 @@ func (f *firstError) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// mostSamples is how many samples there may be of a task, as in trainings: more would take weeks.
+const mostSamples = 1 << 24
+
 // evaluationPlan checks the flags and puts them together.
 func evaluationPlan(c *cli.Context) (experiments.EvaluationPlan, error) {
 	p := experiments.EvaluationPlan{
@@ -130,6 +133,9 @@ func evaluationPlan(c *cli.Context) (experiments.EvaluationPlan, error) {
 	}{{"samples", p.Samples}, {"batch-size", p.BatchSize}} {
 		if f.value < 1 {
 			return p, usagef(c, "--%s %d: must be at least 1", f.name, f.value)
+		}
+		if f.value > mostSamples {
+			return p, usagef(c, "--%s %d: must be at most %d", f.name, f.value, mostSamples)
 		}
 	}
 	if k := c.Int("sample-keys"); k < 1 || k > int(tasks.CurrentKeys) {

@@ -160,13 +160,7 @@ func runPlan(c *cli.Context, d *experiments.Driver, names []string) error {
 
 // againCommand is the command line that continues this one.
 func againCommand(c *cli.Context, names []string) string {
-	words := append([]string{"experiments", "run"}, names...)
-	for _, flag := range []string{"profile", "results", "jobs", "threads"} {
-		if c.IsSet(flag) {
-			words = append(words, "--"+flag, fmt.Sprint(c.Value(flag)))
-		}
-	}
-	return experiments.CommandLine(words...)
+	return experiments.CommandLine(again(c, append([]string{"experiments", "run"}, names...), "profile", "results", "jobs", "threads")...)
 }
 
 // printPlan prints what is to be done and how long it takes, and returns the number of experiments that are not up to date.

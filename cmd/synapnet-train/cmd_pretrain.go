@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -179,7 +178,8 @@ func pretrain(c *cli.Context) error {
 	result, err := run.Run(c.Context)
 	p.Finish()
 	if errors.Is(err, curriculum.ErrInterrupted) {
-		return fmt.Errorf("%w; continue with: %s", err, experiments.CommandLine("pretrain", "--resume", "--output-dir", run.Dir))
+		return fmt.Errorf("%w; continue with: %s", err, experiments.CommandLine(
+			again(c, []string{"pretrain", "--resume", "--output-dir", run.Dir}, "checkpoint-every", "threads")...))
 	}
 	if errors.Is(err, curriculum.ErrDiverged) {
 		return fmt.Errorf("%w; %s", err, lowerRate(c, run))
@@ -193,21 +193,16 @@ func pretrain(c *cli.Context) error {
 // lowerRate is what to do about a run that diverged. Its rate cannot be changed: it takes a new run in another directory.
 func lowerRate(c *cli.Context, run *experiments.Pretraining) string {
 	lr, dir := min(run.Trainer.Config.LR/10, curriculum.Default().LR), freeDir(run.Dir)
-	words := []string{"pretrain"}
+	if c.Bool("resume") {
+		return fmt.Sprintf("begin a new run with the same settings, but --lr %g --output-dir %s", lr, experiments.ShellWord(dir))
+	}
+	var given []string
 	for _, f := range c.Command.Flags {
-		switch name := f.Names()[0]; {
-		case name == "resume" && c.Bool(name):
-			return fmt.Sprintf("begin a new run with the same settings, but --lr %g --output-dir %s", lr, experiments.ShellWord(dir))
-		case name == "lr" || name == "output-dir" || !c.IsSet(name):
-		case name == "curriculum":
-			words = append(words, "--"+name)
-			for _, length := range c.IntSlice(name) {
-				words = append(words, strconv.Itoa(length))
-			}
-		default:
-			words = append(words, "--"+name, fmt.Sprint(c.Value(name)))
+		if name := f.Names()[0]; name != "lr" && name != "output-dir" {
+			given = append(given, name)
 		}
 	}
+	words := again(c, []string{"pretrain"}, given...)
 	words = append(words, "--lr", fmt.Sprint(lr), "--output-dir", dir)
 	return "begin a new run with a lower rate, e.g.: " + experiments.CommandLine(words...)
 }

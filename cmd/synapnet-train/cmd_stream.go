@@ -17,6 +17,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/files"
@@ -389,7 +390,7 @@ func (r *streamRun) all(ctx context.Context, t *tokenReader, skip int64) error {
 		case errors.Is(ended, io.EOF):
 			return r.finish(t.name, skip)
 		case ctx.Err() != nil:
-			return r.interrupted(ctx.Err(), t, skip)
+			return r.interrupted(t, skip)
 		case ended != nil:
 			return r.stopped(ended)
 		}
@@ -484,10 +485,10 @@ func (r *streamRun) stopped(cause error) error {
 }
 
 // interrupted saves the work and says how to go on.
-func (r *streamRun) interrupted(cause error, t *tokenReader, skip int64) error {
+func (r *streamRun) interrupted(t *tokenReader, skip int64) error {
 	for {
 		if err := r.save(); err != nil {
-			return fmt.Errorf("interrupted after %d tokens: %w; and the snapshot failed: %w", r.taken, cause, err)
+			return fmt.Errorf("%w after %d tokens, and the snapshot failed: %w", curriculum.ErrInterrupted, r.taken, err)
 		}
 		n, _, err := r.take(t, skip) // what came in meanwhile: nobody who continues with a pipe would read it again
 		if err != nil {
@@ -502,25 +503,17 @@ func (r *streamRun) interrupted(cause error, t *tokenReader, skip int64) error {
 		cut = ", and the beginning of an id whose end was not read, which is in none"
 	}
 	if r.snapshot == "" {
-		return fmt.Errorf("interrupted after %d tokens%s: %w; there is no snapshot, --snapshot FILE would make one", r.taken, cut, cause)
+		return fmt.Errorf("%w after %d tokens%s; there is no snapshot, --snapshot FILE would make one", curriculum.ErrInterrupted, r.taken, cut)
 	}
-	return fmt.Errorf("interrupted after %d tokens%s: %w; continue with the same input: %s", r.taken, cut, cause, r.again(r.skipped+r.taken))
+	return fmt.Errorf("%w after %d tokens%s; continue with the same input: %s", curriculum.ErrInterrupted, r.taken, cut, r.again(r.skipped+r.taken))
 }
 
 // againStream is the command line that continues from the snapshot, with the same input from its beginning.
 func againStream(c *cli.Context, skip int64) string {
 	words := append([]string{"stream"}, c.Args().Slice()...)
 	words = append(words, "--restore", c.String("snapshot"), "--skip", strconv.FormatInt(skip, 10))
-	for _, flag := range []string{"snapshot", "snapshot-every", "random-tokens", "input-seed", "report", "report-every", "top", "json", "threads"} {
-		switch value := fmt.Sprint(c.Value(flag)); {
-		case !c.IsSet(flag):
-		case value == "true":
-			words = append(words, "--"+flag)
-		default:
-			words = append(words, "--"+flag, value)
-		}
-	}
-	return experiments.CommandLine(words...)
+	return experiments.CommandLine(again(c, words, "snapshot", "snapshot-every", "random-tokens", "input-seed", "report",
+		"report-every", "top", "json", "threads")...)
 }
 
 func (r *streamRun) report(model string, top int) streamReport {

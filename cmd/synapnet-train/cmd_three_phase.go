@@ -71,7 +71,8 @@ func threePhase(c *cli.Context) error {
 	result, err := run.Run(c.Context)
 	p.Finish()
 	if errors.Is(err, curriculum.ErrInterrupted) {
-		return fmt.Errorf("%w; continue with: %s", err, experiments.CommandLine("cajq-3phase", "--resume", "--output-dir", run.Dir))
+		return fmt.Errorf("%w; continue with: %s", err, experiments.CommandLine(
+			again(c, []string{"cajq-3phase", "--resume", "--output-dir", run.Dir}, "checkpoint-every", "threads")...))
 	}
 	if errors.Is(err, curriculum.ErrDiverged) {
 		return fmt.Errorf("%w; begin a new run with a lower lr of that phase in its --config file and --output-dir %s", err, experiments.ShellWord(freeDir(run.Dir)))

@@ -103,7 +103,7 @@ func TestHostileInputsUnderALimit(t *testing.T) {
 	for _, line := range []string{
 		"pretrain --batch-size 65536", "pretrain --samples-per-stage 16777216", "pretrain --eval-samples 16777216", "pretrain --vocab 16777216 --dim 128 --heads 1",
 		"pretrain --max-len 8388608 --curriculum 8388608", "pretrain --dim 4096 --heads 8 --depth 4", "pretrain --depth 4096 --dim 64 --heads 1",
-		"eval " + small + " --contexts 64 --samples 99999999 --batch-size 99999999", "bench --batch-size 100000 --contexts 1024",
+		"eval " + small + " --contexts 64 --samples 16777216 --batch-size 16777216", "bench --batch-size 100000 --contexts 1024",
 		"export " + small + " --calib-samples 1048576 --targets attention --output " + filepath.Join(dir, "x"),
 		"stream " + small + " --budget-mb 67108864 --random-tokens 10", "cajq-qat --qat-batch 65536 --qat-ctx 64 --checkpoint " + small + " --output r.json",
 		"cajq-qat --qat-batch 4 --qat-steps 16777216 --qat-ctx 64 --checkpoint " + small + " --output r.json",

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -59,6 +60,15 @@ func surviveClosedOutput() {
 func closedOutput(err error) bool {
 	var p *fs.PathError
 	return errors.As(err, &p) && p.Path == os.Stdout.Name() && errors.Is(p.Err, syscall.EPIPE)
+}
+
+// interruptedText is what err says, without Go's words for a context that ended.
+func interruptedText(err error) string {
+	ended := context.Canceled.Error()
+	if err.Error() == ended {
+		return "interrupted"
+	}
+	return strings.TrimSuffix(err.Error(), ": "+ended)
 }
 
 // interruption is why a context ended: a signal. To errors.Is it is a context.Canceled.

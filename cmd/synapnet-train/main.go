@@ -102,7 +102,11 @@ func reportError(ctx context.Context, stderr io.Writer, err error) int {
 	if closedOutput(err) { // whoever closed it knows
 		return exitUnread
 	}
-	_, _ = fmt.Fprintf(stderr, "%s: %s\n", program, foreign.Line(err.Error(), messageLimit))
+	text := err.Error()
+	if errors.Is(err, context.Canceled) {
+		text = interruptedText(err)
+	}
+	_, _ = fmt.Fprintf(stderr, "%s: %s\n", program, foreign.Line(text, messageLimit))
 	var usage *usageError
 	switch {
 	case errors.As(err, &usage):

@@ -98,6 +98,21 @@ type named struct {
 	of     kind        // of an output
 }
 
+// use is what is done with a file that is no output by a flag.
+func (n named) use() string {
+	if n.by == standardOutput || n.by == standardError {
+		return "written to"
+	}
+	return "read"
+}
+
+// What the standard streams are called in messages.
+const (
+	standardInput  = "the standard input"
+	standardOutput = "the standard output"
+	standardError  = "the standard error"
+)
+
 // word is the file in a message.
 func (n named) word() string { return n.by + " " + printable(n.path) }
 
@@ -117,7 +132,7 @@ func checkFiles(c *cli.Context) error {
 	for i, w := range written {
 		for _, r := range read {
 			if w.sameAs(r) && (w.output.same == "" || r.by != dashed(w.output.same)) {
-				return usagef(c, "%s is the same file as %s, which is read: give another %s", w.word(), r.word(), dashed(w.output.flag))
+				return usagef(c, "%s is the same file as %s, which is %s: give another %s", w.word(), r.word(), r.use(), dashed(w.output.flag))
 			}
 		}
 		for _, o := range written[:i] {
@@ -148,7 +163,7 @@ func (u fileUse) read(c *cli.Context) []named {
 	for _, flag := range u.inputs {
 		add(dashed(flag), c.String(flag))
 	}
-	for by, f := range map[string]*os.File{"the standard input": os.Stdin, "the standard output": os.Stdout, "the standard error": os.Stderr} {
+	for by, f := range map[string]*os.File{standardInput: os.Stdin, standardOutput: os.Stdout, standardError: os.Stderr} {
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 			all = append(all, named{by: by, path: f.Name(), info: info})
 		}
