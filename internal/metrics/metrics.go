@@ -164,6 +164,9 @@ func (l *Log) position(file *os.File) error {
 	if err := scan(l.path, file, *l.from, func(text []byte) error { l.count(text, 1); return nil }); err != nil {
 		return err
 	}
+	if err := l.checkRest(file); err != nil {
+		return err
+	}
 	if err := file.Truncate(l.mark.Bytes); err != nil {
 		return writeError(l.path, err)
 	}
@@ -171,6 +174,33 @@ func (l *Log) position(file *os.File) error {
 		return writeError(l.path, err)
 	}
 	return nil
+}
+
+// checkRest refuses to cut off what no log wrote: a note of the user's. What a killed run wrote after its checkpoint are lines
+// that it will write again, the last one perhaps not whole.
+func (l *Log) checkRest(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil {
+		return writeError(l.path, err)
+	}
+	rest := bufio.NewReaderSize(io.NewSectionReader(file, l.mark.Bytes, info.Size()-l.mark.Bytes), 1<<16)
+	for lines := l.mark.Lines + 1; ; {
+		line, err := rest.ReadSlice('\n')
+		said := bytes.TrimLeft(line, "\x00\r\n\t ") // a power cut leaves zeros
+		if begin := said[:min(len(said), len(beginning))]; !strings.HasPrefix(beginning, string(begin)) {
+			return fmt.Errorf("%s: line %d, after those that the checkpoint goes with, is none of the run's: move it away; the run would cut it off", l.path, lines)
+		}
+		for errors.Is(err, bufio.ErrBufferFull) { // a line that is longer than any of a run is judged by its beginning
+			_, err = rest.ReadSlice('\n')
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return writeError(l.path, err)
+		}
+		lines++
+	}
 }
 
 // check refuses what is in the log's place and is no file, or that no log wrote. Where a log continues, the sum tells that.

@@ -153,6 +153,30 @@ func TestChangedFilesAreRefused(t *testing.T) {
 	}
 }
 
+// What a user added to a history is not cut off.
+func TestNotesAreNotCutOff(t *testing.T) {
+	for _, note := range []string{"my note\n", `{"kind":"step","step":6}` + "\n# a note", `{"note":1}` + "\n"} {
+		path := filepath.Join(t.TempDir(), Name)
+		l := New(path)
+		add(t, l, 1, 5)
+		mark := must[Mark](t)(l.Mark())
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		noted := text(t, path) + note
+		if err := os.WriteFile(path, []byte(noted), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := Continue(path, mark).Add("step", line{6, 0})
+		if err == nil || !strings.Contains(err.Error(), "is none of the run's: move it away") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v", note, err)
+		}
+		if got := text(t, path); got != noted {
+			t.Errorf("%q: the file was changed", note)
+		}
+	}
+}
+
 // A log never takes the place of what no log wrote.
 func TestOtherFilesAreLeft(t *testing.T) {
 	dir := t.TempDir()
