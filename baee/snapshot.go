@@ -373,6 +373,8 @@ type streamHeader struct {
 	Model    string  `json:"model"` // fingerprint
 	// Kernels are those of the tokens; none in old snapshots.
 	Kernels graph.KernelHistory `json:"kernels,omitempty"`
+	// Taken is the digest of the tokens, those that wait included; none in old snapshots.
+	Taken Digest `json:"taken,omitzero"`
 }
 
 // Save writes a snapshot of the stream: its memory, the tokens that wait, its position. A stream restored from it gives the
@@ -391,7 +393,7 @@ func (s *Stream) Save(path string) error {
 		}
 	}
 	pending := append([]int32{}, s.pending...) // [], not null
-	text, err := json.Marshal(streamHeader{s.chunk, s.position, pending, s.capacity, s.print, s.kernels})
+	text, err := json.Marshal(streamHeader{s.chunk, s.position, pending, s.capacity, s.print, s.kernels, s.taken})
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
@@ -452,6 +454,7 @@ func streamFrom(model *layers.Model, f *safetensors.File) (*Stream, error) {
 		}
 	}
 	s.position, s.pending, s.capacity, s.print = h.Position, append(s.pending, h.Pending...), h.Capacity, print
+	s.taken = h.Taken
 	if _, ok := f.Lookup(lastLogits); ok { // older snapshots have none
 		r := &reader{file: f}
 		if s.last = r.floats(lastLogits, model.Outputs()); r.err != nil {

@@ -19,6 +19,7 @@ type Stream struct {
 	chunk    int
 	position int64     // of the first token that waits, in the stream
 	pending  []int32   // fewer than a chunk
+	taken    Digest    // of all tokens
 	last     []float32 // the last position's logits of the chunk before
 	capacity []int     // rows of external memory that the forward pass has room for, by layer
 	steady   *layers.Reader
@@ -36,7 +37,7 @@ func NewStream(model *layers.Model, memory *Manager, chunk int) (*Stream, error)
 	if k.Dim != c.Dim || k.Layers != c.Depth || k.Slots != c.EpisodicSlots {
 		return nil, fmt.Errorf("stream: the memory is for %d layers of %d slots of width %d, the model has %d, %d and %d", k.Layers, k.Slots, k.Dim, c.Depth, c.EpisodicSlots, c.Dim)
 	}
-	s := &Stream{model: model, memory: memory, chunk: chunk, capacity: make([]int, c.Depth)}
+	s := &Stream{model: model, memory: memory, chunk: chunk, capacity: make([]int, c.Depth), taken: NewDigest()}
 	s.kernels, _ = s.kernels.Continue(0, graph.CurrentKernels())
 	return s, nil
 }
@@ -50,6 +51,9 @@ func (s *Stream) ChunkSize() int { return s.chunk }
 // Position is the number of tokens taken so far, those that wait included.
 func (s *Stream) Position() int64 { return s.position + int64(len(s.pending)) }
 
+// Taken is the digest of the tokens taken so far; not known of a stream that was restored from a snapshot of before.
+func (s *Stream) Taken() Digest { return s.taken }
+
 // Kernels are those of the tokens taken so far, by position.
 func (s *Stream) Kernels() graph.KernelHistory { return s.kernels }
 
@@ -60,7 +64,7 @@ func (s *Stream) Kernels() graph.KernelHistory { return s.kernels }
 func (s *Stream) Push(ids []int32, f func(logits []float32) error) error {
 	for len(ids) > 0 {
 		n := min(len(ids), s.chunk-len(s.pending))
-		s.pending = append(s.pending, ids[:n]...)
+		s.pending, s.taken = append(s.pending, ids[:n]...), s.taken.Add(ids[:n])
 		ids = ids[n:]
 		if len(s.pending) < s.chunk {
 			return nil
@@ -99,7 +103,7 @@ func (s *Stream) LastLogits() []float32 { return slices.Clone(s.last) }
 // Reset starts a new sequence with an empty memory.
 func (s *Stream) Reset() {
 	s.memory.Reset()
-	s.position, s.pending, s.last, s.broken = 0, s.pending[:0], nil, nil
+	s.position, s.pending, s.last, s.taken, s.broken = 0, s.pending[:0], nil, NewDigest(), nil
 	s.kernels, _ = s.kernels.Continue(0, graph.CurrentKernels())
 }
 

@@ -126,14 +126,14 @@ func stream(c *cli.Context) error {
 	defer func() { _ = input.Close() }() // it was only read
 	run := &streamRun{
 		stream: s, snapshot: c.String("snapshot"), every: int64(c.Int("snapshot-every")), live: newStreamLive(c.App.ErrWriter),
-		warn: tell, again: func(skip int64) string { return againStream(c, skip) }, start: time.Now(),
+		passed: baee.NewDigest(), warn: tell, again: func(skip int64) string { return againStream(c, skip) }, start: time.Now(),
 	}
 	if run.record, err = streamRecord(c, s, name); err != nil {
 		return err
 	}
 	skip := c.Int64("skip")
 	if c.Bool("same-input") {
-		skip = s.Position()
+		skip, run.same = s.Position(), s.Taken()
 	}
 	err = run.all(c.Context, newTokenReader(name, newPatient(c.Context, input), m.Config.VocabSize, s.ChunkSize()), skip)
 	run.live.end()
@@ -157,7 +157,11 @@ func stream(c *cli.Context) error {
 // refuseShort is err, with the flag that asks for more than the input has.
 func refuseShort(c *cli.Context, err error, skip int64) error {
 	var short *shortInput
+	var other *otherInput
 	switch {
+	case errors.As(err, &other):
+		return usagef(c, "--same-input: the first %d token ids of %s are not those that the stream of %s has taken: give the input of that stream, or leave out --same-input",
+			skip, other.name, c.String("restore"))
 	case !errors.As(err, &short):
 		return err
 	case c.Bool("same-input"):
@@ -369,8 +373,10 @@ type streamRun struct {
 	warn     func(format string, args ...any)
 	again    func(skip int64) string // the command that continues with the same input
 
-	taken   int64 // tokens of the input
-	skipped int64 // before them
+	taken   int64       // tokens of the input
+	skipped int64       // before them
+	passed  baee.Digest // of those
+	same    baee.Digest // what it must be in the end; not known: anything
 	logits  []float32
 	start   time.Time
 	// What failed without ending the stream, by what it is of: told when it begins, and at the end if it lasts.
@@ -401,7 +407,10 @@ func (r *streamRun) all(ctx context.Context, t *tokenReader, skip int64) error {
 func (r *streamRun) take(t *tokenReader, skip int64) (n int, ended, err error) {
 	ids, ended := t.some(r.stream.ChunkSize())
 	passed := min(skip-r.skipped, int64(len(ids)))
-	r.skipped += passed
+	r.skipped, r.passed = r.skipped+passed, r.passed.Add(ids[:passed])
+	if passed > 0 && r.skipped == skip && r.same != 0 && r.same != r.passed {
+		return len(ids), ended, &otherInput{name: t.name}
+	}
 	return len(ids), ended, r.push(ids[passed:])
 }
 
@@ -468,6 +477,11 @@ type shortInput struct {
 	name      string
 	has, skip int64
 }
+
+// otherInput is the error of an input whose tokens that are to be passed over are not those of the stream.
+type otherInput struct{ name string }
+
+func (e *otherInput) Error() string { return e.name + " is not the input of the stream" }
 
 func (e *shortInput) Error() string {
 	return fmt.Sprintf("%s holds %d token ids, fewer than the %d to pass over", e.name, e.has, e.skip)

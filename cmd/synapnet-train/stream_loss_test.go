@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -142,6 +143,30 @@ func TestCompleteStreamHasItsAnswer(t *testing.T) {
 		t.Errorf("%d %s", code, stderr)
 	}
 	if got := decode[streamReport](t, "stream", model, textFile(t, ids(33)), "--restore", snapshot, "--same-input", "--json"); got.Tokens != 33 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// --same-input is the same input, id by id, not one of the same length.
+func TestSameInputIsTheSame(t *testing.T) {
+	model, snapshot := smallModelFile(t, func(*layers.Config) {}), filepath.Join(t.TempDir(), "s.safetensors")
+	text := ids(70)
+	success(t, "stream", model, textFile(t, text), "--chunk-size", "16", "--snapshot", snapshot)
+	before := read(t, snapshot)
+	words := strings.Fields(text)
+	for _, at := range []int{0, 33, 69} {
+		other := slices.Clone(words)
+		other[at] = map[bool]string{true: "7", false: "8"}[other[at] == "8"]
+		input := textFile(t, strings.Join(other, " ")+" 9")
+		code, stdout, stderr := real(t, "stream", model, input, "--restore", snapshot, "--same-input", "--snapshot", snapshot)
+		if code != exitUsage || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "the first 70 token ids of "+input+" are not those") {
+			t.Errorf("id %d changed: %d %s%s", at, code, stdout, stderr)
+		}
+	}
+	if read(t, snapshot) != before {
+		t.Error("the snapshot was replaced")
+	}
+	if got := decode[streamReport](t, "stream", model, textFile(t, text+" 9"), "--restore", snapshot, "--same-input", "--json"); got.Tokens != 71 {
 		t.Errorf("%+v", got)
 	}
 }
