@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/internal/host"
 )
@@ -303,47 +302,52 @@ func (r *driverRun) job(s *Step) (j *Job, f *resultFile, release func(), err err
 			release()
 		}
 	}()
-	f, before, settings, current, err := r.open(s)
-	if err != nil || current {
+	f, now, settings, err := r.open(s)
+	if err != nil || now.State == UpToDate {
 		return nil, nil, release, err
 	}
 	j = f.job(settings, r.Environment)
-	j.Root, j.before, j.folder = r.Root, before, r.folder
+	j.Root, j.folder = r.Root, r.folder
+	if now.State == Unfinished {
+		j.before = now.Result
+	}
 	j.Line = func(format string, args ...any) { r.line(s, fmt.Sprintf(format, args...)) }
 	j.Progress = func(done, total int) { r.progress(s, done, total) }
 	if f.note != "" {
 		j.Line("%s", f.note)
 	}
-	return j, f, release, nil
+	goesOn, err := continues(f, now.State)
+	if err == nil && !goesOn {
+		err = r.setAside(s.Experiment, now.Result, j.Line)
+	}
+	return j, f, release, err
 }
 
-// open finds out what is to be done for a step now that all it needs is there: the file to write, and the unfinished result
-// to continue, if any, and the settings.
-func (r *driverRun) open(s *Step) (f *resultFile, before *result.Result, settings any, current bool, err error) {
+// open finds out what is to be done for a step now that all it needs is there: its state, the file to write and the settings.
+func (r *driverRun) open(s *Step) (f *resultFile, now *Step, settings any, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sums = map[string]string{} // the files of an earlier step are new
-	now := &Step{Experiment: s.Experiment}
+	now = &Step{Experiment: s.Experiment}
 	if err := r.inspect(now, map[string]State{}); err != nil { // all that it needs has run
-		return nil, nil, nil, false, err
+		return nil, nil, nil, err
 	}
 	switch {
 	case now.State.Blocked():
-		return nil, nil, nil, false, errors.New(now.Reason)
+		return nil, nil, nil, errors.New(now.Reason)
 	case now.State == UpToDate:
-		return nil, nil, nil, true, nil
+		return nil, now, nil, nil
 	}
 	inputs, err := r.inputs(s.Experiment)
 	if err != nil {
-		return nil, nil, nil, false, err
+		return nil, nil, nil, err
 	}
 	settings = s.settings(r.Profile, now.Keys)
 	f, err = newResultFile(s.Experiment, string(r.Profile), settings, inputs, r.Path(s.Experiment), r.Environment)
 	if err == nil && now.State == Unfinished {
-		before = now.Result
-		f.follow(before)
+		f.follow(now.Result)
 	}
-	return f, before, settings, false, err
+	return f, now, settings, err
 }
 
 func (r *driverRun) folder(experiment string) string {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/results/published"
 )
 
@@ -39,7 +40,7 @@ func pretrainExperiment() Experiment {
 		Name: "pretrain", Title: "Pretraining on the curriculum",
 		Source: "Section 3, eval_history.json, training_curve.json",
 		Covers: []string{"Quickstart: pretrain the reference 8.7M model"},
-		Files:  []string{ModelFile}, Alone: true,
+		Files:  []string{ModelFile}, Extras: []string{curvesSVG, curvesPNG, metrics.Name}, Alone: true,
 		Estimate: func(p Profile) time.Duration {
 			if p == Quick {
 				return 75 * time.Second

@@ -40,6 +40,8 @@ type Experiment struct {
 	Needs []string
 	// Files are what a run leaves in the folder besides the result for others to read. Without one the result is not complete.
 	Files []string
+	// Extras are what it writes there for people to look at: nothing reads them, and the result is complete without them.
+	Extras []string
 	// Alone says that it measures time or memory: nothing else runs meanwhile, whatever --jobs says.
 	Alone bool
 	// OneMachine says that its table compares times or memory: what is left of a run that was stopped counts only on the same
