@@ -69,11 +69,19 @@ func nearestKey(key string, known []string) string {
 func configError(path string, err error) error {
 	var syntax toml.ParseError
 	if errors.As(err, &syntax) {
+		at := position(path, syntax.Position.Line)
+		if word, ok := strings.CutSuffix(syntax.Message, " is out of range for int64"); ok {
+			limit := "most a TOML file can hold is 9223372036854775807"
+			if strings.HasPrefix(word, "-") {
+				limit = "least a TOML file can hold is -9223372036854775808"
+			}
+			return fmt.Errorf("%s: %s is %s: the %s", at, syntax.LastKey, word, limit)
+		}
 		key := ""
 		if syntax.LastKey != "" {
 			key = " (last key " + syntax.LastKey + ")"
 		}
-		return fmt.Errorf("%s: %s%s", position(path, syntax.Position.Line), syntax.Message, key)
+		return fmt.Errorf("%s: %s%s", at, syntax.Message, key)
 	}
 	return fmt.Errorf("%s: %s", path, strings.TrimPrefix(err.Error(), "toml: "))
 }
