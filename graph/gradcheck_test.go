@@ -129,6 +129,7 @@ func build(t testing.TB, c kernelCase, seed uint64) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
+	noteKernels(g)
 	for _, w := range g.Floats(weights) {
 		s.upWt = append(s.upWt, float64(w))
 	}
