@@ -112,6 +112,7 @@ func TestEachPolicyKeepsWhatItsPaperSays(t *testing.T) {
 		return all
 	}
 	pick := func(values ...float64) func(i int) float64 { return func(i int) float64 { return values[i] } }
+	cased := map[string]bool{"random": true, "pyramidkv": true} // TestRandomIsUniform, TestThePyramidIsArithmetic
 	for _, c := range []struct {
 		policy  string
 		what    string
@@ -151,11 +152,17 @@ func TestEachPolicyKeepsWhatItsPaperSays(t *testing.T) {
 		{"expected_attention", "the longer value", Context{Dim: 2, Keys: []float32{1, 0, 1, 0, 1, 0}, Values: []float32{1, 0, 0, 3, 0, 0},
 			QueryMean: []float32{1, 0}, QueryCov: make([]float32, 4)}, at(1, 2, 3), 1, []int{1}},
 	} {
+		cased[c.policy] = true
 		t.Run(c.policy+": "+c.what, func(t *testing.T) {
 			if got := kept(t, c.policy, &c.ctx, c.entries, c.budget); !slices.Equal(got, c.want) {
 				t.Errorf("kept %v, want %v", got, c.want)
 			}
 		})
+	}
+	for _, name := range Names() {
+		if !cased[name] {
+			t.Errorf("policy %s has no case", name)
+		}
 	}
 }
 
