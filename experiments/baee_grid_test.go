@@ -18,29 +18,6 @@ import (
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// streamModel is a small model that takes memory-pressure samples; its reads depend on its memory.
-func streamModel(t *testing.T) (m *layers.Model, path string) {
-	t.Helper()
-	c := layers.Reference()
-	c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, c.NumClasses, c.EpisodicSlots, c.EpisodicWriteFrac = 8, 2, 2, 128, 64, 40, 4, 0.2
-	m, err := layers.NewModel(c, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range m.Params.All() {
-		for i := range p.Data() {
-			if strings.Contains(p.Name, "epmem") || strings.Contains(p.Name, "head") {
-				p.Data()[i] *= 15
-			}
-		}
-	}
-	path = filepath.Join(t.TempDir(), "model.safetensors")
-	if err := m.Save(path); err != nil {
-		t.Fatal(err)
-	}
-	return m, path
-}
-
 // smallGrid is a grid for it.
 func smallGrid() BAEEGridConfig {
 	return BAEEGridConfig{
@@ -48,23 +25,6 @@ func smallGrid() BAEEGridConfig {
 		Positions: []string{"early", "late"}, Seeds: []uint64{42, 43}, Contexts: []int{64}, Protocols: []baee.Protocol{baee.Paper, baee.Strict},
 		Samples: 5, Chunk: 16,
 	}
-}
-
-// networkFiles are untrained networks for it.
-func networkFiles(t *testing.T, seed uint64) (classifier, head string) {
-	t.Helper()
-	dir := t.TempDir()
-	classifier, head = filepath.Join(dir, ClassifierFile), filepath.Join(dir, HeadFile)
-	for path, make := range map[string]func(int, int, uint64) (*baee.Classifier, error){classifier: baee.NewClassifier, head: baee.NewHead} {
-		n, err := make(8, 4, seed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := n.Save(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return classifier, head
 }
 
 func TestTheDefaultGridIsThePublishedOne(t *testing.T) {

@@ -48,11 +48,7 @@ type microCell struct {
 const (
 	entriesLabel  = "entries"
 	baselineLabel = "baseline"
-	tokensLabel   = "tokens"
 )
-
-// unbounded names, among the policies, a memory that evicts nothing.
-const unbounded = "unbounded store"
 
 func baeeMicrobenchExperiment() Experiment {
 	full := microbenchSettings{
@@ -300,14 +296,6 @@ func (b *microbench) overhead(ctx context.Context, p microPart) (microCell, erro
 		}
 	}
 	return cell, nil
-}
-
-func randomTokens(rng *rand.Rand, n, vocab int) []int32 {
-	ids := make([]int32, n)
-	for i := range ids {
-		ids[i] = rng.Int32N(int32(vocab))
-	}
-	return ids
 }
 
 // streamed takes a sample of its own through a stream.

@@ -155,7 +155,6 @@ type BAEETrainReport struct {
 // The files that the experiment leaves in its folder.
 const (
 	BAEETrainFile           = "baee-train.json"
-	ClassifierFile          = "classifier.safetensors"
 	AttentionClassifierFile = "classifier-attention.safetensors"
 	HeadFile                = "head.safetensors"
 )
@@ -176,7 +175,7 @@ func NewBAEETrain(c BAEETrainConfig, basePath, dir string, env Environment) (*BA
 		return nil, err
 	}
 	for _, name := range []string{ClassifierFile, AttentionClassifierFile, HeadFile} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil && e.job.before == nil { // of cajq-3phase, or anybody's
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil && e.job.Earlier() == nil { // of cajq-3phase, or anybody's
 			return nil, fmt.Errorf("%s holds a %s but no %s: it is not of this command, and would be replaced; move it away or give another --output-dir", dir, name, BAEETrainFile)
 		}
 	}
@@ -271,7 +270,7 @@ func (e *BAEETrain) load() error {
 		return fmt.Errorf("%s holds results of another base model or of other settings: move it away or give another --output-dir", e.output())
 	}
 	e.result.Cells, e.result.Cost, e.result.Environment = old.Cells, old.Cost, old.Environment
-	if e.job.before.Complete && old.ScorePrior == e.result.ScorePrior { // networks are written last: else the files may be of an earlier run
+	if e.job.Earlier().Complete && old.ScorePrior == e.result.ScorePrior { // networks are written last: else the files may be of an earlier run
 		e.written = old.Selected
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -46,8 +47,7 @@ type baselinePart struct {
 
 // The forms in which a model is evaluated besides the one that was trained.
 const (
-	trainedForm = "float32"
-	int4Form    = "int4" // uniform, as the published names say
+	int4Form = "int4" // uniform, as the published names say
 )
 
 // inInt4 are the architectures whose published names say INT4, and the selective scan beside its proxy.
@@ -272,16 +272,11 @@ func (r *baselines) one(ctx context.Context, m baselineModel) (cell baselineCell
 }
 
 func sortedContexts[T any](m map[string]T) []string {
-	set := map[int]bool{}
-	for k := range m {
-		n, _ := strconv.Atoi(k) // we wrote them
-		set[n] = true
-	}
-	var all []string
-	for _, n := range sortedKeys(set) {
-		all = append(all, strconv.Itoa(n))
-	}
-	return all
+	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		x, _ := strconv.Atoi(a) // we wrote them
+		y, _ := strconv.Atoi(b)
+		return x - y
+	})
 }
 
 func accuracyLine(of map[string]curriculum.Accuracy) string {
@@ -354,7 +349,7 @@ func (r *baselines) seconds(m baselineModel, more float64) (float64, error) {
 	if more == 0 {
 		return all, nil
 	}
-	return all + more, writeJSON(r.clock(m), all+more)
+	return all + more, files.WriteJSON(r.clock(m), all+more)
 }
 
 // formsOf are the forms in which an architecture is evaluated.

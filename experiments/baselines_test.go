@@ -54,14 +54,14 @@ func TestBaselines(t *testing.T) {
 func TestBaselinesContinueTrainings(t *testing.T) {
 	s := smallBaselines()
 	s.Paper.Architectures, s.Strict.Architectures = nil, []string{"llama"}
-	run := func(stop bool) (*Outcome, *testJob) {
-		j := newTestJob(t, t.TempDir())
+	run := func(stop bool) (*Outcome, *Job) {
+		j := newTestJob(t, baselinesExperiment(), t.TempDir())
 		if stop {
 			work, err := j.work()
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := &baselines{baselineSettings: s, job: &j.Job, work: work}
+			r := &baselines{baselineSettings: s, job: j, work: work}
 			models, err := r.models()
 			if err != nil {
 				t.Fatal(err)
@@ -77,7 +77,7 @@ func TestBaselinesContinueTrainings(t *testing.T) {
 				t.Fatal("the training was not stopped")
 			}
 		}
-		o, err := runBaselines(t.Context(), &j.Job, s)
+		o, err := runBaselines(t.Context(), j, s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +89,7 @@ func TestBaselinesContinueTrainings(t *testing.T) {
 	if a, b := find(t, whole, result.Strict, "accuracy", l), find(t, o, result.Strict, "accuracy", l); a.Mean != b.Mean {
 		t.Errorf("accuracy %g, without a stop %g", b.Mean, a.Mean)
 	}
-	if left, err := os.ReadDir(j.Dir); err != nil || len(left) != 1 || left[0].Name() != filepath.Base(workFolder(j.path)) {
+	if left, err := os.ReadDir(j.Dir); err != nil || len(left) != 2 || left[1].Name() != left[0].Name()+".work" {
 		t.Errorf("the folder holds %v, %v", left, err)
 	}
 }
@@ -98,7 +98,7 @@ func TestBaselinesContinueTrainings(t *testing.T) {
 func TestBaselinesKeepAnUnreadableCheckpoint(t *testing.T) {
 	s := smallBaselines()
 	s.Paper.Architectures, s.Strict.Architectures = nil, []string{"llama"}
-	j := newTestJob(t, t.TempDir())
+	j := newTestJob(t, baselinesExperiment(), t.TempDir())
 	work, err := j.work()
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func TestBaselinesKeepAnUnreadableCheckpoint(t *testing.T) {
 	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := runBaselines(t.Context(), &j.Job, s); err == nil || !strings.Contains(err.Error(), path) || !strings.HasSuffix(err.Error(), "; delete it to train llama anew") {
+	if _, err := runBaselines(t.Context(), j, s); err == nil || !strings.Contains(err.Error(), path) || !strings.HasSuffix(err.Error(), "; delete it to train llama anew") {
 		t.Errorf("a damaged checkpoint: %v", err)
 	}
 	if kept, err := os.ReadFile(path); err != nil || string(kept) != "damaged" {

@@ -60,7 +60,7 @@ type BenchReport struct {
 // InOwnProcess has a new process, as ProbeCommand, run the case and reads its result: a *Growth for GrowthBench, else a
 // *BenchResult.
 func (b BenchCase) InOwnProcess(ctx context.Context, result any) error {
-	err := (inProcess{Bench: &b}).start(ctx, allThreads(), result)
+	err := InOwnProcess(ctx, allThreads(), benchKind, b, result)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%s at context %d, batch %d: %w", b.Name, b.Context, b.Batch, err)
 	}
@@ -173,11 +173,6 @@ func (b BenchCase) prepare(m *layers.Model) (step func() error, operations float
 	return nil, 0, fmt.Errorf("no benchmark is called %q", b.Name)
 }
 
-func median(x []float64) float64 {
-	s := slices.Sorted(slices.Values(x))
-	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
-}
-
 // The steps between which memory must not grow, and by how much it may.
 const (
 	growthFrom    = 20
@@ -260,4 +255,17 @@ func (g *Growth) read(step int, rss uint64) {
 	if step >= g.FromStep && step <= g.ToStep {
 		g.Largest = max(g.Largest, rss)
 	}
+}
+
+// benchKind names cases among the kinds of measurements in a process of their own.
+const benchKind = "bench"
+
+// BenchKinds are the kinds of this package.
+func BenchKinds() Kinds {
+	return Kinds{benchKind: Kind(func(ctx context.Context, b BenchCase) (any, error) {
+		if b.Name == GrowthBench {
+			return MeasureGrowth(ctx, b.Context, b.Batch)
+		}
+		return b.Run(ctx)
+	})}
 }

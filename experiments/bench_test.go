@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"runtime"
-	"runtime/debug"
 	"testing"
 
 	"github.com/synapnet/synapnet-train/curriculum"
@@ -49,17 +48,6 @@ func TestBenchCaseErrors(t *testing.T) {
 	cancel()
 	if _, err := (BenchCase{Name: InferenceBench, Context: 16, Batch: 1, Repetitions: 1}).Run(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: got %v", err)
-	}
-}
-
-func TestMedian(t *testing.T) {
-	for _, c := range []struct {
-		x    []float64
-		want float64
-	}{{[]float64{3}, 3}, {[]float64{4, 1}, 2.5}, {[]float64{9, 1, 2}, 2}, {[]float64{9, 1, 2, 4}, 3}} {
-		if got := median(c.x); got != c.want {
-			t.Errorf("median of %v: got %g, want %g", c.x, got, c.want)
-		}
 	}
 }
 
@@ -109,28 +97,4 @@ func TestGrowthReads(t *testing.T) {
 			t.Errorf("a change of %g: within %v, want %v", change, got, want)
 		}
 	}
-}
-
-// Memory counts from when it is first touched.
-func TestCurrentRSS(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("known on Linux only")
-	}
-	debug.FreeOSMemory() // what earlier tests left would be used again
-	before, err := CurrentRSS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	held := make([]byte, 64<<20)
-	for i := 0; i < len(held); i += 4096 {
-		held[i] = 1
-	}
-	after, err := CurrentRSS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if after < before+48<<20 || after > before+96<<20 {
-		t.Errorf("%d before and %d after 64 MiB were taken", before, after)
-	}
-	runtime.KeepAlive(held)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -42,16 +41,6 @@ func DefaultCAJQ() CAJQConfig {
 		SampleKeys: tasks.CurrentKeys,
 	}
 }
-
-// Metrics of an evaluation: two single tasks and the training mixture, each on samples of its own.
-const (
-	MetricSingle   = "niah_single"
-	MetricMultiKey = "niah_multi_key"
-	MetricMixture  = "multi_task"
-)
-
-// CAJQMetrics lists them in the order of reports.
-func CAJQMetrics() []string { return []string{MetricSingle, MetricMultiKey, MetricMixture} }
 
 // CAJQRun is one variant with one seed.
 type CAJQRun struct {
@@ -228,43 +217,6 @@ func union(s cajqSettings, old CAJQResult) cajqSettings {
 	return all
 }
 
-// with1 is all with x, once.
-func with1[T comparable](all []T, x T) []T {
-	if slices.Contains(all, x) {
-		return all
-	}
-	return append(all, x)
-}
-
-func (c CAJQConfig) validate(variants []qat.Variant, m layers.Config) error {
-	if len(c.Seeds) == 0 || len(c.Contexts) == 0 || c.Samples < 1 {
-		return fmt.Errorf("seeds %v, context lengths %v, samples %d: give at least one of each", c.Seeds, c.Contexts, c.Samples)
-	}
-	if err := cmp.Or(Once("seed", c.Seeds), Once("context length", c.Contexts), c.SampleKeys.Check()); err != nil {
-		return err
-	}
-	for _, t := range c.Contexts {
-		if t < layers.MinContext || t > m.MaxLen {
-			return fmt.Errorf("context length %d: it must be from %d to the model's max_len %d", t, layers.MinContext, m.MaxLen)
-		}
-		for _, metric := range []string{MetricSingle, MetricMultiKey} {
-			if err := tasks.Check(metric, cajqParams(m, t)); err != nil {
-				return err
-			}
-		}
-	}
-	for _, v := range variants {
-		if err := v.Check(c.Experiment, m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func cajqParams(m layers.Config, t int) tasks.Params {
-	return tasks.Params{Length: t, Vocab: m.VocabSize, Classes: m.NumClasses}
-}
-
 // load takes over the runs of an earlier call. Seeds, contexts and variants may have been others; what a run depends on
 // may not.
 func (e *CAJQ) load() error {
@@ -356,7 +308,7 @@ func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
 		session.CheckpointPath = filepath.Join(e.work(), fmt.Sprintf("%s-%d.safetensors", v.Name, seed))
 		session.CheckpointEvery = 50
 	}
-	built, err := v.Build(ctx, e.Base, e.Config.Experiment, e.Config.draw(seed), session)
+	built, err := v.Build(ctx, e.Base, e.Config.Experiment, e.Config.evaluation().draw(seed), session)
 	if err != nil {
 		return err
 	}
@@ -398,7 +350,7 @@ func (e *CAJQ) one(ctx context.Context, v qat.Variant, seed uint64) error {
 func (e *CAJQ) evaluateAll(ctx context.Context, m *layers.Model, seed uint64, packed bool) (map[string]map[string]curriculum.Accuracy, error) {
 	all := map[string]map[string]curriculum.Accuracy{}
 	for _, t := range e.Config.Contexts {
-		accuracy, err := e.Config.evaluate(ctx, m, t, seed)
+		accuracy, err := e.Config.evaluation().run(ctx, m, t, seed)
 		if err != nil {
 			return nil, err
 		}
@@ -409,49 +361,6 @@ func (e *CAJQ) evaluateAll(ctx context.Context, m *layers.Model, seed uint64, pa
 	}
 	return all, nil
 }
-
-// draw is a seed of the experiment's samples.
-func (c CAJQConfig) draw(seed uint64) tasks.Draw { return tasks.Draw{Keys: c.SampleKeys, Seed: seed} }
-
-// evalData is the source of the evaluation data of a metric (0, 1 or 2) for a seed of the experiment. The published protocol
-// takes the data of seed, seed+1 and seed+2 themselves, but the pretrained model was trained on data of seeds 42 (context 512)
-// and 43 (context 1024), so that its evaluations at context 1024 with these seeds would be on samples that it has seen; and
-// the sets of different seeds would overlap.
-func (c CAJQConfig) evalData(seed uint64, metric int) tasks.Source {
-	return c.draw(seed).For(tasks.Quantisation, metric)
-}
-
-// evaluate scores a model at one context, each metric on data of its own.
-func (c CAJQConfig) evaluate(ctx context.Context, m *layers.Model, t int, seed uint64) (map[string]curriculum.Accuracy, error) {
-	p := cajqParams(m.Config, t)
-	single, err := tasks.Generate(MetricSingle, c.Samples, p, c.evalData(seed, 0))
-	if err != nil {
-		return nil, err
-	}
-	multi, err := tasks.Generate(MetricMultiKey, c.Samples, p, c.evalData(seed, 1))
-	if err != nil {
-		return nil, err
-	}
-	mixture, err := tasks.Mixture(2*c.Samples, p, c.evalData(seed, 2), tasks.TrainingMixture())
-	if err != nil {
-		return nil, err
-	}
-	accuracy := map[string]curriculum.Accuracy{}
-	for _, set := range []struct {
-		metric  string
-		samples []tasks.Sample
-	}{{MetricSingle, single}, {MetricMultiKey, multi}, {MetricMixture, mixture}} {
-		got, err := curriculum.EvaluateContext(ctx, m, set.samples, evalBatch)
-		if err != nil {
-			return nil, err
-		}
-		accuracy[set.metric] = got.Overall
-	}
-	return accuracy, nil
-}
-
-// evalBatch is the number of samples that are evaluated together; it does not change their results.
-const evalBatch = 2
 
 // write puts runs and summary in order and replaces the output file.
 func (e *CAJQ) write(complete bool) (*CAJQResult, error) {
@@ -544,20 +453,6 @@ func sortedKeys(set map[int]bool) []int {
 	return keys
 }
 
-// meanStd is the mean and the standard deviation with n-1; the latter is 0 for one value.
-func meanStd(x []float64) (mean, std float64) {
-	for _, v := range x {
-		mean += v / float64(len(x))
-	}
-	if len(x) < 2 {
-		return mean, 0
-	}
-	for _, v := range x {
-		std += (v - mean) * (v - mean)
-	}
-	return mean, math.Sqrt(std / float64(len(x)-1))
-}
-
 // publishedTable is the summary of the published experiment, by variant.
 type publishedTable map[string]struct {
 	PerContext map[string]map[string]MeanStd `json:"per_ctx"`
@@ -569,4 +464,21 @@ func publishedCAJQ() (publishedTable, error) {
 	}
 	err := published.Decode("exp_cajq_qat_multiseed.json", &file)
 	return file.Summary, err
+}
+
+func (c CAJQConfig) validate(variants []qat.Variant, m layers.Config) error {
+	if err := c.evaluation().check(m); err != nil {
+		return err
+	}
+	for _, v := range variants {
+		if err := v.Check(c.Experiment, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// evaluation is how every run is scored.
+func (c CAJQConfig) evaluation() metricEvaluation {
+	return metricEvaluation{Seeds: c.Seeds, Contexts: c.Contexts, Samples: c.Samples, SampleKeys: c.SampleKeys}
 }

@@ -58,10 +58,6 @@ func cajqAblationExperiment() Experiment {
 	}, []string{"cajq_ssm_only", "cajq_attention_only", "cajq_memory_only", qat.CAJQFull})
 }
 
-// beyondTraining is what every table of the reference model at long contexts is to be read with.
-const beyondTraining = "The reference model was trained at up to 1,024 tokens; beyond that ours finds single needles less often than the published one, in floating point already. Each is one " +
-	"pretraining run, and whether another seed would differ as much has not been measured."
-
 // cajqExperimentOf registers the CAJQ experiment with the given variants.
 func cajqExperimentOf(e Experiment, variants []string) Experiment {
 	e.Folder, e.Needs = "cajq", []string{"pretrain"}
@@ -265,7 +261,7 @@ func (e *CAJQ) measureSizes(ctx context.Context) error {
 // packedSizes are those of a variant's packed file; none for a variant whose weights stay in floating point.
 func packedSizes(ctx context.Context, v qat.Variant, base *layers.Model, c CAJQConfig) ([]result.Measurement, error) {
 	v.Trains = false
-	built, err := v.Build(ctx, base, c.Experiment, c.draw(c.Seeds[0]), qat.Session{})
+	built, err := v.Build(ctx, base, c.Experiment, c.evaluation().draw(c.Seeds[0]), qat.Session{})
 	if err != nil || built.Quantised == nil || len(built.Quantised.Weights) == 0 {
 		return nil, err
 	}

@@ -95,3 +95,9 @@ func (f *resultFile) follow(before *result.Result) {
 	f.note = fmt.Sprintf("%s was begun on other kernels (%s; these are %s): what it holds is kept, and numbers may differ by rounding",
 		f.path, last, now)
 }
+
+// lossBlock is the number of steps whose mean loss is a measurement.
+const lossBlock = 64
+
+// mostEvaluations is how many evaluations, or epochs, a result keeps.
+const mostEvaluations = 2000

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/graph"
@@ -128,25 +127,6 @@ func TestResultsKeepTheirSampleKeys(t *testing.T) {
 	}
 }
 
-// Every experiment whose samples have a seed has a version of their keys, and no other settings say it.
-func TestSettingsNameTheirKeysOnce(t *testing.T) {
-	for _, e := range All() {
-		for _, p := range []Profile{Full, Quick} {
-			text, err := json.Marshal(e.Settings(p))
-			if err != nil {
-				t.Fatal(err)
-			}
-			draws := !slices.Contains([]string{"activation-memory", "energy", "sustained", "episodic-growth", "pareto"}, e.Name)
-			if n := strings.Count(string(text), sampleKeys); n != map[bool]int{true: 1}[draws] || draws && keysOf(e.Settings(p)) != tasks.CurrentKeys {
-				t.Errorf("%s: %d versions of keys in %s", e.Name, n, text)
-			}
-			if draws && e.profileOf(e.settings(p, tasks.Keys1)) != string(p) {
-				t.Errorf("%s: with old keys its settings are no longer those of profile %s", e.Name, p)
-			}
-		}
-	}
-}
-
 // What is continued on other kernels says so, and the result names both.
 func TestContinuedOnOtherKernels(t *testing.T) {
 	env := Environment{Commit: "c", Platform: "linux/amd64", SIMD: "avx2", BLAS: "OpenBLAS 1 Haswell (cgo)", Go: "go1"}
@@ -194,25 +174,5 @@ func TestThinKeepsTheLast(t *testing.T) {
 		if len(kept) > mostKept || n <= mostKept && len(kept) != n || n > 0 && kept[len(kept)-1] != n-1 || n > mostKept && len(kept) < mostKept/2 {
 			t.Errorf("%d of %d are kept, the last %v", len(kept), n, kept[max(0, len(kept)-1):])
 		}
-	}
-}
-
-// The record of a stream of any length can be written and read: it thins itself out.
-func TestStreamRecordsDoNotGrow(t *testing.T) {
-	r := &StreamRecord{settings: StreamSettings{SampleEvery: 512, ChunkSize: 512, Memory: baee.Config{}}}
-	for at := int64(512); at <= 512*1_000_000; at += 512 {
-		last := int64(0)
-		if n := len(r.details.Samples); n > 0 {
-			last = r.details.Samples[n-1].Tokens
-		}
-		if every := max(r.settings.SampleEvery, r.details.Every); at/every == last/every {
-			continue
-		}
-		r.thin()
-		r.details.Samples = append(r.details.Samples, StreamSample{Tokens: at})
-	}
-	s := r.details.Samples
-	if len(s) > mostSamples || len(s) < mostSamples/4 || s[0].Tokens != 512 || s[len(s)-1].Tokens < 512*999_000 {
-		t.Errorf("%d samples from %d to %d, one in %d tokens", len(s), s[0].Tokens, s[len(s)-1].Tokens, r.details.Every)
 	}
 }

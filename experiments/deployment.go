@@ -67,11 +67,8 @@ func (t deploymentTier) threads() int {
 	return 0
 }
 
-// The labels of the deployment profile besides variant and context.
-const (
-	modelLabel = "model" // its size
-	tierLabel  = "tier"
-)
+// tierLabel is the label of the computer of a deployment profile.
+const tierLabel = "tier"
 
 // deploymentName is that of the experiment.
 const deploymentName = "deployment"

@@ -24,7 +24,7 @@ func smallDeployment(c layers.Config) deploymentSettings {
 func TestDeployment(t *testing.T) {
 	root, m := hardwareRoot(t)
 	s := smallDeployment(m.Config)
-	o, err := runDeployment(t.Context(), &newTestJob(t, root).Job, s)
+	o, err := runDeployment(t.Context(), newTestJob(t, deploymentExperiment(), root), s)
 	if err != nil {
 		t.Fatal(err)
 	}

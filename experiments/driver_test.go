@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -639,54 +638,6 @@ func TestKeys(t *testing.T) {
 	} {
 		if (key(config) == base) != same {
 			t.Errorf("%s: the same key is %v", config, !same)
-		}
-	}
-}
-
-// The registered experiments make an order, have what the report and the plan need, and settings for both profiles.
-func TestRegistry(t *testing.T) {
-	all := All()
-	if _, err := order(all); err != nil {
-		t.Fatal(err)
-	}
-	var rows []string
-	for _, r := range SeedRows() {
-		rows = append(rows, r.String())
-	}
-	for _, e := range all {
-		if e.Title == "" || e.Source == "" || e.Says == "" || len(e.Views) == 0 || e.Estimate == nil || e.Estimate(Full) <= 0 || e.Estimate(Quick) <= 0 {
-			t.Errorf("%s lacks a title, source, views, estimate or what it says", e.Name)
-		}
-		for _, row := range e.Covers {
-			if !slices.Contains(rows, row) {
-				t.Errorf("%s covers %q, which is no row of the README's lists", e.Name, row)
-			}
-		}
-		if e.profileOf(e.Settings(Full)) != string(Full) {
-			t.Errorf("%s: the settings of full are not told", e.Name)
-		}
-	}
-}
-
-// What is left out is of published files, with a reason.
-func TestOmissions(t *testing.T) {
-	for _, o := range Omissions() {
-		if o.What == "" || o.Why == "" {
-			t.Errorf("%+v", o)
-		}
-		for _, name := range strings.Split(o.File, ", ") {
-			if _, err := os.Stat(filepath.Join("..", "results", "published", name)); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-}
-
-// Every row of the lists of the public README has an experiment.
-func TestEveryRowIsCovered(t *testing.T) {
-	for _, r := range SeedRows() {
-		if len(r.Answer(All())) == 0 {
-			t.Errorf("no experiment covers %q", r)
 		}
 	}
 }

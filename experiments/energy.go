@@ -112,7 +112,7 @@ func runEnergy(ctx context.Context, j *Job, s energySettings) (*Outcome, error) 
 		}
 		defer f.close()
 		for i := range s.Repetitions {
-			r, err := done.do(ctx, name(t, i), func() (energyRun, error) { return f.energy(ctx, meter, s.Seconds) })
+			r, err := done.do(ctx, name(t, i), func() (energyRun, error) { return energyOf(ctx, f, meter, s.Seconds) })
 			if err != nil {
 				return nil, err
 			}
@@ -122,8 +122,8 @@ func runEnergy(ctx context.Context, j *Job, s energySettings) (*Outcome, error) 
 	return done.finish()
 }
 
-// energy runs passes for the given time.
-func (f *forward) energy(ctx context.Context, meter powerMeter, seconds float64) (r energyRun, err error) {
+// energyOf runs passes for the given time.
+func energyOf(ctx context.Context, f *forward, meter powerMeter, seconds float64) (r energyRun, err error) {
 	r.Source = meter.source
 	if _, err := f.run(ctx); err != nil { // touches the memory
 		return r, err

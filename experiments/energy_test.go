@@ -3,12 +3,7 @@ package experiments
 import (
 	"context"
 	"math"
-	"os"
-	"path/filepath"
-	"runtime"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
@@ -35,8 +30,8 @@ func TestEnergy(t *testing.T) {
 // A run that was stopped where other counters could be read does not mix two kinds of energy.
 func TestEnergyOfAnotherSource(t *testing.T) {
 	root, _ := hardwareRoot(t)
-	j := newTestJob(t, root)
-	done, err := newCells[energyRun](&j.Job, 2)
+	j := newTestJob(t, energyExperiment(), root)
+	done, err := newCells[energyRun](j, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +39,7 @@ func TestEnergyOfAnotherSource(t *testing.T) {
 	if err := done.put("16-0", energyRun{Source: "a wall meter", Tokens: 1, Seconds: 1, Joules: 1e9}); err != nil {
 		t.Fatal(err)
 	}
-	o, err := runEnergy(t.Context(), &j.Job, energySettings{Contexts: []int{16}, Seconds: 0.01, Repetitions: 2, PaperWatts: 15, AssumedWatts: 15})
+	o, err := runEnergy(t.Context(), j, energySettings{Contexts: []int{16}, Seconds: 0.01, Repetitions: 2, PaperWatts: 15, AssumedWatts: 15})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,80 +54,5 @@ func TestPublishedEnergies(t *testing.T) {
 	paper, err := publishedEnergies(layers.Reference())
 	if e := paper[2048]; err != nil || e.Watts != 15 || math.Abs(e.MicrojoulesPerToken-343.18) > 0.01 {
 		t.Errorf("%+v (%v)", e, err)
-	}
-}
-
-// rapl writes a folder as the kernel's.
-func rapl(t *testing.T, files map[string]string) (root string) {
-	t.Helper()
-	root = t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return root
-}
-
-func TestPowerMeterReadsThePackages(t *testing.T) {
-	files := map[string]string{
-		"intel-rapl:0/name": "package-0", "intel-rapl:0/energy_uj": "5000000", "intel-rapl:0/max_energy_range_uj": "9000000",
-		"intel-rapl:1/name": "package-1", "intel-rapl:1/energy_uj": "1000000", "intel-rapl:1/max_energy_range_uj": "9000000",
-		// Not counted: parts of a package, the whole computer, the same package by another way.
-		"intel-rapl:0:0/name": "core", "intel-rapl:0:0/energy_uj": "1", "intel-rapl:0:0/max_energy_range_uj": "9",
-		"intel-rapl:2/name": "psys", "intel-rapl:2/energy_uj": "1", "intel-rapl:2/max_energy_range_uj": "9",
-		"intel-rapl-mmio:0/name": "package-0", "intel-rapl-mmio:0/energy_uj": "1", "intel-rapl-mmio:0/max_energy_range_uj": "9",
-	}
-	root := rapl(t, files)
-	m := newPowerMeter(root, 15)
-	if m.source != sourceRAPL || len(m.packages) != 2 {
-		t.Fatalf("%+v", m)
-	}
-	from, err := m.read()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The first package's counter began again: 4 J to the end, 2 J after it.
-	for name, text := range map[string]string{"intel-rapl:0/energy_uj": "2000000", "intel-rapl:1/energy_uj": "1500000"} {
-		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	to, err := m.read()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if joules, _, _ := m.joules(from, to); math.Abs(joules-6.5) > 1e-9 {
-		t.Errorf("%g J, want 6.5", joules)
-	}
-	if err := os.Remove(filepath.Join(root, "intel-rapl:1/energy_uj")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := m.read(); err == nil || !strings.Contains(err.Error(), "cannot be read any more") {
-		t.Errorf("%v", err)
-	}
-}
-
-// Without a counter that can be read the rated power stands in, and is named so; without that an assumption.
-func TestPowerMeterWithoutCounters(t *testing.T) {
-	rated := newPowerMeter(rapl(t, map[string]string{
-		"intel-rapl:0/name": "package-0", "intel-rapl:0/max_energy_range_uj": "9000000",
-		"intel-rapl:0/constraint_0_max_power_uw": "0", "intel-rapl:0/constraint_0_power_limit_uw": "28000000",
-	}), 15)
-	if rated.source != sourceRated || rated.watts != 28 || !strings.Contains(rated.describe(), "28 W") || !strings.Contains(rated.describe(), "not a measurement") {
-		t.Errorf("%+v: %s", rated, rated.describe())
-	}
-	assumed := newPowerMeter(t.TempDir(), 15)
-	if assumed.source != sourceAssumed || assumed.watts != 15 || !strings.Contains(assumed.describe(), "an assumption, not a measurement") {
-		t.Errorf("%+v: %s", assumed, assumed.describe())
-	}
-	start := time.Now()
-	joules, seconds, cpu := assumed.joules(powerReading{at: start, cpu: 1}, powerReading{at: start.Add(4 * time.Second), cpu: 1 + 2*float64(runtime.NumCPU())})
-	if math.Abs(joules-30) > 1e-9 || seconds != 4 || cpu != 2*float64(runtime.NumCPU()) {
-		t.Errorf("%g J in %g s with %g s of CPU: 2 s of all CPUs at 15 W are 30 J", joules, seconds, cpu)
 	}
 }

@@ -1,22 +1,8 @@
 package experiments
 
 import (
-	"encoding/json"
-	"fmt"
 	"time"
-
-	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/internal/files"
 )
-
-// Environment says with what and where a result was measured.
-type Environment = result.Environment
-
-// Cost is what a measurement took.
-type Cost = result.Cost
-
-// MeanStd is a published mean with its standard deviation over seeds.
-type MeanStd = result.MeanStd
 
 // stopwatch measures the cost from its start on.
 type stopwatch struct {
@@ -35,13 +21,4 @@ func (s stopwatch) cost() Cost {
 // PeakRSS is the largest resident set of this process so far, in bytes; 0 where the system does not tell.
 func PeakRSS() uint64 {
 	return peakRSS()
-}
-
-// writeJSON replaces the file at path by v.
-func writeJSON(path string, v any) error {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return files.Write(path, append(text, '\n'))
 }

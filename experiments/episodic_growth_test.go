@@ -51,13 +51,13 @@ func TestPublishedGrowth(t *testing.T) {
 
 func TestEpisodicGrowthMistakes(t *testing.T) {
 	root, _ := hardwareRoot(t)
-	if _, err := runEpisodicGrowth(t.Context(), &newTestJob(t, root).Job, growthSettings{Tokens: 20, Chunk: 16, Entries: 6}); err == nil || !strings.Contains(err.Error(), "multiple of chunk") {
+	if _, err := runEpisodicGrowth(t.Context(), newTestJob(t, episodicGrowthExperiment(), root), growthSettings{Tokens: 20, Chunk: 16, Entries: 6}); err == nil || !strings.Contains(err.Error(), "multiple of chunk") {
 		t.Errorf("%v", err)
 	}
 	bare := t.TempDir()
 	_, model := streamModel(t)
 	put(t, bare, "pretrain", ModelFile, model)
-	if _, err := runEpisodicGrowth(t.Context(), &newTestJob(t, bare).Job, growthSettings{Tokens: 32, Chunk: 16, Entries: 6}); err == nil || !strings.Contains(err.Error(), "baee-train") {
+	if _, err := runEpisodicGrowth(t.Context(), newTestJob(t, episodicGrowthExperiment(), bare), growthSettings{Tokens: 32, Chunk: 16, Entries: 6}); err == nil || !strings.Contains(err.Error(), "baee-train") {
 		t.Errorf("%v", err)
 	}
 }

@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -26,6 +27,8 @@ const (
 	contextLabel = "context"
 	taskLabel    = "task"
 	policyLabel  = "policy"
+	tokensLabel  = "tokens" // read of a stream so far
+	modelLabel   = "model"  // its size or architecture
 )
 
 // Guessing is the variant, or policy, whose accuracy is that of an answer without reading the input.
@@ -100,3 +103,33 @@ func contextOf(tokens int) string { return strconv.Itoa(tokens) }
 func meanOf(l labels, protocol, metric, unit string, values []float64) result.Measurement {
 	return result.Mean(result.Measurement{Labels: l, Protocol: protocol, Metric: metric, Unit: unit}, values...)
 }
+
+// meanStd is the mean and the standard deviation with n-1; the latter is 0 for one value.
+func meanStd(x []float64) (mean, std float64) {
+	for _, v := range x {
+		mean += v / float64(len(x))
+	}
+	if len(x) < 2 {
+		return mean, 0
+	}
+	for _, v := range x {
+		std += (v - mean) * (v - mean)
+	}
+	return mean, math.Sqrt(std / float64(len(x)-1))
+}
+
+func median(x []float64) float64 {
+	s := slices.Sorted(slices.Values(x))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+// exact is one exact number, e.g. a size.
+func exact(l labels, protocol, metric, unit string, value float64) result.Measurement {
+	return result.Measurement{Labels: l, Protocol: protocol, Metric: metric, Unit: unit, N: 1, Mean: value}
+}
+
+// unbounded names, among the policies, a memory that evicts nothing.
+const unbounded = "unbounded store"
+
+// trainedForm is the variant of a model as it was trained.
+const trainedForm = "float32"

@@ -8,21 +8,10 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
-// pressureRoot is a results folder with a small model and its networks.
-func pressureRoot(t *testing.T) string {
-	t.Helper()
-	root := t.TempDir()
-	_, model := streamModel(t)
-	classifier, head := networkFiles(t, 1)
-	put(t, root, "pretrain", ModelFile, model)
-	put(t, root, "baee-train", ClassifierFile, classifier)
-	put(t, root, "baee-train", HeadFile, head)
-	return root
-}
-
 func TestMemoryPressure(t *testing.T) {
 	s := pressureSettings{Policies: []string{"baee", "baee_salience", "fifo"}, Tiered: []string{"baee"}, Contexts: []int{64}, Samples: 4, Needles: 16, Chunk: 16, Budget: 0.1, Seed: 2025}
-	o := checkRuns(t, memoryPressureExperiment(), pressureRoot(t), func(ctx context.Context, j *Job) (*Outcome, error) {
+	root, _ := hardwareRoot(t)
+	o := checkRuns(t, memoryPressureExperiment(), root, func(ctx context.Context, j *Job) (*Outcome, error) {
 		return runMemoryPressure(ctx, j, s)
 	}, always)
 	if len(o.Measurements) != 4*(2+3+1)+2 {

@@ -61,14 +61,6 @@ func suiteViews(name string) []View {
 	}
 }
 
-// quickMaking makes variants of the quick profile's model.
-func quickMaking(e qat.Experiment) qat.Experiment {
-	e.CalibrationBatches, e.CalibrationContext = 2, 128
-	e.Finetune.Steps, e.Finetune.Context, e.Finetune.Batch = 20, 128, 4
-	e.Options.GroupSize = 32
-	return e
-}
-
 // publishedNeedleBench gives the published figure of a cell of the paper protocol.
 func publishedNeedleBench() (func(c suiteCell) (*MeanStd, string), error) {
 	var file struct {

@@ -14,3 +14,11 @@ func Once[T comparable](what string, all []T) error {
 	}
 	return nil
 }
+
+// with1 is all with x, once.
+func with1[T comparable](all []T, x T) []T {
+	if slices.Contains(all, x) {
+		return all
+	}
+	return append(all, x)
+}

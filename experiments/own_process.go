@@ -12,23 +12,46 @@ import (
 	"strings"
 )
 
-// ProbeCommand is the command line word with which the program runs itself again for one measurement: it then calls RunProbe
+// ProbeCommand is the command line word with which the program runs itself again for one measurement: it then calls Serve
 // with its standard input and output.
 const ProbeCommand = "probe"
 
-// inProcess is what a process of its own measures: one of these.
-type inProcess struct {
-	Pass  *probe     `json:"pass,omitempty"`  // a probeResult
-	Bench *BenchCase `json:"bench,omitempty"` // a BenchResult, or a Growth
+// Kinds are what a process of its own can measure, by name: each decodes its settings from JSON and measures.
+type Kinds map[string]func(ctx context.Context, settings json.RawMessage) (any, error)
+
+// Kind is a kind whose settings are of type T.
+func Kind[T any](measure func(ctx context.Context, settings T) (any, error)) func(context.Context, json.RawMessage) (any, error) {
+	return func(ctx context.Context, text json.RawMessage) (any, error) {
+		var settings T
+		if err := decode(bytes.NewReader(text), &settings); err != nil {
+			return nil, err
+		}
+		return measure(ctx, settings)
+	}
 }
 
-// start has a new process measure and waits for it. The process ends when ctx does, and with this one.
-func (m inProcess) start(ctx context.Context, threads int, result any) error {
+// unreadable is the error of a request that is none.
+func unreadable(err error) error {
+	return fmt.Errorf("%s: what to measure cannot be read from the standard input (%w): this command is for the program's own use, see 'experiments' and 'bench'", ProbeCommand, err)
+}
+
+func decode(r io.Reader, v any) error {
+	d := json.NewDecoder(r)
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return unreadable(err)
+	}
+	return nil
+}
+
+// InOwnProcess has a new process of this program measure something of a kind and waits for it. The process ends when ctx
+// does, and with this one. What it measured is decoded into result.
+func InOwnProcess(ctx context.Context, threads int, kind string, settings, result any) error {
 	path, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("this program cannot be found to run it again: %w", err)
 	}
-	text, err := json.Marshal(m)
+	text, err := json.Marshal(map[string]any{kind: settings})
 	if err != nil {
 		return err
 	}
@@ -76,18 +99,20 @@ func lastWords(stderr string, err error) string {
 	return err.Error()
 }
 
-// RunProbe is the other side of a measurement in a process of its own: it reads what to measure from r, in JSON, and writes
-// what it measured to w. It stops when ctx ends, and when r does, for then the process that asked is gone.
-func RunProbe(ctx context.Context, r io.Reader, w io.Writer) error {
-	d := json.NewDecoder(r)
-	d.DisallowUnknownFields()
-	var m inProcess
-	err := d.Decode(&m)
-	if err == nil && (m.Pass == nil) == (m.Bench == nil) {
-		err = errors.New("not one measurement")
+// Serve is the other side of InOwnProcess: it reads what to measure from r, in JSON, and writes what it measured to w. It
+// stops when ctx ends, and when r does, for then the process that asked is gone.
+func Serve(ctx context.Context, kinds Kinds, r io.Reader, w io.Writer) error {
+	var request map[string]json.RawMessage
+	if err := decode(r, &request); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("%s: what to measure cannot be read from the standard input (%w): this command is for the program's own use, see 'experiments' and 'bench'", ProbeCommand, err)
+	var measure func(context.Context, json.RawMessage) (any, error)
+	var settings json.RawMessage
+	for kind, text := range request {
+		measure, settings = kinds[kind], text
+	}
+	if len(request) != 1 || measure == nil {
+		return unreadable(errors.New("not one measurement"))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -95,15 +120,7 @@ func RunProbe(ctx context.Context, r io.Reader, w io.Writer) error {
 		_, _ = io.Copy(io.Discard, r)
 		cancel()
 	}()
-	var measured any
-	switch {
-	case m.Pass != nil:
-		measured, err = m.Pass.run(ctx)
-	case m.Bench.Name == GrowthBench:
-		measured, err = MeasureGrowth(ctx, m.Bench.Context, m.Bench.Batch)
-	default:
-		measured, err = m.Bench.Run(ctx)
-	}
+	measured, err := measure(ctx, settings)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,15 +11,11 @@ import (
 // leave writes a result as an experiment leaves it.
 func leave(t *testing.T, root, experiment string, measurements ...result.Measurement) {
 	t.Helper()
-	e, err := Find(experiment)
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := &result.Result{
 		Schema: result.Schema, Experiment: experiment, Profile: "quick", Complete: true, Key: strings.Repeat("0", 64), Version: 1, Config: []byte("{}"),
 		Seeds: []uint64{42}, Protocol: "made up", Environment: Environment{Commit: "none"}, Measurements: measurements,
 	}
-	if err := result.Write(ResultPath(root, e), r); err != nil {
+	if err := result.Write(filepath.Join(root, experiment, experiment+".json"), r); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -53,7 +50,7 @@ func paretoRoot(t *testing.T) string {
 		return m
 	}
 	at := labels{modelLabel: "llama", contextLabel: "256"}
-	leave(t, root, "baselines", rival(trainedForm, "a", 10, 0.5), rival(trainedForm, "b", 30, 0.1), rival(int4Form, "a", 10, 1),
+	leave(t, root, "baselines", rival(trainedForm, "a", 10, 0.5), rival(trainedForm, "b", 30, 0.1), rival("int4", "a", 10, 1),
 		exact(at, result.Paper, "tokens_per_second", "tokens/s", 1000), exact(at, result.Paper, "memory", "bytes", 5000),
 		exact(with(at, modelLabel, "em_llm"), result.Paper, "memory", "bytes", 5000))
 	return root
@@ -61,9 +58,9 @@ func paretoRoot(t *testing.T) string {
 
 func TestPareto(t *testing.T) {
 	e := paretoExperiment()
-	j := newTestJob(t, paretoRoot(t))
+	j := newTestJob(t, e, paretoRoot(t))
 	j.settings = e.Settings(Quick)
-	o, err := e.run(t.Context(), &j.Job)
+	o, err := e.run(t.Context(), j)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,9 +94,9 @@ func TestParetoMistakes(t *testing.T) {
 	e := paretoExperiment()
 	root := paretoRoot(t)
 	run := func(s paretoSettings) error {
-		j := newTestJob(t, root)
+		j := newTestJob(t, e, root)
 		j.settings = s
-		_, err := e.run(t.Context(), &j.Job)
+		_, err := e.run(t.Context(), j)
 		return err
 	}
 	s := e.Settings(Full).(paretoSettings)

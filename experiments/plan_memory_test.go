@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/synapnet/synapnet-train/internal/host"
-	"github.com/synapnet/synapnet-train/layers"
 )
 
 // An experiment whose memory does not fit is not begun; its error is one line with its name and setting. Others run.
@@ -30,29 +29,5 @@ func TestExperimentThatDoesNotFit(t *testing.T) {
 	}
 	if got := strings.Join(f.runs, ", "); got != "other from 0" {
 		t.Errorf("ran: %s", got)
-	}
-}
-
-// The published settings on the reference model fit into 8 GB, and both experiments are planned in the driver.
-func TestReferenceExperimentsFit(t *testing.T) {
-	room := host.Room{Bytes: 8e9, Known: true, Limit: "8 GB"}
-	for name, settings := range map[string]interface {
-		Demands(m layers.Config) ([]Demand, error)
-	}{"baee-train": DefaultBAEETrain(), "baee-grid": DefaultBAEEGrid()} {
-		demands, err := settings.Demands(layers.Reference())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, one := range demands {
-			if err := one.fits(room); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
-			if n, err := one.Need(1 << 40); err != nil || n < 8e9 {
-				t.Errorf("%s: %s of 1<<40 is planned with %d bytes: %v", name, one.Setting, n, err)
-			}
-		}
-		if e, err := Find(name); err != nil || e.demands == nil {
-			t.Errorf("%s is not planned by the driver: %v", name, err)
-		}
 	}
 }

@@ -13,9 +13,6 @@ import (
 	"github.com/synapnet/synapnet-train/results/published"
 )
 
-// PretrainFile is the result of a pretraining run in its output directory.
-const PretrainFile = "pretrain.json"
-
 // Pretraining is one run of the curriculum (SPEC section 3) in an output directory.
 type Pretraining struct {
 	Trainer     *curriculum.Trainer

@@ -16,12 +16,8 @@ import (
 )
 
 const (
-	stepLabel = "step" // of the optimiser
-	// lossBlock is the number of steps whose mean loss is a measurement, of a run of at most lossBlocks of them.
-	lossBlock  = 64
-	lossBlocks = 2000
-	// mostEvaluations is how many a result keeps.
-	mostEvaluations = 2000
+	stepLabel  = "step" // of the optimiser
+	lossBlocks = 2000   // of lossBlock steps, in a run whose blocks are not longer
 )
 
 // QuickPretraining is the recipe of the quick profile's model: that of configs/demo.toml with 32 classes, for the tasks that

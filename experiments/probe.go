@@ -8,7 +8,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -36,7 +35,7 @@ type probeResult struct {
 
 // start runs the probe in a new process and waits for it.
 func (p probe) start(ctx context.Context) (r probeResult, err error) {
-	if err = (inProcess{Pass: &p}).start(ctx, p.Threads, &r); err != nil && ctx.Err() == nil {
+	if err = InOwnProcess(ctx, p.Threads, passKind, p, &r); err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%s at context %d: %w", p.Model, p.Context, err)
 	}
 	return r, err
@@ -123,7 +122,18 @@ const idle = "The machine should be idle otherwise."
 // allThreads are those that this process computes with.
 func allThreads() int { return runtime.GOMAXPROCS(0) }
 
-// exact is one exact number, e.g. a size.
-func exact(l labels, protocol, metric, unit string, value float64) result.Measurement {
-	return result.Measurement{Labels: l, Protocol: protocol, Metric: metric, Unit: unit, N: 1, Mean: value}
+func randomTokens(rng *rand.Rand, n, vocab int) []int32 {
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = rng.Int32N(int32(vocab))
+	}
+	return ids
+}
+
+// passKind names probes among the kinds.
+const passKind = "pass"
+
+// PassKinds are the kinds of this package.
+func PassKinds() Kinds {
+	return Kinds{passKind: Kind(func(ctx context.Context, p probe) (any, error) { return p.run(ctx) })}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,29 +13,6 @@ import (
 
 	"github.com/synapnet/synapnet-train/layers"
 )
-
-// init lets an experiment run this test binary again as if it were the program.
-func init() {
-	if len(os.Args) == 2 && os.Args[1] == ProbeCommand {
-		if err := RunProbe(context.Background(), os.Stdin, os.Stdout); err != nil {
-			_, _ = fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-}
-
-// hardwareRoot is a results folder with a small model and its networks.
-func hardwareRoot(t *testing.T) (root string, m *layers.Model) {
-	t.Helper()
-	root = t.TempDir()
-	m, model := streamModel(t)
-	classifier, head := networkFiles(t, 1)
-	put(t, root, "pretrain", ModelFile, model)
-	put(t, root, "baee-train", ClassifierFile, classifier)
-	put(t, root, "baee-train", HeadFile, head)
-	return root, m
-}
 
 func TestProbe(t *testing.T) {
 	_, path := streamModel(t)

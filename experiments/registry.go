@@ -93,7 +93,7 @@ type Job struct {
 	save     func(o *Outcome) error
 	path     string                         // of the result
 	file     *resultFile                    // for an experiment that writes it itself, too
-	folder   func(experiment string) string // in the results folder; nil: as registered
+	folder   func(experiment string) string // in the results folder
 }
 
 // Outcome is what a run measured.
@@ -162,6 +162,9 @@ func (e Experiment) checkMemory(j *Job, room host.Room) error {
 // Save keeps what is measured so far, so that a run that is stopped continues from there: Before gives it back.
 func (j *Job) Save(o *Outcome) error { return j.save(o) }
 
+// Earlier is the result that an earlier call left, nil without one.
+func (j *Job) Earlier() *result.Result { return j.before }
+
 // Before decodes the details that an earlier, unfinished call with the same settings and inputs saved, and says whether
 // there are any.
 func (j *Job) Before(details any) (bool, error) {
@@ -179,18 +182,7 @@ func (j *Job) Model() string { return j.File("pretrain", ModelFile) }
 
 // File is the path of a file that another experiment left beside its result.
 func (j *Job) File(experiment, name string) string {
-	folder := j.folder
-	if folder == nil {
-		folder = folderOf
-	}
-	return filepath.Join(j.Root, folder(experiment), name)
-}
-
-func folderOf(name string) string {
-	if e, err := Find(name); err == nil {
-		return e.Folder
-	}
-	return name
+	return filepath.Join(j.Root, j.folder(experiment), name)
 }
 
 // Settings are the experiment's settings in a profile, for a run that begins now.
@@ -262,42 +254,6 @@ func withoutZeros(v any) any {
 		}
 	}
 	return v
-}
-
-// All lists the experiments in the order of the report.
-func All() []Experiment {
-	return []Experiment{
-		pretrainExperiment(),
-		cajqExperiment(),
-		cajqAblationExperiment(),
-		baeeTrainExperiment(),
-		baeeGridExperiment(),
-		baeeMicrobenchExperiment(),
-		memoryPressureExperiment(),
-		needlebenchExperiment(),
-		rulerExperiment(),
-		longbenchExperiment(),
-		longContextExperiment(),
-		scaleBridgeRemovalExperiment(),
-		scaleBridgeScratchExperiment(),
-		activationMemoryExperiment(),
-		energyExperiment(),
-		sustainedExperiment(),
-		episodicGrowthExperiment(),
-		deploymentExperiment(),
-		paretoExperiment(),
-		baselinesExperiment(),
-	}
-}
-
-// Find is the registered experiment of a name.
-func Find(name string) (Experiment, error) {
-	for _, e := range All() {
-		if e.Name == name {
-			return e, nil
-		}
-	}
-	return Experiment{}, fmt.Errorf("there is no experiment %s", name)
 }
 
 // order puts experiments behind those that they need.

@@ -180,6 +180,7 @@ func (f *resultFile) job(settings any, env Environment) *Job {
 	return &Job{
 		Profile: Profile(f.head.Profile), Dir: filepath.Dir(f.path), Environment: env, settings: settings, path: f.path, file: f,
 		Line: func(string, ...any) {}, Progress: func(int, int) {}, save: func(o *Outcome) error { return f.write(o, false) },
+		folder: func(experiment string) string { return experiment },
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 const (
 	ModelFile      = "model.safetensors"      // the trained weights, at the end
 	CheckpointFile = "checkpoint.safetensors" // weights, optimiser and position, until the end
+	ClassifierFile = "classifier.safetensors" // the retention classifier that was trained along
+	PretrainFile   = "pretrain.json"          // the result of a pretraining
 	costFile       = "cost.json"              // of the sessions so far, until the end
 )
 
@@ -162,7 +164,7 @@ func (d *runDir) readCost() error {
 // cost is that of all sessions until now.
 func (d *runDir) cost() Cost { return d.spent.Add(d.watch.cost()) }
 
-func (d *runDir) saveCost() error { return writeJSON(d.path(costFile), d.cost()) }
+func (d *runDir) saveCost() error { return files.WriteJSON(d.path(costFile), d.cost()) }
 
 // end removes what only a run that goes on needs. The model is complete and on disk: the optimiser's state, three times its
 // size, has served.

@@ -78,8 +78,8 @@ func runScaleBridgeRemoval(ctx context.Context, j *Job, s removalSettings) (*Out
 	if !base.Config.UseScaleBridge {
 		return nil, fmt.Errorf("%s has no ScaleBridge that could be removed: pretrain a model with use_scale_bridge", j.Model())
 	}
-	cajq := CAJQConfig{Seeds: s.Seeds, Contexts: s.Contexts, Samples: s.Samples, SampleKeys: s.SampleKeys}
-	if err := cajq.validate(nil, base.Config); err != nil {
+	evaluation := metricEvaluation{Seeds: s.Seeds, Contexts: s.Contexts, Samples: s.Samples, SampleKeys: s.SampleKeys}
+	if err := evaluation.check(base.Config); err != nil {
 		return nil, err
 	}
 	if err := s.Recovery.Validate(base.Config); err != nil {
@@ -123,7 +123,7 @@ func runScaleBridgeRemoval(ctx context.Context, j *Job, s removalSettings) (*Out
 		if !r.missing(result.Strict, variant) {
 			continue
 		}
-		if _, err := qat.Finetune(ctx, m, nil, s.Recovery, cajq.draw(s.Seeds[0]), session(variant)); err != nil {
+		if _, err := qat.Finetune(ctx, m, nil, s.Recovery, evaluation.draw(s.Seeds[0]), session(variant)); err != nil {
 			return nil, err
 		}
 		if err := r.evaluate(ctx, m, result.Strict, variant); err != nil {
@@ -169,10 +169,10 @@ func (r *removal) missing(protocol, variant string) bool {
 
 // evaluate scores a model on the samples of the CAJQ experiment's evaluation.
 func (r *removal) evaluate(ctx context.Context, m *layers.Model, protocol, variant string) error {
-	c := CAJQConfig{Samples: r.Samples, SampleKeys: r.SampleKeys}
+	e := metricEvaluation{Samples: r.Samples, SampleKeys: r.SampleKeys}
 	for _, t := range r.Contexts {
 		for _, seed := range r.Seeds {
-			cell, err := r.done.do(ctx, r.name(protocol, variant, seed, t), func() (removalCell, error) { return c.evaluate(ctx, m, t, seed) })
+			cell, err := r.done.do(ctx, r.name(protocol, variant, seed, t), func() (removalCell, error) { return e.run(ctx, m, t, seed) })
 			if err != nil {
 				return err
 			}
@@ -184,7 +184,6 @@ func (r *removal) evaluate(ctx context.Context, m *layers.Model, protocol, varia
 
 func (r *removal) outcome(c layers.Config, paper removalTable) (*Outcome, error) {
 	o := &Outcome{Seeds: r.Seeds, Protocol: removalProtocol}
-	guess := &suiteRun{base: &layers.Model{Config: c}}
 	for _, protocol := range []string{result.Paper, result.Strict} {
 		for _, t := range r.Contexts {
 			for _, metric := range CAJQMetrics() {
@@ -209,7 +208,7 @@ func (r *removal) outcome(c layers.Config, paper removalTable) (*Outcome, error)
 				if n == 0 {
 					continue
 				}
-				p, err := guess.chance(metric, t)
+				p, err := guess(c, metric, t)
 				if err != nil {
 					return nil, err
 				}

@@ -509,14 +509,13 @@ func (r *scratch) guesses(o *Outcome) error {
 	}
 	for _, protocol := range []string{result.Paper, result.Strict} {
 		contexts, names, c := r.evaluated(protocol)
-		guess := &suiteRun{base: &layers.Model{Config: c}}
 		for _, t := range contexts {
 			for _, task := range names {
 				count := n[protocol+task+strconv.Itoa(t)]
 				if count == 0 {
 					continue
 				}
-				p, err := guess.chance(task, t)
+				p, err := guess(c, task, t)
 				if err != nil {
 					return err
 				}

@@ -14,7 +14,7 @@ import (
 func TestScaleBridgeRemoval(t *testing.T) {
 	s := removalSettings{Seeds: []uint64{42, 43}, Contexts: []int{32, 64}, Samples: 4, Recovery: qat.DefaultFinetune()}
 	s.Recovery.Steps, s.Recovery.Context, s.Recovery.Batch = 2, 32, 2
-	o := checkRuns(t, scaleBridgeRemovalExperiment(), smallRoot(t), func(ctx context.Context, j *Job) (*Outcome, error) {
+	o := checkRuns(t, scaleBridgeRemovalExperiment(), suiteRoot(t), func(ctx context.Context, j *Job) (*Outcome, error) {
 		return runScaleBridgeRemoval(ctx, j, s)
 	}, always)
 	if want := 2 * 2 * 3 * 3; len(o.Measurements) != want { // protocols, contexts, metrics, variants and guessing

@@ -113,7 +113,7 @@ func (r *suiteRun) check() ([]qat.Variant, error) {
 				return nil, fmt.Errorf("context length %d: it must be from %d to the model's max_len %d", t, layers.MinContext, r.base.Config.MaxLen)
 			}
 			for _, task := range p.Tasks {
-				if _, err := r.chance(task, t); err != nil {
+				if _, err := guess(r.base.Config, task, t); err != nil {
 					return nil, err
 				}
 			}
@@ -145,26 +145,6 @@ func (r *suiteRun) cells() []suiteCell {
 		}
 	}
 	return all
-}
-
-// mixtureTask names the training mixture among the tasks.
-const mixtureTask = MetricMixture
-
-// chance is the accuracy on a task without reading the input.
-func (r *suiteRun) chance(task string, length int) (float64, error) {
-	p := cajqParams(r.base.Config, length)
-	if task != mixtureTask {
-		return tasks.Chance(task, p)
-	}
-	sum, whole := 0.0, 0.0
-	for _, w := range tasks.TrainingMixture() {
-		c, err := tasks.Chance(w.Task, p)
-		if err != nil {
-			return 0, err
-		}
-		sum, whole = sum+w.Share*c, whole+w.Share
-	}
-	return sum / whole, nil
 }
 
 // samples are the same for all variants of a protocol. Those of the mixture are drawn apart from those of its tasks.
@@ -242,7 +222,7 @@ func (r *suiteRun) outcome() (*Outcome, error) {
 			continue
 		}
 		guessed[c.name()] = true
-		p, err := r.chance(c.task, c.context)
+		p, err := guess(r.base.Config, c.task, c.context)
 		if err != nil {
 			return nil, err
 		}

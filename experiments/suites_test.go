@@ -4,33 +4,13 @@ import (
 	"context"
 	"math"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
 )
-
-// smallRoot is a results folder with a small model that takes all tasks.
-func smallRoot(t *testing.T) string {
-	t.Helper()
-	c := layers.Reference()
-	c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, c.NumClasses, c.EpisodicSlots = 8, 2, 2, 128, 128, 32, 4
-	m, err := layers.NewModel(c, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), ModelFile)
-	if err := m.Save(path); err != nil {
-		t.Fatal(err)
-	}
-	root := t.TempDir()
-	put(t, root, "pretrain", ModelFile, path)
-	return root
-}
 
 // smallSuite shrinks the settings of a suite for it.
 func smallSuite(s suiteSettings) suiteSettings {
@@ -44,7 +24,7 @@ func smallSuite(s suiteSettings) suiteSettings {
 }
 
 func TestSuiteExperiments(t *testing.T) {
-	root := smallRoot(t)
+	root := suiteRoot(t)
 	for _, e := range []Experiment{needlebenchExperiment(), rulerExperiment(), longbenchExperiment(), longContextExperiment()} {
 		t.Run(e.Name, func(t *testing.T) {
 			s := smallSuite(e.Settings(Full).(suiteSettings))
@@ -63,22 +43,22 @@ func TestSuiteExperiments(t *testing.T) {
 
 // Checkpoints of trained variants are in the work folder, which is gone when all is done, and nowhere else.
 func TestSuitesLeaveNoCheckpoints(t *testing.T) {
-	root := smallRoot(t)
+	root := suiteRoot(t)
 	s := smallSuite(needlebenchExperiment().Settings(Full).(suiteSettings))
-	j := newTestJob(t, root)
-	if _, err := runSuite(t.Context(), &j.Job, s, tasks.NeedleBench, "p", func(suiteCell) (*MeanStd, string) { return nil, "" }); err != nil {
+	j := newTestJob(t, needlebenchExperiment(), root)
+	if _, err := runSuite(t.Context(), j, s, tasks.NeedleBench, "p", func(suiteCell) (*MeanStd, string) { return nil, "" }); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := os.ReadDir(j.Dir); err != nil || len(left) != 1 || left[0].Name() != filepath.Base(workFolder(j.path)) {
+	if left, err := os.ReadDir(j.Dir); err != nil || len(left) != 2 || left[1].Name() != left[0].Name()+".work" {
 		t.Errorf("the folder holds %v, %v", left, err)
 	}
 }
 
 func TestSuitesRefuse(t *testing.T) {
-	root := smallRoot(t)
+	root := suiteRoot(t)
 	s := smallSuite(rulerExperiment().Settings(Full).(suiteSettings))
 	s.Strict.Contexts = []int{64, 4096}
-	_, err := runSuite(t.Context(), &newTestJob(t, root).Job, s, tasks.RULER, "p", nil)
+	_, err := runSuite(t.Context(), newTestJob(t, rulerExperiment(), root), s, tasks.RULER, "p", nil)
 	if err == nil || !strings.Contains(err.Error(), "4096") || !strings.Contains(err.Error(), "128") {
 		t.Errorf("a context beyond the model gave %v", err)
 	}

@@ -88,7 +88,7 @@ func runSustained(ctx context.Context, j *Job, s sustainedSettings) (*Outcome, e
 		}
 	}
 	j.Progress(0, s.Windows)
-	windows, err := f.load(ctx, j, s)
+	windows, err := load(ctx, f, j, s)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func runSustained(ctx context.Context, j *Job, s sustainedSettings) (*Outcome, e
 }
 
 // load runs all windows.
-func (f *forward) load(ctx context.Context, j *Job, s sustainedSettings) (windows []loadWindow, err error) {
+func load(ctx context.Context, f *forward, j *Job, s sustainedSettings) (windows []loadWindow, err error) {
 	start := time.Now()
 	for i := range s.Windows {
 		var w loadWindow

@@ -13,7 +13,7 @@ import (
 func TestSustained(t *testing.T) {
 	root, _ := hardwareRoot(t)
 	s := sustainedSettings{Context: 64, Windows: 4, Seconds: 0.05, Warmups: 1, Seed: 1}
-	o, err := runSustained(t.Context(), &newTestJob(t, root).Job, s)
+	o, err := runSustained(t.Context(), newTestJob(t, sustainedExperiment(), root), s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestSustained(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := runSustained(ctx, &newTestJob(t, root).Job, s); !errors.Is(err, context.Canceled) {
+	if _, err := runSustained(ctx, newTestJob(t, sustainedExperiment(), root), s); !errors.Is(err, context.Canceled) {
 		t.Errorf("a stopped run gave %v", err)
 	}
 }

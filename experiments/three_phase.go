@@ -6,6 +6,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
 )
@@ -141,7 +142,7 @@ func (r *ThreePhase) finish() (*ThreePhaseResult, error) {
 	if err := t.Quantised.Save(r.path(ModelFile)); err != nil {
 		return nil, err
 	}
-	if err := writeJSON(r.path(ThreePhaseFile), out); err != nil {
+	if err := files.WriteJSON(r.path(ThreePhaseFile), out); err != nil {
 		return nil, err
 	}
 	if err := r.end(); err != nil {
