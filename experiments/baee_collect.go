@@ -14,9 +14,6 @@ import (
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// positiveShare is the part of the examples that are labelled as worth keeping (SPEC section 5).
-const positiveShare = 0.3
-
 // collection is a set of examples with what is needed to split it. Their own labels are of attention (or utility, in the
 // paper protocol).
 type collection struct {
@@ -97,7 +94,7 @@ func collectPaper(ctx context.Context, m *layers.Model, sequences, length int, f
 			}
 		}
 	}
-	threshold := slices.Sorted(slices.Values(utility))[int((1-positiveShare)*float64(len(utility)))]
+	threshold := slices.Sorted(slices.Values(utility))[int((1-baee.PositiveShare)*float64(len(utility)))]
 	for i, u := range utility {
 		c.Labels[i] = label(u > threshold)
 	}
@@ -214,7 +211,7 @@ func (w *watcher) attended() [][]float32 {
 		d := w.seen[at]
 		if sum := later[d.layer]; sum != nil {
 			labels[at] = make([]float32, len(d.entries))
-			for _, j := range policy.Best(sum[:len(d.entries)], int(positiveShare*float64(len(d.entries)))) {
+			for _, j := range policy.Best(sum[:len(d.entries)], int(baee.PositiveShare*float64(len(d.entries)))) {
 				labels[at][j] = 1
 			}
 		} else {

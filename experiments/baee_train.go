@@ -156,7 +156,6 @@ type BAEETrainReport struct {
 const (
 	BAEETrainFile           = "baee-train.json"
 	AttentionClassifierFile = "classifier-attention.safetensors"
-	HeadFile                = "head.safetensors"
 )
 
 // selectedFiles are where the selected training of each strict network goes.

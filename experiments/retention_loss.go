@@ -113,7 +113,7 @@ func (k receivedLabels) Forward(c *graph.Call) {
 		}
 		labels := c.Out.F[b*k.n : (b+1)*k.n]
 		clear(labels)
-		for _, i := range policy.Top(scores, max(1, int(positiveShare*float64(k.n)))) {
+		for _, i := range policy.Top(scores, max(1, int(baee.PositiveShare*float64(k.n)))) {
 			labels[i] = 1
 		}
 	}

@@ -17,6 +17,7 @@ const (
 	ModelFile      = "model.safetensors"      // the trained weights, at the end
 	CheckpointFile = "checkpoint.safetensors" // weights, optimiser and position, until the end
 	ClassifierFile = "classifier.safetensors" // the retention classifier that was trained along
+	HeadFile       = "head.safetensors"       // the Locret-style head
 	PretrainFile   = "pretrain.json"          // the result of a pretraining
 	costFile       = "cost.json"              // of the sessions so far, until the end
 )
