@@ -16,6 +16,9 @@ import (
 // DefaultHidden is the width of the classifier's hidden layers (SPEC section 5).
 const DefaultHidden = 32
 
+// PositiveShare is the part of a training's examples that are labelled as worth keeping (SPEC section 5).
+const PositiveShare = 0.3
+
 // HistoryFeatures is the number of features that follow the content of an entry: salience at write, slot position, age
 // and use count.
 const HistoryFeatures = 4

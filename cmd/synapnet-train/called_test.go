@@ -8,15 +8,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
 // calledAs runs the rest of the test as if the program had been called by that name.
 func calledAs(t *testing.T, name string) {
 	t.Helper()
-	experiments.CalledAs(name)
-	t.Cleanup(func() { experiments.CalledAs(program) })
+	shell.CalledAs(name)
+	t.Cleanup(func() { shell.CalledAs(program) })
 }
 
 // Every command that a message asks for begins with what was typed, quoted for a shell.
@@ -64,7 +65,7 @@ func TestAdviceAfterDivergenceRuns(t *testing.T) {
 	if code, _, stderr := real(t, args...); code != exitOK {
 		t.Fatalf("%q: %d %s", args, code, stderr)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "it's a run-2", experiments.ModelFile)); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, "it's a run-2", lab.ModelFile)); err != nil {
 		t.Error(err)
 	}
 	// Of a resumed run the flags are not known: it says what to change.

@@ -10,12 +10,14 @@ import (
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/eviction"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
 func baeeGridCommand() *cli.Command {
-	d := experiments.DefaultBAEEGrid()
+	d := eviction.DefaultGrid()
 	protocols := make([]string, len(d.Protocols))
 	for i, p := range d.Protocols {
 		protocols[i] = string(p)
@@ -36,8 +38,8 @@ func baeeGridCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "protocol", Usage: "`NAME`s of protocols: paper, strict", Value: cli.NewStringSlice(protocols...)},
 			&cli.IntFlag{Name: "chunk-size", Usage: "`TOKENS` that are read at a time", Value: d.Chunk},
 			&cli.BoolFlag{Name: "headline", Usage: "run the case of the README as well: 8,192 tokens, 10% budget, early", Value: d.Headline},
-			&cli.StringFlag{Name: "classifier", Usage: "retention classifier `FILE` for policy baee", Value: baeeDir + "/" + experiments.ClassifierFile},
-			&cli.StringFlag{Name: "head", Usage: "Locret-style head `FILE` for policy locret_proxy", Value: baeeDir + "/" + experiments.HeadFile},
+			&cli.StringFlag{Name: "classifier", Usage: "retention classifier `FILE` for policy baee", Value: baeeDir + "/" + lab.ClassifierFile},
+			&cli.StringFlag{Name: "head", Usage: "Locret-style head `FILE` for policy locret_proxy", Value: baeeDir + "/" + lab.HeadFile},
 			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
 			&cli.StringFlag{Name: "output", Usage: "result `FILE`", Value: baeeDir + "/baee-grid.json"},
 			threadsFlag(),
@@ -59,7 +61,7 @@ func baeeGrid(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	conf := experiments.BAEEGridConfig{
+	conf := eviction.GridConfig{
 		Policies: c.StringSlice("policies"), Budgets: c.Float64Slice("budgets"), Positions: c.StringSlice("positions"),
 		Seeds: c.Uint64Slice("seeds"), Contexts: c.IntSlice("contexts"), Samples: c.Int("samples"), Chunk: c.Int("chunk-size"), Headline: c.Bool("headline"),
 		SampleKeys: tasks.CurrentKeys,
@@ -68,7 +70,7 @@ func baeeGrid(c *cli.Context) error {
 		conf.Protocols = append(conf.Protocols, baee.Protocol(p))
 	}
 	output := c.String("output")
-	e, err := experiments.NewBAEEGrid(conf, base, c.String("classifier"), c.String("head"), output, environment())
+	e, err := eviction.NewGrid(conf, base, c.String("classifier"), c.String("head"), output, environment())
 	if err != nil {
 		return err
 	}
@@ -77,7 +79,7 @@ func baeeGrid(c *cli.Context) error {
 	}
 	p := newProgress(c.App.ErrWriter)
 	warn(p, e.Note)
-	e.Report = func(k experiments.BAEECell, before bool, done, total int) {
+	e.Report = func(k eviction.GridCell, before bool, done, total int) {
 		note := ""
 		if before {
 			note = "  done before"
@@ -95,12 +97,12 @@ func baeeGrid(c *cli.Context) error {
 }
 
 // printBAEEGrid prints the retention of every policy in every case, the published one beside it, and then over all cases.
-func printBAEEGrid(c *cli.Context, r *experiments.BAEEGridResult) error {
+func printBAEEGrid(c *cli.Context, r *eviction.GridResult) error {
 	w := &firstError{w: c.App.Writer}
 	rows := [][]string{{"protocol", "context", "budget", "target", "policy", "retention", "95% interval", "published", "accuracy"}}
 	for _, s := range r.Summary {
 		rows = append(rows, []string{string(s.Protocol), strconv.Itoa(s.Context), fmt.Sprintf("%g%%", 100*s.Budget), s.Position, s.Policy,
-			meanStdText(experiments.MeanStd{Mean: s.Mean, Std: s.Std}, s.Seeds), fmt.Sprintf("[%.3f, %.3f]", s.Pooled.Low, s.Pooled.High),
+			meanStdText(result.MeanStd{Mean: s.Mean, Std: s.Std}, s.Seeds), fmt.Sprintf("[%.3f, %.3f]", s.Pooled.Low, s.Pooled.High),
 			publishedText(s.Published), fmt.Sprintf("%.3f", s.Accuracy.Mean)})
 	}
 	w.printf("retention: mean ± std over seeds (without ± it is of one), interval over all samples\n")
@@ -111,7 +113,7 @@ func printBAEEGrid(c *cli.Context, r *experiments.BAEEGridResult) error {
 	for _, o := range r.Overall {
 		rows = append(rows, []string{string(o.Protocol), o.Policy, o.Position, strconv.Itoa(o.Cells), accuracyText(o.Retention)})
 	}
-	w.printf("\nover all cells but those of %d tokens\n", experiments.HeadlineContext)
+	w.printf("\nover all cells but those of %d tokens\n", eviction.HeadlineContext)
 	if err := writeTable(w, 3, rows...); err != nil {
 		return err
 	}

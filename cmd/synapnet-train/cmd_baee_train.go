@@ -11,23 +11,25 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/eviction"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/internal/shell"
 )
 
 // Where baee-train leaves its networks and baee-grid looks for them.
 const baeeDir = "runs/baee"
 
 func baeeTrainCommand() *cli.Command {
-	d := experiments.DefaultBAEETrain()
+	d := eviction.DefaultTrain()
 	return &cli.Command{
 		Name:  "baee-train",
 		Usage: "train the retention classifier on what matters later, over seeds, learning rates and label noise",
 		Description: "It streams samples through the pretrained model, collects what every memory entry was like, how much attention it received\n" +
 			"later and whether its token carries the answer, trains, and reports ROC-AUC on held-out sequences beside the published\n" +
-			"figures and beside salience or use alone. It leaves " + experiments.ClassifierFile + " (for policy baee: network needle, trained on\n" +
-			"which tokens carry the answer), " + experiments.AttentionClassifierFile + " (network retention, trained on attention received in later\n" +
-			"chunks; give it to baee-grid with --classifier), " + experiments.HeadFile + " (for locret_proxy) and " + experiments.BAEETrainFile + ".\n" +
+			"figures and beside salience or use alone. It leaves " + lab.ClassifierFile + " (for policy baee: network needle, trained on\n" +
+			"which tokens carry the answer), " + eviction.AttentionClassifierFile + " (network retention, trained on attention received in later\n" +
+			"chunks; give it to baee-grid with --classifier), " + lab.HeadFile + " (for locret_proxy) and " + eviction.TrainFile + ".\n" +
 			"Results are saved as each training finishes; a second call continues.",
 		Flags: []cli.Flag{
 			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s of weights, split and noise", Value: cli.NewUint64Slice(d.Seeds...)},
@@ -60,14 +62,14 @@ func baeeTrain(c *cli.Context) error {
 	}
 	for _, name := range c.StringSlice("tasks") {
 		if _, err := tasks.Lookup(name); err != nil {
-			return usagef(c, "--tasks: %v ('%s' lists them)", err, experiments.CommandLine("eval", "--list"))
+			return usagef(c, "--tasks: %v ('%s' lists them)", err, shell.CommandLine("eval", "--list"))
 		}
 	}
 	base, err := pretrainedBase(c)
 	if err != nil {
 		return err
 	}
-	conf := experiments.BAEETrainConfig{
+	conf := eviction.TrainConfig{
 		Seeds: c.Uint64Slice("seeds"), LearningRates: c.Float64Slice("learning-rates"), PublishedRates: c.Float64Slice("published-rates"), Noise: c.Float64Slice("noise"),
 		Tasks: c.StringSlice("tasks"), Sequences: c.Int("sequences"), Context: c.Int("context"), Chunk: c.Int("chunk-size"),
 		PerDecision: c.Int("examples"), Steps: c.Int("steps"), PaperSequences: c.Int("paper-sequences"), PaperContext: c.Int("paper-context"),
@@ -75,7 +77,7 @@ func baeeTrain(c *cli.Context) error {
 		SampleKeys: tasks.CurrentKeys,
 	}
 	dir := c.String("output-dir")
-	e, err := experiments.NewBAEETrain(conf, base, dir, environment())
+	e, err := eviction.NewTraining(conf, base, dir, environment())
 	if err != nil {
 		return err
 	}
@@ -84,14 +86,14 @@ func baeeTrain(c *cli.Context) error {
 	}
 	p := newProgress(c.App.ErrWriter)
 	warn(p, e.Note)
-	e.Report = experiments.BAEETrainReport{
+	e.Report = eviction.TrainHooks{
 		Collect: func(protocol baee.Protocol, sequences, context int) {
 			p.Line("%s: collecting from %d sequences of %d tokens", protocol, sequences, context)
 		},
 		Data: func(protocol baee.Protocol, examples, positives int) {
 			p.Line("%s: %s examples, %s positive", protocol, grouped(examples), grouped(positives))
 		},
-		Cell: func(k experiments.BAEETrainCell, before bool, done, total int) {
+		Cell: func(k eviction.TrainCell, before bool, done, total int) {
 			note := ""
 			if before {
 				note = "  done before"
@@ -123,15 +125,15 @@ func pretrainedBase(c *cli.Context) (string, error) {
 		return "", fmt.Errorf("--checkpoint: %w; name the model.safetensors of a pretraining run", err)
 	}
 	return "", fmt.Errorf("there is no pretrained model %s: make one with '%s', or name another with --checkpoint",
-		base, experiments.CommandLine("pretrain", "--curriculum", "512", "1024", "--output-dir", "results/pretrain"))
+		base, shell.CommandLine("pretrain", "--curriculum", "512", "1024", "--output-dir", "results/pretrain"))
 }
 
-func printBAEETrain(c *cli.Context, r *experiments.BAEETrainResult) error {
+func printBAEETrain(c *cli.Context, r *eviction.TrainResult) error {
 	w := &firstError{w: c.App.Writer}
 	rows := [][]string{{"protocol", "network", "lr", "noise", "seeds", "AUC", "published", "salience alone", "use alone"}}
 	for _, s := range r.Summary {
 		salience, use := meanStdText(s.Salience, s.Seeds), meanStdText(s.Use, s.Seeds)
-		if s.Network == experiments.HeadNetwork {
+		if s.Network == eviction.HeadNetwork {
 			salience, use = "-", "-"
 		}
 		rows = append(rows, []string{string(s.Protocol), s.Network, fmt.Sprintf("%g", s.LR), fmt.Sprintf("%g", s.Noise), strconv.Itoa(s.Seeds),
@@ -143,6 +145,6 @@ func printBAEETrain(c *cli.Context, r *experiments.BAEETrainResult) error {
 	dir := c.String("output-dir")
 	w.printf("ROC-AUC on held-out examples, mean ± std over seeds; without ± it is of one seed\n")
 	w.printf("%s (network %s), %s (%s) and %s are the strict trainings at the learning rate with the best mean AUC; all are in %s\n",
-		experiments.ClassifierFile, experiments.NeedleNetwork, experiments.AttentionClassifierFile, experiments.RetentionNetwork, experiments.HeadFile, foreign.Path(filepath.Clean(dir)))
+		lab.ClassifierFile, eviction.NeedleNetwork, eviction.AttentionClassifierFile, eviction.RetentionNetwork, lab.HeadFile, foreign.Path(filepath.Clean(dir)))
 	return w.err
 }

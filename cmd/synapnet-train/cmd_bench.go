@@ -12,7 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/bench"
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -23,10 +23,10 @@ var benchCases = map[string]struct {
 	contexts []int
 	batch    int
 }{
-	"train":     {experiments.TrainStepBench, []int{512, 1024}, 4},
-	"inference": {experiments.InferenceBench, []int{4096}, 1},
-	"packed":    {experiments.PackedBench, []int{1024}, 1},
-	"growth":    {experiments.GrowthBench, []int{128}, 1},
+	"train":     {bench.TrainStep, []int{512, 1024}, 4},
+	"inference": {bench.Inference, []int{4096}, 1},
+	"packed":    {bench.Packed, []int{1024}, 1},
+	"growth":    {bench.MemoryGrowth, []int{128}, 1},
 }
 
 func benchCommand() *cli.Command {
@@ -46,11 +46,11 @@ func benchCommand() *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 			threadsFlag(),
 		},
-		Action: bench,
+		Action: benchmark,
 	}
 }
 
-func bench(c *cli.Context) error {
+func benchmark(c *cli.Context) error {
 	if err := useThreads(c); err != nil {
 		return err
 	}
@@ -77,14 +77,14 @@ func bench(c *cli.Context) error {
 	}
 	for _, g := range report.Growth {
 		if !g.Within() {
-			return fmt.Errorf("memory grew by %.1f%% between steps %d and %d: at most %.0f%% is allowed", 100*g.Change, g.FromStep, g.ToStep, 100*experiments.GrowthAllowed)
+			return fmt.Errorf("memory grew by %.1f%% between steps %d and %d: at most %.0f%% is allowed", 100*g.Change, g.FromStep, g.ToStep, 100*bench.GrowthAllowed)
 		}
 	}
 	return nil
 }
 
 // casesOf puts together what is to be measured.
-func casesOf(c *cli.Context) ([]experiments.BenchCase, error) {
+func casesOf(c *cli.Context) ([]bench.Case, error) {
 	repetitions := c.Int("repetitions")
 	if c.Bool("quick") && !c.IsSet("repetitions") {
 		repetitions = 3
@@ -92,7 +92,7 @@ func casesOf(c *cli.Context) ([]experiments.BenchCase, error) {
 	if repetitions < 1 {
 		return nil, usagef(c, "--repetitions %d: must be at least 1", repetitions)
 	}
-	var cases []experiments.BenchCase
+	var cases []bench.Case
 	for _, word := range distinct(c.StringSlice("cases")) {
 		known, ok := benchCases[word]
 		if !ok {
@@ -110,18 +110,18 @@ func casesOf(c *cli.Context) ([]experiments.BenchCase, error) {
 			return nil, err
 		}
 		for _, t := range contexts {
-			if known.name == experiments.PackedBench { // beside what it is compared with
-				cases = append(cases, experiments.BenchCase{Name: experiments.InferenceBench, Context: t, Batch: batch, Repetitions: repetitions})
+			if known.name == bench.Packed { // beside what it is compared with
+				cases = append(cases, bench.Case{Name: bench.Inference, Context: t, Batch: batch, Repetitions: repetitions})
 			}
-			cases = append(cases, experiments.BenchCase{Name: known.name, Context: t, Batch: batch, Repetitions: repetitions})
+			cases = append(cases, bench.Case{Name: known.name, Context: t, Batch: batch, Repetitions: repetitions})
 		}
 	}
 	return cases, nil
 }
 
 // runBench measures each case in a new process, and the machine's sgemm rate before each and at the end.
-func runBench(c *cli.Context, cases []experiments.BenchCase) (*experiments.BenchReport, error) {
-	report := &experiments.BenchReport{Environment: environment(), Results: []experiments.BenchResult{}}
+func runBench(c *cli.Context, cases []bench.Case) (*bench.Report, error) {
+	report := &bench.Report{Environment: environment(), Results: []bench.Result{}}
 	measure := time.Second
 	if c.Bool("quick") {
 		measure /= 5
@@ -133,25 +133,25 @@ func runBench(c *cli.Context, cases []experiments.BenchCase) (*experiments.Bench
 	defer func() { _ = os.RemoveAll(dir) }() // a leftover of it harms nobody
 	packed := filepath.Join(dir, "packed.safetensors")
 	for _, one := range cases {
-		if one.Name == experiments.PackedBench {
+		if one.Name == bench.Packed {
 			one.Model = packed
 			if _, err := os.Stat(packed); err != nil {
-				if err := experiments.PackReference(packed); err != nil {
+				if err := bench.PackReference(packed); err != nil {
 					return nil, err
 				}
 			}
 		}
 		report.PeakGFLOPS = max(report.PeakGFLOPS, blas.Measure(measure))
 		_, _ = fmt.Fprintf(c.App.ErrWriter, "measuring %s, context %d, batch %d\n", one.Name, one.Context, one.Batch)
-		if one.Name == experiments.GrowthBench {
-			var g experiments.Growth
+		if one.Name == bench.MemoryGrowth {
+			var g bench.Growth
 			if err := one.InOwnProcess(c.Context, &g); err != nil {
 				return nil, err
 			}
 			report.Growth = append(report.Growth, g)
 			continue
 		}
-		var r experiments.BenchResult
+		var r bench.Result
 		if err := one.InOwnProcess(c.Context, &r); err != nil {
 			return nil, err
 		}
@@ -165,7 +165,7 @@ func runBench(c *cli.Context, cases []experiments.BenchCase) (*experiments.Bench
 }
 
 // printBench writes the report for people.
-func printBench(w io.Writer, r *experiments.BenchReport) error {
+func printBench(w io.Writer, r *bench.Report) error {
 	e := r.Environment
 	if _, err := fmt.Fprintf(w, "%s, %s, %s, sgemm %.1f GFLOP/s\n", e.CPU, plural(e.Threads, "thread"), e.BLAS, r.PeakGFLOPS); err != nil {
 		return err
@@ -190,7 +190,7 @@ func printBench(w io.Writer, r *experiments.BenchReport) error {
 		}
 		if _, err := fmt.Fprintf(w, "growth, context %d, batch %d: RSS %.1f MB after %d steps, %.1f MB after %d (%+.1f%%, largest %.1f MB): %s %.0f%%\n",
 			g.Context, g.Batch, float64(g.From)/1e6, g.FromStep, float64(g.To)/1e6, g.ToStep, 100*g.Change, float64(g.Largest)/1e6,
-			verdict, 100*experiments.GrowthAllowed); err != nil {
+			verdict, 100*bench.GrowthAllowed); err != nil {
 			return err
 		}
 	}

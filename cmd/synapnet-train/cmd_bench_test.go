@@ -7,7 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/bench"
+	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
 // init lets bench run this test binary again as if it were the program.
@@ -19,7 +20,7 @@ func init() {
 
 // Each case is measured in a process of its own, with the threads asked for.
 func TestBench(t *testing.T) {
-	r := decode[experiments.BenchReport](t, "bench", "--contexts", "16", "--repetitions", "1", "--quick", "--json")
+	r := decode[bench.Report](t, "bench", "--contexts", "16", "--repetitions", "1", "--quick", "--json")
 	if len(r.Results) != 2 || r.Results[0].Name != "train_step" || r.Results[0].Batch != 4 || r.Results[1].Name != "inference" || r.Results[1].Batch != 1 {
 		t.Fatalf("%+v", r.Results)
 	}
@@ -38,14 +39,14 @@ func TestBench(t *testing.T) {
 
 func TestBenchTable(t *testing.T) {
 	var out strings.Builder
-	report := &experiments.BenchReport{
+	report := &bench.Report{
 		PeakGFLOPS:  200,
-		Environment: experiments.Environment{CPU: "Some CPU", BLAS: "OpenBLAS", Threads: 2},
-		Results: []experiments.BenchResult{{
-			BenchCase: experiments.BenchCase{Name: "train_step", Context: 1024, Batch: 4},
-			Seconds:   1.5, SecondsMin: 1.25, SecondsMax: 2, TokensPerSecond: 2730.7, GFLOPS: 115, ShareOfPeak: 0.575, WeightBytes: 34859800, PeakRSSBytes: 1e9,
+		Environment: result.Environment{CPU: "Some CPU", BLAS: "OpenBLAS", Threads: 2},
+		Results: []bench.Result{{
+			Case:    bench.Case{Name: "train_step", Context: 1024, Batch: 4},
+			Seconds: 1.5, SecondsMin: 1.25, SecondsMax: 2, TokensPerSecond: 2730.7, GFLOPS: 115, ShareOfPeak: 0.575, WeightBytes: 34859800, PeakRSSBytes: 1e9,
 		}},
-		Growth: []experiments.Growth{{Context: 128, Batch: 1, FromStep: 20, ToStep: 300, From: 200e6, To: 220e6, Largest: 221e6, Change: 0.1}},
+		Growth: []bench.Growth{{Context: 128, Batch: 1, FromStep: 20, ToStep: 300, From: 200e6, To: 220e6, Largest: 221e6, Change: 0.1}},
 	}
 	if err := printBench(&out, report); err != nil {
 		t.Fatal(err)
@@ -76,14 +77,14 @@ func TestBenchMistakes(t *testing.T) {
 
 // What went wrong in a case's process is told in one line.
 func TestBenchCaseFails(t *testing.T) {
-	var r experiments.BenchResult
-	err := experiments.BenchCase{Name: "nothing", Context: 16, Batch: 1, Repetitions: 1}.InOwnProcess(t.Context(), &r)
+	var r bench.Result
+	err := bench.Case{Name: "nothing", Context: 16, Batch: 1, Repetitions: 1}.InOwnProcess(t.Context(), &r)
 	if err == nil || err.Error() != `nothing at context 16, batch 1: no benchmark is called "nothing"` {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (experiments.BenchCase{Name: "inference", Context: 16, Batch: 1, Repetitions: 1}).InOwnProcess(ctx, &r); !errors.Is(err, context.Canceled) {
+	if err := (bench.Case{Name: "inference", Context: 16, Batch: 1, Repetitions: 1}).InOwnProcess(ctx, &r); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: got %v", err)
 	}
 }

@@ -13,13 +13,16 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/curriculum"
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/cajq"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/measure"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/qat"
 )
 
 func cajqCommand() *cli.Command {
-	d := experiments.DefaultCAJQ()
+	d := cajq.Default()
 	return &cli.Command{
 		Name:  "cajq-qat",
 		Usage: "quantise a pretrained model in every way, train through the quantisers, and compare over seeds",
@@ -61,8 +64,8 @@ func variantList() string {
 	return b.String()
 }
 
-func cajqConfig(c *cli.Context) (experiments.CAJQConfig, error) {
-	conf := experiments.DefaultCAJQ()
+func cajqConfig(c *cli.Context) (cajq.Config, error) {
+	conf := cajq.Default()
 	if path := c.String("config"); path != "" {
 		if err := loadConfig(path, &conf); err != nil {
 			return conf, &usageError{message: err.Error(), command: commandName(c)}
@@ -71,7 +74,7 @@ func cajqConfig(c *cli.Context) (experiments.CAJQConfig, error) {
 	override(c, "seeds", &conf.Seeds, c.Uint64Slice)
 	override(c, "context-lengths", &conf.Contexts, c.IntSlice)
 	override(c, "samples", &conf.Samples, c.Int)
-	if err := cmp.Or(experiments.Once("--seeds:", conf.Seeds), experiments.Once("--context-lengths:", conf.Contexts)); err != nil {
+	if err := cmp.Or(lab.Once("--seeds:", conf.Seeds), lab.Once("--context-lengths:", conf.Contexts)); err != nil {
 		return conf, usagef(c, "%v", err)
 	}
 	override(c, "qat-steps", &conf.Experiment.Finetune.Steps, c.Int)
@@ -99,7 +102,7 @@ func cajqQAT(c *cli.Context) error {
 	if err := checkCAJQMemory(c, conf, base); err != nil {
 		return err
 	}
-	e, err := experiments.NewCAJQ(conf, variants, base, c.String("output"), environment())
+	e, err := cajq.New(conf, variants, base, c.String("output"), environment())
 	if err != nil {
 		return err
 	}
@@ -120,10 +123,10 @@ func cajqQAT(c *cli.Context) error {
 }
 
 // reportCAJQ tells how the experiment goes.
-func reportCAJQ(e *experiments.CAJQ, p *progress) {
+func reportCAJQ(e *cajq.Comparison, p *progress) {
 	var last time.Time // of the step before
 	tokens := float64(e.Config.Experiment.Finetune.Batch * e.Config.Experiment.Finetune.Context)
-	e.Report = experiments.CAJQReport{
+	e.Report = cajq.Hooks{
 		Begin: func(variant string, seed uint64, run, runs int) {
 			p.Line("[%d/%d] %s, seed %d", run, runs, variant, seed)
 			last = time.Time{}
@@ -149,7 +152,7 @@ func reportCAJQ(e *experiments.CAJQ, p *progress) {
 			if packed {
 				line += ", from the packed bytes"
 			}
-			for _, m := range experiments.CAJQMetrics() {
+			for _, m := range measure.Metrics() {
 				line += fmt.Sprintf("  %s %s", m, accuracyText(accuracy[m]))
 			}
 			p.Line("%s", line)
@@ -158,9 +161,9 @@ func reportCAJQ(e *experiments.CAJQ, p *progress) {
 }
 
 // printCAJQ prints every variant's accuracy over the seeds, the published one beside it, a table a metric.
-func printCAJQ(c *cli.Context, r *experiments.CAJQResult) error {
+func printCAJQ(c *cli.Context, r *cajq.Result) error {
 	var b strings.Builder
-	for _, metric := range experiments.CAJQMetrics() {
+	for _, metric := range measure.Metrics() {
 		_, _ = fmt.Fprintf(&b, "\n%s: mean ± std over seeds (without ± it is of one) [95%% interval of all samples] | published\n", metric)
 		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		row, variant := "variant", ""
@@ -177,7 +180,7 @@ func printCAJQ(c *cli.Context, r *experiments.CAJQResult) error {
 				_, _ = fmt.Fprintln(table, row)
 				variant, row = s.Variant, s.Variant
 			}
-			row += fmt.Sprintf("\t%s [%.3f, %.3f] | %s", meanStdText(experiments.MeanStd{Mean: s.Mean, Std: s.Std}, s.Seeds), s.Pooled.Low, s.Pooled.High, publishedText(s.Published))
+			row += fmt.Sprintf("\t%s [%.3f, %.3f] | %s", meanStdText(result.MeanStd{Mean: s.Mean, Std: s.Std}, s.Seeds), s.Pooled.Low, s.Pooled.High, publishedText(s.Published))
 		}
 		_, _ = fmt.Fprintln(table, row)
 		if err := table.Flush(); err != nil {
@@ -189,7 +192,7 @@ func printCAJQ(c *cli.Context, r *experiments.CAJQResult) error {
 }
 
 // publishedText is a published figure; its standard deviation is 0 where the paper gives none.
-func publishedText(p *experiments.MeanStd) string {
+func publishedText(p *result.MeanStd) string {
 	switch {
 	case p == nil:
 		return "-"
@@ -200,7 +203,7 @@ func publishedText(p *experiments.MeanStd) string {
 }
 
 // meanStdText is a mean over n seeds with its standard deviation, which a single seed does not have.
-func meanStdText(m experiments.MeanStd, n int) string {
+func meanStdText(m result.MeanStd, n int) string {
 	if n < 2 {
 		return fmt.Sprintf("%.3f", m.Mean)
 	}

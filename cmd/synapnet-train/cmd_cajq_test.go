@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/cajq"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -95,7 +95,7 @@ func TestCAJQPackedBytes(t *testing.T) {
 	if want := map[string]int{"fp16 paper": 1, "cajq_ptq paper": 1, "cajq_ptq strict": 1, "difference": 3}; !maps.Equal(of, want) {
 		t.Errorf("%v, want %v", of, want)
 	}
-	var details experiments.CAJQResult
+	var details cajq.Result
 	if err := json.Unmarshal(r.Details, &details); err != nil {
 		t.Fatal(err)
 	}

@@ -14,13 +14,16 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/measure"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
 // pretrainedModel is evaluated if no other is named.
-const pretrainedModel = "results/pretrain/" + experiments.ModelFile
+const pretrainedModel = "results/pretrain/" + lab.ModelFile
 
 func evalCommand() *cli.Command {
 	return &cli.Command{
@@ -29,7 +32,7 @@ func evalCommand() *cli.Command {
 		ArgsUsage: "[MODEL.safetensors]",
 		Description: "Without a file it takes " + pretrainedModel + ". For each task and context it prints the accuracy on --samples\n" +
 			"samples with its 95% Wilson interval and the accuracy of guessing. No sample of it is one that a\n" +
-			"training has drawn, whatever the seeds of the two. Suites: " + strings.Join(experiments.Suites(), ", ") + ".",
+			"training has drawn, whatever the seeds of the two. Suites: " + strings.Join(measure.Suites(), ", ") + ".",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME`s of tasks: --tasks niah_single fa (default: those of --suite)"},
 			&cli.StringSliceFlag{Name: "suite", Usage: "`NAME`s of suites (default: mixture)"},
@@ -48,11 +51,11 @@ func evalCommand() *cli.Command {
 
 // evaluationResult is what eval --json prints.
 type evaluationResult struct {
-	Model       string                     `json:"model"`
-	Parameters  int                        `json:"parameters"`
-	Plan        experiments.EvaluationPlan `json:"plan"`
-	Environment experiments.Environment    `json:"environment"`
-	Results     []experiments.TaskResult   `json:"results"`
+	Model       string                 `json:"model"`
+	Parameters  int                    `json:"parameters"`
+	Plan        measure.EvaluationPlan `json:"plan"`
+	Environment result.Environment     `json:"environment"`
+	Results     []measure.TaskResult   `json:"results"`
 }
 
 func eval(c *cli.Context) error {
@@ -80,7 +83,7 @@ func eval(c *cli.Context) error {
 	if err := checkEvalMemory(c, m, min(plan.BatchSize, plan.Samples), plan.Contexts); err != nil {
 		return err
 	}
-	report := func(experiments.TaskResult) {}
+	report := func(measure.TaskResult) {}
 	w := &firstError{w: c.App.Writer}
 	if !c.Bool("json") {
 		w.printf("%s: %s parameters, %d samples a task, seed %d\n",
@@ -122,8 +125,8 @@ func (f *firstError) Write(p []byte) (int, error) {
 const mostSamples = 1 << 24
 
 // evaluationPlan checks the flags and puts them together.
-func evaluationPlan(c *cli.Context) (experiments.EvaluationPlan, error) {
-	p := experiments.EvaluationPlan{
+func evaluationPlan(c *cli.Context) (measure.EvaluationPlan, error) {
+	p := measure.EvaluationPlan{
 		Contexts: c.IntSlice("contexts"), Samples: c.Int("samples"), BatchSize: c.Int("batch-size"), Seed: c.Uint64("seed"),
 		Purpose: tasks.Evaluation, SampleKeys: tasks.Keys(c.Int("sample-keys")),
 	}
@@ -152,10 +155,10 @@ func evaluationPlan(c *cli.Context) (experiments.EvaluationPlan, error) {
 		p.Tasks = append(p.Tasks, name)
 	}
 	for _, name := range suites {
-		found := experiments.SuiteTasks(name)
+		found := measure.SuiteTasks(name)
 		if len(found) == 0 {
 			return p, usagef(c, "--suite %s: no such suite%s; there are %s", printable(name),
-				didYouMean(name, experiments.Suites(), asIs), strings.Join(experiments.Suites(), ", "))
+				didYouMean(name, measure.Suites(), asIs), strings.Join(measure.Suites(), ", "))
 		}
 		p.Tasks = append(p.Tasks, found...)
 	}
@@ -186,13 +189,13 @@ func evaluatedModel(c *cli.Context) (string, error) {
 	}
 	if _, err := os.Stat(pretrainedModel); errors.Is(err, fs.ErrNotExist) {
 		return "", usagef(c, "no model named, and there is no %s here: name a MODEL.safetensors, or make this one with '%s'",
-			pretrainedModel, experiments.CommandLine("pretrain", "--output-dir", strings.TrimSuffix(pretrainedModel, "/"+experiments.ModelFile)))
+			pretrainedModel, shell.CommandLine("pretrain", "--output-dir", strings.TrimSuffix(pretrainedModel, "/"+lab.ModelFile)))
 	}
 	return pretrainedModel, nil
 }
 
 // evaluationTable prints the heading and returns what prints a row, each as soon as it is known.
-func evaluationTable(w *firstError, names []string) func(experiments.TaskResult) {
+func evaluationTable(w *firstError, names []string) func(measure.TaskResult) {
 	row := make([]string, 6)
 	head := []string{"task", "context", "accuracy", "95% interval", "chance", "n"}
 	widths := []int{len(head[0]), len(head[1]), len(head[2]), len("[0.000, 0.000]"), len(head[4]), 6}
@@ -200,7 +203,7 @@ func evaluationTable(w *firstError, names []string) func(experiments.TaskResult)
 		widths[0] = max(widths[0], len(name))
 	}
 	w.printf("%s\n", tableLine(1, widths, head))
-	return func(r experiments.TaskResult) {
+	return func(r measure.TaskResult) {
 		row[0], row[1], row[2] = r.Task, strconv.Itoa(r.Context), fmt.Sprintf("%.3f", r.Mean)
 		row[3], row[4], row[5] = fmt.Sprintf("[%.3f, %.3f]", r.Low, r.High), fmt.Sprintf("%.3f", r.Chance), strconv.Itoa(r.N)
 		w.printf("%s\n", tableLine(1, widths, row))
@@ -230,12 +233,12 @@ func listTasks(c *cli.Context) error {
 		return encoder.Encode(all)
 	}
 	w := &firstError{w: c.App.Writer}
-	for _, suite := range experiments.Suites() {
+	for _, suite := range measure.Suites() {
 		if suite != "all" && suite != "mixture" { // they are made of the others
 			printSuite(w, suite, all)
 		}
 	}
-	w.printf("suite mixture: %s\nsuite all: every task above\n", strings.Join(experiments.SuiteTasks("mixture"), ", "))
+	w.printf("suite mixture: %s\nsuite all: every task above\n", strings.Join(measure.SuiteTasks("mixture"), ", "))
 	return w.err
 }
 
@@ -244,7 +247,7 @@ func printSuite(w *firstError, suite string, all []taskInfo) {
 	var sources []string
 	of := map[string][]taskInfo{}
 	for _, t := range all {
-		if slices.Contains(experiments.SuiteTasks(suite), t.Name) {
+		if slices.Contains(measure.SuiteTasks(suite), t.Name) {
 			sources, of[t.Source] = append(sources, t.Source), append(of[t.Source], t)
 		}
 	}

@@ -17,8 +17,10 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/report"
 	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/internal/shell"
 )
 
 func experimentsCommand() *cli.Command {
@@ -31,7 +33,7 @@ func experimentsCommand() *cli.Command {
 			"        what was interrupted continues\n" +
 			"report  report.html and report.md in the results folder, from the results that are there",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "profile", Usage: "`PROFILE`: full (the published protocol on the reference model) or quick (small sizes, minutes)", Value: string(experiments.Full)},
+			&cli.StringFlag{Name: "profile", Usage: "`PROFILE`: full (the published protocol on the reference model) or quick (small sizes, minutes)", Value: string(lab.Full)},
 			&cli.StringFlag{Name: "results", Usage: "results `DIR` (default: results for full, runs/quick for quick)"},
 			&cli.IntFlag{Name: "jobs", Usage: "experiments at a time; those that measure time run alone", Value: 1},
 			&cli.BoolFlag{Name: "dry-run", Usage: "only print the plan"},
@@ -49,7 +51,7 @@ func runExperiments(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	actions := map[string]func(*cli.Context, *experiments.Driver, []string) error{
+	actions := map[string]func(*cli.Context, *lab.Driver, []string) error{
 		"list": listExperiments, "run": runPlan, "report": writeReport,
 	}
 	names := []string{"list", "run", "report"}
@@ -68,15 +70,15 @@ func runExperiments(c *cli.Context) error {
 }
 
 // newDriver is the driver for the flags.
-func newDriver(c *cli.Context) (*experiments.Driver, error) {
-	p := experiments.Profile(c.String("profile"))
+func newDriver(c *cli.Context) (*lab.Driver, error) {
+	p := lab.Profile(c.String("profile"))
 	root := c.String("results")
 	switch p {
-	case experiments.Full:
+	case lab.Full:
 		if root == "" {
 			root = "results"
 		}
-	case experiments.Quick:
+	case lab.Quick:
 		if root == "" {
 			root = filepath.Join("runs", "quick")
 		}
@@ -86,13 +88,13 @@ func newDriver(c *cli.Context) (*experiments.Driver, error) {
 	if c.Int("jobs") < 1 {
 		return nil, usagef(c, "--jobs %d: must be at least 1", c.Int("jobs"))
 	}
-	return &experiments.Driver{
+	return &lab.Driver{
 		Profile: p, Root: root, Experiments: experiments.All(), Environment: environment(), Jobs: c.Int("jobs"),
 	}, nil
 }
 
 // listExperiments prints all with the states of their results.
-func listExperiments(c *cli.Context, d *experiments.Driver, _ []string) error {
+func listExperiments(c *cli.Context, d *lab.Driver, _ []string) error {
 	steps, err := d.Plan()
 	if err != nil {
 		return err
@@ -109,8 +111,8 @@ func listExperiments(c *cli.Context, d *experiments.Driver, _ []string) error {
 }
 
 // timeOf is the time that the rest of a step takes.
-func timeOf(s *experiments.Step) string {
-	if s.State == experiments.UpToDate || s.State.Blocked() {
+func timeOf(s *lab.Step) string {
+	if s.State == lab.UpToDate || s.State.Blocked() {
 		return "-"
 	}
 	return spell(s.Time)
@@ -130,7 +132,7 @@ func spell(t time.Duration) string {
 }
 
 // runPlan prints the plan and carries it out.
-func runPlan(c *cli.Context, d *experiments.Driver, names []string) error {
+func runPlan(c *cli.Context, d *lab.Driver, names []string) error {
 	for _, name := range names {
 		if !slices.Contains(d.Names(), name) {
 			return usagef(c, "unknown experiment %s%s; 'experiments list' shows all", printable(name), didYouMean(name, d.Names(), asIs))
@@ -160,18 +162,18 @@ func runPlan(c *cli.Context, d *experiments.Driver, names []string) error {
 
 // againCommand is the command line that continues this one.
 func againCommand(c *cli.Context, names []string) string {
-	return experiments.CommandLine(again(c, append([]string{"experiments", "run"}, names...), "profile", "results", "jobs", "threads")...)
+	return shell.CommandLine(again(c, append([]string{"experiments", "run"}, names...), "profile", "results", "jobs", "threads")...)
 }
 
 // printPlan prints what is to be done and how long it takes, and returns the number of experiments that are not up to date.
-func printPlan(w io.Writer, d *experiments.Driver, steps []*experiments.Step) (todo int, err error) {
+func printPlan(w io.Writer, d *lab.Driver, steps []*lab.Step) (todo int, err error) {
 	rows := [][]string{{"experiment", "time", "result"}}
 	current, old := 0, 0
 	for _, s := range steps {
 		if s.OldSamples(d.Profile) {
 			old++
 		}
-		if s.State == experiments.UpToDate {
+		if s.State == lab.UpToDate {
 			current++
 			continue
 		}
@@ -180,7 +182,7 @@ func printPlan(w io.Writer, d *experiments.Driver, steps []*experiments.Step) (t
 		switch {
 		case s.State.Blocked():
 			state = s.Reason
-		case s.State == experiments.Waits:
+		case s.State == lab.Waits:
 			state += " " + s.Reason
 		case s.Reason != "":
 			state += " (" + s.Reason + ")"
@@ -198,7 +200,7 @@ func printPlan(w io.Writer, d *experiments.Driver, steps []*experiments.Step) (t
 	if err := writeTable(w, len(rows[0]), rows...); err != nil {
 		return 0, err
 	}
-	line := fmt.Sprintf("%d to run, about %s on this profile (%s)", todo, spell(experiments.TimeLeft(steps)), d.Profile)
+	line := fmt.Sprintf("%d to run, about %s on this profile (%s)", todo, spell(lab.TimeLeft(steps)), d.Profile)
 	if current > 0 {
 		line += fmt.Sprintf("; %d up to date", current)
 	}
@@ -226,22 +228,22 @@ type runProgress struct {
 	bar   *progressbar.ProgressBar
 }
 
-func (p *runProgress) report() experiments.DriverReport {
+func (p *runProgress) report() lab.DriverReport {
 	p.began = p.now()
-	return experiments.DriverReport{
-		Begin: func(s *experiments.Step, at, of int) {
+	return lab.DriverReport{
+		Begin: func(s *lab.Step, at, of int) {
 			p.last = p.now()
 			p.line("[%d/%d] %s: %s", at, of, s.Name, s.Title)
 		},
-		Line: func(s *experiments.Step, line string) { p.line("  %s: %s", s.Name, strings.TrimRight(line, "\n")) },
-		End: func(s *experiments.Step, took time.Duration, err error) {
+		Line: func(s *lab.Step, line string) { p.line("  %s: %s", s.Name, strings.TrimRight(line, "\n")) },
+		End: func(s *lab.Step, took time.Duration, err error) {
 			if errors.Is(err, context.Canceled) {
 				p.line("%s: stopped; what is saved of it continues", s.Name)
 				return
 			}
 			if err != nil {
 				text := strings.Join(strings.Fields(err.Error()), " ")
-				var bug *experiments.Bug
+				var bug *lab.Bug
 				if !errors.As(err, &bug) {
 					p.line("%s: FAILED: %s", s.Name, text)
 					return
@@ -257,7 +259,7 @@ func (p *runProgress) report() experiments.DriverReport {
 }
 
 // progress shows the share of a step and the time left for all.
-func (p *runProgress) progress(s *experiments.Step, done, total int, left time.Duration) {
+func (p *runProgress) progress(s *lab.Step, done, total int, left time.Duration) {
 	now := p.now()
 	if p.terminal != nil {
 		if now.Sub(p.last) < barInterval {
@@ -295,7 +297,7 @@ func (p *runProgress) clear() {
 }
 
 // writeReport writes the report and says where it is and what it lacks.
-func writeReport(c *cli.Context, d *experiments.Driver, _ []string) error {
+func writeReport(c *cli.Context, d *lab.Driver, _ []string) error {
 	paths, r, err := report.Write(d)
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -155,7 +155,7 @@ func TestInfoOfLargeModel(t *testing.T) {
 	if d.Parameters < 1<<29 || c.Training == nil || c.Training.Weights != 4*d.Parameters || c.Training.Gradients != 4*d.Parameters || c.Inference.Values == 0 {
 		t.Errorf("%d parameters, %+v", d.Parameters, c)
 	}
-	if peak := experiments.PeakRSS(); peak > uint64(d.Bytes) {
+	if peak := host.PeakRSS(); peak > uint64(d.Bytes) {
 		t.Errorf("describing weights of %d bytes took %d", d.Bytes, peak)
 	}
 }

@@ -15,10 +15,13 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/curriculum"
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/pretrain"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -49,7 +52,7 @@ func pretrainCommand() *cli.Command {
 			&cli.IntFlag{Name: "checkpoint-every", Usage: "steps between checkpoints; 0: only after epochs", Value: 100},
 			threadsFlag(),
 		}),
-		Action: pretrain,
+		Action: runPretrain,
 	}
 }
 
@@ -132,7 +135,7 @@ func loadPretraining(path string, conf *curriculum.Config) error {
 	return decodeConfig(path, text, conf)
 }
 
-func pretrain(c *cli.Context) error {
+func runPretrain(c *cli.Context) error {
 	if err := useThreads(c); err != nil {
 		return err
 	}
@@ -178,7 +181,7 @@ func pretrain(c *cli.Context) error {
 	result, err := run.Run(c.Context)
 	p.Finish()
 	if errors.Is(err, curriculum.ErrInterrupted) {
-		return fmt.Errorf("%w; continue with: %s", err, experiments.CommandLine(
+		return fmt.Errorf("%w; continue with: %s", err, shell.CommandLine(
 			again(c, []string{"pretrain", "--resume", "--output-dir", run.Dir}, "checkpoint-every", "threads")...))
 	}
 	if errors.Is(err, curriculum.ErrDiverged) {
@@ -191,10 +194,10 @@ func pretrain(c *cli.Context) error {
 }
 
 // lowerRate is what to do about a run that diverged. Its rate cannot be changed: it takes a new run in another directory.
-func lowerRate(c *cli.Context, run *experiments.Pretraining) string {
+func lowerRate(c *cli.Context, run *pretrain.Training) string {
 	lr, dir := min(run.Trainer.Config.LR/10, curriculum.Default().LR), freeDir(run.Dir)
 	if c.Bool("resume") {
-		return fmt.Sprintf("begin a new run with the same settings, but --lr %g --output-dir %s", lr, experiments.ShellWord(dir))
+		return fmt.Sprintf("begin a new run with the same settings, but --lr %g --output-dir %s", lr, shell.Word(dir))
 	}
 	var given []string
 	for _, f := range c.Command.Flags {
@@ -204,7 +207,7 @@ func lowerRate(c *cli.Context, run *experiments.Pretraining) string {
 	}
 	words := again(c, []string{"pretrain"}, given...)
 	words = append(words, "--lr", fmt.Sprint(lr), "--output-dir", dir)
-	return "begin a new run with a lower rate, e.g.: " + experiments.CommandLine(words...)
+	return "begin a new run with a lower rate, e.g.: " + shell.CommandLine(words...)
 }
 
 // warn prints lines about what a run that continues does not have as it was.
@@ -217,7 +220,7 @@ func warn(p *progress, lines ...string) {
 }
 
 // openPretraining begins the run that the flags describe, or continues one.
-func openPretraining(c *cli.Context) (*experiments.Pretraining, error) {
+func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 	dir := c.String("output-dir")
 	if !c.Bool("resume") {
 		conf, err := pretrainConfig(c)
@@ -230,7 +233,7 @@ func openPretraining(c *cli.Context) (*experiments.Pretraining, error) {
 		if dir == "" {
 			dir = freeDir(defaultRun)
 		}
-		return experiments.NewPretraining(conf, dir, environment())
+		return pretrain.New(conf, dir, environment())
 	}
 	if dir == "" {
 		var err error
@@ -238,14 +241,14 @@ func openPretraining(c *cli.Context) (*experiments.Pretraining, error) {
 			return nil, err
 		}
 	}
-	conf, err := experiments.PretrainingConfig(dir)
+	conf, err := pretrain.ReadConfig(dir)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkResumedMemory(conf, freeMemory()); err != nil {
 		return nil, usagef(c, "%s: %v", printable(dir), err)
 	}
-	run, err := experiments.ResumePretraining(dir, environment())
+	run, err := pretrain.Resume(dir, environment())
 	if err != nil {
 		return nil, err
 	}
@@ -304,7 +307,7 @@ func freeDir(name string) string {
 
 // newestRun is the directory of the checkpoint under defaultRun* that was written last.
 func newestRun() (string, error) {
-	found, err := filepath.Glob(filepath.Join(defaultRun+"*", experiments.CheckpointFile))
+	found, err := filepath.Glob(filepath.Join(defaultRun+"*", lab.CheckpointFile))
 	if err != nil {
 		return "", err
 	}
@@ -321,13 +324,13 @@ func newestRun() (string, error) {
 }
 
 // environment describes this program and machine for results.
-func environment() experiments.Environment {
+func environment() result.Environment {
 	b := readBuild()
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return experiments.Environment{
+	return result.Environment{
 		Version: b.Version, Commit: b.Commit, Go: b.Go, Platform: runtime.GOOS + "/" + runtime.GOARCH, Host: host,
 		CPU: cpuModel(), Features: cpuFeatures(), SIMD: vec.Level(), BLAS: blas.Name(), Threads: runtime.GOMAXPROCS(0),
 	}
@@ -346,7 +349,7 @@ func accuracyText(a curriculum.Accuracy) string {
 }
 
 // printPretrain ends a run with what it reached and where that is.
-func printPretrain(c *cli.Context, dir string, r *experiments.PretrainResult) error {
+func printPretrain(c *cli.Context, dir string, r *pretrain.Result) error {
 	var lines []string
 	if !isTerminal(c.App.Writer) { // there, progress has just shown this line; in a file it is the result
 		lines = append(lines, evaluationLine(r.History.Evaluations[len(r.History.Evaluations)-1]))

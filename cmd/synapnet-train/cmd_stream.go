@@ -18,10 +18,11 @@ import (
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/curriculum"
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/stream"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -56,7 +57,7 @@ func streamCommand() *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 			threadsFlag(),
 		},
-		Action: stream,
+		Action: runStream,
 	}
 }
 
@@ -94,7 +95,7 @@ type streamLogit struct {
 	Probability float64 `json:"probability"`
 }
 
-func stream(c *cli.Context) error {
+func runStream(c *cli.Context) error {
 	if err := useThreads(c); err != nil {
 		return err
 	}
@@ -286,10 +287,10 @@ func streamMemory(c *cli.Context, m layers.Config) (baee.Config, error) {
 		return conf, usagef(c, "--policy: %v", err)
 	}
 	if p.Needs.Retention && conf.Classifier == nil {
-		return conf, usagef(c, "--policy %s needs a trained retention classifier: give --classifier FILE, made by '%s'", p.Name, experiments.CommandLine("baee-train"))
+		return conf, usagef(c, "--policy %s needs a trained retention classifier: give --classifier FILE, made by '%s'", p.Name, shell.CommandLine("baee-train"))
 	}
 	if p.Needs.Head && conf.Head == nil {
-		return conf, usagef(c, "--policy %s needs a trained Locret-style head: give --classifier FILE, made by '%s'", p.Name, experiments.CommandLine("baee-train"))
+		return conf, usagef(c, "--policy %s needs a trained Locret-style head: give --classifier FILE, made by '%s'", p.Name, shell.CommandLine("baee-train"))
 	}
 	conf.Tiers = p.Score != nil
 	return conf, tierThresholds(c, &conf)
@@ -349,11 +350,11 @@ func streamInput(c *cli.Context, vocab int) (io.ReadCloser, string, error) {
 }
 
 // streamRecord begins the --report, if there is one.
-func streamRecord(c *cli.Context, s *baee.Stream, input string) (*experiments.StreamRecord, error) {
+func streamRecord(c *cli.Context, s *baee.Stream, input string) (*stream.Record, error) {
 	if c.String("report") == "" {
 		return nil, nil
 	}
-	r, err := experiments.NewStreamRecord(c.String("report"), s, experiments.StreamSettings{
+	r, err := stream.NewRecord(c.String("report"), s, stream.Settings{
 		Model: c.Args().First(), Classifier: c.String("classifier"), Restored: c.String("restore"), Input: input, Skip: c.Int64("skip"),
 		RandomTokens: c.Int64("random-tokens"), InputSeed: c.Uint64("input-seed"), SampleEvery: c.Int64("report-every"),
 	}, environment())
@@ -369,7 +370,7 @@ type streamRun struct {
 	snapshot string // file; "": none
 	every    int64  // chunks between snapshots; 0: only the last one
 	live     *streamLive
-	record   *experiments.StreamRecord // nil without --report
+	record   *stream.Record // nil without --report
 	warn     func(format string, args ...any)
 	again    func(skip int64) string // the command that continues with the same input
 
@@ -526,7 +527,7 @@ func (r *streamRun) interrupted(t *tokenReader, skip int64) error {
 func againStream(c *cli.Context, skip int64) string {
 	words := append([]string{"stream"}, c.Args().Slice()...)
 	words = append(words, "--restore", c.String("snapshot"), "--skip", strconv.FormatInt(skip, 10))
-	return experiments.CommandLine(again(c, words, "snapshot", "snapshot-every", "random-tokens", "input-seed", "report",
+	return shell.CommandLine(again(c, words, "snapshot", "snapshot-every", "random-tokens", "input-seed", "report",
 		"report-every", "top", "json", "threads")...)
 }
 

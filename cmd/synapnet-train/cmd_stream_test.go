@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/synapnet/synapnet-train/baee"
-	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/experiments/stream"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -196,8 +196,8 @@ func TestStreamReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var settings experiments.StreamSettings
-	var details experiments.StreamDetails
+	var settings stream.Settings
+	var details stream.Details
 	if err := errors.Join(json.Unmarshal(r.Config, &settings), json.Unmarshal(r.Details, &details)); err != nil {
 		t.Fatal(err)
 	}

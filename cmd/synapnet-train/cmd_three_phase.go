@@ -9,8 +9,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/curriculum"
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/cajq"
 	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
 )
@@ -71,11 +72,11 @@ func threePhase(c *cli.Context) error {
 	result, err := run.Run(c.Context)
 	p.Finish()
 	if errors.Is(err, curriculum.ErrInterrupted) {
-		return fmt.Errorf("%w; continue with: %s", err, experiments.CommandLine(
+		return fmt.Errorf("%w; continue with: %s", err, shell.CommandLine(
 			again(c, []string{"cajq-3phase", "--resume", "--output-dir", run.Dir}, "checkpoint-every", "threads")...))
 	}
 	if errors.Is(err, curriculum.ErrDiverged) {
-		return fmt.Errorf("%w; begin a new run with a lower lr of that phase in its --config file and --output-dir %s", err, experiments.ShellWord(freeDir(run.Dir)))
+		return fmt.Errorf("%w; begin a new run with a lower lr of that phase in its --config file and --output-dir %s", err, shell.Word(freeDir(run.Dir)))
 	}
 	if err != nil {
 		return err
@@ -84,7 +85,7 @@ func threePhase(c *cli.Context) error {
 }
 
 // openThreePhase begins the run that the flags describe, or continues one.
-func openThreePhase(c *cli.Context) (*experiments.ThreePhase, error) {
+func openThreePhase(c *cli.Context) (*cajq.ThreePhase, error) {
 	dir := c.String("output-dir")
 	if c.Bool("resume") {
 		switch {
@@ -95,14 +96,14 @@ func openThreePhase(c *cli.Context) (*experiments.ThreePhase, error) {
 		case c.IsSet("checkpoint"):
 			return nil, usagef(c, "--checkpoint %s: a resumed run continues from its own; leave one of --checkpoint and --resume out", printable(c.String("checkpoint")))
 		}
-		conf, err := experiments.ThreePhaseRunConfig(dir)
+		conf, err := cajq.ReadThreePhaseConfig(dir)
 		if err != nil {
 			return nil, err
 		}
 		if err := checkThreePhaseMemory(c, conf, true); err != nil {
 			return nil, err
 		}
-		return experiments.ResumeThreePhase(dir, environment())
+		return cajq.ResumeThreePhase(dir, environment())
 	}
 	conf := qat.DefaultThreePhase()
 	if path := c.String("config"); path != "" {
@@ -126,7 +127,7 @@ func openThreePhase(c *cli.Context) (*experiments.ThreePhase, error) {
 	if dir == "" {
 		dir = freeDir(defaultThreePhase)
 	}
-	return experiments.NewThreePhase(conf, base, dir, environment())
+	return cajq.NewThreePhase(conf, base, dir, environment())
 }
 
 func phaseLine(e qat.Epoch) string {
@@ -138,7 +139,7 @@ func phaseLine(e qat.Epoch) string {
 }
 
 // printThreePhase ends a run with its last epoch, where a terminal does not show it, and where everything is.
-func printThreePhase(c *cli.Context, dir string, r *experiments.ThreePhaseResult) error {
+func printThreePhase(c *cli.Context, dir string, r *cajq.ThreePhaseResult) error {
 	w := &firstError{w: c.App.Writer}
 	if !isTerminal(c.App.Writer) {
 		w.printf("%s\n", phaseLine(r.Epochs[len(r.Epochs)-1]))

@@ -13,7 +13,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/synapnet/synapnet-train/curriculum"
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/cajq"
 	"github.com/synapnet/synapnet-train/qat"
 )
 
@@ -119,7 +119,7 @@ func TestKeysByCase(t *testing.T) {
 
 // No two settings of a configuration that a command takes could be meant by one key.
 func TestSettingsDifferByMoreThanCase(t *testing.T) {
-	for _, conf := range []any{curriculum.Config{}, qat.ThreePhaseConfig{}, experiments.CAJQConfig{}, everyKind{}} {
+	for _, conf := range []any{curriculum.Config{}, qat.ThreePhaseConfig{}, cajq.Config{}, everyKind{}} {
 		seen := map[string]bool{}
 		for _, key := range configKeys(reflect.TypeOf(conf), "") {
 			if seen[strings.ToLower(key)] {

@@ -13,10 +13,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/host"
+	"github.com/synapnet/synapnet-train/internal/shell"
 )
 
 // program is the name in help texts and in front of messages; commands to be pasted are experiments.CommandLine's.
@@ -42,7 +42,7 @@ func main() { os.Exit(process(os.Args)) }
 // process is the whole life of the program: run, with the signals and the standard streams of a process of its own.
 func process(args []string) int {
 	surviveClosedOutput()
-	experiments.CalledAs(args[0])
+	shell.CalledAs(args[0])
 	ctx, stop := withInterrupt(context.Background(), os.Exit)
 	defer stop()
 	return run(ctx, args, os.Stdout, os.Stderr)

@@ -11,7 +11,9 @@ import (
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/bench"
+	"github.com/synapnet/synapnet-train/experiments/cajq"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
@@ -166,7 +168,7 @@ func inferenceBytes(m *layers.Model, batch, tokens int, room uint64) (uint64, er
 }
 
 // beyond says that a lower bound settles it: to plan a deep model takes time and memory of its own.
-func beyond(floor, room uint64) bool { return floor > min(experiments.MostPlanned, room) }
+func beyond(floor, room uint64) bool { return floor > min(lab.MostPlanned, room) }
 
 // graphBytes is the memory of the graph itself, its nodes and instructions: about half a megabyte a block.
 func graphBytes(c layers.Config) uint64 { return host.Times(c.Depth, 1<<19) }
@@ -235,7 +237,7 @@ func checkEvalMemory(c *cli.Context, m *layers.Model, batch int, contexts []int)
 }
 
 // checkCAJQMemory refuses a fine-tuning of the model at base that does not fit.
-func checkCAJQMemory(c *cli.Context, conf experiments.CAJQConfig, base string) error {
+func checkCAJQMemory(c *cli.Context, conf cajq.Config, base string) error {
 	f := conf.Experiment.Finetune
 	if f.Batch < 1 || f.Context < 1 || f.Steps < 1 {
 		return nil // refused where settings are checked
@@ -316,14 +318,14 @@ func checkStreamMemory(c *cli.Context, m *layers.Model, s *baee.Stream, tokens i
 }
 
 // checkBenchMemory refuses batches of the reference model that do not fit.
-func checkBenchMemory(c *cli.Context, cases []experiments.BenchCase) error {
+func checkBenchMemory(c *cli.Context, cases []bench.Case) error {
 	m, err := layers.Outline(layers.Reference())
 	if err != nil {
 		return err
 	}
 	for _, one := range cases {
 		need := func(batch int, room uint64) (uint64, error) { return inferenceBytes(m, batch, one.Context, room) }
-		if one.Name == experiments.TrainStepBench || one.Name == experiments.GrowthBench {
+		if one.Name == bench.TrainStep || one.Name == bench.MemoryGrowth {
 			need = func(batch int, room uint64) (uint64, error) {
 				return trainingBytes(m, 1+adamCopies, batch, one.Context, room)
 			}
@@ -354,7 +356,7 @@ var baeeTrainFlags = map[string]string{"batch": "batch-size"}
 // checkDemands refuses an experiment on a loaded model that does not fit. Its flags are called as its settings are, with a
 // hyphen, but for those of names.
 func checkDemands(c *cli.Context, names map[string]string, conf interface {
-	Demands(m layers.Config) ([]experiments.Demand, error)
+	Demands(m layers.Config) ([]lab.Demand, error)
 }, m layers.Config) error {
 	demands, err := conf.Demands(m)
 	if err != nil {

@@ -11,7 +11,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/cajq"
+	"github.com/synapnet/synapnet-train/experiments/eviction"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/layers"
@@ -60,7 +62,7 @@ var ours = kind{"file of the run", func(string) bool { return true }}
 // ofRun are the files of a training run with a result of the given name.
 func ofRun(result string) map[string]kind {
 	all := map[string]kind{}
-	for _, name := range experiments.RunFiles(result) {
+	for _, name := range lab.RunFiles(result) {
 		all[name] = ours
 	}
 	return all
@@ -70,11 +72,11 @@ var classifiers = tensors("retention classifier", layers.ClassifierFile)
 
 // fileUses is the one table of what the commands read and write. A flag that names a file and is not in it fails a test.
 var fileUses = map[string]fileUse{
-	"pretrain":    {inputs: []string{"config"}, outputs: []output{{flag: "output-dir", in: ofRun(experiments.PretrainFile)}}},
+	"pretrain":    {inputs: []string{"config"}, outputs: []output{{flag: "output-dir", in: ofRun(lab.PretrainFile)}}},
 	"cajq-qat":    {inputs: []string{"config", "checkpoint"}, outputs: []output{{flag: "output", of: results("cajq-qat", "cajq-ablation"), makes: true}}},
-	"cajq-3phase": {inputs: []string{"config", "checkpoint"}, outputs: []output{{flag: "output-dir", in: ofRun(experiments.ThreePhaseFile)}}},
+	"cajq-3phase": {inputs: []string{"config", "checkpoint"}, outputs: []output{{flag: "output-dir", in: ofRun(cajq.ThreePhaseFile)}}},
 	"baee-train": {inputs: []string{"checkpoint"}, outputs: []output{{flag: "output-dir", in: map[string]kind{
-		experiments.BAEETrainFile: results("baee-train"), experiments.ClassifierFile: classifiers, experiments.AttentionClassifierFile: classifiers, experiments.HeadFile: classifiers,
+		eviction.TrainFile: results("baee-train"), lab.ClassifierFile: classifiers, eviction.AttentionClassifierFile: classifiers, lab.HeadFile: classifiers,
 	}}}},
 	"baee-grid":   {inputs: []string{"classifier", "head", "checkpoint"}, outputs: []output{{flag: "output", of: results("baee-grid"), makes: true}}},
 	"experiments": {outputs: []output{{flag: "results", in: map[string]kind{}}}}, // plans and reports check each file

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -99,7 +100,7 @@ func TestPipesInFoldersAreNotWaitedFor(t *testing.T) {
 	}
 	runs := map[string]string{"pretrain": "pretrain --curriculum 32 " + tiny, "cajq-3phase": "cajq-3phase --config three.toml"}
 	for command, line := range runs {
-		for _, name := range []string{experiments.CheckpointFile, "cost.json", ".run.lock"} {
+		for _, name := range []string{lab.CheckpointFile, "cost.json", ".run.lock"} {
 			dir := command + name
 			stopped(t, line+" --output-dir "+dir, "step 2/")
 			path := filepath.Join(dir, name)
@@ -128,7 +129,7 @@ func TestPipesInFoldersAreNotWaitedFor(t *testing.T) {
 			t.Errorf("%s: %s%s", line, stdout, stderr)
 		}
 	}
-	for _, lock := range []string{".experiments.lock", "pretrain/.pretrain.lock", "pretrain/" + experiments.CheckpointFile} {
+	for _, lock := range []string{".experiments.lock", "pretrain/.pretrain.lock", "pretrain/" + lab.CheckpointFile} {
 		dir := "locked" + fmt.Sprint(len(lock))
 		path := filepath.Join(dir, lock)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), syscall.Mkfifo(path, 0o644)); err != nil {

@@ -19,7 +19,8 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/synapnet/synapnet-train/curriculum"
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/pretrain"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/layers"
@@ -127,17 +128,17 @@ func TestPretrain(t *testing.T) {
 }
 
 // pretrainResult reads the details of a finished run.
-func pretrainResult(t *testing.T, path string) experiments.PretrainResult {
+func pretrainResult(t *testing.T, path string) pretrain.Result {
 	t.Helper()
 	file, err := result.Read(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r experiments.PretrainResult
+	var r pretrain.Result
 	if err := json.Unmarshal(file.Details, &r); err != nil {
 		t.Fatal(err)
 	}
-	if !file.Complete || file.Profile != experiments.Custom || file.Seeds[0] != r.Config.Seed || file.Cost != r.Cost {
+	if !file.Complete || file.Profile != lab.Custom || file.Seeds[0] != r.Config.Seed || file.Cost != r.Cost {
 		t.Errorf("%s: %+v", path, file)
 	}
 	return r

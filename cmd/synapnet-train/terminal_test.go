@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -134,7 +135,7 @@ func quoted(t *testing.T, name string) string {
 // foreignResults shows a folder whose results hold a name everywhere.
 func foreignResults(t *testing.T, name string) {
 	t.Helper()
-	d := &experiments.Driver{Profile: experiments.Quick, Root: "res", Experiments: experiments.All()}
+	d := &lab.Driver{Profile: lab.Quick, Root: "res", Experiments: experiments.All()}
 	for i, e := range d.Experiments {
 		path := d.Path(e)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

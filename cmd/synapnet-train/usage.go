@@ -9,8 +9,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/internal/shell"
 )
 
 // usageError is a mistake in the command line; the exit status is 2.
@@ -25,7 +25,7 @@ func (e *usageError) Error() string {
 	if e.command != "" {
 		words = []string{e.command, "--help"}
 	}
-	return fmt.Sprintf("%s; see '%s'", e.message, experiments.CommandLine(words...))
+	return fmt.Sprintf("%s; see '%s'", e.message, shell.CommandLine(words...))
 }
 
 // usagef makes the error for a value of the command line that c's command

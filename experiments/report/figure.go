@@ -15,7 +15,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
@@ -60,7 +60,7 @@ type panel struct {
 }
 
 // draw adds the figure of a view to its table.
-func (t *Table) draw(v experiments.View, all []result.Measurement) error {
+func (t *Table) draw(v lab.View, all []result.Measurement) error {
 	f := v.Figure
 	if f == nil {
 		return nil
@@ -94,7 +94,7 @@ func (t *Table) draw(v experiments.View, all []result.Measurement) error {
 }
 
 // legend names the series; numbers with the label that they are of.
-func legend(f *experiments.Figure, series []string) []Series {
+func legend(f *lab.Figure, series []string) []Series {
 	var all []Series
 	for i, name := range series {
 		l := lookOf(series, i, f.Heavy)
@@ -126,7 +126,7 @@ func (t *Table) tie(label string, series []string) {
 
 // split puts measurements into panels: one for each combination of the labels that are on no axis, and each protocol its
 // own where both are there: a line through values of both would draw a change of the protocol as an effect of x.
-func split(f *experiments.Figure, labels []string, found []result.Measurement) (panels []*panel, series []string) {
+func split(f *lab.Figure, labels []string, found []result.Measurement) (panels []*panel, series []string) {
 	var rest []string
 	for _, l := range labels {
 		if l != f.X && l != f.Series {
@@ -182,8 +182,8 @@ func inOrder(series []string, heavy string) []string {
 	if i := slices.Index(series, heavy); i >= 0 {
 		series = slices.Insert(slices.Delete(series, i, i+1), 0, heavy)
 	}
-	if i := slices.Index(series, experiments.Guessing); i >= 0 {
-		series = append(slices.Delete(series, i, i+1), experiments.Guessing)
+	if i := slices.Index(series, result.Guessing); i >= 0 {
+		series = append(slices.Delete(series, i, i+1), result.Guessing)
 	}
 	return series
 }
@@ -262,7 +262,7 @@ type look struct {
 
 // lookOf is how the series i is drawn. Guessing, which others are held against, has no colour.
 func lookOf(series []string, i int, heavy string) look {
-	if series[i] == experiments.Guessing {
+	if series[i] == result.Guessing {
 		return look{colour: "sg", broken: true}
 	}
 	again := i >= palette
@@ -468,7 +468,7 @@ func tickText(x float64, unit string) string {
 }
 
 // setPlaces scales the x axis of a line figure: ticks where the data are if these are few.
-func setPlaces(p *plot.Plot, f *experiments.Figure, q *panel) {
+func setPlaces(p *plot.Plot, f *lab.Figure, q *panel) {
 	p.X.Label.Text = f.X
 	values := map[float64]string{}
 	low, high := math.Inf(1), math.Inf(-1)
@@ -498,7 +498,7 @@ func setPlaces(p *plot.Plot, f *experiments.Figure, q *panel) {
 	}
 }
 
-func drawLines(q *panel, f *experiments.Figure, series []string, title string) (string, error) {
+func drawLines(q *panel, f *lab.Figure, series []string, title string) (string, error) {
 	p := newPlot()
 	p.Add(grid(false, true))
 	setPlaces(p, f, q)
@@ -619,7 +619,7 @@ func drawBars(q *panel, series []string, title string) (string, error) {
 }
 
 // pairs makes of a scatter view of one metric, whose x is another, a view of both: a row for each point.
-func pairs(v experiments.View, all []result.Measurement) (experiments.View, []result.Measurement) {
+func pairs(v lab.View, all []result.Measurement) (lab.View, []result.Measurement) {
 	if v.Figure == nil || v.Figure.Kind != "scatter" || v.Metric == "" {
 		return v, all
 	}
@@ -669,7 +669,7 @@ func (l points) Plot(c draw.Canvas, p *plot.Plot) {
 }
 
 // drawScatter draws the first of the other metrics against the figure's; the measurements of a point have the same labels.
-func (t *Table) drawScatter(v experiments.View, labels []string, found []result.Measurement) error {
+func (t *Table) drawScatter(v lab.View, labels []string, found []result.Measurement) error {
 	f := v.Figure
 	key := func(m *result.Measurement) string { return m.Protocol + fmt.Sprint(m.Labels) } // maps are printed in the order of their keys
 	xs := map[string]*result.Measurement{}

@@ -7,8 +7,6 @@ import (
 	"html/template"
 	"math"
 	"slices"
-
-	"github.com/synapnet/synapnet-train/experiments"
 )
 
 //go:embed report.tmpl
@@ -26,7 +24,7 @@ var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"svg":       func(s string) template.HTML { return template.HTML(s) }, //nolint:gosec // made by svg, which escapes all text
 	"dash":      dash,
 	"reading":   reading,
-	"omissions": experiments.Omissions,
+	"omissions": Omissions,
 	"columns":   func(g Group) int { return len(g.Kind) },
 	"sort": func(x float64) string {
 		if math.IsInf(x, 0) {

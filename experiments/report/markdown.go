@@ -3,8 +3,6 @@ package report
 import (
 	"fmt"
 	"strings"
-
-	"github.com/synapnet/synapnet-train/experiments"
 )
 
 // Markdown is the report's text and tables.
@@ -34,7 +32,7 @@ func (r *Report) Markdown() []byte {
 		line("| %s | %s | %s |", m.List, m.Row, dash(strings.Join(names, ", ")))
 	}
 	line("\n## What is published and not here\n\n| file | what | why |\n|---|---|---|")
-	for _, o := range experiments.Omissions() {
+	for _, o := range Omissions() {
 		line("| %s | %s | %s |", o.File, o.What, o.Why)
 	}
 	line("\n## How to read this\n")

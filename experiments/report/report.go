@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/internal/foreign"
@@ -26,7 +26,7 @@ const (
 
 // Report is all that the pages say.
 type Report struct {
-	Profile  experiments.Profile
+	Profile  lab.Profile
 	Sections []Section
 	Map      []MapRow
 	Complete int // experiments with a finished result
@@ -67,7 +67,7 @@ type MapRow struct {
 type Answer struct{ Name, State string }
 
 // New makes the report of a driver's results folder.
-func New(d *experiments.Driver) (*Report, error) {
+func New(d *lab.Driver) (*Report, error) {
 	steps, err := d.Plan()
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func New(d *experiments.Driver) (*Report, error) {
 	states := map[string]string{"report": "complete"}
 	var wall float64
 	for _, e := range d.Experiments {
-		i := slices.IndexFunc(steps, func(s *experiments.Step) bool { return s.Name == e.Name })
+		i := slices.IndexFunc(steps, func(s *lab.Step) bool { return s.Name == e.Name })
 		s, err := newSection(steps[i], d.Root, d.Path(e), d.Profile)
 		if err != nil {
 			return nil, err
@@ -97,7 +97,7 @@ func New(d *experiments.Driver) (*Report, error) {
 	r.Wall = duration(wall)
 	r.describe()
 	list := ""
-	for _, row := range experiments.SeedRows() {
+	for _, row := range SeedRows() {
 		m := MapRow{List: row.List, Row: row.Row, First: row.List != list}
 		list = row.List
 		for _, name := range row.Answer(d.Experiments) {
@@ -109,7 +109,7 @@ func New(d *experiments.Driver) (*Report, error) {
 }
 
 // newSection makes the section of an experiment.
-func newSection(step *experiments.Step, root, path string, profile experiments.Profile) (*Section, error) {
+func newSection(step *lab.Step, root, path string, profile lab.Profile) (*Section, error) {
 	s := &Section{Name: step.Name, Title: step.Title, Source: step.Source, Says: step.Says}
 	if file, err := filepath.Rel(root, path); err == nil {
 		s.File = filepath.ToSlash(file)
@@ -123,7 +123,7 @@ func newSection(step *experiments.Step, root, path string, profile experiments.P
 	s.Seconds, s.Wall, s.Commit = r.Cost.WallSeconds, duration(r.Cost.WallSeconds), short(r.Environment.Commit)
 	s.Facts = facts(r)
 	s.Brief = []string{count(len(r.Seeds), "seed"), "n " + s.Facts[1].Value, "commit " + s.Commit}
-	if profile != experiments.Full { // of a small model: nothing that the paper's values could be compared with
+	if profile != lab.Full { // of a small model: nothing that the paper's values could be compared with
 		r = withoutPublished(r)
 	}
 	s.compare(r.Measurements)
@@ -149,17 +149,17 @@ func (s *Section) on(machine string) {
 }
 
 // stateOf is a result's state in the report's words.
-func stateOf(s *experiments.Step) (state, reason string) {
+func stateOf(s *lab.Step) (state, reason string) {
 	switch {
 	case s.State.Blocked():
 		return s.State.String(), s.Reason
 	case s.Result == nil:
 		return "missing", ""
-	case s.State == experiments.UpToDate:
+	case s.State == lab.UpToDate:
 		return "complete", ""
-	case s.State == experiments.Unfinished || !s.Result.Complete:
+	case s.State == lab.Unfinished || !s.Result.Complete:
 		return "unfinished", s.Reason
-	case s.State == experiments.Waits:
+	case s.State == lab.Waits:
 		return "stale", "it needs " + s.Reason + ", which is not up to date"
 	}
 	return "stale", s.Reason
@@ -221,7 +221,7 @@ func duration(seconds float64) string {
 const maxPage = 256 << 20
 
 // Write writes both pages into the results folder of d and gives their paths.
-func Write(d *experiments.Driver) (paths []string, r *Report, err error) {
+func Write(d *lab.Driver) (paths []string, r *Report, err error) {
 	if r, err = New(d); err != nil {
 		return nil, nil, err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
@@ -46,9 +47,9 @@ func measurements() []result.Measurement {
 	}
 }
 
-var accuracyView = experiments.View{
+var accuracyView = lab.View{
 	Title: "Accuracy", Metric: "accuracy", Rows: []string{"variant"}, Column: "context",
-	Figure: &experiments.Figure{Kind: "line", X: "context", Series: "variant", LogX: true},
+	Figure: &lab.Figure{Kind: "line", X: "context", Series: "variant", LogX: true},
 }
 
 // A row for each variant, a group for each context in the order of numbers, only the columns that have values; the
@@ -93,7 +94,7 @@ func TestMachinesAreComparedByRatios(t *testing.T) {
 			Labels: map[string]string{"policy": "a"}, Protocol: result.Paper, Metric: c.metric, Unit: c.unit, N: 9, Mean: c.ours,
 			Interval: &result.Interval{Low: c.ours - 1e-5, High: c.ours + 1e-5, Method: "t"}, Published: &result.MeanStd{Mean: c.theirs},
 		}
-		got := newTable(experiments.View{Metric: c.metric, Rows: []string{"policy"}}, []result.Measurement{m})
+		got := newTable(lab.View{Metric: c.metric, Rows: []string{"policy"}}, []result.Measurement{m})
 		if fmt.Sprint(got.Groups[0].Kind) != "[published ours (paper) ours / published]" {
 			t.Errorf("%s: columns %v", c.metric, got.Groups[0].Kind)
 		}
@@ -165,7 +166,7 @@ func TestColumnsAreWrittenAlike(t *testing.T) {
 		{"energy", "J/token", 0.001, 9.88e-4, "mJ/token: 1, 0.9880"}, {"energy", "J/token", 2e-5, 4e-6, "µJ/token: 20, 4"}, {"energy", "J/token", 2, 1e-3, "J/token: 2, 0.001000"},
 		{"efficient", "1", 1, 0, ": 1, 0"}, {"share", "1", 1, 0.5, ": 1.000, 0.500"},
 	} {
-		got := newTable(experiments.View{Metric: c.metric, Rows: []string{"policy"}}, []result.Measurement{exact("a", c.metric, c.unit, c.first), exact("b", c.metric, c.unit, c.second)})
+		got := newTable(lab.View{Metric: c.metric, Rows: []string{"policy"}}, []result.Measurement{exact("a", c.metric, c.unit, c.first), exact("b", c.metric, c.unit, c.second)})
 		if text := fmt.Sprintf("%s: %s, %s", got.Groups[0].Unit, got.Rows[0].Cells[0].Main, got.Rows[1].Cells[0].Main); text != c.want {
 			t.Errorf("%s, want %s", text, c.want)
 		}
@@ -176,17 +177,17 @@ func TestColumnsAreWrittenAlike(t *testing.T) {
 func TestGuessingComesLast(t *testing.T) {
 	all := measurements()
 	chance := all[0]
-	chance.Labels = map[string]string{"variant": experiments.Guessing, "context": "512"}
+	chance.Labels = map[string]string{"variant": result.Guessing, "context": "512"}
 	all = append([]result.Measurement{chance}, all...)
 	table := newTable(accuracyView, all)
 	if err := table.draw(accuracyView, all); err != nil {
 		t.Fatal(err)
 	}
 	last := len(table.Rows) - 1
-	if r := table.Rows[last]; last < 1 || r.Labels[0] != experiments.Guessing || r.Series != last {
+	if r := table.Rows[last]; last < 1 || r.Labels[0] != result.Guessing || r.Series != last {
 		t.Errorf("%+v", table.Rows)
 	}
-	if s := table.Legend[last]; s.Name != experiments.Guessing || s.Class != "sg" || !s.Broken || table.Legend[0].Class != "s0" {
+	if s := table.Legend[last]; s.Name != result.Guessing || s.Class != "sg" || !s.Broken || table.Legend[0].Class != "s0" {
 		t.Errorf("%+v", table.Legend)
 	}
 	if !strings.Contains(table.Figures[0].SVG, `class="s sg d`) {
@@ -198,14 +199,14 @@ func TestGuessingComesLast(t *testing.T) {
 // are no others, the labels naming rows.
 func TestViewsOfOtherLabels(t *testing.T) {
 	all := measurements()
-	if got := newTable(experiments.View{Rows: []string{"variant"}}, all); len(got.Groups) != 1 || got.Groups[0].Name != "size" || got.Rows[0].Cells[0].Main != "1.500 MB" {
+	if got := newTable(lab.View{Rows: []string{"variant"}}, all); len(got.Groups) != 1 || got.Groups[0].Name != "size" || got.Rows[0].Cells[0].Main != "1.500 MB" {
 		t.Errorf("%+v", got)
 	}
-	got := newTable(experiments.View{Metric: "accuracy", Rows: []string{"variant"}}, all)
+	got := newTable(lab.View{Metric: "accuracy", Rows: []string{"variant"}}, all)
 	if strings.Join(got.Labels, " ") != "variant context" || len(got.Rows) != 3 {
 		t.Errorf("%+v", got)
 	}
-	if newTable(experiments.View{Metric: "absent", Rows: []string{"variant"}}, all) != nil {
+	if newTable(lab.View{Metric: "absent", Rows: []string{"variant"}}, all) != nil {
 		t.Error("a table without measurements")
 	}
 }
@@ -217,7 +218,7 @@ func TestRowsAreGrouped(t *testing.T) {
 		all = append(all, share(map[string]string{"task": l[0], "variant": l[1]}, result.Paper, 1, 2, nil))
 	}
 	var got []string
-	for _, r := range newTable(experiments.View{Metric: "accuracy", Rows: []string{"task", "variant"}}, all).Rows {
+	for _, r := range newTable(lab.View{Metric: "accuracy", Rows: []string{"task", "variant"}}, all).Rows {
 		got = append(got, strings.Join(r.Labels, ""))
 	}
 	if strings.Join(got, " ") != "bx by ax ay" {
@@ -252,7 +253,7 @@ func TestScatter(t *testing.T) {
 }
 
 // scatter is a view of an accuracy against a latency, with a variant of each protocol.
-func scatter(protocols ...string) (experiments.View, []result.Measurement) {
+func scatter(protocols ...string) (lab.View, []result.Measurement) {
 	var all []result.Measurement
 	for i, protocol := range protocols {
 		m := share(variantAt(string(rune('a'+i)), "512"), protocol, 10+i, 20, nil)
@@ -262,7 +263,7 @@ func scatter(protocols ...string) (experiments.View, []result.Measurement) {
 		}
 		all = append(all, x, m)
 	}
-	return pairs(experiments.View{Metric: "accuracy", Rows: []string{"variant"}, Column: "context", Figure: &experiments.Figure{Kind: "scatter", X: "latency", Series: "variant"}}, all)
+	return pairs(lab.View{Metric: "accuracy", Rows: []string{"variant"}, Column: "context", Figure: &lab.Figure{Kind: "scatter", X: "latency", Series: "variant"}}, all)
 }
 
 // No line, and no panel, joins values of two protocols, even where these share no place on the x axis.
@@ -270,7 +271,7 @@ func TestProtocolsHaveTheirOwnPanels(t *testing.T) {
 	lines := []result.Measurement{share(variantAt("a", "128"), result.Paper, 10, 100, nil), share(variantAt("a", "512"), result.Strict, 10, 100, nil)}
 	points, both := scatter(result.Paper, result.Strict)
 	for name, c := range map[string]struct {
-		view experiments.View
+		view lab.View
 		all  []result.Measurement
 		want string
 	}{
@@ -337,7 +338,7 @@ func TestAxes(t *testing.T) {
 	if bar, line, flat := least(true, 90, 100), least(false, 90, 100), least(false, 99.9, 100); bar != 0 || line <= 0 || flat != 0 {
 		t.Errorf("bars begin at %g, lines at %g, flat ones at %g", bar, line, flat)
 	}
-	v := experiments.View{Metric: "latency", Rows: []string{"variant"}, Column: "context", Figure: &experiments.Figure{Kind: "bar", X: "variant", Series: "context"}}
+	v := lab.View{Metric: "latency", Rows: []string{"variant"}, Column: "context", Figure: &lab.Figure{Kind: "bar", X: "variant", Series: "context"}}
 	for name, c := range map[string]struct {
 		times    []float64
 		log      bool
@@ -365,7 +366,7 @@ func TestSeriesAreToldApart(t *testing.T) {
 		all = append(all, share(variantAt(string(rune('a'+i)), "512"), result.Strict, 50, 100, nil))
 	}
 	v := accuracyView
-	v.Figure = &experiments.Figure{Kind: "line", X: "context", Series: "variant", Heavy: "j"}
+	v.Figure = &lab.Figure{Kind: "line", X: "context", Series: "variant", Heavy: "j"}
 	table := newTable(v, all)
 	if err := table.draw(v, all); err != nil {
 		t.Fatal(err)
@@ -406,12 +407,12 @@ func TestValues(t *testing.T) {
 }
 
 // folder is a results folder with an experiment that has a result, and one that has none.
-func folder(t *testing.T) *experiments.Driver {
+func folder(t *testing.T) *lab.Driver {
 	t.Helper()
 	root := t.TempDir()
 	all := experiments.All()
 	names := []string{"pretrain", "scale-bridge-scratch"}
-	d := &experiments.Driver{Profile: experiments.Full, Root: root, Jobs: 1}
+	d := &lab.Driver{Profile: lab.Full, Root: root, Jobs: 1}
 	for _, e := range all {
 		if e.Name == names[0] || e.Name == names[1] {
 			d.Experiments = append(d.Experiments, e)
@@ -419,12 +420,12 @@ func folder(t *testing.T) *experiments.Driver {
 	}
 	e := &d.Experiments[0]
 	kinds := []string{"line", "bar", "scatter"}
-	e.Views = []experiments.View{accuracyView}
+	e.Views = []lab.View{accuracyView}
 	for _, kind := range kinds[1:] {
 		v := accuracyView
-		v.Title, v.Figure = "As a "+kind, &experiments.Figure{Kind: kind, X: "variant", Series: "context"}
+		v.Title, v.Figure = "As a "+kind, &lab.Figure{Kind: kind, X: "variant", Series: "context"}
 		if kind == "scatter" {
-			v.Metric, v.Column, v.Rows, v.Figure = "", "", []string{"variant", "context"}, &experiments.Figure{Kind: kind, X: "latency", Series: "variant", LogX: true}
+			v.Metric, v.Column, v.Rows, v.Figure = "", "", []string{"variant", "context"}, &lab.Figure{Kind: kind, X: "latency", Series: "variant", LogX: true}
 		}
 		e.Views = append(e.Views, v)
 	}
@@ -494,7 +495,7 @@ func TestPages(t *testing.T) {
 // A report of the quick profile compares nothing with the paper.
 func TestQuickReportComparesNothing(t *testing.T) {
 	d := folder(t)
-	d.Profile = experiments.Quick
+	d.Profile = lab.Quick
 	r, err := New(d)
 	if err != nil || r.Compared != 0 || r.Sections[0].Tables[0].Groups[0].Kind[0] == PublishedColumn {
 		t.Errorf("%v %+v", err, r)
@@ -713,7 +714,7 @@ func TestPageInABrowser(t *testing.T) {
 // A page of somebody else's under the name of ours is kept.
 func TestWriteKeepsOthersPages(t *testing.T) {
 	for _, name := range []string{HTMLFile, MarkdownFile} {
-		d := &experiments.Driver{Profile: experiments.Quick, Root: t.TempDir(), Experiments: experiments.All()}
+		d := &lab.Driver{Profile: lab.Quick, Root: t.TempDir(), Experiments: experiments.All()}
 		path := filepath.Join(d.Root, name)
 		if err := os.WriteFile(path, []byte("# My report\n"), 0o644); err != nil {
 			t.Fatal(err)

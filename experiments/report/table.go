@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
@@ -86,7 +86,7 @@ func (p pair) published() (theirs *result.MeanStd, ours *result.Measurement) {
 
 // selected are the measurements that a view shows, and the labels that name its rows: those of the metric that have exactly
 // the view's labels; without any, those that have more, whose other labels then name rows, too.
-func selected(v experiments.View, all []result.Measurement) (rows []string, found []result.Measurement) {
+func selected(v lab.View, all []result.Measurement) (rows []string, found []result.Measurement) {
 	want := slices.Clone(v.Rows)
 	if v.Column != "" {
 		want = append(want, v.Column)
@@ -122,7 +122,7 @@ func selected(v experiments.View, all []result.Measurement) (rows []string, foun
 }
 
 // newTable makes the table of a view; nil if there is nothing to show.
-func newTable(v experiments.View, all []result.Measurement) *Table {
+func newTable(v lab.View, all []result.Measurement) *Table {
 	labels, found := selected(v, all)
 	if len(found) == 0 {
 		return nil
@@ -240,7 +240,7 @@ func group(rows []string, values map[string][]string) {
 		}
 	}
 	at := func(row string, i int) int {
-		if values[row][i] == experiments.Guessing || i > 0 && slices.Contains(values[row], experiments.Guessing) {
+		if values[row][i] == result.Guessing || i > 0 && slices.Contains(values[row], result.Guessing) {
 			return math.MaxInt
 		}
 		return rank[i][values[row][i]]

@@ -1,0 +1,549 @@
+// Package baselines has the experiment that trains other architectures at the size of a SynapNet on the same data, and
+// holds their accuracy, speed and memory against its own.
+package baselines
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/measure"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/files"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/qat"
+	"github.com/synapnet/synapnet-train/results/published"
+)
+
+// baselineSettings are those of the comparison with other architectures.
+type baselineSettings struct {
+	Paper  baselinePart   `json:"paper"`
+	Strict baselinePart   `json:"strict"`
+	Making qat.Experiment `json:"making"` // of SynapNet's quantised form
+
+	Speed       []int `json:"speed"` // tokens of the timed passes
+	Repetitions int   `json:"repetitions"`
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
+}
+
+// baselinePart is one protocol: every architecture trained alike and evaluated.
+type baselinePart struct {
+	Architectures []string          `json:"architectures"`
+	Training      curriculum.Config `json:"training"` // of the reference; the others are matched to its parameters
+	Tasks         []string          `json:"tasks"`
+	Contexts      []int             `json:"contexts"` // of the evaluation
+	Samples       int               `json:"samples"`
+	Seed          uint64            `json:"seed"` // of the evaluation's samples
+}
+
+// The forms in which a model is evaluated besides the one that was trained.
+const (
+	int4Form = "int4" // uniform, as the published names say
+)
+
+// inInt4 are the architectures whose published names say INT4, and the selective scan beside its proxy.
+var inInt4 = []layers.Architecture{layers.Llama, layers.GRUSSM, layers.Mamba2}
+
+// Experiment trains and measures the baselines beside a SynapNet of their size.
+func Experiment() lab.Experiment {
+	strict := curriculum.Default()
+	strict.Curriculum, strict.SamplesPerStage, strict.EpochsPerStage, strict.BatchSize = []int{64, 64, 128, 128, 256}, 4096, 1, 16
+	strict.LR, strict.WarmupSteps = 5e-4, 100
+	strict.SampleKeys = 0 // the experiment's own
+	paper := strict
+	paper.Curriculum, paper.SamplesPerStage, paper.EpochsPerStage, paper.BatchSize, paper.LR, paper.WarmupSteps = []int{256}, 256, 3, 8, 1e-3, 0
+	m := &paper.Model
+	m.Dim, m.Depth, m.Heads, m.VocabSize, m.NumClasses, m.EpisodicSlots, m.EpisodicWriteFrac, m.MaxLen = 64, 2, 4, 512, 16, 4, 0.1, 256
+	full := baselineSettings{
+		Paper: baselinePart{
+			Architectures: []string{"synapnet", "gru_ssm", "llama", "falcon_h1", "em_llm"}, Training: paper,
+			Tasks: []string{"paper/ruler/niah_single"}, Contexts: []int{128, 256}, Samples: 32, Seed: 7_000_041,
+		},
+		Strict: baselinePart{
+			Architectures: layers.Architectures(), Training: strict,
+			Tasks: measure.SuiteTasks("mixture"), Contexts: []int{128, 256, 512}, Samples: 192, Seed: 7_000_043,
+		},
+		Making: qat.DefaultExperiment(), Speed: []int{256, 1024}, Repetitions: 5,
+	}
+	full.Making.CalibrationContext = 128
+	quick := full
+	quick.Paper.Training.EpochsPerStage = 1
+	q := &quick.Strict.Training
+	q.Curriculum, q.SamplesPerStage, q.WarmupSteps, q.EvalSamples = []int{64}, 256, 4, 64
+	q.Model.Dim, q.Model.Depth, q.Model.Heads, q.Model.VocabSize, q.Model.NumClasses, q.Model.MaxLen, q.Model.EpisodicSlots = 48, 2, 2, 512, 16, 256, 8
+	quick.Strict.Contexts, quick.Strict.Samples, quick.Speed, quick.Repetitions = []int{64}, 16, []int{256}, 3
+	quick.Making = measure.QuickMaking(full.Making)
+	quick.Making.CalibrationContext = 64
+	return lab.Define(lab.Experiment{
+		Name: "baselines", Title: "Other architectures, trained alike",
+		Source:  "Section 9, full_demo_results.json",
+		Covers:  []string{"Baselines: Mamba-2 (proxy)", "Baselines: Llama-3.2 (proxy)", "Baselines: Falcon-H1 / Hymba (proxy)", "Baselines: EM-LLM"},
+		Version: 2, Carries: 1, // version 1 timed passes between the trainings
+		Alone: true,
+		Estimate: func(p lab.Profile) time.Duration {
+			if p == lab.Quick {
+				return 30 * time.Second
+			}
+			return 75 * time.Minute
+		},
+		Views: []lab.View{
+			{Title: "Accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.ModelLabel, result.VariantLabel}, Column: result.ContextLabel},
+			{Title: "Tokens a second, one sequence, in floating point", Metric: "tokens_per_second", Rows: []string{result.ModelLabel}, Column: result.ContextLabel,
+				Figure: &lab.Figure{Kind: "bar", X: result.ModelLabel, Series: result.ContextLabel}},
+			{Title: "Memory of weights and activations in floating point, bytes", Metric: "memory", Rows: []string{result.ModelLabel}, Column: result.ContextLabel},
+			{Title: "Parameters", Metric: "parameters", Rows: []string{result.ModelLabel}},
+			{Title: "Seconds of training, by the clock", Metric: "training_time", Rows: []string{result.ModelLabel}},
+		},
+		Says: "One seed and one learning rate for all, which may suit one architecture more than another: it ranks nothing by small differences. A model near " +
+			"guessing has not learnt the tasks within these steps, which is not to say that it cannot. What a causal model's last token " +
+			"knows of the whole sequence and what SynapNet's sees is the same; contexts above 256 are longer than any that a model was trained on. The published models are of D 64, " +
+			"trained for moments on samples whose last token is the answer. " +
+			"The published names say AWQ of the Llama proxy; as in the reference its INT4 is rounding to the nearest in groups, without calibration.",
+	}, full, quick, runBaselines)
+}
+
+const baselinesProtocol = "paper: models matched to one of D 64, 2 layers, 3 epochs of 256 samples of the training mixture (the published training set ends every sample with its answer; ours " +
+	"does not), evaluated in the published token layout. strict: every architecture with as many parameters as the reference within 5%, the same samples in the same order, the same " +
+	"steps, rate and seed; short contexts (64, 128, 256), so that the models learn the tasks within minutes. INT4 where the published name says it: uniform, groups of 128, " +
+	"computed in floating point from rounded weights, so it has no speed of its own; SynapNet is cajq_ptq, in the strict protocol from packed bytes. Passes are timed at the end, each " +
+	"length in a process of its own, of initial weights. The time of training is that of the clock. " + measure.IdleNote
+
+// baselineCell is one trained architecture, or the passes of one at one length.
+type baselineCell struct {
+	Config     layers.Config                                        `json:"config,omitzero"`
+	Parameters int                                                  `json:"parameters,omitempty"`
+	Seconds    float64                                              `json:"training_seconds,omitempty"` // of all calls
+	Loss       float64                                              `json:"loss,omitempty"`             // mean of the last steps
+	Accuracy   map[string]map[string]map[string]curriculum.Accuracy `json:"accuracy,omitempty"`         // by form, context, task
+	Passes     *measure.ProbeResult                                 `json:"passes_alone,omitempty"`
+}
+
+type baselines struct {
+	baselineSettings
+	job  *lab.Job
+	work string // folder of checkpoints
+	done *lab.Cells[baselineCell]
+}
+
+// baselineModel is an architecture in a protocol.
+type baselineModel struct {
+	protocol, name string
+	config         curriculum.Config
+}
+
+func (m baselineModel) key() string { return m.protocol + "/" + m.name }
+
+// timing is the cell of its passes over a sequence.
+func (m baselineModel) timing(tokens int) string { return fmt.Sprintf("%s/%d tokens", m.key(), tokens) }
+
+// lengths are those of the timed passes that the model has positions for.
+func (m baselineModel) lengths(all []int) (fit []int) {
+	for _, t := range all {
+		if t <= m.config.Model.MaxLen {
+			fit = append(fit, t)
+		}
+	}
+	return fit
+}
+
+func runBaselines(ctx context.Context, j *lab.Job, s baselineSettings) (*lab.Outcome, error) {
+	r := &baselines{baselineSettings: s, job: j}
+	models, err := r.models()
+	if err != nil {
+		return nil, err
+	}
+	cells := len(models)
+	for _, m := range models {
+		cells += len(m.lengths(r.Speed))
+	}
+	if r.done, err = lab.NewCells[baselineCell](j, cells); err != nil {
+		return nil, err
+	}
+	if r.work, err = j.Work(); err != nil {
+		return nil, err
+	}
+	theirs, err := publishedBaselines()
+	if err != nil {
+		return nil, err
+	}
+	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, theirs) }
+	for _, m := range models {
+		if _, err := r.done.Do(ctx, m.key(), func() (baselineCell, error) { return r.one(ctx, m) }); err != nil {
+			return nil, err
+		}
+		// It has served: the checkpoints of all would take much room.
+		if err := errors.Join(os.RemoveAll(r.checkpoint(m)), os.RemoveAll(r.clock(m))); err != nil {
+			return nil, err
+		}
+	}
+	for _, m := range models {
+		if err := r.time(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	return r.done.Finish()
+}
+
+func (r *baselines) part(protocol string) baselinePart {
+	if protocol == result.Paper {
+		return r.Paper
+	}
+	return r.Strict
+}
+
+// models lists all, and finds out what cannot work.
+func (r *baselines) models() ([]baselineModel, error) {
+	var all []baselineModel
+	for _, protocol := range []string{result.Paper, result.Strict} {
+		p := r.part(protocol)
+		for _, name := range p.Architectures {
+			a, err := layers.ParseArchitecture(name)
+			if err != nil {
+				return nil, err
+			}
+			c := p.Training
+			c.SampleKeys = r.SampleKeys
+			if c.Model, err = layers.MatchedConfig(a, p.Training.Model); err != nil {
+				return nil, err
+			}
+			if err := c.Validate(); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			for _, t := range p.Contexts {
+				if t > c.Model.MaxLen {
+					return nil, fmt.Errorf("context length %d: the model's max_len is %d", t, c.Model.MaxLen)
+				}
+				for _, task := range p.Tasks {
+					if err := tasks.Check(task, measure.TaskParams(c.Model, t)); err != nil {
+						return nil, err
+					}
+				}
+			}
+			all = append(all, baselineModel{protocol, name, c})
+		}
+	}
+	return all, nil
+}
+
+func (r *baselines) checkpoint(m baselineModel) string {
+	return filepath.Join(r.work, m.protocol+"-"+m.name+".safetensors")
+}
+
+// one trains and evaluates an architecture.
+func (r *baselines) one(ctx context.Context, m baselineModel) (cell baselineCell, err error) {
+	t, err := r.train(ctx, m)
+	if err != nil {
+		return cell, err
+	}
+	steps := t.History.Steps
+	if len(steps) == 0 {
+		return cell, fmt.Errorf("the history of the training in %s is gone: delete that to train %s anew", r.checkpoint(m), m.name)
+	}
+	last := steps[max(0, len(steps)-lab.LossBlock):]
+	for _, s := range last {
+		cell.Loss += s.Loss / float64(len(last))
+	}
+	cell.Config, cell.Parameters = m.config.Model, t.Model.Params.Count()
+	if cell.Seconds, err = r.seconds(m, 0); err != nil {
+		return cell, err
+	}
+	cell.Accuracy = map[string]map[string]map[string]curriculum.Accuracy{}
+	for _, form := range formsOf(m) {
+		model, err := r.form(ctx, m, t.Model, form)
+		if err != nil {
+			return cell, err
+		}
+		if cell.Accuracy[form], err = r.evaluate(ctx, m, model); err != nil {
+			return cell, err
+		}
+		for _, at := range sortedContexts(cell.Accuracy[form]) {
+			r.job.Line("%s, %s, %s, %s tokens: %s", m.protocol, m.name, form, at, accuracyLine(cell.Accuracy[form][at]))
+		}
+	}
+	return cell, nil
+}
+
+func sortedContexts[T any](m map[string]T) []string {
+	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		x, _ := strconv.Atoi(a) // we wrote them
+		y, _ := strconv.Atoi(b)
+		return x - y
+	})
+}
+
+func accuracyLine(of map[string]curriculum.Accuracy) string {
+	var parts []string
+	for task, a := range of {
+		parts = append(parts, fmt.Sprintf("%s %.3f", task[strings.LastIndexByte(task, '/')+1:], a.Mean))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
+}
+
+// train trains, or continues a training of the same settings from its checkpoint.
+func (r *baselines) train(ctx context.Context, m baselineModel) (*curriculum.Trainer, error) {
+	path := r.checkpoint(m)
+	t, err := curriculum.Resume(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		t, err = curriculum.New(m.config)
+		if err := errors.Join(err, os.RemoveAll(r.clock(m))); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, fmt.Errorf("%w; delete it to train %s anew", err, m.name)
+	case !reflect.DeepEqual(lab.Canonical(t.Config), lab.Canonical(m.config)):
+		return nil, fmt.Errorf("%s is of other settings; delete it to train %s anew", path, m.name)
+	default:
+		r.job.Line("%s, %s: continues at step %d", m.protocol, m.name, t.Done())
+		for _, line := range t.Warnings {
+			r.job.Line("%s", line)
+		}
+	}
+	total, err := m.config.TotalSteps()
+	if err != nil {
+		return nil, err
+	}
+	t.CheckpointPath, t.CheckpointEvery = path, 100
+	t.Report.Step = func(s curriculum.Step) {
+		if s.Step%50 == 0 {
+			r.job.Line("%s, %s: step %d of %d, context %d, loss %.3f", m.protocol, m.name, s.Step, total, s.Context, s.Loss)
+		}
+	}
+	start := time.Now()
+	clock := func(int) error { // with each checkpoint, so that the time of what a kill leaves is known
+		now := time.Now()
+		_, err := r.seconds(m, now.Sub(start).Seconds())
+		start = now
+		return err
+	}
+	t.Report.Saved = clock
+	if err := t.Run(ctx); err != nil {
+		return nil, fmt.Errorf("%s: %w", m.name, err)
+	}
+	return t, clock(t.Done())
+}
+
+// clock is the file that adds up the seconds of a training over interruptions.
+func (r *baselines) clock(m baselineModel) string { return r.checkpoint(m) + ".seconds.json" }
+
+// seconds adds to the time of a training and returns it all.
+func (r *baselines) seconds(m baselineModel, more float64) (float64, error) {
+	all := 0.0
+	switch text, err := files.Read(r.clock(m), lab.MaxNote); {
+	case err == nil:
+		if all, err = strconv.ParseFloat(strings.TrimSpace(string(text)), 64); err != nil {
+			return 0, fmt.Errorf("%s: %w; delete it", r.clock(m), err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return 0, err
+	}
+	if more == 0 {
+		return all, nil
+	}
+	return all + more, files.WriteJSON(r.clock(m), all+more)
+}
+
+// formsOf are the forms in which an architecture is evaluated.
+func formsOf(m baselineModel) []string {
+	a := m.config.Model.Architecture
+	switch {
+	case a == layers.SynapNet:
+		return []string{result.Trained, qat.CAJQPTQ}
+	case slices.Contains(inInt4, a):
+		return []string{result.Trained, int4Form}
+	}
+	return []string{result.Trained}
+}
+
+// form is the trained model in one of its forms.
+func (r *baselines) form(ctx context.Context, m baselineModel, trained *layers.Model, form string) (*layers.Model, error) {
+	switch form {
+	case int4Form:
+		rounded, err := trained.Clone()
+		if err != nil {
+			return nil, err
+		}
+		return rounded, qat.RoundBaseline(rounded)
+	case qat.CAJQPTQ:
+		variants, err := qat.LookupVariants(form)
+		if err != nil {
+			return nil, err
+		}
+		built, err := variants[0].Build(ctx, trained, r.Making, tasks.Draw{Keys: r.SampleKeys, Seed: m.config.Seed}, qat.Session{})
+		if err != nil {
+			return nil, err
+		}
+		if m.protocol == result.Paper {
+			return built.Model, nil
+		}
+		file, err := built.Quantised.PackedFile()
+		if err != nil {
+			return nil, err
+		}
+		return layers.FromFile(file)
+	}
+	return trained, nil
+}
+
+func (r *baselines) evaluate(ctx context.Context, m baselineModel, model *layers.Model) (map[string]map[string]curriculum.Accuracy, error) {
+	p := r.part(m.protocol)
+	all := map[string]map[string]curriculum.Accuracy{}
+	for _, t := range p.Contexts {
+		of := map[string]curriculum.Accuracy{}
+		for _, task := range p.Tasks {
+			samples, err := tasks.Generate(task, p.Samples, measure.TaskParams(model.Config, t), tasks.Draw{Keys: r.SampleKeys, Seed: p.Seed}.For(tasks.Baselines, 0))
+			if err != nil {
+				return nil, err
+			}
+			e, err := curriculum.EvaluateContext(ctx, model, samples, min(8, p.Samples))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", m.name, err)
+			}
+			of[task] = e.Overall
+		}
+		all[result.ContextOf(t)] = of
+	}
+	return all, nil
+}
+
+// time measures passes of an architecture, each length in a process of its own. The time does not depend on the weights, so
+// these are the initial ones.
+func (r *baselines) time(ctx context.Context, m baselineModel) error {
+	path := filepath.Join(r.work, "timed.safetensors")
+	made := false
+	for _, length := range m.lengths(r.Speed) {
+		_, err := r.done.Do(ctx, m.timing(length), func() (cell baselineCell, err error) {
+			if !made {
+				model, err := layers.NewModel(m.config.Model, m.config.Seed)
+				if err != nil {
+					return cell, err
+				}
+				if err := model.Save(path); err != nil {
+					return cell, err
+				}
+				made = true
+			}
+			p, err := measure.Probe{Model: path, Context: length, Threads: measure.AllThreads(), Warmups: 2, Timed: r.Repetitions, Seed: r.part(m.protocol).Seed}.Start(ctx)
+			cell.Passes = &p
+			return cell, err
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	return nil
+}
+
+func (r *baselines) outcome(models []baselineModel, theirs func(m baselineModel, form string) baselineFigures) (*lab.Outcome, error) {
+	o := &lab.Outcome{Seeds: []uint64{r.Strict.Training.Seed}, Protocol: baselinesProtocol}
+	guessed := map[string]bool{}
+	for _, m := range models {
+		cell, ok := r.done.Done[m.key()]
+		if !ok {
+			continue
+		}
+		for _, form := range formsOf(m) {
+			for _, at := range sortedContexts(cell.Accuracy[form]) {
+				for _, task := range r.part(m.protocol).Tasks {
+					a := cell.Accuracy[form][at][task]
+					l := result.Labels{result.ModelLabel: m.name, result.VariantLabel: form, result.TaskLabel: task[strings.LastIndexByte(task, '/')+1:], result.ContextLabel: at}
+					x := result.Share(l, m.protocol, "accuracy", a)
+					x.Published, x.Note = theirs(m, form).accuracy(at)
+					o.Measurements = append(o.Measurements, x)
+					if key := m.protocol + task + at; !guessed[key] {
+						guessed[key] = true
+						length, _ := strconv.Atoi(at) // we wrote it
+						p, err := tasks.Chance(task, measure.TaskParams(cell.Config, length))
+						if err != nil {
+							return nil, err
+						}
+						o.Measurements = append(o.Measurements, result.GuessingOf(result.With(l, result.ModelLabel, "-"), m.protocol, a.N, p))
+					}
+				}
+			}
+		}
+		o.Measurements = append(o.Measurements,
+			result.ExactOf(result.Labels{result.ModelLabel: m.name}, m.protocol, "parameters", "1", float64(cell.Parameters)),
+			result.ExactOf(result.Labels{result.ModelLabel: m.name}, m.protocol, "training_time", "s", cell.Seconds))
+		for _, length := range m.lengths(r.Speed) {
+			if timed, ok := r.done.Done[m.timing(length)]; ok {
+				o.Measurements = append(o.Measurements, costs(m, length, timed.Passes, theirs(m, formsOf(m)[len(formsOf(m))-1]))...)
+			}
+		}
+	}
+	return o, nil
+}
+
+// costs are the speed and the memory of passes over a sequence.
+func costs(m baselineModel, length int, p *measure.ProbeResult, theirs baselineFigures) []result.Measurement {
+	l := result.Labels{result.ModelLabel: m.name, result.ContextLabel: result.ContextOf(length)}
+	var rates []float64
+	for _, seconds := range p.Seconds {
+		rates = append(rates, float64(length)/seconds)
+	}
+	speed := result.MedianOf(l, m.protocol, "tokens_per_second", "tokens/s", rates)
+	memory := result.ExactOf(l, m.protocol, "memory", "bytes", float64(p.WeightBytes+p.ArenaBytes))
+	memory.Note = "weights and the planned activations, not the process"
+	if length == 256 && m.protocol == result.Paper {
+		speed.Published, memory.Published = theirs.speed(), theirs.memory()
+	}
+	return []result.Measurement{speed, memory}
+}
+
+// baselineFigures are the published ones of a model; nil without any.
+type baselineFigures map[string]float64
+
+func (f baselineFigures) accuracy(at string) (*result.MeanStd, string) {
+	if v, ok := f["ruler_niah_"+at]; ok {
+		return &result.MeanStd{Mean: v}, "published: at 16 bits whatever its name says"
+	}
+	return nil, ""
+}
+
+func (f baselineFigures) speed() *result.MeanStd {
+	if v, ok := f["tok_per_sec_256"]; ok {
+		return &result.MeanStd{Mean: v}
+	}
+	return nil
+}
+
+func (f baselineFigures) memory() *result.MeanStd {
+	if v, ok := f["peak_mem_mb_256"]; ok {
+		return &result.MeanStd{Mean: v * (1 << 20)}
+	}
+	return nil
+}
+
+// publishedBaselines gives what the paper has of an architecture in a form.
+func publishedBaselines() (func(m baselineModel, form string) baselineFigures, error) {
+	var file struct {
+		Baselines map[string]baselineFigures `json:"baselines"`
+	}
+	if err := published.Decode("full_demo_results.json", &file); err != nil {
+		return nil, err
+	}
+	names := map[string]string{
+		"gru_ssm/" + int4Form: "Mamba2-INT4", "llama/" + int4Form: "Llama-AWQ-INT4", "falcon_h1/" + result.Trained: "FalconH1-FP16",
+		"em_llm/" + result.Trained: "EMLLM-FP16", "synapnet/" + qat.CAJQPTQ: "SynapNetEdge-CAJQ",
+	}
+	return func(m baselineModel, form string) baselineFigures {
+		if m.protocol != result.Paper {
+			return nil
+		}
+		return file.Baselines[names[m.name+"/"+form]]
+	}, nil
+}

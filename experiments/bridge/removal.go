@@ -1,0 +1,234 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/measure"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/qat"
+	"github.com/synapnet/synapnet-train/results/published"
+)
+
+// The variants of the ScaleBridge experiments.
+const (
+	withBridge    = "with_bridge"
+	noBridge      = "no_bridge"
+	matchedBridge = "no_bridge_matched" // with a wider feed-forward in place of the bridge's parameters
+)
+
+// removalSettings are those of the removal of a trained bridge.
+type removalSettings struct {
+	Seeds    []uint64           `json:"seeds"` // of the evaluation's samples
+	Contexts []int              `json:"contexts"`
+	Samples  int                `json:"samples"`
+	Recovery qat.FinetuneConfig `json:"recovery"` // strict: more training of both variants, with the first seed
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
+}
+
+// RemovalExperiment measures what the pretrained model loses without its bridge.
+func RemovalExperiment() lab.Experiment {
+	full := removalSettings{Seeds: []uint64{42, 43, 44}, Contexts: []int{1024, 2048, 4096}, Samples: 48, Recovery: qat.DefaultFinetune()}
+	full.Recovery.LR = 3e-4 // that of the pretraining
+	quick := full
+	quick.Seeds, quick.Contexts, quick.Samples = []uint64{42, 43}, []int{64, 128}, 16
+	quick.Recovery.Steps, quick.Recovery.Context, quick.Recovery.Batch = 60, 128, 8
+	return lab.Define(lab.Experiment{
+		Name: "scale-bridge-removal", Folder: "scale-bridge", Title: "Removing a trained ScaleBridge",
+		Source:  "Section 8, exp_scale_bridge_ablation.json",
+		Covers:  []string{"Ablations: ScaleBridge, post-hoc removal", "Component-Aware Joint Quantization: interface layer, ScaleBridge"},
+		Needs:   []string{"pretrain"},
+		Version: 1,
+		Estimate: func(p lab.Profile) time.Duration {
+			if p == lab.Quick {
+				return 20 * time.Second
+			}
+			return 22 * time.Minute
+		},
+		Views: []lab.View{{Title: "Accuracy with the bridge and with the identity in its place", Metric: "accuracy", Rows: []string{result.TaskLabel, result.VariantLabel}, Column: result.ContextLabel,
+			Figure: &lab.Figure{Kind: "line", X: result.ContextLabel, Series: result.VariantLabel, LogX: true}}},
+		Says: "That a part which a network was trained with cannot be taken out of it afterwards says nothing about whether a network needs it. Strict trains both " +
+			"for as many more steps, so that it says how much of the loss is a matter of getting used to it; what the bridge is worth from the beginning is in scale-bridge-scratch. " + measure.BeyondTraining,
+	}, full, quick, runScaleBridgeRemoval)
+}
+
+const removalProtocol = "paper: the pretrained model against itself with every ScaleBridge replaced by the identity, on the same samples; three seeds of samples, one " +
+	"model. strict: both after the same further training steps at the pretraining's rate with a cosine to 0, on data of one seed. Mean and standard deviation over the seeds of the samples, " +
+	"Wilson intervals of all of them"
+
+// removalCell is a variant at a context length and seed: accuracy by metric.
+type removalCell map[string]curriculum.Accuracy
+
+type removal struct {
+	removalSettings
+	job  *lab.Job
+	done *lab.Cells[removalCell]
+}
+
+func runScaleBridgeRemoval(ctx context.Context, j *lab.Job, s removalSettings) (*lab.Outcome, error) {
+	base, err := measure.LoadBase(j.Model())
+	if err != nil {
+		return nil, err
+	}
+	if !base.Config.UseScaleBridge {
+		return nil, fmt.Errorf("%s has no ScaleBridge that could be removed: pretrain a model with use_scale_bridge", j.Model())
+	}
+	evaluation := measure.MetricEvaluation{Seeds: s.Seeds, Contexts: s.Contexts, Samples: s.Samples, SampleKeys: s.SampleKeys}
+	if err := evaluation.Check(base.Config); err != nil {
+		return nil, err
+	}
+	if err := s.Recovery.Validate(base.Config); err != nil {
+		return nil, err
+	}
+	r := &removal{removalSettings: s, job: j}
+	if r.done, err = lab.NewCells[removalCell](j, 4*len(s.Seeds)*len(s.Contexts)); err != nil {
+		return nil, err
+	}
+	paper, err := publishedRemoval()
+	if err != nil {
+		return nil, err
+	}
+	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(base.Config, paper) }
+	work, err := j.Work()
+	if err != nil {
+		return nil, err
+	}
+	session := func(variant string) qat.Session {
+		return qat.Session{
+			CheckpointPath: filepath.Join(work, variant+".safetensors"), CheckpointEvery: 50,
+			Warn: func(line string) { j.Line("%s: %s", variant, line) },
+			Report: func(q qat.Step) {
+				if q.Step%20 == 0 {
+					j.Line("%s: step %d of %d, loss %.3f", variant, q.Step, s.Recovery.Steps, q.Loss)
+				}
+			},
+		}
+	}
+	for _, variant := range []string{withBridge, noBridge} {
+		m, err := base.Clone()
+		if variant == noBridge {
+			m, err = withoutBridge(base)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := r.evaluate(ctx, m, result.Paper, variant); err != nil {
+			return nil, err
+		}
+		if !r.missing(result.Strict, variant) {
+			continue
+		}
+		if _, err := qat.Finetune(ctx, m, nil, s.Recovery, evaluation.Draw(s.Seeds[0]), session(variant)); err != nil {
+			return nil, err
+		}
+		if err := r.evaluate(ctx, m, result.Strict, variant); err != nil {
+			return nil, err
+		}
+	}
+	return r.done.Finish()
+}
+
+// withoutBridge is the model with the identity in place of every ScaleBridge: all other weights are kept.
+func withoutBridge(m *layers.Model) (*layers.Model, error) {
+	c := m.Config
+	c.UseScaleBridge = false
+	bare, err := layers.NewModel(c, 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range bare.Params.All() {
+		from, ok := m.Params.ByName(p.Name)
+		if !ok {
+			return nil, fmt.Errorf("the model has no parameter %s", p.Name)
+		}
+		copy(p.Data(), from.Data())
+	}
+	return bare, nil
+}
+
+func (r *removal) name(protocol, variant string, seed uint64, t int) string {
+	return fmt.Sprintf("%s/%s/%d/%d", protocol, variant, seed, t)
+}
+
+// missing says whether a variant is still to be evaluated at some seed or context.
+func (r *removal) missing(protocol, variant string) bool {
+	for _, seed := range r.Seeds {
+		for _, t := range r.Contexts {
+			if _, ok := r.done.Done[r.name(protocol, variant, seed, t)]; !ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// evaluate scores a model on the samples of the CAJQ experiment's evaluation.
+func (r *removal) evaluate(ctx context.Context, m *layers.Model, protocol, variant string) error {
+	e := measure.MetricEvaluation{Samples: r.Samples, SampleKeys: r.SampleKeys}
+	for _, t := range r.Contexts {
+		for _, seed := range r.Seeds {
+			cell, err := r.done.Do(ctx, r.name(protocol, variant, seed, t), func() (removalCell, error) { return e.Run(ctx, m, t, seed) })
+			if err != nil {
+				return err
+			}
+			r.job.Line("%s, %s, seed %d, %d tokens: niah_single %.3f", protocol, variant, seed, t, cell[measure.MetricSingle].Mean)
+		}
+	}
+	return nil
+}
+
+func (r *removal) outcome(c layers.Config, paper removalTable) (*lab.Outcome, error) {
+	o := &lab.Outcome{Seeds: r.Seeds, Protocol: removalProtocol}
+	for _, protocol := range []string{result.Paper, result.Strict} {
+		for _, t := range r.Contexts {
+			for _, metric := range measure.Metrics() {
+				l := result.Labels{result.TaskLabel: metric, result.ContextLabel: result.ContextOf(t)}
+				n := 0
+				for _, variant := range []string{withBridge, noBridge} {
+					var seeds []curriculum.Accuracy
+					for _, seed := range r.Seeds {
+						if cell, ok := r.done.Done[r.name(protocol, variant, seed, t)]; ok {
+							seeds, n = append(seeds, cell[metric]), n+cell[metric].N
+						}
+					}
+					if len(seeds) == 0 {
+						continue
+					}
+					m := result.ShareOverSeeds(result.With(l, result.VariantLabel, variant), protocol, "accuracy", seeds)
+					if p, ok := paper[variant][strconv.Itoa(t)][metric]; ok && protocol == result.Paper {
+						m.Published = &p
+					}
+					o.Measurements = append(o.Measurements, m)
+				}
+				if n == 0 {
+					continue
+				}
+				p, err := measure.Chance(c, metric, t)
+				if err != nil {
+					return nil, err
+				}
+				o.Measurements = append(o.Measurements, result.GuessingOf(l, protocol, n, p))
+			}
+		}
+	}
+	return o, nil
+}
+
+// removalTable is the published summary by variant, context and metric.
+type removalTable map[string]map[string]map[string]result.MeanStd
+
+func publishedRemoval() (removalTable, error) {
+	var file struct {
+		Summary removalTable `json:"summary"`
+	}
+	err := published.Decode("exp_scale_bridge_ablation.json", &file)
+	return file.Summary, err
+}

@@ -1,0 +1,539 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/measure"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/results/published"
+)
+
+// scratchSettings are those of training with and without a ScaleBridge from the beginning.
+type scratchSettings struct {
+	Seeds  []uint64      `json:"seeds"` // initial weights and data
+	Paper  scratchPaper  `json:"paper"`
+	Strict scratchStrict `json:"strict"`
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
+}
+
+// scratchPaper is the published training: a fixed number of steps on one small dataset.
+type scratchPaper struct {
+	Model    layers.Config `json:"model"`
+	Context  int           `json:"context"` // tokens
+	Samples  int           `json:"samples"` // of the training mixture
+	Steps    int           `json:"steps"`
+	Batch    int           `json:"batch"`
+	LR       float64       `json:"lr"`       // falls as a cosine to 0
+	Contexts []int         `json:"contexts"` // of the evaluation
+	Held     int           `json:"held"`     // samples of the evaluation
+}
+
+// scratchStrict is a training until the accuracy on held-out samples stops rising, on ever new data.
+type scratchStrict struct {
+	Model    layers.Config `json:"model"`
+	Short    int           `json:"short"`       // tokens of the first steps
+	Opening  int           `json:"short_steps"` // how many these are
+	Context  int           `json:"context"`     // tokens of the others
+	Batch    int           `json:"batch"`
+	LR       float64       `json:"lr"` // constant after a linear warm-up, and linear to 0 at the end
+	Warmup   int           `json:"warmup_steps"`
+	Every    int           `json:"every"`    // steps between two looks at the held-out samples
+	Rise     float64       `json:"rise"`     // what counts as rising
+	Patience int           `json:"patience"` // looks without a rise that end the constant part
+	Most     int           `json:"most"`     // steps at most, before the rate falls
+	Cooldown int           `json:"cooldown"` // steps in which it falls
+	Held     int           `json:"held"`     // samples of each look
+	Contexts []int         `json:"contexts"` // of the evaluation
+	Final    int           `json:"final"`    // samples of the evaluation
+}
+
+// ScratchExperiment trains models with and without a bridge from the beginning.
+func ScratchExperiment() lab.Experiment {
+	paper := layers.Reference()
+	paper.Dim, paper.Depth, paper.Heads, paper.VocabSize, paper.NumClasses, paper.EpisodicSlots, paper.MaxLen = 128, 4, 4, 2048, 32, 16, 1024
+	demo := layers.Reference() // the model of configs/demo.toml
+	demo.Dim, demo.Depth, demo.Heads, demo.VocabSize, demo.NumClasses, demo.EpisodicSlots, demo.MaxLen = 96, 3, 4, 512, 16, 8, 256
+	full := scratchSettings{
+		Seeds: []uint64{42, 43, 44},
+		Paper: scratchPaper{Model: paper, Context: 512, Samples: 1024, Steps: 400, Batch: 8, LR: 5e-4, Contexts: []int{512, 1024}, Held: 64},
+		Strict: scratchStrict{
+			Model: demo, Short: 64, Opening: 512, Context: 128, Batch: 16, LR: 1e-3, Warmup: 100,
+			Every: 256, Rise: 0.01, Patience: 3, Most: 3072, Cooldown: 512, Held: 512, Contexts: []int{128, 256}, Final: 1024,
+		},
+	}
+	quick := full
+	quick.Seeds = []uint64{42}
+	quick.Paper.Model.Dim, quick.Paper.Model.Depth = 64, 2
+	quick.Paper.Context, quick.Paper.Samples, quick.Paper.Steps, quick.Paper.Contexts, quick.Paper.Held = 64, 128, 40, []int{64, 128}, 32
+	q := &quick.Strict
+	q.Model.Dim, q.Model.Depth = 48, 2
+	q.Opening, q.Warmup, q.Every, q.Patience, q.Most, q.Cooldown, q.Held, q.Contexts, q.Final = 64, 20, 32, 2, 128, 32, 64, []int{64, 128}, 128
+	return lab.Define(lab.Experiment{
+		Name: "scale-bridge-scratch", Folder: "scale-bridge", Title: "Training with and without a ScaleBridge from the beginning",
+		Source:  "Section 8, exp_scale_bridge_from_scratch.json",
+		Covers:  []string{"Ablations: ScaleBridge, from-scratch comparison"},
+		Version: 1,
+		Estimate: func(p lab.Profile) time.Duration {
+			if p == lab.Quick {
+				return 20 * time.Second
+			}
+			return 28 * time.Minute
+		},
+		Views: []lab.View{
+			{Title: "Accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.VariantLabel}, Column: result.ContextLabel,
+				Figure: &lab.Figure{Kind: "bar", X: result.VariantLabel, Series: result.TaskLabel}},
+			{Title: "What the bridge adds over the model without it, seed by seed", Metric: "difference", Rows: []string{result.TaskLabel, "against"}, Column: result.ContextLabel},
+			{Title: "Parameters", Metric: "parameters", Rows: []string{result.VariantLabel}},
+			{Title: "Steps until the accuracy no longer rose, the fall of the rate included", Metric: "steps", Rows: []string{result.VariantLabel}},
+		},
+		Says: "The published 400 steps leave both models near guessing (0.03 to 0.06, where 1/32 is 0.03), so that table compares nothing. Strict trains a smaller model on shorter contexts until its accuracy " +
+			"stops rising, also against a model of as many parameters without the bridge; it shows what the bridge is worth there, not in the reference model. Brackets of accuracies pool the samples of all seeds; how much seeds differ, at 256 tokens twice the " +
+			"training's, is in the table of differences.",
+	}, full, quick, runScaleBridgeScratch)
+}
+
+const scratchProtocol = "paper: 2,282,788 parameters with the bridge against 1,688,356 without, not matched; 400 steps on 1,024 samples of the training mixture at 512 tokens, " +
+	"cosine from the first step. strict: an easier setting, that of configs/demo.toml (contexts 64, then 128, 512 tokens of vocabulary, 16 classes), so that the models learn " +
+	"the tasks within minutes; ever new samples, constant rate after a warm-up until the accuracy on held-out samples has not risen by 0.01 for some looks, then linear " +
+	"to 0; no_bridge_matched has a wider feed-forward in place of the bridge's parameters. difference: mean over seeds"
+
+// scratchCell is one trained model.
+type scratchCell struct {
+	Parameters int     `json:"parameters"`
+	Steps      int     `json:"steps"`
+	Converged  bool    `json:"converged"` // the accuracy had stopped rising; of the strict protocol
+	Loss       float64 `json:"loss"`      // of the last step
+	// Curve is the accuracy on held-out samples at each look; of the strict protocol.
+	Curve    []float64                                 `json:"curve,omitempty"`
+	Accuracy map[string]map[string]curriculum.Accuracy `json:"accuracy"` // by context, then task
+}
+
+type scratch struct {
+	scratchSettings
+	job  *lab.Job
+	done *lab.Cells[scratchCell]
+}
+
+// scratchModel is a variant of a protocol.
+type scratchModel struct {
+	protocol, variant string
+	config            layers.Config
+}
+
+func runScaleBridgeScratch(ctx context.Context, j *lab.Job, s scratchSettings) (*lab.Outcome, error) {
+	r := &scratch{scratchSettings: s, job: j}
+	models, err := r.models()
+	if err != nil {
+		return nil, err
+	}
+	if r.done, err = lab.NewCells[scratchCell](j, len(models)*len(s.Seeds)); err != nil {
+		return nil, err
+	}
+	paper, err := publishedScratch()
+	if err != nil {
+		return nil, err
+	}
+	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, paper) }
+	for _, seed := range s.Seeds {
+		for _, m := range models {
+			cell, err := r.done.Do(ctx, r.name(m, seed), func() (scratchCell, error) {
+				if m.protocol == result.Paper {
+					return r.paper(ctx, m.config, seed)
+				}
+				return r.strict(ctx, m, seed)
+			})
+			if err != nil {
+				return nil, err
+			}
+			j.Line("%s, %s, seed %d: %d steps, loss %.3f", m.protocol, m.variant, seed, cell.Steps, cell.Loss)
+		}
+	}
+	return r.done.Finish()
+}
+
+func (r *scratch) name(m scratchModel, seed uint64) string {
+	return fmt.Sprintf("%s/%s/%d", m.protocol, m.variant, seed)
+}
+
+// models lists the variants of both protocols, whose settings are checked.
+func (r *scratch) models() ([]scratchModel, error) {
+	var all []scratchModel
+	for _, p := range []struct {
+		protocol string
+		config   layers.Config
+		contexts []int
+	}{{result.Paper, r.Paper.Model, append([]int{r.Paper.Context}, r.Paper.Contexts...)}, {result.Strict, r.Strict.Model, append([]int{r.Strict.Short, r.Strict.Context}, r.Strict.Contexts...)}} {
+		c := p.config
+		c.UseScaleBridge = true
+		if err := c.Validate(); err != nil {
+			return nil, err
+		}
+		for _, t := range p.contexts {
+			if t > c.MaxLen {
+				return nil, fmt.Errorf("context length %d: the model's max_len is %d", t, c.MaxLen)
+			}
+			for _, w := range tasks.TrainingMixture() {
+				if err := tasks.Check(w.Task, measure.TaskParams(c, t)); err != nil {
+					return nil, err
+				}
+			}
+		}
+		bare := c
+		bare.UseScaleBridge = false
+		all = append(all, scratchModel{p.protocol, withBridge, c}, scratchModel{p.protocol, noBridge, bare})
+		if p.protocol == result.Strict {
+			all = append(all, scratchModel{p.protocol, matchedBridge, matchedWithoutBridge(c)})
+		}
+	}
+	return all, nil
+}
+
+// matchedWithoutBridge is the configuration without a bridge whose feed-forward is so wide that the number of parameters
+// comes nearest to that of c, which has one.
+func matchedWithoutBridge(c layers.Config) layers.Config {
+	want := c.Parameters()
+	bare := c
+	bare.UseScaleBridge = false
+	best := bare
+	for hidden := int(float64(c.Dim) * c.MLPRatio); ; hidden++ {
+		bare.MLPRatio = (float64(hidden) + 0.5) / float64(c.Dim) // rounded down by the model
+		if distance(bare.Parameters(), want) > distance(best.Parameters(), want) {
+			return best
+		}
+		best = bare
+	}
+}
+
+func distance(a, b int) int { return max(a-b, b-a) }
+
+// scratchTrainer makes optimiser steps of one model at one shape at a time.
+type scratchTrainer struct {
+	model   *layers.Model
+	group   *graph.Group
+	solver  *graph.AdamW
+	program *layers.Trainer
+	batch   int
+}
+
+func newScratchTrainer(c layers.Config, seed uint64, batch int) (*scratchTrainer, error) {
+	m, err := layers.NewModel(c, seed)
+	if err != nil {
+		return nil, err
+	}
+	d := curriculum.Default()
+	g := &graph.Group{WeightDecay: d.WeightDecay, Params: m.Params.All()}
+	return &scratchTrainer{model: m, group: g, solver: graph.NewAdamW(d.Beta1, d.Beta2, d.Clip, g), batch: batch}, nil
+}
+
+// shape compiles the training graph for samples of a length.
+func (t *scratchTrainer) shape(length int) (err error) {
+	t.close()
+	t.program, err = t.model.Train(t.batch, length)
+	return err
+}
+
+func (t *scratchTrainer) close() {
+	if t.program != nil {
+		t.program.Program.Close()
+		t.program = nil
+	}
+}
+
+// step makes one from a batch of samples.
+func (t *scratchTrainer) step(samples []tasks.Sample, lr float64) (float64, error) {
+	var ids, batch []int32
+	for _, s := range samples {
+		ids, batch = append(ids, s.IDs...), append(batch, s.Label)
+	}
+	loss, err := t.program.Run(ids, batch)
+	if err != nil {
+		return 0, err
+	}
+	if math.IsNaN(float64(loss)) || math.IsInf(float64(loss), 0) {
+		return 0, fmt.Errorf("the loss is %v", loss)
+	}
+	t.group.LR = lr
+	return float64(loss), t.solver.Step(t.program.Program.Gradients())
+}
+
+// paper is the published training of one model.
+func (r *scratch) paper(ctx context.Context, c layers.Config, seed uint64) (cell scratchCell, err error) {
+	p := r.Paper
+	data, err := tasks.Mixture(p.Samples, measure.TaskParams(c, p.Context), r.draw(seed).For(tasks.BridgePaper, 0), nil)
+	if err != nil {
+		return cell, err
+	}
+	if len(data) < p.Batch {
+		return cell, fmt.Errorf("%d samples are fewer than a batch of %d", len(data), p.Batch)
+	}
+	t, err := newScratchTrainer(c, seed, p.Batch)
+	if err != nil {
+		return cell, err
+	}
+	defer t.close()
+	if err := t.shape(p.Context); err != nil {
+		return cell, err
+	}
+	cell.Parameters = t.model.Params.Count()
+	rng := rand.New(rand.NewPCG(seed, 0x73637261))
+	var order []int
+	for cell.Steps < p.Steps {
+		if err := ctx.Err(); err != nil {
+			return cell, err
+		}
+		if len(order) < p.Batch {
+			order = rng.Perm(len(data))
+		}
+		batch := make([]tasks.Sample, p.Batch)
+		for i := range batch {
+			batch[i] = data[order[i]]
+		}
+		order = order[p.Batch:]
+		if cell.Loss, err = t.step(batch, p.LR*(1+math.Cos(math.Pi*float64(cell.Steps)/float64(p.Steps)))/2); err != nil {
+			return cell, err
+		}
+		cell.Steps++
+		r.tell(cell, p.Steps)
+	}
+	cell.Accuracy = map[string]map[string]curriculum.Accuracy{}
+	for _, length := range p.Contexts {
+		samples, err := tasks.Generate(measure.MetricSingle, p.Held, measure.TaskParams(c, length), r.draw(seed).For(tasks.BridgeTest, 0))
+		if err != nil {
+			return cell, err
+		}
+		e, err := curriculum.EvaluateContext(ctx, t.model, samples, measure.EvalBatch)
+		if err != nil {
+			return cell, err
+		}
+		cell.Accuracy[strconv.Itoa(length)] = map[string]curriculum.Accuracy{measure.MetricSingle: e.Overall}
+	}
+	return cell, nil
+}
+
+func (r *scratch) tell(cell scratchCell, steps int) {
+	if cell.Steps%100 == 0 {
+		r.job.Line("step %d of at most %d, loss %.3f", cell.Steps, steps, cell.Loss)
+	}
+}
+
+// draw is a seed of the experiment's samples.
+func (r *scratch) draw(seed uint64) tasks.Draw { return tasks.Draw{Keys: r.SampleKeys, Seed: seed} }
+
+// plateau says when a curve has stopped rising.
+type plateau struct {
+	rise     float64
+	patience int
+	best     float64
+	waited   int
+}
+
+// seen takes the next value and says whether the curve has stopped rising.
+func (p *plateau) seen(x float64) bool {
+	if x > p.best+p.rise {
+		p.best, p.waited = x, 0
+		return false
+	}
+	p.waited++
+	return p.waited >= p.patience
+}
+
+// strict trains one model until its accuracy on held-out samples stops rising, and evaluates it.
+func (r *scratch) strict(ctx context.Context, m scratchModel, seed uint64) (cell scratchCell, err error) {
+	s, c := r.Strict, m.config
+	t, err := newScratchTrainer(c, seed, s.Batch)
+	if err != nil {
+		return cell, err
+	}
+	defer t.close()
+	cell.Parameters = t.model.Params.Count()
+	held, err := tasks.Mixture(s.Held, measure.TaskParams(c, s.Context), r.draw(seed).For(tasks.BridgeHeldOut, 0), nil)
+	if err != nil {
+		return cell, err
+	}
+	flat := plateau{rise: s.Rise, patience: s.Patience}
+	block := 0
+	run := func(length, steps int, rate func(i int) float64) error {
+		data, err := scratchSamples(c, length, steps*s.Batch, r.draw(seed).For(tasks.BridgeTraining, block))
+		if err != nil {
+			return err
+		}
+		block++
+		for i := range steps {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if cell.Loss, err = t.step(data[i*s.Batch:(i+1)*s.Batch], rate(i)); err != nil {
+				return err
+			}
+			cell.Steps++
+			r.tell(cell, s.Most+s.Cooldown)
+		}
+		return nil
+	}
+	warm := func(int) float64 { return s.LR * min(1, float64(cell.Steps+1)/float64(s.Warmup)) }
+	if s.Opening > 0 {
+		if err := t.shape(s.Short); err != nil {
+			return cell, err
+		}
+		if err := run(s.Short, s.Opening, warm); err != nil {
+			return cell, err
+		}
+	}
+	if err := t.shape(s.Context); err != nil {
+		return cell, err
+	}
+	for cell.Steps < s.Most && !cell.Converged {
+		if err := run(s.Context, min(s.Every, s.Most-cell.Steps), warm); err != nil {
+			return cell, err
+		}
+		e, err := curriculum.EvaluateContext(ctx, t.model, held, s.Batch)
+		if err != nil {
+			return cell, err
+		}
+		cell.Curve = append(cell.Curve, e.Overall.Mean)
+		cell.Converged = flat.seen(e.Overall.Mean)
+	}
+	if err := run(s.Context, s.Cooldown, func(i int) float64 { return s.LR * (1 - float64(i)/float64(s.Cooldown)) }); err != nil {
+		return cell, err
+	}
+	cell.Accuracy = map[string]map[string]curriculum.Accuracy{}
+	for _, length := range s.Contexts {
+		samples, err := tasks.Mixture(s.Final, measure.TaskParams(c, length), r.draw(seed).For(tasks.BridgeFinal, 0), nil)
+		if err != nil {
+			return cell, err
+		}
+		e, err := curriculum.EvaluateContext(ctx, t.model, samples, s.Batch)
+		if err != nil {
+			return cell, err
+		}
+		cell.Accuracy[strconv.Itoa(length)] = e.PerTask
+		cell.Accuracy[strconv.Itoa(length)][measure.MixtureTask] = e.Overall
+	}
+	return cell, nil
+}
+
+// scratchSamples are exactly n of the training mixture.
+func scratchSamples(c layers.Config, length, n int, from tasks.Source) ([]tasks.Sample, error) {
+	// The counts of the tasks are rounded down: ask for a few more.
+	all, err := tasks.Mixture(n+len(tasks.TrainingMixture()), measure.TaskParams(c, length), from, nil)
+	if err != nil {
+		return nil, err
+	}
+	return all[:n], nil
+}
+
+func (r *scratch) outcome(models []scratchModel, paper map[string]map[string]result.MeanStd) (*lab.Outcome, error) {
+	o := &lab.Outcome{Seeds: r.Seeds, Protocol: scratchProtocol}
+	for _, m := range models {
+		var steps []float64
+		converged, parameters := 0, 0
+		for _, seed := range r.Seeds {
+			if cell, ok := r.done.Done[r.name(m, seed)]; ok {
+				steps, parameters = append(steps, float64(cell.Steps)), cell.Parameters
+				if cell.Converged {
+					converged++
+				}
+			}
+		}
+		if len(steps) == 0 {
+			continue
+		}
+		l := result.Labels{result.VariantLabel: m.variant}
+		o.Measurements = append(o.Measurements, result.Measurement{Labels: l, Protocol: m.protocol, Metric: "parameters", Unit: "1", N: 1, Mean: float64(parameters)})
+		mean, std := result.MeanAndStd(steps)
+		count := result.Measurement{Labels: l, Protocol: m.protocol, Metric: "steps", Unit: "1", N: len(steps), Mean: mean, Std: std}
+		if m.protocol == result.Strict {
+			count.Note = fmt.Sprintf("the accuracy had stopped rising in %d of %d trainings", converged, len(steps))
+		}
+		o.Measurements = append(o.Measurements, count)
+		o.Measurements = append(o.Measurements, r.accuracies(m, paper)...)
+	}
+	return o, r.guesses(o)
+}
+
+// contexts and tasks of a protocol's evaluation.
+func (r *scratch) evaluated(protocol string) (contexts []int, names []string, c layers.Config) {
+	if protocol == result.Paper {
+		return r.Paper.Contexts, []string{measure.MetricSingle}, r.Paper.Model
+	}
+	return r.Strict.Contexts, append([]string{measure.MixtureTask}, measure.SuiteTasks("mixture")...), r.Strict.Model
+}
+
+// accuracies of a variant, and for the one with a bridge what it adds to each of the others.
+func (r *scratch) accuracies(m scratchModel, paper map[string]map[string]result.MeanStd) []result.Measurement {
+	var all []result.Measurement
+	contexts, names, _ := r.evaluated(m.protocol)
+	for _, t := range contexts {
+		for _, task := range names {
+			at := strconv.Itoa(t)
+			var seeds []curriculum.Accuracy
+			var added []float64
+			for _, seed := range r.Seeds {
+				cell, ok := r.done.Done[r.name(m, seed)]
+				if !ok {
+					continue
+				}
+				seeds = append(seeds, cell.Accuracy[at][task])
+				if bridged, ok := r.done.Done[r.name(scratchModel{protocol: m.protocol, variant: withBridge}, seed)]; ok {
+					added = append(added, bridged.Accuracy[at][task].Mean-cell.Accuracy[at][task].Mean)
+				}
+			}
+			x := result.ShareOverSeeds(result.Labels{result.VariantLabel: m.variant, result.TaskLabel: task, result.ContextLabel: at}, m.protocol, "accuracy", seeds)
+			if p, ok := paper[m.variant][at]; ok && m.protocol == result.Paper {
+				x.Published = &p
+			}
+			all = append(all, x)
+			if m.variant != withBridge && len(added) > 0 {
+				all = append(all, result.MeanOf(result.Labels{"against": m.variant, result.TaskLabel: task, result.ContextLabel: at}, m.protocol, "difference", "1", added))
+			}
+		}
+	}
+	return all
+}
+
+// guesses adds the accuracy of guessing to each protocol with an accuracy.
+func (r *scratch) guesses(o *lab.Outcome) error {
+	n := map[string]int{}
+	for _, m := range o.Measurements {
+		if m.Metric == "accuracy" {
+			n[m.Protocol+m.Labels[result.TaskLabel]+m.Labels[result.ContextLabel]] += m.N
+		}
+	}
+	for _, protocol := range []string{result.Paper, result.Strict} {
+		contexts, names, c := r.evaluated(protocol)
+		for _, t := range contexts {
+			for _, task := range names {
+				count := n[protocol+task+strconv.Itoa(t)]
+				if count == 0 {
+					continue
+				}
+				p, err := measure.Chance(c, task, t)
+				if err != nil {
+					return err
+				}
+				o.Measurements = append(o.Measurements, result.GuessingOf(result.Labels{result.TaskLabel: task, result.ContextLabel: result.ContextOf(t)}, protocol, count, p))
+			}
+		}
+	}
+	return nil
+}
+
+// publishedScratch is the published summary by variant and context.
+func publishedScratch() (map[string]map[string]result.MeanStd, error) {
+	var file struct {
+		Summary map[string]map[string]result.MeanStd `json:"summary"`
+	}
+	err := published.Decode("exp_scale_bridge_from_scratch.json", &file)
+	return file.Summary, err
+}

@@ -1,0 +1,299 @@
+package eviction
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/baee"
+	"github.com/synapnet/synapnet-train/baee/policy"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
+	"github.com/synapnet/synapnet-train/experiments/result"
+)
+
+func smallTraining() TrainConfig {
+	c := DefaultTrain()
+	c.Seeds, c.LearningRates, c.PublishedRates, c.Noise, c.Hidden = []uint64{42, 43}, []float64{5e-3, 1e-2}, []float64{5e-4}, []float64{0, 0.1}, 4
+	c.PaperSequences, c.PaperContext, c.PaperSteps, c.Steps = 20, 64, 20, 20
+	c.Tasks, c.Sequences, c.Context, c.Chunk, c.PerDecision = []string{"fa", pressureTask}, 20, 64, 16, 5
+	return c
+}
+
+// An example is positive if its entry is among the 30% of the layer's that received most attention AFTER the chunk looked
+// at; after the last chunk that is not known. The other label is that its token carries the answer.
+func TestLabelsAreOfLaterAttention(t *testing.T) {
+	w := watcher{dim: 1, slots: 10}
+	see := func(layer, entries int, received func(j int) float32) {
+		o := baee.Observation{Layer: layer, Entries: make([]policy.Entry, entries), Content: func(dst []float32, i int) { dst[0] = float32(i) }}
+		for j := range entries {
+			o.Entries[j].Position = int64(j)
+			o.Received = append(o.Received, received(j))
+			o.Entries[j].Age = (entries-1)/10 - j/10
+		}
+		w.observe(o)
+	}
+	// Layer 0: the first ten entries are attended to from the front in their own chunk, from the back later.
+	see(0, 10, func(j int) float32 { return float32(100 - j) })
+	see(1, 10, func(j int) float32 { return 1 })
+	see(0, 20, func(j int) float32 { return float32(j % 10) })
+	see(1, 20, func(j int) float32 { return float32(20 - j) })
+	see(0, 30, func(j int) float32 { return float32(j % 10) })
+	see(1, 30, func(j int) float32 { return float32(30 - j) })
+	all := &collection{Examples: baee.Examples{Width: 5}}
+	w.examples(all, 7, []int{3, 15}, 100, rand.New(rand.NewPCG(1, 1)))
+	if all.Len() != 120 || !slices.Equal(all.sequence, slices.Repeat([]int{7}, 120)) {
+		t.Fatalf("%d examples of sequences %v", all.Len(), all.sequence)
+	}
+	for i, yes := range all.needle {
+		if entry := int(all.Features[i*5]); (yes == 1) != (entry == 3 || entry == 15) {
+			t.Errorf("entry %d is labelled %v as a needle", entry, yes)
+		}
+		if all.later[i] != (i < 60) {
+			t.Errorf("example %d has later chunks: %t", i, all.later[i])
+		}
+	}
+	positive := [4][]int{}
+	at := 0
+	for d, n := range []int{10, 10, 20, 20} { // layers 0 and 1 after the first chunk, then after the second
+		fresh := 0
+		for range n {
+			if all.Labels[at] == 1 {
+				positive[d] = append(positive[d], int(all.Features[at*5]))
+			}
+			if all.fresh[at] {
+				fresh++
+			}
+			at++
+		}
+		slices.Sort(positive[d])
+		if fresh != 10 {
+			t.Errorf("decision %d: %d entries are fresh, want 10", d, fresh)
+		}
+	}
+	want := [4][]int{{7, 8, 9}, {0, 1, 2}, {7, 8, 9, 17, 18, 19}, {0, 1, 2, 3, 4, 5}}
+	if !reflect.DeepEqual(positive, want) {
+		t.Errorf("positive are %v, want %v", positive, want)
+	}
+}
+
+func TestDistinctiveness(t *testing.T) {
+	got := distinctiveness([]float32{0, 0, 4, 0, 0, 0, 0, 0}, 2) // the mean is (1, 0)
+	for i, want := range []float64{1. / 3, 1, 1. / 3, 1. / 3} {
+		if math.Abs(got[i]-want) > 1e-5 {
+			t.Errorf("got %v", got)
+		}
+	}
+}
+
+// The strict protocol holds out whole sequences and leaves their labels alone; the paper's splits entries and flips both.
+func TestSplits(t *testing.T) {
+	const n, sequences = 2000, 20
+	c := &collection{Examples: baee.Examples{Width: 5}}
+	for i := range n {
+		c.Features = append(c.Features, float32(i), 0, 0, 0, 0)
+		c.add(0, 1, i%sequences, i%2 == 0, i < 1800)
+	}
+	e := &Training{}
+	ids := func(x baee.Examples) (all []int) {
+		for i := range x.Labels {
+			all = append(all, int(x.Features[i*x.Width]))
+		}
+		return all
+	}
+	flipped := func(x baee.Examples) (n int) {
+		for _, l := range x.Labels {
+			n += int(l)
+		}
+		return n
+	}
+	train, held := e.split(c, TrainKey{Protocol: baee.Strict, Network: RetentionNetwork, Noise: 0.2, Seed: 1})
+	if train.Len() != 1440 || held.Len() != 360 || flipped(held) != 0 || math.Abs(float64(flipped(train))-288) > 80 {
+		t.Errorf("strict: %d and %d, flipped %d and %d", train.Len(), held.Len(), flipped(train), flipped(held))
+	}
+	trained := map[int]bool{}
+	for _, i := range ids(train) {
+		trained[i%sequences] = true
+	}
+	if slices.ContainsFunc(ids(held), func(i int) bool { return trained[i%sequences] }) {
+		t.Error("strict: a sequence is on both sides")
+	}
+	train, held = e.split(c, TrainKey{Protocol: baee.Strict, Network: NeedleNetwork, Noise: 0.2, Seed: 1})
+	if train.Len() != 1600 || held.Len() != 400 || flipped(held) != 400 || math.Abs(float64(flipped(train))-1280) > 80 {
+		t.Errorf("needles: %d and %d, positive %d and %d", train.Len(), held.Len(), flipped(train), flipped(held))
+	}
+	c.later = slices.Repeat([]bool{true}, n)
+	train, held = e.split(c, TrainKey{Protocol: baee.Paper, Network: RetentionNetwork, Noise: 0.2, Seed: 1})
+	if train.Len() != 1600 || held.Len() != 400 || math.Abs(float64(flipped(held))-80) > 40 {
+		t.Errorf("paper: %d and %d, flipped %d", train.Len(), held.Len(), flipped(held))
+	}
+	both := append(ids(train), ids(held)...)
+	slices.Sort(both)
+	if len(slices.Compact(both)) != n {
+		t.Error("paper: an entry is on both sides")
+	}
+	train, _ = e.split(c, TrainKey{Protocol: baee.Strict, Network: HeadNetwork, Seed: 1})
+	if train.Width != 1 || slices.ContainsFunc(ids(train), func(i int) bool { return i%2 == 1 }) {
+		t.Errorf("the head learns from %d features, %v", train.Width, ids(train)[:5])
+	}
+}
+
+// The experiment trains every network, continues after a cut with the same results, and leaves the selected weights.
+func TestBAEETraining(t *testing.T) {
+	_, path := labtest.StreamModel(t)
+	start := func(dir string) *Training {
+		e, err := NewTraining(smallTraining(), path, dir, result.Environment{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	dir := t.TempDir()
+	e := start(dir)
+	whole, err := e.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(whole.Cells) != (1+4*2)*2*2 || len(whole.Summary) != (1+4*2)*2 {
+		t.Fatalf("%d cells, %d lines", len(whole.Cells), len(whole.Summary))
+	}
+	if s := whole.Summary[0]; s.Protocol != baee.Paper || s.Network != PublishedNetwork || s.LR != 5e-4 || s.Noise != 0 || s.Published == nil || math.Abs(s.Published.Mean-0.9066) > 1e-4 {
+		t.Errorf("%+v", s)
+	}
+	for _, c := range whole.Cells {
+		if c.Network != HeadNetwork && (c.SalienceAUC == 0 || c.HeldOut == 0 || c.Positives == 0 || len(c.Losses) != 20) {
+			t.Errorf("%+v", c)
+		}
+	}
+	if s := whole.Summary[2]; s.Network != RetentionNetwork || s.LR != 5e-3 || s.Published == nil || math.Abs(s.Published.Mean-0.9066) > 1e-4 {
+		t.Errorf("%+v", s)
+	}
+	for network, file := range map[string]string{NeedleNetwork: "classifier.safetensors", RetentionNetwork: "classifier-attention.safetensors", HeadNetwork: "head.safetensors"} {
+		written, err := baee.LoadClassifier(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := whole.Selected[network]
+		train, held := e.split(e.data[baee.Strict], k)
+		// Weights trained to predict the share of positives have their logits moved to the prior of the tiers.
+		fresh, err := e.fit(t.Context(), k, train, func(int, float32) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		odds := func(p float32) float64 { return float64(p) / float64(1-p) }
+		moved := odds(baee.ScorePrior) / odds(float32(train.Share()))
+		for i, s := range fresh.Scores(held.Features[:20*held.Width]) {
+			if got, want := odds(written.Scores(held.Features[:20*held.Width])[i]), moved*odds(s); math.Abs(got/want-1) > 1e-3 {
+				t.Errorf("%s: the file has odds %v, want %v", network, got, want)
+			}
+		}
+		// Two scores that differ by little can be moved to equal ones: a pair of them is worth this much.
+		cell := e.find(k)
+		pair := 1 / float64(cell.Positives*(cell.HeldOut-cell.Positives))
+		if auc, _ := baee.AUC(written.Scores(held.Features), held.Labels); math.Abs(auc-cell.AUC) > pair || k.Noise != 0 || k.Seed != 42 {
+			t.Errorf("%s: the file has AUC %v, its cell %+v", network, auc, cell)
+		}
+	}
+
+	// It is cut when two networks are already selected. What an earlier run of another model left in their files is not theirs.
+	const first = 32
+	// A run does not begin among such files.
+	cut := t.TempDir()
+	e = start(cut)
+	if err := os.Link(filepath.Join(dir, lab.HeadFile), filepath.Join(cut, lab.ClassifierFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewTraining(smallTraining(), path, cut, result.Environment{}); err == nil || !strings.Contains(err.Error(), "holds a "+lab.ClassifierFile+" but no "+TrainFile) {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	e.Report.Cell = func(_ TrainCell, _ bool, done, _ int) {
+		if done == first {
+			cancel()
+		}
+	}
+	if _, err := e.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	e = start(cut)
+	before := 0
+	e.Report.Cell = func(_ TrainCell, old bool, _, _ int) {
+		if old {
+			before++
+		}
+	}
+	continued, err := e.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before != first || !reflect.DeepEqual(whole.Cells, continued.Cells) {
+		t.Errorf("%d cells were done before; the continued run equals the whole one: %t", before, reflect.DeepEqual(whole.Cells, continued.Cells))
+	}
+	for _, file := range selectedFiles {
+		want, errWant := os.ReadFile(filepath.Join(dir, file))
+		got, errGot := os.ReadFile(filepath.Join(cut, file))
+		if errWant != nil || errGot != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s of the continued run is not that of the whole one (%v, %v)", file, errWant, errGot)
+		}
+	}
+	// A run that was killed between its last training and the writing of the networks writes them.
+	lost := filepath.Join(cut, lab.ClassifierFile)
+	want, err := os.ReadFile(lost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(lost); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := start(cut).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(lost); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the lost network was not trained again to the same bytes: %v", err)
+	}
+	e = start(cut)
+	e.Report.Collect = func(baee.Protocol, int, int) { t.Error("a finished experiment collects again") }
+	if _, err := e.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := smallTraining()
+	c.Steps++
+	if _, err := NewTraining(c, path, cut, result.Environment{}); err == nil || !strings.Contains(err.Error(), "other settings") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTrainingMistakes(t *testing.T) {
+	_, path := labtest.StreamModel(t)
+	for want, change := range map[string]func(c *TrainConfig){
+		"give at least one of each":           func(c *TrainConfig) { c.Noise = nil },
+		"seed 1 is given twice":               func(c *TrainConfig) { c.Seeds = []uint64{1, 1} },
+		"learning rate 0: it must be above 0": func(c *TrainConfig) { c.LearningRates = []float64{0} },
+		"noise 0.5: it must be at least 0":    func(c *TrainConfig) { c.Noise = []float64{0.5} },
+		"steps 0: it must be at least 1":      func(c *TrainConfig) { c.Steps = 0 },
+		"two or more whole chunks":            func(c *TrainConfig) { c.Context = 24 },
+		"paper context length 65":             func(c *TrainConfig) { c.PaperContext = 65 },
+		`unknown task "fa2"`:                  func(c *TrainConfig) { c.Tasks = []string{"fa2"} },
+	} {
+		c := smallTraining()
+		change(&c)
+		if _, err := NewTraining(c, path, t.TempDir(), result.Environment{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, TrainFile), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewTraining(smallTraining(), path, dir, result.Environment{}); err == nil || !strings.Contains(err.Error(), "not a valid result") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,94 @@
+package experiments
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/report"
+)
+
+// Every experiment whose samples have a seed has a version of their keys, and no other settings say it.
+func TestSettingsNameTheirKeysOnce(t *testing.T) {
+	for _, e := range All() {
+		for _, p := range []lab.Profile{lab.Full, lab.Quick} {
+			text, err := json.Marshal(e.Settings(p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			draws := !slices.Contains([]string{"activation-memory", "energy", "sustained", "episodic-growth", "pareto"}, e.Name)
+			now := fmt.Sprintf(`"sample_keys":%d`, tasks.CurrentKeys)
+			if n := strings.Count(string(text), "sample_keys"); n != map[bool]int{true: 1}[draws] || draws && !strings.Contains(string(text), now) {
+				t.Errorf("%s: %d versions of keys in %s", e.Name, n, text)
+			}
+			old := json.RawMessage(strings.Replace(string(text), now, `"sample_keys":1`, 1))
+			if draws && e.ProfileOf(old) != string(p) {
+				t.Errorf("%s: with old keys its settings are no longer those of profile %s", e.Name, p)
+			}
+		}
+	}
+}
+
+// The registered experiments make an order, have what the report and the plan need, and settings for both profiles.
+func TestRegistry(t *testing.T) {
+	all := All()
+	if _, err := (&lab.Driver{Profile: lab.Quick, Root: t.TempDir(), Experiments: all}).Plan(); err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, r := range report.SeedRows() {
+		rows = append(rows, r.String())
+	}
+	for _, e := range all {
+		if e.Title == "" || e.Source == "" || e.Says == "" || len(e.Views) == 0 || e.Estimate == nil || e.Estimate(lab.Full) <= 0 || e.Estimate(lab.Quick) <= 0 {
+			t.Errorf("%s lacks a title, source, views, estimate or what it says", e.Name)
+		}
+		for _, row := range e.Covers {
+			if !slices.Contains(rows, row) {
+				t.Errorf("%s covers %q, which is no row of the README's lists", e.Name, row)
+			}
+		}
+		if e.ProfileOf(e.Settings(lab.Full)) != string(lab.Full) {
+			t.Errorf("%s: the settings of full are not told", e.Name)
+		}
+	}
+}
+
+// What is left out is of published files, with a reason.
+func TestOmissions(t *testing.T) {
+	for _, o := range report.Omissions() {
+		if o.What == "" || o.Why == "" {
+			t.Errorf("%+v", o)
+		}
+		for _, name := range strings.Split(o.File, ", ") {
+			if _, err := os.Stat(filepath.Join("..", "results", "published", name)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// Every row of the lists of the public README has an experiment.
+func TestEveryRowIsCovered(t *testing.T) {
+	for _, r := range report.SeedRows() {
+		if len(r.Answer(All())) == 0 {
+			t.Errorf("no experiment covers %q", r)
+		}
+	}
+}
+
+// The driver plans the memory of the experiments whose settings say it.
+func TestWhatIsPlanned(t *testing.T) {
+	for _, name := range []string{"baee-train", "baee-grid"} {
+		e, err := Find(name)
+		if err != nil || e.Demands == nil {
+			t.Errorf("%s is not planned by the driver: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,259 @@
+package hardware
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
+	"github.com/synapnet/synapnet-train/qat"
+	"github.com/synapnet/synapnet-train/results/published"
+)
+
+// The variants of the deployment profile.
+const (
+	variantFP16     = "fp16"
+	variantInt8     = "int8_uniform"
+	variantInt4     = "int4_uniform"
+	variantCAJQ     = "cajq"
+	variantCAJQFull = "cajq_full"
+)
+
+func deploymentVariants() []string {
+	return []string{variantFP16, variantInt8, variantInt4, variantCAJQ, variantCAJQFull}
+}
+
+// uniformGroup is the number of inputs that share a scale in int4_uniform.
+const uniformGroup = 64
+
+// writeVariant writes a variant of the model, which is not changed, to path and tells the size of the file.
+func writeVariant(ctx context.Context, path string, m *layers.Model, variant string, s calibrationSettings, keys tasks.Keys) (bytes int64, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	var f *safetensors.File
+	switch variant {
+	case variantFP16:
+		f, err = halfFile(ctx, m)
+	case variantInt8, variantInt4:
+		f, err = uniformFile(ctx, m, variant)
+	case variantCAJQ:
+		f, err = cajqFile(m, []qat.Target{qat.SSM, qat.Attention}, s, keys)
+	case variantCAJQFull:
+		f, err = cajqFile(m, qat.TargetsOf(m.Config), s, keys)
+	default:
+		err = fmt.Errorf("unknown variant %q: there are %s", variant, strings.Join(deploymentVariants(), ", "))
+	}
+	if err != nil {
+		return 0, err
+	}
+	if err := safetensors.Write(path, f); err != nil {
+		return 0, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// halved is a copy of the model whose parameters are rounded to half precision.
+func halved(ctx context.Context, m *layers.Model) (*layers.Model, error) {
+	v, err := qat.LookupVariants(qat.FP16)
+	if err != nil {
+		return nil, err
+	}
+	b, err := v[0].Build(ctx, m, qat.DefaultExperiment(), tasks.Seeded(0), qat.Session{}) // it draws none
+	if err != nil {
+		return nil, err
+	}
+	return b.Model, nil
+}
+
+// halfFile is the model in half precision, but for what that does not hold.
+func halfFile(ctx context.Context, m *layers.Model) (*safetensors.File, error) {
+	h, err := halved(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	f, err := h.File()
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range h.Params.All() {
+		f.Tensors[i] = layers.HalfIfExact(p)
+	}
+	return f, nil
+}
+
+// uniformFile is the model with every Linear packed to one number of bits and all else in half precision.
+func uniformFile(ctx context.Context, m *layers.Model, variant string) (*safetensors.File, error) {
+	packed := map[string]*graph.Packed{}
+	for _, l := range m.Linears() {
+		var err error
+		if variant == variantInt8 {
+			packed[l.W.Name], err = graph.PackInt8(l.W.Data(), l.W.Shape())
+		} else {
+			packed[l.W.Name], err = graph.PackInt4(l.W.Data(), l.W.Shape(), graph.Int4Compact{Group: uniformGroup})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("weight %s: %w", l.W.Name, err)
+		}
+	}
+	h, err := halved(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return h.PackedFile(packed)
+}
+
+// cajqFile is the model quantised without training.
+func cajqFile(m *layers.Model, targets []qat.Target, s calibrationSettings, keys tasks.Keys) (*safetensors.File, error) {
+	c, err := m.Clone()
+	if err != nil {
+		return nil, err
+	}
+	data, err := qat.MixtureBatches(m.Config, s.Batches, s.Batch, min(s.Context, m.Config.MaxLen),
+		tasks.Draw{Keys: keys, Seed: s.Seed}.For(tasks.Deployment, 0))
+	if err != nil {
+		return nil, err
+	}
+	calibration, err := qat.Calibrate(c, data)
+	if err != nil {
+		return nil, err
+	}
+	o := qat.DefaultOptions()
+	o.Targets, o.Metadata, o.GroupSize = targets, qat.MetadataCompact, min(o.GroupSize, m.Config.Dim)
+	q, err := qat.Prepare(c, calibration, o)
+	if err != nil {
+		return nil, err
+	}
+	return q.PackedFile()
+}
+
+// ruleSize is what the paper counts of a variant.
+type ruleSize struct {
+	bytes int
+	bits  float64 // a weight
+}
+
+// publishedRule is the size of a variant by the published rule, which counts Linears, convolutions and the token embedding:
+// 2 bytes a weight and bias in half precision; INT8 a byte a weight and 4 for the tensor; INT4 half a byte a weight, 8 a
+// group and 2 a salient weight; 2 bits a quarter of a byte a weight and 4 a channel; biases of quantised layers none. Its
+// bits are the mean of the nominal ones over weights of Linears and convolutions. There is none for variants of our own.
+func publishedRule(variant string, m *layers.Model) (r ruleSize, ok bool) {
+	if !slices.Contains(deploymentVariants()[:4], variant) {
+		return r, false
+	}
+	weights, bits := 0, 0
+	count := func(scheme string, rows, cols, bias int) {
+		n := rows * cols
+		b := 16
+		switch scheme {
+		case variantFP16:
+			r.bytes += 2 * (n + bias)
+		case variantInt8:
+			b = 8
+			r.bytes += n + 4
+		case variantInt4:
+			b = 4
+			r.bytes += n/2 + 8*rows*((cols+uniformGroup-1)/uniformGroup)
+			if variant == variantCAJQ {
+				r.bytes += 2 * rows * max(1, int(math.Floor(qat.DefaultOptions().SalientFraction*float64(cols))))
+			}
+		case schemeTwoBit:
+			b = 2
+			r.bytes += n/4 + 4*rows
+		}
+		weights, bits = weights+n, bits+b*n
+	}
+	for _, l := range m.Linears() {
+		bias := 0
+		if l.B != nil {
+			bias = l.B.Size()
+		}
+		count(ruleScheme(variant, l.W.Name), l.W.Shape()[0], l.W.Shape()[1], bias)
+	}
+	for range m.Blocks {
+		scheme := variantFP16 // uniform variants leave convolutions as they are
+		if variant == variantCAJQ {
+			scheme = schemeTwoBit
+		}
+		count(scheme, m.Config.Dim, layers.KernelSize, m.Config.Dim)
+	}
+	r.bytes += 2 * m.Embedding.Tokens.Size()
+	r.bits = float64(bits) / float64(weights)
+	return r, true
+}
+
+// schemeTwoBit is that of CAJQ's SSM.
+const schemeTwoBit = "2 bits"
+
+// ruleScheme is how a variant stores the weight of a Linear.
+func ruleScheme(variant, name string) string {
+	if variant != variantCAJQ {
+		return variant
+	}
+	switch {
+	case strings.HasSuffix(name, ".ssm.gate.weight"):
+		return schemeTwoBit
+	case strings.Contains(name, ".attn.to_"):
+		return variantInt4
+	}
+	return variantFP16
+}
+
+// publishedDeployment is the published profile of one model.
+type publishedDeployment struct {
+	Tiers map[string]struct {
+		Variants map[string]publishedVariant `json:"variants"`
+	} `json:"tiers"`
+}
+
+type publishedVariant struct {
+	Bits    float64 `json:"effective_bits"`
+	Storage struct {
+		Bytes float64 `json:"total_bytes"`
+	} `json:"storage"`
+	Contexts []publishedLatency `json:"per_ctx"`
+}
+
+type publishedLatency struct {
+	Context         int     `json:"ctx_len"`
+	Latency         float64 `json:"median_latency_ms"`
+	TokensPerSecond float64 `json:"tokens_per_second"`
+	RSS             float64 `json:"rss_end_mb"` // 2^20 bytes
+}
+
+// publishedDeploymentOf is that of a model of the given configuration; it is empty for one that the paper does not have.
+func publishedDeploymentOf(c layers.Config) (d publishedDeployment, err error) {
+	switch c {
+	case layers.Reference():
+		err = published.Decode("exp_deployment.json", &d)
+	case largeReference():
+		err = published.Decode("130m/exp_deployment.json", &d)
+	}
+	return d, err
+}
+
+// cell is the published measurement of a tier, variant and context.
+func (d publishedDeployment) cell(tier, variant string, context int) (publishedLatency, bool) {
+	for _, l := range d.Tiers[tier].Variants[variant].Contexts {
+		if l.Context == context {
+			return l, true
+		}
+	}
+	return publishedLatency{}, false
+}
+
+// variant is what the paper says of one in all tiers.
+func (d publishedDeployment) variant(name string) (publishedVariant, bool) {
+	v, ok := d.Tiers[tierMulti].Variants[name]
+	return v, ok
+}

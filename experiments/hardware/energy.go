@@ -1,0 +1,202 @@
+package hardware
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/measure"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/results/published"
+)
+
+// energySettings are those of the energy by token.
+type energySettings struct {
+	Contexts    []int   `json:"contexts"` // tokens
+	Seconds     float64 `json:"seconds"`  // of a measurement
+	Repetitions int     `json:"repetitions"`
+	// PaperWatts is the published assumption. AssumedWatts is the power of the CPU at full load, where the system tells none.
+	PaperWatts   float64 `json:"paper_watts"`
+	AssumedWatts float64 `json:"assumed_watts"`
+	Seed         uint64  `json:"seed"` // of the tokens
+}
+
+// energyRun is one measurement.
+type energyRun struct {
+	Source  string  `json:"source"`
+	Tokens  int     `json:"tokens"`
+	Seconds float64 `json:"seconds"`
+	CPU     float64 `json:"cpu_seconds"`
+	Joules  float64 `json:"joules"`
+}
+
+// sourceLabel says where the energy of a measurement is from; paperSource is that of the paper.
+const (
+	sourceLabel = "source"
+	paperSource = "constant power"
+)
+
+// EnergyExperiment measures the energy by token.
+func EnergyExperiment() lab.Experiment {
+	full := energySettings{Contexts: []int{512, 2048}, Seconds: 8, Repetitions: 3, PaperWatts: 15, AssumedWatts: 15, Seed: 42}
+	quick := full
+	quick.Contexts, quick.Seconds, quick.Repetitions = []int{64, 256}, 0.5, 2
+	return lab.Define(lab.Experiment{
+		Name: "energy", Folder: "hardware", Alone: true, OneMachine: true, Title: "Energy by token",
+		Source:  "Section 5, exp_memory_breakdown.json (energy)",
+		Covers:  []string{"Consumer Hardware Benchmarking Suite: energy by token, with rated-TDP fallback"},
+		Needs:   []string{"pretrain"},
+		Version: 1,
+		Estimate: func(p lab.Profile) time.Duration {
+			if p == lab.Quick {
+				return 3 * time.Second
+			}
+			return 55 * time.Second
+		},
+		Views: []lab.View{
+			{Title: "Energy a token", Metric: "energy_per_token", Rows: []string{sourceLabel}, Column: result.ContextLabel},
+			{Title: "Power, watts", Metric: "power", Rows: []string{sourceLabel}, Column: result.ContextLabel},
+			{Title: "Tokens a second", Metric: "tokens_per_second", Rows: []string{sourceLabel}, Column: result.ContextLabel},
+		},
+		Says: "The published energy is not measured: it is 15 W, constant, times the time, so it says no more than the throughput does. The published throughput is that of an Apple GPU. Only the row from RAPL, where " +
+			"there is one, is a measurement; it is of all that the CPU packages did; without it nothing of the energy is measured here. Rows of rated or assumed power are labelled so.",
+	}, full, quick, runEnergy)
+}
+
+const energyProtocol = "forward passes at batch 1 on one sequence of random tokens, again and again for the given time after one that does not count; repetitions, median. " +
+	"paper: constant power times the time. strict: %s. " + measure.IdleNote
+
+// runEnergy measures in turn at each context.
+func runEnergy(ctx context.Context, j *lab.Job, s energySettings) (*lab.Outcome, error) {
+	m, err := measure.LoadBase(j.Model())
+	if err != nil {
+		return nil, err
+	}
+	contexts, err := measure.FittingContexts(s.Contexts, m.Config)
+	if err != nil {
+		return nil, err
+	}
+	paper, err := publishedEnergies(m.Config)
+	if err != nil {
+		return nil, err
+	}
+	meter := measure.NewPowerMeter(measure.Powercap, s.AssumedWatts)
+	done, err := lab.NewCells[energyRun](j, len(contexts)*s.Repetitions)
+	if err != nil {
+		return nil, err
+	}
+	// A run that continues on a system that tells more, or less, begins anew: energies of two sources have no median.
+	for _, r := range done.Done {
+		if r.Source != meter.Source {
+			clear(done.Done)
+			break
+		}
+	}
+	name := func(tokens, repetition int) string { return fmt.Sprintf("%d-%d", tokens, repetition) }
+	done.Outcome = func() (*lab.Outcome, error) {
+		o := &lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: fmt.Sprintf(energyProtocol, meter.Describe())}
+		for _, t := range contexts {
+			var runs []energyRun
+			for i := range s.Repetitions {
+				if r, ok := done.Done[name(t, i)]; ok {
+					runs = append(runs, r)
+				}
+			}
+			o.Measurements = append(o.Measurements, energyMeasurements(s, t, runs, paper[t])...)
+		}
+		return o, nil
+	}
+	for _, t := range contexts {
+		f, err := measure.NewForward(m, t, s.Seed)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		for i := range s.Repetitions {
+			r, err := done.Do(ctx, name(t, i), func() (energyRun, error) { return energyOf(ctx, f, meter, s.Seconds) })
+			if err != nil {
+				return nil, err
+			}
+			j.Line("%d tokens: %.3g J in %.1f s (%s), %.0f tokens/s", t, r.Joules, r.Seconds, r.Source, float64(r.Tokens)/r.Seconds)
+		}
+	}
+	return done.Finish()
+}
+
+// energyOf runs passes for the given time.
+func energyOf(ctx context.Context, f *measure.Forward, meter measure.PowerMeter, seconds float64) (r energyRun, err error) {
+	r.Source = meter.Source
+	if _, err := f.Run(ctx); err != nil { // touches the memory
+		return r, err
+	}
+	from, err := meter.Read()
+	if err != nil {
+		return r, err
+	}
+	for time.Since(from.At).Seconds() < seconds {
+		if _, err := f.Run(ctx); err != nil {
+			return r, err
+		}
+		r.Tokens += len(f.IDs)
+	}
+	to, err := meter.Read()
+	if err != nil {
+		return r, err
+	}
+	r.Joules, r.Seconds, r.CPU = meter.Joules(from, to)
+	return r, nil
+}
+
+// energyMeasurements are those of one context.
+func energyMeasurements(s energySettings, tokens int, runs []energyRun, paper publishedEnergy) (all []result.Measurement) {
+	if len(runs) == 0 {
+		return nil
+	}
+	var rate, constant, energy, power []float64
+	for _, r := range runs {
+		rate = append(rate, float64(r.Tokens)/r.Seconds)
+		constant = append(constant, s.PaperWatts*r.Seconds/float64(r.Tokens))
+		energy = append(energy, r.Joules/float64(r.Tokens))
+		power = append(power, r.Joules/r.Seconds)
+	}
+	l := result.Labels{result.ContextLabel: result.ContextOf(tokens), sourceLabel: paperSource}
+	watts := result.ExactOf(l, result.Paper, "power", "W", s.PaperWatts)
+	watts.Note = "assumed"
+	all = []result.Measurement{result.MedianOf(l, result.Paper, "energy_per_token", "J/token", constant), watts, result.MedianOf(l, result.Paper, "tokens_per_second", "tokens/s", rate)}
+	for i, p := range []float64{paper.MicrojoulesPerToken / 1e6, paper.Watts, paper.TokensPerSecond} {
+		if p > 0 {
+			all[i].Published = &result.MeanStd{Mean: p}
+		}
+	}
+	l = result.With(l, sourceLabel, runs[0].Source)
+	return append(all, result.MedianOf(l, result.Strict, "energy_per_token", "J/token", energy), result.MedianOf(l, result.Strict, "power", "W", power),
+		result.MedianOf(l, result.Strict, "tokens_per_second", "tokens/s", rate))
+}
+
+// publishedEnergy is a published measurement.
+type publishedEnergy struct {
+	Context             int     `json:"ctx_len"`
+	Watts               float64 `json:"mean_power_w"`
+	MicrojoulesPerToken float64 `json:"energy_uj_per_token"`
+	TokensPerSecond     float64 `json:"tokens_per_second"`
+}
+
+// publishedEnergies are those of the reference model by context; none of another.
+func publishedEnergies(c layers.Config) (map[int]publishedEnergy, error) {
+	if c != layers.Reference() {
+		return nil, nil
+	}
+	var table struct {
+		Energy []publishedEnergy `json:"energy"`
+	}
+	if err := published.Decode(breakdownFile, &table); err != nil {
+		return nil, err
+	}
+	all := map[int]publishedEnergy{}
+	for _, e := range table.Energy {
+		all[e.Context] = e
+	}
+	return all, nil
+}

@@ -1,0 +1,303 @@
+package lab
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"time"
+
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/host"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// Profile is a size of all experiments.
+type Profile string
+
+// The profiles: Full is the published protocol on the reference model; Quick runs every experiment on a small model that
+// it trains itself, to show that all of them work.
+const (
+	Full  Profile = "full"
+	Quick Profile = "quick"
+)
+
+// Custom marks results of settings that a command line chose.
+const Custom = "custom"
+
+// Experiment reproduces a table or figure of the paper. It is one file: its protocol constants, its run, its views.
+type Experiment struct {
+	Name   string   // on the command line; its result is FOLDER/NAME.json
+	Folder string   // in the results folder
+	Title  string   // of its section in the report
+	Source string   // in the paper: section, table, published file
+	Covers []string // rows of the public README's lists that it answers
+	// Needs are the experiments whose results or files it reads; a new result of one of them makes this one stale.
+	Needs []string
+	// Files are what a run leaves in the folder besides the result for others to read. Without one the result is not complete.
+	Files []string
+	// Extras are what it writes there for people to look at: nothing reads them, and the result is complete without them.
+	Extras []string
+	// Alone says that it measures time or memory: nothing else runs meanwhile, whatever --jobs says.
+	Alone bool
+	// OneMachine says that its table compares times or memory: what is left of a run that was stopped counts only on the same
+	// machine with the same program settings.
+	OneMachine bool
+	// Version of the protocol: raised when the code changes what the numbers mean.
+	Version int
+	// Carries is the oldest version whose results continue under this one: the cells that they hold are what a run would
+	// measure now. 0: none does.
+	Carries  int
+	Estimate func(p Profile) time.Duration // on two cores
+	Views    []View
+	Says     string // what the numbers show and what they do not, one or two sentences
+
+	// demands, if set, plans the memory of a run before it begins, from its settings and the models it needs.
+	Demands  func(j *Job) ([]Demand, error)
+	settings func(p Profile, k tasks.Keys) any
+	Run      func(ctx context.Context, j *Job) (*Outcome, error)
+}
+
+// View shows measurements as a table: a row for every combination of the Rows labels, a column for every value of Column.
+type View struct {
+	Title  string
+	Metric string   // only measurements of it; "" for a table with a column a metric
+	Rows   []string // labels
+	Column string   // label; "" where Metric is ""
+	Figure *Figure  // the same measurements drawn; nil: only the table
+}
+
+// Figure draws a view: lines or points over a numeric label or metric, bars over a label.
+type Figure struct {
+	Kind   string // line, bar, scatter
+	X      string // label on the x axis; with scatter, a metric
+	Series string // label: a line, or a colour, a value
+	Heavy  string // the series that the view is about, drawn with a heavier line; "" for none
+	LogX   bool
+}
+
+// Job is one run of an experiment.
+type Job struct {
+	Profile     Profile
+	Root        string // the results folder
+	Dir         string // the experiment's folder in it, which exists
+	Environment result.Environment
+	// Line tells news; Progress the share that is done. Both may be called from any goroutine.
+	Line     func(format string, args ...any)
+	Progress func(done, total int)
+
+	Settings any
+	before   *result.Result // unfinished: of an earlier call with the same key; nil without one
+	save     func(o *Outcome) error
+	Path     string                         // of the result
+	Output   *ResultFile                    // for an experiment that writes it itself, too
+	folder   func(experiment string) string // in the results folder
+}
+
+// Outcome is what a run measured.
+type Outcome struct {
+	Seeds        []uint64
+	Protocol     string
+	Measurements []result.Measurement
+	Details      any // JSON; nil for none
+
+	// Environment and Cost are those of the measurements where not this run alone made them, e.g. a sum over single runs;
+	// nil: this run's environment, and its time added to that of the unfinished run it continued.
+	Environment *result.Environment
+	Cost        *result.Cost
+}
+
+// Define fills in an experiment whose settings have type S, one value a profile. If S has a field SampleKeys, the experiment
+// draws samples, and the field is set to the version of their keys.
+func Define[S any](e Experiment, full, quick S, run func(ctx context.Context, j *Job, s S) (*Outcome, error)) Experiment {
+	e.settings = func(p Profile, k tasks.Keys) any {
+		s := full
+		if p == Quick {
+			s = quick
+		}
+		if keys := reflect.ValueOf(&s).Elem().FieldByName("SampleKeys"); keys.IsValid() {
+			keys.Set(reflect.ValueOf(k))
+		}
+		return s
+	}
+	e.Run = func(ctx context.Context, j *Job) (*Outcome, error) { return run(ctx, j, j.Settings.(S)) }
+	e.Version = max(1, e.Version)
+	e.Folder = cmp.Or(e.Folder, e.Name)
+	return e
+}
+
+// Planned sets the plan of memory of an experiment on the pretrained model.
+func Planned[S interface {
+	Demands(m layers.Config) ([]Demand, error)
+}](e Experiment) Experiment {
+	e.Demands = func(j *Job) ([]Demand, error) {
+		m, err := layers.ReadConfig(j.Model())
+		if err != nil {
+			return nil, nil // the run, which reads all of it, says what is wrong with it
+		}
+		return j.Settings.(S).Demands(m)
+	}
+	return e
+}
+
+// checkMemory is an error that names the experiment and its setting if a run does not fit into the room.
+func (e Experiment) checkMemory(j *Job, room host.Room) error {
+	if e.Demands == nil {
+		return nil
+	}
+	all, err := e.Demands(j)
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		if err := d.fits(room); err != nil {
+			return fmt.Errorf("experiment %s was not begun: %w", e.Name, err)
+		}
+	}
+	return nil
+}
+
+// Save keeps what is measured so far, so that a run that is stopped continues from there: Before gives it back.
+func (j *Job) Save(o *Outcome) error { return j.save(o) }
+
+// Earlier is the result that an earlier call left, nil without one.
+func (j *Job) Earlier() *result.Result { return j.before }
+
+// Before decodes the details that an earlier, unfinished call with the same settings and inputs saved, and says whether
+// there are any.
+func (j *Job) Before(details any) (bool, error) {
+	if j.before == nil || len(j.before.Details) == 0 {
+		return false, nil
+	}
+	if err := json.Unmarshal(j.before.Details, details); err != nil {
+		return false, &result.Invalid{Path: j.Path, Problem: "details: " + err.Error()}
+	}
+	return true, nil
+}
+
+// Model is the path of the pretrained model of the job's profile, which the experiment pretrain made.
+func (j *Job) Model() string { return j.File("pretrain", ModelFile) }
+
+// File is the path of a file that another experiment left beside its result.
+func (j *Job) File(experiment, name string) string {
+	return filepath.Join(j.Root, j.folder(experiment), name)
+}
+
+// Settings are the experiment's settings in a profile, for a run that begins now.
+func (e Experiment) Settings(p Profile) any { return e.settings(p, tasks.CurrentKeys) }
+
+// ProfileOf is the profile whose settings these are, whatever the keys of samples, or Custom.
+func (e Experiment) ProfileOf(settings any) string {
+	for _, p := range []Profile{Full, Quick} {
+		if SameButKeys(settings, e.Settings(p)) {
+			return string(p)
+		}
+	}
+	return Custom
+}
+
+// sampleKeys is the setting with the version of the keys of samples, in JSON.
+const sampleKeys = "sample_keys"
+
+// keysOf is the version of the keys of samples in settings, which is 1 where they name none.
+func keysOf(settings any) tasks.Keys {
+	if object, ok := Canonical(settings).(map[string]any); ok {
+		if k, ok := object[sampleKeys].(float64); ok {
+			return tasks.Keys(k)
+		}
+	}
+	return tasks.Keys1
+}
+
+// SameButKeys says whether settings differ in nothing but the version of the keys of samples.
+func SameButKeys(a, b any) bool {
+	without := func(settings any) any {
+		c := Canonical(settings)
+		if object, ok := c.(map[string]any); ok {
+			delete(object, sampleKeys)
+		}
+		return c
+	}
+	return reflect.DeepEqual(without(a), without(b))
+}
+
+// Canonical is v as JSON says it, for comparison. Fields that have their zero value are left out, so that a setting which is
+// added later, and whose zero value is what was done before, changes nothing. So is version 1 of the keys of samples, which
+// is what settings from before there were versions mean.
+func Canonical(v any) any {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	var c any
+	if err := json.Unmarshal(text, &c); err != nil {
+		return err
+	}
+	return withoutZeros(c)
+}
+
+func withoutZeros(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, x := range v {
+			x = withoutZeros(x)
+			v[name] = x
+			if object, ok := x.(map[string]any); name == sampleKeys && x == 1. || x == nil || x == false || x == 0. || x == "" || ok && len(object) == 0 {
+				delete(v, name)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutZeros(v[i])
+		}
+	}
+	return v
+}
+
+// order puts experiments behind those that they need.
+func order(all []Experiment) ([]Experiment, error) {
+	byName := map[string]Experiment{}
+	for _, e := range all {
+		if _, twice := byName[e.Name]; twice {
+			return nil, fmt.Errorf("experiment %s is registered twice", e.Name)
+		}
+		byName[e.Name] = e
+	}
+	var sorted []Experiment
+	const open, closed = 1, 2
+	state := map[string]int{}
+	var visit func(name, by string) error
+	visit = func(name, by string) error {
+		e, ok := byName[name]
+		switch {
+		case !ok:
+			return fmt.Errorf("experiment %s needs %s, which is not registered", by, name)
+		case state[name] == open:
+			return fmt.Errorf("experiment %s needs itself, through %s", name, by)
+		case state[name] == closed:
+			return nil
+		}
+		state[name] = open
+		for _, need := range e.Needs {
+			if err := visit(need, name); err != nil {
+				return err
+			}
+		}
+		state[name] = closed
+		sorted = append(sorted, e)
+		return nil
+	}
+	for _, e := range all {
+		if e.settings == nil || e.Run == nil {
+			return nil, errors.New("experiment " + e.Name + " was not made by define")
+		}
+		if err := visit(e.Name, ""); err != nil {
+			return nil, err
+		}
+	}
+	return sorted, nil
+}

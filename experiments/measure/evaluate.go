@@ -1,0 +1,176 @@
+package measure
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/qat"
+)
+
+// EvaluationPlan says on what a trained model is evaluated.
+type EvaluationPlan struct {
+	Tasks     []string `json:"tasks"`
+	Contexts  []int    `json:"contexts"` // tokens
+	Samples   int      `json:"samples"`  // of each task at each context
+	BatchSize int      `json:"batch_size"`
+	Seed      uint64   `json:"seed"`
+	// Purpose of the samples; "" is Evaluation. Samples of another purpose are apart from it, whatever the seeds.
+	Purpose    tasks.Purpose `json:"purpose"`
+	SampleKeys tasks.Keys    `json:"sample_keys"` // version of the keys of samples' streams
+}
+
+// TaskResult is the accuracy on one task at one context length.
+type TaskResult struct {
+	Task    string `json:"task"`
+	Context int    `json:"context"`
+	curriculum.Accuracy
+	Chance  float64 `json:"chance"` // without reading the input
+	Seconds float64 `json:"seconds"`
+}
+
+// Suites lists the names that SuiteTasks knows: mixture (the training mixture), curriculum (its tasks and the
+// memory-pressure task), each prefix of the registry, and all.
+func Suites() []string {
+	names := []string{"mixture", "curriculum"}
+	for _, task := range tasks.Names() {
+		if s := suiteOf(task); !slices.Contains(names, s) {
+			names = append(names, s)
+		}
+	}
+	return append(names, "all")
+}
+
+// suiteOf is the part of a task's name before its last slash.
+func suiteOf(task string) string {
+	if i := strings.LastIndexByte(task, '/'); i >= 0 {
+		return task[:i]
+	}
+	return "curriculum"
+}
+
+// SuiteTasks lists the tasks of a suite, nil if there is none of that name.
+func SuiteTasks(suite string) []string {
+	if suite == "mixture" {
+		var names []string
+		for _, w := range tasks.TrainingMixture() {
+			names = append(names, w.Task)
+		}
+		return names
+	}
+	return slices.DeleteFunc(tasks.Names(), func(task string) bool { return suite != "all" && suiteOf(task) != suite })
+}
+
+// Check names the first part of the plan that does not fit a model of configuration c, before anything is computed.
+func (p EvaluationPlan) Check(c layers.Config) error {
+	if c.LanguageModel() {
+		return fmt.Errorf("the model predicts tokens (num_classes 0): the tasks need a model with a classification head")
+	}
+	if err := p.SampleKeys.Check(); err != nil {
+		return err
+	}
+	if len(p.Tasks) == 0 || len(p.Contexts) == 0 {
+		return fmt.Errorf("nothing to evaluate: name at least one task and one context")
+	}
+	for _, length := range p.Contexts {
+		if length < layers.MinContext || length > c.MaxLen {
+			return fmt.Errorf("context %d: it must be from %d to the model's %d positions (max_len)", length, layers.MinContext, c.MaxLen)
+		}
+		for _, task := range p.Tasks {
+			if err := tasks.Check(task, p.params(c, length)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p EvaluationPlan) params(c layers.Config, length int) tasks.Params {
+	return tasks.Params{Length: length, Vocab: c.VocabSize, Classes: c.NumClasses}
+}
+
+// Run evaluates m on every task at every context and tells report of each result as it comes. It stops when ctx ends.
+func (p EvaluationPlan) Run(ctx context.Context, m *layers.Model, report func(TaskResult)) ([]TaskResult, error) {
+	if err := p.Check(m.Config); err != nil {
+		return nil, err
+	}
+	var all []TaskResult
+	for _, task := range p.Tasks {
+		for _, length := range p.Contexts {
+			r, err := p.one(ctx, m, task, length)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, r)
+			if report != nil {
+				report(r)
+			}
+		}
+	}
+	return all, nil
+}
+
+func (p EvaluationPlan) one(ctx context.Context, m *layers.Model, task string, length int) (TaskResult, error) {
+	r := TaskResult{Task: task, Context: length}
+	params := p.params(m.Config, length)
+	source, err := tasks.NewSampler(task, params, tasks.Draw{Keys: p.SampleKeys, Seed: p.Seed}.For(cmp.Or(p.Purpose, tasks.Evaluation), 0))
+	if err != nil {
+		return r, err
+	}
+	if r.Chance, err = tasks.Chance(task, params); err != nil {
+		return r, err
+	}
+	start := time.Now()
+	e, err := curriculum.EvaluateSamples(ctx, m, p.Samples, length, min(p.BatchSize, p.Samples), source.Next)
+	if err != nil {
+		return r, err
+	}
+	r.Accuracy, r.Seconds = e.Overall, time.Since(start).Seconds()
+	return r, nil
+}
+
+// TaskParams are those of a task of t tokens for a model of configuration m.
+func TaskParams(m layers.Config, t int) tasks.Params {
+	return tasks.Params{Length: t, Vocab: m.VocabSize, Classes: m.NumClasses}
+}
+
+// EvalBatch is the number of samples that are evaluated together; it does not change their results.
+const EvalBatch = 2
+
+// MixtureTask names the training mixture among the tasks.
+const MixtureTask = MetricMixture
+
+// BeyondTraining is what every table of the reference model at long contexts is to be read with.
+const BeyondTraining = "The reference model was trained at up to 1,024 tokens; beyond that ours finds single needles less often than the published one, in floating point already. Each is one " +
+	"pretraining run, and whether another seed would differ as much has not been measured."
+
+// QuickMaking makes variants of the quick profile's model.
+func QuickMaking(e qat.Experiment) qat.Experiment {
+	e.CalibrationBatches, e.CalibrationContext = 2, 128
+	e.Finetune.Steps, e.Finetune.Context, e.Finetune.Batch = 20, 128, 4
+	e.Options.GroupSize = 32
+	return e
+}
+
+// Chance is the accuracy of a model of configuration c on a task, or the mixture, without reading the input.
+func Chance(c layers.Config, task string, length int) (float64, error) {
+	p := TaskParams(c, length)
+	if task != MixtureTask {
+		return tasks.Chance(task, p)
+	}
+	sum, whole := 0.0, 0.0
+	for _, w := range tasks.TrainingMixture() {
+		c, err := tasks.Chance(w.Task, p)
+		if err != nil {
+			return 0, err
+		}
+		sum, whole = sum+w.Share*c, whole+w.Share
+	}
+	return sum / whole, nil
+}

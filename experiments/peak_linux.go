@@ -1,7 +1,0 @@
-package experiments
-
-import "os"
-
-// resetPeakRSS sets the process's peak resident set back to its present one, so that the peak of an experiment is its own
-// and not that of one before it. Where the kernel does not allow it, the peak is that of the process.
-func resetPeakRSS() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }

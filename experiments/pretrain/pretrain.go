@@ -1,0 +1,191 @@
+// Package pretrain has the experiment that trains the reference model on the curriculum (SPEC section 3), the model that most
+// other experiments begin from.
+package pretrain
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"strconv"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/metrics"
+	"github.com/synapnet/synapnet-train/results/published"
+)
+
+// Training is one run of the curriculum (SPEC section 3) in an output directory.
+type Training struct {
+	Trainer     *curriculum.Trainer
+	Environment result.Environment
+
+	lab.RunDir
+	file *lab.ResultFile // nil: pretrain.json in Dir
+}
+
+// Result is what a finished run leaves as the details of its result, pretrain.json.
+type Result struct {
+	Experiment  string             `json:"experiment"`
+	Protocol    string             `json:"protocol"`
+	Config      curriculum.Config  `json:"config"`
+	Parameters  int                `json:"parameters"`
+	Environment result.Environment `json:"environment"`
+	Cost        result.Cost        `json:"cost"`
+	Model       string             `json:"model"` // file name of the weights
+	// History is whole in memory; in the file it is thinned out where it is very long.
+	History   curriculum.History  `json:"history"`
+	Kernels   graph.KernelHistory `json:"kernels,omitempty"`   // of the steps
+	Published []PublishedTask     `json:"published,omitempty"` // only for the reference recipe
+}
+
+// New prepares a run from its beginning. A directory that holds a run already is refused.
+func New(c curriculum.Config, dir string, env result.Environment) (*Training, error) {
+	t, err := curriculum.New(c)
+	if err != nil {
+		return nil, err
+	}
+	p := &Training{Trainer: t, Environment: env, RunDir: lab.RunDir{Dir: dir}}
+	if err := p.Claim(lab.PretrainFile); err != nil {
+		return nil, err
+	}
+	if err := p.begin(); err != nil {
+		p.Unlock()
+		return nil, err
+	}
+	return p, nil
+}
+
+// begin saves the first checkpoint, which also finds out now, and not after an epoch, that the directory cannot be written.
+func (p *Training) begin() error {
+	p.Trainer.CheckpointPath = p.Path(lab.CheckpointFile)
+	err := p.Trainer.Save()
+	if err == nil {
+		return nil
+	}
+	if info, failed := os.Stat(p.Path(metrics.Name)); failed == nil && info.Size() == 0 {
+		return errors.Join(err, os.Remove(p.Path(metrics.Name))) // made just now, for nothing
+	}
+	return err
+}
+
+// ReadConfig is the configuration of the run in dir that Resume would continue. Of the checkpoint no more
+// than the header is read.
+func ReadConfig(dir string) (curriculum.Config, error) {
+	d := lab.RunDir{Dir: dir}
+	path, err := d.Checkpoint()
+	if err != nil {
+		return curriculum.Config{}, err
+	}
+	return curriculum.ReadConfig(path)
+}
+
+// Resume continues the run in dir from its last checkpoint.
+func Resume(dir string, env result.Environment) (*Training, error) {
+	p := &Training{Environment: env, RunDir: lab.RunDir{Dir: dir}}
+	path, err := p.Checkpoint()
+	if err != nil {
+		return nil, err
+	}
+	if p.Trainer, err = curriculum.Resume(path); err != nil {
+		return nil, err
+	}
+	if err := p.ReadCost(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Run trains to the end and writes the result, or until ctx ends, when it leaves a checkpoint.
+func (p *Training) Run(ctx context.Context) (*Result, error) {
+	if err := p.Lock(); err != nil {
+		return nil, err
+	}
+	defer p.Unlock()
+	p.Watch = lab.StartWatch()
+	p.Trainer.Report.Saved = func(int) error { return p.SaveCost() }
+	if err := p.Trainer.Run(ctx); err != nil {
+		return nil, err
+	}
+	return p.finish()
+}
+
+func (p *Training) finish() (*Result, error) {
+	t := p.Trainer
+	r := &Result{
+		Experiment: "pretrain", Protocol: "paper", Config: t.Config, Parameters: t.Model.Params.Count(),
+		Environment: p.Environment, Cost: p.Cost(), Model: lab.ModelFile, History: t.History, Kernels: t.Kernels,
+	}
+	if isReferenceRecipe(t.Config) {
+		var err error
+		if r.Published, err = comparePublished(t.History.Evaluations[len(t.History.Evaluations)-1].Evaluation); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.Model.Save(p.Path(lab.ModelFile)); err != nil {
+		return nil, err
+	}
+	if err := Plot(r, p.Dir); err != nil {
+		return nil, err
+	}
+	if err := p.writeResult(r); err != nil {
+		return nil, err
+	}
+	if err := p.End(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (p *Training) writeResult(r *Result) error {
+	if p.file == nil {
+		var err error
+		_, p.file, err = lab.Standalone(Experiment(), r.Config, nil, p.Path(lab.PretrainFile), p.Environment)
+		if err != nil {
+			return err
+		}
+	}
+	return p.file.Write(r.outcome(), true)
+}
+
+// isReferenceRecipe says whether c is the recipe of the published run, whatever its seed and the keys of its samples.
+func isReferenceRecipe(c curriculum.Config) bool {
+	want := curriculum.Default()
+	want.Seed, want.SampleKeys = c.Seed, c.SampleKeys
+	a, errA := json.Marshal(c)
+	b, errB := json.Marshal(want)
+	return errA == nil && errB == nil && string(a) == string(b)
+}
+
+// PublishedTask holds our accuracy against the published one.
+type PublishedTask struct {
+	Task      string              `json:"task"`
+	Published float64             `json:"published"`
+	Ours      curriculum.Accuracy `json:"ours"`
+	Reached   bool                `json:"reached"` // the published value is not above our 95% interval
+}
+
+// publishedTasks are the tasks of the mixture in the order in which the reference numbers them.
+var publishedTasks = []string{"niah_single", "niah_multi_key", "variable_track", "fa"}
+
+// comparePublished holds an evaluation against the reference's after its last epoch, at context 1024.
+func comparePublished(e curriculum.Evaluation) ([]PublishedTask, error) {
+	var history []struct {
+		Overall float64            `json:"overall"`
+		PerTask map[string]float64 `json:"per_task"`
+	}
+	if err := published.Decode("eval_history.json", &history); err != nil {
+		return nil, err
+	}
+	last := history[len(history)-1]
+	row := func(task string, theirs float64, ours curriculum.Accuracy) PublishedTask {
+		return PublishedTask{Task: task, Published: theirs, Ours: ours, Reached: ours.High >= theirs}
+	}
+	rows := []PublishedTask{row("overall", last.Overall, e.Overall)}
+	for i, task := range publishedTasks {
+		rows = append(rows, row(task, last.PerTask[strconv.Itoa(i)], e.PerTask[task]))
+	}
+	return rows, nil
+}

@@ -1,0 +1,21 @@
+package pretrain
+
+import (
+	"testing"
+
+	"github.com/synapnet/synapnet-train/experiments/result"
+)
+
+// A directory is one run's from its beginning on, not only when it trains.
+func TestNewRunHoldsItsDirectory(t *testing.T) {
+	dir := t.TempDir()
+	c := QuickConfig()
+	p, err := New(c, dir, result.Environment{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(c, dir, result.Environment{}); err == nil || err.Error() != "another process is training in "+dir+": wait for it, stop it, or give another --output-dir" {
+		t.Errorf("a second run: %v", err)
+	}
+	p.Unlock()
+}

@@ -1,0 +1,2 @@
+// Package suites has the experiments that evaluate variants of the pretrained model on suites of tasks.
+package suites

@@ -1,0 +1,234 @@
+package suites
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/measure"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/qat"
+)
+
+// suiteSettings are those of an experiment that evaluates variants of the pretrained model on tasks.
+type suiteSettings struct {
+	Paper  suitePart `json:"paper"`
+	Strict suitePart `json:"strict"`
+
+	Seed   uint64         `json:"variant_seed"` // of the calibration and the training data that variants are made with
+	Making qat.Experiment `json:"making"`
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
+}
+
+// suitePart is what one protocol evaluates.
+type suitePart struct {
+	Variants []string `json:"variants"`
+	Tasks    []string `json:"tasks"`
+	Contexts []int    `json:"contexts"` // tokens
+	Samples  int      `json:"samples"`  // of each task at each context; of the mixture about twice as many
+	Seed     uint64   `json:"seed"`     // of the samples
+}
+
+// suiteCell is what one accuracy is about.
+type suiteCell struct {
+	protocol string
+	variant  string
+	task     string
+	context  int
+}
+
+func (c suiteCell) name() string {
+	return fmt.Sprintf("%s/%s/%s/%d", c.protocol, c.variant, c.task, c.context)
+}
+
+// suiteRun is such an experiment under way.
+type suiteRun struct {
+	suiteSettings
+	purpose  tasks.Purpose
+	job      *lab.Job
+	work     string // folder of checkpoints
+	base     *layers.Model
+	done     *lab.Cells[curriculum.Accuracy]
+	protocol string                                             // of the outcome
+	theirs   func(c suiteCell) (p *result.MeanStd, note string) // the published figure of a cell
+}
+
+// runSuite evaluates all variants on samples for the given purpose.
+func runSuite(ctx context.Context, j *lab.Job, s suiteSettings, purpose tasks.Purpose, protocol string, theirs func(c suiteCell) (*result.MeanStd, string)) (*lab.Outcome, error) {
+	base, err := measure.LoadBase(j.Model())
+	if err != nil {
+		return nil, err
+	}
+	r := &suiteRun{suiteSettings: s, purpose: purpose, job: j, base: base, protocol: protocol, theirs: theirs}
+	variants, err := r.check()
+	if err != nil {
+		return nil, err
+	}
+	all := r.cells()
+	if r.done, err = lab.NewCells[curriculum.Accuracy](j, len(all)); err != nil {
+		return nil, err
+	}
+	r.done.Outcome = r.outcome
+	if r.work, err = j.Work(); err != nil {
+		return nil, err
+	}
+	for _, v := range variants {
+		var own []suiteCell
+		for _, c := range all {
+			if _, ok := r.done.Done[c.name()]; c.variant == v.Name && !ok {
+				own = append(own, c)
+			}
+		}
+		if len(own) == 0 {
+			continue
+		}
+		if err := r.evaluate(ctx, v, own); err != nil {
+			return nil, err
+		}
+	}
+	return r.done.Finish()
+}
+
+// parts are those that evaluate something, by protocol.
+func (r *suiteRun) parts() map[string]suitePart {
+	return map[string]suitePart{result.Paper: r.Paper, result.Strict: r.Strict}
+}
+
+// check finds out what cannot work before anything is computed.
+func (r *suiteRun) check() ([]qat.Variant, error) {
+	var names []string
+	for _, p := range []suitePart{r.Paper, r.Strict} {
+		for _, name := range p.Variants {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		for _, t := range p.Contexts {
+			if t < layers.MinContext || t > r.base.Config.MaxLen {
+				return nil, fmt.Errorf("context length %d: it must be from %d to the model's max_len %d", t, layers.MinContext, r.base.Config.MaxLen)
+			}
+			for _, task := range p.Tasks {
+				if _, err := measure.Chance(r.base.Config, task, t); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	variants, err := qat.LookupVariants(names...)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range variants {
+		if err := v.Check(r.Making, r.base.Config); err != nil {
+			return nil, err
+		}
+	}
+	return variants, nil
+}
+
+// cells are all, those of the paper protocol first: packing a model for the strict one changes it.
+func (r *suiteRun) cells() []suiteCell {
+	var all []suiteCell
+	for _, protocol := range []string{result.Paper, result.Strict} {
+		p := r.parts()[protocol]
+		for _, v := range p.Variants {
+			for _, task := range p.Tasks {
+				for _, t := range p.Contexts {
+					all = append(all, suiteCell{protocol, v, task, t})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// samples are the same for all variants of a protocol. Those of the mixture are drawn apart from those of its tasks.
+func (r *suiteRun) samples(c suiteCell) ([]tasks.Sample, error) {
+	p, params := r.parts()[c.protocol], measure.TaskParams(r.base.Config, c.context)
+	draw := tasks.Draw{Keys: r.SampleKeys, Seed: p.Seed}
+	if c.task == measure.MixtureTask {
+		return tasks.Mixture(2*p.Samples, params, draw.For(r.purpose, 2), nil)
+	}
+	return tasks.Generate(c.task, p.Samples, params, draw.For(r.purpose, 0))
+}
+
+// evaluate makes a variant and scores it. What the strict protocol evaluates is the packed bytes of what has any.
+func (r *suiteRun) evaluate(ctx context.Context, v qat.Variant, own []suiteCell) error {
+	session := qat.Session{Warn: func(line string) { r.job.Line("%s: %s", v.Name, line) }}
+	if v.Trains {
+		session.CheckpointPath, session.CheckpointEvery = filepath.Join(r.work, v.Name+".safetensors"), 50
+		session.Report = func(s qat.Step) {
+			if s.Step%20 == 0 || s.Step == r.Making.Finetune.Steps {
+				r.job.Line("%s: step %d of %d, loss %.3f", v.Name, s.Step, r.Making.Finetune.Steps, s.Loss)
+			}
+		}
+	}
+	built, err := v.Build(ctx, r.base, r.Making, tasks.Draw{Keys: r.SampleKeys, Seed: r.Seed}, session)
+	if err != nil {
+		return err
+	}
+	model, packed := built.Model, false
+	for _, c := range own {
+		if c.protocol == result.Strict && built.Quantised != nil && !packed {
+			file, err := built.Quantised.PackedFile()
+			if err != nil {
+				return fmt.Errorf("variant %s: %w", v.Name, err)
+			}
+			if model, err = layers.FromFile(file); err != nil {
+				return fmt.Errorf("variant %s: %w", v.Name, err)
+			}
+			packed = true
+		}
+		accuracy, err := r.done.Do(ctx, c.name(), func() (curriculum.Accuracy, error) {
+			samples, err := r.samples(c)
+			if err != nil {
+				return curriculum.Accuracy{}, err
+			}
+			e, err := curriculum.EvaluateContext(ctx, model, samples, measure.EvalBatch)
+			return e.Overall, err
+		})
+		if err != nil {
+			return err
+		}
+		r.job.Line("%s, %s, %s, %d tokens: %.3f of %d", c.protocol, c.variant, c.task, c.context, accuracy.Mean, accuracy.N)
+	}
+	return nil
+}
+
+func (r *suiteRun) outcome() (*lab.Outcome, error) {
+	o := &lab.Outcome{Protocol: r.protocol}
+	for _, p := range []suitePart{r.Paper, r.Strict} {
+		if len(p.Variants) > 0 && !slices.Contains(o.Seeds, p.Seed) {
+			o.Seeds = append(o.Seeds, p.Seed)
+		}
+	}
+	guessed := map[string]bool{}
+	for _, c := range r.cells() {
+		a, ok := r.done.Done[c.name()]
+		if !ok {
+			continue
+		}
+		l := result.Labels{result.VariantLabel: c.variant, result.TaskLabel: c.task[strings.LastIndexByte(c.task, '/')+1:], result.ContextLabel: result.ContextOf(c.context)}
+		m := result.Share(l, c.protocol, "accuracy", a)
+		m.Published, m.Note = r.theirs(c)
+		o.Measurements = append(o.Measurements, m)
+		c.variant = result.Guessing
+		if guessed[c.name()] {
+			continue
+		}
+		guessed[c.name()] = true
+		p, err := measure.Chance(r.base.Config, c.task, c.context)
+		if err != nil {
+			return nil, err
+		}
+		o.Measurements = append(o.Measurements, result.GuessingOf(l, c.protocol, a.N, p))
+	}
+	return o, nil
+}

@@ -1,0 +1,109 @@
+package suites
+
+import (
+	"context"
+	"math"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
+	"github.com/synapnet/synapnet-train/experiments/measure"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/qat"
+)
+
+// smallSuite shrinks the settings of a suite for it.
+func smallSuite(s suiteSettings) suiteSettings {
+	for _, p := range []*suitePart{&s.Paper, &s.Strict} {
+		p.Contexts, p.Samples = []int{64}, 4
+	}
+	s.Making = measure.QuickMaking(s.Making)
+	s.Making.Options.GroupSize = 4
+	s.Making.CalibrationContext, s.Making.Finetune.Context, s.Making.Finetune.Steps, s.Making.Finetune.Batch = 32, 32, 2, 2
+	return s
+}
+
+func TestSuiteExperiments(t *testing.T) {
+	root := labtest.SuiteRoot(t)
+	for _, e := range []lab.Experiment{NeedleBenchExperiment(), RULERExperiment(), LongBenchExperiment(), LongContextExperiment()} {
+		t.Run(e.Name, func(t *testing.T) {
+			s := smallSuite(e.Settings(lab.Full).(suiteSettings))
+			o := labtest.CheckRuns(t, e, root, func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) {
+				j.Settings = s
+				return e.Run(ctx, j)
+			}, labtest.Always)
+			// Each variant, and guessing, on each task.
+			want := (len(s.Paper.Variants)+1)*len(s.Paper.Tasks) + (len(s.Strict.Variants)+1)*len(s.Strict.Tasks)
+			if len(o.Measurements) != want {
+				t.Errorf("%d measurements, want %d", len(o.Measurements), want)
+			}
+		})
+	}
+}
+
+// Checkpoints of trained variants are in the work folder, which is gone when all is done, and nowhere else.
+func TestSuitesLeaveNoCheckpoints(t *testing.T) {
+	root := labtest.SuiteRoot(t)
+	s := smallSuite(NeedleBenchExperiment().Settings(lab.Full).(suiteSettings))
+	j := labtest.NewJob(t, NeedleBenchExperiment(), root)
+	if _, err := runSuite(t.Context(), j, s, tasks.NeedleBench, "p", func(suiteCell) (*result.MeanStd, string) { return nil, "" }); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(j.Dir); err != nil || len(left) != 2 || left[1].Name() != left[0].Name()+".work" {
+		t.Errorf("the folder holds %v, %v", left, err)
+	}
+}
+
+func TestSuitesRefuse(t *testing.T) {
+	root := labtest.SuiteRoot(t)
+	s := smallSuite(RULERExperiment().Settings(lab.Full).(suiteSettings))
+	s.Strict.Contexts = []int{64, 4096}
+	_, err := runSuite(t.Context(), labtest.NewJob(t, RULERExperiment(), root), s, tasks.RULER, "p", nil)
+	if err == nil || !strings.Contains(err.Error(), "4096") || !strings.Contains(err.Error(), "128") {
+		t.Errorf("a context beyond the model gave %v", err)
+	}
+}
+
+func TestPublishedSuites(t *testing.T) {
+	needles, err := publishedNeedleBench()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ruler, err := publishedProxies("ruler")
+	if err != nil {
+		t.Fatal(err)
+	}
+	longbench, err := publishedProxies("longbench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	long, err := publishedLongContext()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		of   func(suiteCell) (*result.MeanStd, string)
+		cell suiteCell
+		want float64
+	}{
+		{needles, suiteCell{result.Paper, qat.CAJQQAT, "needlebench/snia", 1024}, 0.78125},
+		{ruler, suiteCell{result.Paper, qat.CAJQPTQ, "paper/ruler/niah_single", 256}, 0.1875},
+		{longbench, suiteCell{result.Paper, qat.CAJQPTQ, "paper/longbench/multi_doc_qa", 128}, 0.125},
+		{long, suiteCell{result.Paper, qat.FP16, measure.MetricSingle, 4096}, 0.421875},
+		{long, suiteCell{result.Paper, qat.FP16, measure.MixtureTask, 512}, 0.3937007874},
+	} {
+		if p, _ := c.of(c.cell); p == nil || math.Abs(p.Mean-c.want) > 1e-9 {
+			t.Errorf("%+v: published %v, want %g", c.cell, p, c.want)
+		}
+		c.cell.protocol = result.Strict
+		if p, _ := c.of(c.cell); p != nil {
+			t.Errorf("%+v: published %v beside a strict cell", c.cell, p)
+		}
+	}
+	if _, note := ruler(suiteCell{result.Paper, qat.FP16, "paper/ruler/niah_multi_key", 128}); !strings.Contains(note, "cannot be answered") {
+		t.Errorf("note %q of a task without an answer", note)
+	}
+}

@@ -1,0 +1,31 @@
+package host
+
+import (
+	"runtime"
+	"runtime/debug"
+	"testing"
+)
+
+// Memory counts from when it is first touched.
+func TestCurrentRSS(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("known on Linux only")
+	}
+	debug.FreeOSMemory() // what earlier tests left would be used again
+	before, err := CurrentRSS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := make([]byte, 64<<20)
+	for i := 0; i < len(held); i += 4096 {
+		held[i] = 1
+	}
+	after, err := CurrentRSS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after < before+48<<20 || after > before+96<<20 {
+		t.Errorf("%d before and %d after 64 MiB were taken", before, after)
+	}
+	runtime.KeepAlive(held)
+}
