@@ -448,13 +448,12 @@ func (e *BAEETrain) train(ctx context.Context, k BAEETrainKey) (*BAEETrainCell, 
 	cell := &BAEETrainCell{BAEETrainKey: k, Trained: train.Len(), HeldOut: held.Len()}
 	steps := e.steps(k)
 	part, sum, n := max(1, steps/20), float32(0), 0
-	network, err := e.fit(ctx, k, train, func(step int, loss float32) error {
+	network, err := e.fit(ctx, k, train, func(step int, loss float32) {
 		sum, n = sum+loss, n+1
 		if step%part == 0 || step == steps {
 			cell.Losses = append(cell.Losses, sum/float32(n))
 			sum, n = 0, 0
 		}
-		return nil
 	})
 	if err != nil {
 		return nil, nil, err
@@ -470,7 +469,7 @@ func (e *BAEETrain) train(ctx context.Context, k BAEETrainKey) (*BAEETrainCell, 
 }
 
 // fit trains one network as its key says. report is called after each step.
-func (e *BAEETrain) fit(ctx context.Context, k BAEETrainKey, train baee.Examples, report func(step int, loss float32) error) (*baee.Classifier, error) {
+func (e *BAEETrain) fit(ctx context.Context, k BAEETrainKey, train baee.Examples, report func(step int, loss float32)) (*baee.Classifier, error) {
 	newNetwork, options := baee.NewClassifier, baee.StandardisedFit
 	if k.Network == HeadNetwork {
 		newNetwork = baee.NewHead

@@ -104,7 +104,7 @@ func (p *Pretraining) Run(ctx context.Context) (*PretrainResult, error) {
 	}
 	defer p.unlock()
 	p.watch = startWatch()
-	p.Trainer.Report.Saved = func(int) error { return p.saveCost() }
+	p.Trainer.Hooks.Saved = func(int) error { return p.saveCost() }
 	if err := p.Trainer.Run(ctx); err != nil {
 		return nil, err
 	}

@@ -111,7 +111,7 @@ func (r *ThreePhase) Run(ctx context.Context) (*ThreePhaseResult, error) {
 	if failed != nil {
 		return nil, failed
 	}
-	r.Trainer.EpochDone = func(e qat.Epoch) {
+	r.Trainer.Hooks.Evaluation = func(e qat.Epoch) {
 		failed = errors.Join(failed, r.saveCost())
 		if r.EpochDone != nil {
 			r.EpochDone(e)
@@ -130,7 +130,7 @@ func (r *ThreePhase) finish() (*ThreePhaseResult, error) {
 	t := r.Trainer
 	out := &ThreePhaseResult{
 		Experiment: "cajq-3phase", Config: t.Config, Parameters: t.Model.Params.Count(), Environment: r.Environment,
-		Cost: r.cost(), Model: ModelFile, Epochs: thinTo(mostEvaluations, t.Epochs), Steps: thin(t.Steps), Kernels: t.Kernels,
+		Cost: r.cost(), Model: ModelFile, Epochs: thinTo(mostEvaluations, t.Evaluations), Steps: thin(t.Steps), Kernels: t.Kernels,
 	}
 	if r.Classifier != nil {
 		out.Classifier = ClassifierFile

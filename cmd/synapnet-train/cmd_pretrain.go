@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
@@ -169,19 +170,19 @@ func pretrain(c *cli.Context) error {
 	}
 	p.Start(total, stages...)
 	p.Resume(t.Done())
-	t.Report.Step = func(s curriculum.Step) {
+	t.Hooks.Step = func(s curriculum.Step) {
 		p.Step(s.Step, s.Loss, s.Accuracy, float64(s.Tokens)/s.Duration.Seconds())
 	}
-	t.Report.Evaluation = func(e curriculum.EpochEvaluation) {
+	t.Hooks.Evaluation = func(e curriculum.EpochEvaluation) {
 		p.Line("%s", evaluationLine(e))
 	}
 	result, err := run.Run(c.Context)
 	p.Finish()
-	if errors.Is(err, curriculum.ErrInterrupted) {
+	if errors.Is(err, train.ErrInterrupted) {
 		return fmt.Errorf("%w; continue with: %s", err, experiments.CommandLine(
 			again(c, []string{"pretrain", "--resume", "--output-dir", run.Dir}, "checkpoint-every", "threads")...))
 	}
-	if errors.Is(err, curriculum.ErrDiverged) {
+	if errors.Is(err, train.ErrDiverged) {
 		return fmt.Errorf("%w; %s", err, lowerRate(c, run))
 	}
 	if err != nil {
