@@ -189,7 +189,7 @@ func TestFitLearns(t *testing.T) {
 	o := DefaultFit(1)
 	o.LR = 5e-3
 	var losses []float32
-	o.Report = func(_ int, loss float32) error { losses = append(losses, loss); return nil }
+	o.Report = func(_ int, loss float32) { losses = append(losses, loss) }
 	if err := c.Fit(context.Background(), examples(1, 500, 6), o); err != nil {
 		t.Fatal(err)
 	}

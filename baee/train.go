@@ -3,12 +3,13 @@ package baee
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 
+	"gorgonia.org/gorgonia"
+
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 )
 
@@ -29,6 +30,17 @@ func (e Examples) Share() float64 {
 		sum += float64(l)
 	}
 	return sum / float64(max(1, e.Len()))
+}
+
+// Example is one of Examples.
+type Example struct {
+	Features []float32 // [Width]
+	Label    float32
+}
+
+// Sample returns example i.
+func (e Examples) Sample(i int) (Example, error) {
+	return Example{e.Features[i*e.Width : (i+1)*e.Width], e.Labels[i]}, nil
 }
 
 func (e Examples) check(c *Classifier) error {
@@ -56,8 +68,8 @@ type FitOptions struct {
 	// taken to be those for standardised features.
 	Standardise bool
 	Cosine      bool // lowers the learning rate to 0 over the steps, along a cosine
-	// Report, if set, is called after each step with its number, from 1, and its loss; an error ends the training.
-	Report func(step int, loss float32) error
+	// Report, if set, is called after each step with its number, from 1, and its loss.
+	Report func(step int, loss float32)
 }
 
 // DefaultFit are the settings of the published classifier: AdamW 5e-4, weight decay 0.01, clip 1, batch 64, 400 steps
@@ -74,11 +86,8 @@ func StandardisedFit(seed uint64) FitOptions {
 	return o
 }
 
-// ErrDiverged is wrapped by Fit's error if gradients are no longer finite: a lower learning rate is the mend.
-var ErrDiverged = errors.New("the training diverged")
-
-// Fit trains the classifier on examples drawn without replacement within each batch. After an error its weights are of no
-// use.
+// Fit trains the classifier on examples drawn without replacement within each batch. When ctx ends its error wraps
+// train.ErrInterrupted. After an error its weights are of no use.
 func (c *Classifier) Fit(ctx context.Context, e Examples, o FitOptions) (err error) {
 	if err := e.check(c); err != nil {
 		return err
@@ -86,12 +95,39 @@ func (c *Classifier) Fit(ctx context.Context, e Examples, o FitOptions) (err err
 	if o.Batch < 1 || o.Steps < 1 || o.LR <= 0 {
 		return fmt.Errorf("classifier: batch %d, steps %d, learning rate %g: all must be above 0", o.Batch, o.Steps, o.LR)
 	}
+	rate := train.Constant(o.LR)
+	if o.Cosine {
+		rate = train.Cosine(o.LR, o.Steps)
+	}
+	loop := train.New[Example, train.Update, struct{}](train.Form{})
+	loop.Optimiser = train.NewOptimiser(train.Recipe{Beta1: 0.9, Beta2: 0.999, Clip: o.Clip},
+		train.Group{Name: "learning rate", Rate: rate, WeightDecay: o.WeightDecay, Params: c.Params()})
+	if o.Report != nil {
+		loop.Hooks.Step = func(u train.Update) { o.Report(u.Step, float32(u.Loss)) }
+	}
 	var standard *standardiser
 	if o.Standardise {
 		if standard, err = newStandardiser(e, c.Dim); err != nil {
 			return err
 		}
 	}
+	err = loop.Run(ctx, train.Phase[Example, train.Update, struct{}]{
+		To: o.Steps,
+		Begin: func(context.Context) (*train.Program[Example, train.Update, struct{}], error) {
+			return c.program(e, o, standard)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("classifier: %w", err)
+	}
+	if standard != nil {
+		standard.fold(c)
+	}
+	return nil
+}
+
+// program computes the steps of a training on examples, whose features are standardised if there is a standardiser.
+func (c *Classifier) program(e Examples, o FitOptions, standard *standardiser) (*train.Program[Example, train.Update, struct{}], error) {
 	batch := min(o.Batch, e.Len())
 	var features, labels, loss *graph.Node
 	g, err := graph.Build(func(g *graph.Graph) {
@@ -101,55 +137,34 @@ func (c *Classifier) Fit(ctx context.Context, e Examples, o FitOptions) (err err
 		g.Backward(loss)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p, err := g.Compile()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer p.Close()
-	group := &graph.Group{LR: o.LR, WeightDecay: o.WeightDecay, Params: c.Params()}
-	opt := graph.NewAdamW(0.9, 0.999, o.Clip, group)
-	rng := rand.New(rand.NewPCG(o.Seed, 0x666974))
-	order := rng.Perm(e.Len())
 	raw := make([]float32, batch*e.Width)
-	for step := 1; step <= o.Steps; step++ {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if o.Cosine {
-			group.LR = o.LR * (1 + math.Cos(math.Pi*float64(step-1)/float64(o.Steps))) / 2
-		}
-		for i := range batch { // the first places of a Fisher-Yates shuffle
-			j := i + rng.IntN(len(order)-i)
-			order[i], order[j] = order[j], order[i]
-			copy(raw[i*e.Width:(i+1)*e.Width], e.Features[order[i]*e.Width:])
-			g.Floats(labels)[i] = e.Labels[order[i]]
-		}
-		if standard != nil {
-			standard.apply(g.Floats(features), raw)
-		} else {
-			copy(g.Floats(features), raw)
-		}
-		if err := p.Run(); err != nil {
-			return err
-		}
-		if err := opt.Step(p.Gradients()); err != nil {
-			if norm := opt.Norm(); norm-norm != 0 {
-				err = fmt.Errorf("%w: %w", err, ErrDiverged)
+	return &train.Program[Example, train.Update, struct{}]{
+		Data:  e,
+		Order: train.Drawn(e.Len(), batch, func() *rand.Rand { return rand.New(rand.NewPCG(o.Seed, 0x666974)) }),
+		Backward: func(examples []Example) (float64, []gorgonia.ValueGrad, error) {
+			for i, x := range examples {
+				copy(raw[i*e.Width:], x.Features)
+				g.Floats(labels)[i] = x.Label
 			}
-			return fmt.Errorf("classifier: training stopped at step %d of %d at learning rate %g: %w", step, o.Steps, o.LR, err)
-		}
-		if o.Report != nil {
-			if err := o.Report(step, p.Value(loss)[0]); err != nil {
-				return err
+			if standard != nil {
+				standard.apply(g.Floats(features), raw)
+			} else {
+				copy(g.Floats(features), raw)
 			}
-		}
-	}
-	if standard != nil {
-		standard.fold(c)
-	}
-	return nil
+			if err := p.Run(); err != nil {
+				return 0, nil, err
+			}
+			return float64(p.Value(loss)[0]), p.Gradients(), nil
+		},
+		Record: func(u train.Update, _ []Example) train.Update { return u },
+		Close:  p.Close,
+	}, nil
 }
 
 // AUC is the area under the ROC curve: the probability that a positive example has a higher score than a negative one,

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
@@ -34,7 +35,7 @@ func halfway(t *testing.T) *Trainer {
 	r := begin(t, tiny())
 	r.CheckpointEvery = 7
 	stop := os.ErrDeadlineExceeded
-	r.Report.Saved = func(step int) error {
+	r.Hooks.Saved = func(step int) error {
 		if step == 7 {
 			return stop
 		}
@@ -67,7 +68,7 @@ func TestResumeRefuses(t *testing.T) {
 	position := func(change func(p map[string]any)) func(*safetensors.File) {
 		return func(f *safetensors.File) {
 			var p map[string]any
-			if err := json.Unmarshal([]byte(f.Metadata[trainingKey]), &p); err != nil {
+			if err := json.Unmarshal([]byte(f.Metadata[train.Key]), &p); err != nil {
 				t.Fatal(err)
 			}
 			change(p)
@@ -75,7 +76,7 @@ func TestResumeRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.Metadata[trainingKey] = string(text)
+			f.Metadata[train.Key] = string(text)
 		}
 	}
 	set := func(key string, value any) func(*safetensors.File) {
@@ -90,8 +91,8 @@ func TestResumeRefuses(t *testing.T) {
 		damage func(*safetensors.File)
 		want   string
 	}{
-		"a finished model": {func(f *safetensors.File) { delete(f.Metadata, trainingKey) }, `not a checkpoint of a run: the header has no key "training" (a finished model cannot be resumed)`},
-		"no JSON":          {func(f *safetensors.File) { f.Metadata[trainingKey] = "{" }, "the training position in the header is not valid"},
+		"a finished model": {func(f *safetensors.File) { delete(f.Metadata, train.Key) }, `not a checkpoint of a run: the header has no key "training" (a finished model cannot be resumed)`},
+		"no JSON":          {func(f *safetensors.File) { f.Metadata[train.Key] = "{" }, "the training position in the header is not valid"},
 		"a missing weight": {without("head.weight"), "tensor head.weight is missing"},
 		"a missing moment": {without("optim.v.head.weight"), "tensor optim.v.head.weight is missing"},
 		"an extra tensor": {func(f *safetensors.File) {
@@ -167,7 +168,7 @@ func TestDivergenceStopsTheRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := r.Run(t.Context())
-	if err == nil || !strings.HasPrefix(err.Error(), "training stopped at step ") || !strings.Contains(err.Error(), r.CheckpointPath) || !strings.HasSuffix(err.Error(), "; the training diverged at lr 1e+30") || !errors.Is(err, ErrDiverged) {
+	if err == nil || !strings.HasPrefix(err.Error(), "training stopped at step ") || !strings.Contains(err.Error(), r.CheckpointPath) || !strings.HasSuffix(err.Error(), "; the training diverged at lr 1e+30") || !errors.Is(err, train.ErrDiverged) {
 		t.Errorf("got %v", err)
 	}
 	kept := resumed(t, r.CheckpointPath)
@@ -180,10 +181,10 @@ func TestDivergenceStopsTheRun(t *testing.T) {
 func TestSaveKeepsTheLastGoodCheckpoint(t *testing.T) {
 	for what, spoil := range map[string]func(*Trainer){
 		"weight": func(r *Trainer) { r.Model.Head.Out.B.Data()[0] = float32(math.Inf(1)) },
-		"moment": func(r *Trainer) { r.Solver.State(r.Model.Head.Out.B).V[0] = float32(math.NaN()) },
+		"moment": func(r *Trainer) { r.Optimiser.State(r.Model.Head.Out.B).V[0] = float32(math.NaN()) },
 	} {
 		r := halfway(t)
-		r.Report.Saved = nil
+		r.Hooks.Saved = nil
 		before := contents(t, r.CheckpointPath)
 		spoil(r)
 		err := r.Save()
@@ -202,7 +203,7 @@ func TestSaveKeepsTheLastGoodCheckpoint(t *testing.T) {
 // An evaluation of a model that is no longer finite stops the run as well.
 func TestDivergenceInTheLastStep(t *testing.T) {
 	r := begin(t, tiny())
-	r.Report.Step = func(s Step) {
+	r.Hooks.Step = func(s Step) {
 		if s.Step == tinyPerEpoch {
 			r.Model.Head.Out.B.Data()[0] = float32(math.NaN())
 		}

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/synapnet/synapnet-train/curriculum/train"
 )
 
 // limitFileSize makes every write beyond 10,000 bytes fail, as a full disk does.
@@ -39,7 +41,7 @@ func TestFullDisk(t *testing.T) {
 	want := finished(t, begin(t, tiny()))
 	r := begin(t, tiny())
 	var lift func()
-	r.Report.Saved = func(step int) error {
+	r.Hooks.Saved = func(step int) error {
 		if step == 6 {
 			lift = limitFileSize(t)
 		}
@@ -63,11 +65,11 @@ func TestFullDisk(t *testing.T) {
 func TestInterruptOnAFullDisk(t *testing.T) {
 	r := begin(t, tiny())
 	ctx, cancel := context.WithCancel(t.Context())
-	r.Report.Step = func(Step) { cancel() }
+	r.Hooks.Step = func(Step) { cancel() }
 	lift := limitFileSize(t)
 	err := r.Run(ctx)
 	lift()
-	if !errors.Is(err, ErrInterrupted) || !strings.Contains(err.Error(), "interrupted at step 1, and the checkpoint could not be written: cannot write ") {
+	if !errors.Is(err, train.ErrInterrupted) || !strings.Contains(err.Error(), "interrupted at step 1, and the checkpoint could not be written: cannot write ") {
 		t.Error(err)
 	}
 }

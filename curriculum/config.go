@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -138,7 +139,7 @@ func (c Config) Samples() (int, error) {
 // StepsPerEpoch is the number of batches of an epoch, the last of which may be smaller.
 func (c Config) StepsPerEpoch() (int, error) {
 	n, err := c.Samples()
-	return (n + c.BatchSize - 1) / c.BatchSize, err
+	return train.StepsPerEpoch(n, c.BatchSize), err
 }
 
 // TotalSteps is the number of optimiser steps of the run.
@@ -158,10 +159,8 @@ func (c Config) WarmupProblem(total int) string {
 }
 
 // LearningRate is that of step s (from 0) of total: linear from 0 over the warm-up, then a cosine to 0 over the rest.
-func (c Config) LearningRate(s, total int) float64 {
-	if s < c.WarmupSteps {
-		return c.LR * float64(s) / float64(c.WarmupSteps)
-	}
-	progress := float64(s-c.WarmupSteps) / float64(max(1, total-c.WarmupSteps))
-	return c.LR * 0.5 * (1 + math.Cos(math.Pi*progress))
+func (c Config) LearningRate(s, total int) float64 { return c.schedule(total).At(s) }
+
+func (c Config) schedule(total int) train.Schedule {
+	return train.WarmupCosine(c.LR, c.WarmupSteps, total)
 }

@@ -2,7 +2,6 @@ package curriculum
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -34,9 +33,6 @@ type Evaluation struct {
 	Overall Accuracy            `json:"overall"`
 	PerTask map[string]Accuracy `json:"per_task"`
 }
-
-// errNotFinite is wrapped by the error of a model whose logits are no numbers.
-var errNotFinite = errors.New("evaluation")
 
 // EvaluateContext classifies samples of one length in batches and scores them by task. Logits that are not finite are an
 // error, not a wrong answer. When ctx ends, it gives up between two batches, with ctx's error.
@@ -77,7 +73,7 @@ func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 			}
 			part = append(part, s)
 		}
-		ids, _ := collate(part, batch)
+		ids, _ := Collate(part, batch)
 		logits, err := inf.Run(ids, nil)
 		if err != nil {
 			return Evaluation{}, err
@@ -86,7 +82,7 @@ func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 			total[s.Task]++
 			row := logits[i*m.Outputs() : (i+1)*m.Outputs()]
 			if err := layers.CheckFinite("logits", row); err != nil {
-				return Evaluation{}, fmt.Errorf("%w: sample %d (%s): %w", errNotFinite, from+i, s.Task, err)
+				return Evaluation{}, fmt.Errorf("evaluation: sample %d (%s): %w", from+i, s.Task, err)
 			}
 			if argmax(row) == int(s.Label) {
 				right[s.Task]++

@@ -22,7 +22,7 @@ func ExampleTrainer() {
 		log.Fatal(err)
 	}
 	// With t.CheckpointPath set, the run is saved there as it goes, and curriculum.Resume continues it.
-	t.Report.Evaluation = func(e curriculum.EpochEvaluation) {
+	t.Hooks.Evaluation = func(e curriculum.EpochEvaluation) {
 		fmt.Printf("stage %d, context %d: %d steps, %d held-out samples\n", e.Stage+1, e.Context, e.Step, e.Overall.N)
 	}
 	if err := t.Run(context.Background()); err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -24,7 +25,7 @@ func rewritten(t *testing.T, path string, change func(p map[string]any)) string 
 		t.Fatal(err)
 	}
 	var p map[string]any
-	if err := json.Unmarshal([]byte(f.Metadata[trainingKey]), &p); err != nil {
+	if err := json.Unmarshal([]byte(f.Metadata[train.Key]), &p); err != nil {
 		t.Fatal(err)
 	}
 	change(p)
@@ -32,7 +33,7 @@ func rewritten(t *testing.T, path string, change func(p map[string]any)) string 
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Metadata[trainingKey] = string(text)
+	f.Metadata[train.Key] = string(text)
 	other := filepath.Join(t.TempDir(), "checkpoint.safetensors")
 	if err := safetensors.Write(other, f); err != nil {
 		t.Fatal(err)
@@ -48,7 +49,9 @@ func TestCheckpointsDoNotGrow(t *testing.T) {
 		for i := range steps {
 			r.History.Steps = append(r.History.Steps, Step{Step: i + 1, Loss: 1 / float64(i+1)})
 		}
-		r.done = steps
+		if err := r.Resume(r.CheckpointPath, train.Position{Done: steps}); err != nil {
+			t.Fatal(err)
+		}
 		if err := r.Save(); err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +77,7 @@ func TestOldCheckpointsContinue(t *testing.T) {
 	whole := begin(t, c)
 	want := finished(t, whole)
 	r := begin(t, c)
-	r.Report.Saved = func(step int) error {
+	r.Hooks.Saved = func(step int) error {
 		if step == 9 {
 			return os.ErrDeadlineExceeded
 		}

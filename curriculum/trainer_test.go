@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/metrics"
 )
@@ -18,13 +19,13 @@ func TestRunFollowsTheCurriculum(t *testing.T) {
 	c := tiny()
 	r := begin(t, c)
 	var told History
-	r.Report.Step = func(s Step) {
+	r.Hooks.Step = func(s Step) {
 		if s.Tokens <= 0 || s.Duration <= 0 {
 			t.Errorf("step %d: %d tokens in %v", s.Step, s.Tokens, s.Duration)
 		}
 		told.Steps = append(told.Steps, s)
 	}
-	r.Report.Evaluation = func(e EpochEvaluation) { told.Evaluations = append(told.Evaluations, e) }
+	r.Hooks.Evaluation = func(e EpochEvaluation) { told.Evaluations = append(told.Evaluations, e) }
 	if err := r.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func TestSmallerBatch(t *testing.T) {
 	c := tiny()
 	m := modelFor(t, c)
 	samples := samplesFor(t, c, 32)[:5]
-	ids, labels := collate(samples, 8)
+	ids, labels := Collate(samples, 8)
 	for i, l := range labels {
 		if filler := i >= 5; filler != (l == graph.Ignore) {
 			t.Errorf("row %d has label %d", i, l)
@@ -99,7 +100,7 @@ func TestSmallerBatch(t *testing.T) {
 		t.Fatal(errA, errB)
 	}
 	got, errA := padded.Run(ids, labels)
-	ids, labels = collate(samples, 5)
+	ids, labels = Collate(samples, 5)
 	want, errB := exact.Run(ids, labels)
 	if errA != nil || errB != nil || math.Abs(float64(got-want)) > 1e-6 {
 		t.Errorf("loss %g, want %g (%v %v)", got, want, errA, errB)
@@ -143,13 +144,13 @@ func TestInterruptedRunsContinueExactly(t *testing.T) {
 		if at == 0 {
 			cancel()
 		}
-		r.Report.Step = func(s Step) {
+		r.Hooks.Step = func(s Step) {
 			if s.Step == at {
 				cancel()
 			}
 		}
 		err := r.Run(ctx)
-		if !errors.Is(err, ErrInterrupted) || !errors.Is(err, context.Canceled) || r.Done() != at {
+		if !errors.Is(err, train.ErrInterrupted) || !errors.Is(err, context.Canceled) || r.Done() != at {
 			t.Fatalf("stopped at step %d of %d: %v", r.Done(), at, err)
 		}
 		again := resumed(t, r.CheckpointPath)
@@ -185,7 +186,7 @@ func TestInterruptedEvaluationsAreMadeUpFor(t *testing.T) {
 		r := begin(t, tiny())
 		err := r.Run(&looks{t.Context(), x.epoch*perEpoch + tinyPerEpoch + x.batch})
 		at := (x.epoch + 1) * tinyPerEpoch
-		if !errors.Is(err, ErrInterrupted) || r.Done() != at || len(r.History.Evaluations) != x.epoch {
+		if !errors.Is(err, train.ErrInterrupted) || r.Done() != at || len(r.History.Evaluations) != x.epoch {
 			t.Fatalf("batch %d after step %d: stopped at step %d with %d evaluations: %v", x.batch, at, r.Done(), len(r.History.Evaluations), err)
 		}
 		again := resumed(t, r.CheckpointPath)
@@ -202,7 +203,7 @@ func TestInterruptedEvaluationsAreMadeUpFor(t *testing.T) {
 func TestInterruptAfterTheLastEvaluation(t *testing.T) {
 	r := begin(t, tiny())
 	ctx, cancel := context.WithCancel(t.Context())
-	r.Report.Evaluation = func(e EpochEvaluation) {
+	r.Hooks.Evaluation = func(e EpochEvaluation) {
 		if e.Step == tinyTotal {
 			cancel()
 		}
@@ -219,13 +220,13 @@ func TestInterruptedAfterEachStep(t *testing.T) {
 	path := r.CheckpointPath
 	for i := 1; ; i++ {
 		ctx, cancel := context.WithCancel(t.Context())
-		r.Report.Step = func(Step) { cancel() }
+		r.Hooks.Step = func(Step) { cancel() }
 		err := r.Run(ctx)
 		cancel()
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, ErrInterrupted) || i > tinyTotal {
+		if !errors.Is(err, train.ErrInterrupted) || i > tinyTotal {
 			t.Fatalf("stop %d: %v", i, err)
 		}
 		r = resumed(t, path)
@@ -240,7 +241,7 @@ func TestKilledRunsContinueExactly(t *testing.T) {
 	want := finished(t, begin(t, tiny()))
 	r := begin(t, tiny())
 	kept, lines := map[int]string{}, map[int]string{}
-	r.Report.Saved = func(step int) error {
+	r.Hooks.Saved = func(step int) error {
 		kept[step], lines[step] = contents(t, r.CheckpointPath), contents(t, metrics.Beside(r.CheckpointPath))
 		return nil
 	}
@@ -276,7 +277,7 @@ func TestRunWithoutCheckpoint(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := r.Run(ctx); !errors.Is(err, ErrInterrupted) || err.Error() != "interrupted at step 0" {
+	if err := r.Run(ctx); !errors.Is(err, train.ErrInterrupted) || err.Error() != "interrupted at step 0" {
 		t.Error(err)
 	}
 	if err := r.Save(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -200,11 +201,14 @@ func TensorFor(f *safetensors.File, prefix string, p *graph.Param) ([]float32, e
 	return v, CheckFinite(t.Name, v)
 }
 
-// CheckFinite names the first value of a tensor that is not a finite number.
+// ErrNotFinite is wrapped by the errors of values that are NaN or infinite.
+var ErrNotFinite = errors.New("not a finite number")
+
+// CheckFinite names the first value of a tensor that is not a finite number; its error wraps ErrNotFinite.
 func CheckFinite(name string, v []float32) error {
 	for i, x := range v {
 		if x-x != 0 { // NaN for an infinity too
-			return fmt.Errorf("tensor %s has the value %v at index %d: not a finite number", name, x, i)
+			return fmt.Errorf("tensor %s has the value %v at index %d: %w", name, x, i, ErrNotFinite)
 		}
 	}
 	return nil

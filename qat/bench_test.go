@@ -5,15 +5,15 @@ import (
 	"time"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
 // benchStep is a training step of the reference model at batch 4 and 1024 tokens, the multi-seed experiment's.
 type benchStep struct {
-	program     *layers.Trainer
-	opt         *optimiser
-	quantised   *Quantised
-	ids, labels []int32
+	pass      *pass
+	optimiser *train.Optimiser
+	samples   []tasks.Sample
 }
 
 func newBenchStep(b *testing.B, o *Options) *benchStep {
@@ -23,7 +23,12 @@ func newBenchStep(b *testing.B, o *Options) *benchStep {
 		b.Fatal(err)
 	}
 	c := DefaultFinetune()
-	s := &benchStep{ids: randomIDs(1, c.Batch*c.Context, m.Config.VocabSize), labels: []int32{1, 2, 3, 4}}
+	s := &benchStep{}
+	for i := range c.Batch {
+		ids := randomIDs(uint64(i), c.Context, m.Config.VocabSize)
+		s.samples = append(s.samples, tasks.Sample{IDs: ids, Label: int32(i) + 1})
+	}
+	var quantised *Quantised
 	var terms []layers.Term
 	if o != nil {
 		data, err := MixtureBatches(m.Config, 1, 2, 128, tasks.Seeded(1).For(tasks.Calibration, 0))
@@ -34,22 +39,27 @@ func newBenchStep(b *testing.B, o *Options) *benchStep {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if s.quantised, err = Prepare(m, calibration, *o); err != nil {
+		if quantised, err = Prepare(m, calibration, *o); err != nil {
 			b.Fatal(err)
 		}
-		terms = s.quantised.Drift(c.Lambda)
+		terms = quantised.Drift(c.Lambda)
 	}
-	if s.program, err = m.Train(c.Batch, c.Context, terms...); err != nil {
+	if s.pass, err = newPass(m, quantised, c.Batch, c.Context, terms...); err != nil {
 		b.Fatal(err)
 	}
-	s.opt = newOptimiser(m, s.quantised, recipe{c.Beta1, c.Beta2, c.WeightDecay, c.Clip})
+	s.optimiser = newOptimiser(m, quantised, train.Recipe{Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip},
+		train.Group{Rate: train.Constant(1e-5), WeightDecay: c.WeightDecay}, train.Group{Rate: train.Constant(1e-3)})
 	return s
 }
 
 func (s *benchStep) run(b *testing.B) time.Duration {
 	b.Helper()
 	start := time.Now()
-	if _, err := s.opt.step(s.program, s.quantised, s.ids, s.labels, 1e-5, 1e-3); err != nil {
+	_, gradients, err := s.pass.Backward(s.samples)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := s.optimiser.Update(0, gradients); err != nil {
 		b.Fatal(err)
 	}
 	return time.Since(start)
@@ -67,8 +77,8 @@ func BenchmarkStep(b *testing.B) {
 	}{{"cajq_qat", published}, {"compact", compact}, {"full", full}} {
 		b.Run(x.name, func(b *testing.B) {
 			fp, quantised := newBenchStep(b, nil), newBenchStep(b, &x.options)
-			defer fp.program.Program.Close()
-			defer quantised.program.Program.Close()
+			defer fp.pass.close()
+			defer quantised.pass.close()
 			floating, through := time.Hour, time.Hour
 			for b.Loop() {
 				floating = min(floating, fp.run(b))

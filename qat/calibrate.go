@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -85,7 +85,7 @@ func Calibrate(m *layers.Model, data Batches) (*Calibration, error) {
 }
 
 // CalibrateContext is Calibrate, given up between two batches when ctx ends, with an error that wraps
-// curriculum.ErrInterrupted.
+// train.ErrInterrupted.
 func CalibrateContext(ctx context.Context, m *layers.Model, data Batches) (*Calibration, error) {
 	if err := m.Config.Architecture.CheckSynapNet(); err != nil {
 		return nil, fmt.Errorf("calibration: %w", err)
@@ -144,7 +144,7 @@ func observe(ctx context.Context, m *layers.Model, data Batches, see func(block 
 	defer inf.Program.Close()
 	for i, ids := range data.IDs {
 		if ctx.Err() != nil {
-			return fmt.Errorf("calibration: %w after %d of %d batches", curriculum.ErrInterrupted, i, len(data.IDs))
+			return fmt.Errorf("calibration: %w after %d of %d batches", train.ErrInterrupted, i, len(data.IDs))
 		}
 		if _, err := inf.Run(ids, nil); err != nil {
 			return fmt.Errorf("calibration batch %d: %w", i, err)

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -112,7 +112,7 @@ func TestCalibrationLeavesTheModelAsItWas(t *testing.T) {
 func TestCalibrationIsInterrupted(t *testing.T) {
 	m := newModel(t, tiny())
 	_, err := CalibrateContext(&looks{t.Context(), 2}, m, calibrationData(t, m.Config, 3))
-	if !errors.Is(err, curriculum.ErrInterrupted) || err.Error() != "calibration: interrupted after 2 of 3 batches" {
+	if !errors.Is(err, train.ErrInterrupted) || err.Error() != "calibration: interrupted after 2 of 3 batches" {
 		t.Errorf("got %v", err)
 	}
 	if m.Blocks[0].Attention.Observe != nil {
@@ -122,7 +122,7 @@ func TestCalibrationIsInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ptq[0].Build(&looks{t.Context(), 1}, m, tinyExperiment(), tasks.Seeded(1), Session{}); !errors.Is(err, curriculum.ErrInterrupted) {
+	if _, err := ptq[0].Build(&looks{t.Context(), 1}, m, tinyExperiment(), tasks.Seeded(1), Session{}); !errors.Is(err, train.ErrInterrupted) {
 		t.Errorf("a variant: got %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
@@ -88,12 +89,12 @@ func checkFloats(all ...setting[float64]) error {
 	return nil
 }
 
-// rate is the learning rate of a step, from 0, that begins at lr.
-func (c FinetuneConfig) rate(lr float64, step int) float64 {
+// rate falls from lr as a cosine, or stays.
+func (c FinetuneConfig) rate(lr float64) train.Schedule {
 	if c.ConstantLR {
-		return lr
+		return train.Constant(lr)
 	}
-	return cosine(lr, step, c.Steps)
+	return train.Cosine(lr, c.Steps)
 }
 
 // Session is what a training run does beside training. The zero value does nothing.
@@ -107,12 +108,6 @@ type Session struct {
 	Warn func(line string)
 }
 
-func (s Session) warn(line string) {
-	if s.Warn != nil && line != "" {
-		s.Warn(line)
-	}
-}
-
 // Training is what Finetune did.
 type Training struct {
 	Steps   []Step              // all of them, but for those of a history that was gone when the run continued
@@ -121,7 +116,7 @@ type Training struct {
 
 // Finetune trains the model, or the quantised model if q is not nil (then m is q.Model), for c.Steps steps on the training
 // mixture. Loss = task + lambda · drift; the rate falls as a cosine per step to 0, unless it is constant. When
-// ctx ends it returns an error that wraps curriculum.ErrInterrupted.
+// ctx ends it returns an error that wraps train.ErrInterrupted.
 func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConfig, draw tasks.Draw, s Session) (Training, error) {
 	if q != nil && q.Model != m {
 		return Training{}, fmt.Errorf("fine-tuning: the quantisers are of another model")
@@ -132,94 +127,60 @@ func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConf
 	if err := c.Validate(m.Config); err != nil {
 		return Training{}, err
 	}
-	source := draw.For(tasks.Finetuning, 0)
-	samples, err := tasks.Mixture(c.Steps*c.Batch, tasks.Params{Length: c.Context, Vocab: m.Config.VocabSize, Classes: m.Config.NumClasses}, source, nil)
-	if err != nil {
-		return Training{}, err
-	}
-	f := &finetuning{
-		Session: s, config: c, draw: draw, model: m, quantised: q, began: m.WeightsSHA256(),
-		data: dataset{samples, c.Batch, source},
-		opt:  newOptimiser(m, q, recipe{c.Beta1, c.Beta2, c.WeightDecay, c.Clip}),
-	}
-	f.kernels, _ = f.kernels.Continue(0, graph.CurrentKernels())
+	f := &finetuning{config: c, draw: draw, model: m, quantised: q, began: m.WeightsSHA256()}
+	f.Loop = train.New[tasks.Sample, Step, struct{}](train.Form{Tensors: f.tensors, Position: f.position})
+	f.Hooks.Step, f.CheckpointPath, f.CheckpointEvery = s.Report, s.CheckpointPath, s.CheckpointEvery
+	f.Optimiser = newOptimiser(m, q, train.Recipe{Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip},
+		train.Group{Name: "lr", Rate: c.rate(c.LR), WeightDecay: c.WeightDecay}, train.Group{Name: "step_lr", Rate: c.rate(c.StepLR)})
 	if err := f.resume(); err != nil {
 		return Training{}, err
 	}
-	err = f.journal.End(f.run(ctx)) // first: it adds to f.steps
-	return Training{f.steps, f.kernels}, err
+	for _, line := range f.Warnings {
+		if s.Warn != nil {
+			s.Warn(line)
+		}
+	}
+	err := f.Run(ctx, train.Phase[tasks.Sample, Step, struct{}]{To: c.Steps, Begin: f.begin})
+	return Training{f.Steps, f.Kernels}, err
 }
 
 // finetuning is a run under way.
 type finetuning struct {
-	Session
+	train.Loop[tasks.Sample, Step, struct{}]
 	config    FinetuneConfig
 	draw      tasks.Draw
 	model     *layers.Model
 	quantised *Quantised
 	began     string // hash of the weights before the first step
-	data      dataset
-	opt       *optimiser
-	steps     []Step // that are known
-	done      int    // steps
-	kernels   graph.KernelHistory
-	journal   metrics.Journal
 }
 
-func (f *finetuning) run(ctx context.Context) error {
-	if err := f.beginMetrics(); err != nil {
-		return err
+func (f *finetuning) begin(context.Context) (*train.Program[tasks.Sample, Step, struct{}], error) {
+	c, m := f.config, f.model.Config
+	source := f.draw.For(tasks.Finetuning, 0)
+	samples, err := tasks.Mixture(c.Steps*c.Batch, tasks.Params{Length: c.Context, Vocab: m.VocabSize, Classes: m.NumClasses}, source, nil)
+	if err != nil {
+		return nil, err
 	}
 	var terms []layers.Term
 	if f.quantised != nil {
-		terms = f.quantised.Drift(f.config.Lambda)
+		terms = f.quantised.Drift(c.Lambda)
 	}
-	program, err := f.model.Train(f.config.Batch, f.config.Context, terms...)
+	p, err := newPass(f.model, f.quantised, c.Batch, c.Context, terms...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer program.Program.Close()
-	for f.done < f.config.Steps {
-		if ctx.Err() != nil {
-			return f.interrupted()
-		}
-		at := f.done
-		ids, labels := f.data.at(at)
-		s, err := f.opt.step(program, f.quantised, ids, labels,
-			f.config.rate(f.config.LR, at), f.config.rate(f.config.StepLR, at))
-		if err != nil {
-			return fmt.Errorf("training stopped at step %d: %w at lr %g and step_lr %g", at+1, err, f.config.LR, f.config.StepLR)
-		}
-		s.Step, s.Epoch = at+1, at/f.data.stepsPerEpoch()
-		if err := f.journal.Add(metrics.StepKind, s); err != nil {
-			return err
-		}
-		f.done++
-		f.steps = append(f.steps, s)
-		if f.Report != nil {
-			f.Report(s)
-		}
-		if f.CheckpointEvery > 0 && s.Step%f.CheckpointEvery == 0 {
-			if err := f.save(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	perEpoch := train.StepsPerEpoch(len(samples), c.Batch)
+	return &train.Program[tasks.Sample, Step, struct{}]{
+		Data: train.Samples[tasks.Sample](samples), Order: curriculum.Epochs(source, len(samples), c.Batch),
+		Backward: p.Backward,
+		Record: func(u train.Update, _ []tasks.Sample) Step {
+			s := p.record(u)
+			s.Epoch = (s.Step - 1) / perEpoch
+			return s
+		},
+		Close: p.close,
+	}, nil
 }
-
-func (f *finetuning) interrupted() error {
-	if f.CheckpointPath == "" {
-		return fmt.Errorf("%w at step %d", curriculum.ErrInterrupted, f.done)
-	}
-	if err := f.save(); err != nil {
-		return fmt.Errorf("%w at step %d, and the checkpoint could not be written: %w", curriculum.ErrInterrupted, f.done, err)
-	}
-	return fmt.Errorf("%w at step %d; everything up to it is in %s", curriculum.ErrInterrupted, f.done, f.CheckpointPath)
-}
-
-// trainingKey is the metadata entry with a run's position, as in checkpoints of pretraining.
-const trainingKey = "training"
 
 // finetunePosition says which run a checkpoint is of and where it stands.
 type finetunePosition struct {
@@ -253,43 +214,11 @@ func (f *finetuning) identity() finetuneRun {
 	return r
 }
 
-// beginMetrics brings the history's file to where the run stands.
-func (f *finetuning) beginMetrics() error {
-	return f.journal.Begin(f.CheckpointPath, f.done-len(f.steps), func(add func(kind string, v any) error) error {
-		for _, s := range f.steps {
-			if err := add(metrics.StepKind, s); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
+// tensors are those of the model and its quantisers.
+func (f *finetuning) tensors() (*safetensors.File, error) { return fileOf(f.model, f.quantised) }
 
-func (f *finetuning) save() error {
-	if f.CheckpointPath == "" {
-		return nil
-	}
-	file, err := fileOf(f.model, f.quantised)
-	if err != nil {
-		return err
-	}
-	updates, err := layers.AddMoments(file, f.opt.solver, f.opt.params())
-	if err != nil {
-		return err
-	}
-	if err := f.beginMetrics(); err != nil {
-		return err
-	}
-	mark, err := f.journal.Mark() // before the checkpoint that counts on it
-	if err != nil {
-		return err
-	}
-	text, err := json.Marshal(finetunePosition{Run: f.identity(), Updates: updates, Done: f.done, Metrics: mark, Kernels: f.kernels})
-	if err != nil {
-		return err
-	}
-	file.Metadata[trainingKey] = string(text)
-	return safetensors.Write(f.CheckpointPath, file)
+func (f *finetuning) position(p train.Position) any {
+	return finetunePosition{Run: f.identity(), Updates: p.Updates, Done: p.Done, Metrics: p.Metrics, Kernels: p.Kernels}
 }
 
 // fileOf is the model in floating point, with its quantisers if it has any.
@@ -320,7 +249,7 @@ func (f *finetuning) resume() error {
 
 func (f *finetuning) restore(file *safetensors.File) error {
 	var p finetunePosition
-	if err := json.Unmarshal([]byte(file.Metadata[trainingKey]), &p); err != nil {
+	if err := json.Unmarshal([]byte(file.Metadata[train.Key]), &p); err != nil {
 		return fmt.Errorf("the training position in the header is not valid: %w", err)
 	}
 	ours, err := json.Marshal(f.identity())
@@ -355,21 +284,9 @@ func (f *finetuning) restore(file *safetensors.File) error {
 	if err := f.model.SetWeights(file, ""); err != nil {
 		return err
 	}
-	f.steps, f.done = p.Steps, p.Done
-	if p.Metrics != nil {
-		warning, err := f.journal.Restore(f.CheckpointPath, *p.Metrics, p.Done, func(kind string, text []byte) error {
-			if kind == metrics.StepKind {
-				return metrics.Decode(&f.steps, text)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		f.warn(warning)
+	if err := f.Optimiser.Restore(file, p.Updates); err != nil {
+		return err
 	}
-	kernels, warning := p.Kernels.Continue(p.Done, graph.CurrentKernels())
-	f.kernels = kernels
-	f.warn(warning)
-	return layers.SetMoments(file, f.opt.solver, f.opt.params(), p.Updates)
+	f.Steps = p.Steps
+	return f.Resume(f.CheckpointPath, train.Position{Done: p.Done, Metrics: p.Metrics, Kernels: p.Kernels})
 }

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -146,7 +146,7 @@ func TestInterruptedFinetuningEndsAsIfItWasNot(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "c.safetensors")
 			ctx, stop := interruptAt(5)
 			_, err = finetune(ctx, begin(), Session{CheckpointPath: path, Report: stop})
-			if !errors.Is(err, curriculum.ErrInterrupted) || !strings.Contains(err.Error(), path) {
+			if !errors.Is(err, train.ErrInterrupted) || !strings.Contains(err.Error(), path) {
 				t.Fatalf("got %v, want an interruption that names the checkpoint", err)
 			}
 			resumed := begin()
@@ -218,7 +218,7 @@ func TestTheCheckpointOfAnotherBaseModelIsRefused(t *testing.T) {
 				return err
 			}
 			ctx, stop := interruptAt(2)
-			if err := build(ctx, newModel(t, tiny()), stop); !errors.Is(err, curriculum.ErrInterrupted) {
+			if err := build(ctx, newModel(t, tiny()), stop); !errors.Is(err, train.ErrInterrupted) {
 				t.Fatalf("got %v, want an interruption", err)
 			}
 			other := newModel(t, tiny())

@@ -3,7 +3,6 @@ package qat
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
@@ -146,28 +146,16 @@ type ThreePhase struct {
 	Config    ThreePhaseConfig
 	Model     *layers.Model
 	Quantised *Quantised // nil until the warm-up is over
-	Steps     []Step     // that are known: all, but for those of a history that was gone when the run was resumed
-	Epochs    []Epoch    // the same
-	// Kernels are those that the run's steps were made on.
-	Kernels graph.KernelHistory
-	// Warnings are lines, for users, about what a resumed run does not have as it was: its kernels, its history.
-	Warnings []string
-
-	Session
-	// EpochDone, if set, is told of every epoch.
-	EpochDone func(Epoch)
+	train.Loop[tasks.Sample, Step, Epoch]
 
 	auxiliary *Auxiliary
 	resumed   *safetensors.File // what the run was resumed from, until its optimiser and the auxiliary parameters are restored
 	updates   map[string]int    // of the optimiser in it
-	opt       *optimiser        // of the present phase; nil: to be made
-	program   *layers.Trainer
-	data      dataset
+	source    tasks.Source      // of the samples and their order
+	samples   []tasks.Sample
 	held      []tasks.Sample
-	done      int  // steps
-	epochs    int  // finished ones: those that are evaluated
+	perEpoch  int  // steps
 	mean      mean // of the present epoch
-	journal   metrics.Journal
 }
 
 // mean sums up the steps of an epoch.
@@ -191,9 +179,10 @@ func NewThreePhase(c ThreePhaseConfig, base *layers.Model) (*ThreePhase, error) 
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	t := &ThreePhase{Config: c}
-	t.Kernels, _ = t.Kernels.Continue(0, graph.CurrentKernels())
-	var err error
+	t, err := newThreePhase(c)
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case base == nil:
 		t.Model, err = layers.NewModel(c.Model, c.Seed)
@@ -207,19 +196,22 @@ func NewThreePhase(c ThreePhaseConfig, base *layers.Model) (*ThreePhase, error) 
 	if err != nil {
 		return nil, err
 	}
-	return t, t.loadData()
+	return t, nil
 }
 
-func (t *ThreePhase) loadData() error {
-	c := t.Config
-	source := c.draw().For(tasks.ThreePhase, 0)
-	samples, err := tasks.Mixture(c.Samples, c.params(), source, nil)
-	if err != nil {
-		return err
+// newThreePhase is a run without a model.
+func newThreePhase(c ThreePhaseConfig) (*ThreePhase, error) {
+	t := &ThreePhase{Config: c, source: c.draw().For(tasks.ThreePhase, 0)}
+	var err error
+	if t.samples, err = tasks.Mixture(c.Samples, c.params(), t.source, nil); err != nil {
+		return nil, err
 	}
-	t.data = dataset{samples, c.BatchSize, source}
-	t.held, err = tasks.Mixture(c.EvalSamples, c.params(), c.draw().For(tasks.HeldOut, 0), nil)
-	return err
+	if t.held, err = tasks.Mixture(c.EvalSamples, c.params(), c.draw().For(tasks.HeldOut, 0), nil); err != nil {
+		return nil, err
+	}
+	t.perEpoch = train.StepsPerEpoch(len(t.samples), c.BatchSize)
+	t.Loop = train.New[tasks.Sample, Step, Epoch](train.Form{StepsPerEpoch: t.perEpoch, Tensors: t.tensors, Position: t.position})
+	return t, nil
 }
 
 // Join trains a along in the quantised phases with the weight LambdaBAEE. It comes before Run; in a run that was resumed
@@ -242,100 +234,112 @@ func (t *ThreePhase) Join(a *Auxiliary) error {
 // auxiliaryPrefix starts the names of auxiliary parameters in a checkpoint.
 const auxiliaryPrefix = layers.OptimiserPrefix + "auxiliary."
 
-// ready restores what Join and the optimiser need of the checkpoint that the run was resumed from.
-func (t *ThreePhase) ready() error {
+// restore makes the optimiser that the run stands with, in the state that it has in the checkpoint, if there is one.
+func (t *ThreePhase) restore() error {
 	f := t.resumed
 	if f == nil {
+		if t.Optimiser == nil {
+			t.Optimiser = t.newOptimiser(t.present())
+		}
 		return nil
 	}
 	if t.auxiliary == nil && slices.ContainsFunc(f.Names(), func(name string) bool { return strings.HasPrefix(name, auxiliaryPrefix) }) {
 		return fmt.Errorf("%s: the run trains an auxiliary loss along: join it before the run continues", t.CheckpointPath)
 	}
-	t.resumed = nil
-	if t.phaseEnded() {
-		return nil // the next phase's optimiser starts afresh
-	}
-	t.opt = t.newOptimiser()
-	if err := layers.SetMoments(f, t.opt.solver, t.opt.params(), t.updates); err != nil {
+	t.resumed, t.Optimiser = nil, t.newOptimiser(t.present())
+	if err := t.Optimiser.Restore(f, t.updates); err != nil {
 		return fmt.Errorf("%s: %w", t.CheckpointPath, err)
 	}
 	return nil
 }
 
-// Done is the number of steps made so far.
-func (t *ThreePhase) Done() int { return t.done }
+// present is the phase of the last step.
+func (t *ThreePhase) present() phase {
+	all := t.Config.phases()
+	for _, p := range slices.Backward(all) {
+		if t.Done() > p.first*t.perEpoch {
+			return p
+		}
+	}
+	return all[0]
+}
 
 // TotalSteps is the number of optimiser steps of the run.
 func (t *ThreePhase) TotalSteps() int {
 	c := t.Config
-	return (c.Warmup.Epochs + c.QAT.Epochs + c.Cooldown.Epochs) * t.data.stepsPerEpoch()
+	return (c.Warmup.Epochs + c.QAT.Epochs + c.Cooldown.Epochs) * t.perEpoch
 }
 
 // Run trains to the end from wherever the run stands. When ctx ends it saves a checkpoint after the current step and
-// returns an error that wraps curriculum.ErrInterrupted. A calibration or an evaluation under way is given up and made when
+// returns an error that wraps train.ErrInterrupted. A calibration or an evaluation under way is given up and made when
 // the run continues.
-func (t *ThreePhase) Run(ctx context.Context) error { return t.journal.End(t.run(ctx)) }
-
-func (t *ThreePhase) run(ctx context.Context) error {
-	defer t.close()
-	if err := t.beginMetrics(); err != nil {
+func (t *ThreePhase) Run(ctx context.Context) error {
+	if err := t.restore(); err != nil {
 		return err
 	}
-	if err := t.saveBeginning(); err != nil {
-		return err
-	}
-	if err := t.ready(); err != nil {
-		return err
-	}
-	for _, p := range t.Config.phases() {
-		if t.done >= (p.first+p.Epochs)*t.data.stepsPerEpoch() && t.epochs >= p.first+p.Epochs {
-			continue
-		}
-		if err := t.phase(ctx, p); err != nil {
+	if t.Done() == 0 { // killed before its first step that counts, it would else leave a history that goes with nothing
+		if err := t.Save(); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-func (t *ThreePhase) close() {
-	if t.program != nil {
-		t.program.Program.Close()
-		t.program = nil
+	var phases []train.Phase[tasks.Sample, Step, Epoch]
+	for _, p := range t.Config.phases() {
+		phases = append(phases, train.Phase[tasks.Sample, Step, Epoch]{
+			To:    (p.first + p.Epochs) * t.perEpoch,
+			Begin: func(ctx context.Context) (*train.Program[tasks.Sample, Step, Epoch], error) { return t.begin(ctx, p) },
+		})
 	}
+	return t.Loop.Run(ctx, phases...)
 }
 
-// phase runs what is left of one phase.
-func (t *ThreePhase) phase(ctx context.Context, p phase) error {
+// begin makes what computes a phase, from its beginning or from within.
+func (t *ThreePhase) begin(ctx context.Context, p phase) (*train.Program[tasks.Sample, Step, Epoch], error) {
 	if p.quantised && t.Quantised == nil {
 		if err := t.prepare(ctx); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if t.opt == nil {
-		t.opt = t.newOptimiser()
+	from := p.first * t.perEpoch
+	if t.Done() == from { // each phase has an optimiser of its own
+		t.Optimiser = t.newOptimiser(p)
 	}
-	t.close()
-	var err error
-	if t.program, err = t.Model.Train(t.Config.BatchSize, t.Config.Context, t.terms()...); err != nil {
-		return err
+	g, err := newPass(t.Model, t.Quantised, t.Config.BatchSize, t.Config.Context, t.terms()...)
+	if err != nil {
+		return nil, err
 	}
-	for e := t.epochs; e < p.first+p.Epochs; e++ {
-		if err := t.runEpoch(ctx, p, e); err != nil {
-			return err
-		}
-	}
-	t.opt = nil // the next phase begins with its own
-	return nil
+	// The epochs of the run take the samples in turn, whatever the phase.
+	order := curriculum.Epochs(t.source, len(t.samples), t.Config.BatchSize)
+	return &train.Program[tasks.Sample, Step, Epoch]{
+		Data: train.Samples[tasks.Sample](t.samples), Order: order, Backward: g.Backward,
+		Record: func(u train.Update, _ []tasks.Sample) Step {
+			s := g.record(u)
+			s.Phase, s.Epoch = p.name, (s.Step-1)/t.perEpoch
+			if terms := g.graph.Terms(); t.trainsAuxiliary() {
+				s.Auxiliary = float64(terms[len(terms)-1]) / t.Config.LambdaBAEE
+			}
+			t.count(s)
+			return s
+		},
+		Evaluate: func(ctx context.Context) (Epoch, error) { return t.evaluate(ctx, p) },
+		Close:    g.close,
+	}, nil
 }
 
-func (t *ThreePhase) newOptimiser() *optimiser {
+func (t *ThreePhase) newOptimiser(p phase) *train.Optimiser {
 	c := t.Config
 	var auxiliary []*graph.Param
 	if t.auxiliary != nil && t.Quantised != nil {
 		auxiliary = t.auxiliary.Params
 	}
-	return newOptimiser(t.Model, t.Quantised, recipe{c.Beta1, c.Beta2, c.WeightDecay, c.Clip}, auxiliary...)
+	rate := t.rate(p)
+	return newOptimiser(t.Model, t.Quantised, train.Recipe{Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip},
+		train.Group{Name: p.name + ".lr", Rate: rate, WeightDecay: c.WeightDecay}, train.Group{Rate: rate.Times(c.StepLRRatio)},
+		auxiliary...)
+}
+
+// rate is a phase's learning rate: a cosine by the epoch.
+func (t *ThreePhase) rate(p phase) train.Schedule {
+	return train.Cosine(p.LR, p.Epochs).PerEpoch(t.perEpoch).From(p.first * t.perEpoch)
 }
 
 // terms are the further terms of the loss of the present phase.
@@ -365,9 +369,6 @@ func (t *ThreePhase) prepare(ctx context.Context) error {
 		return err
 	}
 	calibration, err := CalibrateContext(ctx, t.Model, data)
-	if errors.Is(err, curriculum.ErrInterrupted) {
-		return t.stopped() // the end of the phase before, or the run's beginning, is in the checkpoint
-	}
 	if err != nil {
 		return err
 	}
@@ -375,122 +376,26 @@ func (t *ThreePhase) prepare(ctx context.Context) error {
 	return err
 }
 
-func (t *ThreePhase) runEpoch(ctx context.Context, p phase, epoch int) error {
-	perEpoch := t.data.stepsPerEpoch()
-	lr := cosine(p.LR, epoch-p.first, p.Epochs)
-	for at := t.done; at < (epoch+1)*perEpoch; at++ {
-		if ctx.Err() != nil {
-			return t.interrupted()
-		}
-		ids, labels := t.data.at(at)
-		s, err := t.opt.step(t.program, t.Quantised, ids, labels, lr, lr*t.Config.StepLRRatio)
-		if err != nil {
-			return fmt.Errorf("training stopped at step %d (%s): %w at lr %g", at+1, p.name, err, p.LR)
-		}
-		s.Step, s.Phase, s.Epoch = at+1, p.name, epoch
-		if terms := t.program.Terms(); t.trainsAuxiliary() {
-			s.Auxiliary = float64(terms[len(terms)-1]) / t.Config.LambdaBAEE
-		}
-		if err := t.journal.Add(metrics.StepKind, s); err != nil {
-			return err
-		}
-		t.count(s)
-		t.Steps = append(t.Steps, s)
-		if t.Report != nil {
-			t.Report(s)
-		}
-		if t.CheckpointEvery > 0 && s.Step%t.CheckpointEvery == 0 {
-			if err := t.save(); err != nil {
-				return err
-			}
-		}
-	}
-	return t.endEpoch(ctx, p, epoch, lr)
-}
-
-// count takes a step into the position.
+// count takes a step into the mean of its epoch.
 func (t *ThreePhase) count(s Step) {
-	n := t.data.stepsPerEpoch()
-	if t.done%n == 0 {
+	if (s.Step-1)%t.perEpoch == 0 {
 		t.mean = mean{}
 	}
-	t.done++
-	t.mean.Loss += s.Loss / float64(n)
-	t.mean.Auxiliary += s.Auxiliary / float64(n)
+	t.mean.Loss += s.Loss / float64(t.perEpoch)
+	t.mean.Auxiliary += s.Auxiliary / float64(t.perEpoch)
 }
 
-// beginMetrics brings the history's file to where the run stands.
-func (t *ThreePhase) beginMetrics() error {
-	return t.journal.Begin(t.CheckpointPath, t.done-len(t.Steps), t.replay)
-}
-
-// replay gives the history line by line, in the order in which it came about.
-func (t *ThreePhase) replay(add func(kind string, v any) error) error {
-	n, epochs := t.data.stepsPerEpoch(), t.Epochs
-	for i, s := range t.Steps {
-		if err := add(metrics.StepKind, s); err != nil {
-			return err
-		}
-		if (i+1)%n == 0 && len(epochs) > 0 {
-			if err := add(metrics.EvaluationKind, epochs[0]); err != nil {
-				return err
-			}
-			epochs = epochs[1:]
-		}
-	}
-	return nil
-}
-
-func (t *ThreePhase) endEpoch(ctx context.Context, p phase, epoch int, lr float64) error {
+// evaluate ends an epoch.
+func (t *ThreePhase) evaluate(ctx context.Context, p phase) (Epoch, error) {
 	accuracy, err := curriculum.EvaluateContext(ctx, t.Model, t.held, t.Config.BatchSize)
-	if err != nil && ctx.Err() != nil {
-		return t.interrupted()
-	}
-	if err != nil {
-		return err
-	}
 	e := Epoch{
-		Phase: p.name, Epoch: epoch, Loss: t.mean.Loss, Auxiliary: t.mean.Auxiliary, LR: lr,
+		Phase: p.name, Epoch: t.Evaluated(), Loss: t.mean.Loss, Auxiliary: t.mean.Auxiliary, LR: t.rate(p).At(t.Done() - 1),
 		Steps: StepStats{Least: 1, Most: 1}, Accuracy: accuracy,
 	}
 	if t.Quantised != nil {
 		e.Steps = t.Quantised.Steps()
 	}
-	if err := t.journal.Add(metrics.EvaluationKind, e); err != nil {
-		return err
-	}
-	t.epochs++
-	t.Epochs = append(t.Epochs, e)
-	if t.EpochDone != nil {
-		t.EpochDone(e)
-	}
-	return t.save()
-}
-
-func (t *ThreePhase) interrupted() error {
-	if err := t.save(); err != nil {
-		return fmt.Errorf("%w at step %d, and the checkpoint could not be written: %w", curriculum.ErrInterrupted, t.done, err)
-	}
-	return t.stopped()
-}
-
-// saveBeginning writes the checkpoint of a run that has none: one that is killed before its first step that counts would else
-// leave a history that goes with nothing.
-func (t *ThreePhase) saveBeginning() error {
-	if t.done > 0 || t.resumed != nil || t.opt != nil {
-		return nil
-	}
-	t.opt = t.newOptimiser()
-	defer func() { t.opt = nil }() // the first phase has its own
-	return t.save()
-}
-
-// stopped is the error of an interrupted run whose state is in its checkpoint, if it has one.
-func (t *ThreePhase) stopped() error {
-	if t.CheckpointPath == "" {
-		return fmt.Errorf("%w at step %d", curriculum.ErrInterrupted, t.done)
-	}
-	return fmt.Errorf("%w at step %d; everything up to it is in %s", curriculum.ErrInterrupted, t.done, t.CheckpointPath)
+	return e, err
 }
 
 // threePhasePosition is the part of a checkpoint that is not tensors.
@@ -508,81 +413,36 @@ type threePhasePosition struct {
 	Epochs []Epoch `json:"epochs,omitempty"`
 }
 
-// save writes the checkpoint to CheckpointPath, if there is one.
-func (t *ThreePhase) save() error {
-	if t.CheckpointPath == "" {
-		return nil
-	}
+// tensors are those of the model, its quantisers and the auxiliary loss.
+func (t *ThreePhase) tensors() (*safetensors.File, error) {
 	f, err := fileOf(t.Model, t.Quantised)
-	if err != nil {
-		return err
+	if err != nil || t.auxiliary == nil {
+		return f, err
 	}
-	p := threePhasePosition{Config: t.Config, Done: t.done, Evals: t.epochs, Mean: t.mean, Kernels: t.Kernels}
-	if err := t.beginMetrics(); err != nil {
-		return err
-	}
-	if p.Metrics, err = t.journal.Mark(); err != nil { // before the checkpoint that counts on it
-		return err
-	}
-	if p.Updates, err = layers.AddMoments(f, t.opt.solver, t.opt.params()); err != nil {
-		return err
-	}
-	if t.auxiliary != nil {
-		if err := layers.AddParams(f, auxiliaryPrefix, t.auxiliary.Params); err != nil {
-			return err
-		}
-	}
-	text, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	f.Metadata[trainingKey] = string(text)
-	return safetensors.Write(t.CheckpointPath, f)
+	return f, layers.AddParams(f, auxiliaryPrefix, t.auxiliary.Params)
 }
 
-// ResumeThreePhase continues the run whose checkpoint is at path, and goes on saving there. Session.Report and EpochDone are
-// to be set, and an auxiliary loss is to be joined, anew.
+func (t *ThreePhase) position(p train.Position) any {
+	return threePhasePosition{
+		Config: t.Config, Updates: p.Updates, Done: p.Done, Evals: p.Evaluated, Mean: t.mean, Metrics: p.Metrics, Kernels: p.Kernels,
+	}
+}
+
+// ResumeThreePhase continues the run whose checkpoint is at path, and goes on saving there. Hooks are to be set, and an
+// auxiliary loss is to be joined, anew.
 func ResumeThreePhase(path string) (*ThreePhase, error) {
 	f, err := safetensors.Read(path)
 	if err != nil {
 		return nil, err
 	}
-	t, p, err := resumeThreePhase(f)
+	t, at, err := resumeThreePhase(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	t.CheckpointPath = path
-	if p.Metrics != nil {
-		warning, err := t.journal.Restore(path, *p.Metrics, t.done, t.add)
-		if err != nil {
-			return nil, err
-		}
-		t.warn(warning)
-		if warning != "" && t.epochs > 0 && t.done == t.epochs*t.data.stepsPerEpoch() {
-			t.epochs-- // the last evaluation is gone: it is made again, so that a run always ends with one
-		}
+	if err := t.Resume(path, at); err != nil {
+		return nil, err
 	}
-	kernels, warning := p.Kernels.Continue(t.done, graph.CurrentKernels())
-	t.Kernels = kernels
-	t.warn(warning)
 	return t, nil
-}
-
-func (t *ThreePhase) warn(line string) {
-	if line != "" {
-		t.Warnings = append(t.Warnings, line)
-	}
-}
-
-// add takes over a line of the history's file.
-func (t *ThreePhase) add(kind string, text []byte) error {
-	switch kind {
-	case metrics.StepKind:
-		return metrics.Decode(&t.Steps, text)
-	case metrics.EvaluationKind:
-		return metrics.Decode(&t.Epochs, text)
-	}
-	return nil
 }
 
 // ReadThreePhaseConfig is the configuration of the run whose checkpoint is at path, of which it reads no more than the
@@ -606,8 +466,8 @@ func threePhasePositionOf(f *safetensors.File) (*threePhasePosition, error) {
 		return nil, err
 	}
 	var p threePhasePosition
-	if err := json.Unmarshal([]byte(f.Metadata[trainingKey]), &p); err != nil {
-		return nil, fmt.Errorf("not a checkpoint of a three-phase run: the header's %q is not valid: %w", trainingKey, err)
+	if err := json.Unmarshal([]byte(f.Metadata[train.Key]), &p); err != nil {
+		return nil, fmt.Errorf("not a checkpoint of a three-phase run: the header's %q is not valid: %w", train.Key, err)
 	}
 	if err := p.Config.Validate(); err != nil {
 		return nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
@@ -615,47 +475,37 @@ func threePhasePositionOf(f *safetensors.File) (*threePhasePosition, error) {
 	return &p, nil
 }
 
-func resumeThreePhase(f *safetensors.File) (*ThreePhase, *threePhasePosition, error) {
+func resumeThreePhase(f *safetensors.File) (t *ThreePhase, at train.Position, err error) {
 	p, err := threePhasePositionOf(f)
 	if err != nil {
-		return nil, nil, err
+		return nil, at, err
 	}
-	t := &ThreePhase{Config: p.Config, Steps: p.Steps, Epochs: p.Epochs}
-	if err := t.loadData(); err != nil {
-		return nil, nil, err
+	if t, err = newThreePhase(p.Config); err != nil {
+		return nil, at, err
 	}
+	t.mean, t.updates = p.Mean, p.Updates
+	at = train.Position{Done: p.Done, Evaluated: p.Evals, Metrics: p.Metrics, Kernels: p.Kernels}
 	if p.Metrics == nil { // an old checkpoint
+		t.Steps, t.Evaluations = p.Steps, p.Epochs
+		at.Done, at.Evaluated = len(p.Steps), len(p.Epochs)
 		for _, s := range p.Steps {
 			t.count(s)
 		}
-		t.epochs = len(p.Epochs)
-	} else {
-		t.done, t.epochs, t.mean = p.Done, p.Evals, p.Mean
 	}
-	if n := t.data.stepsPerEpoch(); t.done < 0 || t.done > t.TotalSteps() || t.epochs > t.done/n || t.epochs < (t.done-1)/n {
-		return nil, nil, fmt.Errorf("the training position in the header is not valid: %d steps and %d epochs, of %d steps an epoch", t.done, t.epochs, n)
+	if err := at.CheckEpochs(t.TotalSteps(), t.perEpoch); err != nil {
+		return nil, at, fmt.Errorf("the training position in the header is not valid: %w", err)
 	}
 	if _, ok := f.Metadata[quantisedKey]; ok {
 		if t.Quantised, err = FromFile(f); err != nil {
-			return nil, nil, err
+			return nil, at, err
 		}
 		t.Model = t.Quantised.Model
 	} else if t.Model, err = layers.FromFile(f); err != nil {
-		return nil, nil, err
+		return nil, at, err
 	}
 	if t.Model.Config != p.Config.Model {
-		return nil, nil, fmt.Errorf("the model is of another configuration than the run in the header")
+		return nil, at, fmt.Errorf("the model is of another configuration than the run in the header")
 	}
-	t.resumed, t.updates = f, p.Updates
-	return t, p, nil
-}
-
-// phaseEnded says whether the run stands at the end of a phase, with its last epoch evaluated.
-func (t *ThreePhase) phaseEnded() bool {
-	for _, p := range t.Config.phases() {
-		if end := p.first + p.Epochs; t.epochs == end && t.done == end*t.data.stepsPerEpoch() {
-			return true
-		}
-	}
-	return t.done == 0
+	t.resumed = f
+	return t, at, nil
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
@@ -41,11 +41,11 @@ func runThreePhase(t *testing.T, c ThreePhaseConfig) *ThreePhase {
 // The whole way on a small configuration: the loss falls in each phase, the steps move, none collapses.
 func TestThreePhasesEndToEnd(t *testing.T) {
 	r := runThreePhase(t, tinyThreePhase())
-	if len(r.Steps) != r.TotalSteps() || len(r.Epochs) != 8 {
-		t.Fatalf("%d of %d steps, %d epochs", len(r.Steps), r.TotalSteps(), len(r.Epochs))
+	if len(r.Steps) != r.TotalSteps() || len(r.Evaluations) != 8 {
+		t.Fatalf("%d of %d steps, %d epochs", len(r.Steps), r.TotalSteps(), len(r.Evaluations))
 	}
 	first, last := map[string]Epoch{}, map[string]Epoch{}
-	for _, e := range r.Epochs {
+	for _, e := range r.Evaluations {
 		t.Logf("%s %d: loss %.4f, lr %.1e, accuracy %.3f, steps %+v", e.Phase, e.Epoch, e.Loss, e.LR, e.Accuracy.Overall.Mean, e.Steps)
 		if _, ok := first[e.Phase]; !ok {
 			first[e.Phase] = e
@@ -102,8 +102,8 @@ func TestInterruptedThreePhasesEndAsIfTheyWereNot(t *testing.T) {
 			}
 			r.CheckpointPath = path
 			ctx, stop := interruptAt(at)
-			r.Report = stop
-			if err := r.Run(ctx); !errors.Is(err, curriculum.ErrInterrupted) {
+			r.Hooks.Step = stop
+			if err := r.Run(ctx); !errors.Is(err, train.ErrInterrupted) {
 				t.Fatalf("at %d: got %v, want an interruption", at, err)
 			}
 			resumed, err := ResumeThreePhase(path)
@@ -130,7 +130,7 @@ func TestThreePhasesKilledBeforeTheirFirstSaveCanBeContinued(t *testing.T) {
 	whole := ended(t, checkpointed(t, c))
 	r := checkpointed(t, c)
 	at := filepath.Join(t.TempDir(), filepath.Base(r.CheckpointPath))
-	r.Report = func(Step) {
+	r.Hooks.Step = func(Step) {
 		for from, to := range map[string]string{r.CheckpointPath: at, metrics.Beside(r.CheckpointPath): metrics.Beside(at)} {
 			if _, err := os.Stat(to); err == nil {
 				continue // only the first step's
@@ -192,7 +192,7 @@ func TestThreePhasesInterruptedBetweenStepsEndAsIfTheyWereNot(t *testing.T) {
 		c.Warmup.Epochs, c.EvalSamples = warmup, 3*c.BatchSize
 		whole := checkpointed(t, c)
 		want := ended(t, whole)
-		perEpoch := len(whole.Steps) / len(whole.Epochs)
+		perEpoch := len(whole.Steps) / len(whole.Evaluations)
 		epoch := perEpoch + (len(whole.held)+c.BatchSize-1)/c.BatchSize // looks of a whole one
 		calibrated := warmup*epoch + c.CalibrationBatches
 		for what, x := range map[string]struct{ looks, steps, epochs int }{
@@ -205,8 +205,8 @@ func TestThreePhasesInterruptedBetweenStepsEndAsIfTheyWereNot(t *testing.T) {
 		} {
 			r := checkpointed(t, c)
 			err := r.Run(&looks{t.Context(), x.looks})
-			if !errors.Is(err, curriculum.ErrInterrupted) || len(r.Steps) != x.steps || len(r.Epochs) != x.epochs {
-				t.Fatalf("%s: stopped after %d steps and %d epochs: %v", what, len(r.Steps), len(r.Epochs), err)
+			if !errors.Is(err, train.ErrInterrupted) || len(r.Steps) != x.steps || len(r.Evaluations) != x.epochs {
+				t.Fatalf("%s: stopped after %d steps and %d epochs: %v", what, len(r.Steps), len(r.Evaluations), err)
 			}
 			if !strings.HasSuffix(err.Error(), "everything up to it is in "+r.CheckpointPath) {
 				t.Errorf("%s: %v does not tell of the checkpoint", what, err)
@@ -231,7 +231,7 @@ func TestAnInterruptedCalibrationCanBeRunAgain(t *testing.T) {
 	c.Warmup.Epochs = 0
 	want := ended(t, checkpointed(t, c))
 	r := checkpointed(t, c)
-	if err := r.Run(&looks{t.Context(), 1}); !errors.Is(err, curriculum.ErrInterrupted) {
+	if err := r.Run(&looks{t.Context(), 1}); !errors.Is(err, train.ErrInterrupted) {
 		t.Fatalf("got %v, want an interruption", err)
 	}
 	if ended(t, r) != want {
@@ -271,7 +271,7 @@ func TestAuxiliaryLossTakesPartInTheQuantisedPhases(t *testing.T) {
 	if math.Abs(first.Auxiliary-1) > 0.1 || math.Abs(first.Terms-c.LambdaBAEE*first.Auxiliary) > 1e-3 {
 		t.Errorf("the first step through the quantisers has the auxiliary loss %v and terms of %v, want about 1 and %v times that", first.Auxiliary, first.Terms, c.LambdaBAEE)
 	}
-	if !(last.Auxiliary < first.Auxiliary) || !(r.Epochs[3].Auxiliary < r.Epochs[1].Auxiliary) || r.Epochs[0].Auxiliary != 0 {
+	if !(last.Auxiliary < first.Auxiliary) || !(r.Evaluations[3].Auxiliary < r.Evaluations[1].Auxiliary) || r.Evaluations[0].Auxiliary != 0 {
 		t.Errorf("the auxiliary loss went from %v to %v", first.Auxiliary, last.Auxiliary)
 	}
 	if slices.Max(aux.Params[0].Data()) <= 0 {
@@ -313,8 +313,8 @@ func TestInterruptedAuxiliaryLossGoesOn(t *testing.T) {
 		}
 		r.CheckpointPath = path
 		ctx, stop := interruptAt(at)
-		r.Report = stop
-		if err := errors.Join(r.Join(pulled(r)), r.Run(ctx)); !errors.Is(err, curriculum.ErrInterrupted) {
+		r.Hooks.Step = stop
+		if err := errors.Join(r.Join(pulled(r)), r.Run(ctx)); !errors.Is(err, train.ErrInterrupted) {
 			t.Fatalf("at %d: got %v, want an interruption", at, err)
 		}
 		resumed, err := ResumeThreePhase(path)

@@ -147,7 +147,7 @@ type Built struct {
 
 // Build makes the variant from a copy of the pretrained model, which is not changed, with calibration
 // and training data of the draw's seed. The session is that of the training. When ctx ends it returns an error that wraps
-// curriculum.ErrInterrupted.
+// train.ErrInterrupted.
 func (v Variant) Build(ctx context.Context, base *layers.Model, e Experiment, draw tasks.Draw, s Session) (*Built, error) {
 	built, err := v.build(ctx, base, e, draw, s)
 	if err != nil {

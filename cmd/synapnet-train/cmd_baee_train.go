@@ -11,6 +11,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/eviction"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/internal/foreign"
@@ -105,7 +106,7 @@ func baeeTrain(c *cli.Context) error {
 	if err != nil && c.Err() != nil {
 		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, dir)
 	}
-	if errors.Is(err, baee.ErrDiverged) {
+	if errors.Is(err, train.ErrDiverged) {
 		return fmt.Errorf("%w; leave that rate out of --learning-rates and --published-rates, and give another --output-dir", err)
 	}
 	if err != nil {

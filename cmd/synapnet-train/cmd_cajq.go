@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/cajq"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/measure"
@@ -110,10 +111,10 @@ func cajqQAT(c *cli.Context) error {
 	warn(p, e.Note)
 	reportCAJQ(e, p)
 	r, err := e.Run(c.Context)
-	if errors.Is(err, curriculum.ErrInterrupted) || c.Err() != nil && err != nil {
+	if errors.Is(err, train.ErrInterrupted) || c.Err() != nil && err != nil {
 		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, c.String("output"))
 	}
-	if errors.Is(err, curriculum.ErrDiverged) {
+	if errors.Is(err, train.ErrDiverged) {
 		return fmt.Errorf("%w; set lower ones under [experiment.finetune] in a --config file, and give another --output", err)
 	}
 	if err != nil {

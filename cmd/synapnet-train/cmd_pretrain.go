@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/pretrain"
 	"github.com/synapnet/synapnet-train/experiments/result"
@@ -172,19 +173,19 @@ func runPretrain(c *cli.Context) error {
 	}
 	p.Start(total, stages...)
 	p.Resume(t.Done())
-	t.Report.Step = func(s curriculum.Step) {
+	t.Hooks.Step = func(s curriculum.Step) {
 		p.Step(s.Step, s.Loss, s.Accuracy, float64(s.Tokens)/s.Duration.Seconds())
 	}
-	t.Report.Evaluation = func(e curriculum.EpochEvaluation) {
+	t.Hooks.Evaluation = func(e curriculum.EpochEvaluation) {
 		p.Line("%s", evaluationLine(e))
 	}
 	result, err := run.Run(c.Context)
 	p.Finish()
-	if errors.Is(err, curriculum.ErrInterrupted) {
+	if errors.Is(err, train.ErrInterrupted) {
 		return fmt.Errorf("%w; continue with: %s", err, shell.CommandLine(
 			again(c, []string{"pretrain", "--resume", "--output-dir", run.Dir}, "checkpoint-every", "threads")...))
 	}
-	if errors.Is(err, curriculum.ErrDiverged) {
+	if errors.Is(err, train.ErrDiverged) {
 		return fmt.Errorf("%w; %s", err, lowerRate(c, run))
 	}
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
-	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/stream"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/files"
@@ -503,7 +503,7 @@ func (r *streamRun) stopped(cause error) error {
 func (r *streamRun) interrupted(t *tokenReader, skip int64) error {
 	for {
 		if err := r.save(); err != nil {
-			return fmt.Errorf("%w after %d tokens, and the snapshot failed: %w", curriculum.ErrInterrupted, r.taken, err)
+			return fmt.Errorf("%w after %d tokens, and the snapshot failed: %w", train.ErrInterrupted, r.taken, err)
 		}
 		n, _, err := r.take(t, skip) // what came in meanwhile: nobody who continues with a pipe would read it again
 		if err != nil {
@@ -518,9 +518,9 @@ func (r *streamRun) interrupted(t *tokenReader, skip int64) error {
 		cut = ", and the beginning of an id whose end was not read, which is in none"
 	}
 	if r.snapshot == "" {
-		return fmt.Errorf("%w after %d tokens%s; there is no snapshot, --snapshot FILE would make one", curriculum.ErrInterrupted, r.taken, cut)
+		return fmt.Errorf("%w after %d tokens%s; there is no snapshot, --snapshot FILE would make one", train.ErrInterrupted, r.taken, cut)
 	}
-	return fmt.Errorf("%w after %d tokens%s; continue with the same input: %s", curriculum.ErrInterrupted, r.taken, cut, r.again(r.skipped+r.taken))
+	return fmt.Errorf("%w after %d tokens%s; continue with the same input: %s", train.ErrInterrupted, r.taken, cut, r.again(r.skipped+r.taken))
 }
 
 // againStream is the command line that continues from the snapshot, with the same input from its beginning.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/cajq"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
@@ -61,7 +61,7 @@ func threePhase(c *cli.Context) error {
 	p.Start(t.TotalSteps())
 	p.Resume(t.Done())
 	tokens, last := float64(t.Config.BatchSize*t.Config.Context), time.Now()
-	t.Report = func(s qat.Step) {
+	t.Hooks.Step = func(s qat.Step) {
 		p.Step(s.Step, s.Loss, math.NaN(), tokens/time.Since(last).Seconds())
 		last = time.Now()
 	}
@@ -71,11 +71,11 @@ func threePhase(c *cli.Context) error {
 	}
 	result, err := run.Run(c.Context)
 	p.Finish()
-	if errors.Is(err, curriculum.ErrInterrupted) {
+	if errors.Is(err, train.ErrInterrupted) {
 		return fmt.Errorf("%w; continue with: %s", err, shell.CommandLine(
 			again(c, []string{"cajq-3phase", "--resume", "--output-dir", run.Dir}, "checkpoint-every", "threads")...))
 	}
-	if errors.Is(err, curriculum.ErrDiverged) {
+	if errors.Is(err, train.ErrDiverged) {
 		return fmt.Errorf("%w; begin a new run with a lower lr of that phase in its --config file and --output-dir %s", err, shell.Word(freeDir(run.Dir)))
 	}
 	if err != nil {

@@ -318,7 +318,7 @@ func (r *baselines) train(ctx context.Context, m baselineModel) (*curriculum.Tra
 		return nil, err
 	}
 	t.CheckpointPath, t.CheckpointEvery = path, 100
-	t.Report.Step = func(s curriculum.Step) {
+	t.Hooks.Step = func(s curriculum.Step) {
 		if s.Step%50 == 0 {
 			r.job.Line("%s, %s: step %d of %d, context %d, loss %.3f", m.protocol, m.name, s.Step, total, s.Context, s.Loss)
 		}
@@ -330,7 +330,7 @@ func (r *baselines) train(ctx context.Context, m baselineModel) (*curriculum.Tra
 		start = now
 		return err
 	}
-	t.Report.Saved = clock
+	t.Hooks.Saved = clock
 	if err := t.Run(ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", m.name, err)
 	}

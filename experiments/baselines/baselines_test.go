@@ -74,7 +74,7 @@ func TestBaselinesContinueTrainings(t *testing.T) {
 			}
 			tr.CheckpointPath = r.checkpoint(models[0])
 			ctx, cancel := context.WithCancel(t.Context())
-			tr.Report.Step = func(curriculum.Step) { cancel() }
+			tr.Hooks.Step = func(curriculum.Step) { cancel() }
 			if err := tr.Run(ctx); err == nil {
 				t.Fatal("the training was not stopped")
 			}

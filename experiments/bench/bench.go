@@ -12,6 +12,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/pretrain"
 	"github.com/synapnet/synapnet-train/experiments/result"
@@ -228,7 +229,7 @@ func growth(ctx context.Context, c curriculum.Config, from, to int) (Growth, err
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var failed error
-	run.Trainer.Report.Step = func(s curriculum.Step) {
+	run.Trainer.Hooks.Step = func(s curriculum.Step) {
 		rss, err := host.CurrentRSS()
 		if err != nil {
 			failed = err
@@ -243,7 +244,7 @@ func growth(ctx context.Context, c curriculum.Config, from, to int) (Growth, err
 	switch {
 	case failed != nil:
 		return g, failed
-	case g.To == 0 || !errors.Is(err, curriculum.ErrInterrupted):
+	case g.To == 0 || !errors.Is(err, train.ErrInterrupted):
 		return g, err // interrupted from outside, or failed
 	}
 	g.Change = float64(g.To)/float64(g.From) - 1

@@ -3,17 +3,16 @@ package bridge
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"strconv"
 	"time"
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/results/published"
 )
@@ -217,54 +216,65 @@ func matchedWithoutBridge(c layers.Config) layers.Config {
 
 func distance(a, b int) int { return max(a-b, b-a) }
 
-// scratchTrainer makes optimiser steps of one model at one shape at a time.
+// scratchTrainer trains one model at one shape at a time.
 type scratchTrainer struct {
-	model   *layers.Model
-	group   *graph.Group
-	solver  *graph.AdamW
-	program *layers.Trainer
-	batch   int
+	train.Loop[tasks.Sample, train.Update, struct{}]
+	model *layers.Model
+	graph *layers.Trainer
+	batch int
 }
 
-func newScratchTrainer(c layers.Config, seed uint64, batch int) (*scratchTrainer, error) {
+// trainer begins the training of a model, of so many steps at most.
+func (r *scratch) trainer(c layers.Config, seed uint64, batch, most int, rate train.Schedule) (*scratchTrainer, error) {
 	m, err := layers.NewModel(c, seed)
 	if err != nil {
 		return nil, err
 	}
+	t := &scratchTrainer{Loop: train.New[tasks.Sample, train.Update, struct{}](train.Form{}), model: m, batch: batch}
 	d := curriculum.Default()
-	g := &graph.Group{WeightDecay: d.WeightDecay, Params: m.Params.All()}
-	return &scratchTrainer{model: m, group: g, solver: graph.NewAdamW(d.Beta1, d.Beta2, d.Clip, g), batch: batch}, nil
+	t.Optimiser = train.NewOptimiser(train.Recipe{Beta1: d.Beta1, Beta2: d.Beta2, Clip: d.Clip},
+		train.Group{Name: "lr", Rate: rate, WeightDecay: d.WeightDecay, Params: m.Params.All()})
+	t.Hooks.Step = func(u train.Update) {
+		if u.Step%100 == 0 {
+			r.job.Line("step %d of at most %d, loss %.3f", u.Step, most, u.Loss)
+		}
+	}
+	return t, nil
 }
 
 // shape compiles the training graph for samples of a length.
 func (t *scratchTrainer) shape(length int) (err error) {
 	t.close()
-	t.program, err = t.model.Train(t.batch, length)
+	t.graph, err = t.model.Train(t.batch, length)
 	return err
 }
 
 func (t *scratchTrainer) close() {
-	if t.program != nil {
-		t.program.Program.Close()
-		t.program = nil
+	if t.graph != nil {
+		t.graph.Program.Close()
+		t.graph = nil
 	}
 }
 
-// step makes one from a batch of samples.
-func (t *scratchTrainer) step(samples []tasks.Sample, lr float64) (float64, error) {
-	var ids, batch []int32
-	for _, s := range samples {
-		ids, batch = append(ids, s.IDs...), append(batch, s.Label)
+// run makes some steps on a dataset.
+func (t *scratchTrainer) run(ctx context.Context, steps int, data []tasks.Sample, order train.Order) error {
+	p := &train.Program[tasks.Sample, train.Update, struct{}]{
+		From: t.Done(), Data: train.Samples[tasks.Sample](data), Order: order, Backward: curriculum.Backward(t.graph, t.batch),
+		Record: func(u train.Update, _ []tasks.Sample) train.Update { return u },
 	}
-	loss, err := t.program.Run(ids, batch)
-	if err != nil {
-		return 0, err
+	return t.Run(ctx, train.Phase[tasks.Sample, train.Update, struct{}]{
+		To:    t.Done() + steps,
+		Begin: func(context.Context) (*train.Program[tasks.Sample, train.Update, struct{}], error) { return p, nil },
+	})
+}
+
+// cell is what is known of a training that is over, but for its accuracy.
+func (t *scratchTrainer) cell() scratchCell {
+	c := scratchCell{Parameters: t.model.Params.Count(), Steps: t.Done(), Accuracy: map[string]map[string]curriculum.Accuracy{}}
+	if n := len(t.Steps); n > 0 {
+		c.Loss = t.Steps[n-1].Loss
 	}
-	if math.IsNaN(float64(loss)) || math.IsInf(float64(loss), 0) {
-		return 0, fmt.Errorf("the loss is %v", loss)
-	}
-	t.group.LR = lr
-	return float64(loss), t.solver.Step(t.program.Program.Gradients())
+	return c
 }
 
 // paper is the published training of one model.
@@ -277,7 +287,7 @@ func (r *scratch) paper(ctx context.Context, c layers.Config, seed uint64) (cell
 	if len(data) < p.Batch {
 		return cell, fmt.Errorf("%d samples are fewer than a batch of %d", len(data), p.Batch)
 	}
-	t, err := newScratchTrainer(c, seed, p.Batch)
+	t, err := r.trainer(c, seed, p.Batch, p.Steps, train.Cosine(p.LR, p.Steps))
 	if err != nil {
 		return cell, err
 	}
@@ -285,28 +295,18 @@ func (r *scratch) paper(ctx context.Context, c layers.Config, seed uint64) (cell
 	if err := t.shape(p.Context); err != nil {
 		return cell, err
 	}
-	cell.Parameters = t.model.Params.Count()
-	rng := rand.New(rand.NewPCG(seed, 0x73637261))
-	var order []int
-	for cell.Steps < p.Steps {
-		if err := ctx.Err(); err != nil {
-			return cell, err
+	whole := len(data) - len(data)%p.Batch // a smaller last batch is left out
+	order := train.Shuffled(whole, p.Batch, func(epoch int) []int {
+		rng := rand.New(rand.NewPCG(seed, 0x73637261))
+		for range epoch {
+			rng.Perm(len(data))
 		}
-		if len(order) < p.Batch {
-			order = rng.Perm(len(data))
-		}
-		batch := make([]tasks.Sample, p.Batch)
-		for i := range batch {
-			batch[i] = data[order[i]]
-		}
-		order = order[p.Batch:]
-		if cell.Loss, err = t.step(batch, p.LR*(1+math.Cos(math.Pi*float64(cell.Steps)/float64(p.Steps)))/2); err != nil {
-			return cell, err
-		}
-		cell.Steps++
-		r.tell(cell, p.Steps)
+		return rng.Perm(len(data))
+	})
+	if err := t.run(ctx, p.Steps, data, order); err != nil {
+		return cell, err
 	}
-	cell.Accuracy = map[string]map[string]curriculum.Accuracy{}
+	cell = t.cell()
 	for _, length := range p.Contexts {
 		samples, err := tasks.Generate(measure.MetricSingle, p.Held, measure.TaskParams(c, length), r.draw(seed).For(tasks.BridgeTest, 0))
 		if err != nil {
@@ -319,12 +319,6 @@ func (r *scratch) paper(ctx context.Context, c layers.Config, seed uint64) (cell
 		cell.Accuracy[strconv.Itoa(length)] = map[string]curriculum.Accuracy{measure.MetricSingle: e.Overall}
 	}
 	return cell, nil
-}
-
-func (r *scratch) tell(cell scratchCell, steps int) {
-	if cell.Steps%100 == 0 {
-		r.job.Line("step %d of at most %d, loss %.3f", cell.Steps, steps, cell.Loss)
-	}
 }
 
 // draw is a seed of the experiment's samples.
@@ -351,63 +345,55 @@ func (p *plateau) seen(x float64) bool {
 // strict trains one model until its accuracy on held-out samples stops rising, and evaluates it.
 func (r *scratch) strict(ctx context.Context, m scratchModel, seed uint64) (cell scratchCell, err error) {
 	s, c := r.Strict, m.config
-	t, err := newScratchTrainer(c, seed, s.Batch)
+	t, err := r.trainer(c, seed, s.Batch, s.Most+s.Cooldown, train.Warmup(s.LR, s.Warmup))
 	if err != nil {
 		return cell, err
 	}
 	defer t.close()
-	cell.Parameters = t.model.Params.Count()
 	held, err := tasks.Mixture(s.Held, measure.TaskParams(c, s.Context), r.draw(seed).For(tasks.BridgeHeldOut, 0), nil)
 	if err != nil {
 		return cell, err
 	}
-	flat := plateau{rise: s.Rise, patience: s.Patience}
 	block := 0
-	run := func(length, steps int, rate func(i int) float64) error {
+	run := func(length, steps int) error {
 		data, err := scratchSamples(c, length, steps*s.Batch, r.draw(seed).For(tasks.BridgeTraining, block))
 		if err != nil {
 			return err
 		}
 		block++
-		for i := range steps {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if cell.Loss, err = t.step(data[i*s.Batch:(i+1)*s.Batch], rate(i)); err != nil {
-				return err
-			}
-			cell.Steps++
-			r.tell(cell, s.Most+s.Cooldown)
-		}
-		return nil
+		return t.run(ctx, steps, data, train.InOrder(s.Batch))
 	}
-	warm := func(int) float64 { return s.LR * min(1, float64(cell.Steps+1)/float64(s.Warmup)) }
 	if s.Opening > 0 {
 		if err := t.shape(s.Short); err != nil {
 			return cell, err
 		}
-		if err := run(s.Short, s.Opening, warm); err != nil {
+		if err := run(s.Short, s.Opening); err != nil {
 			return cell, err
 		}
 	}
 	if err := t.shape(s.Context); err != nil {
 		return cell, err
 	}
-	for cell.Steps < s.Most && !cell.Converged {
-		if err := run(s.Context, min(s.Every, s.Most-cell.Steps), warm); err != nil {
+	flat := plateau{rise: s.Rise, patience: s.Patience}
+	var curve []float64
+	converged := false
+	for t.Done() < s.Most && !converged {
+		if err := run(s.Context, min(s.Every, s.Most-t.Done())); err != nil {
 			return cell, err
 		}
 		e, err := curriculum.EvaluateContext(ctx, t.model, held, s.Batch)
 		if err != nil {
 			return cell, err
 		}
-		cell.Curve = append(cell.Curve, e.Overall.Mean)
-		cell.Converged = flat.seen(e.Overall.Mean)
+		curve = append(curve, e.Overall.Mean)
+		converged = flat.seen(e.Overall.Mean)
 	}
-	if err := run(s.Context, s.Cooldown, func(i int) float64 { return s.LR * (1 - float64(i)/float64(s.Cooldown)) }); err != nil {
+	t.Optimiser.SetRate(0, train.Linear(s.LR, s.Cooldown).From(t.Done()))
+	if err := run(s.Context, s.Cooldown); err != nil {
 		return cell, err
 	}
-	cell.Accuracy = map[string]map[string]curriculum.Accuracy{}
+	cell = t.cell()
+	cell.Curve, cell.Converged = curve, converged
 	for _, length := range s.Contexts {
 		samples, err := tasks.Mixture(s.Final, measure.TaskParams(c, length), r.draw(seed).For(tasks.BridgeFinal, 0), nil)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/synapnet/synapnet-train/baee"
-	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/graph"
@@ -263,9 +263,9 @@ func TestThreePhasesResume(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, stop := contextAt(t, at)
-		run.Trainer.Report = stop
+		run.Trainer.Hooks.Step = stop
 		if _, err := run.Run(ctx); at > 0 {
-			if !errors.Is(err, curriculum.ErrInterrupted) {
+			if !errors.Is(err, train.ErrInterrupted) {
 				t.Fatalf("got %v, want an interruption", err)
 			}
 			if run, err = ResumeThreePhase(dir, result.Environment{}); err != nil {

@@ -114,7 +114,7 @@ func (r *ThreePhase) Run(ctx context.Context) (*ThreePhaseResult, error) {
 	if failed != nil {
 		return nil, failed
 	}
-	r.Trainer.EpochDone = func(e qat.Epoch) {
+	r.Trainer.Hooks.Evaluation = func(e qat.Epoch) {
 		failed = errors.Join(failed, r.SaveCost())
 		if r.EpochDone != nil {
 			r.EpochDone(e)
@@ -133,7 +133,7 @@ func (r *ThreePhase) finish() (*ThreePhaseResult, error) {
 	t := r.Trainer
 	out := &ThreePhaseResult{
 		Experiment: "cajq-3phase", Config: t.Config, Parameters: t.Model.Params.Count(), Environment: r.Environment,
-		Cost: r.Cost(), Model: lab.ModelFile, Epochs: lab.ThinTo(lab.MostEvaluations, t.Epochs), Steps: lab.Thin(t.Steps), Kernels: t.Kernels,
+		Cost: r.Cost(), Model: lab.ModelFile, Epochs: lab.ThinTo(lab.MostEvaluations, t.Evaluations), Steps: lab.Thin(t.Steps), Kernels: t.Kernels,
 	}
 	if r.Classifier != nil {
 		out.Classifier = lab.ClassifierFile

@@ -449,13 +449,12 @@ func (e *Training) train(ctx context.Context, k TrainKey) (*TrainCell, *baee.Cla
 	cell := &TrainCell{TrainKey: k, Trained: train.Len(), HeldOut: held.Len()}
 	steps := e.steps(k)
 	part, sum, n := max(1, steps/20), float32(0), 0
-	network, err := e.fit(ctx, k, train, func(step int, loss float32) error {
+	network, err := e.fit(ctx, k, train, func(step int, loss float32) {
 		sum, n = sum+loss, n+1
 		if step%part == 0 || step == steps {
 			cell.Losses = append(cell.Losses, sum/float32(n))
 			sum, n = 0, 0
 		}
-		return nil
 	})
 	if err != nil {
 		return nil, nil, err
@@ -471,7 +470,7 @@ func (e *Training) train(ctx context.Context, k TrainKey) (*TrainCell, *baee.Cla
 }
 
 // fit trains one network as its key says. report is called after each step.
-func (e *Training) fit(ctx context.Context, k TrainKey, train baee.Examples, report func(step int, loss float32) error) (*baee.Classifier, error) {
+func (e *Training) fit(ctx context.Context, k TrainKey, train baee.Examples, report func(step int, loss float32)) (*baee.Classifier, error) {
 	newNetwork, options := baee.NewClassifier, baee.StandardisedFit
 	if k.Network == HeadNetwork {
 		newNetwork = baee.NewHead

@@ -184,7 +184,7 @@ func TestBAEETraining(t *testing.T) {
 		k := whole.Selected[network]
 		train, held := e.split(e.data[baee.Strict], k)
 		// Weights trained to predict the share of positives have their logits moved to the prior of the tiers.
-		fresh, err := e.fit(t.Context(), k, train, func(int, float32) error { return nil })
+		fresh, err := e.fit(t.Context(), k, train, func(int, float32) {})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -68,8 +68,8 @@ func runPretrain(ctx context.Context, j *lab.Job, c curriculum.Config) (*lab.Out
 	if err != nil {
 		return nil, err
 	}
-	p.Trainer.Report.Step = func(s curriculum.Step) { j.Progress(s.Step, total) }
-	p.Trainer.Report.Evaluation = func(e curriculum.EpochEvaluation) {
+	p.Trainer.Hooks.Step = func(s curriculum.Step) { j.Progress(s.Step, total) }
+	p.Trainer.Hooks.Evaluation = func(e curriculum.EpochEvaluation) {
 		j.Line("stage %d epoch %d: accuracy %.3f [%.3f, %.3f]", e.Stage+1, e.Epoch+1, e.Overall.Mean, e.Overall.Low, e.Overall.High)
 	}
 	r, err := p.Run(ctx)

@@ -105,7 +105,7 @@ func (p *Training) Run(ctx context.Context) (*Result, error) {
 	}
 	defer p.Unlock()
 	p.Watch = lab.StartWatch()
-	p.Trainer.Report.Saved = func(int) error { return p.SaveCost() }
+	p.Trainer.Hooks.Saved = func(int) error { return p.SaveCost() }
 	if err := p.Trainer.Run(ctx); err != nil {
 		return nil, err
 	}

@@ -38,6 +38,13 @@ func Beside(checkpoint string) string {
 	return filepath.Join(dir, strings.TrimSuffix(name, filepath.Ext(name))+"."+Name)
 }
 
+// The kinds of lines that every training has.
+const (
+	StepKind       = "step"       // of the optimiser
+	EvaluationKind = "evaluation" // at the end of an epoch
+	LostKind       = "lost"       // first in a history whose beginning was gone when the run was resumed: {"kind":"lost","steps":N}
+)
+
 // Mark is a place in a history: all lines up to it. It has the same size wherever it is.
 type Mark struct {
 	Bytes  int64  `json:"bytes"`
@@ -54,7 +61,7 @@ func (e *Changed) Error() string {
 		"or delete it to continue without the history so far", e.Path, e.Problem)
 }
 
-// Log is a history under way. It touches its file when the first line or mark asks for it, not before.
+// Log is a history under way. It touches its file when it is opened, or the first line or mark asks for it, not before.
 type Log struct {
 	path string
 	from *Mark // where it continues; nil: it begins
@@ -74,7 +81,7 @@ func Continue(path string, at Mark) *Log { return &Log{path: path, from: &at} }
 // Add appends v, a JSON object, as a line of the given kind. The line is handed to the system before Add returns: it survives
 // the end of the process.
 func (l *Log) Add(kind string, v any) error {
-	if err := l.open(); err != nil {
+	if err := l.Open(); err != nil {
 		return err
 	}
 	text, err := encode(kind, v)
@@ -111,7 +118,7 @@ const beginning = `{"kind":"`
 
 // Mark is where the log is now. What is up to it is on the disk when Mark returns.
 func (l *Log) Mark() (Mark, error) {
-	if err := l.open(); err != nil {
+	if err := l.Open(); err != nil {
 		return Mark{}, err
 	}
 	if err := l.file.Sync(); err != nil {
@@ -136,8 +143,8 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// open makes the file ready to be appended to.
-func (l *Log) open() error {
+// Open makes the file ready to be appended to.
+func (l *Log) Open() error {
 	if l.file != nil {
 		return nil
 	}
