@@ -22,7 +22,7 @@ func exportCommand() *cli.Command {
 		ArgsUsage: "MODEL.safetensors",
 		Description: "A checkpoint with quantisers is packed as it was trained. A model in floating point is quantised after training\n" +
 			"(PTQ): it is calibrated on samples of the training mixture. Targets: " + targetNames() + ".\n" +
-			"The file's layout is described in qat/FORMAT.md; inspect shows what is in it, and eval runs it.",
+			"The file's layout is described in layers/scheme/FORMAT.md; inspect shows what is in it, and eval runs it.",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "targets", Usage: "`NAME`s of what to quantise, or all (default: ssm attention)"},
 			&cli.StringFlag{Name: "output", Usage: "packed `FILE` to write"},
@@ -123,7 +123,7 @@ func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (*qat.Q
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if len(m.Params.Packed()) > 0 {
+	if m.Packed() {
 		return nil, fmt.Errorf("%s: %w", path, layers.ErrPacked)
 	}
 	o, err := exportOptions(c, m.Config)
