@@ -179,18 +179,18 @@ func TestParseRefuses(t *testing.T) {
 		return err
 	}
 	cases := map[string]error{
-		"bits after the last column of row 2":         damage(int4, func(b []byte, _ *Spec) { b[len(b)-1] |= 0x80 }),
-		"bits after the last weight":                  damage(seq2, func(b []byte, _ *Spec) { b[len(b)-1] |= 0x80 }),
-		"scales from":                                 damage(int4, func(b []byte, _ *Spec) { b[3] |= 0x80 }),
-		"half-precision number 0 is":                  damage(int4, func(b []byte, _ *Spec) { b[21], b[20] = 0x7c, 0 }),
-		"must not be negative":                        damage(seq2, func(b []byte, _ *Spec) { b[1] |= 0x80 }),
-		`unknown scheme "int3": did you mean "int4"?`: damage(int4, func(_ []byte, s *Spec) { s.Scheme = "int3" }),
-		"bytes, want":                                 damage(int4, func(_ []byte, s *Spec) { s.Shape = []int{3, 50} }),
-		"integer -128 at weight 4":                    damage(int8, func(b []byte, _ *Spec) { b[6+4] = 0x80 }),
-		"kind seq2 has neither":                       damage(int4, func(_ []byte, s *Spec) { s.Scheme = SEQ2.Name }),
-		"dimensions must be from 1 to 16777216":       damage(int4, func(_ []byte, s *Spec) { s.Shape = []int{1 << 40, 1 << 40} }),
-		"group size 1: it must be at least 2":         damage(int4, func(_ []byte, s *Spec) { s.Group = 1 }),
-		"must ascend and lie in 0..4":                 damage(int4, func(_ []byte, s *Spec) { s.Salient = []int{-1} }),
+		"bits after the last column of row 2":        damage(int4, func(b []byte, _ *Spec) { b[len(b)-1] |= 0x80 }),
+		"bits after the last weight":                 damage(seq2, func(b []byte, _ *Spec) { b[len(b)-1] |= 0x80 }),
+		"scales from":                                damage(int4, func(b []byte, _ *Spec) { b[3] |= 0x80 }),
+		"half-precision number 0 is":                 damage(int4, func(b []byte, _ *Spec) { b[21], b[20] = 0x7c, 0 }),
+		"must not be negative":                       damage(seq2, func(b []byte, _ *Spec) { b[1] |= 0x80 }),
+		`unknown scheme "in4": did you mean "int4"?`: damage(int4, func(_ []byte, s *Spec) { s.Scheme = "in4" }),
+		"bytes, want":                                damage(int4, func(_ []byte, s *Spec) { s.Shape = []int{3, 50} }),
+		"integer -128 at weight 4":                   damage(int8, func(b []byte, _ *Spec) { b[6+4] = 0x80 }),
+		"kind seq2 has neither":                      damage(int4, func(_ []byte, s *Spec) { s.Scheme = SEQ2.Name }),
+		"dimensions must be from 1 to 16777216":      damage(int4, func(_ []byte, s *Spec) { s.Shape = []int{1 << 40, 1 << 40} }),
+		"group size 1: it must be at least 2":        damage(int4, func(_ []byte, s *Spec) { s.Group = 1 }),
+		"must ascend and lie in 0..4":                damage(int4, func(_ []byte, s *Spec) { s.Salient = []int{-1} }),
 	}
 	for want, err := range cases {
 		if err == nil || !strings.Contains(err.Error(), want) {
