@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -476,14 +475,16 @@ func fingerprint(m *layers.Model) (string, error) {
 	for _, p := range m.Params.All() {
 		hashFloats(hash, p.Data())
 	}
-	packed := m.Params.Packed()
-	for _, name := range slices.Sorted(maps.Keys(packed)) {
-		spec, err := json.Marshal(packed[name].Spec())
+	for _, w := range slices.SortedFunc(slices.Values(m.Params.Weights()), func(a, b *layers.Weight) int { return strings.Compare(a.Name, b.Name) }) {
+		if w.Packed == nil {
+			continue
+		}
+		spec, err := json.Marshal(w.Packed.Spec())
 		if err != nil {
 			return "", err
 		}
-		_, _ = fmt.Fprintf(hash, "%s %s %d ", name, spec, len(packed[name].Bytes())) // a hash takes everything
-		hash.Write(packed[name].Bytes())
+		_, _ = fmt.Fprintf(hash, "%s %s %d ", w.Name, spec, len(w.Packed.Bytes())) // a hash takes everything
+		hash.Write(w.Packed.Bytes())
 	}
 	for i, b := range m.Blocks {
 		if b.Attention.Smooth != nil {

@@ -6,8 +6,8 @@ import (
 
 	"github.com/x448/float16"
 
-	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/graph/vec"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // Tier is the form in which an entry is held (SPEC section 5).
@@ -64,7 +64,7 @@ func encodeHot(x []float32) []byte {
 	return b
 }
 
-// encodeWarm stores x [D] as D signed bytes behind a half-precision scale, max|x|/127 (graph.HalfScale). The bytes are
+// encodeWarm stores x [D] as D signed bytes behind a half-precision scale, max|x|/127 (scheme.HalfScale). The bytes are
 // rounded with the scale as it is stored, so that values up to 65504 come back within half of it, which is max|x|/254 and
 // at most 2^-25 or a share of 2^-11 more.
 func encodeWarm(x []float32) []byte {
@@ -73,7 +73,7 @@ func encodeWarm(x []float32) []byte {
 	for _, v := range x {
 		largest = max(largest, float32(math.Abs(float64(v))))
 	}
-	scale := min(graph.HalfScale(largest).Float32(), maxHalf)
+	scale := min(scheme.HalfScale(largest).Float32(), maxHalf)
 	binary.LittleEndian.PutUint16(b, toHalf(scale))
 	if scale == 0 { // all values are
 		return b

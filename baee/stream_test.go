@@ -16,6 +16,7 @@ import (
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 func model(t testing.TB, classes int, writeFrac float64, seed uint64) *layers.Model {
@@ -236,14 +237,15 @@ func TestSnapshotsOfAnotherPackingAreRefused(t *testing.T) {
 		t.Fatal("no " + name)
 	}
 	packedWith := func(values []float32, bits int) *layers.Model {
-		pack, err := graph.PackInt8(values, w.Shape())
+		spec := scheme.Spec{Scheme: scheme.Int8.Name, Shape: w.Shape()}
 		if bits == 4 {
-			pack, err = graph.PackInt4(values, w.Shape(), graph.Int4Compact{Group: 16})
+			spec = scheme.Spec{Scheme: scheme.Int4.Name, Shape: w.Shape(), Settings: scheme.Settings{Group: 16}}
 		}
+		pack, err := scheme.Pack(spec, values, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := layers.NewPackedModel(m.Config, map[string]*graph.Packed{name: pack})
+		p, err := layers.NewPackedModel(m.Config, map[string]*scheme.Packed{name: pack})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +266,7 @@ func TestSnapshotsOfAnotherPackingAreRefused(t *testing.T) {
 	}
 	smoothed, held := packedWith(w.Data(), 8), packedWith(w.Data(), 8)
 	smoothed.Blocks[0].Attention.Smooth = graph.NewParam("smooth", 16)
-	held.Blocks[0].Memory.EntryQuant = graph.FakeQuantInt8
+	held.Blocks[0].Memory.EntryQuant = scheme.FakeInt8
 	for what, x := range map[string]*layers.Model{
 		"unpacked": m, "4 bits": packedWith(w.Data(), 4), "another weight": packedWith(other, 8), "smoothing": smoothed, "entries in INT8": held,
 	} {

@@ -195,7 +195,6 @@ func unaryOps() []mixedOp {
 	kernel := func(name string, f func(*Graph, *Node) *Node, eval func(float64) float64, safe func([]ref) bool) mixedOp {
 		return mixedOp{name: name, args: 1, fits: anyShape, apply: kernelOf(f), eval: each(eval), safe: safe}
 	}
-	clamped := func(g *Graph, x *Node) *Node { return Clamp(g, x, -1, 1) }
 	return []mixedOp{
 		own("Tanh", gorgonia.Tanh, math.Tanh, nil),
 		own("Sigmoid", gorgonia.Sigmoid, logistic, nil),
@@ -216,8 +215,6 @@ func unaryOps() []mixedOp {
 		kernel("Tanh", Tanh, math.Tanh, nil),
 		kernel("Exp", Exp, math.Exp, nil),
 		kernel("Log", Log, math.Log, positive),
-		kernel("Clamp", clamped, func(x float64) float64 { return min(max(x, -1), 1) },
-			func(in []ref) bool { return away(0.01, 1)(in) && away(0.01, -1)(in) }),
 	}
 }
 

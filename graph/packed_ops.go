@@ -9,7 +9,7 @@ import (
 
 // LinearPacked is Linear with a packed weight [O, I]: y = act(x Ŵᵀ + b) for x [..., I], b [O] (nil: none), the result
 // [..., O]. The weight is unpacked a tile of rows at a time, inside the kernel; it has no gradient.
-func LinearPacked(g *Graph, x *Node, w *Packed, b *Node, act Activation) *Node {
+func LinearPacked(g *Graph, x *Node, w *PackedMatrix, b *Node, act Activation) *Node {
 	if w == nil {
 		Fail("graph: linear: missing packed weight")
 	}
@@ -21,7 +21,7 @@ func LinearPacked(g *Graph, x *Node, w *Packed, b *Node, act Activation) *Node {
 }
 
 type linearPacked struct {
-	w    *Packed
+	w    *PackedMatrix
 	act  Activation
 	bias bool
 }
@@ -31,11 +31,11 @@ func (l linearPacked) String() string {
 }
 
 func (l linearPacked) Plan(in []Spec) (Plan, error) {
-	if len(l.w.spec.Shape) != 2 {
-		return Plan{}, fmt.Errorf("got packed weight %v, want [out, in]", l.w.spec.Shape)
+	if len(l.w.shape) != 2 {
+		return Plan{}, fmt.Errorf("got packed weight %v, want [out, in]", l.w.shape)
 	}
 	if x := in[0]; x.Ints || len(x.Shape) == 0 || lastDim(x) != l.w.cols {
-		return Plan{}, fmt.Errorf("got input %v and packed weight %v, want the last dimension of the input to be that of the weight", x.Shape, l.w.spec.Shape)
+		return Plan{}, fmt.Errorf("got input %v and packed weight %v, want the last dimension of the input to be that of the weight", x.Shape, l.w.shape)
 	}
 	if l.bias {
 		if err := wantShape("bias", in[1], l.w.rows); err != nil {
@@ -54,8 +54,8 @@ func (l linearPacked) Forward(c *Call) {
 	if l.bias {
 		bias = c.In[1].F
 	}
-	if byPanels(m, n) && l.w.panels() {
-		panelProduct{x: x.F, y: c.Out.F, bias: bias, m: m, n: n, k: k, act: l.act, panel: l.w.panel}.run()
+	if byPanels(m, n) && l.w.Panels() {
+		panelProduct{x: x.F, y: c.Out.F, bias: bias, m: m, n: n, k: k, act: l.act, panel: l.w.Panel}.run()
 		return
 	}
 	ParallelScratch(tiles(n, packedRows), packedRows*k, func(i int, w []float32) {
@@ -93,20 +93,20 @@ func (a Activation) apply(y []float32) {
 
 // EmbedPacked is Embed with packed token embeddings [V, D] and position embeddings [1, M, D]; only the rows that are
 // looked up are unpacked.
-func EmbedPacked(g *Graph, ids *Node, tokens, positions *Packed) *Node {
+func EmbedPacked(g *Graph, ids *Node, tokens, positions *PackedMatrix) *Node {
 	if tokens == nil || positions == nil {
 		Fail("graph: embed: missing packed weight")
 	}
 	return Apply(g, embedPacked{tokens, positions}, ids)
 }
 
-type embedPacked struct{ tokens, positions *Packed }
+type embedPacked struct{ tokens, positions *PackedMatrix }
 
 func (e embedPacked) String() string { return fmt.Sprintf("embed(%v, %v)", e.tokens, e.positions) }
 
 func (e embedPacked) Plan(in []Spec) (Plan, error) {
-	p := e.positions.spec.Shape
-	shapes := []Spec{in[0], {Shape: e.tokens.spec.Shape}, {Shape: p}}
+	p := e.positions.shape
+	shapes := []Spec{in[0], {Shape: e.tokens.shape}, {Shape: p}}
 	plan, err := embed{}.Plan(shapes)
 	if err == nil && (p[0] != 1 || e.positions.cols != e.tokens.cols) {
 		err = fmt.Errorf("got positions %v, want [1, M, D]", p)
@@ -131,19 +131,19 @@ func (e embedPacked) Forward(c *Call) {
 }
 
 // GatedConvPacked is GatedConv with a packed weight [D, 1, K].
-func GatedConvPacked(g *Graph, n, gate *Node, w *Packed, b *Node) *Node {
+func GatedConvPacked(g *Graph, n, gate *Node, w *PackedMatrix, b *Node) *Node {
 	if w == nil {
 		Fail("graph: gatedconv: missing packed weight")
 	}
 	return Apply(g, gatedConvPacked{w}, n, gate, b)
 }
 
-type gatedConvPacked struct{ w *Packed }
+type gatedConvPacked struct{ w *PackedMatrix }
 
 func (k gatedConvPacked) String() string { return fmt.Sprintf("gatedconv(%v)", k.w) }
 
 func (k gatedConvPacked) Plan(in []Spec) (Plan, error) {
-	p, err := gatedConv{}.Plan([]Spec{in[0], in[1], {Shape: k.w.spec.Shape}, in[2]})
+	p, err := gatedConv{}.Plan([]Spec{in[0], in[1], {Shape: k.w.shape}, in[2]})
 	return Plan{Out: p.Out}, err
 }
 

@@ -71,7 +71,7 @@ func (p panelProduct) place(dst, y []float32, a, part, from, to int) {
 // panelOf makes panels of a floating-point weight [n, k].
 func panelOf(w []float32, n, k int) func(dst []float32, from int) {
 	return func(dst []float32, from int) {
-		var offsets [maxLanes]int32
+		var offsets [vec.MaxPanelLanes]int32
 		lanes := vec.PanelLanes()
 		for half := range 2 {
 			at := min(from+half*lanes, n-1)

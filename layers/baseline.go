@@ -10,8 +10,6 @@ import (
 type BaselineBlock interface {
 	// Forward maps x [B, T, D] to [B, T, D]; with last, to the last row of that, [B, 1, D], at the cost of what it needs.
 	Forward(g *graph.Graph, x *graph.Node, last bool) *graph.Node
-	// Linears lists the block's Linear layers in the order of their parameters. Recurrent weights are not among them.
-	Linears() []*Linear
 }
 
 // assembleBaseline makes the layers of a model of an architecture other than SynapNet.

@@ -368,8 +368,8 @@ func TestBaselineFile(t *testing.T) {
 	})
 }
 
-// Every two-dimensional weight but embeddings and recurrent weights is that of a Linear.
-func TestBaselineLinears(t *testing.T) {
+// Every two-dimensional parameter but embeddings and recurrent weights is a Matrix.
+func TestBaselineMatrices(t *testing.T) {
 	forBaselines(t, func(t *testing.T, c Config) {
 		m := newModel(t, c)
 		var want, got []string
@@ -378,11 +378,11 @@ func TestBaselineLinears(t *testing.T) {
 				want = append(want, p.Name)
 			}
 		}
-		for _, l := range m.Linears() {
-			got = append(got, l.W.Name)
+		for _, w := range m.Params.Weights() {
+			if w.Role == Matrix {
+				got = append(got, w.Name)
+			}
 		}
-		slices.Sort(want)
-		slices.Sort(got)
 		if !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}

@@ -29,9 +29,6 @@ func (l *CausalAttention) Forward(g *graph.Graph, n, queries *graph.Node) *graph
 	return l.Out.Forward(g, y, graph.Identity)
 }
 
-// Linears lists the four layers.
-func (l *CausalAttention) Linears() []*Linear { return []*Linear{l.Q, l.K, l.V, l.Out} }
-
 func causalCost(tokens, rows, dim int) Cost {
 	k := Cost{Component: AttentionComponent}
 	k.linear(rows, dim, dim, false, true)   // Q

@@ -1,11 +1,13 @@
 package layers
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 func TestCloneSharesNoMemory(t *testing.T) {
@@ -14,7 +16,7 @@ func TestCloneSharesNoMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Params.All()[2].Frozen = true
-	m.Blocks[0].Attention.Q.FakeQuant = func(_ *graph.Graph, w *graph.Node) *graph.Node { return w }
+	m.Blocks[0].Attention.Q.W.Fake = &FakeQuant{Scheme: scheme.Int8}
 	c, err := m.Clone()
 	if err != nil {
 		t.Fatal(err)
@@ -29,13 +31,14 @@ func TestCloneSharesNoMemory(t *testing.T) {
 			t.Fatalf("%s shares the original's memory", p.Name)
 		}
 	}
-	if c.Blocks[0].Attention.Q.FakeQuant != nil {
-		t.Error("a hook was copied: its quantiser belongs to the original's parameters")
+	if c.Blocks[0].Attention.Q.W.Fake != nil {
+		t.Error("a quantiser was copied: it belongs to the original's parameters")
 	}
 }
 
-// Every two-dimensional weight but the embedding is that of a Linear.
-func TestLinearsListsEveryLinear(t *testing.T) {
+// The walk through the weights meets every two-dimensional parameter, as a Matrix unless it is the embedding, the convolutions
+// and both tables, in the order of the parameters.
+func TestWeightsMeetsEveryWeight(t *testing.T) {
 	for _, bridge := range []bool{true, false} {
 		config := cloneConfig()
 		config.UseScaleBridge = bridge
@@ -45,15 +48,20 @@ func TestLinearsListsEveryLinear(t *testing.T) {
 		}
 		var want, got []string
 		for _, p := range m.Params.All() {
-			if len(p.Shape()) == 2 && !strings.HasPrefix(p.Name, "token_embed") {
-				want = append(want, p.Name)
+			role := Matrix
+			switch {
+			case p.Name == "pos_embed" || strings.HasPrefix(p.Name, "token_embed"):
+				role = Table
+			case len(p.Shape()) == 3:
+				role = Convolution
+			case len(p.Shape()) == 1:
+				continue
 			}
+			want = append(want, fmt.Sprint(role, p.Name))
 		}
-		for _, l := range m.Linears() {
-			got = append(got, l.W.Name)
+		for _, w := range m.Params.Weights() {
+			got = append(got, fmt.Sprint(w.Role, w.Name))
 		}
-		slices.Sort(want)
-		slices.Sort(got)
 		if !slices.Equal(got, want) {
 			t.Errorf("bridge %v: got %v, want %v", bridge, got, want)
 		}

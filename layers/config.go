@@ -103,13 +103,13 @@ func (c Config) CheckCausal() error {
 		c.Architecture, c.Architecture.find().seesLater, strings.Join(causal, ", "))
 }
 
-// Parameters is the number of elements of all parameters of the model, without making it.
+// Parameters is the number of elements of all parameters of the model, found by walking through an outline of it.
 // Blocks repeat in pairs (falcon_h1 alternates two kinds): a few are counted, however deep the model is.
 func (c Config) Parameters() int {
 	pairs, rest := c.Depth/2, c.Depth%2
 	of := func(depth int) int {
 		c.Depth = depth
-		return Total(c.Costs(MinContext)).Parameters
+		return outline(c, nil).Params.Count()
 	}
 	outside := of(0)
 	return of(rest) + pairs*(of(2)-outside)

@@ -30,6 +30,9 @@ func TestCostParameters(t *testing.T) {
 			want[componentOf(t, p.Name)] += p.Size()
 		}
 		got := map[string]int{}
+		if n := Total(c.Costs(16)).Parameters; n != m.Params.Count() || n != c.Parameters() {
+			t.Errorf("%s: %d parameters in the costs, %d in the model, %d in its outline", name, n, m.Params.Count(), c.Parameters())
+		}
 		for _, k := range c.Costs(16) {
 			got[fmt.Sprintf("%d %s", k.Block, k.Component)] += k.Parameters
 		}

@@ -72,12 +72,6 @@ func (b *EMLLMBlock) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.No
 	return graph.Sum(g, x, b.FF2.Forward(g, hidden, graph.Identity))
 }
 
-// Linears lists the block's Linear layers.
-func (b *EMLLMBlock) Linears() []*Linear {
-	m := b.Memory
-	return []*Linear{b.Q, b.K, b.V, b.Out, m.Query, m.Key, m.Val, m.Out, b.Gate, b.FF1, b.FF2}
-}
-
 func emLLMCosts(c Config, _, tokens, rows int) []Cost {
 	d := c.Dim
 	attention := Cost{Component: AttentionComponent}

@@ -57,11 +57,3 @@ func (b *FalconH1Block) Forward(g *graph.Graph, x *graph.Node, last bool) *graph
 	x = graph.Sum(g, wanted(g, x, last), mixed)
 	return graph.Sum(g, x, b.FFN.Forward(g, b.Norm2.Forward(g, x)))
 }
-
-// Linears lists the block's Linear layers; the GRU's weights are not among them.
-func (b *FalconH1Block) Linears() []*Linear {
-	if b.Recurrent != nil {
-		return append([]*Linear{b.Recurrent.Gate}, b.FFN.Linears()...)
-	}
-	return append(b.Attention.Linears(), b.FFN.Linears()...)
-}

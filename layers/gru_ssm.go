@@ -46,9 +46,6 @@ func (b *GRUSSMBlock) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.N
 	return graph.Sum(g, x, b.FF2.Forward(g, hidden, graph.Identity))
 }
 
-// Linears lists the block's Linear layers; the GRU's weights are not among them.
-func (b *GRUSSMBlock) Linears() []*Linear { return []*Linear{b.Mixer.Gate, b.FF1, b.FF2} }
-
 func geluCost(rows, dim, hidden int) Cost {
 	k := Cost{Component: FeedForwardComponent}
 	k.linear(rows, dim, hidden, true, true)

@@ -46,6 +46,3 @@ func (b *LlamaBlock) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.No
 	x = graph.Sum(g, wanted(g, x, last), b.Attention.Forward(g, n, wanted(g, n, last)))
 	return graph.Sum(g, x, b.FFN.Forward(g, b.Norm2.Forward(g, x)))
 }
-
-// Linears lists the block's Linear layers.
-func (b *LlamaBlock) Linears() []*Linear { return append(b.Attention.Linears(), b.FFN.Linears()...) }

@@ -81,9 +81,6 @@ func (b *Mamba2Block) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.N
 	return graph.Sum(g, wanted(g, x, last), b.Out.Forward(g, b.OutNorm.Forward(g, gated), graph.Identity))
 }
 
-// Linears lists the block's Linear layers.
-func (b *Mamba2Block) Linears() []*Linear { return []*Linear{b.InZ, b.InXBC, b.InDT, b.Out} }
-
 func mamba2Costs(c Config, _, tokens, rows int) []Cost {
 	inner := Mamba2Expand * c.Dim
 	conv := inner + 2*Mamba2State

@@ -148,7 +148,7 @@ func (m *Model) Gradients(batch, tokens int, terms ...Term) (*Trainer, error) {
 type buildGraph func(f func(g *graph.Graph)) (*graph.Graph, error)
 
 func (m *Model) trainGraph(build buildGraph, batch, tokens int, terms ...Term) (*Trainer, *graph.Graph, error) {
-	if len(m.Params.Packed()) > 0 {
+	if m.Packed() {
 		return nil, nil, ErrPacked
 	}
 	t := &Trainer{}

@@ -7,6 +7,7 @@ import (
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // Outline is the model of a configuration without memory: its parameters are names and shapes, and PlanTrain, PlanInfer
@@ -18,12 +19,9 @@ func Outline(c Config) (*Model, error) {
 	return outline(c, nil), nil
 }
 
-func outline(c Config, packed map[string]*graph.Packed) *Model {
+func outline(c Config, packed map[string]*scheme.Packed) *Model {
 	ps := NewParams(0)
-	ps.outline = true
-	if packed != nil {
-		ps.packed, ps.used = packed, map[string]bool{}
-	}
+	ps.outline, ps.packed = true, packed
 	return assemble(c, ps)
 }
 
@@ -46,7 +44,7 @@ func (m *Model) PlanReader(tokens int, capacity []int, window int, projections b
 
 // checkTensors holds the tensors of a file against the parameters that a configuration calls for, by name and shape,
 // before memory is taken for them: a header of a few bytes can ask for gigabytes.
-func checkTensors(c Config, f *safetensors.File, packed map[string]*graph.Packed) error {
+func checkTensors(c Config, f *safetensors.File, packed map[string]*scheme.Packed) error {
 	known := map[string]bool{}
 	// A model has at least a dozen tensors a block: a file with fewer is refused without listing what the model has.
 	if len(f.Tensors) < c.Depth {

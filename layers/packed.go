@@ -13,6 +13,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // ErrPacked is what a packed model gives where floating-point weights are needed.
@@ -21,34 +22,38 @@ var ErrPacked = errors.New("the model is packed: it runs, but can be neither tra
 // NewPackedModel makes a model whose weights named in packed (state-dict names) stay in packed form: they have no
 // parameter and are never unpacked as a whole. All other parameters are to be set. A name that the model does not have, or
 // another shape than the model's, is an error.
-func NewPackedModel(c Config, packed map[string]*graph.Packed) (*Model, error) {
+func NewPackedModel(c Config, packed map[string]*scheme.Packed) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	ps := NewParams(0)
-	ps.packed, ps.used = packed, map[string]bool{}
+	ps.packed = packed
 	m := assemble(c, ps)
 	if ps.err != nil {
 		return nil, ps.err
 	}
+	known := map[string]bool{}
+	for _, w := range ps.Weights() {
+		known[w.Name] = true
+	}
 	for _, name := range slices.Sorted(maps.Keys(packed)) {
-		if !ps.used[name] {
+		if !known[name] {
 			return nil, fmt.Errorf("packed weight %s: the model has no such weight that could be packed", name)
 		}
 	}
-	if (m.Embedding.TokensPacked == nil) != (m.Embedding.PositionsPacked == nil) {
+	if (m.Embedding.Tokens.Packed == nil) != (m.Embedding.Positions.Packed == nil) {
 		return nil, fmt.Errorf("of token_embed.weight and pos_embed only one is packed: pack both or neither")
 	}
 	return m, nil
 }
 
-// Packed lists the weights in packed form by their state-dict names; none in a floating-point model.
-func (ps *Params) Packed() map[string]*graph.Packed { return ps.packed }
+// Packed says whether weights of the model are in packed form.
+func (m *Model) Packed() bool { return len(m.Params.packed) > 0 }
 
 // Parameters is the number of the model's parameters, packed ones too; Params.Count is without those.
 func (m *Model) Parameters() int {
 	n := m.Params.Count()
-	for _, w := range m.Params.Packed() {
+	for _, w := range m.Params.packed {
 		n += w.Size()
 	}
 	return n
@@ -57,23 +62,10 @@ func (m *Model) Parameters() int {
 // WeightBytes is the memory that the model's weights take: 4 bytes for each parameter, and the packed bytes.
 func (m *Model) WeightBytes() int {
 	n := 4 * m.Params.Count()
-	for _, w := range m.Params.Packed() {
+	for _, w := range m.Params.packed {
 		n += len(w.Bytes())
 	}
 	return n
-}
-
-// take says whether the parameter of that name is replaced by a packed weight, and notes one that does not fit.
-func (ps *Params) take(name string, shape []int) bool {
-	w, ok := ps.packed[name]
-	if !ok {
-		return false
-	}
-	ps.used[name] = true
-	if s := w.Spec().Shape; !slices.Equal(s, shape) && ps.err == nil {
-		ps.err = fmt.Errorf("packed weight %s has shape %v, the model needs %v", name, s, shape)
-	}
-	return true
 }
 
 // PackedVersion is the version of the packed layout that this program writes and reads.
@@ -84,27 +76,31 @@ const packedKey = "packed"
 
 // packedHeader tells what of a file is packed, and how.
 type packedHeader struct {
-	Version    int                         `json:"version"`
-	MemoryInt8 bool                        `json:"memory_int8,omitempty"` // entries of the episodic memory are held in INT8
-	Weights    map[string]graph.PackedSpec `json:"weights"`               // by state-dict name
+	Version    int                    `json:"version"`
+	MemoryInt8 bool                   `json:"memory_int8,omitempty"` // entries of the episodic memory are held in INT8
+	Weights    map[string]scheme.Spec `json:"weights"`               // by state-dict name
 }
 
 // smoothName is the name of block i's SmoothQuant factors in files.
 func smoothName(i int) string { return fmt.Sprintf("blocks.%d.attn.smooth_scale", i) }
 
-// PackedFile is the floating-point model as a packed file (qat/FORMAT.md) in which the given weights, by state-dict name,
-// take the place of the model's. All else is stored in half precision where that changes nothing, otherwise in float32.
-func (m *Model) PackedFile(packed map[string]*graph.Packed) (*safetensors.File, error) {
+// MemoryInt8 says whether entries of the episodic memory are rounded to INT8 when they are read.
+func (m *Model) MemoryInt8() bool { return len(m.Blocks) > 0 && m.Blocks[0].Memory.EntryQuant != nil }
+
+// PackedFile is the floating-point model as a packed file (scheme/FORMAT.md) in which the given weights, by state-dict name,
+// take the place of the model's. All else is rounded to half precision, but for what that does not hold (scheme.HoldsHalf).
+// The model is not changed.
+func (m *Model) PackedFile(packed map[string]*scheme.Packed) (*safetensors.File, error) {
 	f, err := m.File()
 	if err != nil {
 		return nil, err
 	}
-	h := packedHeader{Version: PackedVersion, MemoryInt8: len(m.Blocks) > 0 && m.Blocks[0].Memory.EntryQuant != nil, Weights: map[string]graph.PackedSpec{}}
+	h := packedHeader{Version: PackedVersion, MemoryInt8: m.MemoryInt8(), Weights: map[string]scheme.Spec{}}
 	var tensors []safetensors.Tensor
 	for _, p := range m.Params.All() {
 		w, ok := packed[p.Name]
 		if !ok {
-			tensors = append(tensors, HalfIfExact(p))
+			tensors = append(tensors, InHalf(p, scheme.HoldsHalf))
 			continue
 		}
 		s := w.Spec()
@@ -112,14 +108,14 @@ func (m *Model) PackedFile(packed map[string]*graph.Packed) (*safetensors.File, 
 			return nil, fmt.Errorf("packed weight %s has shape %v, the model needs %v", p.Name, s.Shape, p.Shape())
 		}
 		h.Weights[p.Name] = s
-		tensors = append(tensors, safetensors.FromUint8(p.Name+"."+s.Kind, []int{len(w.Bytes())}, w.Bytes()))
+		tensors = append(tensors, safetensors.FromUint8(p.Name+"."+s.Scheme, []int{len(w.Bytes())}, w.Bytes()))
 	}
 	if len(h.Weights) != len(packed) {
 		return nil, fmt.Errorf("%d weights to be packed, of which the model has %d", len(packed), len(h.Weights))
 	}
 	for _, b := range m.Blocks {
 		if b.Attention.Smooth != nil {
-			tensors = append(tensors, HalfIfExact(b.Attention.Smooth))
+			tensors = append(tensors, InHalf(b.Attention.Smooth, scheme.HoldsEachHalf))
 		}
 	}
 	text, err := json.Marshal(h)
@@ -130,15 +126,15 @@ func (m *Model) PackedFile(packed map[string]*graph.Packed) (*safetensors.File, 
 	return f, nil
 }
 
-// HalfIfExact is a parameter as a tensor of its name: F16 if every value is a half-precision number, else F32.
-func HalfIfExact(p *graph.Param) safetensors.Tensor {
+// InHalf is a parameter as a tensor of its name: F16 if half precision holds its values, else F32.
+func InHalf(p *graph.Param, holds func([]float32) bool) safetensors.Tensor {
 	data := p.Data()
+	if !holds(data) {
+		return safetensors.FromFloat32(p.Name, p.Shape(), data)
+	}
 	halves := make([]byte, 0, 2*len(data))
 	for _, v := range data {
 		h := float16.Fromfloat32(v)
-		if h.Float32() != v {
-			return safetensors.FromFloat32(p.Name, p.Shape(), data)
-		}
 		halves = append(halves, byte(h), byte(h>>8))
 	}
 	return safetensors.Tensor{Name: p.Name, DType: safetensors.F16, Shape: slices.Clone(p.Shape()), Data: halves}
@@ -151,7 +147,7 @@ func fromPackedFile(c Config, f *safetensors.File) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	packed := make(map[string]*graph.Packed, len(h.Weights))
+	packed := make(map[string]*scheme.Packed, len(h.Weights))
 	for _, name := range slices.Sorted(maps.Keys(h.Weights)) {
 		if packed[name], err = packedTensor(f, name, h.Weights[name]); err != nil {
 			return nil, err
@@ -173,7 +169,7 @@ func fromPackedFile(c Config, f *safetensors.File) (*Model, error) {
 	smooth := map[string]bool{}
 	for i, b := range m.Blocks {
 		if h.MemoryInt8 {
-			b.Memory.EntryQuant = graph.FakeQuantInt8
+			b.Memory.EntryQuant = scheme.FakeInt8
 		}
 		if _, ok := f.Lookup(smoothName(i)); !ok {
 			continue
@@ -192,7 +188,7 @@ func fromPackedFile(c Config, f *safetensors.File) (*Model, error) {
 		base := strings.TrimSuffix(name, "."+name[strings.LastIndexByte(name, '.')+1:])
 		_, isParam := m.Params.ByName(name)
 		w, isPacked := packed[base]
-		isPacked = isPacked && name == base+"."+w.Spec().Kind
+		isPacked = isPacked && name == base+"."+w.Spec().Scheme
 		if !isParam && !smooth[name] && !isPacked {
 			return nil, fmt.Errorf("tensor %s is not of the model that the header describes: the file was put together wrongly", name)
 		}
@@ -228,15 +224,15 @@ func readPackedHeader(text string) (packedHeader, error) {
 }
 
 // packedTensor reads one packed weight.
-func packedTensor(f *safetensors.File, name string, s graph.PackedSpec) (*graph.Packed, error) {
-	t, ok := f.Lookup(name + "." + s.Kind)
+func packedTensor(f *safetensors.File, name string, s scheme.Spec) (*scheme.Packed, error) {
+	t, ok := f.Lookup(name + "." + s.Scheme)
 	if !ok {
-		return nil, fmt.Errorf("tensor %s.%s is missing, which the header says is packed", name, s.Kind)
+		return nil, fmt.Errorf("tensor %s.%s is missing, which the header says is packed", name, s.Scheme)
 	}
 	if t.DType != safetensors.U8 || len(t.Shape) != 1 {
 		return nil, fmt.Errorf("tensor %s has dtype %v and shape %v, want the bytes of a packed weight (U8, one dimension)", t.Name, t.DType, t.Shape)
 	}
-	w, err := graph.ParsePacked(s, slices.Clone(t.Data)) // t.Data is a part of the whole file's bytes
+	w, err := scheme.Parse(s, slices.Clone(t.Data)) // t.Data is a part of the whole file's bytes
 	if err != nil {
 		return nil, fmt.Errorf("tensor %s: %w", t.Name, err)
 	}

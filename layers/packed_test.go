@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // A packed model keeps nothing of the file that it came from: else all of a file stays in memory for the sake of the part
@@ -17,11 +17,11 @@ func TestPackedModelKeepsNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := m.Head.Out.W
-	p, err := graph.PackInt8(w.Data(), w.Shape())
+	p, err := scheme.Pack(scheme.Spec{Scheme: scheme.Int8.Name, Shape: w.Shape}, w.Param.Data(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := m.PackedFile(map[string]*graph.Packed{w.Name: p})
+	f, err := m.PackedFile(map[string]*scheme.Packed{w.Name: p})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestPackedModelKeepsNoFile(t *testing.T) {
 	for i := range f.Tensors {
 		clear(f.Tensors[i].Data)
 	}
-	if got := packed.Params.Packed()[w.Name].Bytes(); !bytes.Equal(got, want) {
+	if got := packed.Head.Out.W.Packed.Bytes(); !bytes.Equal(got, want) {
 		t.Error("the packed weight is a part of the file's memory")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // Params is the ordered set of a model's parameters. Constructors of layers add theirs; the order is that of
@@ -15,9 +16,9 @@ type Params struct {
 	byName map[string]*graph.Param
 	rng    *rand.Rand
 
-	packed map[string]*graph.Packed // weights without a parameter, see NewPackedModel
-	used   map[string]bool          // those of them that a layer has taken
-	err    error                    // the first that does not fit its layer
+	weights []*Weight                 // those that can be quantised, in order of construction
+	packed  map[string]*scheme.Packed // those that have no parameter, see NewPackedModel
+	err     error                     // the first that does not fit its layer
 
 	outline bool // parameters are names and shapes without memory
 }
@@ -35,6 +36,10 @@ func (ps *Params) ByName(name string) (*graph.Param, bool) {
 	p, ok := ps.byName[name]
 	return p, ok
 }
+
+// Weights walks through the weights of all layers, those of layers from outside this package too, in order of construction,
+// which is that of the parameters.
+func (ps *Params) Weights() []*Weight { return ps.weights }
 
 // Count is the number of elements of all parameters.
 func (ps *Params) Count() int {
@@ -82,32 +87,18 @@ func (ps *Params) Ones(name string, shape ...int) *graph.Param {
 // InitStd is the standard deviation of initial weights and embeddings (SPEC section 1).
 const InitStd = 0.02
 
-// Normal adds a parameter drawn from N(0, 0.02²). There is none (nil) if the weight is packed.
+// Normal adds a parameter drawn from N(0, 0.02²).
 func (ps *Params) Normal(name string, shape ...int) *graph.Param {
-	if ps.take(name, shape) {
-		return nil
-	}
-	p := ps.add(name, shape...)
-	for i, data := 0, ps.toFill(p); i < len(data); i++ {
-		data[i] = float32(InitStd * ps.rng.NormFloat64())
-	}
-	return p
+	return ps.drawn(name, func(r *rand.Rand) float64 { return InitStd * r.NormFloat64() }, shape...)
 }
 
-// Uniform adds a parameter drawn from the interval ±1/sqrt(fanIn). There is none (nil) if the weight is packed.
+// Uniform adds a parameter drawn from the interval ±1/sqrt(fanIn).
 func (ps *Params) Uniform(name string, fanIn int, shape ...int) *graph.Param {
-	if ps.take(name, shape) {
-		return nil
-	}
-	p := ps.add(name, shape...)
 	bound := 1 / math.Sqrt(float64(fanIn))
-	for i, data := 0, ps.toFill(p); i < len(data); i++ {
-		data[i] = float32(bound * (2*ps.rng.Float64() - 1))
-	}
-	return p
+	return ps.drawn(name, func(r *rand.Rand) float64 { return bound * (2*r.Float64() - 1) }, shape...)
 }
 
-// drawn adds a parameter whose elements are drawn by f. It is never packed.
+// drawn adds a parameter whose elements are drawn by f.
 func (ps *Params) drawn(name string, f func(r *rand.Rand) float64, shape ...int) *graph.Param {
 	p := ps.add(name, shape...)
 	for i, data := 0, ps.toFill(p); i < len(data); i++ {

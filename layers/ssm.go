@@ -8,35 +8,24 @@ const KernelSize = 9
 // SSM is the local pathway s = n + sigmoid(n Wgᵀ + bg) ⊙ dwconv(n): a depthwise convolution over time, kernel 9, zero
 // padding 4, not causal, behind a gate (SPEC section 1, 1).
 type SSM struct {
-	Conv  *graph.Param // [D, 1, 9], uniform ±1/3; nil if the weight is packed
+	Conv  *Weight      // [D, 1, 9], uniform ±1/3
 	ConvB *graph.Param // [D], uniform ±1/3
 	Gate  *Linear
-
-	// ConvQuant, if set, is the fake-quant node of the convolution weight.
-	ConvQuant FakeQuant
-
-	// ConvPacked, if set, is the convolution weight in packed form, in place of Conv.
-	ConvPacked *graph.Packed
 }
 
 // NewSSM registers name.dwconv and name.gate.
 func NewSSM(ps *Params, name string, dim int) *SSM {
+	uniform := func(name string, shape ...int) *graph.Param { return ps.Uniform(name, KernelSize, shape...) }
 	return &SSM{
-		Conv:  ps.Uniform(name+".dwconv.weight", KernelSize, dim, 1, KernelSize),
+		Conv:  NewWeight(ps, name+".dwconv.weight", Convolution, uniform, dim, 1, KernelSize),
 		ConvB: ps.Uniform(name+".dwconv.bias", KernelSize, dim),
 		Gate:  NewLinear(ps, name+".gate", dim, dim, true),
-
-		ConvPacked: ps.packed[name+".dwconv.weight"],
 	}
 }
 
 // Forward maps n [B, T, D] to s [B, T, D].
 func (l *SSM) Forward(g *graph.Graph, n *graph.Node) *graph.Node {
-	gate := l.Gate.Forward(g, n, graph.Sigmoid)
-	if l.ConvPacked != nil {
-		return graph.GatedConvPacked(g, n, gate, l.ConvPacked, g.Param(l.ConvB))
-	}
-	return graph.GatedConv(g, n, gate, l.ConvQuant.through(g, l.Conv), g.Param(l.ConvB))
+	return l.Conv.GatedConv(g, n, l.Gate.Forward(g, n, graph.Sigmoid), g.Param(l.ConvB))
 }
 
 // ForwardLast is the last row of Forward, [B, 1, D], at the cost of that row.

@@ -22,9 +22,6 @@ func (l *SwiGLU) Forward(g *graph.Graph, x *graph.Node) *graph.Node {
 	return l.Down.Forward(g, hidden, graph.Identity)
 }
 
-// Linears lists the three layers.
-func (l *SwiGLU) Linears() []*Linear { return []*Linear{l.Gate, l.Up, l.Down} }
-
 func swiGLUCost(rows, dim, hidden int) Cost {
 	k := Cost{Component: FeedForwardComponent}
 	k.linear(rows, dim, hidden, false, true)

@@ -24,7 +24,7 @@ const configKey = "config"
 // Its tensors share the parameters' memory where the machine allows. Weights that are not finite are an error: no reader
 // would take them.
 func (m *Model) File() (*safetensors.File, error) {
-	if len(m.Params.Packed()) > 0 {
+	if m.Packed() {
 		return nil, ErrPacked
 	}
 	config, err := json.Marshal(m.Config)

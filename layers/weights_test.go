@@ -196,7 +196,7 @@ func TestSetWeightsChangesNothingOnError(t *testing.T) {
 func TestSaveRefusesWhatIsNotFinite(t *testing.T) {
 	m := newModel(t, tiny())
 	path := filepath.Join(t.TempDir(), "model.safetensors")
-	m.Head.Out.W.Data()[5] = float32(math.Inf(1))
+	m.Head.Out.W.Param.Data()[5] = float32(math.Inf(1))
 	err := m.Save(path)
 	if err == nil || err.Error() != "cannot write "+path+": tensor head.weight has the value +Inf at index 5: not a finite number" {
 		t.Error(err)

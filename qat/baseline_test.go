@@ -34,8 +34,8 @@ func changed(a, b *layers.Model) (names []string) {
 }
 
 func linearNames(m *layers.Model) (names []string) {
-	for _, l := range m.Linears() {
-		names = append(names, l.W.Name)
+	for _, w := range linears(m) {
+		names = append(names, w.Name)
 	}
 	slices.Sort(names)
 	return names
@@ -78,12 +78,11 @@ func TestRoundBaseline(t *testing.T) {
 		if got := changed(base, m); !slices.Equal(got, want) {
 			t.Errorf("%s: changes %v, want %v", name, got, want)
 		}
-		for _, l := range m.Linears()[:1] { // rows of up to 128 inputs have one scale: at most 16 values
-			in := l.W.Shape()[1]
-			row := slices.Clone(l.W.Data()[:in])
+		for _, w := range linears(m)[:1] { // rows of up to 128 inputs have one scale: at most 16 values
+			row := slices.Clone(w.Param.Data()[:w.Shape[1]])
 			slices.Sort(row)
 			if n := len(slices.Compact(row)); n > 16 {
-				t.Errorf("%s: a row of %s has %d values", name, l.W.Name, n)
+				t.Errorf("%s: a row of %s has %d values", name, w.Name, n)
 			}
 		}
 	}

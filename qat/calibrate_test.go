@@ -177,7 +177,7 @@ func TestWeightsThatAreNoNumbersAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.Blocks[1].FF1.W.Data()[3] = bad
+		m.Blocks[1].FF1.W.Param.Data()[3] = bad
 		for name, f := range map[string]func() error{
 			"calibrate": func() error { _, err := Calibrate(m, calibrationData(t, m.Config, 1)); return err },
 			"prepare":   func() error { _, err := Prepare(m, c, tinyOptions()); return err },

@@ -55,6 +55,6 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(len(small.Params.Packed()), "packed weights")
-	// Output: 12 packed weights
+	fmt.Println("packed:", small.Packed(), "parameters:", small.Parameters() == model.Parameters())
+	// Output: packed: true parameters: true
 }

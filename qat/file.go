@@ -79,7 +79,10 @@ func FromFile(f *safetensors.File) (*Quantised, error) {
 	if err := h.check(m); err != nil {
 		return nil, fmt.Errorf("the quantisers in the header are not valid: %w", err)
 	}
-	q := attach(m, h.Options, h.Salient)
+	q, err := attach(m, h.Options, h.Salient)
+	if err != nil {
+		return nil, fmt.Errorf("the quantisers in the header are not valid: %w", err)
+	}
 	q.Calibration = h.Calibration
 	if n := len(q.Params()); n != added {
 		return nil, fmt.Errorf("%d tensors of quantisers, where the options in the header need %d: the file was put together wrongly", added, n)

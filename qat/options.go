@@ -36,10 +36,10 @@ func TargetsOf(c layers.Config) []Target {
 	return slices.DeleteFunc(AllTargets(), func(t Target) bool { return t == Bridge && !c.UseScaleBridge })
 }
 
-// Quantisers of the SSM weights.
+// Quantisers of the SSM weights: what the setting calls scheme.SEQ2 and scheme.Paper7.
 const (
-	SEQ2Bit = "seq2bit" // 4 levels ±0.5, ±1.5 (stretched-elastic, ParetoQ): 2 bits
-	Paper7  = "paper7"  // the reference's 7 levels, multiples of 0.5: for comparison, not 2 bits
+	SEQ2Bit = "seq2bit"
+	Paper7  = "paper7"
 )
 
 // Initial step sizes of the SSM quantiser.
@@ -54,10 +54,10 @@ const (
 	Int4Frozen = "frozen" // integers, scales and zeros stay; salient columns train (the reference)
 )
 
-// Precisions of the INT4 groups' scales and zeros.
+// Precisions of the INT4 groups' scales and zeros: what the setting calls scheme.Int4Float32 and scheme.Int4.
 const (
-	MetadataFloat32 = "float32" // as the reference computes with
-	MetadataCompact = "compact" // one byte each, as packed files store them
+	MetadataFloat32 = "float32"
+	MetadataCompact = "compact"
 )
 
 // Options are the settings of Prepare.
@@ -72,6 +72,10 @@ type Options struct {
 	Metadata        string   `json:"metadata" toml:"metadata"`                 // float32 or compact
 	EmbeddingBits   int      `json:"embedding_bits" toml:"embedding_bits"`     // 4 or 8, of target embeddings
 	HeadBits        int      `json:"head_bits" toml:"head_bits"`               // 4 or 8, of target head
+
+	// Schemes names the scheme (package scheme) of the weights of a target, in place of the one that the settings above
+	// say. Groups, salient columns, step_init and int4_mode hold for it as far as it has them.
+	Schemes map[Target]string `json:"schemes,omitempty" toml:"schemes,omitempty"`
 }
 
 // DefaultOptions are those of the multi-seed experiment (SPEC section 4).
@@ -108,6 +112,9 @@ func (o Options) Validate(c layers.Config) error {
 		if !slices.Contains(s.allowed, s.value) {
 			return fmt.Errorf("%s is %q: it must be %s", s.name, s.value, strings.Join(s.allowed, " or "))
 		}
+	}
+	if err := o.checkSchemes(); err != nil {
+		return err
 	}
 	if err := o.checkGroup(c.Dim); err != nil {
 		return err

@@ -3,58 +3,46 @@ package qat
 import (
 	"errors"
 	"fmt"
-	"math"
-	"slices"
+	"maps"
 
 	"github.com/x448/float16"
 
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // Convert makes the simulated model what its packed file holds, so that the fake-quant graph and the packed model compute
-// the same. It rounds, in place: the 2-bit steps to half precision, the scales and zeros of INT4 to one byte each
+// the same. It rounds, in place: learned steps to half precision, the scales and zeros of INT4 to one byte each
 // (Options.Metadata becomes compact), and every parameter that is not quantised, and the smoothing factors, to half
-// precision, except what that does not hold (graph.HoldsHalf), which stays as it is. Converting twice changes nothing more.
-// The 7-level quantiser has no packed form.
+// precision, except what that does not hold (scheme.HoldsHalf), which stays as it is. Converting twice changes nothing more.
+// A weight of a scheme without packed form is an error, and then nothing is changed.
 func (q *Quantised) Convert() error {
+	if _, err := q.pack(); err != nil {
+		return err
+	}
+	for _, w := range q.Weights {
+		if err := w.Convert(); err != nil {
+			return fmt.Errorf("weight %s: %w", w.Name, err)
+		}
+	}
+	q.Options.Metadata, q.Options.Schemes = MetadataCompact, maps.Clone(q.Options.Schemes)
+	for t, name := range q.Options.Schemes {
+		if name == scheme.Int4Float32.Name {
+			q.Options.Schemes[t] = scheme.Int4.Name
+		}
+	}
 	quantised := map[*graph.Param]bool{}
 	for _, w := range q.Weights {
-		if w.Scheme == Scheme7Level {
-			return fmt.Errorf("weight %s has 7 levels (ssm_quantiser %s), which 2 bits cannot hold: only %s can be packed", w.Param.Name, Paper7, SEQ2Bit)
-		}
 		quantised[w.Param] = true
 	}
-	for _, w := range q.Weights {
-		if w.LogStep != nil {
-			if err := w.halveSteps(); err != nil {
-				return err
-			}
-		}
-		if w.Scheme == SchemeInt4 {
-			w.Compact = true
-		}
-	}
-	q.Options.Metadata = MetadataCompact
 	for _, p := range q.Model.Params.All() {
 		if !quantised[p] {
-			halve(p.Data(), graph.HoldsHalf)
+			halve(p.Data(), scheme.HoldsHalf)
 		}
 	}
 	for _, p := range q.smooth {
-		halve(p.Data(), graph.HoldsEachHalf)
-	}
-	return nil
-}
-
-// halveSteps rounds the 2-bit steps to half precision, those of small channels up to the least that a file holds.
-func (w *Weight) halveSteps() error {
-	if most := math.Exp(float64(slices.Max(w.LogStep.Data()))); most < graph.LeastHalfStep {
-		return fmt.Errorf("weight %s: the largest of its 2-bit steps is %.3g, and a packed file holds steps from %.2g on; leave out target %s",
-			w.Param.Name, most, graph.LeastHalfStep, w.Target)
-	}
-	for i, l := range w.LogStep.Data() {
-		w.LogStep.Data()[i] = graph.HalfLogStep(l)
+		halve(p.Data(), scheme.HoldsEachHalf)
 	}
 	return nil
 }
@@ -69,7 +57,7 @@ func halve(data []float32, holds func([]float32) bool) {
 	}
 }
 
-// PackedFile converts the model and gives its packed file (FORMAT.md).
+// PackedFile is the packed file (scheme/FORMAT.md) of the model as Convert would make it. The model is not changed.
 func (q *Quantised) PackedFile() (*safetensors.File, error) {
 	if len(q.Weights) == 0 {
 		return nil, fmt.Errorf("targets %s quantise no weights, only what is computed from them: there is nothing to pack; add a target such as %s", join(q.Options.Targets), SSM)
@@ -77,36 +65,31 @@ func (q *Quantised) PackedFile() (*safetensors.File, error) {
 	if err := finite(q.Model); err != nil {
 		return nil, err
 	}
-	if err := q.Convert(); err != nil {
+	packed, err := q.pack()
+	if err != nil {
 		return nil, err
-	}
-	packed := make(map[string]*graph.Packed, len(q.Weights))
-	for _, w := range q.Weights {
-		p, err := w.pack()
-		if err != nil {
-			return nil, fmt.Errorf("weight %s: %w", w.Param.Name, err)
-		}
-		packed[w.Param.Name] = p
 	}
 	return q.Model.PackedFile(packed)
 }
 
-// pack gives the packed form of a converted weight.
-func (w *Weight) pack() (*graph.Packed, error) {
-	switch shape := w.Param.Shape(); w.Scheme {
-	case Scheme2Bit:
-		return graph.PackSEQ2(w.Param.Data(), shape, w.LogStep.Data())
-	case SchemeInt8:
-		p, err := graph.PackInt8(w.Param.Data(), shape)
-		if err != nil {
-			return nil, fmt.Errorf("%w (export --%s-bits 4)", err, w.Target)
+// pack gives the packed forms of the weights by their names.
+func (q *Quantised) pack() (map[string]*scheme.Packed, error) {
+	packed := make(map[string]*scheme.Packed, len(q.Weights))
+	for _, s := range slots(q.Model) {
+		if s.Fake == nil {
+			continue
 		}
-		return p, nil
-	case SchemeInt4:
-		return graph.PackInt4(w.Merged(), shape, graph.Int4Compact{Group: w.Group, Salient: w.Salient})
-	default:
-		return nil, fmt.Errorf("scheme %s has no packed form", w.Scheme)
+		p, err := s.Pack()
+		if err != nil {
+			mend := "leave out target " + string(s.target)
+			if s.Fake.Scheme == scheme.Int8 && (s.target == Embeddings || s.target == Head) {
+				mend = fmt.Sprintf("export --%s-bits 4", s.target)
+			}
+			return nil, fmt.Errorf("weight %s: %w (%s)", s.Name, err, mend)
+		}
+		packed[s.Name] = p
 	}
+	return packed, nil
 }
 
 // ErrNotPacked is Inspect's error for a file in floating point.

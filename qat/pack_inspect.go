@@ -8,6 +8,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // Inspection describes a packed file.
@@ -28,7 +29,7 @@ type Inspection struct {
 // TensorInspection describes one tensor of a packed file.
 type TensorInspection struct {
 	Name  string  `json:"name"` // state-dict name
-	Kind  string  `json:"kind"` // of graph.Packed, or f16, f32
+	Kind  string  `json:"kind"` // a scheme of package scheme, or f16, f32
 	Shape []int   `json:"shape"`
 	Bytes int     `json:"bytes"`
 	Bits  float64 `json:"bits_per_weight"` // all of Bytes, metadata and salient columns included
@@ -51,27 +52,30 @@ func Inspect(f *safetensors.File, size int64, against *Reference) (*Inspection, 
 	if err != nil {
 		return nil, err
 	}
-	if len(m.Params.Packed()) == 0 {
+	if !m.Packed() {
 		return nil, ErrNotPacked
 	}
-	r := &Inspection{Config: m.Config, Parameters: m.Config.Parameters(), FileBytes: size, MemoryInt8: len(m.Blocks) > 0 && m.Blocks[0].Memory.EntryQuant != nil}
+	r := &Inspection{Config: m.Config, Parameters: m.Config.Parameters(), FileBytes: size, MemoryInt8: m.MemoryInt8()}
 	if against != nil && against.config != m.Config {
 		return nil, fmt.Errorf("its model (%+v) is another than the one to compare with (%+v)", m.Config, against.config)
 	}
 	smooth := smoothingOf(m)
-	packed := m.Params.Packed()
+	packed := map[string]*scheme.Packed{} // by the names of their tensors
+	names := map[*scheme.Packed]string{}
+	for _, w := range m.Params.Weights() {
+		if w.Packed != nil {
+			packed[w.Name+"."+w.Packed.Spec().Scheme], names[w.Packed] = w.Packed, w.Name
+		}
+	}
 	for _, t := range f.Tensors {
 		i := TensorInspection{Name: t.Name, Kind: strings.ToLower(t.DType.String()), Shape: t.Shape, Bytes: len(t.Data)}
 		var values []float32
-		if base, kind, ok := cutLast(t.Name, '.'); ok && packed[base] != nil && packed[base].Spec().Kind == kind {
-			w := packed[base]
-			i.Name, i.Kind, i.Shape = base, kind, w.Spec().Shape
+		if w := packed[t.Name]; w != nil {
+			i.Name, i.Kind, i.Shape = names[w], w.Spec().Scheme, w.Spec().Shape
 			r.PackedWeights += w.Size()
 			r.PackedBytes += i.Bytes
-			values = make([]float32, w.Size())
-			rows, _ := w.Matrix()
-			w.Rows(values, 0, rows)
-			unsmooth(values, smooth[base])
+			values = w.Floats()
+			unsmooth(values, smooth[i.Name])
 		} else if values, err = t.Float32s(); err != nil {
 			return nil, err
 		}
@@ -92,23 +96,15 @@ func Inspect(f *safetensors.File, size int64, against *Reference) (*Inspection, 
 	return r, nil
 }
 
-func cutLast(s string, sep byte) (before, after string, ok bool) {
-	i := strings.LastIndexByte(s, sep)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+1:], true
-}
-
 // smoothingOf gives, by weight, the factors that its inputs are multiplied with.
 func smoothingOf(m *layers.Model) map[string][]float32 {
 	factors := map[string][]float32{}
-	for i, b := range m.Blocks {
+	for _, b := range m.Blocks {
 		if b.Attention.Smooth == nil {
 			continue
 		}
-		for _, l := range []string{"to_q", "to_k", "to_v"} {
-			factors[fmt.Sprintf("blocks.%d.attn.%s.weight", i, l)] = b.Attention.Smooth.Data()
+		for _, l := range []*layers.Linear{b.Attention.Q, b.Attention.K, b.Attention.V} {
+			factors[l.W.Name] = b.Attention.Smooth.Data()
 		}
 	}
 	return factors
@@ -142,12 +138,12 @@ func NewReference(f *safetensors.File) (*Reference, error) {
 		}
 		m = q.Model
 		for _, w := range q.Weights {
-			merged[w.Param.Name] = w.Merged()
+			merged[w.Name] = w.Merged()
 		}
 	} else if m, err = layers.FromFile(f); err != nil {
 		return nil, err
 	}
-	if len(m.Params.Packed()) > 0 {
+	if m.Packed() {
 		return nil, layers.ErrPacked
 	}
 	r := &Reference{config: m.Config, weights: map[string][]float32{}}

@@ -15,6 +15,7 @@ import (
 	"github.com/synapnet/synapnet-train/internal/rounding"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // prepareModel makes a model whose weights are large enough for its logits to differ, and quantises it.
@@ -45,12 +46,8 @@ func prepareModel(t testing.TB, c layers.Config, o Options, tokens int) *Quantis
 
 func writePacked(t testing.TB, q *Quantised) (path string) {
 	t.Helper()
-	f, err := q.PackedFile()
-	if err != nil {
-		t.Fatal(err)
-	}
 	path = filepath.Join(t.TempDir(), "packed.safetensors")
-	if err := safetensors.Write(path, f); err != nil {
+	if err := safetensors.Write(path, packedFile(t, q)); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -62,7 +59,7 @@ func loadPacked(t testing.TB, path string) *layers.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(m.Params.Packed()) == 0 {
+	if !m.Packed() {
 		t.Fatalf("%s: its weights are in floating point", path)
 	}
 	return m
@@ -165,6 +162,7 @@ func TestPackedModelEqualsTheFakeQuantGraph(t *testing.T) {
 			c.change(&o)
 			q := prepareModel(t, c.config, o, 48)
 			m := loadPacked(t, writePacked(t, q))
+			convert(t, q)
 			for _, entries := range []int{0, 5} {
 				sameLogits(t, m, q.Model, 2, 40, entries)
 			}
@@ -186,6 +184,7 @@ func TestPackedReferenceModelEqualsTheFakeQuantGraph(t *testing.T) {
 		o.Targets = c.targets
 		q := prepareModel(t, layers.Reference(), o, 128)
 		m := loadPacked(t, writePacked(t, q))
+		convert(t, q)
 		for _, tokens := range c.tokens {
 			sameLogits(t, m, q.Model, 1, tokens, 0)
 		}
@@ -202,7 +201,7 @@ func TestPackedWeightsHaveNoFloatCopy(t *testing.T) {
 		if _, ok := m.Params.ByName(w.Param.Name); ok {
 			t.Errorf("%s has a floating-point copy", w.Param.Name)
 		}
-		if m.Params.Packed()[w.Param.Name] == nil {
+		if packedWeights(m)[w.Param.Name] == nil {
 			t.Errorf("%s is not packed", w.Param.Name)
 		}
 	}
@@ -217,20 +216,64 @@ func TestPackedWeightsHaveNoFloatCopy(t *testing.T) {
 	}
 }
 
-// Converting is done once: a second conversion, and packing what was packed, change no byte.
-func TestConvertIsIdempotent(t *testing.T) {
-	q := prepareModel(t, tiny(), tinyOptions(AllTargets()...), 48)
-	first, err := os.ReadFile(writePacked(t, q))
+// Packing changes nothing in the model, and gives the bytes that it gives when the model was converted beforehand, once or
+// twice.
+func TestPackingLeavesTheModelAsItIs(t *testing.T) {
+	for _, mode := range []string{Int4Train, Int4Frozen} {
+		o := tinyOptions(AllTargets()...)
+		o.Int4Mode = mode
+		q := prepareModel(t, tiny(), o, 48)
+		state := func() []byte {
+			f, err := q.File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return encoded(t, f)
+		}
+		before, first := state(), encoded(t, packedFile(t, q))
+		if !slices.Equal(state(), before) {
+			t.Errorf("%s mode: packing changed the model", mode)
+		}
+		for range 2 {
+			convert(t, q)
+			if !slices.Equal(encoded(t, packedFile(t, q)), first) {
+				t.Errorf("%s mode: the converted model is packed into other bytes", mode)
+			}
+		}
+		if slices.Equal(state(), before) {
+			t.Errorf("%s mode: converting changed nothing", mode)
+		}
+	}
+}
+
+func convert(t testing.TB, q *Quantised) {
+	t.Helper()
+	if err := q.Convert(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func packedFile(t testing.TB, q *Quantised) *safetensors.File {
+	t.Helper()
+	f, err := q.PackedFile()
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := os.ReadFile(writePacked(t, q))
+	return f
+}
+
+// encoded are the bytes of a file.
+func encoded(t testing.TB, f *safetensors.File) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "x.safetensors")
+	if err := safetensors.Write(path, f); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(first, second) {
-		t.Error("packing twice gives different files")
-	}
+	return b
 }
 
 // fileSizeInHalf is that of a file of F16 tensors with the elements of the given parameters.
@@ -273,7 +316,7 @@ func TestTargetedCompressionOfTheReferenceModel(t *testing.T) {
 	targeted := map[string]bool{}
 	for _, w := range q.Weights {
 		params = append(params, w.Param)
-		for _, kind := range []string{graph.PackedInt4, graph.PackedSEQ2} {
+		for _, kind := range []string{scheme.Int4.Name, scheme.SEQ2.Name} {
 			targeted[w.Param.Name+"."+kind] = true
 		}
 	}

@@ -4,18 +4,18 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // Quantised is a model whose weights pass through quantisers.
 type Quantised struct {
 	Model       *layers.Model
 	Options     Options
-	Calibration *Calibration // what it was made with; nil if no target needs it
-	Weights     []*Weight
+	Calibration *Calibration     // what it was made with; nil if no target needs it
+	Weights     []*layers.Weight // those with a quantiser
 
 	smooth []*graph.Param // SmoothQuant's factors, one a block
 }
@@ -51,21 +51,24 @@ func Prepare(m *layers.Model, c *Calibration, o Options) (*Quantised, error) {
 		for _, s := range slots(m) {
 			if s.target == Attention {
 				norm := s.norm(c.Blocks[s.block])
-				salient[s.param.Name] = largest(norm, o.salient(len(norm)))
+				salient[s.Name] = largest(norm, o.salient(len(norm)))
 			}
 		}
 	}
 	if err := o.holds(m); err != nil {
 		return nil, err
 	}
-	q := attach(m, o, salient)
+	q, err := attach(m, o, salient)
+	if err != nil {
+		return nil, err
+	}
 	q.Calibration = c
 	for i, f := range q.smooth {
 		b := m.Blocks[i].Attention
-		absorb(f.Data(), c.Blocks[i].InputMax, o.SmoothAlpha, b.Q.W, b.K.W, b.V.W)
+		absorb(f.Data(), c.Blocks[i].InputMax, o.SmoothAlpha, b.Q.W.Param, b.K.W.Param, b.V.W.Param)
 	}
 	for _, w := range q.Weights {
-		w.initialise(o)
+		initialise(w, o)
 	}
 	return q, nil
 }
@@ -77,36 +80,29 @@ func (o Options) holds(m *layers.Model) error {
 		if !o.Has(s.target) {
 			continue
 		}
-		least, what, mend := 0.0, "", "leave out target "+string(s.target)
-		switch scheme := o.scheme(s.target); {
-		case scheme == Scheme2Bit || scheme == Scheme7Level:
-			least, what = 1.5*graph.LeastInitialStep, "the reach of the least 2-bit step"
-		case scheme == SchemeInt4 && o.Metadata == MetadataFloat32:
-			least, what, mend = leastInt4, "the reach of the least INT4 scale in float32", mend+", or use compact metadata"
+		of, err := o.scheme(s.target)
+		if err != nil {
+			return err
 		}
-		if err := reaches(s.param, least, what, mend); err != nil {
+		mend := "leave out target " + string(s.target)
+		if of == scheme.Int4Float32 {
+			mend += ", or use compact metadata"
+		}
+		if err := reaches(s.Weight, of, mend); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// leastInt4 is the value that the least scale reaches in a group from -leastInt4 to leastInt4.
-const leastInt4 = 7.5 * graph.LeastInt4Scale
-
-// holdsInt4 is holds for INT4 with scales in float32.
-func holdsInt4(p *graph.Param) error {
-	return reaches(p, leastInt4, "the reach of the least INT4 scale in float32", "leave it in floating point")
-}
-
 // reaches refuses a weight all of whose values are below the least step or scale of its quantiser.
-func reaches(p *graph.Param, least float64, what, mend string) error {
+func reaches(w *layers.Weight, of *scheme.Scheme, mend string) error {
 	var most float32
-	for _, v := range p.Data() {
+	for _, v := range w.Param.Data() {
 		most = max(most, v, -v)
 	}
-	if most > 0 && float64(most) < least {
-		return fmt.Errorf("weight %s cannot be quantised: the largest of its values is %g, below %g, %s; %s", p.Name, most, least, what, mend)
+	if most > 0 && float64(most) < of.Least {
+		return fmt.Errorf("weight %s cannot be quantised: the largest of its values is %g, below %g, %s; %s", w.Name, most, of.Least, of.LeastOf, mend)
 	}
 	return nil
 }
@@ -123,31 +119,21 @@ func (c *Calibration) fits(m *layers.Model) error {
 	return nil
 }
 
-// attach makes the quantisers with parameters of zeros and puts them into the model's hooks.
-func attach(m *layers.Model, o Options, salient map[string][]int) *Quantised {
+// attach makes the quantisers with parameters of zeros and gives them to the model's weights; on an error the model is not
+// changed.
+func attach(m *layers.Model, o Options, salient map[string][]int) (*Quantised, error) {
 	q := &Quantised{Model: m, Options: o}
-	for _, s := range slots(m) {
-		if !o.Has(s.target) {
-			continue
+	targeted := slices.DeleteFunc(slots(m), func(s slot) bool { return !o.Has(s.target) })
+	quantisers := make([]*layers.FakeQuant, len(targeted))
+	for i, s := range targeted {
+		var err error
+		if quantisers[i], err = o.quantiser(s, salient[s.Name]); err != nil {
+			return nil, fmt.Errorf("weight %s: %w", s.Name, err)
 		}
-		w := &Weight{Target: s.target, Scheme: o.scheme(s.target), Param: s.param}
-		switch w.Scheme {
-		case Scheme2Bit, Scheme7Level:
-			w.LogStep = graph.NewParam(s.step, s.param.Shape()[0])
-			w.InitLogStep = graph.NewParam(strings.TrimSuffix(s.step, logStepSuffix)+initSuffix, s.param.Shape()[0])
-			w.InitLogStep.Frozen = true
-		case SchemeInt4:
-			w.Group, w.Compact = o.GroupSize, o.Metadata == MetadataCompact
-			w.Salient = salient[s.param.Name]
-			if s.target == Attention && o.Int4Mode == Int4Frozen {
-				w.Param.Frozen = true
-				if len(w.Salient) > 0 {
-					w.Columns = graph.NewParam(strings.TrimSuffix(s.param.Name, ".weight")+salientSuffix, s.param.Shape()[0], len(w.Salient))
-				}
-			}
-		}
-		*s.hook = w.fakeQuant
-		q.Weights = append(q.Weights, w)
+	}
+	for i, s := range targeted {
+		s.Fake, s.Param.Frozen = quantisers[i], s.Param.Frozen || o.freezes(s.target)
+		q.Weights = append(q.Weights, s.Weight)
 	}
 	for i, b := range m.Blocks {
 		if o.Has(Attention) {
@@ -157,23 +143,10 @@ func attach(m *layers.Model, o Options, salient map[string][]int) *Quantised {
 			q.smooth = append(q.smooth, f)
 		}
 		if o.Has(Memory) {
-			b.Memory.EntryQuant = graph.FakeQuantInt8
+			b.Memory.EntryQuant = scheme.FakeInt8
 		}
 	}
-	return q
-}
-
-// scheme is that of the weights of a target.
-func (o Options) scheme(t Target) Scheme {
-	switch {
-	case t == SSM && o.SSMQuantiser == Paper7:
-		return Scheme7Level
-	case t == SSM:
-		return Scheme2Bit
-	case t == Embeddings && o.EmbeddingBits == 8, t == Head && o.HeadBits == 8:
-		return SchemeInt8
-	}
-	return SchemeInt4
+	return q, nil
 }
 
 // absorb is SmoothQuant (SPEC section 4): smooth = max|x|^α / (max|w|^(1-α) + 1e-8), at least 1e-5, per input channel,
@@ -221,23 +194,19 @@ func largest(x []float32, k int) []int {
 }
 
 // initialise sets the quantiser's own parameters from the weight.
-func (w *Weight) initialise(o Options) {
-	if w.LogStep != nil {
-		init := graph.InitLogStep(w.Param.Data(), w.LogStep.Size())
-		if o.StepInit == InitMSE {
-			init = leastSquares(w.Param.Data(), init, w.Scheme)
-		}
-		copy(w.LogStep.Data(), init)
-		copy(w.InitLogStep.Data(), init)
+func initialise(w *layers.Weight, o Options) {
+	f := w.Fake
+	if f.LogStep != nil {
+		init := f.Scheme.Steps.Initial(w.Param.Data(), f.LogStep.Size(), o.StepInit == InitMSE)
+		copy(f.LogStep.Data(), init)
+		copy(f.InitLogStep.Data(), init)
 	}
-	if w.Columns != nil {
-		cols := w.cols()
-		for row := range w.Param.Size() / cols {
-			for k, j := range w.Salient {
-				w.Columns.Data()[row*len(w.Salient)+k] = w.Param.Data()[row*cols+j]
-			}
+	if f.Columns != nil {
+		salient, cols := f.Settings.Salient, w.Shape[len(w.Shape)-1]
+		for i := range f.Columns.Data() {
+			f.Columns.Data()[i] = w.Param.Data()[i/len(salient)*cols+salient[i%len(salient)]]
 		}
-		w.scatter(w.Param.Data(), func(int, int) float32 { return 0 })
+		w.ScatterSalient(w.Param.Data(), func(int, int) float32 { return 0 })
 	}
 }
 
@@ -245,8 +214,8 @@ func (w *Weight) initialise(o Options) {
 func (q *Quantised) StepParams() []*graph.Param {
 	var steps []*graph.Param
 	for _, w := range q.Weights {
-		if w.LogStep != nil {
-			steps = append(steps, w.LogStep)
+		if w.Fake.LogStep != nil {
+			steps = append(steps, w.Fake.LogStep)
 		}
 	}
 	return steps
@@ -261,8 +230,8 @@ func (q *Quantised) OtherParams() []*graph.Param {
 		}
 	}
 	for _, w := range q.Weights {
-		if w.Columns != nil {
-			others = append(others, w.Columns)
+		if w.Fake.Columns != nil {
+			others = append(others, w.Fake.Columns)
 		}
 	}
 	return others
@@ -273,7 +242,7 @@ func (q *Quantised) OtherParams() []*graph.Param {
 func (q *Quantised) Params() []*graph.Param {
 	var all []*graph.Param
 	for _, w := range q.Weights {
-		for _, p := range []*graph.Param{w.LogStep, w.InitLogStep, w.Columns} {
+		for _, p := range []*graph.Param{w.Fake.LogStep, w.Fake.InitLogStep, w.Fake.Columns} {
 			if p != nil {
 				all = append(all, p)
 			}
@@ -291,8 +260,8 @@ func (q *Quantised) Drift(lambda float64) []layers.Term {
 	return []layers.Term{func(g *graph.Graph, _ layers.Output) *graph.Node {
 		var steps, inits []*graph.Node
 		for _, w := range q.Weights {
-			if w.LogStep != nil {
-				steps, inits = append(steps, g.Param(w.LogStep)), append(inits, g.Param(w.InitLogStep))
+			if w.Fake.LogStep != nil {
+				steps, inits = append(steps, g.Param(w.Fake.LogStep)), append(inits, g.Param(w.Fake.InitLogStep))
 			}
 		}
 		return graph.Drift(g, lambda, steps, inits)
@@ -311,17 +280,17 @@ func (q *Quantised) Steps() StepStats {
 	s := StepStats{Least: math.Inf(1), Most: math.Inf(-1)}
 	tensors := 0
 	for _, w := range q.Weights {
-		if w.LogStep == nil {
+		if w.Fake.LogStep == nil {
 			continue
 		}
 		tensors++
 		var square float64
-		for i, l := range w.LogStep.Data() {
-			d := float64(l) - float64(w.InitLogStep.Data()[i])
+		for i, l := range w.Fake.LogStep.Data() {
+			d := float64(l) - float64(w.Fake.InitLogStep.Data()[i])
 			square += d * d
 			s.Least, s.Most = min(s.Least, math.Exp(d)), max(s.Most, math.Exp(d))
 		}
-		s.Drift += square / float64(w.LogStep.Size())
+		s.Drift += square / float64(w.Fake.LogStep.Size())
 	}
 	if tensors == 0 {
 		return StepStats{Least: 1, Most: 1}
@@ -334,8 +303,8 @@ func (q *Quantised) Steps() StepStats {
 func (q *Quantised) salientColumns() map[string][]int {
 	columns := map[string][]int{}
 	for _, w := range q.Weights {
-		if len(w.Salient) > 0 {
-			columns[w.Param.Name] = w.Salient
+		if len(w.Fake.Settings.Salient) > 0 {
+			columns[w.Name] = w.Fake.Settings.Salient
 		}
 	}
 	return columns

@@ -10,6 +10,8 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // Smoothing moves scale from activations to weights: the function of Q, K and V stays the same.
@@ -25,8 +27,8 @@ func TestSmoothingAloneChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	quantised := logits(t, m)
-	for _, s := range slots(m) {
-		*s.hook = nil // smoothing without rounding
+	for _, w := range m.Params.Weights() {
+		w.Fake = nil // smoothing without rounding
 	}
 	smoothed := logits(t, m)
 	var rounding float64
@@ -123,10 +125,10 @@ func TestFrozenModeTrainsSalientColumnsOnly(t *testing.T) {
 	o.Int4Mode = Int4Frozen
 	q := prepareTiny(t, o)
 	type state struct{ q, columns []float32 }
-	before := map[*Weight]state{}
+	before := map[*layers.Weight]state{}
 	for _, w := range q.Weights {
-		if w.Columns != nil {
-			before[w] = state{slices.Clone(w.Param.Data()), slices.Clone(w.Columns.Data())}
+		if w.Fake.Columns != nil {
+			before[w] = state{slices.Clone(w.Param.Data()), slices.Clone(w.Fake.Columns.Data())}
 		}
 	}
 	if len(before) != 8 {
@@ -142,8 +144,8 @@ func TestFrozenModeTrainsSalientColumnsOnly(t *testing.T) {
 		if !slices.Equal(w.Param.Data(), s.q) {
 			t.Errorf("%s changed", w.Param.Name)
 		}
-		if slices.Equal(w.Columns.Data(), s.columns) {
-			t.Errorf("%s did not train", w.Columns.Name)
+		if slices.Equal(w.Fake.Columns.Data(), s.columns) {
+			t.Errorf("%s did not train", w.Fake.Columns.Name)
 		}
 	}
 	if !slices.Equal(q.smooth[0].Data(), smooth) {
@@ -163,7 +165,7 @@ func TestFrozenAndTrainModesBeginAlike(t *testing.T) {
 			t.Errorf("%s metadata: the modes differ before training", metadata)
 		}
 		for _, w := range q.Weights {
-			if w.Columns != nil && slices.Equal(w.Merged(), w.Param.Data()) {
+			if w.Fake.Columns != nil && slices.Equal(w.Merged(), w.Param.Data()) {
 				t.Errorf("%s: the merged weight lacks its salient columns", w.Param.Name)
 			}
 		}
@@ -249,13 +251,13 @@ func TestDriftGradientIsTheDerivative(t *testing.T) {
 func TestStepGradientOfClippedChannelsIsTheDerivative(t *testing.T) {
 	q := prepareTiny(t, tinyOptions(SSM))
 	w := q.Weights[1] // the first gate
-	n := w.cols()
+	n := w.Shape[1]
 	const channel = 3
 	for i := range n { // no weight near zero
 		x := &w.Param.Data()[channel*n+i]
 		*x = float32(math.Copysign(0.5+math.Abs(float64(*x)), float64(*x)))
 	}
-	w.LogStep.Data()[channel] = float32(math.Log(0.1)) // 1.5 s = 0.15: all are clipped
+	w.Fake.LogStep.Data()[channel] = float32(math.Log(0.1)) // 1.5 s = 0.15: all are clipped
 	p, err := q.Model.Train(2, 40)
 	if err != nil {
 		t.Fatal(err)
@@ -269,12 +271,12 @@ func TestStepGradientOfClippedChannelsIsTheDerivative(t *testing.T) {
 		return float64(l)
 	}
 	loss()
-	got := float64(p.Program.Grad(w.LogStep)[channel])
+	got := float64(p.Program.Grad(w.Fake.LogStep)[channel])
 	const h = 0.05
-	at := w.LogStep.Data()[channel]
-	w.LogStep.Data()[channel] = at + h
+	at := w.Fake.LogStep.Data()[channel]
+	w.Fake.LogStep.Data()[channel] = at + h
 	up := loss()
-	w.LogStep.Data()[channel] = at - h
+	w.Fake.LogStep.Data()[channel] = at - h
 	down := loss()
 	want := (up - down) / (2 * h)
 	if math.Abs(got-want) > 0.05*math.Abs(want)+2e-6 {
@@ -332,39 +334,6 @@ func TestUnsuitableOptionsAreRefused(t *testing.T) {
 	}
 }
 
-// The initial step with the least squared error is never worse than the one at which nothing is clipped.
-func TestLeastSquaresStepsAreNoWorse(t *testing.T) {
-	for _, scheme := range []Scheme{Scheme2Bit, Scheme7Level} {
-		better := 0
-		property := func(seed uint64) bool {
-			r := rand.New(rand.NewPCG(seed, 2))
-			w := make([]float32, 2*96)
-			for i := range w {
-				w[i] = float32(r.NormFloat64() * 0.02)
-			}
-			start := graph.InitLogStep(w, 2)
-			best := leastSquares(w, start, scheme)
-			for ch := range start {
-				a := squaredError(w[ch*96:(ch+1)*96], math.Exp(float64(start[ch])), scheme)
-				b := squaredError(w[ch*96:(ch+1)*96], math.Exp(float64(best[ch])), scheme)
-				if b > a {
-					return false
-				}
-				if b < 0.9*a {
-					better++
-				}
-			}
-			return true
-		}
-		if err := quick.Check(property, &quick.Config{MaxCount: 30}); err != nil {
-			t.Error(err)
-		}
-		if scheme == Scheme2Bit && better == 0 {
-			t.Error("no channel got better: the search does nothing")
-		}
-	}
-}
-
 // Every quantiser stands where its weight is used: without it the model is another function.
 func TestEveryQuantiserIsInUse(t *testing.T) {
 	q := prepareTiny(t, tinyOptions(AllTargets()...))
@@ -373,18 +342,18 @@ func TestEveryQuantiserIsInUse(t *testing.T) {
 		t.Errorf("%d quantised weights, want all %d", len(q.Weights), n)
 	}
 	for _, s := range slots(q.Model) {
-		hook := *s.hook
-		*s.hook = nil
+		quantiser := s.Fake
+		s.Fake = nil
 		if slices.Equal(logits(t, q.Model), all) {
-			t.Errorf("the quantiser of %s does nothing", s.param.Name)
+			t.Errorf("the quantiser of %s does nothing", s.Name)
 		}
-		*s.hook = hook
+		s.Fake = quantiser
 	}
 	for i, b := range q.Model.Blocks {
 		b.Memory.EntryQuant = nil
 		if slices.Equal(logits(t, q.Model), all) {
 			t.Errorf("the quantiser of the entries of block %d does nothing", i)
 		}
-		b.Memory.EntryQuant = graph.FakeQuantInt8
+		b.Memory.EntryQuant = scheme.FakeInt8
 	}
 }

@@ -1,67 +1,74 @@
 package qat
 
 import (
-	"fmt"
+	"strconv"
+	"strings"
 
-	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// slot is a place for a fake-quant node: a weight of the model and the hook through which its layer uses it.
+// slot is a weight of the model that a target covers.
 type slot struct {
+	*layers.Weight
 	target Target
-	param  *graph.Param
-	hook   *layers.FakeQuant
-	step   string                       // name of the log steps, of an SSM weight
-	norm   func(s BlockStats) []float32 // activation norm of the inputs, of an attention weight
-	block  int
+	block  int // from 0; of no meaning outside the blocks
 }
 
-// slots lists every weight that some target covers, in the order of the model's parameters but for the embeddings, which
-// are last.
+// covers tells the target of a weight by the beginning of its name, within its block if it is in one. A layer that takes the
+// place of one of ours, or stands under its name, belongs to its target.
+var covers = []struct {
+	prefix string
+	target Target
+}{
+	{"ssm.", SSM}, {"attn.to_", Attention}, {"epmem.", MemProj}, {"scale_bridge.", Bridge}, {"alpha_gate.", Gates},
+	{"beta_gate.", Gates}, {"ff.", FF}, {"head.", Head}, {"token_embed.", Embeddings}, {"pos_embed", Embeddings},
+}
+
+// slots walks through the model's weights and gives those that some target covers.
 func slots(m *layers.Model) []slot {
 	var all []slot
-	inputs := func(s BlockStats) []float32 { return s.InputNorm }
-	outputs := func(s BlockStats) []float32 { return s.OutNorm }
-	for i, b := range m.Blocks {
-		name := fmt.Sprintf("blocks.%d.ssm.", i)
-		all = append(all,
-			slot{target: SSM, param: b.SSM.Conv, hook: &b.SSM.ConvQuant, step: name + "step_conv" + logStepSuffix},
-			slot{target: SSM, param: b.SSM.Gate.W, hook: &b.SSM.Gate.FakeQuant, step: name + "step_gate" + logStepSuffix})
-		for _, l := range []*layers.Linear{b.Attention.Q, b.Attention.K, b.Attention.V} {
-			all = append(all, slot{target: Attention, param: l.W, hook: &l.FakeQuant, norm: inputs, block: i})
+	for _, w := range m.Params.Weights() {
+		block, name := 0, w.Name
+		if inside, ok := strings.CutPrefix(name, "blocks."); ok {
+			var number string
+			number, name, _ = strings.Cut(inside, ".")
+			block, _ = strconv.Atoi(number) // a layer's own name need not have one, and then no target covers it
 		}
-		all = append(all, slot{target: Attention, param: b.Attention.Out.W, hook: &b.Attention.Out.FakeQuant, norm: outputs, block: i})
-		add := func(t Target, linears ...*layers.Linear) {
-			for _, l := range linears {
-				all = append(all, slot{target: t, param: l.W, hook: &l.FakeQuant})
+		for _, c := range covers {
+			if strings.HasPrefix(name, c.prefix) {
+				all = append(all, slot{w, c.target, block})
 			}
 		}
-		add(MemProj, b.Memory.Key, b.Memory.Val, b.Memory.Query, b.Memory.Out)
-		if b.Bridge != nil {
-			add(Bridge, b.Bridge.Fuse)
-		}
-		add(Gates, b.Alpha, b.Beta)
-		add(FF, b.FF1, b.FF2)
 	}
-	return append(all,
-		slot{target: Head, param: m.Head.Out.W, hook: &m.Head.Out.FakeQuant},
-		slot{target: Embeddings, param: m.Embedding.Tokens, hook: &m.Embedding.TokensQuant},
-		slot{target: Embeddings, param: m.Embedding.Positions, hook: &m.Embedding.PositionsQuant})
+	return all
 }
+
+// norm is the activation norm of the inputs of an attention weight.
+func (s slot) norm(b BlockStats) []float32 {
+	if strings.HasSuffix(s.Name, ".to_out.weight") {
+		return b.OutNorm
+	}
+	return b.InputNorm
+}
+
+// stepNames makes the names of log steps those of the reference, which has its own for the SSM's.
+var stepNames = strings.NewReplacer(".ssm.dwconv.weight", ".ssm.step_conv", ".ssm.gate.weight", ".ssm.step_gate")
+
+// stepName is what the names of the weight's log steps begin with.
+func (s slot) stepName() string { return strings.TrimSuffix(stepNames.Replace(s.Name), ".weight") }
 
 // prepared says whether the model has quantisers.
 func prepared(m *layers.Model) bool {
-	if len(m.Params.Packed()) > 0 {
+	if m.Packed() || m.MemoryInt8() {
 		return true
 	}
-	for _, s := range slots(m) {
-		if *s.hook != nil {
+	for _, w := range m.Params.Weights() {
+		if w.Fake != nil {
 			return true
 		}
 	}
 	for _, b := range m.Blocks {
-		if b.Attention.Smooth != nil || b.Memory.EntryQuant != nil {
+		if b.Attention.Smooth != nil {
 			return true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // A model of any size of weights is packed within the bounds of what it is packed as, or refused by the weight's name:
@@ -78,15 +79,13 @@ func packAndRead(m *layers.Model, o Options) (*layers.Model, error) {
 // largest value of the tensor.
 func compareWeights(t *testing.T, name string, got, want *layers.Model) {
 	t.Helper()
-	bounds := map[string]float64{graph.PackedInt4: 2.0 / 15, graph.PackedInt8: 1.1 / 127, graph.PackedSEQ2: 0.37}
+	bounds := map[string]float64{scheme.Int4.Name: 2.0 / 15, scheme.Int8.Name: 1.1 / 127, scheme.SEQ2.Name: 0.37}
 	for _, p := range want.Params.All() {
 		bound := 0x1p-9
 		var values []float32
-		if w, ok := got.Params.Packed()[p.Name]; ok {
-			bound = bounds[w.Spec().Kind]
-			rows, _ := w.Matrix()
-			values = make([]float32, w.Size())
-			w.Rows(values, 0, rows)
+		if w, ok := packedWeights(got)[p.Name]; ok {
+			bound = bounds[w.Spec().Scheme]
+			values = w.Floats()
 		} else {
 			g, _ := got.Params.ByName(p.Name)
 			values = g.Data()
@@ -145,7 +144,7 @@ func TestSmoothingFactorsKeepTheirChannels(t *testing.T) {
 		t.Errorf("the factor 3e-8 became %g", small[3])
 	}
 	for _, v := range q.smooth[1].Data() {
-		if !graph.HoldsEachHalf([]float32{v}) {
+		if !scheme.HoldsEachHalf([]float32{v}) {
 			t.Errorf("the factor %g was not rounded", v)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // tiny is a model small enough to train in a test.
@@ -109,4 +110,15 @@ func (c *looks) Err() error {
 	}
 	c.left--
 	return nil
+}
+
+// packedWeights are those in packed form, by name.
+func packedWeights(m *layers.Model) map[string]*scheme.Packed {
+	packed := map[string]*scheme.Packed{}
+	for _, w := range m.Params.Weights() {
+		if w.Packed != nil {
+			packed[w.Name] = w.Packed
+		}
+	}
+	return packed
 }

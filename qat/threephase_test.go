@@ -13,6 +13,7 @@ import (
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // tinyThreePhase takes some seconds.
@@ -64,13 +65,22 @@ func TestThreePhasesEndToEnd(t *testing.T) {
 		t.Errorf("step sizes %+v of the initial ones: they do not move, or collapse", s)
 	}
 	for _, w := range r.Quantised.Weights {
-		if w.Scheme != Scheme2Bit {
+		if w.Fake.Scheme != scheme.SEQ2 {
 			continue
 		}
-		codes := graph.Quantize2Bit(w.Param.Data(), w.LogStep.Data())
-		for level := range uint8(4) {
-			if !slices.Contains(codes, level) {
-				t.Errorf("%s: level %d of 4 is not used", w.Param.Name, level)
+		packed, err := w.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		row, steps := packed.Floats(), w.Fake.LogStep.Data()
+		cols := len(row) / len(steps)
+		used := map[float64]bool{}
+		for i, v := range row {
+			used[math.Round(2*float64(v)/math.Exp(float64(steps[i/cols])))/2] = true
+		}
+		for _, level := range []float64{-1.5, -0.5, 0.5, 1.5} {
+			if !used[level] {
+				t.Errorf("%s: level %g is not used", w.Name, level)
 			}
 		}
 	}
@@ -349,7 +359,7 @@ func TestInterruptedAuxiliaryLossGoesOn(t *testing.T) {
 func TestThreePhasesFromAModel(t *testing.T) {
 	c := shortThreePhase()
 	base := newModel(t, c.Model)
-	before := slices.Clone(base.Head.Out.W.Data())
+	before := slices.Clone(base.Head.Out.W.Param.Data())
 	r, err := NewThreePhase(c, base)
 	if err != nil {
 		t.Fatal(err)
@@ -357,7 +367,7 @@ func TestThreePhasesFromAModel(t *testing.T) {
 	if err := r.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if prepared(base) || !slices.Equal(base.Head.Out.W.Data(), before) {
+	if prepared(base) || !slices.Equal(base.Head.Out.W.Param.Data(), before) {
 		t.Error("the model that the run began with was changed")
 	}
 	other := tiny()

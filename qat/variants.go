@@ -9,8 +9,8 @@ import (
 	"github.com/x448/float16"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // Variant is a way to quantise a pretrained model, or a control, in the multi-seed experiment (SPEC section 4).
@@ -206,7 +206,7 @@ func (b *Built) quantise(ctx context.Context, e Experiment, draw tasks.Draw) err
 }
 
 // roundHalf rounds every parameter to IEEE half precision. A tensor all of whose values are too small for it
-// (graph.HoldsHalf) stays in float32; a value beyond half precision is an error.
+// (scheme.HoldsHalf) stays in float32; a value beyond half precision is an error.
 func roundHalf(m *layers.Model) error {
 	for _, p := range m.Params.All() {
 		for i, x := range p.Data() {
@@ -214,7 +214,7 @@ func roundHalf(m *layers.Model) error {
 				return fmt.Errorf("weight %s has the value %v at %d: it must be at most 65504 to be held in half precision", p.Name, x, i)
 			}
 		}
-		halve(p.Data(), graph.HoldsHalf)
+		halve(p.Data(), scheme.HoldsHalf)
 	}
 	return nil
 }
@@ -222,8 +222,8 @@ func roundHalf(m *layers.Model) error {
 // roundInt8 rounds the weight of every Linear to INT8 with scale = max|w|/127 of the whole tensor, in float32. The
 // reference's least scale, 1e-8, is left out: under it smaller weights would vanish.
 func roundInt8(m *layers.Model) error {
-	for _, l := range m.Linears() {
-		w := l.W.Data()
+	for _, l := range linears(m) {
+		w := l.Param.Data()
 		var largest float32
 		for _, x := range w {
 			largest = max(largest, x, -x)
@@ -245,7 +245,7 @@ func roundInt8(m *layers.Model) error {
 const uniformGroup = 64
 
 // roundInt4 rounds the weight of every Linear to INT4 in groups of 64 inputs. A row that is shorter is one group.
-func roundInt4(m *layers.Model) error { return roundLinears(m.Linears(), uniformGroup) }
+func roundInt4(m *layers.Model) error { return roundLinears(linears(m), uniformGroup) }
 
 // baselineGroup is the group size of RoundBaseline.
 const baselineGroup = 128
@@ -258,27 +258,32 @@ func RoundBaseline(m *layers.Model) error {
 	if m.Config.Architecture == layers.SynapNet {
 		return fmt.Errorf("the model is of architecture %s: the baselines' INT4 is for the others; quantise it with a variant", layers.SynapNet)
 	}
-	if len(m.Params.Packed()) > 0 {
+	if m.Packed() {
 		return layers.ErrPacked
 	}
-	linears := m.Linears()
+	rounded := linears(m)
 	if m.Config.Architecture == layers.Llama {
-		linears = slices.DeleteFunc(linears, func(l *layers.Linear) bool { return l == m.Head.Out })
+		rounded = slices.DeleteFunc(rounded, func(w *layers.Weight) bool { return w == m.Head.Out.W })
 	}
-	return roundLinears(linears, baselineGroup)
+	return roundLinears(rounded, baselineGroup)
+}
+
+// linears lists the weights of all Linear layers.
+func linears(m *layers.Model) []*layers.Weight {
+	return slices.DeleteFunc(slices.Clone(m.Params.Weights()), func(w *layers.Weight) bool { return w.Role != layers.Matrix })
 }
 
 // roundLinears rounds weights to INT4 in groups of inputs.
-func roundLinears(linears []*layers.Linear, group int) error {
-	for _, l := range linears {
-		if err := holdsInt4(l.W); err != nil {
+func roundLinears(weights []*layers.Weight, group int) error {
+	for _, w := range weights {
+		if err := reaches(w, scheme.Int4Float32, "leave it in floating point"); err != nil {
 			return err
 		}
-		q, err := graph.QuantizeInt4(l.W.Data(), l.W.Shape()[1], group)
+		q, err := scheme.QuantizeInt4(w.Param.Data(), w.Shape[1], group)
 		if err != nil {
-			return fmt.Errorf("weight %s: %w", l.W.Name, err)
+			return fmt.Errorf("weight %s: %w", w.Name, err)
 		}
-		copy(l.W.Data(), q.Dequantize())
+		copy(w.Param.Data(), q.Dequantize())
 	}
 	return nil
 }

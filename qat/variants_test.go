@@ -9,8 +9,8 @@ import (
 	"github.com/x448/float16"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 func build(t *testing.T, name string, base *layers.Model, seed uint64) *Built {
@@ -68,7 +68,7 @@ func TestControlTrainsOnTheSameData(t *testing.T) {
 	}
 	for _, p := range control.Model.Params.All() {
 		for i, x := range p.Data() {
-			if graph.HoldsHalf(p.Data()) && x != float16.Fromfloat32(x).Float32() {
+			if scheme.HoldsHalf(p.Data()) && x != float16.Fromfloat32(x).Float32() {
 				t.Fatalf("%s at %d is %v: the control is not rounded to half precision at the end", p.Name, i, x)
 			}
 		}
@@ -104,7 +104,7 @@ func TestFP16RoundsEveryParameter(t *testing.T) {
 			}
 		}
 	}
-	base.Head.Out.W.Data()[0] = 1e6
+	base.Head.Out.W.Param.Data()[0] = 1e6
 	v, err := LookupVariants(FP16)
 	if err != nil {
 		t.Fatal(err)
@@ -130,23 +130,25 @@ func TestUniformVariantsRoundEveryLinear(t *testing.T) {
 	} {
 		limit := map[string]int{"int8_uniform": 255, "int4_uniform": 16}[name]
 		b := build(t, name, base, 1)
-		from := base.Linears()
-		linears := b.Model.Linears()
-		if linears[len(linears)-1] != b.Model.Head.Out {
+		from := linears(base)
+		rounded := linears(b.Model)
+		if rounded[len(rounded)-1] != b.Model.Head.Out.W {
 			t.Fatal("the head is not among the Linears")
 		}
-		for i, l := range linears {
-			if n := levels(l.W.Data(), l.W.Shape()[1]); n > limit {
-				t.Errorf("%s: %s has %d levels, want at most %d", name, l.W.Name, n, limit)
+		for i, w := range rounded {
+			if n := levels(w.Param.Data(), w.Shape[1]); n > limit {
+				t.Errorf("%s: %s has %d levels, want at most %d", name, w.Name, n, limit)
 			}
-			if slices.Equal(l.W.Data(), from[i].W.Data()) {
-				t.Errorf("%s: %s was not rounded", name, l.W.Name)
-			}
-			if l.B != nil && !slices.Equal(l.B.Data(), from[i].B.Data()) {
-				t.Errorf("%s: bias %s was changed", name, l.B.Name)
+			if slices.Equal(w.Param.Data(), from[i].Param.Data()) {
+				t.Errorf("%s: %s was not rounded", name, w.Name)
 			}
 		}
-		if !slices.Equal(b.Model.Embedding.Tokens.Data(), base.Embedding.Tokens.Data()) {
+		for i, p := range b.Model.Params.All() {
+			if strings.HasSuffix(p.Name, ".bias") && !slices.Equal(p.Data(), base.Params.All()[i].Data()) {
+				t.Errorf("%s: bias %s was changed", name, p.Name)
+			}
+		}
+		if !slices.Equal(b.Model.Embedding.Tokens.Param.Data(), base.Embedding.Tokens.Param.Data()) {
 			t.Errorf("%s changed the embeddings, which are no Linear", name)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 	"github.com/synapnet/synapnet-train/qat"
 )
 
@@ -22,7 +23,7 @@ func exportCommand() *cli.Command {
 		ArgsUsage: "MODEL.safetensors",
 		Description: "A checkpoint with quantisers is packed as it was trained. A model in floating point is quantised after training\n" +
 			"(PTQ): it is calibrated on samples of the training mixture. Targets: " + targetNames() + ".\n" +
-			"The file's layout is described in qat/FORMAT.md; inspect shows what is in it, and eval runs it.",
+			"The file's layout is described in layers/scheme/FORMAT.md; inspect shows what is in it, and eval runs it.",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "targets", Usage: "`NAME`s of what to quantise, or all (default: ssm attention)"},
 			&cli.StringFlag{Name: "output", Usage: "packed `FILE` to write"},
@@ -35,6 +36,7 @@ func exportCommand() *cli.Command {
 			&cli.StringFlag{Name: "step-init", Usage: "2-bit steps: max (no weight is clipped) or mse (least squared error)", Value: d.StepInit},
 			&cli.IntFlag{Name: "embedding-bits", Usage: "4 or 8, of target embeddings", Value: d.EmbeddingBits},
 			&cli.IntFlag{Name: "head-bits", Usage: "4 or 8, of target head", Value: d.HeadBits},
+			&cli.StringSliceFlag{Name: "scheme", Usage: "`TARGET=NAME`: the scheme of a target's weights, in place of the default: " + schemeNames()},
 			threadsFlag(),
 		},
 		Action: export,
@@ -45,6 +47,14 @@ func targetNames() string {
 	var names []string
 	for _, t := range qat.AllTargets() {
 		names = append(names, string(t))
+	}
+	return strings.Join(names, ", ")
+}
+
+func schemeNames() string {
+	var names []string
+	for _, s := range scheme.All() {
+		names = append(names, s.Name)
 	}
 	return strings.Join(names, ", ")
 }
@@ -101,7 +111,7 @@ func checkOutput(c *cli.Context, output string) error {
 }
 
 // ptqFlags are the settings of a quantisation after training.
-var ptqFlags = []string{"targets", "calib-samples", "calib-context", "seed", "group-size", "salient-fraction", "step-init", "embedding-bits", "head-bits"}
+var ptqFlags = []string{"targets", "calib-samples", "calib-context", "seed", "group-size", "salient-fraction", "step-init", "embedding-bits", "head-bits", "scheme"}
 
 // trainedForExport is a model that was trained with its quantisers.
 func trainedForExport(c *cli.Context, model string, f *safetensors.File) (*qat.Quantised, error) {
@@ -123,7 +133,7 @@ func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (*qat.Q
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if len(m.Params.Packed()) > 0 {
+	if m.Packed() {
 		return nil, fmt.Errorf("%s: %w", path, layers.ErrPacked)
 	}
 	o, err := exportOptions(c, m.Config)
@@ -157,6 +167,16 @@ func exportOptions(c *cli.Context, m layers.Config) (qat.Options, error) {
 	override(c, "step-init", &o.StepInit, c.String)
 	override(c, "embedding-bits", &o.EmbeddingBits, c.Int)
 	override(c, "head-bits", &o.HeadBits, c.Int)
+	for _, s := range c.StringSlice("scheme") {
+		target, name, ok := strings.Cut(s, "=")
+		if !ok {
+			return o, usagef(c, "--scheme %q: want TARGET=NAME, such as ff=%s", s, scheme.Int8.Name)
+		}
+		if o.Schemes == nil {
+			o.Schemes = map[qat.Target]string{}
+		}
+		o.Schemes[qat.Target(target)] = name
+	}
 	if err := o.Validate(m); err != nil {
 		return o, usagef(c, "%s", optionFlags.Replace(err.Error()))
 	}
@@ -165,7 +185,8 @@ func exportOptions(c *cli.Context, m layers.Config) (qat.Options, error) {
 
 // optionFlags calls the options in messages by the names of their flags.
 var optionFlags = strings.NewReplacer("group_size is", "--group-size", "salient_fraction is", "--salient-fraction",
-	"step_init is", "--step-init", "embedding_bits is", "--embedding-bits", "head_bits is", "--head-bits")
+	"step_init is", "--step-init", "embedding_bits is", "--embedding-bits", "head_bits is", "--head-bits",
+	"schemes names", "--scheme names", "schemes of", "--scheme of")
 
 // maxCalibration bounds --calib-samples: beyond it, the number is a slip of the keyboard.
 const maxCalibration = 1 << 20

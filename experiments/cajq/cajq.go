@@ -318,7 +318,7 @@ func (e *Comparison) one(ctx context.Context, v qat.Variant, seed uint64) error 
 	if run.Accuracy, err = e.evaluateAll(ctx, built.Model, seed, false); err != nil {
 		return err
 	}
-	if fromBytes(v.Name) { // last, for packing changes the model
+	if fromBytes(v.Name) {
 		file, err := built.Quantised.PackedFile()
 		if err != nil {
 			return fmt.Errorf("variant %s: %w", v.Name, err)

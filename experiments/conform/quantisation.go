@@ -2,9 +2,11 @@ package conform
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 	"github.com/synapnet/synapnet-train/qat"
 )
 
@@ -58,9 +60,11 @@ func (c caseConfig) attentionOptions() qat.Options {
 }
 
 // int4Weight compares one quantised weight of the attention.
-func (c *check) int4Weight(w *qat.Weight) error {
-	name := "q." + w.Param.Name[:len(w.Param.Name)-len("weight")]
-	q, err := w.Int4()
+func (c *check) int4Weight(w *layers.Weight) error {
+	name := "q." + w.Name[:len(w.Name)-len("weight")]
+	rest := slices.Clone(w.Param.Data())
+	w.ScatterSalient(rest, func(int, int) float32 { return 0 })
+	q, err := scheme.QuantizeInt4(rest, w.Shape[1], w.Fake.Settings.Group)
 	if err != nil {
 		return err
 	}
@@ -68,7 +72,7 @@ func (c *check) int4Weight(w *qat.Weight) error {
 	c.compare(name+"scales", q.Scales)
 	c.compare(name+"zeros", q.Zeros)
 	mask := make([]int32, q.Cols)
-	for _, j := range w.Salient {
+	for _, j := range w.Fake.Settings.Salient {
 		mask[j] = 1
 	}
 	c.compareInts(name+"salient_mask", mask, nil)
@@ -117,7 +121,7 @@ func (c *check) int4() error {
 	if err != nil {
 		return err
 	}
-	q, err := graph.QuantizeInt4(w, shape[len(shape)-1], c.conf.Int4Group)
+	q, err := scheme.QuantizeInt4(w, shape[len(shape)-1], c.conf.Int4Group)
 	if err != nil {
 		return err
 	}
@@ -125,7 +129,7 @@ func (c *check) int4() error {
 	c.compare("int4.scales", q.Scales)
 	c.compare("int4.zeros", q.Zeros)
 	return c.node("int4.deq", func(g *graph.Graph) *graph.Node {
-		return graph.FakeQuantInt4(g, constant(g, "w", w, shape), c.conf.Int4Group)
+		return scheme.Int4Float32.Fake(g, constant(g, "w", w, shape), nil, scheme.Settings{Group: c.conf.Int4Group})
 	})
 }
 
@@ -134,7 +138,7 @@ func (c *check) int8() error {
 	if err != nil {
 		return err
 	}
-	q, err := graph.QuantizeInt8(x, shape[len(shape)-1])
+	q, err := scheme.QuantizeInt8(x, shape[len(shape)-1])
 	if err != nil {
 		return err
 	}
@@ -145,7 +149,7 @@ func (c *check) int8() error {
 	}
 	c.compare("int8.scales", scales)
 	return c.node("int8.deq", func(g *graph.Graph) *graph.Node {
-		return graph.FakeQuantInt8(g, constant(g, "bank", x, shape))
+		return scheme.FakeInt8(g, constant(g, "bank", x, shape))
 	})
 }
 
@@ -168,7 +172,7 @@ func (c *check) seq2() error {
 	copy(step.Data(), logStep)
 	var out *graph.Node
 	g, err := graph.Build(func(g *graph.Graph) {
-		out = graph.FakeQuant2Bit(g, g.Param(weight), g.Param(step))
+		out = scheme.SEQ2.Fake(g, g.Param(weight), g.Param(step), scheme.Settings{})
 		g.Keep(out)
 		g.Backward(graph.Apply(g, dot{}, out, constant(g, "upstream", upstream, shape)))
 	})

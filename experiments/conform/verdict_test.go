@@ -160,7 +160,7 @@ func equalSaliences(t *testing.T, f *safetensors.File, c layers.Config) {
 		t.Fatal(err)
 	}
 	for _, b := range m.Blocks {
-		clear(b.Attention.Salience2.W.Data())
+		clear(b.Attention.Salience2.W.Param.Data())
 	}
 	*f = *goldenOf(t, m, 2, 17, nil)
 }

@@ -9,9 +9,9 @@ import (
 	"strings"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 	"github.com/synapnet/synapnet-train/qat"
 	"github.com/synapnet/synapnet-train/results/published"
 )
@@ -87,23 +87,25 @@ func halfFile(ctx context.Context, m *layers.Model) (*safetensors.File, error) {
 		return nil, err
 	}
 	for i, p := range h.Params.All() {
-		f.Tensors[i] = layers.HalfIfExact(p)
+		f.Tensors[i] = layers.InHalf(p, scheme.HoldsHalf)
 	}
 	return f, nil
 }
 
 // uniformFile is the model with every Linear packed to one number of bits and all else in half precision.
 func uniformFile(ctx context.Context, m *layers.Model, variant string) (*safetensors.File, error) {
-	packed := map[string]*graph.Packed{}
-	for _, l := range m.Linears() {
-		var err error
-		if variant == variantInt8 {
-			packed[l.W.Name], err = graph.PackInt8(l.W.Data(), l.W.Shape())
-		} else {
-			packed[l.W.Name], err = graph.PackInt4(l.W.Data(), l.W.Shape(), graph.Int4Compact{Group: uniformGroup})
+	packed := map[string]*scheme.Packed{}
+	for _, w := range m.Params.Weights() {
+		if w.Role != layers.Matrix {
+			continue
 		}
-		if err != nil {
-			return nil, fmt.Errorf("weight %s: %w", l.W.Name, err)
+		spec := scheme.Spec{Scheme: scheme.Int8.Name, Shape: w.Shape}
+		if variant == variantInt4 {
+			spec.Scheme, spec.Group = scheme.Int4.Name, uniformGroup
+		}
+		var err error
+		if packed[w.Name], err = scheme.Pack(spec, w.Param.Data(), nil); err != nil {
+			return nil, fmt.Errorf("weight %s: %w", w.Name, err)
 		}
 	}
 	h, err := halved(ctx, m)
@@ -173,19 +175,14 @@ func publishedRule(variant string, m *layers.Model) (r ruleSize, ok bool) {
 		}
 		weights, bits = weights+n, bits+b*n
 	}
-	for _, l := range m.Linears() {
+	for _, w := range m.Params.Weights() {
 		bias := 0
-		if l.B != nil {
-			bias = l.B.Size()
+		if b, ok := m.Params.ByName(strings.TrimSuffix(w.Name, "weight") + "bias"); ok {
+			bias = b.Size()
 		}
-		count(ruleScheme(variant, l.W.Name), l.W.Shape()[0], l.W.Shape()[1], bias)
-	}
-	for range m.Blocks {
-		scheme := variantFP16 // uniform variants leave convolutions as they are
-		if variant == variantCAJQ {
-			scheme = schemeTwoBit
+		if w.Role != layers.Table {
+			count(ruleScheme(variant, w), w.Shape[0], w.Size()/w.Shape[0], bias)
 		}
-		count(scheme, m.Config.Dim, layers.KernelSize, m.Config.Dim)
 	}
 	r.bytes += 2 * m.Embedding.Tokens.Size()
 	r.bits = float64(bits) / float64(weights)
@@ -195,18 +192,17 @@ func publishedRule(variant string, m *layers.Model) (r ruleSize, ok bool) {
 // schemeTwoBit is that of CAJQ's SSM.
 const schemeTwoBit = "2 bits"
 
-// ruleScheme is how a variant stores the weight of a Linear.
-func ruleScheme(variant, name string) string {
-	if variant != variantCAJQ {
-		return variant
-	}
-	switch {
-	case strings.HasSuffix(name, ".ssm.gate.weight"):
+// ruleScheme is how a variant stores a weight of a Linear or a convolution; uniform variants leave convolutions as they are.
+func ruleScheme(variant string, w *layers.Weight) string {
+	switch cajq := variant == variantCAJQ; {
+	case cajq && strings.Contains(w.Name, ".ssm."):
 		return schemeTwoBit
-	case strings.Contains(name, ".attn.to_"):
+	case cajq && strings.Contains(w.Name, ".attn.to_"):
 		return variantInt4
+	case cajq || w.Role == layers.Convolution:
+		return variantFP16
 	}
-	return variantFP16
+	return variant
 }
 
 // publishedDeployment is the published profile of one model.

@@ -19,7 +19,7 @@ func LoadBase(path string) (*layers.Model, error) {
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("%w; if the file is damaged, delete it and pretrain again", err)
-	case len(m.Params.Packed()) > 0:
+	case m.Packed():
 		return nil, fmt.Errorf("%s: %w", path, layers.ErrPacked)
 	}
 	return m, nil

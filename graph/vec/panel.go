@@ -14,6 +14,9 @@ func PanelLanes() int {
 	return 8
 }
 
+// MaxPanelLanes is the most that PanelLanes gives.
+const MaxPanelLanes = 16
+
 // HasPanels says whether this processor has assembly for panels; without it they are slow.
 func HasPanels() bool { return active != levelGo }
 

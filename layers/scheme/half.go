@@ -1,6 +1,8 @@
-package graph
+package scheme
 
 import (
+	"encoding/binary"
+	"fmt"
 	"math"
 
 	"github.com/x448/float16"
@@ -15,21 +17,9 @@ const (
 	leastHeldHalf   = 0x1p-16 // 1.5e-5: from here on rounding moves a number by 2^-9 of itself at most, as bfloat16 does
 )
 
-// LeastHalfStep is the least 2-bit step that a packed weight has: rounding it to half precision moves it by up to 3 %,
+// leastHalfStep is the least 2-bit step that a packed weight has: rounding it to half precision moves it by up to 3 %,
 // where the levels are a whole step apart.
-const LeastHalfStep = 0x1p-20
-
-// HalfScale is the half-precision scale of symmetric 8-bit codes for values up to largest: the nearest to largest/127, or
-// the next above if the code of largest under that one would be beyond 127. It is 0 for 0 alone, and infinite for values
-// that no scale can hold. Of a result below the normal numbers (6.1e-5) codes are to be made with it, not with
-// largest/127, from which it may be far.
-func HalfScale(largest float32) float16.Float16 {
-	h := float16.Fromfloat32(largest / int8Levels)
-	if h.IsFinite() && h.Float32()*(int8Levels+0.5) < largest {
-		h++
-	}
-	return h
-}
+const leastHalfStep = 0x1p-20
 
 // HoldsHalf says whether a tensor can be rounded to half precision for what it is worth: none of its values is beyond
 // 65504, and the largest is at least 2^-16 (1.5e-5), so that each value is within 2^-9 of the largest or, of all but such
@@ -57,21 +47,45 @@ func HoldsEachHalf(values []float32) bool {
 	return true
 }
 
-// HalfLogStep is the logarithm of the step in half precision nearest to exp(logStep), at least LeastHalfStep. A step beyond
-// half precision stays as it is, and PackSEQ2 refuses it.
-func HalfLogStep(logStep float32) float32 {
+// halfLogStep is the logarithm of the step in half precision nearest to exp(logStep), at least leastHalfStep. A step beyond
+// half precision stays as it is, and packing refuses it.
+func halfLogStep(logStep float32) float32 {
 	h := float16.Fromfloat32(stepOf(logStep))
 	if h.IsInf(0) || h.IsNaN() {
 		return logStep
 	}
-	return float32(math.Log(float64(max(h.Float32(), LeastHalfStep))))
+	return float32(math.Log(float64(max(h.Float32(), leastHalfStep))))
 }
 
-// largestOf is the greatest magnitude.
-func largestOf(w []float32) float32 {
-	var largest float32
-	for _, v := range w {
-		largest = max(largest, v, -v)
+// halves are packed half-precision numbers.
+type halves []byte
+
+func (h halves) at(i int) float32 {
+	return float16.Frombits(binary.LittleEndian.Uint16(h[2*i:])).Float32()
+}
+
+func (h halves) set(i int, v float16.Float16) { binary.LittleEndian.PutUint16(h[2*i:], v.Bits()) }
+
+// put rounds v. A value beyond half precision is an error.
+func (h halves) put(i int, v float32) error {
+	half := float16.Fromfloat32(v)
+	if half.IsInf(0) {
+		return fmt.Errorf("%g is beyond half precision (65504)", v)
 	}
-	return largest
+	h.set(i, half)
+	return nil
+}
+
+// check refuses numbers that are not finite, or, of steps and scales, not allowed.
+func (h halves) check(allowed func(float32) bool) error {
+	for i := range len(h) / 2 {
+		v := h.at(i)
+		if v-v != 0 {
+			return fmt.Errorf("half-precision number %d is %g, want a finite one", i, v)
+		}
+		if !allowed(v) {
+			return fmt.Errorf("step or scale %g of row %d: it must not be negative, a step not 0", v, i)
+		}
+	}
+	return nil
 }

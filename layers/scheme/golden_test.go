@@ -1,4 +1,4 @@
-package graph_test
+package scheme
 
 import (
 	"math"
@@ -69,73 +69,22 @@ func agree(t *testing.T, what string, got, want []float32) {
 	}
 }
 
-// evaluate runs f once and gives its result; with upstream, that is the gradient that reaches the result.
-func evaluate(t *testing.T, f func(g *graph.Graph) *graph.Node, upstream []float32) (*graph.Program, []float32) {
-	t.Helper()
-	var y *graph.Node
-	g, err := graph.Build(func(g *graph.Graph) {
-		y = f(g)
-		g.Keep(y)
-		if upstream == nil {
-			return
-		}
-		w := g.Input("upstream", graph.Shape(y)...)
-		copy(g.Floats(w), upstream)
-		g.Backward(graph.Apply(g, inner{}, y, w))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := g.Compile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	if err := p.Run(); err != nil {
-		t.Fatal(err)
-	}
-	return p, p.Value(y)
-}
-
-// inner is Σ x ⊙ w with the gradient of x only.
-type inner struct{}
-
-func (inner) String() string { return "inner" }
-func (inner) Plan([]graph.Spec) (graph.Plan, error) {
-	return graph.Plan{Out: graph.Spec{Shape: []int{1}}}, nil
-}
-func (inner) Forward(c *graph.Call) {
-	c.Out.F[0] = 0
-	for i, w := range c.In[1].F {
-		c.Out.F[0] += w * c.In[0].F[i]
-	}
-}
-func (inner) Backward(c *graph.Call) { copy(c.GradIn[0].F, c.In[1].F) }
-
 func TestGolden2Bit(t *testing.T) {
 	file := readGolden(t)
 	w, logStep := file.param(t, "seq2.w", 8, 24), file.param(t, "seq2.log_step", 8)
-	p, y := evaluate(t, func(g *graph.Graph) *graph.Node {
-		return graph.FakeQuant2Bit(g, g.Param(w), g.Param(logStep))
+	p, y := differentiate(t, func(g *graph.Graph) *graph.Node {
+		return SEQ2.Fake(g, g.Param(w), g.Param(logStep), Settings{})
 	}, file.floats(t, "seq2.upstream"))
 	agree(t, "out", y, file.floats(t, "seq2.out"))
 	agree(t, "gradient of w", p.Grad(w), file.floats(t, "seq2.grad_w"))
 	agree(t, "gradient of the log step", p.Grad(logStep), file.floats(t, "seq2.grad_log_step"))
-
-	codes := graph.Quantize2Bit(w.Data(), logStep.Data())
-	if got := graph.Dequantize2Bit(codes, logStep.Data()); !slices.Equal(got, y) {
-		t.Error("the codes stand for other values than the fake quantiser's")
-	}
-	if most := slices.Max(codes); most > 3 {
-		t.Errorf("code %d does not fit 2 bits", most)
-	}
 }
 
 func TestGoldenInt4(t *testing.T) {
 	file := readGolden(t)
 	const cols, group = 40, 16
 	w := file.param(t, "int4.w", 12, cols)
-	q, err := graph.QuantizeInt4(w.Data(), cols, group)
+	q, err := QuantizeInt4(w.Data(), cols, group)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +94,7 @@ func TestGoldenInt4(t *testing.T) {
 	agree(t, "scales", q.Scales, file.floats(t, "int4.scales"))
 	agree(t, "zeros", q.Zeros, file.floats(t, "int4.zeros"))
 	agree(t, "dequantised", q.Dequantize(), file.floats(t, "int4.deq"))
-	_, y := evaluate(t, func(g *graph.Graph) *graph.Node { return graph.FakeQuantInt4(g, g.Param(w), group) }, nil)
+	y := evaluate(t, func(g *graph.Graph) *graph.Node { return fake(g, Int4Float32, w, Settings{Group: group}) })
 	if !slices.Equal(y, q.Dequantize()) {
 		t.Error("the codes stand for other values than the fake quantiser's")
 	}
@@ -154,7 +103,7 @@ func TestGoldenInt4(t *testing.T) {
 func TestGoldenInt8(t *testing.T) {
 	file := readGolden(t)
 	x := file.param(t, "int8.bank", 2, 5, 32)
-	q, err := graph.QuantizeInt8(x.Data(), 32)
+	q, err := QuantizeInt8(x.Data(), 32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +116,7 @@ func TestGoldenInt8(t *testing.T) {
 		}
 	}
 	agree(t, "dequantised", q.Dequantize(), file.floats(t, "int8.deq"))
-	_, y := evaluate(t, func(g *graph.Graph) *graph.Node { return graph.FakeQuantInt8(g, g.Param(x)) }, nil)
+	y := evaluate(t, func(g *graph.Graph) *graph.Node { return FakeInt8(g, g.Param(x)) })
 	if !slices.Equal(y, q.Dequantize()) {
 		t.Error("the codes stand for other values than the fake quantiser's")
 	}

@@ -1,4 +1,4 @@
-package graph
+package scheme
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/synapnet/synapnet-train/graph"
 )
 
 // magnitudes go from far below to far above what half precision holds.
@@ -27,18 +29,20 @@ func TestPackedErrorIsBoundedAtEveryMagnitude(t *testing.T) {
 		bound    float64 // of the error, as a share of the largest value
 		from, to float64 // magnitudes that must be packed
 		pack     func(w []float32) (*Packed, error)
-		fake     func(g *Graph, w *Node) *Node
+		fake     func(g *graph.Graph, w *graph.Node) *graph.Node
 	}{
 		{"int8", 0.57/127 + 0.5/127, 8e-6, 8e6,
-			func(w []float32) (*Packed, error) { return PackInt8(w, []int{rows, cols}) }, FakeQuantInt8},
+			func(w []float32) (*Packed, error) { return packAs(Int8, w, []int{rows, cols}, Settings{}) }, FakeInt8},
 		{"int4", 2.0 / 15, 1e-10, 1e10,
-			func(w []float32) (*Packed, error) { return PackInt4(w, []int{rows, cols}, Int4Compact{Group: 8}) },
-			func(g *Graph, w *Node) *Node { return FakeQuantInt4Compact(g, w, Int4Compact{Group: 8}) }},
+			func(w []float32) (*Packed, error) { return packAs(Int4, w, []int{rows, cols}, Settings{Group: 8}) },
+			func(g *graph.Graph, w *graph.Node) *graph.Node { return Int4.Fake(g, w, nil, Settings{Group: 8}) }},
 		{"int4 with salient columns", 2.0 / 15, 2e-5, 6e4,
-			func(w []float32) (*Packed, error) { return PackInt4(w, []int{rows, cols}, Int4Compact{8, []int{2, 9}}) },
-			func(g *Graph, w *Node) *Node { return FakeQuantInt4Compact(g, w, Int4Compact{8, []int{2, 9}}) }},
+			func(w []float32) (*Packed, error) {
+				return packAs(Int4, w, []int{rows, cols}, Settings{8, []int{2, 9}})
+			},
+			func(g *graph.Graph, w *graph.Node) *graph.Node { return Int4.Fake(g, w, nil, Settings{8, []int{2, 9}}) }},
 		{"seq2", 0.5 / 1.5 * 1.1, 1e-5, 9e4,
-			func(w []float32) (*Packed, error) { return PackSEQ2(w, []int{rows, cols}, halfSteps(w, rows)) }, nil},
+			func(w []float32) (*Packed, error) { return packSteps(w, []int{rows, cols}, halfSteps(w, rows)) }, nil},
 	}
 	for _, f := range forms {
 		for _, m := range magnitudes() {
@@ -50,7 +54,7 @@ func TestPackedErrorIsBoundedAtEveryMagnitude(t *testing.T) {
 				}
 				continue
 			}
-			back := unpacked(p)
+			back := p.Floats()
 			for i, v := range back {
 				if e := math.Abs(float64(v) - float64(w[i])); !(e <= f.bound*m) {
 					t.Errorf("%s, weights up to %.2g: %g came back as %g", f.name, m, w[i], v)
@@ -61,7 +65,7 @@ func TestPackedErrorIsBoundedAtEveryMagnitude(t *testing.T) {
 				continue
 			}
 			wp := param("w", w, rows, cols)
-			if fake := evaluate(t, func(g *Graph) *Node { return f.fake(g, g.Param(wp)) }); !slices.Equal(back, fake) {
+			if fake := evaluate(t, func(g *graph.Graph) *graph.Node { return f.fake(g, g.Param(wp)) }); !slices.Equal(back, fake) {
 				t.Errorf("%s, weights up to %.2g: unpacked and simulated weights differ", f.name, m)
 			}
 		}
@@ -83,7 +87,7 @@ func halfSteps(w []float32, rows int) []float32 {
 	n := len(w) / rows
 	steps := make([]float32, rows)
 	for r := range steps {
-		steps[r] = HalfLogStep(float32(math.Log(max(float64(largestOf(w[r*n:(r+1)*n]))/largestLevel, 1e-12))))
+		steps[r] = halfLogStep(float32(math.Log(max(float64(largestOf(w[r*n:(r+1)*n]))/largestLevel, 1e-12))))
 	}
 	return steps
 }
@@ -136,12 +140,15 @@ func TestPackingRefusesWhatHalfPrecisionLoses(t *testing.T) {
 	w := []float32{1e-7, -3e-7, 0, 2e-7}
 	shape := []int{2, 2}
 	for want, f := range map[string]func() error{
-		"the largest of its values is 3e-07, and 8 bits":               func() error { _, err := PackInt8(w, shape); return err },
-		"values beyond 8.319e+06":                                      func() error { _, err := PackInt8([]float32{1, 9e6, 0, 0}, shape); return err },
-		"the largest of its values is 3e-07: salient columns":          func() error { _, err := PackInt4(w, shape, Int4Compact{2, []int{1}}); return err },
-		"the largest of its steps is 1.12535176e-07: 2-bit":            func() error { _, err := PackSEQ2(w, shape, []float32{-16, -16}); return err },
-		"salient column 0, row 0: 100000 is beyond half precision":     func() error { _, err := PackInt4([]float32{1e5, 0, 0, 0}, shape, Int4Compact{2, []int{0}}); return err },
-		fmt.Sprintf("step of row 1: %v is beyond", float32(268337.28)): func() error { _, err := PackSEQ2(w, shape, []float32{0, 12.5}); return err },
+		"the largest of its values is 3e-07, and 8 bits":      func() error { _, err := packAs(Int8, w, shape, Settings{}); return err },
+		"values beyond 8.319e+06":                             func() error { _, err := packAs(Int8, []float32{1, 9e6, 0, 0}, shape, Settings{}); return err },
+		"the largest of its values is 3e-07: salient columns": func() error { _, err := packAs(Int4, w, shape, Settings{2, []int{1}}); return err },
+		"the largest of its steps is 1.12535176e-07: 2-bit":   func() error { _, err := packSteps(w, shape, []float32{-16, -16}); return err },
+		"salient column 0, row 0: 100000 is beyond half precision": func() error {
+			_, err := packAs(Int4, []float32{1e5, 0, 0, 0}, shape, Settings{2, []int{0}})
+			return err
+		},
+		fmt.Sprintf("step of row 1: %v is beyond", float32(268337.28)): func() error { _, err := packSteps(w, shape, []float32{0, 12.5}); return err },
 	} {
 		if err := f(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
