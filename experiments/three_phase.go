@@ -2,7 +2,6 @@ package experiments
 
 import (
 	"context"
-	"errors"
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/graph"
@@ -19,7 +18,6 @@ type ThreePhase struct {
 	Trainer     *qat.ThreePhase
 	Classifier  *baee.Classifier // nil: none
 	Environment Environment
-	EpochDone   func(qat.Epoch) // may be nil
 
 	runDir
 }
@@ -107,21 +105,9 @@ func (r *ThreePhase) Run(ctx context.Context) (*ThreePhaseResult, error) {
 	}
 	defer r.unlock()
 	r.watch = startWatch()
-	failed := r.saveCost() // also finds out now, and not after an epoch, that the directory cannot be written
-	if failed != nil {
-		return nil, failed
-	}
-	r.Trainer.Hooks.Evaluation = func(e qat.Epoch) {
-		failed = errors.Join(failed, r.saveCost())
-		if r.EpochDone != nil {
-			r.EpochDone(e)
-		}
-	}
+	r.Trainer.Hooks.Saved = func(int) error { return r.saveCost() }
 	if err := r.Trainer.Run(ctx); err != nil {
-		return nil, errors.Join(err, r.saveCost())
-	}
-	if failed != nil {
-		return nil, failed
+		return nil, err
 	}
 	return r.finish()
 }
@@ -130,7 +116,7 @@ func (r *ThreePhase) finish() (*ThreePhaseResult, error) {
 	t := r.Trainer
 	out := &ThreePhaseResult{
 		Experiment: "cajq-3phase", Config: t.Config, Parameters: t.Model.Params.Count(), Environment: r.Environment,
-		Cost: r.cost(), Model: ModelFile, Epochs: thinTo(mostEvaluations, t.Evaluations), Steps: thin(t.Steps), Kernels: t.Kernels,
+		Cost: r.cost(), Model: ModelFile, Epochs: thinTo(mostEvaluations, t.History.Evaluations), Steps: thin(t.History.Steps), Kernels: t.Kernels,
 	}
 	if r.Classifier != nil {
 		out.Classifier = ClassifierFile
