@@ -2,6 +2,7 @@ package baee
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"testing/quick"
 
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 )
 
@@ -220,8 +222,15 @@ func TestFitRefuses(t *testing.T) {
 	}
 	stopped, stop := context.WithCancel(context.Background())
 	stop()
-	if err := c.Fit(stopped, examples(1, 5, 6), DefaultFit(1)); err == nil {
-		t.Error("training went on after it was cancelled")
+	err := c.Fit(stopped, examples(1, 5, 6), DefaultFit(1))
+	if !errors.Is(err, train.ErrInterrupted) || err.Error() != "classifier: interrupted at step 0" {
+		t.Errorf("of a training that was cancelled: %v", err)
+	}
+	o := DefaultFit(1)
+	o.LR = 1e38
+	err = c.Fit(context.Background(), examples(1, 500, 6), o)
+	if !errors.Is(err, train.ErrDiverged) || !strings.HasSuffix(err.Error(), "; the training diverged at learning rate 1e+38") {
+		t.Errorf("of a training that diverged: %v", err)
 	}
 }
 

@@ -64,8 +64,8 @@ type FitOptions struct {
 	Steps       int
 	Seed        uint64 // of the order of the examples
 	// Standardise trains on whitened contents and histories of variance 1, with moments of the examples; the map is folded
-	// into the first layer at the end, so that the classifier still takes features as they are. The weights at the start are
-	// taken to be those for standardised features.
+	// into the first layer at the end, so that the classifier still takes features as they are. The weights at the start
+	// are taken to be those for standardised features.
 	Standardise bool
 	Cosine      bool // lowers the learning rate to 0 over the steps, along a cosine
 	// Report, if set, is called after each step with its number, from 1, and its loss.
@@ -78,8 +78,8 @@ func DefaultFit(seed uint64) FitOptions {
 	return FitOptions{LR: 5e-4, WeightDecay: 0.01, Clip: 1, Batch: 64, Steps: 400, Seed: seed}
 }
 
-// StandardisedFit are the settings that train best (results/baee): the published ones on standardised features, at a higher
-// learning rate that ends at 0.
+// StandardisedFit are the settings that train best (results/baee): the published ones on standardised features, at a
+// higher learning rate that ends at 0.
 func StandardisedFit(seed uint64) FitOptions {
 	o := DefaultFit(seed)
 	o.LR, o.Standardise, o.Cosine = 2e-2, true, true
@@ -111,12 +111,8 @@ func (c *Classifier) Fit(ctx context.Context, e Examples, o FitOptions) (err err
 			return err
 		}
 	}
-	err = loop.Run(ctx, train.Phase[Example, train.Update, struct{}]{
-		To: o.Steps,
-		Begin: func(context.Context) (*train.Program[Example, train.Update, struct{}], error) {
-			return c.program(e, o, standard)
-		},
-	})
+	begin := func(context.Context) (*program, error) { return c.program(e, o, standard) }
+	err = loop.Run(ctx, train.Phase[Example, train.Update, struct{}]{To: o.Steps, Begin: begin})
 	if err != nil {
 		return fmt.Errorf("classifier: %w", err)
 	}
@@ -126,8 +122,10 @@ func (c *Classifier) Fit(ctx context.Context, e Examples, o FitOptions) (err err
 	return nil
 }
 
+type program = train.Program[Example, train.Update, struct{}]
+
 // program computes the steps of a training on examples, whose features are standardised if there is a standardiser.
-func (c *Classifier) program(e Examples, o FitOptions, standard *standardiser) (*train.Program[Example, train.Update, struct{}], error) {
+func (c *Classifier) program(e Examples, o FitOptions, standard *standardiser) (*program, error) {
 	batch := min(o.Batch, e.Len())
 	var features, labels, loss *graph.Node
 	g, err := graph.Build(func(g *graph.Graph) {
@@ -144,7 +142,7 @@ func (c *Classifier) program(e Examples, o FitOptions, standard *standardiser) (
 		return nil, err
 	}
 	raw := make([]float32, batch*e.Width)
-	return &train.Program[Example, train.Update, struct{}]{
+	return &program{
 		Data:  e,
 		Order: train.Drawn(e.Len(), batch, func() *rand.Rand { return rand.New(rand.NewPCG(o.Seed, 0x666974)) }),
 		Backward: func(examples []Example) (float64, []gorgonia.ValueGrad, error) {
@@ -168,8 +166,8 @@ func (c *Classifier) program(e Examples, o FitOptions, standard *standardiser) (
 }
 
 // AUC is the area under the ROC curve: the probability that a positive example has a higher score than a negative one,
-// where equal scores count one half (Mann and Whitney 1947). An example is positive if its label is above 0.5. ok is false
-// if there are none of one kind.
+// where equal scores count one half (Mann and Whitney 1947). An example is positive if its label is above 0.5. ok is
+// false if there are none of one kind.
 func AUC(scores, labels []float32) (auc float64, ok bool) {
 	order := make([]int, len(scores))
 	for i := range order {

@@ -11,8 +11,9 @@ import (
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
-// position is the part of a checkpoint that is not tensors, as it is written. It depends on the kernels that the steps were
-// made on, which it names, and on nothing else of the time or the machine: equal runs on equal kernels give equal files.
+// position is the part of a checkpoint that is not tensors, as it is written. It depends on the kernels that the steps
+// were made on, which it names, and on nothing else of the time or the machine: equal runs on equal kernels give equal
+// files.
 type position struct {
 	Config  Config         `json:"config"`
 	Done    int            `json:"done"` // optimiser steps
@@ -55,8 +56,9 @@ func Resume(path string) (*Trainer, error) {
 	return t, nil
 }
 
-// ReadConfig is the configuration of the run whose checkpoint is at path, of which it reads no more than the header: it tells
-// what Resume will take before anything is taken. Its errors are those of Resume, but for what is wrong with tensors.
+// ReadConfig is the configuration of the run whose checkpoint is at path, of which it reads no more than the header: it
+// tells what Resume will take before anything is taken. Its errors are those of Resume, but for what is wrong with
+// tensors.
 func ReadConfig(path string) (Config, error) {
 	metadata, err := safetensors.ReadMetadata(path)
 	if err != nil {
@@ -97,24 +99,22 @@ func restored(f *safetensors.File) (*Trainer, *position, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := checkTensors(f, p.Config.Model); err != nil {
-		return nil, nil, err
-	}
-	t, err := New(p.Config)
-	if err != nil {
-		return nil, nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
-	}
-	if err := p.check(t.Model.Params.All()); err != nil {
+	if err := p.check(); err != nil {
 		return nil, nil, fmt.Errorf("the training position in the header is not valid: %w", err)
 	}
-	if err := t.Model.SetWeights(f, ""); err != nil {
+	m, err := layers.FromFile(f)
+	if err != nil {
 		return nil, nil, err
 	}
-	if err := t.Optimiser.Restore(f, p.Updates); err != nil {
+	if m.Config != p.Config.Model {
+		return nil, nil, fmt.Errorf("the model is of another configuration than the run in the header")
+	}
+	t, err := newTrainer(p.Config, m)
+	if err != nil {
 		return nil, nil, err
 	}
-	if want := 3 * len(t.Model.Params.All()); len(f.Tensors) != want {
-		return nil, nil, fmt.Errorf("%d tensors, where the model in the header needs %d: the file was put together wrongly", len(f.Tensors), want)
+	if err := t.Optimiser.Restore(f, p.Updates, p.Done); err != nil {
+		return nil, nil, err
 	}
 	t.epoch = p.Epoch
 	if p.History != nil {
@@ -123,22 +123,8 @@ func restored(f *safetensors.File) (*Trainer, *position, error) {
 	return t, p, nil
 }
 
-// checkTensors holds the file's tensors against the model before memory is taken for it.
-func checkTensors(f *safetensors.File, c layers.Config) error {
-	m, err := layers.Outline(c)
-	if err != nil {
-		return err
-	}
-	for _, p := range m.Params.All() {
-		if _, err := layers.FindTensor(f, "", p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // check refuses a position that no run of its configuration can have.
-func (p *position) check(params []*graph.Param) error {
+func (p *position) check() error {
 	perEpoch, err := p.Config.StepsPerEpoch()
 	if err != nil {
 		return err
@@ -150,12 +136,8 @@ func (p *position) check(params []*graph.Param) error {
 		return err
 	}
 	if p.History != nil && (len(p.History.Steps) != p.Done || len(p.History.Evaluations) != p.Epochs) {
-		return fmt.Errorf("after %d steps the history has %d steps and %d evaluations", p.Done, len(p.History.Steps), len(p.History.Evaluations))
-	}
-	for _, param := range params {
-		if n := p.Updates[param.Name]; n < 0 || n > p.Done {
-			return fmt.Errorf("after %d steps %s has %d updates", p.Done, param.Name, n)
-		}
+		return fmt.Errorf("after %d steps the history has %d steps and %d evaluations",
+			p.Done, len(p.History.Steps), len(p.History.Evaluations))
 	}
 	return nil
 }

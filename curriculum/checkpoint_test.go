@@ -97,7 +97,7 @@ func TestResumeRefuses(t *testing.T) {
 		"a missing moment": {without("optim.v.head.weight"), "tensor optim.v.head.weight is missing"},
 		"an extra tensor": {func(f *safetensors.File) {
 			f.Tensors = append(f.Tensors, safetensors.FromInt8("x", []int{1}, []int8{1}))
-		}, "the file was put together wrongly"},
+		}, "put together wrongly"},
 		"more steps than the run has":   {set("done", 21), "21 steps are done of 20"},
 		"negative steps":                {set("done", -1), "-1 steps are done of 20"},
 		"an evaluation that is missing": {set("epochs", 0), "after 7 steps 0 epochs are evaluated"},
@@ -112,7 +112,7 @@ func TestResumeRefuses(t *testing.T) {
 		"more updates than steps": {set("updates", map[string]int{"head.bias": 9}), "after 7 steps head.bias has 9 updates"},
 		"another shape": {position(func(p map[string]any) {
 			p["config"].(map[string]any)["model"].(map[string]any)["dim"] = 32
-		}), "the model needs"},
+		}), "the model is of another configuration than the run in the header"},
 		"a configuration that cannot work": {position(func(p map[string]any) {
 			p["config"].(map[string]any)["lr"] = 0
 		}), "the configuration in the header is not valid: lr is 0"},

@@ -155,12 +155,10 @@ func (c Config) WarmupProblem(total int) string {
 		return ""
 	}
 	return fmt.Sprintf("warmup_steps is %d and the run has %d steps: the largest learning rate that it reaches is %.3g, not lr %g; give a --warmup-steps below %d",
-		c.WarmupSteps, total, c.LearningRate(total-1, total), c.LR, total)
+		c.WarmupSteps, total, c.schedule(total).At(total-1), c.LR, total)
 }
 
-// LearningRate is that of step s (from 0) of total: linear from 0 over the warm-up, then a cosine to 0 over the rest.
-func (c Config) LearningRate(s, total int) float64 { return c.schedule(total).At(s) }
-
+// schedule is linear from 0 over the warm-up, then a cosine to 0 over the rest of the run's steps.
 func (c Config) schedule(total int) train.Schedule {
 	return train.WarmupCosine(c.LR, c.WarmupSteps, total)
 }

@@ -30,21 +30,21 @@ func TestLearningRate(t *testing.T) {
 	c := Default()
 	const total = 2048
 	for step, want := range map[int]float64{0: 0, 50: 0.25 * 3e-4, 100: 0.5 * 3e-4, 200: 3e-4, 200 + 924: 0.5 * 3e-4, 2048: 0} {
-		if got := c.LearningRate(step, total); math.Abs(got-want) > 1e-12 {
+		if got := c.schedule(total).At(step); math.Abs(got-want) > 1e-12 {
 			t.Errorf("step %d: %g, want %g", step, got, want)
 		}
 	}
-	if last := c.LearningRate(total-1, total); last <= 0 || last > 1e-9 {
+	if last := c.schedule(total).At(total - 1); last <= 0 || last > 1e-9 {
 		t.Errorf("last step: %g, want just above 0", last)
 	}
 	for step := 1; step < total; step++ {
-		before, now := c.LearningRate(step-1, total), c.LearningRate(step, total)
+		before, now := c.schedule(total).At(step-1), c.schedule(total).At(step)
 		if rising := step <= c.WarmupSteps; rising != (now > before) {
 			t.Errorf("step %d: from %g to %g", step, before, now)
 		}
 	}
 	c.WarmupSteps = 0
-	if got := c.LearningRate(0, total); got != c.LR {
+	if got := c.schedule(total).At(0); got != c.LR {
 		t.Errorf("without warm-up the first step has %g, want the peak %g", got, c.LR)
 	}
 }
@@ -55,7 +55,7 @@ func TestLearningRateStaysInBounds(t *testing.T) {
 		c := Default()
 		c.WarmupSteps = int(warmup)
 		s := int(step) % (int(total) + 1)
-		lr := c.LearningRate(s, int(total))
+		lr := c.schedule(int(total)).At(s)
 		return lr >= 0 && lr <= c.LR
 	}
 	if err := quick.Check(property, &quick.Config{MaxCount: 2000}); err != nil {
@@ -83,7 +83,7 @@ func TestLearningRateIsThePublishedOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range curve {
-		if got := c.LearningRate(p.Step, total); math.Abs(got-p.LR) > 1e-9 {
+		if got := c.schedule(total).At(p.Step); math.Abs(got-p.LR) > 1e-9 {
 			t.Errorf("step %d: %.12f, published %.12f", p.Step, got, p.LR)
 		}
 	}

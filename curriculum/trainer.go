@@ -67,6 +67,10 @@ func New(c Config) (*Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newTrainer(c, m)
+}
+
+func newTrainer(c Config, m *layers.Model) (*Trainer, error) {
 	total, err := c.TotalSteps()
 	if err != nil {
 		return nil, err
@@ -82,13 +86,13 @@ func New(c Config) (*Trainer, error) {
 	return t, nil
 }
 
-// gcPercent is how much garbage the heap may hold in a run, in percent of what is in use. That is hundreds of megabytes of
-// planned memory and weights; with Go's 100 the process would slowly grow to twice its size. Collecting is cheap here,
-// since the large pieces hold no pointers.
+// gcPercent is how much garbage the heap may hold in a run, in percent of what is in use. That is hundreds of megabytes
+// of planned memory and weights; with Go's 100 the process would slowly grow to twice its size. Collecting is cheap
+// here, since the large pieces hold no pointers.
 const gcPercent = 5
 
-// Run trains to the end, from wherever the trainer stands. When ctx ends it saves a checkpoint after the current step; an
-// evaluation under way is given up and made when the run continues.
+// Run trains to the end, from wherever the trainer stands. When ctx ends it saves a checkpoint after the current step;
+// an evaluation under way is given up and made when the run continues.
 func (t *Trainer) Run(ctx context.Context) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	perStage := t.perEpoch * t.Config.EpochsPerStage
@@ -104,11 +108,11 @@ func (t *Trainer) Run(ctx context.Context) error {
 func (t *Trainer) begin(stage, from int) (*program, error) {
 	c, length := t.Config, t.Config.Curriculum[stage]
 	source := c.draw().For(tasks.Training, stage)
-	data, err := tasks.Mixture(c.SamplesPerStage, c.params(length), source, tasks.TrainingMixture())
+	data, err := tasks.Mixture(c.SamplesPerStage, c.params(length), source, nil)
 	if err != nil {
 		return nil, err
 	}
-	held, err := tasks.Mixture(c.EvalSamples, c.params(length), c.draw().For(tasks.HeldOut, stage), tasks.TrainingMixture())
+	held, err := tasks.Mixture(c.EvalSamples, c.params(length), c.draw().For(tasks.HeldOut, stage), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -168,8 +172,8 @@ func Backward(g *layers.Trainer, batch int) func(samples []tasks.Sample) (float6
 	}
 }
 
-// Collate lays out samples for a program of the given batch size: ids [B, T] and labels [B]. Rows beyond the samples repeat
-// the first one and are not counted.
+// Collate lays out samples for a program of the given batch size: ids [B, T] and labels [B]. Rows beyond the samples
+// repeat the first one and are not counted.
 func Collate(samples []tasks.Sample, batch int) (ids, labels []int32) {
 	for i := range batch {
 		s, label := samples[0], int32(graph.Ignore)

@@ -41,7 +41,7 @@ func TestRunFollowsTheCurriculum(t *testing.T) {
 		if i%tinyPerEpoch == tinyPerEpoch-1 {
 			samples = 5
 		}
-		want := Step{Step: i + 1, Stage: stage, Context: c.Curriculum[stage], LR: c.LearningRate(i, tinyTotal), Tokens: samples * c.Curriculum[stage]}
+		want := Step{Step: i + 1, Stage: stage, Context: c.Curriculum[stage], LR: c.schedule(tinyTotal).At(i), Tokens: samples * c.Curriculum[stage]}
 		got := Step{Step: s.Step, Stage: s.Stage, Context: s.Context, LR: s.LR, Tokens: s.Tokens}
 		if got != want {
 			t.Errorf("got %+v, want %+v", got, want)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
@@ -31,10 +32,7 @@ func MixtureBatches(c layers.Config, count, size, tokens int, from tasks.Source)
 	}
 	b := Batches{Size: size, Tokens: tokens}
 	for i := range count {
-		var ids []int32
-		for _, s := range samples[i*size : (i+1)*size] {
-			ids = append(ids, s.IDs...)
-		}
+		ids, _ := curriculum.Collate(samples[i*size:(i+1)*size], size)
 		b.IDs = append(b.IDs, ids)
 	}
 	return b, nil

@@ -131,7 +131,8 @@ func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConf
 	f.Loop = train.New[tasks.Sample, Step, struct{}](train.Form{Tensors: f.tensors, Position: f.position})
 	f.Hooks.Step, f.CheckpointPath, f.CheckpointEvery = s.Report, s.CheckpointPath, s.CheckpointEvery
 	f.Optimiser = newOptimiser(m, q, train.Recipe{Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip},
-		train.Group{Name: "lr", Rate: c.rate(c.LR), WeightDecay: c.WeightDecay}, train.Group{Name: "step_lr", Rate: c.rate(c.StepLR)})
+		train.Group{Name: "lr", Rate: c.rate(c.LR), WeightDecay: c.WeightDecay},
+		train.Group{Name: "step_lr", Rate: c.rate(c.StepLR)})
 	if err := f.resume(); err != nil {
 		return Training{}, err
 	}
@@ -141,7 +142,7 @@ func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConf
 		}
 	}
 	err := f.Run(ctx, train.Phase[tasks.Sample, Step, struct{}]{To: c.Steps, Begin: f.begin})
-	return Training{f.Steps, f.Kernels}, err
+	return Training{f.History.Steps, f.Kernels}, err
 }
 
 // finetuning is a run under way.
@@ -157,7 +158,8 @@ type finetuning struct {
 func (f *finetuning) begin(context.Context) (*train.Program[tasks.Sample, Step, struct{}], error) {
 	c, m := f.config, f.model.Config
 	source := f.draw.For(tasks.Finetuning, 0)
-	samples, err := tasks.Mixture(c.Steps*c.Batch, tasks.Params{Length: c.Context, Vocab: m.VocabSize, Classes: m.NumClasses}, source, nil)
+	params := tasks.Params{Length: c.Context, Vocab: m.VocabSize, Classes: m.NumClasses}
+	samples, err := tasks.Mixture(c.Steps*c.Batch, params, source, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -284,9 +286,9 @@ func (f *finetuning) restore(file *safetensors.File) error {
 	if err := f.model.SetWeights(file, ""); err != nil {
 		return err
 	}
-	if err := f.Optimiser.Restore(file, p.Updates); err != nil {
+	if err := f.Optimiser.Restore(file, p.Updates, p.Done); err != nil {
 		return err
 	}
-	f.Steps = p.Steps
+	f.History.Steps = p.Steps
 	return f.Resume(f.CheckpointPath, train.Position{Done: p.Done, Metrics: p.Metrics, Kernels: p.Kernels})
 }

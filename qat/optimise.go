@@ -25,10 +25,11 @@ type Step struct {
 	GradNorm  float64 `json:"grad_norm"` // before clipping
 }
 
-// newOptimiser is that of a model, or of a quantised one if q is not nil, and of auxiliary parameters: a group of weights, a
-// group of log step sizes, which have no weight decay, and one for the parameters of an auxiliary loss. A frozen weight is in
-// none. The rates, names and the decay are those of the given groups.
-func newOptimiser(m *layers.Model, q *Quantised, r train.Recipe, weights, steps train.Group, auxiliary ...*graph.Param) *train.Optimiser {
+// newOptimiser is that of a model, or of a quantised one if q is not nil, and of auxiliary parameters: a group of
+// weights, a group of log step sizes, which have no weight decay, and one for the parameters of an auxiliary loss. A
+// frozen weight is in none. The rates, names and the decay are those of the given groups.
+func newOptimiser(m *layers.Model, q *Quantised, r train.Recipe, weights, steps train.Group,
+	auxiliary ...*graph.Param) *train.Optimiser {
 	weights.Params = m.Params.All()
 	if q != nil {
 		weights.Params, steps.Params = q.OtherParams(), q.StepParams()

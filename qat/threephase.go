@@ -149,7 +149,7 @@ type ThreePhase struct {
 	train.Loop[tasks.Sample, Step, Epoch]
 
 	auxiliary *Auxiliary
-	resumed   *safetensors.File // what the run was resumed from, until its optimiser and the auxiliary parameters are restored
+	resumed   *safetensors.File // what the run was resumed from, until its optimiser is restored
 	updates   map[string]int    // of the optimiser in it
 	source    tasks.Source      // of the samples and their order
 	samples   []tasks.Sample
@@ -210,7 +210,9 @@ func newThreePhase(c ThreePhaseConfig) (*ThreePhase, error) {
 		return nil, err
 	}
 	t.perEpoch = train.StepsPerEpoch(len(t.samples), c.BatchSize)
-	t.Loop = train.New[tasks.Sample, Step, Epoch](train.Form{StepsPerEpoch: t.perEpoch, Tensors: t.tensors, Position: t.position})
+	t.Loop = train.New[tasks.Sample, Step, Epoch](train.Form{
+		StepsPerEpoch: t.perEpoch, Tensors: t.tensors, Position: t.position,
+	})
 	return t, nil
 }
 
@@ -247,7 +249,7 @@ func (t *ThreePhase) restore() error {
 		return fmt.Errorf("%s: the run trains an auxiliary loss along: join it before the run continues", t.CheckpointPath)
 	}
 	t.resumed, t.Optimiser = nil, t.newOptimiser(t.present())
-	if err := t.Optimiser.Restore(f, t.updates); err != nil {
+	if err := t.Optimiser.Restore(f, t.updates, t.Done()); err != nil {
 		return fmt.Errorf("%s: %w", t.CheckpointPath, err)
 	}
 	return nil
@@ -333,7 +335,8 @@ func (t *ThreePhase) newOptimiser(p phase) *train.Optimiser {
 	}
 	rate := t.rate(p)
 	return newOptimiser(t.Model, t.Quantised, train.Recipe{Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip},
-		train.Group{Name: p.name + ".lr", Rate: rate, WeightDecay: c.WeightDecay}, train.Group{Rate: rate.Times(c.StepLRRatio)},
+		train.Group{Name: p.name + ".lr", Rate: rate, WeightDecay: c.WeightDecay},
+		train.Group{Rate: rate.Times(c.StepLRRatio)},
 		auxiliary...)
 }
 
@@ -424,7 +427,8 @@ func (t *ThreePhase) tensors() (*safetensors.File, error) {
 
 func (t *ThreePhase) position(p train.Position) any {
 	return threePhasePosition{
-		Config: t.Config, Updates: p.Updates, Done: p.Done, Evals: p.Evaluated, Mean: t.mean, Metrics: p.Metrics, Kernels: p.Kernels,
+		Config: t.Config, Updates: p.Updates, Done: p.Done, Evals: p.Evaluated, Mean: t.mean, Metrics: p.Metrics,
+		Kernels: p.Kernels,
 	}
 }
 
@@ -486,7 +490,7 @@ func resumeThreePhase(f *safetensors.File) (t *ThreePhase, at train.Position, er
 	t.mean, t.updates = p.Mean, p.Updates
 	at = train.Position{Done: p.Done, Evaluated: p.Evals, Metrics: p.Metrics, Kernels: p.Kernels}
 	if p.Metrics == nil { // an old checkpoint
-		t.Steps, t.Evaluations = p.Steps, p.Epochs
+		t.History.Steps, t.History.Evaluations = p.Steps, p.Epochs
 		at.Done, at.Evaluated = len(p.Steps), len(p.Epochs)
 		for _, s := range p.Steps {
 			t.count(s)

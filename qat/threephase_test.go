@@ -42,11 +42,11 @@ func runThreePhase(t *testing.T, c ThreePhaseConfig) *ThreePhase {
 // The whole way on a small configuration: the loss falls in each phase, the steps move, none collapses.
 func TestThreePhasesEndToEnd(t *testing.T) {
 	r := runThreePhase(t, tinyThreePhase())
-	if len(r.Steps) != r.TotalSteps() || len(r.Evaluations) != 8 {
-		t.Fatalf("%d of %d steps, %d epochs", len(r.Steps), r.TotalSteps(), len(r.Evaluations))
+	if len(r.History.Steps) != r.TotalSteps() || len(r.History.Evaluations) != 8 {
+		t.Fatalf("%d of %d steps, %d epochs", len(r.History.Steps), r.TotalSteps(), len(r.History.Evaluations))
 	}
 	first, last := map[string]Epoch{}, map[string]Epoch{}
-	for _, e := range r.Evaluations {
+	for _, e := range r.History.Evaluations {
 		t.Logf("%s %d: loss %.4f, lr %.1e, accuracy %.3f, steps %+v", e.Phase, e.Epoch, e.Loss, e.LR, e.Accuracy.Overall.Mean, e.Steps)
 		if _, ok := first[e.Phase]; !ok {
 			first[e.Phase] = e
@@ -99,7 +99,7 @@ func TestInterruptedThreePhasesEndAsIfTheyWereNot(t *testing.T) {
 		c := shortThreePhase()
 		c.Quantisation.Int4Mode = mode
 		whole := runThreePhase(t, c)
-		perEpoch := len(whole.Steps) / 4
+		perEpoch := len(whole.History.Steps) / 4
 		at := []int{1, perEpoch, perEpoch + 1, 3 * perEpoch}
 		if mode == Int4Frozen {
 			at = at[2:]
@@ -120,13 +120,13 @@ func TestInterruptedThreePhasesEndAsIfTheyWereNot(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(resumed.Steps) != at {
-				t.Errorf("interrupted at step %d, resumed at %d", at, len(resumed.Steps))
+			if len(resumed.History.Steps) != at {
+				t.Errorf("interrupted at step %d, resumed at %d", at, len(resumed.History.Steps))
 			}
 			if err := resumed.Run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(resumed.Steps, whole.Steps) {
+			if !slices.Equal(resumed.History.Steps, whole.History.Steps) {
 				t.Errorf("%s, at %d: the steps differ", mode, at)
 			}
 			sameParams(t, resumed.Quantised, whole.Quantised)
@@ -161,8 +161,8 @@ func TestThreePhasesKilledBeforeTheirFirstSaveCanBeContinued(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(resumed.Steps) != 0 || ended(t, resumed) != whole {
-		t.Errorf("resumed at step %d, it ends otherwise", len(resumed.Steps))
+	if len(resumed.History.Steps) != 0 || ended(t, resumed) != whole {
+		t.Errorf("resumed at step %d, it ends otherwise", len(resumed.History.Steps))
 	}
 }
 
@@ -202,7 +202,7 @@ func TestThreePhasesInterruptedBetweenStepsEndAsIfTheyWereNot(t *testing.T) {
 		c.Warmup.Epochs, c.EvalSamples = warmup, 3*c.BatchSize
 		whole := checkpointed(t, c)
 		want := ended(t, whole)
-		perEpoch := len(whole.Steps) / len(whole.Evaluations)
+		perEpoch := len(whole.History.Steps) / len(whole.History.Evaluations)
 		epoch := perEpoch + (len(whole.held)+c.BatchSize-1)/c.BatchSize // looks of a whole one
 		calibrated := warmup*epoch + c.CalibrationBatches
 		for what, x := range map[string]struct{ looks, steps, epochs int }{
@@ -215,8 +215,8 @@ func TestThreePhasesInterruptedBetweenStepsEndAsIfTheyWereNot(t *testing.T) {
 		} {
 			r := checkpointed(t, c)
 			err := r.Run(&looks{t.Context(), x.looks})
-			if !errors.Is(err, train.ErrInterrupted) || len(r.Steps) != x.steps || len(r.Evaluations) != x.epochs {
-				t.Fatalf("%s: stopped after %d steps and %d epochs: %v", what, len(r.Steps), len(r.Evaluations), err)
+			if !errors.Is(err, train.ErrInterrupted) || len(r.History.Steps) != x.steps || len(r.History.Evaluations) != x.epochs {
+				t.Fatalf("%s: stopped after %d steps and %d epochs: %v", what, len(r.History.Steps), len(r.History.Evaluations), err)
 			}
 			if !strings.HasSuffix(err.Error(), "everything up to it is in "+r.CheckpointPath) {
 				t.Errorf("%s: %v does not tell of the checkpoint", what, err)
@@ -225,8 +225,8 @@ func TestThreePhasesInterruptedBetweenStepsEndAsIfTheyWereNot(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(resumed.Steps) != x.steps {
-				t.Errorf("%s: resumed at step %d, want %d", what, len(resumed.Steps), x.steps)
+			if len(resumed.History.Steps) != x.steps {
+				t.Errorf("%s: resumed at step %d, want %d", what, len(resumed.History.Steps), x.steps)
 			}
 			if ended(t, resumed) != want {
 				t.Errorf("warm-up of %d epochs, %s: another checkpoint at the end", warmup, what)
@@ -273,15 +273,15 @@ func TestAuxiliaryLossTakesPartInTheQuantisedPhases(t *testing.T) {
 	if err := r.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	perEpoch := len(r.Steps) / 4
-	if !slices.Equal(r.Steps[:perEpoch], plain.Steps[:perEpoch]) {
+	perEpoch := len(r.History.Steps) / 4
+	if !slices.Equal(r.History.Steps[:perEpoch], plain.History.Steps[:perEpoch]) {
 		t.Error("the warm-up was changed")
 	}
-	first, last := r.Steps[perEpoch], r.Steps[len(r.Steps)-1]
+	first, last := r.History.Steps[perEpoch], r.History.Steps[len(r.History.Steps)-1]
 	if math.Abs(first.Auxiliary-1) > 0.1 || math.Abs(first.Terms-c.LambdaBAEE*first.Auxiliary) > 1e-3 {
 		t.Errorf("the first step through the quantisers has the auxiliary loss %v and terms of %v, want about 1 and %v times that", first.Auxiliary, first.Terms, c.LambdaBAEE)
 	}
-	if !(last.Auxiliary < first.Auxiliary) || !(r.Evaluations[3].Auxiliary < r.Evaluations[1].Auxiliary) || r.Evaluations[0].Auxiliary != 0 {
+	if !(last.Auxiliary < first.Auxiliary) || !(r.History.Evaluations[3].Auxiliary < r.History.Evaluations[1].Auxiliary) || r.History.Evaluations[0].Auxiliary != 0 {
 		t.Errorf("the auxiliary loss went from %v to %v", first.Auxiliary, last.Auxiliary)
 	}
 	if slices.Max(aux.Params[0].Data()) <= 0 {
@@ -298,7 +298,7 @@ func TestAuxiliaryLossTakesPartInTheQuantisedPhases(t *testing.T) {
 	if err := off.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(off.Steps, plain.Steps) {
+	if !slices.Equal(off.History.Steps, plain.History.Steps) {
 		t.Error("with a weight of 0 the run is another than without an auxiliary loss")
 	}
 }
@@ -314,7 +314,7 @@ func TestInterruptedAuxiliaryLossGoesOn(t *testing.T) {
 	if err := errors.Join(whole.Join(want), whole.Run(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	perEpoch := len(whole.Steps) / 4
+	perEpoch := len(whole.History.Steps) / 4
 	for _, at := range []int{1, perEpoch, perEpoch + 1, 3 * perEpoch, 3*perEpoch + 1} {
 		path := filepath.Join(t.TempDir(), "c.safetensors")
 		r, err := NewThreePhase(c, nil)
@@ -342,7 +342,7 @@ func TestInterruptedAuxiliaryLossGoesOn(t *testing.T) {
 		if err := errors.Join(resumed.Join(got), resumed.Run(t.Context())); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(resumed.Steps, whole.Steps) || !slices.Equal(got.Params[0].Data(), want.Params[0].Data()) {
+		if !slices.Equal(resumed.History.Steps, whole.History.Steps) || !slices.Equal(got.Params[0].Data(), want.Params[0].Data()) {
 			t.Errorf("interrupted at step %d, the run ends otherwise", at)
 		}
 		sameParams(t, resumed.Quantised, whole.Quantised)

@@ -65,7 +65,7 @@ func threePhase(c *cli.Context) error {
 		p.Step(s.Step, s.Loss, math.NaN(), tokens/time.Since(last).Seconds())
 		last = time.Now()
 	}
-	run.EpochDone = func(e qat.Epoch) {
+	t.Hooks.Evaluation = func(e qat.Epoch) {
 		p.Line("%s", phaseLine(e))
 		last = time.Now()
 	}

@@ -32,9 +32,12 @@ type Position struct {
 	Kernels   graph.KernelHistory
 }
 
-// Save writes the checkpoint to CheckpointPath, if there is one, in place of the one before. A state that is not finite is
-// not saved: the one before is of more use.
-func (l *Loop[S, T, E]) Save() error { return l.end(l.save()) }
+// Save writes the checkpoint to CheckpointPath, if there is one, in place of the one before. A state that is not finite
+// is not saved: the one before is of more use.
+func (l *Loop[S, T, E]) Save() error {
+	err := l.save() // which may begin the history
+	return errors.Join(err, l.log.Close())
+}
 
 func (l *Loop[S, T, E]) save() error {
 	if l.CheckpointPath == "" {
@@ -83,8 +86,8 @@ func (l *Loop[S, T, E]) file() (*safetensors.File, error) {
 	return f, nil
 }
 
-// Resume brings the loop to the position of the checkpoint at path, and goes on saving there. Tensors are the caller's to
-// set, moments by [Optimiser.Restore], as is the History of an old checkpoint.
+// Resume brings the loop to the position of the checkpoint at path, and goes on saving there. Tensors are the caller's
+// to set, moments by [Optimiser.Restore], as is the History of an old checkpoint.
 func (l *Loop[S, T, E]) Resume(path string, p Position) error {
 	l.CheckpointPath, l.done, l.evaluated, l.saved = path, p.Done, p.Evaluated, p.Done
 	if p.Metrics != nil {
@@ -100,8 +103,8 @@ func (l *Loop[S, T, E]) Resume(path string, p Position) error {
 	return nil
 }
 
-// CheckEpochs refuses a position that no run of the given steps, in all and an epoch, can have: after the steps of an epoch
-// its evaluation may be due.
+// CheckEpochs refuses a position that no run of the given steps, in all and an epoch, can have: after the steps of an
+// epoch its evaluation may be due.
 func (p Position) CheckEpochs(total, perEpoch int) error {
 	if p.Done < 0 || p.Done > total {
 		return fmt.Errorf("%d steps are done of %d", p.Done, total)

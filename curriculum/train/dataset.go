@@ -43,15 +43,15 @@ func batch[S any](d Dataset[S], rows []int) ([]S, error) {
 }
 
 // Order returns the numbers of the samples of a step's batch; steps count from 0 at the beginning of a phase. It is a
-// function of the step: called again, or by a run that continues, it returns the same. The result is valid until the next
-// call.
+// function of the step: called again, or by a run that continues, it returns the same. The result is valid until the
+// next call.
 type Order func(step int) []int
 
 // StepsPerEpoch is the number of batches of n samples, the last of which may be smaller.
 func StepsPerEpoch(n, batch int) int { return (n-1)/batch + 1 }
 
-// Shuffled takes the first n samples of a permutation, another one each epoch; the last batch of an epoch may be smaller.
-// An n below the length of the permutation leaves samples out that would make a smaller batch.
+// Shuffled takes the first n samples of a permutation, another one each epoch; the last batch of an epoch may be
+// smaller. An n below the length of the permutation leaves samples out that would make a smaller batch.
 func Shuffled(n, batch int, permutation func(epoch int) []int) Order {
 	var order []int
 	current := -1 // its epoch
@@ -76,8 +76,8 @@ func InOrder(batch int) Order {
 	}
 }
 
-// Drawn draws each batch anew from all n samples, none twice within a batch. begin returns the generator in the state in
-// which it begins.
+// Drawn draws each batch anew from all n samples, none twice within a batch. begin returns the generator in the state
+// in which it begins.
 func Drawn(n, batch int, begin func() *rand.Rand) Order {
 	var rng *rand.Rand
 	var order []int

@@ -9,16 +9,16 @@ import (
 	"github.com/synapnet/synapnet-train/internal/metrics"
 )
 
-// History is what happened so far: as far as it is known, where a run was resumed whose file of it was gone. A run with a
-// checkpoint keeps it in a file beside that: a line a step and a line an evaluation, as they happen.
+// History is what happened so far: as far as it is known, where a run was resumed whose file of it was gone. A run with
+// a checkpoint keeps it in a file beside that: a line a step and a line an evaluation, as they happen.
 type History[T, E any] struct {
 	Steps       []T `json:"steps"`
 	Evaluations []E `json:"evaluations"`
 }
 
-// begin brings the history's file to where the run stands, before anything is computed. A run that has none yet, because it
-// begins, or its file is gone, or its checkpoint is of a program that kept the history within it, gets one with the history
-// that is known. Without a checkpoint there is none.
+// begin brings the history's file to where the run stands, before anything is computed. A run that has none yet,
+// because it begins, or its file is gone, or its checkpoint is of a program that kept the history within it, gets one
+// with the history that is known. Without a checkpoint there is none.
 func (l *Loop[S, T, E]) begin() error {
 	if l.CheckpointPath == "" {
 		return nil
@@ -27,7 +27,7 @@ func (l *Loop[S, T, E]) begin() error {
 		return l.log.Open()
 	}
 	log := metrics.New(metrics.Beside(l.CheckpointPath))
-	if lost := l.done - len(l.Steps); lost > 0 {
+	if lost := l.done - len(l.History.Steps); lost > 0 {
 		if err := log.Add(metrics.LostKind, map[string]int{"steps": lost}); err != nil {
 			return err
 		}
@@ -39,32 +39,14 @@ func (l *Loop[S, T, E]) begin() error {
 	return log.Open()
 }
 
-// tell appends a line to the history's file, if there is one.
-func (l *Loop[S, T, E]) tell(kind string, v any) error {
-	if l.log == nil {
-		return nil
-	}
-	return l.log.Add(kind, v)
-}
-
-// end closes the history's file when a run ends, with the error err or none.
-func (l *Loop[S, T, E]) end(err error) error {
-	if l.log == nil {
-		return err
-	}
-	if failed := l.log.Close(); failed != nil {
-		return errors.Join(err, failed)
-	}
-	return err
-}
-
-// restoreHistory reads the history of a run that is resumed, up to a checkpoint's mark. Where its file is gone the run can go
-// on without, with a warning.
+// restoreHistory reads the history of a run that is resumed, up to a checkpoint's mark. Where its file is gone the run
+// can go on without, with a warning.
 func (l *Loop[S, T, E]) restoreHistory(at metrics.Mark) error {
 	path := metrics.Beside(l.CheckpointPath)
 	err := metrics.Read(path, at, l.History.add)
 	if errors.Is(err, fs.ErrNotExist) {
-		l.Warnings = append(l.Warnings, fmt.Sprintf("%s is gone: the run goes on, and its history begins at step %d", path, l.done+1))
+		l.Warnings = append(l.Warnings,
+			fmt.Sprintf("%s is gone: the run goes on, and its history begins at step %d", path, l.done+1))
 		if n := l.form.StepsPerEpoch; l.evaluated > 0 && l.done == l.evaluated*n {
 			l.evaluated-- // the last evaluation is gone too: it is made again, so that a run always ends with one
 		}

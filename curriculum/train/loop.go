@@ -14,15 +14,15 @@ import (
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// Loop is a training under way. S is one sample, T the record of a step, E that of an evaluation; the records are the lines
-// of the history.
+// Loop is a training under way. S is one sample, T the record of a step, E that of an evaluation; the records are the
+// lines of the history.
 type Loop[S, T, E any] struct {
-	History[T, E]
-	Hooks Hooks[T, E]
+	History History[T, E]
+	Hooks   Hooks[T, E]
 	// Optimiser is that of the present phase.
 	Optimiser *Optimiser
-	// CheckpointPath is where the run is saved: at the end of each epoch, every CheckpointEvery steps (0: not between epochs)
-	// and when it is interrupted. Empty: nowhere.
+	// CheckpointPath is where the run is saved: at the end of each epoch, every CheckpointEvery steps (0: not between
+	// epochs) and when it is interrupted. Empty: nowhere.
 	CheckpointPath  string
 	CheckpointEvery int
 	// Kernels are those that the run's steps were made on.
@@ -98,14 +98,15 @@ type interrupted struct{}
 func (interrupted) Error() string        { return "interrupted" }
 func (interrupted) Is(target error) bool { return target == context.Canceled }
 
-// ErrDiverged is wrapped by the error of a training whose loss or gradients are no longer finite. Continued, it would come
-// to the same: its settings are fixed. A new one with a lower rate is the mend.
+// ErrDiverged is wrapped by the error of a training whose loss or gradients are no longer finite. Continued, it would
+// come to the same: its settings are fixed. A new one with a lower rate is the mend.
 var ErrDiverged = errors.New("the training diverged")
 
 // Run makes the steps of the phases that are still to be made, from wherever the loop stands. When ctx ends it saves a
 // checkpoint after the present step.
 func (l *Loop[S, T, E]) Run(ctx context.Context, phases ...Phase[S, T, E]) error {
-	return l.end(l.run(ctx, phases))
+	err := l.run(ctx, phases) // which may begin the history
+	return errors.Join(err, l.log.Close())
 }
 
 func (l *Loop[S, T, E]) run(ctx context.Context, phases []Phase[S, T, E]) error {
@@ -182,11 +183,11 @@ func (l *Loop[S, T, E]) step(p *Program[S, T, E]) error {
 	}
 	u := Update{Step: l.done + 1, Loss: loss, Rates: rates, GradNorm: norm, Duration: time.Since(start)}
 	record := p.Record(u, samples)
-	if err := l.tell(metrics.StepKind, record); err != nil {
+	if err := l.log.Add(metrics.StepKind, record); err != nil {
 		return err
 	}
 	l.done++
-	l.Steps = append(l.Steps, record)
+	l.History.Steps = append(l.History.Steps, record)
 	if l.Hooks.Step != nil {
 		l.Hooks.Step(record)
 	}
@@ -207,11 +208,11 @@ func (l *Loop[S, T, E]) evaluate(ctx context.Context, p *Program[S, T, E]) error
 	case err != nil:
 		return err
 	}
-	if err := l.tell(metrics.EvaluationKind, record); err != nil {
+	if err := l.log.Add(metrics.EvaluationKind, record); err != nil {
 		return err
 	}
 	l.evaluated++
-	l.Evaluations = append(l.Evaluations, record)
+	l.History.Evaluations = append(l.History.Evaluations, record)
 	if l.Hooks.Evaluation != nil {
 		l.Hooks.Evaluation(record)
 	}

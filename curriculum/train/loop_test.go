@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -16,8 +15,8 @@ import (
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// A run makes the steps of its phases in order, evaluates after each epoch, saves after that and every CheckpointEvery steps,
-// and tells of each in this order: step, evaluation, saved.
+// A run makes the steps of its phases in order, evaluates after each epoch, saves after that and every CheckpointEvery
+// steps, and tells of each in this order: step, evaluation, saved.
 func TestHooksAreToldInOrder(t *testing.T) {
 	r := saved(t, 0.1)
 	var told []string
@@ -36,10 +35,11 @@ func TestHooksAreToldInOrder(t *testing.T) {
 	if !slices.Equal(told, want) {
 		t.Errorf("told %q\nwant %q", told, want)
 	}
-	if len(r.Steps) != total || len(r.Evaluations) != 3 || r.Done() != total || r.Evaluated() != 3 {
-		t.Errorf("%d steps and %d evaluations in the history, %d and %d done", len(r.Steps), len(r.Evaluations), r.Done(), r.Evaluated())
+	if len(r.History.Steps) != total || len(r.History.Evaluations) != 3 || r.Done() != total || r.Evaluated() != 3 {
+		t.Errorf("%d steps and %d evaluations in the history, %d and %d done",
+			len(r.History.Steps), len(r.History.Evaluations), r.Done(), r.Evaluated())
 	}
-	if first, last := r.Steps[0].Loss, r.Steps[total-1].Loss; !(last < first) {
+	if first, last := r.History.Steps[0].Loss, r.History.Steps[total-1].Loss; !(last < first) {
 		t.Errorf("the loss went from %g to %g", first, last)
 	}
 }
@@ -64,7 +64,7 @@ func TestFiniteAndEndlessDatasets(t *testing.T) {
 		if err := r.run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		for i, s := range r.Steps {
+		for i, s := range r.History.Steps {
 			if s.samples != x.want[i] {
 				t.Errorf("%d samples: step %d took %d, want %d", x.data.Len(), s.Step, s.samples, x.want[i])
 			}
@@ -80,10 +80,9 @@ func TestAnOrderBeyondTheDataset(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Order = InOrder(batchSize)
-	err = r.Run(t.Context(), Phase[point, record, evaluation]{To: total, Begin: func(context.Context) (*Program[point, record, evaluation], error) {
-		return p, nil
-	}})
-	if want := "training stopped at step 3: the order asks for sample 10 of a dataset of 10"; err == nil || err.Error() != want {
+	err = r.Run(t.Context(), phase{To: total, Begin: func(context.Context) (*program, error) { return p, nil }})
+	want := "training stopped at step 3: the order asks for sample 10 of a dataset of 10"
+	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -138,7 +137,8 @@ func TestInterruptedRunsContinueToTheByte(t *testing.T) {
 		if at > 0 && at < total && (!errors.Is(err, ErrInterrupted) || !errors.Is(err, context.Canceled)) {
 			t.Fatalf("at step %d: %v", at, err)
 		}
-		if said := fmt.Sprintf("interrupted at step %d; everything up to it is in %s", at, r.CheckpointPath); err == nil || err.Error() != said {
+		said := fmt.Sprintf("interrupted at step %d; everything up to it is in %s", at, r.CheckpointPath)
+		if err == nil || err.Error() != said {
 			t.Errorf("got %v, want %s", err, said)
 		}
 		again := resumed(t, r.CheckpointPath)
@@ -157,7 +157,7 @@ func TestInterruptedRunsContinueToTheByte(t *testing.T) {
 // A phase that is told to stop while it begins, in a calibration, ends the run as an interruption.
 func TestAPhaseIsInterruptedAsItBegins(t *testing.T) {
 	r := newRegression(0.1)
-	err := r.Run(t.Context(), Phase[point, record, evaluation]{To: 1, Begin: func(context.Context) (*Program[point, record, evaluation], error) {
+	err := r.Run(t.Context(), phase{To: 1, Begin: func(context.Context) (*program, error) {
 		return nil, fmt.Errorf("calibration: %w after 2 batches", ErrInterrupted)
 	}})
 	if !errors.Is(err, ErrInterrupted) || err.Error() != "interrupted at step 0" {
@@ -178,8 +178,9 @@ func TestDivergence(t *testing.T) {
 			0, "training stopped at step 1: graph: the gradient norm is +Inf: no update was made; "},
 		"a weight": {func(r *regression) { r.Hooks.Step = func(record) { r.b.Data()[0] = float32(math.Inf(1)) } },
 			0, "training stopped at step 2: tensor b has the value +Inf at index 0: not a finite number; "},
-		"a moment": {func(r *regression) { r.Hooks.Step = func(record) { r.Optimiser.State(r.b).V[0] = float32(math.NaN()) } },
-			0, "training stopped at step 2: tensor optim.v.b has the value NaN at index 0: not a finite number; "},
+		"a moment": {func(r *regression) {
+			r.Hooks.Step = func(record) { r.Optimiser.State(r.b).V[0] = float32(math.NaN()) }
+		}, 0, "training stopped at step 2: tensor optim.v.b has the value NaN at index 0: not a finite number; "},
 		"an evaluation": {func(r *regression) {
 			r.evaluate = func(context.Context) error { return fmt.Errorf("evaluation: %w", layers.ErrNotFinite) }
 		}, 2, "training stopped at step 4: evaluation: not a finite number; "},
@@ -191,7 +192,8 @@ func TestDivergence(t *testing.T) {
 		}
 		x.spoil(r)
 		err := r.run(t.Context())
-		said := fmt.Sprintf("the last good checkpoint, of step %d, is %s; the training diverged at lr 0.1 and bias_lr 0.1", x.saved, r.CheckpointPath)
+		said := fmt.Sprintf("the last good checkpoint, of step %d, is %s; the training diverged at lr 0.1 and bias_lr 0.1",
+			x.saved, r.CheckpointPath)
 		if !errors.Is(err, ErrDiverged) || !strings.HasPrefix(err.Error(), x.want) || !strings.HasSuffix(err.Error(), said) {
 			t.Errorf("%s: got %v\nwant %s…%s", what, err, x.want, said)
 		}
@@ -201,7 +203,8 @@ func TestDivergence(t *testing.T) {
 	}
 }
 
-// A run whose history is gone says so, goes on, and evaluates the last epoch again; one whose history was changed is refused.
+// A run whose history is gone says so, goes on, and evaluates the last epoch again; one whose history was changed is
+// refused.
 func TestHistoriesThatAreGone(t *testing.T) {
 	r := saved(t, 0.1)
 	stop := os.ErrDeadlineExceeded
@@ -219,22 +222,25 @@ func TestHistoriesThatAreGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := resumed(t, r.CheckpointPath)
-	if want := []string{file + " is gone: the run goes on, and its history begins at step 7"}; !reflect.DeepEqual(again.Warnings, want) {
+	want := []string{file + " is gone: the run goes on, and its history begins at step 7"}
+	if !slices.Equal(again.Warnings, want) {
 		t.Errorf("warnings %q, want %q", again.Warnings, want)
 	}
 	if err := again.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if len(again.Steps) != 3 || len(again.Evaluations) != 2 || again.Evaluations[0].Step != 6 {
-		t.Errorf("%d steps, evaluations %+v", len(again.Steps), again.Evaluations)
+	if len(again.History.Steps) != 3 || len(again.History.Evaluations) != 2 || again.History.Evaluations[0].Step != 6 {
+		t.Errorf("%d steps, evaluations %+v", len(again.History.Steps), again.History.Evaluations)
 	}
-	if all := left(t, r.CheckpointPath); !strings.Contains(all, `{"kind":"lost","steps":6}`+"\n"+`{"kind":"evaluation","step":6,`) {
+	lost := `{"kind":"lost","steps":6}` + "\n" + `{"kind":"evaluation","step":6,`
+	if all := left(t, r.CheckpointPath); !strings.Contains(all, lost) {
 		t.Errorf("the history does not tell what is lost: %s", all)
 	}
 	if err := os.WriteFile(file, []byte("{}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := new(newRegression(0.1).Loop).Resume(r.CheckpointPath, Position{Done: 9, Metrics: &metrics.Mark{Bytes: 5, Lines: 1}}); err == nil {
+	at := Position{Done: 9, Metrics: &metrics.Mark{Bytes: 5, Lines: 1}}
+	if err := newRegression(0.1).Resume(r.CheckpointPath, at); err == nil {
 		t.Error("a history that was changed is taken for that of the checkpoint")
 	}
 }
@@ -243,9 +249,9 @@ func TestHistoriesThatAreGone(t *testing.T) {
 func TestHistoriesOfOldCheckpointsAreWritten(t *testing.T) {
 	r := saved(t, 0.1)
 	for i := range 7 {
-		r.Steps = append(r.Steps, record{Step: i + 1})
+		r.History.Steps = append(r.History.Steps, record{Step: i + 1})
 	}
-	r.Evaluations = []evaluation{{Step: 3}, {Step: 6}}
+	r.History.Evaluations = []evaluation{{Step: 3}, {Step: 6}}
 	if err := r.Resume(r.CheckpointPath, Position{Done: 7, Evaluated: 2}); err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +266,8 @@ func TestHistoriesOfOldCheckpointsAreWritten(t *testing.T) {
 	for line := range strings.Lines(string(text)) {
 		order = append(order, line[len(`{"kind":"`):][:4])
 	}
-	if want := []string{"step", "step", "step", "eval", "step", "step", "step", "eval", "step"}; !slices.Equal(order, want) {
+	want := []string{"step", "step", "step", "eval", "step", "step", "step", "eval", "step"}
+	if !slices.Equal(order, want) {
 		t.Errorf("the file has %q, want %q", order, want)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
-// Group is a set of parameters with a learning rate and a weight decay of its own. Log step sizes, for one, have no decay:
-// it would pull them towards 0.
+// Group is a set of parameters with a learning rate and a weight decay of its own. Log step sizes, for one, have no
+// decay: it would pull them towards 0.
 type Group struct {
 	Name        string // of the setting of its rate, for messages; empty: not told
 	Rate        Schedule
@@ -63,8 +63,13 @@ func (o *Optimiser) Update(step int, gradients []gorgonia.ValueGrad) (rates []fl
 	return rates, o.Step(gradients)
 }
 
-// Restore reads back the moments of a checkpoint.
-func (o *Optimiser) Restore(f *safetensors.File, updates map[string]int) error {
+// Restore reads back the moments of a checkpoint, and each parameter's number of updates in as many steps as are done.
+func (o *Optimiser) Restore(f *safetensors.File, updates map[string]int, done int) error {
+	for _, p := range o.Params() {
+		if n := updates[p.Name]; n < 0 || n > done {
+			return fmt.Errorf("after %d steps %s has %d updates", done, p.Name, n)
+		}
+	}
 	return layers.SetMoments(f, o.AdamW, o.Params(), updates)
 }
 

@@ -52,6 +52,12 @@ type evaluation struct {
 	W    float32 `json:"w"`
 }
 
+// The forms of the loop's parts.
+type (
+	phase   = Phase[point, record, evaluation]
+	program = Program[point, record, evaluation]
+)
+
 const (
 	batchSize = 4
 	perEpoch  = 3 // steps: of 10 points, the last batch with 2 of them
@@ -117,7 +123,7 @@ func resumed(t *testing.T, path string) *regression {
 	r.CheckpointEvery = 2
 	for _, err := range []error{
 		layers.SetParams(f, "", []*graph.Param{r.w, r.b}),
-		r.Optimiser.Restore(f, p.Updates),
+		r.Optimiser.Restore(f, p.Updates, p.Done),
 		r.Resume(path, Position{Done: p.Done, Evaluated: p.Epochs, Metrics: p.Metrics, Kernels: p.Kernels}),
 	} {
 		if err != nil {
@@ -129,15 +135,13 @@ func resumed(t *testing.T, path string) *regression {
 
 // run makes all steps in two phases, of 2 epochs and of 1.
 func (r *regression) run(ctx context.Context) error {
-	phase := func(from, to int) Phase[point, record, evaluation] {
-		return Phase[point, record, evaluation]{To: to, Begin: func(context.Context) (*Program[point, record, evaluation], error) {
-			return r.program(from)
-		}}
+	begin := func(from int) func(context.Context) (*program, error) {
+		return func(context.Context) (*program, error) { return r.program(from) }
 	}
-	return r.Run(ctx, phase(0, 2*perEpoch), phase(2*perEpoch, total))
+	return r.Run(ctx, phase{To: 2 * perEpoch, Begin: begin(0)}, phase{To: total, Begin: begin(2 * perEpoch)})
 }
 
-func (r *regression) program(from int) (*Program[point, record, evaluation], error) {
+func (r *regression) program(from int) (*program, error) {
 	var x, y, loss *graph.Node
 	g, err := graph.Build(func(g *graph.Graph) {
 		x, y = g.Input("x", batchSize, 1), g.Input("y", batchSize, 1)
@@ -152,7 +156,7 @@ func (r *regression) program(from int) (*Program[point, record, evaluation], err
 	if err != nil {
 		return nil, err
 	}
-	return &Program[point, record, evaluation]{
+	return &program{
 		From: from, Data: r.data, Order: r.order(),
 		Backward: func(batch []point) (float64, []gorgonia.ValueGrad, error) {
 			for i := range batchSize { // a smaller batch is filled up with its first point

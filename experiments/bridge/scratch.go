@@ -216,13 +216,14 @@ func matchedWithoutBridge(c layers.Config) layers.Config {
 
 func distance(a, b int) int { return max(a-b, b-a) }
 
-// scratchTrainer trains one model at one shape at a time.
+// scratchTrainer trains one model, on one dataset after another.
 type scratchTrainer struct {
 	train.Loop[tasks.Sample, train.Update, struct{}]
 	model *layers.Model
-	graph *layers.Trainer
 	batch int
 }
+
+type scratchProgram = train.Program[tasks.Sample, train.Update, struct{}]
 
 // trainer begins the training of a model, of so many steps at most.
 func (r *scratch) trainer(c layers.Config, seed uint64, batch, most int, rate train.Schedule) (*scratchTrainer, error) {
@@ -242,39 +243,41 @@ func (r *scratch) trainer(c layers.Config, seed uint64, batch, most int, rate tr
 	return t, nil
 }
 
-// shape compiles the training graph for samples of a length.
-func (t *scratchTrainer) shape(length int) (err error) {
-	t.close()
-	t.graph, err = t.model.Train(t.batch, length)
-	return err
-}
-
-func (t *scratchTrainer) close() {
-	if t.graph != nil {
-		t.graph.Program.Close()
-		t.graph = nil
+// run makes some steps on samples of a length.
+func (t *scratchTrainer) run(ctx context.Context, length, steps int, data []tasks.Sample, order train.Order) error {
+	from := t.Done()
+	begin := func(context.Context) (*scratchProgram, error) {
+		g, err := t.model.Train(t.batch, length)
+		if err != nil {
+			return nil, err
+		}
+		return &scratchProgram{
+			From: from, Data: train.Samples[tasks.Sample](data), Order: order, Backward: curriculum.Backward(g, t.batch),
+			Record: func(u train.Update, _ []tasks.Sample) train.Update { return u }, Close: g.Program.Close,
+		}, nil
 	}
+	return t.Run(ctx, train.Phase[tasks.Sample, train.Update, struct{}]{To: from + steps, Begin: begin})
 }
 
-// run makes some steps on a dataset.
-func (t *scratchTrainer) run(ctx context.Context, steps int, data []tasks.Sample, order train.Order) error {
-	p := &train.Program[tasks.Sample, train.Update, struct{}]{
-		From: t.Done(), Data: train.Samples[tasks.Sample](data), Order: order, Backward: curriculum.Backward(t.graph, t.batch),
-		Record: func(u train.Update, _ []tasks.Sample) train.Update { return u },
-	}
-	return t.Run(ctx, train.Phase[tasks.Sample, train.Update, struct{}]{
-		To:    t.Done() + steps,
-		Begin: func(context.Context) (*train.Program[tasks.Sample, train.Update, struct{}], error) { return p, nil },
-	})
-}
-
-// cell is what is known of a training that is over, but for its accuracy.
-func (t *scratchTrainer) cell() scratchCell {
+// cell is a training that is over, with the accuracies that are kept of its model's evaluation at each context.
+func (t *scratchTrainer) cell(ctx context.Context, contexts []int, batch int, samples func(length int) ([]tasks.Sample, error),
+	kept func(e curriculum.Evaluation) map[string]curriculum.Accuracy) (scratchCell, error) {
 	c := scratchCell{Parameters: t.model.Params.Count(), Steps: t.Done(), Accuracy: map[string]map[string]curriculum.Accuracy{}}
-	if n := len(t.Steps); n > 0 {
-		c.Loss = t.Steps[n-1].Loss
+	if n := len(t.History.Steps); n > 0 {
+		c.Loss = t.History.Steps[n-1].Loss
 	}
-	return c
+	for _, length := range contexts {
+		test, err := samples(length)
+		if err != nil {
+			return c, err
+		}
+		e, err := curriculum.EvaluateContext(ctx, t.model, test, batch)
+		if err != nil {
+			return c, err
+		}
+		c.Accuracy[strconv.Itoa(length)] = kept(e)
+	}
+	return c, nil
 }
 
 // paper is the published training of one model.
@@ -291,10 +294,6 @@ func (r *scratch) paper(ctx context.Context, c layers.Config, seed uint64) (cell
 	if err != nil {
 		return cell, err
 	}
-	defer t.close()
-	if err := t.shape(p.Context); err != nil {
-		return cell, err
-	}
 	whole := len(data) - len(data)%p.Batch // a smaller last batch is left out
 	order := train.Shuffled(whole, p.Batch, func(epoch int) []int {
 		rng := rand.New(rand.NewPCG(seed, 0x73637261))
@@ -303,22 +302,14 @@ func (r *scratch) paper(ctx context.Context, c layers.Config, seed uint64) (cell
 		}
 		return rng.Perm(len(data))
 	})
-	if err := t.run(ctx, p.Steps, data, order); err != nil {
+	if err := t.run(ctx, p.Context, p.Steps, data, order); err != nil {
 		return cell, err
 	}
-	cell = t.cell()
-	for _, length := range p.Contexts {
-		samples, err := tasks.Generate(measure.MetricSingle, p.Held, measure.TaskParams(c, length), r.draw(seed).For(tasks.BridgeTest, 0))
-		if err != nil {
-			return cell, err
-		}
-		e, err := curriculum.EvaluateContext(ctx, t.model, samples, measure.EvalBatch)
-		if err != nil {
-			return cell, err
-		}
-		cell.Accuracy[strconv.Itoa(length)] = map[string]curriculum.Accuracy{measure.MetricSingle: e.Overall}
-	}
-	return cell, nil
+	return t.cell(ctx, p.Contexts, measure.EvalBatch, func(length int) ([]tasks.Sample, error) {
+		return tasks.Generate(measure.MetricSingle, p.Held, measure.TaskParams(c, length), r.draw(seed).For(tasks.BridgeTest, 0))
+	}, func(e curriculum.Evaluation) map[string]curriculum.Accuracy {
+		return map[string]curriculum.Accuracy{measure.MetricSingle: e.Overall}
+	})
 }
 
 // draw is a seed of the experiment's samples.
@@ -349,7 +340,6 @@ func (r *scratch) strict(ctx context.Context, m scratchModel, seed uint64) (cell
 	if err != nil {
 		return cell, err
 	}
-	defer t.close()
 	held, err := tasks.Mixture(s.Held, measure.TaskParams(c, s.Context), r.draw(seed).For(tasks.BridgeHeldOut, 0), nil)
 	if err != nil {
 		return cell, err
@@ -361,18 +351,12 @@ func (r *scratch) strict(ctx context.Context, m scratchModel, seed uint64) (cell
 			return err
 		}
 		block++
-		return t.run(ctx, steps, data, train.InOrder(s.Batch))
+		return t.run(ctx, length, steps, data, train.InOrder(s.Batch))
 	}
 	if s.Opening > 0 {
-		if err := t.shape(s.Short); err != nil {
-			return cell, err
-		}
 		if err := run(s.Short, s.Opening); err != nil {
 			return cell, err
 		}
-	}
-	if err := t.shape(s.Context); err != nil {
-		return cell, err
 	}
 	flat := plateau{rise: s.Rise, patience: s.Patience}
 	var curve []float64
@@ -392,21 +376,14 @@ func (r *scratch) strict(ctx context.Context, m scratchModel, seed uint64) (cell
 	if err := run(s.Context, s.Cooldown); err != nil {
 		return cell, err
 	}
-	cell = t.cell()
+	cell, err = t.cell(ctx, s.Contexts, s.Batch, func(length int) ([]tasks.Sample, error) {
+		return tasks.Mixture(s.Final, measure.TaskParams(c, length), r.draw(seed).For(tasks.BridgeFinal, 0), nil)
+	}, func(e curriculum.Evaluation) map[string]curriculum.Accuracy {
+		e.PerTask[measure.MixtureTask] = e.Overall
+		return e.PerTask
+	})
 	cell.Curve, cell.Converged = curve, converged
-	for _, length := range s.Contexts {
-		samples, err := tasks.Mixture(s.Final, measure.TaskParams(c, length), r.draw(seed).For(tasks.BridgeFinal, 0), nil)
-		if err != nil {
-			return cell, err
-		}
-		e, err := curriculum.EvaluateContext(ctx, t.model, samples, s.Batch)
-		if err != nil {
-			return cell, err
-		}
-		cell.Accuracy[strconv.Itoa(length)] = e.PerTask
-		cell.Accuracy[strconv.Itoa(length)][measure.MixtureTask] = e.Overall
-	}
-	return cell, nil
+	return cell, err
 }
 
 // scratchSamples are exactly n of the training mixture.

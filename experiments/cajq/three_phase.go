@@ -2,7 +2,6 @@ package cajq
 
 import (
 	"context"
-	"errors"
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/experiments/lab"
@@ -22,7 +21,6 @@ type ThreePhase struct {
 	Trainer     *qat.ThreePhase
 	Classifier  *baee.Classifier // nil: none
 	Environment result.Environment
-	EpochDone   func(qat.Epoch) // may be nil
 
 	lab.RunDir
 }
@@ -110,21 +108,9 @@ func (r *ThreePhase) Run(ctx context.Context) (*ThreePhaseResult, error) {
 	}
 	defer r.Unlock()
 	r.Watch = lab.StartWatch()
-	failed := r.SaveCost() // also finds out now, and not after an epoch, that the directory cannot be written
-	if failed != nil {
-		return nil, failed
-	}
-	r.Trainer.Hooks.Evaluation = func(e qat.Epoch) {
-		failed = errors.Join(failed, r.SaveCost())
-		if r.EpochDone != nil {
-			r.EpochDone(e)
-		}
-	}
+	r.Trainer.Hooks.Saved = func(int) error { return r.SaveCost() }
 	if err := r.Trainer.Run(ctx); err != nil {
-		return nil, errors.Join(err, r.SaveCost())
-	}
-	if failed != nil {
-		return nil, failed
+		return nil, err
 	}
 	return r.finish()
 }
@@ -133,7 +119,7 @@ func (r *ThreePhase) finish() (*ThreePhaseResult, error) {
 	t := r.Trainer
 	out := &ThreePhaseResult{
 		Experiment: "cajq-3phase", Config: t.Config, Parameters: t.Model.Params.Count(), Environment: r.Environment,
-		Cost: r.Cost(), Model: lab.ModelFile, Epochs: lab.ThinTo(lab.MostEvaluations, t.Evaluations), Steps: lab.Thin(t.Steps), Kernels: t.Kernels,
+		Cost: r.Cost(), Model: lab.ModelFile, Epochs: lab.ThinTo(lab.MostEvaluations, t.History.Evaluations), Steps: lab.Thin(t.History.Steps), Kernels: t.Kernels,
 	}
 	if r.Classifier != nil {
 		out.Classifier = lab.ClassifierFile
