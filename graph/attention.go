@@ -178,15 +178,15 @@ func (o attention) Backward(c *Call) {
 					vec.AddTo(dBias, dr)
 				}
 			}
-			if dv := c.GradIn[2].F; dv != nil {
-				blas.Gemm(true, false, visible, e, n, 1, p, keys, dy, d, beta, dv[b*keys*d+h*e:], d)
-			}
-			if dk := c.GradIn[1].F; dk != nil {
-				blas.Gemm(true, false, visible, e, n, scale, ds, keys, q, d, beta, dk[b*keys*d+h*e:], d)
-			}
-			if dq := c.GradIn[0].F; dq != nil {
-				blas.Gemm(false, false, n, e, visible, scale, ds, keys, k, d, 0, dq[at:], d)
-			}
+			wanted(c.GradIn[2], b*keys*d+h*e, func(dv []float32) {
+				blas.Gemm(true, false, visible, e, n, 1, p, keys, dy, d, beta, dv, d)
+			})
+			wanted(c.GradIn[1], b*keys*d+h*e, func(dk []float32) {
+				blas.Gemm(true, false, visible, e, n, scale, ds, keys, q, d, beta, dk, d)
+			})
+			wanted(c.GradIn[0], at, func(dq []float32) {
+				blas.Gemm(false, false, n, e, visible, scale, ds, keys, k, d, 0, dq, d)
+			})
 			beta = 1
 		}
 	})
@@ -194,6 +194,13 @@ func (o attention) Backward(c *Call) {
 		for b := range c.In[0].Dim(0) {
 			sumTiles(c.GradIn[3].F[b*keys:(b+1)*keys], c.Work[0].F[b*o.heads*keys:(b+1)*o.heads*keys], 0, keys)
 		}
+	}
+}
+
+// wanted calls write with t from an element on, unless nobody wants that gradient.
+func wanted(t Tensor, from int, write func(x []float32)) {
+	if t.F != nil {
+		write(t.F[from:])
 	}
 }
 

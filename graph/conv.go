@@ -112,31 +112,44 @@ func (gatedConv) Backward(c *Call) {
 		}
 	})
 	if c.GradIn[0].F != nil {
-		ParallelScratch(c.Out.Dim(0)*perRow, k*d, func(i int, w []float32) {
-			taps(w, c.In[2].F, d, k)
-			for j := range k / 2 { // convolution with the taps reversed
-				for x := range d {
-					w[j*d+x], w[(k-1-j)*d+x] = w[(k-1-j)*d+x], w[j*d+x]
-				}
-			}
-			base := i / perRow * length * d
-			a, b := tile(i%perRow, rowTile, length)
-			for t := a; t < b; t++ {
-				dn := c.GradIn[0].F[base+t*d : base+(t+1)*d]
-				copy(dn, c.Grad.F[base+t*d:base+(t+1)*d])
-				convRow(dn, e[base:base+length*d], w, t, length, d, k)
-			}
-		})
+		convInputGrad(c, e)
 	}
 	sumTiles(c.GradIn[3].F, partial, k*d, stride)
 	if dw := c.GradIn[2].F; dw != nil {
 		clear(dw)
 		for at := 0; at < len(partial); at += stride {
-			for i := range k {
-				for j := range d {
-					dw[j*k+i] += partial[at+i*d+j]
-				}
+			addTaps(dw, partial[at:at+k*d], d, k)
+		}
+	}
+}
+
+// convInputGrad writes the gradient of the input: that of the residual, and the convolution of e [B, T, D], the gradient
+// before the gate, with the taps reversed.
+func convInputGrad(c *Call, e []float32) {
+	length, d, k := c.Out.Dim(1), c.Out.Dim(2), c.In[2].Dim(2)
+	perRow := tiles(length, rowTile)
+	ParallelScratch(c.Out.Dim(0)*perRow, k*d, func(i int, w []float32) {
+		taps(w, c.In[2].F, d, k)
+		for j := range k / 2 {
+			for x := range d {
+				w[j*d+x], w[(k-1-j)*d+x] = w[(k-1-j)*d+x], w[j*d+x]
 			}
+		}
+		base := i / perRow * length * d
+		a, b := tile(i%perRow, rowTile, length)
+		for t := a; t < b; t++ {
+			dn := c.GradIn[0].F[base+t*d : base+(t+1)*d]
+			copy(dn, c.Grad.F[base+t*d:base+(t+1)*d])
+			convRow(dn, e[base:base+length*d], w, t, length, d, k)
+		}
+	})
+}
+
+// addTaps adds taps [K, D] to weights [D, 1, K].
+func addTaps(weights, taps []float32, d, k int) {
+	for i := range k {
+		for j := range d {
+			weights[j*k+i] += taps[i*d+j]
 		}
 	}
 }

@@ -113,49 +113,18 @@ func storageOf(n *Node) *storage {
 // lifetimes finds, for every piece of memory, the instructions between which it must be preserved.
 func (p *Program) lifetimes() []*storage {
 	var all []*storage
-	add := func(at int, s *storage) {
-		s.born, s.death = at, at
-		all = append(all, s)
-	}
 	at := map[*Node]int{}
-	for t, n := range p.nodes {
-		at[n] = t
-	}
 	instruction := 0
 	for t, n := range p.nodes {
-		var uses gorgonia.Nodes
-		switch op := n.Op().(type) {
-		case *call:
-			op.pos = position{instruction, p}
-			instruction++
-			uses = op.inputs
-			add(t, op.out)
-			for _, s := range op.saved {
-				add(t, s)
-			}
-		case *backCall:
-			op.pos = position{instruction, p}
-			instruction++
-			uses = op.inputs
-			if !op.fwd.plan.ReadsOut {
-				uses = uses[:op.outAt]
-			}
-			for _, s := range op.fwd.saved {
-				s.death = t
-			}
-			for _, s := range op.outs {
-				if s != nil {
-					add(t, s)
-				}
-			}
-			for _, s := range op.work {
-				add(t, s)
-			}
+		at[n] = t
+		born, uses, instructions := p.touches(n, instruction)
+		instruction += instructions
+		for _, s := range born {
+			s.born, s.death = t, t
+			all = append(all, s)
 		}
-		for _, u := range uses {
-			if s := storageOf(u); s != nil {
-				s.death = max(s.death, t)
-			}
+		for _, s := range uses {
+			s.death = max(s.death, t)
 		}
 	}
 	// What is read after the run, or by an operation of Gorgonia's own that may return a view of it, lives on.
@@ -176,6 +145,33 @@ func (p *Program) lifetimes() []*storage {
 		}
 	}
 	return all
+}
+
+// touches gives n its place among the instructions, and lists the memory that it writes first and that which it reads.
+func (p *Program) touches(n *Node, instruction int) (born, uses []*storage, instructions int) {
+	var operands gorgonia.Nodes
+	switch op := n.Op().(type) {
+	case *call:
+		op.pos = position{instruction, p}
+		operands, born, instructions = op.inputs, append(append(born, op.out), op.saved...), 1
+	case *backCall:
+		op.pos = position{instruction, p}
+		if operands = op.inputs; !op.fwd.plan.ReadsOut {
+			operands = operands[:op.outAt]
+		}
+		for _, s := range op.outs {
+			if s != nil {
+				born = append(born, s)
+			}
+		}
+		uses, born, instructions = append(uses, op.fwd.saved...), append(born, op.work...), 1
+	}
+	for _, u := range operands {
+		if s := storageOf(u); s != nil {
+			uses = append(uses, s)
+		}
+	}
+	return born, uses, instructions
 }
 
 func planned(n *Node) bool {
