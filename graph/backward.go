@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"slices"
+
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"gorgonia.org/gorgonia"
 )
@@ -39,8 +41,8 @@ func (g *Graph) Backward(loss *Node) {
 		Fail("graph: the loss %v has shape %v, want one number: [1] or ()", loss, loss.Shape())
 	}
 	b.terms[loss] = []*Node{b.seed(loss)}
-	for i := len(nodes) - 1; i >= 0; i-- {
-		n := nodes[i]
+	for _, n := range slices.Backward(nodes) {
+
 		if len(b.terms[n]) > 0 && n.Op() != nil {
 			b.visit(n)
 		}

@@ -63,10 +63,10 @@ func own2(f func(a, b *Node) (*Node, error)) func([]*Node) (*Node, error) {
 // index is the position in a tensor of the given shape whose dimensions of 1 are repeated, of element k of one of shape full.
 func index(shape, full []int, k int) int {
 	at, size := 0, 1
-	for i := len(full) - 1; i >= 0; i-- {
-		at += k % full[i] % shape[i] * size
+	for i, f := range slices.Backward(full) {
+		at += k % f % shape[i] * size
 		size *= shape[i]
-		k /= full[i]
+		k /= f
 	}
 	return at
 }
@@ -251,8 +251,8 @@ func refPermuted(x ref, axes []int) []float64 {
 	y := make([]float64, len(x.f))
 	for k := range y {
 		at, rest := make([]int, len(axes)), k
-		for i := len(axes) - 1; i >= 0; i-- {
-			at[axes[i]] = rest % shape[i]
+		for i, axe := range slices.Backward(axes) {
+			at[axe] = rest % shape[i]
 			rest /= shape[i]
 		}
 		from := 0
@@ -358,8 +358,7 @@ func TestGorgoniaGradientsRefused(t *testing.T) {
 			y := k.apply(g, in)
 			g.Backward(Apply(g, weigh{}, y, g.Input("w", Shape(y)...)))
 		})
-		var mistake *Error
-		if !errors.As(err, &mistake) {
+		if _, ok := errors.AsType[*Error](err); !ok {
 			t.Errorf("%s: got %v, want an error of Build", name, err)
 			continue
 		}

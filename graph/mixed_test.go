@@ -432,8 +432,8 @@ func (p *mixedProgram) expect() (reached map[int]bool, refused []string) {
 	for _, e := range p.ends {
 		reached[e] = true
 	}
-	for i := len(p.steps) - 1; i >= 0; i-- {
-		s := p.steps[i]
+	for i, s := range slices.Backward(p.steps) {
+
 		if !reached[len(p.leaves)+i] || s.op.cuts {
 			continue
 		}

@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sort"
 
 	"gorgonia.org/gorgonia"
@@ -93,8 +94,8 @@ func (g *Graph) schedule() (*Program, *gorgonia.ExprGraph, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("graph: %w", err)
 	}
-	for i := len(sorted) - 1; i >= 0; i-- { // Sort puts the roots first
-		p.nodes = append(p.nodes, sorted[i])
+	for _, s := range slices.Backward(sorted) { // Sort puts the roots first
+		p.nodes = append(p.nodes, s)
 	}
 	return p, wanted, distinctHashes(p.nodes)
 }

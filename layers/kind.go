@@ -2,6 +2,7 @@ package layers
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
@@ -76,10 +77,8 @@ func WantKind(f *safetensors.File, called string, want ...FileKind) error {
 	if got == ForeignFile {
 		return nil
 	}
-	for _, k := range want {
-		if got == k {
-			return nil
-		}
+	if slices.Contains(want, got) {
+		return nil
 	}
 	return &OtherKindError{Kind: got, Want: called}
 }

@@ -136,12 +136,10 @@ func Kind(mode fs.FileMode) string {
 // Cause is an error about a file without the file's name, which the caller gives, or its temporary one, which means nothing
 // to a user.
 func Cause(err error) error {
-	var link *os.LinkError
-	if errors.As(err, &link) {
+	if link, ok := errors.AsType[*os.LinkError](err); ok {
 		return link.Err
 	}
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err
 	}
 	return err

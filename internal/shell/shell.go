@@ -30,9 +30,10 @@ func CalledAs(name string) {
 // CommandLine is a command of this program that can be pasted into a POSIX shell: every command that messages ask for is
 // made by it, with the name that the program was called by, since bin/synapnet-train is not found as synapnet-train.
 func CommandLine(words ...string) string {
-	line := Word(called)
+	var line strings.Builder
+	line.WriteString(Word(called))
 	for _, w := range words {
-		line += " " + Word(w)
+		line.WriteString(" " + Word(w))
 	}
-	return line
+	return line.String()
 }
