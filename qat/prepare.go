@@ -210,13 +210,22 @@ func initialise(w *layers.Weight, o Options) {
 	}
 }
 
+// stepped lists the quantisers with learned steps.
+func (q *Quantised) stepped() []*layers.FakeQuant {
+	var all []*layers.FakeQuant
+	for _, w := range q.Weights {
+		if w.Fake.LogStep != nil {
+			all = append(all, w.Fake)
+		}
+	}
+	return all
+}
+
 // StepParams are the learned log step sizes, which train at a rate of their own without weight decay.
 func (q *Quantised) StepParams() []*graph.Param {
 	var steps []*graph.Param
-	for _, w := range q.Weights {
-		if w.Fake.LogStep != nil {
-			steps = append(steps, w.Fake.LogStep)
-		}
+	for _, f := range q.stepped() {
+		steps = append(steps, f.LogStep)
 	}
 	return steps
 }
@@ -254,15 +263,13 @@ func (q *Quantised) Params() []*graph.Param {
 // Drift is the regulariser of the step sizes as terms of the loss: lambda times the mean over the step tensors of the
 // mean (log s - init)² (SPEC section 4). There is none without step sizes.
 func (q *Quantised) Drift(lambda float64) []layers.Term {
-	if len(q.StepParams()) == 0 {
+	if len(q.stepped()) == 0 {
 		return nil
 	}
 	return []layers.Term{func(g *graph.Graph, _ layers.Output) *graph.Node {
 		var steps, inits []*graph.Node
-		for _, w := range q.Weights {
-			if w.Fake.LogStep != nil {
-				steps, inits = append(steps, g.Param(w.Fake.LogStep)), append(inits, g.Param(w.Fake.InitLogStep))
-			}
+		for _, f := range q.stepped() {
+			steps, inits = append(steps, g.Param(f.LogStep)), append(inits, g.Param(f.InitLogStep))
 		}
 		return graph.Drift(g, lambda, steps, inits)
 	}}
@@ -277,25 +284,20 @@ type StepStats struct {
 
 // Steps is the state of the step sizes; ones without any.
 func (q *Quantised) Steps() StepStats {
-	s := StepStats{Least: math.Inf(1), Most: math.Inf(-1)}
-	tensors := 0
-	for _, w := range q.Weights {
-		if w.Fake.LogStep == nil {
-			continue
-		}
-		tensors++
+	s, stepped := StepStats{Least: math.Inf(1), Most: math.Inf(-1)}, q.stepped()
+	if len(stepped) == 0 {
+		return StepStats{Least: 1, Most: 1}
+	}
+	for _, f := range stepped {
 		var square float64
-		for i, l := range w.Fake.LogStep.Data() {
-			d := float64(l) - float64(w.Fake.InitLogStep.Data()[i])
+		for i, l := range f.LogStep.Data() {
+			d := float64(l) - float64(f.InitLogStep.Data()[i])
 			square += d * d
 			s.Least, s.Most = min(s.Least, math.Exp(d)), max(s.Most, math.Exp(d))
 		}
-		s.Drift += square / float64(w.Fake.LogStep.Size())
+		s.Drift += square / float64(f.LogStep.Size())
 	}
-	if tensors == 0 {
-		return StepStats{Least: 1, Most: 1}
-	}
-	s.Drift /= float64(tensors)
+	s.Drift /= float64(len(stepped))
 	return s
 }
 

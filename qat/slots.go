@@ -1,7 +1,6 @@
 package qat
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/synapnet/synapnet-train/layers"
@@ -11,7 +10,7 @@ import (
 type slot struct {
 	*layers.Weight
 	target Target
-	block  int // from 0; of no meaning outside the blocks
+	block  int // from 0, or layers.Outside
 }
 
 // covers tells the target of a weight by the beginning of its name, within its block if it is in one. A layer that takes the
@@ -28,12 +27,7 @@ var covers = []struct {
 func slots(m *layers.Model) []slot {
 	var all []slot
 	for _, w := range m.Params.Weights() {
-		block, name := 0, w.Name
-		if inside, ok := strings.CutPrefix(name, "blocks."); ok {
-			var number string
-			number, name, _ = strings.Cut(inside, ".")
-			block, _ = strconv.Atoi(number) // a layer's own name need not have one, and then no target covers it
-		}
+		block, name := layers.InBlock(w.Name)
 		for _, c := range covers {
 			if strings.HasPrefix(name, c.prefix) {
 				all = append(all, slot{w, c.target, block})

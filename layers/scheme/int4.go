@@ -176,14 +176,7 @@ func (t *scaleTable) quantize(group []float32) (scale, zero byte) {
 // zeroOf is the zero of a code.
 func zeroOf(code byte) float32 { return float32(code) / 17 }
 
-// int4 is a packed weight. Its parts follow each other:
-//
-//	smin, smax        float32 each
-//	scale codes       1 byte a group, row by row, the groups of a row from left to right
-//	zero codes        the same
-//	salient columns   half precision, one column after the other, its rows from top to bottom
-//	integers          4 bits a weight, row by row; a row begins at a byte; the first of two columns in the low half; the
-//	                  half that an odd number of columns leaves over is 0
+// int4 is a packed weight, cut into the parts that FORMAT.md describes.
 type int4 struct {
 	Matrix
 	scales                *scaleTable
@@ -292,21 +285,14 @@ func (p int4) Panels() bool { return inWords(p.codes, p.Cols, 4) && p.Group%8 ==
 
 // Panel is graph.Unpacker's.
 func (p int4) Panel(dst []float32, from int) {
-	width, perRow := 2*vec.PanelLanes(), p.groupsPerRow(p.Cols)
-	eachHalf(p.Matrix, 4, from, func(h panelHalf) {
-		var zeros, scales [vec.MaxPanelLanes]float32
-		for group := range perRow {
-			for i := range h.lanes {
-				at := h.row(i)*perRow + group
-				zeros[i], scales[i] = zeroOf(p.zeroCodes[at]), p.scales[p.scaleCodes[at]]
-			}
-			column := group * p.Group
-			h.unpack(dst, p.codes, column, min(p.Group, p.Cols-column), zeros[:], scales[:])
-		}
-		for s, column := range p.Salient {
-			for i := range h.lanes {
-				dst[column*width+h.at+i] = p.salient.at(s*p.Matrix.Rows + h.row(i))
-			}
-		}
+	perRow, width := p.groupsPerRow(p.Cols), 2*vec.PanelLanes()
+	panel(dst, p.codes, p.Matrix, 4, from, func(r, group int) (zero, scale float32) {
+		at := r*perRow + group
+		return zeroOf(p.zeroCodes[at]), p.scales[p.scaleCodes[at]]
 	})
+	for s, column := range p.Salient {
+		for i := range width {
+			dst[column*width+i] = p.salient.at(s*p.Matrix.Rows + min(from+i, p.Matrix.Rows-1))
+		}
+	}
 }

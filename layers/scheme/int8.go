@@ -115,17 +115,7 @@ func QuantizeInt8(x []float32, cols int) (Int8Codes, error) {
 	return q, nil
 }
 
-// Dequantize is the matrix that the codes stand for: bit for bit the result of Int8.
-func (q Int8Codes) Dequantize() []float32 {
-	x := make([]float32, len(q.Codes))
-	for i, c := range q.Codes {
-		x[i] = float32(c) * q.Scales[i/q.Cols].Float32()
-	}
-	return x
-}
-
-// int8Packed is a packed weight: a half-precision scale a row, then a byte a weight, two's complement, -127 … 127; q stands
-// for q scale.
+// int8Packed is a packed weight, cut into the parts that FORMAT.md describes.
 type int8Packed struct {
 	Matrix
 	scales halves
@@ -180,5 +170,5 @@ func (p int8Packed) Panels() bool { return inWords(p.codes, p.Cols, 8) }
 
 // Panel is graph.Unpacker's.
 func (p int8Packed) Panel(dst []float32, from int) {
-	panelOfRows(dst, p.codes, p.Matrix, 8, from, func(r int) (zero, scale float32) { return 0, p.scales.at(r) })
+	panel(dst, p.codes, p.Matrix, 8, from, func(r, _ int) (zero, scale float32) { return 0, p.scales.at(r) })
 }

@@ -33,14 +33,11 @@ func Register(s *Scheme) error {
 		return fmt.Errorf("register scheme %q: a name has only lower-case letters, digits and _", s.Name)
 	case s.Doc == "":
 		return fmt.Errorf("register scheme %q: Doc is empty: say in a line how it holds a weight", s.Name)
-	case !(s.Bits > 0):
-		return fmt.Errorf("register scheme %q: Bits is %g: give the size of a weight's code", s.Name, s.Bits)
-	case s.Fake == nil:
-		return fmt.Errorf("register scheme %q: Fake is nil: give it a simulation", s.Name)
-	case s.Steps != nil && (s.Steps.Initial == nil || s.Steps.Stored == nil):
-		return fmt.Errorf("register scheme %q: its Steps lack Initial or Stored", s.Name)
-	case s.Form != nil && (s.Form.Size == nil || s.Form.Pack == nil || s.Form.Parse == nil):
-		return fmt.Errorf("register scheme %q: its Form lacks Size, Pack or Parse", s.Name)
+	case !(s.Bits > 0) || s.Fake == nil:
+		return fmt.Errorf("register scheme %q: Bits is %g, or Fake is nil: give it the size of a code, and a simulation", s.Name, s.Bits)
+	case s.Steps != nil && (s.Steps.Initial == nil || s.Steps.Stored == nil),
+		s.Form != nil && (s.Form.Size == nil || s.Form.Pack == nil || s.Form.Parse == nil):
+		return fmt.Errorf("register scheme %q: its Steps lack Initial or Stored, or its Form Size, Pack or Parse", s.Name)
 	case s.PackedAs != nil && s.PackedAs.Form == nil:
 		return fmt.Errorf("register scheme %q: PackedAs is %s, which has no packed form", s.Name, s.PackedAs.Name)
 	}

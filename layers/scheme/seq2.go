@@ -19,8 +19,7 @@ var SEQ2 = &Scheme{
 	Form:  &Form{Size: seq2Size, Pack: packSEQ2, Parse: parseSEQ2},
 }
 
-// seq2 is a packed weight: a half-precision step a row, and 2 bits a weight, all rows on end, the first of four in the
-// lowest bits; what is left of the last byte is 0. Code c stands for (c - 1.5) step.
+// seq2 is a packed weight, cut into the parts that FORMAT.md describes.
 type seq2 struct {
 	Matrix
 	steps halves
@@ -89,5 +88,5 @@ func (p seq2) Panels() bool { return inWords(p.codes, p.Cols, 2) }
 
 // Panel is graph.Unpacker's.
 func (p seq2) Panel(dst []float32, from int) {
-	panelOfRows(dst, p.codes, p.Matrix, 2, from, func(r int) (zero, scale float32) { return largestLevel, p.steps.at(r) })
+	panel(dst, p.codes, p.Matrix, 2, from, func(r, _ int) (zero, scale float32) { return largestLevel, p.steps.at(r) })
 }
