@@ -90,7 +90,7 @@ func TestPackedEqualsFake(t *testing.T) {
 					t.Fatal(err)
 				}
 				got := p.Floats()
-				matrix := param("w", w, m.Rows, m.Cols)
+				matrix := param("w", w, shape...)
 				want := evaluate(t, func(g *graph.Graph) *graph.Node {
 					if steps == nil {
 						return of.Fake(g, g.Param(matrix), nil, s)

@@ -3,6 +3,7 @@ package scheme
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/graph"
 )
@@ -47,7 +48,7 @@ func scaled(w, step float32) (u float32, inside bool) {
 
 func stepOf(logStep float32) float32 { return float32(math.Exp(float64(logStep))) }
 
-// stepQuant is the kernel of w [rows, ...] and logStep [rows].
+// stepQuant is the kernel of w [rows, ...] or [1, rows, ...] and logStep [rows].
 type stepQuant struct{ levels levelSet }
 
 // fake is Scheme.Fake.
@@ -62,15 +63,20 @@ func (o stepQuant) Plan(in []graph.Spec) (graph.Plan, error) {
 	if len(w.Shape) < 2 || w.Ints {
 		return graph.Plan{}, fmt.Errorf("got weight %v, want floats [out, ...]", w.Shape)
 	}
-	if len(steps.Shape) != 1 || steps.Shape[0] != w.Shape[0] || steps.Ints {
-		return graph.Plan{}, fmt.Errorf("got log step %v, want [%d]", steps.Shape, w.Shape[0])
+	rows := w.Shape[0]
+	if rows == 1 && len(w.Shape) == 3 {
+		rows = w.Shape[1]
+	}
+	if !slices.Equal(steps.Shape, []int{rows}) || steps.Ints {
+		return graph.Plan{}, fmt.Errorf("got log step %v, want [%d]", steps.Shape, rows)
 	}
 	return graph.Plan{Out: w}, nil
 }
 
 func (o stepQuant) Forward(c *graph.Call) {
-	n := len(c.In[0].F) / c.In[0].Dim(0)
-	graph.Parallel(c.In[0].Dim(0), func(ch int) {
+	rows := len(c.In[1].F)
+	n := len(c.In[0].F) / rows
+	graph.Parallel(rows, func(ch int) {
 		step := stepOf(c.In[1].F[ch])
 		for i := ch * n; i < (ch+1)*n; i++ {
 			u, _ := scaled(c.In[0].F[i], step)
@@ -80,8 +86,9 @@ func (o stepQuant) Forward(c *graph.Call) {
 }
 
 func (o stepQuant) Backward(c *graph.Call) {
-	n := len(c.In[0].F) / c.In[0].Dim(0)
-	graph.Parallel(c.In[0].Dim(0), func(ch int) {
+	rows := len(c.In[1].F)
+	n := len(c.In[0].F) / rows
+	graph.Parallel(rows, func(ch int) {
 		step := stepOf(c.In[1].F[ch])
 		var sum float64
 		for i := ch * n; i < (ch+1)*n; i++ {

@@ -107,7 +107,11 @@ func storedStepsOf(t testing.TB, spec Spec, w []float32) []float32 {
 	if of.Steps == nil {
 		return nil
 	}
-	steps, err := of.Steps.Stored(of.Steps.Initial(w, spec.Shape[0], false))
+	m, err := spec.Matrix()
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := of.Steps.Stored(of.Steps.Initial(w, m.Rows, false))
 	if err != nil {
 		t.Fatal(err)
 	}
