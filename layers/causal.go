@@ -32,7 +32,8 @@ func (l *CausalAttention) Forward(g *graph.Graph, n, queries *graph.Node) *graph
 // causalUses are the uses of the layers under a name.
 func causalUses(name string) []use {
 	return []use{
-		{name + "to_k.", AttentionComponent, everyToken}, {name + "to_v.", AttentionComponent, everyToken}, {name, AttentionComponent, wantedRows},
+		{name + "to_k.", AttentionComponent, everyToken}, {name + "to_v.", AttentionComponent, everyToken},
+		{name, AttentionComponent, wantedRows},
 	}
 }
 

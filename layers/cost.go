@@ -37,8 +37,8 @@ const Outside = -1
 //
 // Operations are those of the matrix products in the equations, a multiplication and an addition counting as two. The
 // gradient of a product is two products of its size. Not counted: whatever is not a matrix product (normalisations,
-// activations, softmax, the depthwise convolution, the optimiser), and the scores that attention's backward pass computes
-// again instead of storing.
+// activations, softmax, the depthwise convolution, the optimiser), and the scores that attention's backward pass
+// computes again instead of storing.
 type Cost struct {
 	Block             int // Outside, or from 0
 	Component         string
@@ -46,8 +46,8 @@ type Cost struct {
 	Forward, Backward float64 // operations
 }
 
-// product adds a matrix product of `rows` rows of `in` elements to rows of `out`; without gradient if it does not act on the
-// loss.
+// product adds a matrix product of `rows` rows of `in` elements to rows of `out`; without gradient if it does not act
+// on the loss.
 func (k *Cost) product(rows, in, out int, gradient bool) {
 	n := 2 * float64(rows) * float64(in) * float64(out)
 	k.Forward += n
@@ -98,7 +98,8 @@ var synapUses = []use{
 	{salienceMLP, AttentionComponent, everyToken}, {"attn.", AttentionComponent, wantedRows},
 	{"epmem.key_proj.", MemoryComponent, memorySlots}, {"epmem.val_proj.", MemoryComponent, memorySlots},
 	{"epmem.", MemoryComponent, wantedRows},
-	{"scale_bridge.", BridgeComponent, wantedRows}, {"alpha_gate.", GatesComponent, wantedRows}, {"beta_gate.", GatesComponent, wantedRows},
+	{"scale_bridge.", BridgeComponent, wantedRows},
+	{"alpha_gate.", GatesComponent, wantedRows}, {"beta_gate.", GatesComponent, wantedRows},
 	{"ff.0.", NormsComponent, nil}, {"ff.", FeedForwardComponent, wantedRows}, {"norm", NormsComponent, nil},
 }
 
@@ -116,12 +117,15 @@ var outerUses = []use{
 	{"head.", HeadComponent, wantedRows},
 }
 
-// costs walks through the parameters of an outline of two blocks, of which all others are copies: falcon_h1 has two kinds.
+// costs walks through the parameters of an outline of two blocks, of which all others are copies: falcon_h1 has two
+// kinds.
 func (c Config) costs(tokens int, every bool) []Cost {
 	pair, a := c, c.Architecture.find()
 	pair.Depth = 2
 	m := outline(pair, nil)
-	n := rowCounts{tokens: tokens, wanted: 1, keys: tokens, slots: c.EpisodicSlots, gated: tokens, dense: tokens <= c.SparseThreshold}
+	n := rowCounts{
+		tokens: tokens, wanted: 1, keys: tokens, slots: c.EpisodicSlots, gated: tokens, dense: tokens <= c.SparseThreshold,
+	}
 	if c.LanguageModel() {
 		n.wanted = tokens
 	}
@@ -146,8 +150,8 @@ func (c Config) costs(tokens int, every bool) []Cost {
 	return all
 }
 
-// costs are those of the parameters and matrices of one block, or Outside, by component. A component that only other blocks
-// have is listed too.
+// costs are those of the parameters and matrices of one block, or Outside, by component. A component that only other
+// blocks have is listed too.
 func (m *Model) costs(block int, uses []use, n rowCounts) []Cost {
 	var all []Cost
 	matrices := map[string]*Weight{}
@@ -180,8 +184,8 @@ func (m *Model) costs(block int, uses []use, n rowCounts) []Cost {
 	return all
 }
 
-// InBlock tells the block of a parameter or weight and its name there: 2 and "ff.1.weight" of "blocks.2.ff.1.weight"; Outside
-// and the whole name of one outside the blocks.
+// InBlock tells the block of a parameter or weight and its name there: 2 and "ff.1.weight" of "blocks.2.ff.1.weight";
+// Outside and the whole name of one outside the blocks.
 func InBlock(name string) (block int, inside string) {
 	if rest, ok := strings.CutPrefix(name, "blocks."); ok {
 		number, inside, _ := strings.Cut(rest, ".")

@@ -14,7 +14,8 @@ var emLLMArchitecture = architecture{
 	block: func(ps *Params, i int, c Config) BaselineBlock { return NewEMLLMBlock(ps, i, c) },
 	uses: []use{
 		{"to_out.", AttentionComponent, wantedRows}, {"to_", AttentionComponent, everyToken},
-		{"mem.to_k.", MemoryComponent, memorySlots}, {"mem.to_v.", MemoryComponent, memorySlots}, {"mem.", MemoryComponent, wantedRows},
+		{"mem.to_k.", MemoryComponent, memorySlots}, {"mem.to_v.", MemoryComponent, memorySlots},
+		{"mem.", MemoryComponent, wantedRows},
 		{"mem_gate.", GatesComponent, wantedRows}, {"ff.", FeedForwardComponent, wantedRows}, {"norm", NormsComponent, nil},
 	},
 	products: func(c Config, _ int, n rowCounts, of func(component string) *Cost) {

@@ -38,7 +38,8 @@ func (f *FakeQuant) node(g *graph.Graph, w *graph.Node) *graph.Node {
 	return graph.AddColumns(g, y, columns, f.Settings.Salient)
 }
 
-// Merged is the floating-point weight with its salient columns, wherever they are kept: what a packed file is made from.
+// Merged is the floating-point weight with its salient columns, wherever they are kept: what a packed file is made
+// from.
 func (w *Weight) Merged() []float32 {
 	merged := slices.Clone(w.Param.Data())
 	if w.Fake != nil && w.Fake.Columns != nil {

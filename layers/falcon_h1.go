@@ -11,7 +11,8 @@ import (
 var falconH1Architecture = architecture{
 	name: FalconH1, about: "blocks of gated GRU and of causal attention in turn, SwiGLU (Falcon-H1 and Hymba proxy)",
 	block: func(ps *Params, i int, c Config) BaselineBlock { return NewFalconH1Block(ps, i, c) },
-	uses:  append(append(gatedGRUUses(), causalUses("mixer.")...), use{"ffn.", FeedForwardComponent, wantedRows}, use{"norm", NormsComponent, nil}),
+	uses: append(append(gatedGRUUses(), causalUses("mixer.")...), use{"ffn.", FeedForwardComponent, wantedRows},
+		use{"norm", NormsComponent, nil}),
 	products: func(c Config, i int, n rowCounts, of func(component string) *Cost) {
 		if i%2 == 0 {
 			of(SSMComponent).recur(n, c.Dim)

@@ -7,8 +7,8 @@ import (
 	"github.com/synapnet/synapnet-train/graph"
 )
 
-// GRU is a gated recurrent unit of width D over the whole sequence, see graph.GRU. Its parameters are those of PyTorch's,
-// gates in the order r, z, n. They are never packed or quantised.
+// GRU is a gated recurrent unit of width D over the whole sequence, see graph.GRU. Its parameters are those of
+// PyTorch's, gates in the order r, z, n. They are never packed or quantised.
 type GRU struct {
 	InputW, HiddenW *graph.Param // [3D, D], name.weight_ih_l0 and weight_hh_l0, uniform ±1/sqrt(D)
 	InputB, HiddenB *graph.Param // [3D], name.bias_ih_l0 and bias_hh_l0, uniform ±1/sqrt(D)
@@ -53,8 +53,8 @@ func gatedGRUUses() []use {
 	return []use{{"gru.", SSMComponent, nil}, {"gate.", GatesComponent, wantedRows}}
 }
 
-// recur adds the products of a GRU, whose weights are no Matrix: of its input, and of every state but the first, which is
-// zero.
+// recur adds the products of a GRU, whose weights are no Matrix: of its input, and of every state but the first,
+// which is zero.
 func (k *Cost) recur(n rowCounts, dim int) {
 	k.product(n.tokens, dim, 3*dim, true)
 	k.product(n.tokens-1, dim, 3*dim, true)

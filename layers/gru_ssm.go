@@ -11,7 +11,8 @@ import (
 var gruSSMArchitecture = architecture{
 	name: GRUSSM, about: "gated GRU and GELU feed-forward (Mamba-2 proxy)",
 	block: func(ps *Params, i int, c Config) BaselineBlock { return NewGRUSSMBlock(ps, i, c) },
-	uses:  append(gatedGRUUses(), use{"ff.0.", NormsComponent, nil}, use{"ff.", FeedForwardComponent, wantedRows}, use{"norm", NormsComponent, nil}),
+	uses: append(gatedGRUUses(), use{"ff.0.", NormsComponent, nil}, use{"ff.", FeedForwardComponent, wantedRows},
+		use{"norm", NormsComponent, nil}),
 	products: func(c Config, _ int, n rowCounts, of func(component string) *Cost) {
 		of(SSMComponent).recur(n, c.Dim)
 	},

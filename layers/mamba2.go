@@ -21,8 +21,8 @@ var mamba2Architecture = architecture{
 	name: Mamba2, about: "selective state space with scalar decay a head (Mamba-2)",
 	block: func(ps *Params, i int, c Config) BaselineBlock { return NewMamba2Block(ps, i, c) },
 	uses: []use{
-		{"mixer.in_proj.xbc.", SSMComponent, everyToken}, {"mixer.in_proj.dt.", SSMComponent, everyToken}, {"mixer.", SSMComponent, wantedRows},
-		{"norm", NormsComponent, nil},
+		{"mixer.in_proj.xbc.", SSMComponent, everyToken}, {"mixer.in_proj.dt.", SSMComponent, everyToken},
+		{"mixer.", SSMComponent, wantedRows}, {"norm", NormsComponent, nil},
 	},
 	products: func(c Config, _ int, n rowCounts, of func(component string) *Cost) {
 		of(SSMComponent).product(n.tokens, Mamba2State, Mamba2Expand*c.Dim, true) // Δ B ⊗ x

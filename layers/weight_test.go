@@ -17,15 +17,18 @@ type gated struct {
 }
 
 func newGated(ps *layers.Params, name string, dim int) *gated {
-	return &gated{layers.NewLinear(ps, name+".gate", dim, dim, false), layers.NewWeight(ps, name+".w", layers.Matrix, ps.Normal, dim, dim)}
+	return &gated{
+		layers.NewLinear(ps, name+".gate", dim, dim, false),
+		layers.NewWeight(ps, name+".w", layers.Matrix, ps.Normal, dim, dim),
+	}
 }
 
 func (l *gated) Forward(g *graph.Graph, x *graph.Node) *graph.Node {
 	return graph.Product(g, l.gate.Forward(g, x, graph.Sigmoid), l.w.Linear(g, x, nil, graph.Identity))
 }
 
-// A layer from outside takes part in the walk, and its weights can be quantised: what it computes through a quantiser is what it
-// computes from the packed bytes.
+// A layer from outside takes part in the walk, and its weights can be quantised: what it computes through a quantiser
+// is what it computes from the packed bytes.
 func TestLayersFromOutsideTakePart(t *testing.T) {
 	const dim = 16
 	ps := layers.NewParams(1)
@@ -84,8 +87,10 @@ func TestInBlock(t *testing.T) {
 		block  int
 		inside string
 	}{
-		"blocks.12.ff.1.weight": {12, "ff.1.weight"}, "head.weight": {layers.Outside, "head.weight"}, "blocks.x.w": {layers.Outside, "blocks.x.w"},
-		"blocks.": {layers.Outside, "blocks."},
+		"blocks.12.ff.1.weight": {12, "ff.1.weight"},
+		"head.weight":           {layers.Outside, "head.weight"},
+		"blocks.x.w":            {layers.Outside, "blocks.x.w"},
+		"blocks.":               {layers.Outside, "blocks."},
 	} {
 		if block, inside := layers.InBlock(name); block != want.block || inside != want.inside {
 			t.Errorf("%s: block %d, %q, want %d, %q", name, block, inside, want.block, want.inside)

@@ -20,7 +20,8 @@ type Quantised struct {
 	smooth []*graph.Param // SmoothQuant's factors, one a block
 }
 
-// Ends of the names of the parameters that quantisers add to a model's; those of the reference, but for the initial steps.
+// Ends of the names of the parameters that quantisers add to a model's; those of the reference, but for the initial
+// steps.
 const (
 	logStepSuffix = ".log_step"
 	initSuffix    = ".init_log_step"
@@ -73,8 +74,8 @@ func Prepare(m *layers.Model, c *Calibration, o Options) (*Quantised, error) {
 	return q, nil
 }
 
-// holds refuses weights that are too small for the least step or scale of what would quantise them: under it they would not
-// vanish but grow to the step, or all become one value. Of a larger weight single channels may be as small.
+// holds refuses weights that are too small for the least step or scale of what would quantise them: under it they
+// would not vanish but grow to the step, or all become one value. Of a larger weight single channels may be as small.
 func (o Options) holds(m *layers.Model) error {
 	for _, s := range slots(m) {
 		if !o.Has(s.target) {
@@ -102,7 +103,8 @@ func reaches(w *layers.Weight, of *scheme.Scheme, mend string) error {
 		most = max(most, v, -v)
 	}
 	if most > 0 && float64(most) < of.Least {
-		return fmt.Errorf("weight %s cannot be quantised: the largest of its values is %g, below %g, %s; %s", w.Name, most, of.Least, of.LeastOf, mend)
+		return fmt.Errorf("weight %s cannot be quantised: the largest of its values is %g, below %g, %s; %s",
+			w.Name, most, of.Least, of.LeastOf, mend)
 	}
 	return nil
 }
@@ -119,8 +121,8 @@ func (c *Calibration) fits(m *layers.Model) error {
 	return nil
 }
 
-// attach makes the quantisers with parameters of zeros and gives them to the model's weights; on an error the model is not
-// changed.
+// attach makes the quantisers with parameters of zeros and gives them to the model's weights; on an error the model
+// is not changed.
 func attach(m *layers.Model, o Options, salient map[string][]int) (*Quantised, error) {
 	q := &Quantised{Model: m, Options: o}
 	targeted := slices.DeleteFunc(slots(m), func(s slot) bool { return !o.Has(s.target) })

@@ -9,8 +9,8 @@ import (
 	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
-// Every scheme of the registry can be given to every target with weights: the model trains through it, and its checkpoint is
-// read back; if the scheme has a packed form, the packed model computes what the converted one does.
+// Every scheme of the registry can be given to every target with weights: the model trains through it, and its
+// checkpoint is read back; if the scheme has a packed form, the packed model computes what the converted one does.
 func TestEverySchemeOfEveryTarget(t *testing.T) {
 	targets := slices.DeleteFunc(AllTargets(), func(t Target) bool { return t == Memory })
 	for _, of := range scheme.All() {

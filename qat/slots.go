@@ -13,8 +13,8 @@ type slot struct {
 	block  int // from 0, or layers.Outside
 }
 
-// covers tells the target of a weight by the beginning of its name, within its block if it is in one. A layer that takes the
-// place of one of ours, or stands under its name, belongs to its target.
+// covers tells the target of a weight by the beginning of its name, within its block if it is in one. A layer that
+// takes the place of one of ours, or stands under its name, belongs to its target.
 var covers = []struct {
 	prefix string
 	target Target
@@ -29,7 +29,8 @@ func slots(m *layers.Model) []slot {
 	for _, w := range m.Params.Weights() {
 		block, name := layers.InBlock(w.Name)
 		for _, c := range covers {
-			if strings.HasPrefix(name, c.prefix) {
+			outer := c.target == Head || c.target == Embeddings
+			if outer == (block == layers.Outside) && strings.HasPrefix(name, c.prefix) {
 				all = append(all, slot{w, c.target, block})
 			}
 		}

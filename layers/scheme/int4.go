@@ -26,7 +26,8 @@ import (
 // The gradient is straight through, ∂w = ∂ŵ everywhere, since a group's own extremes span its range and nothing but
 // rounding is clipped.
 var Int4 = &Scheme{
-	Name: "int4", Doc: "16 values in groups along the inputs, a scale and a zero of a byte each, 4 bits; salient columns in FP16 (AWQ)", Bits: 4,
+	Name: "int4", Bits: 4,
+	Doc:   "16 values in groups along the inputs, a scale and a zero of a byte each; salient columns in FP16 (AWQ)",
 	Check: checkInt4,
 	Fake: func(g *graph.Graph, w, _ *graph.Node, s Settings) *graph.Node {
 		return graph.StraightThrough(g, fakeInt4{s.clone()}, w)
@@ -207,7 +208,8 @@ func packInt4(dst []byte, w, _ []float32, m Matrix) error {
 	binary.LittleEndian.PutUint32(dst[4:], math.Float32bits(smax))
 	scales := newScaleTable(smin, smax)
 	if most := largestOf(w); len(m.Salient) > 0 && most > 0 && most < leastHeldHalf {
-		return fmt.Errorf("the largest of its values is %g: salient columns are in half precision, which holds a weight from %.2g on; quantise it without salient columns", most, leastHeldHalf)
+		return fmt.Errorf("the largest of its values is %g: salient columns are in half precision, which holds a weight "+
+			"from %.2g on; quantise it without salient columns", most, leastHeldHalf)
 	}
 	perRow, stride := m.groupsPerRow(m.Cols), (m.Cols+1)/2
 	row := make([]float32, m.Cols)
@@ -237,7 +239,8 @@ func parseInt4(data []byte, m Matrix) (graph.Unpacker, error) {
 	smin := math.Float32frombits(binary.LittleEndian.Uint32(data))
 	smax := math.Float32frombits(binary.LittleEndian.Uint32(data[4:]))
 	if !(smin >= tinyScale && smin <= smax && smax <= math.MaxFloat32/16) {
-		return nil, fmt.Errorf("scales from %g to %g: want %g ≤ smin ≤ smax ≤ %g", smin, smax, float32(tinyScale), math.MaxFloat32/16)
+		return nil, fmt.Errorf("scales from %g to %g: want %g ≤ smin ≤ smax ≤ %g",
+			smin, smax, float32(tinyScale), math.MaxFloat32/16)
 	}
 	p.scales = newScaleTable(smin, smax)
 	if m.Cols%2 == 1 {

@@ -8,9 +8,9 @@ import (
 	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
-// SEQ2 is the stretched-elastic quantiser of 2 bits (SPEC section 4; ParetoQ, Liu et al. 2025): the levels -1.5, -0.5, 0.5
-// and 1.5, each times a learned step of the row. Packed steps are half-precision numbers: unless they were rounded
-// beforehand (Steps.Stored), what is stored differs from what was simulated by up to 2^-11 of itself.
+// SEQ2 is the stretched-elastic quantiser of 2 bits (SPEC section 4; ParetoQ, Liu et al. 2025): the levels -1.5,
+// -0.5, 0.5 and 1.5, each times a learned step of the row. Packed steps are half-precision numbers: unless they were
+// rounded beforehand (Steps.Stored), what is stored differs from what was simulated by up to 2^-11 of itself.
 var SEQ2 = &Scheme{
 	Name: "seq2", Doc: "4 levels with a learned step a row, 2 bits (ParetoQ)", Bits: 2,
 	Fake:  fourLevels.fake,
@@ -48,7 +48,8 @@ func packSEQ2(dst []byte, w, logStep []float32, m Matrix) error {
 		}
 	}
 	if most := slices.Max(logStep); stepOf(most) < leastHalfStep {
-		return fmt.Errorf("the largest of its steps is %g: 2-bit steps in half precision must reach %.2g", stepOf(most), leastHalfStep)
+		return fmt.Errorf("the largest of its steps is %g: 2-bit steps in half precision must reach %.2g",
+			stepOf(most), leastHalfStep)
 	}
 	for i, x := range w {
 		u, _ := scaled(x, stepOf(logStep[i/m.Cols]))

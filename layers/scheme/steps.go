@@ -8,10 +8,11 @@ import (
 	"github.com/synapnet/synapnet-train/graph"
 )
 
-// levelSet is a symmetric set of evenly spaced levels with largest level 1.5, each times a step s = exp(logStep) that is
-// learned for every row. With u = clamp(w/s, -1.5, 1.5) and q the level nearest to u, a weight w becomes q s.
+// levelSet is a symmetric set of evenly spaced levels with largest level 1.5, each times a step s = exp(logStep) that
+// is learned for every row. With u = clamp(w/s, -1.5, 1.5) and q the level nearest to u, a weight w becomes q s.
 //
-// Rounding is straight-through: ∂w = ∂y where |w/s| ≤ 1.5, else 0; ∂logStep = s Σ ∂y (q - u [|w/s| ≤ 1.5]) over the row.
+// Rounding is straight-through: ∂w = ∂y where |w/s| ≤ 1.5, else 0; ∂logStep = s Σ ∂y (q - u [|w/s| ≤ 1.5]) over the
+// row.
 type levelSet int
 
 const (
@@ -22,11 +23,12 @@ const (
 // largestLevel is the largest multiple of the step.
 const largestLevel = 1.5
 
-// leastInitialStep keeps the step of a row of zeros positive (SPEC section 4). The weights of a row that are all far below
-// it become half of it.
+// leastInitialStep keeps the step of a row of zeros positive (SPEC section 4). The weights of a row that are all far
+// below it become half of it.
 const leastInitialStep = 1e-4
 
-// nearest is the level nearest to u in -1.5 … 1.5, halves of its rounding to even. In float32 a u next to 0 counts as 0.
+// nearest is the level nearest to u in -1.5 … 1.5, halves of its rounding to even. In float32 a u next to 0 counts as
+// 0.
 func nearest[F float32 | float64](l levelSet, u F) F {
 	if l == fourLevels {
 		return F(math.RoundToEven(float64(u-0.5))) + 0.5
@@ -111,8 +113,8 @@ func (o stepQuant) Backward(c *graph.Call) {
 	})
 }
 
-// initial is Steps.Initial: the step is max|w| / 1.5 of the row, at which no weight is clipped, at least 1e-4; or, of that
-// and 59 smaller ones down to 1/4 of it, the one with the least squared error, of equals the largest.
+// initial is Steps.Initial: the step is max|w| / 1.5 of the row, at which no weight is clipped, at least 1e-4; or, of
+// that and 59 smaller ones down to 1/4 of it, the one with the least squared error, of equals the largest.
 func (l levelSet) initial(w []float32, rows int, leastSquares bool) []float32 {
 	const candidates = 60
 	n := len(w) / rows
@@ -145,8 +147,8 @@ func (l levelSet) squaredError(w []float32, step float64) float64 {
 	return sum
 }
 
-// storedSteps is Steps.Stored: the logarithms of the steps in half precision, those of small rows raised to leastHalfStep.
-// The largest must reach it. A step beyond half precision stays as it is, and packing refuses it.
+// storedSteps is Steps.Stored: the logarithms of the steps in half precision, those of small rows raised to
+// leastHalfStep. The largest must reach it. A step beyond half precision stays as it is, and packing refuses it.
 func storedSteps(logStep []float32) ([]float32, error) {
 	var most float64
 	stored := make([]float32, len(logStep))
@@ -154,7 +156,8 @@ func storedSteps(logStep []float32) ([]float32, error) {
 		most, stored[i] = max(most, math.Exp(float64(l))), halfLogStep(l)
 	}
 	if most < leastHalfStep {
-		return nil, fmt.Errorf("the largest of its 2-bit steps is %.3g, and a packed file holds steps from %.2g on", most, leastHalfStep)
+		return nil, fmt.Errorf("the largest of its 2-bit steps is %.3g, and a packed file holds steps from %.2g on",
+			most, leastHalfStep)
 	}
 	return stored, nil
 }

@@ -84,8 +84,8 @@ func (inner) Forward(c *graph.Call) {
 }
 func (inner) Backward(c *graph.Call) { copy(c.GradIn[0].F, c.In[1].F) }
 
-// fake is the simulation of w, with the steps that it begins with if the scheme has any, and of the settings those that it
-// has.
+// fake is the simulation of w, with the steps that it begins with if the scheme has any, and of the settings those
+// that it has.
 func fake(g *graph.Graph, of *Scheme, w *graph.Param, s Settings) *graph.Node {
 	if of.Check == nil {
 		s = Settings{}

@@ -37,14 +37,14 @@ func eachRow(c *graph.Call, f func(y, x []float32)) {
 	})
 }
 
-// inWords says whether the codes of every row fill whole words of 32 bits, which unpacking by panels needs, and are within
-// the reach of its offsets.
+// inWords says whether the codes of every row fill whole words of 32 bits, which unpacking by panels needs, and are
+// within the reach of its offsets.
 func inWords(codes []byte, cols, bits int) bool {
 	return cols*bits%32 == 0 && len(codes) <= math.MaxInt32
 }
 
-// panel is graph.Unpacker's Panel for codes of 2, 4 or 8 bits whose zero and scale belong to a row and, if m has groups, a
-// group of its columns.
+// panel is graph.Unpacker's Panel for codes of 2, 4 or 8 bits whose zero and scale belong to a row and, if m has
+// groups, a group of its columns.
 func panel(dst []float32, codes []byte, m Matrix, bits, from int, of func(row, group int) (zero, scale float32)) {
 	var offsets [vec.MaxPanelLanes]int32
 	var zeros, scales [vec.MaxPanelLanes]float32
@@ -61,8 +61,8 @@ func panel(dst []float32, codes []byte, m Matrix, bits, from int, of func(row, g
 			for i := range lanes {
 				zeros[i], scales[i] = of(row(i), group)
 			}
-			vec.PanelUnpack(bits, dst[column*2*lanes+half*lanes:], codes[column*bits/8:], offsets[:lanes], zeros[:lanes], scales[:lanes],
-				min(width, m.Cols-column)*bits/32, 2*lanes)
+			vec.PanelUnpack(bits, dst[column*2*lanes+half*lanes:], codes[column*bits/8:], offsets[:lanes],
+				zeros[:lanes], scales[:lanes], min(width, m.Cols-column)*bits/32, 2*lanes)
 		}
 	}
 }
