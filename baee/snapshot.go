@@ -475,7 +475,8 @@ func fingerprint(m *layers.Model) (string, error) {
 	for _, p := range m.Params.All() {
 		hashFloats(hash, p.Data())
 	}
-	for _, w := range slices.SortedFunc(slices.Values(m.Params.Weights()), func(a, b *layers.Weight) int { return strings.Compare(a.Name, b.Name) }) {
+	byName := func(a, b *layers.Weight) int { return strings.Compare(a.Name, b.Name) }
+	for _, w := range slices.SortedFunc(slices.Values(m.Params.Weights()), byName) {
 		if w.Packed == nil {
 			continue
 		}

@@ -34,7 +34,7 @@ var packedCount atomic.Uint64
 
 // NewPackedMatrix makes a weight of a shape that is seen as [rows, cols]; form says what it is packed as.
 func NewPackedMatrix(form string, shape []int, rows, cols int, u Unpacker) *PackedMatrix {
-	return &PackedMatrix{Unpacker: u, form: form, shape: slices.Clone(shape), rows: rows, cols: cols, id: packedCount.Add(1)}
+	return &PackedMatrix{u, form, slices.Clone(shape), rows, cols, packedCount.Add(1)}
 }
 
 // String names the weight among those of a process.

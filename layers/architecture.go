@@ -28,8 +28,9 @@ type architecture struct {
 	about string // one line
 
 	block func(ps *Params, i int, c Config) BaselineBlock
-	// costs are those of block i for T tokens of which `rows` are wanted.
-	costs func(c Config, i, tokens, rows int) []Cost
+	uses  []use // what the layers of a block are counted as, in Costs
+	// products adds those of block i that no weight takes part in.
+	products func(c Config, i int, n rowCounts, of func(component string) *Cost)
 
 	causal       bool   // no token depends on a later one
 	seesLater    string // by what one does, if it is not causal
@@ -46,7 +47,7 @@ type architecture struct {
 func architectures() []architecture {
 	return []architecture{
 		{name: SynapNet, about: "gated convolution, salience-steered sparse attention and episodic memory", mlpRatio: 4, writeFrac: 0.05, deeper: 1,
-			seesLater: "its convolution, attention and memory"},
+			seesLater: "its convolution, attention and memory", uses: synapUses, products: synapProducts},
 		llamaArchitecture, gruSSMArchitecture, mamba2Architecture, falconH1Architecture, emLLMArchitecture,
 	}
 }

@@ -57,35 +57,3 @@ func wanted(g *graph.Graph, x *graph.Node, last bool) *graph.Node {
 	}
 	return x
 }
-
-// baselineCosts is Costs of an architecture other than SynapNet.
-func (c Config) baselineCosts(tokens int, every bool) []Cost {
-	a := c.Architecture.find()
-	all := []Cost{{Block: Outside, Component: EmbeddingComponent, Parameters: (c.VocabSize + c.MaxLen) * c.Dim}}
-	for i := range c.Depth {
-		rows := tokens
-		if i == c.Depth-1 && !every {
-			rows = 1
-		}
-		for _, k := range a.costs(c, i, tokens, rows) {
-			k.Block = i
-			all = append(all, k)
-		}
-	}
-	norm := Cost{Block: Outside, Component: NormsComponent, Parameters: normSize(c.Dim, a.rmsNorm)}
-	head := Cost{Block: Outside, Component: HeadComponent}
-	rows, out := 1, c.NumClasses
-	if c.LanguageModel() {
-		rows, out = tokens, c.VocabSize
-	}
-	head.linear(rows, c.Dim, out, !a.headBiasless, true)
-	return append(all, norm, head)
-}
-
-// normSize is the number of parameters of a normalisation.
-func normSize(dim int, rms bool) int {
-	if rms {
-		return dim
-	}
-	return 2 * dim
-}

@@ -29,14 +29,17 @@ func (l *CausalAttention) Forward(g *graph.Graph, n, queries *graph.Node) *graph
 	return l.Out.Forward(g, y, graph.Identity)
 }
 
-func causalCost(tokens, rows, dim int) Cost {
-	k := Cost{Component: AttentionComponent}
-	k.linear(rows, dim, dim, false, true)   // Q
-	k.linear(tokens, dim, dim, false, true) // K
-	k.linear(tokens, dim, dim, false, true) // V
-	pairs := rows*tokens - rows*(rows-1)/2  // of a query and a key that it sees
-	k.product(pairs, dim, 1, true)          // scores
-	k.product(pairs, dim, 1, true)          // weighted sum
-	k.linear(rows, dim, dim, false, true)
-	return k
+// causalUses are the uses of the layers under a name.
+func causalUses(name string) []use {
+	return []use{
+		{name + "to_k.", AttentionComponent, everyToken}, {name + "to_v.", AttentionComponent, everyToken},
+		{name, AttentionComponent, wantedRows},
+	}
+}
+
+// attendCausally adds the two products of attention, of the pairs of a query and a key that it sees.
+func (k *Cost) attendCausally(n rowCounts, dim int) {
+	pairs := n.wanted*n.tokens - n.wanted*(n.wanted-1)/2
+	k.product(pairs, dim, 1, true)
+	k.product(pairs, dim, 1, true)
 }

@@ -36,8 +36,8 @@ func TestCloneSharesNoMemory(t *testing.T) {
 	}
 }
 
-// The walk through the weights meets every two-dimensional parameter, as a Matrix unless it is the embedding, the convolutions
-// and both tables, in the order of the parameters.
+// The walk through the weights meets every two-dimensional parameter, as a Matrix unless it is the embedding, the
+// convolutions and both tables, in the order of the parameters.
 func TestWeightsMeetsEveryWeight(t *testing.T) {
 	for _, bridge := range []bool{true, false} {
 		config := cloneConfig()

@@ -1,6 +1,12 @@
 package layers
 
-import "github.com/synapnet/synapnet-train/graph"
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/synapnet/synapnet-train/graph"
+)
 
 // The components of a model, in the order in which Costs lists them within a block and around the blocks.
 const (
@@ -13,13 +19,14 @@ const (
 	FeedForwardComponent = "feed-forward"
 	NormsComponent       = "norms" // those of the blocks and of the head; the bridge's own count as bridge
 	HeadComponent        = "head"
+	OtherComponent       = "other" // layers that are none of ours
 )
 
 // Components lists all of them.
 func Components() []string {
 	return []string{
 		EmbeddingComponent, SSMComponent, AttentionComponent, MemoryComponent, BridgeComponent, GatesComponent,
-		FeedForwardComponent, NormsComponent, HeadComponent,
+		FeedForwardComponent, NormsComponent, HeadComponent, OtherComponent,
 	}
 }
 
@@ -30,8 +37,8 @@ const Outside = -1
 //
 // Operations are those of the matrix products in the equations, a multiplication and an addition counting as two. The
 // gradient of a product is two products of its size. Not counted: whatever is not a matrix product (normalisations,
-// activations, softmax, the depthwise convolution, the optimiser), and the scores that attention's backward pass computes
-// again instead of storing.
+// activations, softmax, the depthwise convolution, the optimiser), and the scores that attention's backward pass
+// computes again instead of storing.
 type Cost struct {
 	Block             int // Outside, or from 0
 	Component         string
@@ -39,16 +46,8 @@ type Cost struct {
 	Forward, Backward float64 // operations
 }
 
-// linear adds a layer [in] → [out] applied to a number of rows; without gradient if it does not act on the loss.
-func (k *Cost) linear(rows, in, out int, bias, gradient bool) {
-	k.Parameters += in * out
-	if bias {
-		k.Parameters += out
-	}
-	k.product(rows, in, out, gradient)
-}
-
-// product adds a matrix product of `rows` rows of `in` elements to rows of `out`.
+// product adds a matrix product of `rows` rows of `in` elements to rows of `out`; without gradient if it does not act
+// on the loss.
 func (k *Cost) product(rows, in, out int, gradient bool) {
 	n := 2 * float64(rows) * float64(in) * float64(out)
 	k.Forward += n
@@ -70,74 +69,131 @@ func (c Config) Costs(tokens int) []Cost { return c.costs(tokens, c.LanguageMode
 // CostsWithoutShortcut is Costs if the last block computed every token, as the reference does.
 func (c Config) CostsWithoutShortcut(tokens int) []Cost { return c.costs(tokens, true) }
 
-func (c Config) costs(tokens int, every bool) []Cost {
-	if c.Architecture != SynapNet {
-		return c.baselineCosts(tokens, every)
-	}
-	all := []Cost{{Block: Outside, Component: EmbeddingComponent, Parameters: (c.VocabSize + c.MaxLen) * c.Dim}}
-	for i := range c.Depth {
-		rows, gated := tokens, tokens
-		if i == c.Depth-1 && !every {
-			rows, gated = 1, min(tokens, KernelSize/2+1)
-		}
-		all = append(all, c.blockCosts(i, tokens, rows, gated)...)
-	}
-	norm := Cost{Block: Outside, Component: NormsComponent, Parameters: 2 * c.Dim}
-	head := Cost{Block: Outside, Component: HeadComponent}
-	if c.LanguageModel() {
-		head.linear(tokens, c.Dim, c.VocabSize, true, true)
-	} else {
-		head.linear(1, c.Dim, c.NumClasses, true, true)
-	}
-	return append(all, norm, head)
+// use says what the layers of a block are counted as whose names begin so.
+type use struct {
+	prefix    string
+	component string
+	rows      func(n rowCounts) int // of the inputs that a Matrix is multiplied with
 }
 
-// blockCosts is block i for T tokens of which `rows` are wanted and `gated` go through the SSM's gate.
-func (c Config) blockCosts(i, tokens, rows, gated int) []Cost {
-	d := c.Dim
-	dense := tokens <= c.SparseThreshold
-	keys := tokens
-	if !dense {
-		keys = fraction(c.KFrac, tokens)
+// rowCounts are the numbers of rows in one block, for one sequence.
+type rowCounts struct {
+	tokens int  // all
+	wanted int  // of the block's result
+	keys   int  // that attention chose
+	slots  int  // of the memory bank
+	gated  int  // that the convolution of the wanted rows sees
+	dense  bool // attention is: the choice of tokens has no gradient, the bias of dense attention has
+}
+
+func everyToken(n rowCounts) int  { return n.tokens }
+func wantedRows(n rowCounts) int  { return n.wanted }
+func memorySlots(n rowCounts) int { return n.slots }
+
+// synapUses are the layers of a SynapBlock.
+var synapUses = []use{
+	{"ssm.", SSMComponent, func(n rowCounts) int { return n.gated }},
+	{"attn.to_k.", AttentionComponent, func(n rowCounts) int { return n.keys }},
+	{"attn.to_v.", AttentionComponent, func(n rowCounts) int { return n.keys }},
+	{salienceMLP, AttentionComponent, everyToken}, {"attn.", AttentionComponent, wantedRows},
+	{"epmem.key_proj.", MemoryComponent, memorySlots}, {"epmem.val_proj.", MemoryComponent, memorySlots},
+	{"epmem.", MemoryComponent, wantedRows},
+	{"scale_bridge.", BridgeComponent, wantedRows},
+	{"alpha_gate.", GatesComponent, wantedRows}, {"beta_gate.", GatesComponent, wantedRows},
+	{"ff.0.", NormsComponent, nil}, {"ff.", FeedForwardComponent, wantedRows}, {"norm", NormsComponent, nil},
+}
+
+// salienceMLP is what chooses the tokens of sparse attention.
+const salienceMLP = "attn.salience_mlp."
+
+func synapProducts(c Config, _ int, n rowCounts, of func(component string) *Cost) {
+	of(AttentionComponent).attend(n.wanted, n.keys, c.Dim)
+	of(MemoryComponent).attend(n.wanted, n.slots, c.Dim)
+}
+
+// outerUses are the layers around the blocks.
+var outerUses = []use{
+	{"pos_embed", EmbeddingComponent, nil}, {"token_embed.", EmbeddingComponent, nil}, {"norm", NormsComponent, nil},
+	{"head.", HeadComponent, wantedRows},
+}
+
+// costs walks through the parameters of an outline of two blocks, of which all others are copies: falcon_h1 has two
+// kinds.
+func (c Config) costs(tokens int, every bool) []Cost {
+	pair, a := c, c.Architecture.find()
+	pair.Depth = 2
+	m := outline(pair, nil)
+	n := rowCounts{
+		tokens: tokens, wanted: 1, keys: tokens, slots: c.EpisodicSlots, gated: tokens, dense: tokens <= c.SparseThreshold,
 	}
-	ssm := Cost{Component: SSMComponent, Parameters: (KernelSize + 1) * d}
-	ssm.linear(gated, d, d, true, true)
-
-	attention := Cost{Component: AttentionComponent}
-	attention.linear(rows, d, d, false, true) // Q
-	attention.linear(keys, d, d, false, true) // K
-	attention.linear(keys, d, d, false, true) // V
-	attention.attend(rows, keys, d)
-	attention.linear(rows, d, d, true, true)
-	attention.linear(tokens, d, d/2, true, dense) // the choice of tokens has no gradient, the bias has
-	attention.linear(tokens, d/2, 1, true, dense)
-
-	memory := Cost{Component: MemoryComponent}
-	memory.linear(c.EpisodicSlots, d, d, false, true) // key
-	memory.linear(c.EpisodicSlots, d, d, false, true) // value
-	memory.linear(rows, d, d, false, true)            // query
-	memory.attend(rows, c.EpisodicSlots, d)
-	memory.linear(rows, d, d, true, true)
-
-	all := []Cost{ssm, attention, memory}
-	if c.UseScaleBridge {
-		bridge := Cost{Component: BridgeComponent, Parameters: 3 * 2 * d}
-		bridge.linear(rows, 3*d, 3*d, true, true)
-		all = append(all, bridge)
+	if c.LanguageModel() {
+		n.wanted = tokens
 	}
-	gates := Cost{Component: GatesComponent}
-	gates.linear(rows, d, d, true, true)
-	gates.linear(rows, d, d, true, true)
-
-	forward := Cost{Component: FeedForwardComponent}
-	forward.linear(rows, d, c.hidden(), true, true)
-	forward.linear(rows, c.hidden(), d, true, true)
-
-	all = append(all, gates, forward, Cost{Component: NormsComponent, Parameters: 2 * 2 * d})
-	for j := range all {
-		all[j].Block = i
+	all := m.costs(Outside, outerUses, n)
+	if !n.dense {
+		n.keys = fraction(c.KFrac, tokens)
+	}
+	for i := range c.Depth {
+		n.wanted = tokens
+		if i == c.Depth-1 && !every {
+			n.wanted, n.gated = 1, min(tokens, KernelSize/2+1)
+		}
+		block := m.costs(i%2, a.uses, n)
+		a.products(c, i, n, func(component string) *Cost {
+			return &block[slices.IndexFunc(block, func(k Cost) bool { return k.Component == component })]
+		})
+		for j := range block {
+			block[j].Block = i
+		}
+		all = append(all, block...)
 	}
 	return all
+}
+
+// costs are those of the parameters and matrices of one block, or Outside, by component. A component that only other
+// blocks have is listed too.
+func (m *Model) costs(block int, uses []use, n rowCounts) []Cost {
+	var all []Cost
+	matrices := map[string]*Weight{}
+	for _, w := range m.Params.Weights() {
+		if w.Role == Matrix {
+			matrices[w.Name] = w
+		}
+	}
+	for _, p := range m.Params.All() {
+		in, name := InBlock(p.Name)
+		if (in == Outside) != (block == Outside) {
+			continue
+		}
+		u := use{"", OtherComponent, everyToken}
+		if i := slices.IndexFunc(uses, func(u use) bool { return strings.HasPrefix(name, u.prefix) }); i >= 0 {
+			u = uses[i]
+		}
+		at := slices.IndexFunc(all, func(k Cost) bool { return k.Component == u.component })
+		if at < 0 {
+			at, all = len(all), append(all, Cost{Block: block, Component: u.component})
+		}
+		if in != block {
+			continue
+		}
+		all[at].Parameters += p.Size()
+		if w := matrices[p.Name]; w != nil && u.rows != nil {
+			all[at].product(u.rows(n), w.Shape[1], w.Shape[0], n.dense || u.prefix != salienceMLP)
+		}
+	}
+	return all
+}
+
+// InBlock tells the block of a parameter or weight and its name there: 2 and "ff.1.weight" of "blocks.2.ff.1.weight";
+// Outside and the whole name of one outside the blocks.
+func InBlock(name string) (block int, inside string) {
+	if rest, ok := strings.CutPrefix(name, "blocks."); ok {
+		number, inside, _ := strings.Cut(rest, ".")
+		if block, err := strconv.Atoi(number); err == nil {
+			return block, inside
+		}
+	}
+	return Outside, name
 }
 
 // Total adds costs up.

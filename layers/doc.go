@@ -5,13 +5,13 @@
 // state dict, and a Forward that adds its equation to a graph. B is the batch, T the tokens, D the width, H the heads,
 // S the memory slots.
 //
-// Besides the hybrid there are the architectures that it is compared with (Architectures), each of one file with its block
-// and its costs; MatchedConfig gives them the hybrid's number of parameters. They have the same embedding, head, trainer and
-// files, and no memory from chunk to chunk.
+// Besides the hybrid there are the architectures that it is compared with (Architectures), each of one file with its
+// block and its costs; MatchedConfig gives them the hybrid's number of parameters. They have the same embedding,
+// head, trainer and files, and no memory from chunk to chunk.
 //
-// What can be quantised is a Weight: a layer registers it with NewWeight or, mostly, as that of a Linear, and calls its
-// methods, which do the right thing in floating point, behind a quantiser and in packed form. Params.Weights walks through
-// all of them. Package scheme has the quantisers.
+// What can be quantised is a Weight: a layer registers it with NewWeight or, mostly, as that of a Linear, and calls
+// its methods, which do the right thing in floating point, behind a quantiser and in packed form. Params.Weights
+// walks through all of them. Package scheme has the quantisers.
 //
 // To add a layer, write one such file; examples/custom-layer does.
 package layers

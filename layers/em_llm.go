@@ -11,8 +11,18 @@ import (
 // EpisodicSlots. The reference's norm_mem, which it never reads, is left out.
 var emLLMArchitecture = architecture{
 	name: EMLLM, about: "dense attention and a memory of the most attended tokens (EM-LLM)",
-	block:    func(ps *Params, i int, c Config) BaselineBlock { return NewEMLLMBlock(ps, i, c) },
-	costs:    emLLMCosts,
+	block: func(ps *Params, i int, c Config) BaselineBlock { return NewEMLLMBlock(ps, i, c) },
+	uses: []use{
+		{"to_out.", AttentionComponent, wantedRows}, {"to_", AttentionComponent, everyToken},
+		{"mem.to_k.", MemoryComponent, memorySlots}, {"mem.to_v.", MemoryComponent, memorySlots},
+		{"mem.", MemoryComponent, wantedRows},
+		{"mem_gate.", GatesComponent, wantedRows}, {"ff.", FeedForwardComponent, wantedRows}, {"norm", NormsComponent, nil},
+	},
+	products: func(c Config, _ int, n rowCounts, of func(component string) *Cost) {
+		of(AttentionComponent).attend(n.wanted, n.tokens, c.Dim)
+		of(AttentionComponent).product(n.tokens, c.Dim, n.tokens, false) // what every token received
+		of(MemoryComponent).attend(n.wanted, n.slots, c.Dim)
+	},
 	mlpRatio: 4, writeFrac: 0.1, deeper: 1,
 	seesLater: "its attention and memory",
 }
@@ -70,26 +80,4 @@ func (b *EMLLMBlock) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.No
 
 	hidden := b.FF1.Forward(g, b.Norm2.Forward(g, x), graph.GELU)
 	return graph.Sum(g, x, b.FF2.Forward(g, hidden, graph.Identity))
-}
-
-func emLLMCosts(c Config, _, tokens, rows int) []Cost {
-	d := c.Dim
-	attention := Cost{Component: AttentionComponent}
-	attention.linear(tokens, d, d, false, true) // Q
-	attention.linear(tokens, d, d, false, true) // K
-	attention.linear(tokens, d, d, false, true) // V
-	attention.attend(rows, tokens, d)
-	attention.product(tokens, d, tokens, false) // what every token received
-	attention.linear(rows, d, d, true, true)
-
-	memory := Cost{Component: MemoryComponent}
-	memory.linear(rows, d, d, false, true)            // query
-	memory.linear(c.EpisodicSlots, d, d, false, true) // key
-	memory.linear(c.EpisodicSlots, d, d, false, true) // value
-	memory.attend(rows, c.EpisodicSlots, d)
-	memory.linear(rows, d, d, true, true)
-
-	gate := Cost{Component: GatesComponent}
-	gate.linear(rows, d, d, true, true)
-	return []Cost{attention, memory, gate, geluCost(rows, d, c.hidden()), {Component: NormsComponent, Parameters: 2 * 2 * d}}
 }

@@ -38,7 +38,8 @@ func (f *FakeQuant) node(g *graph.Graph, w *graph.Node) *graph.Node {
 	return graph.AddColumns(g, y, columns, f.Settings.Salient)
 }
 
-// Merged is the floating-point weight with its salient columns, wherever they are kept: what a packed file is made from.
+// Merged is the floating-point weight with its salient columns, wherever they are kept: what a packed file is made
+// from.
 func (w *Weight) Merged() []float32 {
 	merged := slices.Clone(w.Param.Data())
 	if w.Fake != nil && w.Fake.Columns != nil {
@@ -64,32 +65,29 @@ func (w *Weight) Pack() (*scheme.Packed, error) {
 	if w.Fake == nil {
 		return nil, fmt.Errorf("it has no quantiser")
 	}
-	of, err := w.Fake.Scheme.PackedForm()
+	of, steps, err := w.Fake.stored()
 	if err != nil {
 		return nil, err
-	}
-	var steps []float32
-	if w.Fake.LogStep != nil {
-		if steps, err = of.Steps.Stored(w.Fake.LogStep.Data()); err != nil {
-			return nil, err
-		}
 	}
 	return scheme.Pack(scheme.Spec{Scheme: of.Name, Shape: w.Shape, Settings: w.Fake.Settings}, w.Merged(), steps)
 }
 
 // Convert makes the simulation what the packed form holds.
 func (w *Weight) Convert() error {
-	of, err := w.Fake.Scheme.PackedForm()
+	of, steps, err := w.Fake.stored()
 	if err != nil {
 		return err
 	}
-	if w.Fake.LogStep != nil {
-		stored, err := of.Steps.Stored(w.Fake.LogStep.Data())
-		if err != nil {
-			return err
-		}
-		copy(w.Fake.LogStep.Data(), stored)
+	if w.Fake.Scheme = of; steps != nil {
+		copy(w.Fake.LogStep.Data(), steps)
 	}
-	w.Fake.Scheme = of
 	return nil
+}
+
+// stored gives the scheme of the packed form, and the log steps as it holds them.
+func (f *FakeQuant) stored() (of *scheme.Scheme, steps []float32, err error) {
+	if of, err = f.Scheme.PackedForm(); err == nil && f.LogStep != nil {
+		steps, err = f.Scheme.Steps.Stored(f.LogStep.Data())
+	}
+	return of, steps, err
 }

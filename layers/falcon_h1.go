@@ -11,12 +11,14 @@ import (
 var falconH1Architecture = architecture{
 	name: FalconH1, about: "blocks of gated GRU and of causal attention in turn, SwiGLU (Falcon-H1 and Hymba proxy)",
 	block: func(ps *Params, i int, c Config) BaselineBlock { return NewFalconH1Block(ps, i, c) },
-	costs: func(c Config, i, tokens, rows int) []Cost {
-		mixer := append(gatedGRUCosts(tokens, rows, c.Dim), Cost{Component: AttentionComponent})
-		if i%2 == 1 {
-			mixer = []Cost{{Component: SSMComponent}, {Component: GatesComponent}, causalCost(tokens, rows, c.Dim)}
+	uses: append(append(gatedGRUUses(), causalUses("mixer.")...), use{"ffn.", FeedForwardComponent, wantedRows},
+		use{"norm", NormsComponent, nil}),
+	products: func(c Config, i int, n rowCounts, of func(component string) *Cost) {
+		if i%2 == 0 {
+			of(SSMComponent).recur(n, c.Dim)
+		} else {
+			of(AttentionComponent).attendCausally(n, c.Dim)
 		}
-		return append(mixer, swiGLUCost(rows, c.Dim, c.hidden()), Cost{Component: NormsComponent, Parameters: 2 * c.Dim})
 	},
 	causal: true, rmsNorm: true,
 	mlpRatio: 4, deeper: 1,

@@ -7,8 +7,8 @@ import (
 	"github.com/synapnet/synapnet-train/graph"
 )
 
-// GRU is a gated recurrent unit of width D over the whole sequence, see graph.GRU. Its parameters are those of PyTorch's,
-// gates in the order r, z, n. They are never packed or quantised.
+// GRU is a gated recurrent unit of width D over the whole sequence, see graph.GRU. Its parameters are those of
+// PyTorch's, gates in the order r, z, n. They are never packed or quantised.
 type GRU struct {
 	InputW, HiddenW *graph.Param // [3D, D], name.weight_ih_l0 and weight_hh_l0, uniform ±1/sqrt(D)
 	InputB, HiddenB *graph.Param // [3D], name.bias_ih_l0 and bias_hh_l0, uniform ±1/sqrt(D)
@@ -49,11 +49,13 @@ func (l *GatedGRU) Forward(g *graph.Graph, n *graph.Node, last bool) *graph.Node
 	return graph.Product(g, wanted(g, l.GRU.Forward(g, n), last), l.Gate.Forward(g, wanted(g, n, last), graph.Sigmoid))
 }
 
-func gatedGRUCosts(tokens, rows, dim int) []Cost {
-	ssm := Cost{Component: SSMComponent, Parameters: 3*dim*dim + 3*dim}
-	ssm.linear(tokens, dim, 3*dim, true, true)
-	ssm.product(tokens-1, dim, 3*dim, true) // the first state is zero
-	gate := Cost{Component: GatesComponent}
-	gate.linear(rows, dim, dim, true, true)
-	return []Cost{ssm, gate}
+func gatedGRUUses() []use {
+	return []use{{"gru.", SSMComponent, nil}, {"gate.", GatesComponent, wantedRows}}
+}
+
+// recur adds the products of a GRU, whose weights are no Matrix: of its input, and of every state but the first,
+// which is zero.
+func (k *Cost) recur(n rowCounts, dim int) {
+	k.product(n.tokens, dim, 3*dim, true)
+	k.product(n.tokens-1, dim, 3*dim, true)
 }

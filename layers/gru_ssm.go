@@ -11,9 +11,10 @@ import (
 var gruSSMArchitecture = architecture{
 	name: GRUSSM, about: "gated GRU and GELU feed-forward (Mamba-2 proxy)",
 	block: func(ps *Params, i int, c Config) BaselineBlock { return NewGRUSSMBlock(ps, i, c) },
-	costs: func(c Config, _, tokens, rows int) []Cost {
-		return append(gatedGRUCosts(tokens, rows, c.Dim), geluCost(rows, c.Dim, c.hidden()),
-			Cost{Component: NormsComponent, Parameters: 2 * 2 * c.Dim})
+	uses: append(gatedGRUUses(), use{"ff.0.", NormsComponent, nil}, use{"ff.", FeedForwardComponent, wantedRows},
+		use{"norm", NormsComponent, nil}),
+	products: func(c Config, _ int, n rowCounts, of func(component string) *Cost) {
+		of(SSMComponent).recur(n, c.Dim)
 	},
 	causal:   true,
 	mlpRatio: 4, deeper: 1,
@@ -44,11 +45,4 @@ func (b *GRUSSMBlock) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.N
 	x = graph.Sum(g, wanted(g, x, last), b.Mixer.Forward(g, b.Norm.Forward(g, x), last))
 	hidden := b.FF1.Forward(g, b.FFNorm.Forward(g, x), graph.GELU)
 	return graph.Sum(g, x, b.FF2.Forward(g, hidden, graph.Identity))
-}
-
-func geluCost(rows, dim, hidden int) Cost {
-	k := Cost{Component: FeedForwardComponent}
-	k.linear(rows, dim, hidden, true, true)
-	k.linear(rows, hidden, dim, true, true)
-	return k
 }

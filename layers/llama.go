@@ -11,11 +11,9 @@ import (
 var llamaArchitecture = architecture{
 	name: Llama, about: "dense causal attention, RMSNorm, SwiGLU (Llama proxy)",
 	block: func(ps *Params, i int, c Config) BaselineBlock { return NewLlamaBlock(ps, i, c) },
-	costs: func(c Config, _, tokens, rows int) []Cost {
-		return []Cost{
-			causalCost(tokens, rows, c.Dim), swiGLUCost(rows, c.Dim, c.hidden()),
-			{Component: NormsComponent, Parameters: 2 * c.Dim},
-		}
+	uses:  append(causalUses("attn."), use{"ffn.", FeedForwardComponent, wantedRows}, use{"norm", NormsComponent, nil}),
+	products: func(c Config, _ int, n rowCounts, of func(component string) *Cost) {
+		of(AttentionComponent).attendCausally(n, c.Dim)
 	},
 	causal: true, rmsNorm: true, headBiasless: true,
 	mlpRatio: 2.67, deeper: 1,

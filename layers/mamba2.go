@@ -19,8 +19,15 @@ const (
 // with a final RMSNorm. The reference has no such model; its Mamba-2 proxy is gruSSMArchitecture.
 var mamba2Architecture = architecture{
 	name: Mamba2, about: "selective state space with scalar decay a head (Mamba-2)",
-	block:  func(ps *Params, i int, c Config) BaselineBlock { return NewMamba2Block(ps, i, c) },
-	costs:  mamba2Costs,
+	block: func(ps *Params, i int, c Config) BaselineBlock { return NewMamba2Block(ps, i, c) },
+	uses: []use{
+		{"mixer.in_proj.xbc.", SSMComponent, everyToken}, {"mixer.in_proj.dt.", SSMComponent, everyToken},
+		{"mixer.", SSMComponent, wantedRows}, {"norm", NormsComponent, nil},
+	},
+	products: func(c Config, _ int, n rowCounts, of func(component string) *Cost) {
+		of(SSMComponent).product(n.tokens, Mamba2State, Mamba2Expand*c.Dim, true) // Δ B ⊗ x
+		of(SSMComponent).product(n.tokens, Mamba2State, Mamba2Expand*c.Dim, true) // Cᵀ S
+	},
 	causal: true, rmsNorm: true,
 	mlpRatio: 4, deeper: 2, // it has no feed-forward: two blocks are about one of a transformer
 }
@@ -79,17 +86,4 @@ func (b *Mamba2Block) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.N
 		g.Param(b.DTBias), g.Param(b.ALog), g.Param(b.Skip), Mamba2State)
 	gated := graph.Product(g, wanted(g, y, last), b.InZ.Forward(g, wanted(g, n, last), graph.SiLU))
 	return graph.Sum(g, wanted(g, x, last), b.Out.Forward(g, b.OutNorm.Forward(g, gated), graph.Identity))
-}
-
-func mamba2Costs(c Config, _, tokens, rows int) []Cost {
-	inner := Mamba2Expand * c.Dim
-	conv := inner + 2*Mamba2State
-	ssm := Cost{Component: SSMComponent, Parameters: (Mamba2Conv+1)*conv + 3*c.Heads + inner}
-	ssm.linear(rows, c.Dim, inner, false, true)
-	ssm.linear(tokens, c.Dim, conv, false, true)
-	ssm.linear(tokens, c.Dim, c.Heads, false, true)
-	ssm.product(tokens, Mamba2State, inner, true) // Δ B ⊗ x
-	ssm.product(tokens, Mamba2State, inner, true) // Cᵀ S
-	ssm.linear(rows, inner, c.Dim, false, true)
-	return []Cost{ssm, {Component: NormsComponent, Parameters: c.Dim}}
 }

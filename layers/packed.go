@@ -20,8 +20,8 @@ import (
 var ErrPacked = errors.New("the model is packed: it runs, but can be neither trained nor changed; give the checkpoint that it was exported from")
 
 // NewPackedModel makes a model whose weights named in packed (state-dict names) stay in packed form: they have no
-// parameter and are never unpacked as a whole. All other parameters are to be set. A name that the model does not have, or
-// another shape than the model's, is an error.
+// parameter and are never unpacked as a whole. All other parameters are to be set. A name that the model does not
+// have, or another shape than the model's, is an error.
 func NewPackedModel(c Config, packed map[string]*scheme.Packed) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
@@ -87,9 +87,9 @@ func smoothName(i int) string { return fmt.Sprintf("blocks.%d.attn.smooth_scale"
 // MemoryInt8 says whether entries of the episodic memory are rounded to INT8 when they are read.
 func (m *Model) MemoryInt8() bool { return len(m.Blocks) > 0 && m.Blocks[0].Memory.EntryQuant != nil }
 
-// PackedFile is the floating-point model as a packed file (scheme/FORMAT.md) in which the given weights, by state-dict name,
-// take the place of the model's. All else is rounded to half precision, but for what that does not hold (scheme.HoldsHalf).
-// The model is not changed.
+// PackedFile is the floating-point model as a packed file (scheme/FORMAT.md) in which the given weights, by
+// state-dict name, take the place of the model's. All else is rounded to half precision, but for what that does not
+// hold (scheme.HoldsHalf). The model is not changed.
 func (m *Model) PackedFile(packed map[string]*scheme.Packed) (*safetensors.File, error) {
 	f, err := m.File()
 	if err != nil {
@@ -140,8 +140,8 @@ func InHalf(p *graph.Param, holds func([]float32) bool) safetensors.Tensor {
 	return safetensors.Tensor{Name: p.Name, DType: safetensors.F16, Shape: slices.Clone(p.Shape()), Data: halves}
 }
 
-// fromPackedFile makes the model of a packed file. It keeps nothing of the file's memory: what is not packed would stay in
-// memory twice.
+// fromPackedFile makes the model of a packed file. It keeps nothing of the file's memory: what is not packed would
+// stay in memory twice.
 func fromPackedFile(c Config, f *safetensors.File) (*Model, error) {
 	h, err := readPackedHeader(f.Metadata[packedKey])
 	if err != nil {

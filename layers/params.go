@@ -37,8 +37,8 @@ func (ps *Params) ByName(name string) (*graph.Param, bool) {
 	return p, ok
 }
 
-// Weights walks through the weights of all layers, those of layers from outside this package too, in order of construction,
-// which is that of the parameters.
+// Weights walks through the weights of all layers, those of layers from outside this package too, in order of
+// construction, which is that of the parameters.
 func (ps *Params) Weights() []*Weight { return ps.weights }
 
 // Count is the number of elements of all parameters.

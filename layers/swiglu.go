@@ -21,11 +21,3 @@ func (l *SwiGLU) Forward(g *graph.Graph, x *graph.Node) *graph.Node {
 	hidden := graph.Product(g, l.Gate.Forward(g, x, graph.SiLU), l.Up.Forward(g, x, graph.Identity))
 	return l.Down.Forward(g, hidden, graph.Identity)
 }
-
-func swiGLUCost(rows, dim, hidden int) Cost {
-	k := Cost{Component: FeedForwardComponent}
-	k.linear(rows, dim, hidden, false, true)
-	k.linear(rows, dim, hidden, false, true)
-	k.linear(rows, hidden, dim, false, true)
-	return k
-}

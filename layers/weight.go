@@ -31,7 +31,7 @@ type Weight struct {
 }
 
 // NewWeight registers a weight. Unless ps has it in packed form, init adds its parameter: ps.Normal, mostly.
-func NewWeight(ps *Params, name string, role Role, init func(name string, shape ...int) *graph.Param, shape ...int) *Weight {
+func NewWeight(ps *Params, name string, role Role, init func(string, ...int) *graph.Param, shape ...int) *Weight {
 	w := &Weight{Name: name, Shape: shape, Role: role, Packed: ps.packed[name]}
 	switch {
 	case w.Packed == nil:
@@ -73,8 +73,8 @@ func (w *Weight) GatedConv(g *graph.Graph, n, gate, b *graph.Node) *graph.Node {
 	return graph.GatedConv(g, n, gate, w.Node(g), b)
 }
 
-// Embed gives the rows of a Table for ids, int32 [B, T], each with that of its position, of another Table. Both are packed,
-// or neither.
+// Embed gives the rows of a Table for ids, int32 [B, T], each with that of its position, of another Table. Both are
+// packed, or neither.
 func (w *Weight) Embed(g *graph.Graph, ids *graph.Node, positions *Weight) *graph.Node {
 	if w.Packed != nil && positions.Packed != nil {
 		return graph.EmbedPacked(g, ids, w.Packed.PackedMatrix, positions.Packed.PackedMatrix)

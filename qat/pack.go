@@ -12,11 +12,11 @@ import (
 	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
-// Convert makes the simulated model what its packed file holds, so that the fake-quant graph and the packed model compute
-// the same. It rounds, in place: learned steps to half precision, the scales and zeros of INT4 to one byte each
-// (Options.Metadata becomes compact), and every parameter that is not quantised, and the smoothing factors, to half
-// precision, except what that does not hold (scheme.HoldsHalf), which stays as it is. Converting twice changes nothing more.
-// A weight of a scheme without packed form is an error, and then nothing is changed.
+// Convert makes the simulated model what its packed file holds, so that the fake-quant graph and the packed model
+// compute the same. It rounds, in place: learned steps to half precision, the scales and zeros of INT4 to one byte
+// each (Options.Metadata becomes compact), and every parameter that is not quantised, and the smoothing factors, to
+// half precision, except what that does not hold (scheme.HoldsHalf), which stays as it is. Converting twice changes
+// nothing more. A weight of a scheme without packed form is an error, and then nothing is changed.
 func (q *Quantised) Convert() error {
 	if _, err := q.pack(); err != nil {
 		return err

@@ -130,16 +130,12 @@ type Reference struct {
 func NewReference(f *safetensors.File) (*Reference, error) {
 	var m *layers.Model
 	var err error
-	merged := map[string][]float32{}
 	if HasQuantisers(f) {
 		q, err := FromFile(f)
 		if err != nil {
 			return nil, err
 		}
 		m = q.Model
-		for _, w := range q.Weights {
-			merged[w.Name] = w.Merged()
-		}
 	} else if m, err = layers.FromFile(f); err != nil {
 		return nil, err
 	}
@@ -147,14 +143,14 @@ func NewReference(f *safetensors.File) (*Reference, error) {
 		return nil, layers.ErrPacked
 	}
 	r := &Reference{config: m.Config, weights: map[string][]float32{}}
-	smooth := smoothingOf(m)
 	for _, p := range m.Params.All() {
-		w, ok := merged[p.Name]
-		if !ok {
-			w = slices.Clone(p.Data())
-		}
-		unsmooth(w, smooth[p.Name])
-		r.weights[p.Name] = w
+		r.weights[p.Name] = p.Data()
+	}
+	smooth := smoothingOf(m)
+	for _, w := range m.Params.Weights() {
+		merged := w.Merged()
+		unsmooth(merged, smooth[w.Name])
+		r.weights[w.Name] = merged
 	}
 	return r, nil
 }

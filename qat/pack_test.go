@@ -216,8 +216,8 @@ func TestPackedWeightsHaveNoFloatCopy(t *testing.T) {
 	}
 }
 
-// Packing changes nothing in the model, and gives the bytes that it gives when the model was converted beforehand, once or
-// twice.
+// Packing changes nothing in the model, and gives the bytes that it gives when the model was converted beforehand,
+// once or twice.
 func TestPackingLeavesTheModelAsItIs(t *testing.T) {
 	for _, mode := range []string{Int4Train, Int4Frozen} {
 		o := tinyOptions(AllTargets()...)
@@ -304,8 +304,9 @@ func sizeOf(t *testing.T, path string) int64 {
 	return info.Size()
 }
 
-// The targeted SSM and attention weights of the reference model take at most a quarter of their size in FP16: real files
-// on both sides, that of the packed weights with its header, its description of the layout and the smoothing factors.
+// The targeted SSM and attention weights of the reference model take at most a quarter of their size in FP16: real
+// files on both sides, that of the packed weights with its header, its description of the layout and the smoothing
+// factors.
 func TestTargetedCompressionOfTheReferenceModel(t *testing.T) {
 	q := prepareModel(t, layers.Reference(), DefaultOptions(), 16)
 	f, err := q.PackedFile()
@@ -599,8 +600,8 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// BenchmarkPackedInference runs the packed reference model and the floating-point one in turns, batch 1, so that what else
-// the machine does meets both; the median of each is reported.
+// BenchmarkPackedInference runs the packed reference model and the floating-point one in turns, batch 1, so that what
+// else the machine does meets both; the median of each is reported.
 func BenchmarkPackedInference(b *testing.B) {
 	o := DefaultOptions()
 	o.Targets = AllTargets()

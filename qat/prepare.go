@@ -20,7 +20,8 @@ type Quantised struct {
 	smooth []*graph.Param // SmoothQuant's factors, one a block
 }
 
-// Ends of the names of the parameters that quantisers add to a model's; those of the reference, but for the initial steps.
+// Ends of the names of the parameters that quantisers add to a model's; those of the reference, but for the initial
+// steps.
 const (
 	logStepSuffix = ".log_step"
 	initSuffix    = ".init_log_step"
@@ -73,8 +74,8 @@ func Prepare(m *layers.Model, c *Calibration, o Options) (*Quantised, error) {
 	return q, nil
 }
 
-// holds refuses weights that are too small for the least step or scale of what would quantise them: under it they would not
-// vanish but grow to the step, or all become one value. Of a larger weight single channels may be as small.
+// holds refuses weights that are too small for the least step or scale of what would quantise them: under it they
+// would not vanish but grow to the step, or all become one value. Of a larger weight single channels may be as small.
 func (o Options) holds(m *layers.Model) error {
 	for _, s := range slots(m) {
 		if !o.Has(s.target) {
@@ -102,7 +103,8 @@ func reaches(w *layers.Weight, of *scheme.Scheme, mend string) error {
 		most = max(most, v, -v)
 	}
 	if most > 0 && float64(most) < of.Least {
-		return fmt.Errorf("weight %s cannot be quantised: the largest of its values is %g, below %g, %s; %s", w.Name, most, of.Least, of.LeastOf, mend)
+		return fmt.Errorf("weight %s cannot be quantised: the largest of its values is %g, below %g, %s; %s",
+			w.Name, most, of.Least, of.LeastOf, mend)
 	}
 	return nil
 }
@@ -119,8 +121,8 @@ func (c *Calibration) fits(m *layers.Model) error {
 	return nil
 }
 
-// attach makes the quantisers with parameters of zeros and gives them to the model's weights; on an error the model is not
-// changed.
+// attach makes the quantisers with parameters of zeros and gives them to the model's weights; on an error the model
+// is not changed.
 func attach(m *layers.Model, o Options, salient map[string][]int) (*Quantised, error) {
 	q := &Quantised{Model: m, Options: o}
 	targeted := slices.DeleteFunc(slots(m), func(s slot) bool { return !o.Has(s.target) })
@@ -210,13 +212,22 @@ func initialise(w *layers.Weight, o Options) {
 	}
 }
 
+// stepped lists the quantisers with learned steps.
+func (q *Quantised) stepped() []*layers.FakeQuant {
+	var all []*layers.FakeQuant
+	for _, w := range q.Weights {
+		if w.Fake.LogStep != nil {
+			all = append(all, w.Fake)
+		}
+	}
+	return all
+}
+
 // StepParams are the learned log step sizes, which train at a rate of their own without weight decay.
 func (q *Quantised) StepParams() []*graph.Param {
 	var steps []*graph.Param
-	for _, w := range q.Weights {
-		if w.Fake.LogStep != nil {
-			steps = append(steps, w.Fake.LogStep)
-		}
+	for _, f := range q.stepped() {
+		steps = append(steps, f.LogStep)
 	}
 	return steps
 }
@@ -254,15 +265,13 @@ func (q *Quantised) Params() []*graph.Param {
 // Drift is the regulariser of the step sizes as terms of the loss: lambda times the mean over the step tensors of the
 // mean (log s - init)² (SPEC section 4). There is none without step sizes.
 func (q *Quantised) Drift(lambda float64) []layers.Term {
-	if len(q.StepParams()) == 0 {
+	if len(q.stepped()) == 0 {
 		return nil
 	}
 	return []layers.Term{func(g *graph.Graph, _ layers.Output) *graph.Node {
 		var steps, inits []*graph.Node
-		for _, w := range q.Weights {
-			if w.Fake.LogStep != nil {
-				steps, inits = append(steps, g.Param(w.Fake.LogStep)), append(inits, g.Param(w.Fake.InitLogStep))
-			}
+		for _, f := range q.stepped() {
+			steps, inits = append(steps, g.Param(f.LogStep)), append(inits, g.Param(f.InitLogStep))
 		}
 		return graph.Drift(g, lambda, steps, inits)
 	}}
@@ -277,25 +286,20 @@ type StepStats struct {
 
 // Steps is the state of the step sizes; ones without any.
 func (q *Quantised) Steps() StepStats {
-	s := StepStats{Least: math.Inf(1), Most: math.Inf(-1)}
-	tensors := 0
-	for _, w := range q.Weights {
-		if w.Fake.LogStep == nil {
-			continue
-		}
-		tensors++
+	s, stepped := StepStats{Least: math.Inf(1), Most: math.Inf(-1)}, q.stepped()
+	if len(stepped) == 0 {
+		return StepStats{Least: 1, Most: 1}
+	}
+	for _, f := range stepped {
 		var square float64
-		for i, l := range w.Fake.LogStep.Data() {
-			d := float64(l) - float64(w.Fake.InitLogStep.Data()[i])
+		for i, l := range f.LogStep.Data() {
+			d := float64(l) - float64(f.InitLogStep.Data()[i])
 			square += d * d
 			s.Least, s.Most = min(s.Least, math.Exp(d)), max(s.Most, math.Exp(d))
 		}
-		s.Drift += square / float64(w.Fake.LogStep.Size())
+		s.Drift += square / float64(f.LogStep.Size())
 	}
-	if tensors == 0 {
-		return StepStats{Least: 1, Most: 1}
-	}
-	s.Drift /= float64(tensors)
+	s.Drift /= float64(len(stepped))
 	return s
 }
 

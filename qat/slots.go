@@ -1,7 +1,6 @@
 package qat
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/synapnet/synapnet-train/layers"
@@ -11,11 +10,11 @@ import (
 type slot struct {
 	*layers.Weight
 	target Target
-	block  int // from 0; of no meaning outside the blocks
+	block  int // from 0, or layers.Outside
 }
 
-// covers tells the target of a weight by the beginning of its name, within its block if it is in one. A layer that takes the
-// place of one of ours, or stands under its name, belongs to its target.
+// covers tells the target of a weight by the beginning of its name, within its block if it is in one. A layer that
+// takes the place of one of ours, or stands under its name, belongs to its target.
 var covers = []struct {
 	prefix string
 	target Target
@@ -28,14 +27,10 @@ var covers = []struct {
 func slots(m *layers.Model) []slot {
 	var all []slot
 	for _, w := range m.Params.Weights() {
-		block, name := 0, w.Name
-		if inside, ok := strings.CutPrefix(name, "blocks."); ok {
-			var number string
-			number, name, _ = strings.Cut(inside, ".")
-			block, _ = strconv.Atoi(number) // a layer's own name need not have one, and then no target covers it
-		}
+		block, name := layers.InBlock(w.Name)
 		for _, c := range covers {
-			if strings.HasPrefix(name, c.prefix) {
+			outer := c.target == Head || c.target == Embeddings
+			if outer == (block == layers.Outside) && strings.HasPrefix(name, c.prefix) {
 				all = append(all, slot{w, c.target, block})
 			}
 		}

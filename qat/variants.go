@@ -270,7 +270,8 @@ func RoundBaseline(m *layers.Model) error {
 
 // linears lists the weights of all Linear layers.
 func linears(m *layers.Model) []*layers.Weight {
-	return slices.DeleteFunc(slices.Clone(m.Params.Weights()), func(w *layers.Weight) bool { return w.Role != layers.Matrix })
+	other := func(w *layers.Weight) bool { return w.Role != layers.Matrix }
+	return slices.DeleteFunc(slices.Clone(m.Params.Weights()), other)
 }
 
 // roundLinears rounds weights to INT4 in groups of inputs.

@@ -36,7 +36,8 @@ func exportCommand() *cli.Command {
 			&cli.StringFlag{Name: "step-init", Usage: "2-bit steps: max (no weight is clipped) or mse (least squared error)", Value: d.StepInit},
 			&cli.IntFlag{Name: "embedding-bits", Usage: "4 or 8, of target embeddings", Value: d.EmbeddingBits},
 			&cli.IntFlag{Name: "head-bits", Usage: "4 or 8, of target head", Value: d.HeadBits},
-			&cli.StringSliceFlag{Name: "scheme", Usage: "`TARGET=NAME`: the scheme of a target's weights, in place of the default: " + schemeNames()},
+			&cli.StringSliceFlag{Name: "scheme",
+				Usage: "`TARGET=NAME`: the scheme of a target's weights, in place of the default: " + schemeNames()},
 			threadsFlag(),
 		},
 		Action: export,
@@ -111,7 +112,10 @@ func checkOutput(c *cli.Context, output string) error {
 }
 
 // ptqFlags are the settings of a quantisation after training.
-var ptqFlags = []string{"targets", "calib-samples", "calib-context", "seed", "group-size", "salient-fraction", "step-init", "embedding-bits", "head-bits", "scheme"}
+var ptqFlags = []string{
+	"targets", "calib-samples", "calib-context", "seed", "group-size", "salient-fraction", "step-init",
+	"embedding-bits", "head-bits", "scheme",
+}
 
 // trainedForExport is a model that was trained with its quantisers.
 func trainedForExport(c *cli.Context, model string, f *safetensors.File) (*qat.Quantised, error) {

@@ -145,10 +145,11 @@ type ruleSize struct {
 	bits  float64 // a weight
 }
 
-// publishedRule is the size of a variant by the published rule, which counts Linears, convolutions and the token embedding:
-// 2 bytes a weight and bias in half precision; INT8 a byte a weight and 4 for the tensor; INT4 half a byte a weight, 8 a
-// group and 2 a salient weight; 2 bits a quarter of a byte a weight and 4 a channel; biases of quantised layers none. Its
-// bits are the mean of the nominal ones over weights of Linears and convolutions. There is none for variants of our own.
+// publishedRule is the size of a variant by the published rule, which counts Linears, convolutions and the token
+// embedding: 2 bytes a weight and bias in half precision; INT8 a byte a weight and 4 for the tensor; INT4 half a byte
+// a weight, 8 a group and 2 a salient weight; 2 bits a quarter of a byte a weight and 4 a channel; biases of
+// quantised layers none. Its bits are the mean of the nominal ones over weights of Linears and convolutions. There is
+// none for variants of our own.
 func publishedRule(variant string, m *layers.Model) (r ruleSize, ok bool) {
 	if !slices.Contains(deploymentVariants()[:4], variant) {
 		return r, false
@@ -192,7 +193,8 @@ func publishedRule(variant string, m *layers.Model) (r ruleSize, ok bool) {
 // schemeTwoBit is that of CAJQ's SSM.
 const schemeTwoBit = "2 bits"
 
-// ruleScheme is how a variant stores a weight of a Linear or a convolution; uniform variants leave convolutions as they are.
+// ruleScheme is how a variant stores a weight of a Linear or a convolution; uniform variants leave convolutions as
+// they are.
 func ruleScheme(variant string, w *layers.Weight) string {
 	switch cajq := variant == variantCAJQ; {
 	case cajq && strings.Contains(w.Name, ".ssm."):
@@ -227,7 +229,8 @@ type publishedLatency struct {
 	RSS             float64 `json:"rss_end_mb"` // 2^20 bytes
 }
 
-// publishedDeploymentOf is that of a model of the given configuration; it is empty for one that the paper does not have.
+// publishedDeploymentOf is that of a model of the given configuration; it is empty for one that the paper does not
+// have.
 func publishedDeploymentOf(c layers.Config) (d publishedDeployment, err error) {
 	switch c {
 	case layers.Reference():

@@ -8,8 +8,8 @@ import (
 	"github.com/x448/float16"
 )
 
-// Half-precision numbers (IEEE 754 binary16). Normal ones are within 2^-11 of what was rounded to them; below, they are the
-// multiples of 2^-24, and what was rounded is only within 2^-25, however small it is.
+// Half-precision numbers (IEEE 754 binary16). Normal ones are within 2^-11 of what was rounded to them; below, they
+// are the multiples of 2^-24, and what was rounded is only within 2^-25, however small it is.
 const (
 	maxHalf         = 65504.0 // the largest
 	leastNormalHalf = 0x1p-14 // 6.1e-5
@@ -22,8 +22,9 @@ const (
 const leastHalfStep = 0x1p-20
 
 // HoldsHalf says whether a tensor can be rounded to half precision for what it is worth: none of its values is beyond
-// 65504, and the largest is at least 2^-16 (1.5e-5), so that each value is within 2^-9 of the largest or, of all but such
-// small tensors, within 2^-11 of itself or of the largest. Values that are half-precision numbers already, such as zeros, can always.
+// 65504, and the largest is at least 2^-16 (1.5e-5), so that each value is within 2^-9 of the largest or, of all but
+// such small tensors, within 2^-11 of itself or of the largest. Values that are half-precision numbers already, such
+// as zeros, can always.
 func HoldsHalf(values []float32) bool {
 	small, exact := true, true
 	for _, v := range values {
@@ -47,8 +48,8 @@ func HoldsEachHalf(values []float32) bool {
 	return true
 }
 
-// halfLogStep is the logarithm of the step in half precision nearest to exp(logStep), at least leastHalfStep. A step beyond
-// half precision stays as it is, and packing refuses it.
+// halfLogStep is the logarithm of the step in half precision nearest to exp(logStep), at least leastHalfStep. A step
+// beyond half precision stays as it is, and packing refuses it.
 func halfLogStep(logStep float32) float32 {
 	h := float16.Fromfloat32(stepOf(logStep))
 	if h.IsInf(0) || h.IsNaN() {

@@ -72,7 +72,8 @@ func TestPackedErrorIsBoundedAtEveryMagnitude(t *testing.T) {
 	}
 }
 
-// rowsOfSizes gives rows whose sizes differ, the largest value of all being m: one row of zeros, one a thousand times smaller.
+// rowsOfSizes gives rows whose sizes differ, the largest value of all being m: one row of zeros, one a thousand times
+// smaller.
 func rowsOfSizes(r *rand.Rand, rows, cols int, m float64) []float32 {
 	w := make([]float32, rows*cols)
 	for i := range w {

@@ -26,7 +26,8 @@ import (
 // The gradient is straight through, ∂w = ∂ŵ everywhere, since a group's own extremes span its range and nothing but
 // rounding is clipped.
 var Int4 = &Scheme{
-	Name: "int4", Doc: "16 values in groups along the inputs, a scale and a zero of a byte each, 4 bits; salient columns in FP16 (AWQ)", Bits: 4,
+	Name: "int4", Bits: 4,
+	Doc:   "16 values in groups along the inputs, a scale and a zero of a byte each; salient columns in FP16 (AWQ)",
 	Check: checkInt4,
 	Fake: func(g *graph.Graph, w, _ *graph.Node, s Settings) *graph.Node {
 		return graph.StraightThrough(g, fakeInt4{s.clone()}, w)
@@ -176,14 +177,7 @@ func (t *scaleTable) quantize(group []float32) (scale, zero byte) {
 // zeroOf is the zero of a code.
 func zeroOf(code byte) float32 { return float32(code) / 17 }
 
-// int4 is a packed weight. Its parts follow each other:
-//
-//	smin, smax        float32 each
-//	scale codes       1 byte a group, row by row, the groups of a row from left to right
-//	zero codes        the same
-//	salient columns   half precision, one column after the other, its rows from top to bottom
-//	integers          4 bits a weight, row by row; a row begins at a byte; the first of two columns in the low half; the
-//	                  half that an odd number of columns leaves over is 0
+// int4 is a packed weight, cut into the parts that FORMAT.md describes.
 type int4 struct {
 	Matrix
 	scales                *scaleTable
@@ -214,7 +208,8 @@ func packInt4(dst []byte, w, _ []float32, m Matrix) error {
 	binary.LittleEndian.PutUint32(dst[4:], math.Float32bits(smax))
 	scales := newScaleTable(smin, smax)
 	if most := largestOf(w); len(m.Salient) > 0 && most > 0 && most < leastHeldHalf {
-		return fmt.Errorf("the largest of its values is %g: salient columns are in half precision, which holds a weight from %.2g on; quantise it without salient columns", most, leastHeldHalf)
+		return fmt.Errorf("the largest of its values is %g: salient columns are in half precision, which holds a weight "+
+			"from %.2g on; quantise it without salient columns", most, leastHeldHalf)
 	}
 	perRow, stride := m.groupsPerRow(m.Cols), (m.Cols+1)/2
 	row := make([]float32, m.Cols)
@@ -244,7 +239,8 @@ func parseInt4(data []byte, m Matrix) (graph.Unpacker, error) {
 	smin := math.Float32frombits(binary.LittleEndian.Uint32(data))
 	smax := math.Float32frombits(binary.LittleEndian.Uint32(data[4:]))
 	if !(smin >= tinyScale && smin <= smax && smax <= math.MaxFloat32/16) {
-		return nil, fmt.Errorf("scales from %g to %g: want %g ≤ smin ≤ smax ≤ %g", smin, smax, float32(tinyScale), math.MaxFloat32/16)
+		return nil, fmt.Errorf("scales from %g to %g: want %g ≤ smin ≤ smax ≤ %g",
+			smin, smax, float32(tinyScale), math.MaxFloat32/16)
 	}
 	p.scales = newScaleTable(smin, smax)
 	if m.Cols%2 == 1 {
@@ -292,21 +288,14 @@ func (p int4) Panels() bool { return inWords(p.codes, p.Cols, 4) && p.Group%8 ==
 
 // Panel is graph.Unpacker's.
 func (p int4) Panel(dst []float32, from int) {
-	width, perRow := 2*vec.PanelLanes(), p.groupsPerRow(p.Cols)
-	eachHalf(p.Matrix, 4, from, func(h panelHalf) {
-		var zeros, scales [vec.MaxPanelLanes]float32
-		for group := range perRow {
-			for i := range h.lanes {
-				at := h.row(i)*perRow + group
-				zeros[i], scales[i] = zeroOf(p.zeroCodes[at]), p.scales[p.scaleCodes[at]]
-			}
-			column := group * p.Group
-			h.unpack(dst, p.codes, column, min(p.Group, p.Cols-column), zeros[:], scales[:])
-		}
-		for s, column := range p.Salient {
-			for i := range h.lanes {
-				dst[column*width+h.at+i] = p.salient.at(s*p.Matrix.Rows + h.row(i))
-			}
-		}
+	perRow, width := p.groupsPerRow(p.Cols), 2*vec.PanelLanes()
+	panel(dst, p.codes, p.Matrix, 4, from, func(r, group int) (zero, scale float32) {
+		at := r*perRow + group
+		return zeroOf(p.zeroCodes[at]), p.scales[p.scaleCodes[at]]
 	})
+	for s, column := range p.Salient {
+		for i := range width {
+			dst[column*width+i] = p.salient.at(s*p.Matrix.Rows + min(from+i, p.Matrix.Rows-1))
+		}
+	}
 }

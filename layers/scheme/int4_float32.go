@@ -9,14 +9,16 @@ import (
 )
 
 // Int4Float32 is asymmetric 4-bit quantisation with scales and zeros in float32, as the reference computes with (SPEC
-// section 4): per group of Settings.Group weights along the last dimension scale = max((max-min)/15, 1e-6), zero = -min/scale
-// (not rounded), q = clamp((w-min)/scale, 0, 15) rounded half to even, and the result is (q - zero) scale. A short last group
-// is taken as if filled up with its last column, which changes neither its min nor its max. Salient columns (AWQ) count as 0
-// while the groups are formed and quantised, and the weights are added back to what 0 becomes. Straight-through: ∂w = ∂y.
+// section 4): per group of Settings.Group weights along the last dimension scale = max((max-min)/15, 1e-6), zero =
+// -min/scale (not rounded), q = clamp((w-min)/scale, 0, 15) rounded half to even, and the result is (q - zero) scale.
+// A short last group is taken as if filled up with its last column, which changes neither its min nor its max.
+// Salient columns (AWQ) count as 0 while the groups are formed and quantised, and the weights are added back to what
+// 0 becomes. Straight-through: ∂w = ∂y.
 //
 // A packed file holds its weights as Int4.
 var Int4Float32 = &Scheme{
-	Name: "int4_float32", Doc: "int4 with scales and zeros in float32, as the reference computes with; packed as int4", Bits: 4,
+	Name: "int4_float32", Bits: 4,
+	Doc:   "int4 with scales and zeros in float32, as the reference computes with; packed as int4",
 	Check: checkInt4,
 	Fake: func(g *graph.Graph, w, _ *graph.Node, s Settings) *graph.Node {
 		return graph.StraightThrough(g, fakeInt4Float32{s.clone()}, w)
@@ -69,8 +71,8 @@ func (o fakeInt4Float32) Forward(c *graph.Call) {
 // int4Levels is the largest 4-bit code.
 const int4Levels = 15
 
-// leastInt4Scale is the least scale (SPEC section 4); Int4 has none of this size. A group that is narrower becomes one value,
-// within 1e-6 of each.
+// leastInt4Scale is the least scale (SPEC section 4); Int4 has none of this size. A group that is narrower becomes
+// one value, within 1e-6 of each.
 const leastInt4Scale = 1e-6
 
 // int4Group is the range of one group.
@@ -101,7 +103,8 @@ type Int4Codes struct {
 // QuantizeInt4 quantises w [rows, cols] as Int4Float32 does. A weight that is not finite is an error.
 func QuantizeInt4(w []float32, cols, group int) (Int4Codes, error) {
 	if cols < 1 || group < 1 || len(w)%cols != 0 {
-		return Int4Codes{}, fmt.Errorf("int4: got %d weights in rows of %d and groups of %d, want whole rows and a group size of at least 1", len(w), cols, group)
+		return Int4Codes{}, fmt.Errorf("int4: got %d weights in rows of %d and groups of %d, want whole rows and a group "+
+			"size of at least 1", len(w), cols, group)
 	}
 	if vec.HasNonFinite(w) {
 		return Int4Codes{}, fmt.Errorf("int4: the weights contain values that are not finite")

@@ -12,15 +12,16 @@ import (
 )
 
 // Int8 is symmetric 8-bit quantisation of each row, also of the entries of the episodic memory (SPEC section 4):
-// scale = max|x|/127, q = x/scale rounded half to even in -127 … 127, and the result is q times the scale as it is stored,
-// rounded to IEEE half precision. Where that rounding is relative (scales from 2^-14 on) q comes of the scale before it, as in
-// the reference, and the result is within 0.57 scales of x. Smaller scales, of rows below 0.008, are rounded first
-// (HalfScale), and the result is within half a scale of x, which is at most 2^-24 more than max|x|/127. A row whose scale is
-// beyond half precision (|x| > 8.3e6) becomes infinite or NaN rather than wrong. Straight-through: ∂x = ∂y.
+// scale = max|x|/127, q = x/scale rounded half to even in -127 … 127, and the result is q times the scale as it is
+// stored, rounded to IEEE half precision. Where that rounding is relative (scales from 2^-14 on) q comes of the scale
+// before it, as in the reference, and the result is within 0.57 scales of x. Smaller scales, of rows below 0.008, are
+// rounded first (HalfScale), and the result is within half a scale of x, which is at most 2^-24 more than max|x|/127.
+// A row whose scale is beyond half precision (|x| > 8.3e6) becomes infinite or NaN rather than wrong.
+// Straight-through: ∂x = ∂y.
 //
-// Packed scales are multiples of 2^-24: a weight all of whose values are below 127 · 2^-24 = 7.6e-6 would not keep 8 bits and
-// is refused, as is a row with a value above 8.3e6. A smaller row of a larger weight is within 2^-25, less than 8 bits for the
-// whole weight would be.
+// Packed scales are multiples of 2^-24: a weight all of whose values are below 127 · 2^-24 = 7.6e-6 would not keep 8
+// bits and is refused, as is a row with a value above 8.3e6. A smaller row of a larger weight is within 2^-25, less
+// than 8 bits for the whole weight would be.
 var Int8 = &Scheme{
 	Name: "int8", Doc: "255 values with an FP16 scale a row, 8 bits", Bits: 8,
 	Fake: func(g *graph.Graph, w, _ *graph.Node, _ Settings) *graph.Node { return FakeInt8(g, w) },
@@ -55,10 +56,10 @@ func (fakeInt8) Forward(c *graph.Call) {
 // int8Levels is the largest code; -128 is not used.
 const int8Levels = 127
 
-// HalfScale is the half-precision scale of symmetric 8-bit codes for values up to largest: the nearest to largest/127, or
-// the next above if the code of largest under that one would be beyond 127. It is 0 for 0 alone, and infinite for values
-// that no scale can hold. Of a result below the normal numbers (6.1e-5) codes are to be made with it, not with
-// largest/127, from which it may be far.
+// HalfScale is the half-precision scale of symmetric 8-bit codes for values up to largest: the nearest to
+// largest/127, or the next above if the code of largest under that one would be beyond 127. It is 0 for 0 alone, and
+// infinite for values that no scale can hold. Of a result below the normal numbers (6.1e-5) codes are to be made with
+// it, not with largest/127, from which it may be far.
 func HalfScale(largest float32) float16.Float16 {
 	h := float16.Fromfloat32(largest / int8Levels)
 	if h.IsFinite() && h.Float32()*(int8Levels+0.5) < largest {
@@ -92,8 +93,8 @@ type Int8Codes struct {
 	Scales []float16.Float16 // [rows]
 }
 
-// QuantizeInt8 quantises x [rows, cols] as Int8 does. A row that is not finite, or too large for a scale in half precision,
-// is an error.
+// QuantizeInt8 quantises x [rows, cols] as Int8 does. A row that is not finite, or too large for a scale in half
+// precision, is an error.
 func QuantizeInt8(x []float32, cols int) (Int8Codes, error) {
 	if cols < 1 || len(x)%cols != 0 {
 		return Int8Codes{}, fmt.Errorf("int8: got %d values in rows of %d, want whole rows", len(x), cols)
@@ -105,7 +106,9 @@ func QuantizeInt8(x []float32, cols int) (Int8Codes, error) {
 	for row := range slices.Chunk(x, cols) {
 		scale, stored := int8Scale(row)
 		if stored.IsInf(0) {
-			return Int8Codes{}, fmt.Errorf("int8: row %d has values beyond %.4g, the largest whose scale half precision holds (65504)", len(q.Scales), int8Levels*maxHalf)
+			return Int8Codes{}, fmt.Errorf("int8: row %d has values beyond %.4g, the largest whose scale half "+
+				"precision holds (65504)",
+				len(q.Scales), int8Levels*maxHalf)
 		}
 		q.Scales = append(q.Scales, stored)
 		for _, v := range row {
@@ -115,17 +118,7 @@ func QuantizeInt8(x []float32, cols int) (Int8Codes, error) {
 	return q, nil
 }
 
-// Dequantize is the matrix that the codes stand for: bit for bit the result of Int8.
-func (q Int8Codes) Dequantize() []float32 {
-	x := make([]float32, len(q.Codes))
-	for i, c := range q.Codes {
-		x[i] = float32(c) * q.Scales[i/q.Cols].Float32()
-	}
-	return x
-}
-
-// int8Packed is a packed weight: a half-precision scale a row, then a byte a weight, two's complement, -127 … 127; q stands
-// for q scale.
+// int8Packed is a packed weight, cut into the parts that FORMAT.md describes.
 type int8Packed struct {
 	Matrix
 	scales halves
@@ -140,8 +133,8 @@ func cutInt8(data []byte, m Matrix) int8Packed {
 
 func packInt8(dst []byte, w, _ []float32, m Matrix) error {
 	if most := largestOf(w); most > 0 && most < int8Levels*leastHalf {
-		return fmt.Errorf("the largest of its values is %g, and 8 bits with half-precision scales hold a weight from %.2g on: use 4 bits, whose scales are float32, or leave it in floating point",
-			most, int8Levels*leastHalf)
+		return fmt.Errorf("the largest of its values is %g, and 8 bits with half-precision scales hold a weight from "+
+			"%.2g on: use 4 bits, whose scales are float32, or leave it in floating point", most, int8Levels*leastHalf)
 	}
 	q, err := QuantizeInt8(w, m.Cols)
 	if err != nil {
@@ -180,5 +173,5 @@ func (p int8Packed) Panels() bool { return inWords(p.codes, p.Cols, 8) }
 
 // Panel is graph.Unpacker's.
 func (p int8Packed) Panel(dst []float32, from int) {
-	panelOfRows(dst, p.codes, p.Matrix, 8, from, func(r int) (zero, scale float32) { return 0, p.scales.at(r) })
+	panel(dst, p.codes, p.Matrix, 8, from, func(r, _ int) (zero, scale float32) { return 0, p.scales.at(r) })
 }

@@ -22,8 +22,8 @@ var registry = struct {
 	Int8,
 }}
 
-// Register adds a scheme, for an init function of the package that has it. From then on it can be chosen by its name, and
-// packed files of it can be read.
+// Register adds a scheme, for an init function of the package that has it. From then on it can be chosen by its name,
+// and packed files of it can be read.
 func Register(s *Scheme) error {
 	bad := func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789_", r) }
 	switch {
@@ -33,14 +33,12 @@ func Register(s *Scheme) error {
 		return fmt.Errorf("register scheme %q: a name has only lower-case letters, digits and _", s.Name)
 	case s.Doc == "":
 		return fmt.Errorf("register scheme %q: Doc is empty: say in a line how it holds a weight", s.Name)
-	case !(s.Bits > 0):
-		return fmt.Errorf("register scheme %q: Bits is %g: give the size of a weight's code", s.Name, s.Bits)
-	case s.Fake == nil:
-		return fmt.Errorf("register scheme %q: Fake is nil: give it a simulation", s.Name)
-	case s.Steps != nil && (s.Steps.Initial == nil || s.Steps.Stored == nil):
-		return fmt.Errorf("register scheme %q: its Steps lack Initial or Stored", s.Name)
-	case s.Form != nil && (s.Form.Size == nil || s.Form.Pack == nil || s.Form.Parse == nil):
-		return fmt.Errorf("register scheme %q: its Form lacks Size, Pack or Parse", s.Name)
+	case !(s.Bits > 0) || s.Fake == nil:
+		return fmt.Errorf("register scheme %q: Bits is %g, or Fake is nil: give it the size of a code, and a simulation",
+			s.Name, s.Bits)
+	case s.Steps != nil && (s.Steps.Initial == nil || s.Steps.Stored == nil),
+		s.Form != nil && (s.Form.Size == nil || s.Form.Pack == nil || s.Form.Parse == nil):
+		return fmt.Errorf("register scheme %q: its Steps lack Initial or Stored, or its Form Size, Pack or Parse", s.Name)
 	case s.PackedAs != nil && s.PackedAs.Form == nil:
 		return fmt.Errorf("register scheme %q: PackedAs is %s, which has no packed form", s.Name, s.PackedAs.Name)
 	}
@@ -69,7 +67,8 @@ func Lookup(name string) (*Scheme, error) {
 		}
 		names = append(names, s.Name)
 	}
-	return nil, fmt.Errorf("unknown scheme %q: did you mean %q? There are %s", name, spelling.Nearest(name, names), strings.Join(names, ", "))
+	return nil, fmt.Errorf("unknown scheme %q: did you mean %q? There are %s",
+		name, spelling.Nearest(name, names), strings.Join(names, ", "))
 }
 
 // namesOf lists the names of the schemes that are wanted.

@@ -17,8 +17,9 @@ type Scheme struct {
 	// Check says what is wrong with the settings for rows of cols columns. nil: the scheme has no settings.
 	Check func(cols int, s Settings) error
 
-	// Fake adds the simulation to a graph: the node of w quantised and dequantised, shaped as w, with its gradient. logStep
-	// is nil unless the scheme has Steps. With a Form, the values are to the bit those that the packed bytes hold.
+	// Fake adds the simulation to a graph: the node of w quantised and dequantised, shaped as w, with its gradient.
+	// logStep is nil unless the scheme has Steps. With a Form, the values are to the bit those that the packed bytes
+	// hold.
 	Fake func(g *graph.Graph, w, logStep *graph.Node, s Settings) *graph.Node
 
 	// Columns is the node of salient columns [rows, len(s.Salient)] that are trained apart from the frozen rest of their
@@ -113,7 +114,8 @@ func (s *Scheme) PackedForm() (*Scheme, error) {
 	if s.PackedAs != nil {
 		return s.PackedAs, nil
 	}
-	return nil, fmt.Errorf("scheme %s (%s) has no packed form: choose one of %s", s.Name, s.Doc, namesOf(func(s *Scheme) bool { return s.Form != nil }))
+	return nil, fmt.Errorf("scheme %s (%s) has no packed form: choose one of %s",
+		s.Name, s.Doc, namesOf(func(s *Scheme) bool { return s.Form != nil }))
 }
 
 // checkSettings is Check, with the error of a scheme that has no settings.
@@ -127,8 +129,8 @@ func (s *Scheme) checkSettings(cols int, v Settings) error {
 	return nil
 }
 
-// Packed is a quantised weight in the bytes that it is stored in, from which kernels compute. The only floats that it keeps
-// are what a form tabulates: the 256 scales of an INT4 weight (1 KiB).
+// Packed is a quantised weight in the bytes that it is stored in, from which kernels compute. The only floats that it
+// keeps are what a form tabulates: the 256 scales of an INT4 weight (1 KiB).
 type Packed struct {
 	*graph.PackedMatrix
 	spec Spec
@@ -141,8 +143,8 @@ func (p *Packed) Spec() Spec { return p.spec }
 // Bytes are what a file stores; they are not to be changed.
 func (p *Packed) Bytes() []byte { return p.data }
 
-// Pack packs w, of the shape in spec, as the scheme's Fake sees it. logStep is nil unless the scheme has Steps, and is as a
-// file stores it (Steps.Stored). Weights that are not finite are an error.
+// Pack packs w, of the shape in spec, as the scheme's Fake sees it. logStep is nil unless the scheme has Steps, and
+// is as a file stores it (Steps.Stored). Weights that are not finite are an error.
 func Pack(spec Spec, w, logStep []float32) (*Packed, error) {
 	form, m, err := spec.form()
 	if err != nil {
@@ -153,7 +155,8 @@ func Pack(spec Spec, w, logStep []float32) (*Packed, error) {
 	}
 	for i, v := range w {
 		if v-v != 0 { // NaN or infinite
-			return nil, fmt.Errorf("weight %d (row %d, column %d) is %g: only finite weights can be packed", i, i/m.Cols, i%m.Cols, v)
+			return nil, fmt.Errorf("weight %d (row %d, column %d) is %g: only finite weights can be packed",
+				i, i/m.Cols, i%m.Cols, v)
 		}
 	}
 	data := make([]byte, form.Size(m))
@@ -163,8 +166,8 @@ func Pack(spec Spec, w, logStep []float32) (*Packed, error) {
 	return Parse(spec, data)
 }
 
-// Parse reads a packed weight. data is not copied; it must not change. Whatever data and spec are, the result is a weight of
-// finite numbers that can be computed with, or an error.
+// Parse reads a packed weight. data is not copied; it must not change. Whatever data and spec are, the result is a
+// weight of finite numbers that can be computed with, or an error.
 func Parse(spec Spec, data []byte) (*Packed, error) {
 	form, m, err := spec.form()
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 // schemeCase is what the tests have to know of a scheme. Every scheme has one.
 type schemeCase struct {
 	settings []Settings // to be tried; one of zeros for a scheme that has none
-	// through is the straight-through form of the gradient, y = size(logStep)·(inner(w, logStep) + what rounding adds, held
-	// fixed), which has ordinary derivatives.
+	// through is the straight-through form of the gradient, y = size(logStep)·(inner(w, logStep) + what rounding adds,
+	// held fixed), which has ordinary derivatives.
 	size  func(logStep float64) float64
 	inner func(w, logStep float64) float64
 }
@@ -60,8 +60,8 @@ func shapes() [][]int {
 	return [][]int{{64, 64}, {5, 13}, {7, 1, 9}, {1, 9, 24}, {37, 80}, {1, 8}, {300, 18}}
 }
 
-// Unpacked bytes are what the simulation computes, to the bit; parsing them again changes nothing; each row alone is what it is
-// among all.
+// Unpacked bytes are what the simulation computes, to the bit; parsing them again changes nothing; each row alone is
+// what it is among all.
 func TestPackedEqualsFake(t *testing.T) {
 	eachScheme(t, func(t *testing.T, of *Scheme, _ schemeCase, s Settings) {
 		if of.Form == nil {
@@ -90,7 +90,7 @@ func TestPackedEqualsFake(t *testing.T) {
 					t.Fatal(err)
 				}
 				got := p.Floats()
-				matrix := param("w", w, m.Rows, m.Cols)
+				matrix := param("w", w, shape...)
 				want := evaluate(t, func(g *graph.Graph) *graph.Node {
 					if steps == nil {
 						return of.Fake(g, g.Param(matrix), nil, s)
@@ -116,8 +116,8 @@ func TestPackedEqualsFake(t *testing.T) {
 	})
 }
 
-// firstOther is the first place where a and b differ, -1 if there is none. A half-precision step and the exponential of its
-// float32 logarithm may be an ulp or two apart.
+// firstOther is the first place where a and b differ, -1 if there is none. A half-precision step and the exponential
+// of its float32 logarithm may be an ulp or two apart.
 func firstOther(a, b []float32, steps bool) int {
 	for i := range a {
 		if a[i] != b[i] && !(steps && math.Abs(float64(a[i]-b[i])) <= 1e-6*math.Abs(float64(b[i]))) {
@@ -127,8 +127,8 @@ func firstOther(a, b []float32, steps bool) int {
 	return -1
 }
 
-// The gradients of the simulation, of the weight and of learned steps, are those of its straight-through form, by central
-// differences.
+// The gradients of the simulation, of the weight and of learned steps, are those of its straight-through form, by
+// central differences.
 func TestGradients(t *testing.T) {
 	eachScheme(t, func(t *testing.T, of *Scheme, c schemeCase, s Settings) {
 		const rows, cols, h = 3, 14, 1e-5
@@ -163,8 +163,8 @@ func TestGradients(t *testing.T) {
 	})
 }
 
-// A panel has the bits that Rows gives, transposed, at every level of instructions; where the codes do not fill words there
-// may be none.
+// A panel has the bits that Rows gives, transposed, at every level of instructions; where the codes do not fill words
+// there may be none.
 func TestPanelsHaveTheBitsOfRows(t *testing.T) {
 	for _, level := range vec.Levels() {
 		restore, err := vec.SetLevel(level)
@@ -209,7 +209,8 @@ func comparePanels(t *testing.T, p *Packed, rows, cols int, write func(dst []flo
 	}
 }
 
-// The bytes of a form are its codes and what its rows and groups hold besides; a scheme without a form says what takes over.
+// The bytes of a form are its codes and what its rows and groups hold besides; a scheme without a form says what
+// takes over.
 func TestSizes(t *testing.T) {
 	eachScheme(t, func(t *testing.T, of *Scheme, _ schemeCase, s Settings) {
 		form, err := of.PackedForm()
@@ -253,9 +254,9 @@ func TestRegisterRefusesWhatIsNotWhole(t *testing.T) {
 		"only lower-case letters":     {Name: "Int3"},
 		"Doc is empty":                {Name: "x"},
 		"Bits is 0":                   {Name: "x", Doc: "x"},
-		"Fake is nil":                 {Name: "x", Doc: "x", Bits: 3},
+		"or Fake is nil":              {Name: "x", Doc: "x", Bits: 3},
 		"its Steps lack":              {Name: "x", Doc: "x", Bits: 3, Fake: simulation, Steps: &Steps{}},
-		"its Form lacks":              {Name: "x", Doc: "x", Bits: 3, Fake: simulation, Form: &Form{}},
+		"or its Form Size":            {Name: "x", Doc: "x", Bits: 3, Fake: simulation, Form: &Form{}},
 		"which has no packed form":    {Name: "x", Doc: "x", Bits: 3, Fake: simulation, PackedAs: Paper7},
 		`"int8": the name is taken`:   {Name: "int8", Doc: "x", Bits: 3, Fake: simulation},
 		"register scheme: Name is em": nil,

@@ -8,9 +8,9 @@ import (
 	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
-// SEQ2 is the stretched-elastic quantiser of 2 bits (SPEC section 4; ParetoQ, Liu et al. 2025): the levels -1.5, -0.5, 0.5
-// and 1.5, each times a learned step of the row. Packed steps are half-precision numbers: unless they were rounded
-// beforehand (Steps.Stored), what is stored differs from what was simulated by up to 2^-11 of itself.
+// SEQ2 is the stretched-elastic quantiser of 2 bits (SPEC section 4; ParetoQ, Liu et al. 2025): the levels -1.5,
+// -0.5, 0.5 and 1.5, each times a learned step of the row. Packed steps are half-precision numbers: unless they were
+// rounded beforehand (Steps.Stored), what is stored differs from what was simulated by up to 2^-11 of itself.
 var SEQ2 = &Scheme{
 	Name: "seq2", Doc: "4 levels with a learned step a row, 2 bits (ParetoQ)", Bits: 2,
 	Fake:  fourLevels.fake,
@@ -19,8 +19,7 @@ var SEQ2 = &Scheme{
 	Form:  &Form{Size: seq2Size, Pack: packSEQ2, Parse: parseSEQ2},
 }
 
-// seq2 is a packed weight: a half-precision step a row, and 2 bits a weight, all rows on end, the first of four in the
-// lowest bits; what is left of the last byte is 0. Code c stands for (c - 1.5) step.
+// seq2 is a packed weight, cut into the parts that FORMAT.md describes.
 type seq2 struct {
 	Matrix
 	steps halves
@@ -49,7 +48,8 @@ func packSEQ2(dst []byte, w, logStep []float32, m Matrix) error {
 		}
 	}
 	if most := slices.Max(logStep); stepOf(most) < leastHalfStep {
-		return fmt.Errorf("the largest of its steps is %g: 2-bit steps in half precision must reach %.2g", stepOf(most), leastHalfStep)
+		return fmt.Errorf("the largest of its steps is %g: 2-bit steps in half precision must reach %.2g",
+			stepOf(most), leastHalfStep)
 	}
 	for i, x := range w {
 		u, _ := scaled(x, stepOf(logStep[i/m.Cols]))
@@ -89,5 +89,5 @@ func (p seq2) Panels() bool { return inWords(p.codes, p.Cols, 2) }
 
 // Panel is graph.Unpacker's.
 func (p seq2) Panel(dst []float32, from int) {
-	panelOfRows(dst, p.codes, p.Matrix, 2, from, func(r int) (zero, scale float32) { return largestLevel, p.steps.at(r) })
+	panel(dst, p.codes, p.Matrix, 2, from, func(r, _ int) (zero, scale float32) { return largestLevel, p.steps.at(r) })
 }

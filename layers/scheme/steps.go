@@ -3,14 +3,16 @@ package scheme
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/graph"
 )
 
-// levelSet is a symmetric set of evenly spaced levels with largest level 1.5, each times a step s = exp(logStep) that is
-// learned for every row. With u = clamp(w/s, -1.5, 1.5) and q the level nearest to u, a weight w becomes q s.
+// levelSet is a symmetric set of evenly spaced levels with largest level 1.5, each times a step s = exp(logStep) that
+// is learned for every row. With u = clamp(w/s, -1.5, 1.5) and q the level nearest to u, a weight w becomes q s.
 //
-// Rounding is straight-through: ∂w = ∂y where |w/s| ≤ 1.5, else 0; ∂logStep = s Σ ∂y (q - u [|w/s| ≤ 1.5]) over the row.
+// Rounding is straight-through: ∂w = ∂y where |w/s| ≤ 1.5, else 0; ∂logStep = s Σ ∂y (q - u [|w/s| ≤ 1.5]) over the
+// row.
 type levelSet int
 
 const (
@@ -21,11 +23,12 @@ const (
 // largestLevel is the largest multiple of the step.
 const largestLevel = 1.5
 
-// leastInitialStep keeps the step of a row of zeros positive (SPEC section 4). The weights of a row that are all far below
-// it become half of it.
+// leastInitialStep keeps the step of a row of zeros positive (SPEC section 4). The weights of a row that are all far
+// below it become half of it.
 const leastInitialStep = 1e-4
 
-// nearest is the level nearest to u in -1.5 … 1.5, halves of its rounding to even. In float32 a u next to 0 counts as 0.
+// nearest is the level nearest to u in -1.5 … 1.5, halves of its rounding to even. In float32 a u next to 0 counts as
+// 0.
 func nearest[F float32 | float64](l levelSet, u F) F {
 	if l == fourLevels {
 		return F(math.RoundToEven(float64(u-0.5))) + 0.5
@@ -47,7 +50,7 @@ func scaled(w, step float32) (u float32, inside bool) {
 
 func stepOf(logStep float32) float32 { return float32(math.Exp(float64(logStep))) }
 
-// stepQuant is the kernel of w [rows, ...] and logStep [rows].
+// stepQuant is the kernel of w [rows, ...] or [1, rows, ...] and logStep [rows].
 type stepQuant struct{ levels levelSet }
 
 // fake is Scheme.Fake.
@@ -62,15 +65,20 @@ func (o stepQuant) Plan(in []graph.Spec) (graph.Plan, error) {
 	if len(w.Shape) < 2 || w.Ints {
 		return graph.Plan{}, fmt.Errorf("got weight %v, want floats [out, ...]", w.Shape)
 	}
-	if len(steps.Shape) != 1 || steps.Shape[0] != w.Shape[0] || steps.Ints {
-		return graph.Plan{}, fmt.Errorf("got log step %v, want [%d]", steps.Shape, w.Shape[0])
+	rows := w.Shape[0]
+	if rows == 1 && len(w.Shape) == 3 {
+		rows = w.Shape[1]
+	}
+	if !slices.Equal(steps.Shape, []int{rows}) || steps.Ints {
+		return graph.Plan{}, fmt.Errorf("got log step %v, want [%d]", steps.Shape, rows)
 	}
 	return graph.Plan{Out: w}, nil
 }
 
 func (o stepQuant) Forward(c *graph.Call) {
-	n := len(c.In[0].F) / c.In[0].Dim(0)
-	graph.Parallel(c.In[0].Dim(0), func(ch int) {
+	rows := len(c.In[1].F)
+	n := len(c.In[0].F) / rows
+	graph.Parallel(rows, func(ch int) {
 		step := stepOf(c.In[1].F[ch])
 		for i := ch * n; i < (ch+1)*n; i++ {
 			u, _ := scaled(c.In[0].F[i], step)
@@ -80,8 +88,9 @@ func (o stepQuant) Forward(c *graph.Call) {
 }
 
 func (o stepQuant) Backward(c *graph.Call) {
-	n := len(c.In[0].F) / c.In[0].Dim(0)
-	graph.Parallel(c.In[0].Dim(0), func(ch int) {
+	rows := len(c.In[1].F)
+	n := len(c.In[0].F) / rows
+	graph.Parallel(rows, func(ch int) {
 		step := stepOf(c.In[1].F[ch])
 		var sum float64
 		for i := ch * n; i < (ch+1)*n; i++ {
@@ -104,8 +113,8 @@ func (o stepQuant) Backward(c *graph.Call) {
 	})
 }
 
-// initial is Steps.Initial: the step is max|w| / 1.5 of the row, at which no weight is clipped, at least 1e-4; or, of that
-// and 59 smaller ones down to 1/4 of it, the one with the least squared error, of equals the largest.
+// initial is Steps.Initial: the step is max|w| / 1.5 of the row, at which no weight is clipped, at least 1e-4; or, of
+// that and 59 smaller ones down to 1/4 of it, the one with the least squared error, of equals the largest.
 func (l levelSet) initial(w []float32, rows int, leastSquares bool) []float32 {
 	const candidates = 60
 	n := len(w) / rows
@@ -138,8 +147,8 @@ func (l levelSet) squaredError(w []float32, step float64) float64 {
 	return sum
 }
 
-// storedSteps is Steps.Stored: the logarithms of the steps in half precision, those of small rows raised to leastHalfStep.
-// The largest must reach it. A step beyond half precision stays as it is, and packing refuses it.
+// storedSteps is Steps.Stored: the logarithms of the steps in half precision, those of small rows raised to
+// leastHalfStep. The largest must reach it. A step beyond half precision stays as it is, and packing refuses it.
 func storedSteps(logStep []float32) ([]float32, error) {
 	var most float64
 	stored := make([]float32, len(logStep))
@@ -147,7 +156,8 @@ func storedSteps(logStep []float32) ([]float32, error) {
 		most, stored[i] = max(most, math.Exp(float64(l))), halfLogStep(l)
 	}
 	if most < leastHalfStep {
-		return nil, fmt.Errorf("the largest of its 2-bit steps is %.3g, and a packed file holds steps from %.2g on", most, leastHalfStep)
+		return nil, fmt.Errorf("the largest of its 2-bit steps is %.3g, and a packed file holds steps from %.2g on",
+			most, leastHalfStep)
 	}
 	return stored, nil
 }

@@ -84,8 +84,8 @@ func (inner) Forward(c *graph.Call) {
 }
 func (inner) Backward(c *graph.Call) { copy(c.GradIn[0].F, c.In[1].F) }
 
-// fake is the simulation of w, with the steps that it begins with if the scheme has any, and of the settings those that it
-// has.
+// fake is the simulation of w, with the steps that it begins with if the scheme has any, and of the settings those
+// that it has.
 func fake(g *graph.Graph, of *Scheme, w *graph.Param, s Settings) *graph.Node {
 	if of.Check == nil {
 		s = Settings{}
@@ -107,7 +107,11 @@ func storedStepsOf(t testing.TB, spec Spec, w []float32) []float32 {
 	if of.Steps == nil {
 		return nil
 	}
-	steps, err := of.Steps.Stored(of.Steps.Initial(w, spec.Shape[0], false))
+	m, err := spec.Matrix()
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := of.Steps.Stored(of.Steps.Initial(w, m.Rows, false))
 	if err != nil {
 		t.Fatal(err)
 	}

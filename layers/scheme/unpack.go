@@ -37,49 +37,32 @@ func eachRow(c *graph.Call, f func(y, x []float32)) {
 	})
 }
 
-// inWords says whether the codes of every row fill whole words of 32 bits, which unpacking by panels needs, and are within
-// the reach of its offsets.
+// inWords says whether the codes of every row fill whole words of 32 bits, which unpacking by panels needs, and are
+// within the reach of its offsets.
 func inWords(codes []byte, cols, bits int) bool {
 	return cols*bits%32 == 0 && len(codes) <= math.MaxInt32
 }
 
-// panelOfRows is graph.Unpacker's Panel for codes of 2 or 8 bits with a zero and a scale a row.
-func panelOfRows(dst []float32, codes []byte, m Matrix, bits, from int, of func(row int) (zero, scale float32)) {
-	eachHalf(m, bits, from, func(h panelHalf) {
-		var zeros, scales [vec.MaxPanelLanes]float32
-		for i := range h.lanes {
-			zeros[i], scales[i] = of(h.row(i))
-		}
-		h.unpack(dst, codes, 0, m.Cols, zeros[:], scales[:])
-	})
-}
-
-// panelHalf is one half of a panel: as many rows as vec unpacks at a time.
-type panelHalf struct {
-	lanes, at int // the number of its rows, and their place in the panel
-	bits      int
-	from, end int // the first row; the number of rows of the weight
-	offsets   [vec.MaxPanelLanes]int32
-}
-
-// eachHalf calls f for both halves of the panel of the rows from `from` on, whose codes take whole bytes a row.
-func eachHalf(m Matrix, bits, from int, f func(h panelHalf)) {
-	lanes := vec.PanelLanes()
-	for half := range 2 {
-		h := panelHalf{lanes: lanes, at: half * lanes, bits: bits, from: from, end: m.Rows}
-		for i := range lanes {
-			h.offsets[i] = int32(h.row(i) * (m.Cols * bits / 8))
-		}
-		f(h)
+// panel is graph.Unpacker's Panel for codes of 2, 4 or 8 bits whose zero and scale belong to a row and, if m has
+// groups, a group of its columns.
+func panel(dst []float32, codes []byte, m Matrix, bits, from int, of func(row, group int) (zero, scale float32)) {
+	var offsets [vec.MaxPanelLanes]int32
+	var zeros, scales [vec.MaxPanelLanes]float32
+	lanes, width := vec.PanelLanes(), m.Cols
+	if m.Group > 0 {
+		width = min(m.Group, m.Cols)
 	}
-}
-
-// row is that of lane i; past the last row of the weight it is that one.
-func (h *panelHalf) row(i int) int { return min(h.from+h.at+i, h.end-1) }
-
-// unpack writes some columns.
-func (h *panelHalf) unpack(dst []float32, codes []byte, column, columns int, zeros, scales []float32) {
-	width := 2 * h.lanes
-	vec.PanelUnpack(h.bits, dst[column*width+h.at:], codes[column*h.bits/8:], h.offsets[:h.lanes], zeros[:h.lanes], scales[:h.lanes],
-		columns*h.bits/32, width)
+	for half := range 2 {
+		row := func(i int) int { return min(from+half*lanes+i, m.Rows-1) }
+		for i := range lanes {
+			offsets[i] = int32(row(i) * (m.Cols * bits / 8))
+		}
+		for group, column := 0, 0; column < m.Cols; group, column = group+1, column+width {
+			for i := range lanes {
+				zeros[i], scales[i] = of(row(i), group)
+			}
+			vec.PanelUnpack(bits, dst[column*2*lanes+half*lanes:], codes[column*bits/8:], offsets[:lanes],
+				zeros[:lanes], scales[:lanes], min(width, m.Cols-column)*bits/32, 2*lanes)
+		}
+	}
 }
