@@ -64,8 +64,8 @@ func diagnose(ctx context.Context, measure time.Duration) (diagnosis, error) {
 	d := diagnosis{
 		Build:    readBuild(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		CPU:      cpuModel(),
-		Features: cpuFeatures(),
+		CPU:      host.CPUModel(),
+		Features: host.CPUFeatures(),
 		SIMD:     vec.Level(),
 		BLAS:     blas.Name(),
 		Threads:  runtime.GOMAXPROCS(0),

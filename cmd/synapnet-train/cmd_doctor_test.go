@@ -51,16 +51,6 @@ func TestHints(t *testing.T) {
 	}
 }
 
-func TestProcFields(t *testing.T) {
-	text := "processor\t: 0\nmodel name\t: Some CPU: fast @ 2 GHz\nmodel name\t: other\nMemTotal:       8123456 kB\n"
-	if got := field(text, "model name"); got != "Some CPU: fast @ 2 GHz" {
-		t.Errorf("model name = %q", got)
-	}
-	if got := field(text, "absent"); got != "" {
-		t.Errorf("absent = %q", got)
-	}
-}
-
 func TestVersion(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	code := run(t.Context(), []string{"anything", "--version"}, &stdout, &stderr)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -17,9 +16,6 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/pretrain"
-	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/graph/blas"
-	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
@@ -54,30 +50,6 @@ func pretrainCommand() *cli.Command {
 		}),
 		Action: runPretrain,
 	}
-}
-
-// threadsFlag is of all commands that compute, those that measure included: the text must be true of both.
-func threadsFlag() cli.Flag {
-	return &cli.IntFlag{Name: "threads", Usage: "processor cores to use; what is measured depends on it, what is computed does not", DefaultText: "all"}
-}
-
-// mostThreads is what --threads may ask for on any machine: each thread takes memory, and thousands end the process.
-const mostThreads = 256
-
-// useThreads applies --threads.
-func useThreads(c *cli.Context) error {
-	if !c.IsSet("threads") {
-		return nil
-	}
-	n, most := c.Int("threads"), max(mostThreads, runtime.NumCPU())
-	if n < 1 {
-		return usagef(c, "--threads %d: must be at least 1", n)
-	}
-	if n > most {
-		return usagef(c, "--threads %d: must be at most %d; this machine has %s", n, most, plural(runtime.NumCPU(), "core"))
-	}
-	runtime.GOMAXPROCS(n)
-	return nil
 }
 
 // pretrainConfig puts the defaults, the configuration file and the flags together.
@@ -321,19 +293,6 @@ func newestRun() (string, error) {
 		return "", fmt.Errorf("--resume: no unfinished run in %s*; name its directory with --output-dir", defaultRun)
 	}
 	return newest, nil
-}
-
-// environment describes this program and machine for results.
-func environment() result.Environment {
-	b := readBuild()
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return result.Environment{
-		Version: b.Version, Commit: b.Commit, Go: b.Go, Platform: runtime.GOOS + "/" + runtime.GOARCH, Host: host,
-		CPU: cpuModel(), Features: cpuFeatures(), SIMD: vec.Level(), BLAS: blas.Name(), Threads: runtime.GOMAXPROCS(0),
-	}
 }
 
 func evaluationLine(e curriculum.EpochEvaluation) string {

@@ -3,7 +3,7 @@ package main
 import (
 	"strings"
 
-	"github.com/synapnet/synapnet-train/layers/spelling"
+	"github.com/synapnet/synapnet-train/internal/spelling"
 )
 
 // nearest returns the candidate that word is most likely a misspelling of:
