@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
@@ -52,7 +51,7 @@ func conformCommand() *cli.Command {
 func printReport(c *cli.Context, path string, r *conform.Report) error {
 	bad := 0
 	var text strings.Builder
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	var rows [][]string
 	for _, t := range r.Results {
 		if !t.OK {
 			bad++
@@ -60,13 +59,16 @@ func printReport(c *cli.Context, path string, r *conform.Report) error {
 		if t.OK && c.Bool("quiet") {
 			continue
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\tlargest error %.3g\tof %.3g at %d: got %.6g, want %.6g\t%s\n",
-			verdict(t.OK), foreign.Text(t.Name), t.Worst, t.Limit, t.At, t.Got, t.Want, t.Note)
+		rows = append(rows, []string{
+			verdict(t.OK), foreign.Text(t.Name), fmt.Sprintf("largest error %.3g", t.Worst),
+			fmt.Sprintf("of %.3g at %d: got %.6g, want %.6g", t.Limit, t.At, t.Got, t.Want), t.Note,
+		})
 	}
-	if err := table.Flush(); err != nil {
+	err := writeTable(&text, 5, rows...)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.App.Writer, "%s%s  %s: %s: %d of %d tensors within tolerance\n", text.String(), verdict(bad == 0), foreign.Path(path), foreign.Text(r.Case), len(r.Results)-bad, len(r.Results))
+	_, err = fmt.Fprintf(c.App.Writer, "%s%s  %s: %s: %d of %d tensors within tolerance\n", text.String(), verdict(bad == 0), foreign.Path(path), foreign.Text(r.Case), len(r.Results)-bad, len(r.Results))
 	return err
 }
 
