@@ -120,8 +120,8 @@ func casesOf(c *cli.Context) ([]bench.Case, error) {
 }
 
 // runBench measures each case in a new process, and the machine's sgemm rate before each and at the end.
-func runBench(c *cli.Context, cases []bench.Case) (*bench.Report, error) {
-	report := &bench.Report{Environment: environment(), Results: []bench.Result{}}
+func runBench(c *cli.Context, cases []bench.Case) (*bench.Run, error) {
+	report := &bench.Run{Environment: environment(), Results: []bench.Result{}}
 	measure := time.Second
 	if c.Bool("quick") {
 		measure /= 5
@@ -132,9 +132,9 @@ func runBench(c *cli.Context, cases []bench.Case) (*bench.Report, error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // a leftover of it harms nobody
 	packed := filepath.Join(dir, "packed.safetensors")
-	for _, one := range cases {
-		if one.Name == bench.Packed {
-			one.Model = packed
+	for _, benchCase := range cases {
+		if benchCase.Name == bench.Packed {
+			benchCase.Model = packed
 			if _, err := os.Stat(packed); err != nil {
 				if err := bench.PackReference(packed); err != nil {
 					return nil, err
@@ -142,17 +142,17 @@ func runBench(c *cli.Context, cases []bench.Case) (*bench.Report, error) {
 			}
 		}
 		report.PeakGFLOPS = max(report.PeakGFLOPS, blas.Measure(measure))
-		_, _ = fmt.Fprintf(c.App.ErrWriter, "measuring %s, context %d, batch %d\n", one.Name, one.Context, one.Batch)
-		if one.Name == bench.MemoryGrowth {
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "measuring %s, context %d, batch %d\n", benchCase.Name, benchCase.Context, benchCase.Batch)
+		if benchCase.Name == bench.MemoryGrowth {
 			var g bench.Growth
-			if err := one.InOwnProcess(c.Context, &g); err != nil {
+			if err := benchCase.InOwnProcess(c.Context, &g); err != nil {
 				return nil, err
 			}
 			report.Growth = append(report.Growth, g)
 			continue
 		}
 		var r bench.Result
-		if err := one.InOwnProcess(c.Context, &r); err != nil {
+		if err := benchCase.InOwnProcess(c.Context, &r); err != nil {
 			return nil, err
 		}
 		report.Results = append(report.Results, r)
@@ -165,7 +165,7 @@ func runBench(c *cli.Context, cases []bench.Case) (*bench.Report, error) {
 }
 
 // printBench writes the report for people.
-func printBench(w io.Writer, r *bench.Report) error {
+func printBench(w io.Writer, r *bench.Run) error {
 	e := r.Environment
 	if _, err := fmt.Fprintf(w, "%s, %s, %s, sgemm %.1f GFLOP/s\n", e.CPU, plural(e.Threads, "thread"), e.BLAS, r.PeakGFLOPS); err != nil {
 		return err

@@ -20,7 +20,7 @@ func init() {
 
 // Each case is measured in a process of its own, with the threads asked for.
 func TestBench(t *testing.T) {
-	r := decode[bench.Report](t, "bench", "--contexts", "16", "--repetitions", "1", "--quick", "--json")
+	r := decode[bench.Run](t, "bench", "--contexts", "16", "--repetitions", "1", "--quick", "--json")
 	if len(r.Results) != 2 || r.Results[0].Name != "train_step" || r.Results[0].Batch != 4 || r.Results[1].Name != "inference" || r.Results[1].Batch != 1 {
 		t.Fatalf("%+v", r.Results)
 	}
@@ -39,7 +39,7 @@ func TestBench(t *testing.T) {
 
 func TestBenchTable(t *testing.T) {
 	var out strings.Builder
-	report := &bench.Report{
+	report := &bench.Run{
 		PeakGFLOPS:  200,
 		Environment: result.Environment{CPU: "Some CPU", BLAS: "OpenBLAS", Threads: 2},
 		Results: []bench.Result{{

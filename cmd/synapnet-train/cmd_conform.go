@@ -48,7 +48,7 @@ func conformCommand() *cli.Command {
 	}
 }
 
-func printReport(c *cli.Context, path string, r *conform.Report) error {
+func printReport(c *cli.Context, path string, r *conform.Comparison) error {
 	bad := 0
 	var text strings.Builder
 	var rows [][]string

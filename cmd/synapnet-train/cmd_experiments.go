@@ -147,7 +147,7 @@ func runPlan(c *cli.Context, d *lab.Driver, names []string) error {
 		return err
 	}
 	p := &runProgress{w: c.App.ErrWriter, terminal: terminalOf(c.App.ErrWriter), now: time.Now}
-	d.Report = p.report()
+	d.Hooks = p.hooks()
 	err = d.Run(c.Context, steps)
 	p.clear()
 	if errors.Is(err, context.Canceled) {
@@ -228,9 +228,9 @@ type runProgress struct {
 	bar   *progressbar.ProgressBar
 }
 
-func (p *runProgress) report() lab.DriverReport {
+func (p *runProgress) hooks() lab.Hooks {
 	p.began = p.now()
-	return lab.DriverReport{
+	return lab.Hooks{
 		Begin: func(s *lab.Step, at, of int) {
 			p.last = p.now()
 			p.line("[%d/%d] %s: %s", at, of, s.Name, s.Title)

@@ -64,8 +64,8 @@ func streamCommand() *cli.Command {
 // streamGCPercent is how much garbage there may be, in hundredths of what is held, before it is collected.
 const streamGCPercent = 10
 
-// streamReport is what stream --json prints.
-type streamReport struct {
+// streamSummary is what stream --json prints.
+type streamSummary struct {
 	Model       string  `json:"model"`
 	Policy      string  `json:"policy"`
 	ChunkSize   int     `json:"chunk_size"`
@@ -389,7 +389,7 @@ type streamRun struct {
 // never cut. What was read of the input is in it, whatever ended the reading.
 func (r *streamRun) all(ctx context.Context, t *tokenReader, skip int64) error {
 	for {
-		_, ended, err := r.take(t, skip)
+		_, ended, err := r.readSome(t, skip)
 		if err != nil {
 			return err
 		}
@@ -404,8 +404,8 @@ func (r *streamRun) all(ctx context.Context, t *tokenReader, skip int64) error {
 	}
 }
 
-// take takes in what has arrived of the input: n ids, those passed over included. ended is how it went on.
-func (r *streamRun) take(t *tokenReader, skip int64) (n int, ended, err error) {
+// readSome takes in what has arrived of the input: n ids, those passed over included. ended is how it went on.
+func (r *streamRun) readSome(t *tokenReader, skip int64) (n int, ended, err error) {
 	ids, ended := t.some(r.stream.ChunkSize())
 	passed := min(skip-r.skipped, int64(len(ids)))
 	r.skipped, r.passed = r.skipped+passed, r.passed.Add(ids[:passed])
@@ -505,7 +505,7 @@ func (r *streamRun) interrupted(t *tokenReader, skip int64) error {
 		if err := r.save(); err != nil {
 			return fmt.Errorf("%w after %d tokens, and the snapshot failed: %w", curriculum.ErrInterrupted, r.taken, err)
 		}
-		n, _, err := r.take(t, skip) // what came in meanwhile: nobody who continues with a pipe would read it again
+		n, _, err := r.readSome(t, skip) // what came in meanwhile: nobody who continues with a pipe would read it again
 		if err != nil {
 			return err
 		}
@@ -531,11 +531,11 @@ func againStream(c *cli.Context, skip int64) string {
 		"report-every", "top", "json", "threads")...)
 }
 
-func (r *streamRun) report(model string, top int) streamReport {
+func (r *streamRun) report(model string, top int) streamSummary {
 	m := r.stream.Memory()
 	t := m.Total()
 	seconds := time.Since(r.start).Seconds()
-	return streamReport{
+	return streamSummary{
 		Model: model, Policy: m.Config().Policy, ChunkSize: r.stream.ChunkSize(), Tokens: r.stream.Position(), InputTokens: r.taken,
 		Chunks: m.Chunk(), BudgetBytes: m.Config().BudgetBytes, Bytes: t.Bytes, Hot: t.Hot, Warm: t.Warm, Summaries: t.Summaries,
 		Evicted: t.Evicted, Merged: t.Merged, Demoted: t.Demoted, Seconds: seconds, PerSecond: float64(r.taken) / seconds,
@@ -561,7 +561,7 @@ func topLogits(logits []float32, k int) []streamLogit {
 	return all
 }
 
-func printStream(c *cli.Context, r streamReport, languageModel bool) error {
+func printStream(c *cli.Context, r streamSummary, languageModel bool) error {
 	w := &firstError{w: c.App.Writer}
 	if c.Bool("json") {
 		encoder := json.NewEncoder(w)

@@ -52,7 +52,7 @@ func piped(ctx context.Context, in io.Reader, words ...string) (code int, stdout
 func TestStream(t *testing.T) {
 	model, input := smallModelFile(t, func(*layers.Config) {}), textFile(t, ids(1000))
 	line := []string{"stream", model, input, "--chunk-size", "16", "--budget-mb", "0.0002", "--top", "3"}
-	r := decode[streamReport](t, append(line, "--json")...)
+	r := decode[streamSummary](t, append(line, "--json")...)
 	if r.Tokens != 1000 || r.Chunks != 63 || r.ChunkSize != 16 || r.Policy != "baee_salience" || r.BudgetBytes != 209 {
 		t.Errorf("%+v", r)
 	}
@@ -110,7 +110,7 @@ func TestStreamGivesTheLogits(t *testing.T) {
 		if code != exitOK || !strings.Contains(stdout, fmt.Sprintf("\"logit\": %v", want.Logit)) {
 			t.Errorf("%d classes: %d %s %s, want %+v", classes, code, stdout, stderr, want)
 		}
-		if got := decode[streamReport](t, append(line, textFile(t, ids(70)))...); got.Top[0] != want {
+		if got := decode[streamSummary](t, append(line, textFile(t, ids(70)))...); got.Top[0] != want {
 			t.Errorf("%d classes: from a file %+v, want %+v", classes, got.Top[0], want)
 		}
 	}
@@ -121,7 +121,7 @@ func TestStreamRestores(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
 	all := strings.Fields(ids(300))
 	flags := []string{"--chunk-size", "16", "--budget-mb", "0.0002", "--policy", "random", "--seed", "3"}
-	want := decode[streamReport](t, append([]string{"stream", model, textFile(t, ids(300)), "--json"}, flags...)...)
+	want := decode[streamSummary](t, append([]string{"stream", model, textFile(t, ids(300)), "--json"}, flags...)...)
 	for _, cut := range []int{5, 16, 147} {
 		snapshot := filepath.Join(t.TempDir(), "snapshot.safetensors")
 		success(t, append([]string{"stream", model, textFile(t, strings.Join(all[:cut], " ")), "--snapshot", snapshot, "--snapshot-every", "2"}, flags...)...)
@@ -130,7 +130,7 @@ func TestStreamRestores(t *testing.T) {
 			"the same, skipped": {textFile(t, ids(300)), "--skip", fmt.Sprint(cut)},
 		}
 		for name, rest := range parts {
-			got := decode[streamReport](t, append([]string{"stream", model, "--json", "--restore", snapshot}, rest...)...)
+			got := decode[streamSummary](t, append([]string{"stream", model, "--json", "--restore", snapshot}, rest...)...)
 			if got.Tokens != 300 || got.InputTokens != int64(300-cut) || got.Evicted != want.Evicted || want.Evicted == 0 || fmt.Sprint(got.Top) != fmt.Sprint(want.Top) {
 				t.Errorf("cut at %d, %s: %+v, want %+v", cut, name, got, want)
 			}
@@ -144,7 +144,7 @@ func TestKilledStreamRestores(t *testing.T) {
 	t.Chdir(t.TempDir())
 	model := smallModelFile(t, func(*layers.Config) {})
 	line := "stream " + model + " --random-tokens 9600 --input-seed 5 --chunk-size 16 --budget-mb 0.0002 --policy random --seed 3 --snapshot-every 3 --json"
-	want := decode[streamReport](t, strings.Fields(line+" --snapshot whole.safetensors")...)
+	want := decode[streamSummary](t, strings.Fields(line+" --snapshot whole.safetensors")...)
 	killed := 0
 	for _, after := range []time.Duration{0, 3 * time.Millisecond, 40 * time.Millisecond} {
 		if err := os.RemoveAll("killed.safetensors"); err != nil {
@@ -169,7 +169,7 @@ func TestKilledStreamRestores(t *testing.T) {
 		}
 		killed++
 		rest := "stream " + model + " --random-tokens 9600 --input-seed 5 --restore killed.safetensors --same-input --json --snapshot killed.safetensors"
-		got := decode[streamReport](t, strings.Fields(rest)...)
+		got := decode[streamSummary](t, strings.Fields(rest)...)
 		if got.InputTokens == 0 || got.InputTokens >= 9600 {
 			t.Errorf("killed %v after the first snapshot: restored with %d of 9600 tokens to go", after, got.InputTokens)
 		}
@@ -191,7 +191,7 @@ func TestStreamReport(t *testing.T) {
 	t.Chdir(t.TempDir())
 	model := smallModelFile(t, func(*layers.Config) {})
 	line := "stream " + model + " --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.0002 --json --report r.json --report-every 100"
-	got := decode[streamReport](t, strings.Fields(line)...)
+	got := decode[streamSummary](t, strings.Fields(line)...)
 	r, err := result.Read("r.json") // it is valid under the schema
 	if err != nil {
 		t.Fatal(err)
@@ -222,8 +222,8 @@ func TestStreamReport(t *testing.T) {
 	if last := details.Samples[len(details.Samples)-1]; last.Bytes != got.Bytes || last.Merged != got.Merged {
 		t.Errorf("the last sample is %+v, the end %+v", last, got)
 	}
-	again := decode[streamReport](t, strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.0002 --json")...)
-	other := decode[streamReport](t, strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 8 --chunk-size 16 --budget-mb 0.0002 --json")...)
+	again := decode[streamSummary](t, strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.0002 --json")...)
+	other := decode[streamSummary](t, strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 8 --chunk-size 16 --budget-mb 0.0002 --json")...)
 	if fmt.Sprint(again.Top) != fmt.Sprint(got.Top) || fmt.Sprint(other.Top) == fmt.Sprint(got.Top) {
 		t.Errorf("seed 9 gave %v and %v, seed 8 %v", got.Top, again.Top, other.Top)
 	}
@@ -258,7 +258,7 @@ func TestStreamIsInterrupted(t *testing.T) {
 	if _, err := fmt.Sscanf(stderr[strings.Index(stderr, "after"):], "after %d tokens", &taken); err != nil {
 		t.Fatal(err)
 	}
-	if got := decode[streamReport](t, "stream", model, textFile(t, "1"), "--restore", snapshot, "--json"); got.Tokens != taken+1 {
+	if got := decode[streamSummary](t, "stream", model, textFile(t, "1"), "--restore", snapshot, "--json"); got.Tokens != taken+1 {
 		t.Errorf("restored at %d tokens, want %d", got.Tokens-1, taken)
 	}
 	_, command, _ := strings.Cut(strings.TrimSpace(stderr), "continue with the same input: "+program+" ")
@@ -330,7 +330,7 @@ func TestStreamSnapshotMistakes(t *testing.T) {
 	if code != exitFailure || !strings.Contains(stderr, "the 3 tokens before it are in the snapshot "+snapshot) {
 		t.Errorf("%d %s", code, stderr)
 	}
-	if got := decode[streamReport](t, "stream", model, input, "--restore", snapshot, "--json"); got.Tokens != 43 {
+	if got := decode[streamSummary](t, "stream", model, input, "--restore", snapshot, "--json"); got.Tokens != 43 {
 		t.Errorf("%+v", got)
 	}
 	other := smallModelFile(t, func(c *layers.Config) { c.KFrac = 0.5 })
@@ -408,12 +408,12 @@ func TestStreamWithClassifier(t *testing.T) {
 	if err := classifierOf(t, 8).Save(path); err != nil {
 		t.Fatal(err)
 	}
-	if r := decode[streamReport](t, "stream", model, input, "--classifier", path, "--chunk-size", "16", "--json"); r.Policy != "baee" || r.Warm == 0 {
+	if r := decode[streamSummary](t, "stream", model, input, "--classifier", path, "--chunk-size", "16", "--json"); r.Policy != "baee" || r.Warm == 0 {
 		t.Errorf("%+v", r)
 	}
 	// The thresholds decide the tiers: at 0 and 0, everything that there is room for stays as it is; at 1, nothing does.
-	thresholds := func(warm, hot string) streamReport {
-		return decode[streamReport](t, "stream", model, input, "--classifier", path, "--chunk-size", "16", "--json", "--warm-threshold", warm, "--hot-threshold", hot)
+	thresholds := func(warm, hot string) streamSummary {
+		return decode[streamSummary](t, "stream", model, input, "--classifier", path, "--chunk-size", "16", "--json", "--warm-threshold", warm, "--hot-threshold", hot)
 	}
 	if r := thresholds("0", "0"); r.Hot == 0 || r.Warm+r.Summaries != 0 {
 		t.Errorf("%+v", r)
@@ -428,7 +428,7 @@ func TestStreamWithClassifier(t *testing.T) {
 	if err := head.Save(path); err != nil {
 		t.Fatal(err)
 	}
-	if r := decode[streamReport](t, "stream", model, input, "--classifier", path, "--json"); r.Policy != "locret_proxy" {
+	if r := decode[streamSummary](t, "stream", model, input, "--classifier", path, "--json"); r.Policy != "locret_proxy" {
 		t.Errorf("%+v", r)
 	}
 	if err := os.WriteFile(path, []byte("x"), 0o644); err != nil {

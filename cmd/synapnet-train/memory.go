@@ -88,12 +88,12 @@ func usageOf(c *cli.Context, err error) error {
 
 // most is the largest value of the setting that fits, 0 if there is none. What is needed grows nearly as a line.
 func (f fitting) most(room host.Room, all uint64) (int, error) {
-	one, err := f.need(1, room.Bytes)
-	if err != nil || one > room.Bytes || f.value <= 1 {
+	least, err := f.need(1, room.Bytes)
+	if err != nil || least > room.Bytes || f.value <= 1 {
 		return 0, err
 	}
 	low, high := 1, f.value // low fits, high does not
-	for guess := 1 + int(float64(room.Bytes-one)/float64(all-one)*float64(f.value-1)); high-low > 1; guess = low + (high-low)/2 {
+	for guess := 1 + int(float64(room.Bytes-least)/float64(all-least)*float64(f.value-1)); high-low > 1; guess = low + (high-low)/2 {
 		guess = min(max(guess, low+1), high-1)
 		n, err := f.need(guess, room.Bytes)
 		if err != nil {
@@ -323,14 +323,14 @@ func checkBenchMemory(c *cli.Context, cases []bench.Case) error {
 	if err != nil {
 		return err
 	}
-	for _, one := range cases {
-		need := func(batch int, room uint64) (uint64, error) { return inferenceBytes(m, batch, one.Context, room) }
-		if one.Name == bench.TrainStep || one.Name == bench.MemoryGrowth {
+	for _, benchCase := range cases {
+		need := func(batch int, room uint64) (uint64, error) { return inferenceBytes(m, batch, benchCase.Context, room) }
+		if benchCase.Name == bench.TrainStep || benchCase.Name == bench.MemoryGrowth {
 			need = func(batch int, room uint64) (uint64, error) {
-				return trainingBytes(m, 1+adamCopies, batch, one.Context, room)
+				return trainingBytes(m, 1+adamCopies, batch, benchCase.Context, room)
 			}
 		}
-		if err := checkFits(c, fitting{"--batch-size", one.Batch, fmt.Sprintf("case %s at context %d", one.Name, one.Context), need, "give shorter --contexts", ""}); err != nil {
+		if err := checkFits(c, fitting{"--batch-size", benchCase.Batch, fmt.Sprintf("case %s at context %d", benchCase.Name, benchCase.Context), need, "give shorter --contexts", ""}); err != nil {
 			return err
 		}
 	}

@@ -27,11 +27,11 @@ func TestMeanStdText(t *testing.T) {
 // The tables of every command that takes seeds.
 func TestTablesOfOneSeedHaveNoDeviation(t *testing.T) {
 	output := filepath.Join(t.TempDir(), "r.json")
-	one := cajqLine(t, output, "--variants fp16 --seeds 42")
-	if table := success(t, one...); strings.Contains(table, "± 0.000") || !strings.Contains(table, "without ± it is of one") {
+	line := cajqLine(t, output, "--variants fp16 --seeds 42")
+	if table := success(t, line...); strings.Contains(table, "± 0.000") || !strings.Contains(table, "without ± it is of one") {
 		t.Errorf("cajq-qat over one seed:\n%s", table)
 	}
-	if table := success(t, append(one, "43")...); !strings.Contains(table, " ± 0.") {
+	if table := success(t, append(line, "43")...); !strings.Contains(table, " ± 0.") {
 		t.Errorf("cajq-qat over two seeds:\n%s", table)
 	}
 	grid := success(t, "baee-grid", "--checkpoint", pressureModelFile(t), "--policies", "fifo", "--contexts", "128", "--chunk-size", "32", "--samples", "2",

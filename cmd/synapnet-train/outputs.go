@@ -56,14 +56,14 @@ func results(of ...string) kind {
 	}}
 }
 
-// ours are files that a run continues with or refuses itself: it knows best what there may be.
-var ours = kind{"file of the run", func(string) bool { return true }}
+// runFile are files that a run continues with or refuses itself: it knows best what there may be.
+var runFile = kind{"file of the run", func(string) bool { return true }}
 
 // ofRun are the files of a training run with a result of the given name.
 func ofRun(result string) map[string]kind {
 	all := map[string]kind{}
 	for _, name := range lab.RunFiles(result) {
-		all[name] = ours
+		all[name] = runFile
 	}
 	return all
 }

@@ -202,7 +202,7 @@ func TestOutputsReplaceOnlyTheirKind(t *testing.T) {
 		if o.in != nil {
 			of = o.in[base]
 		}
-		if of.name == ours.name {
+		if of.name == runFile.name {
 			return // a run knows its own files: see TestRunsKeepOthersFiles
 		}
 		f := newFixture(t, command)

@@ -45,7 +45,7 @@ func TestInterruptedStreamLosesNothing(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
 	text := ids(300)
 	flags := []string{"--chunk-size", "16", "--budget-mb", "0.0002", "--policy", "random", "--seed", "3"}
-	want := decode[streamReport](t, append([]string{"stream", model, textFile(t, text), "--json"}, flags...)...)
+	want := decode[streamSummary](t, append([]string{"stream", model, textFile(t, text), "--json"}, flags...)...)
 	cut := 0
 	for _, reads := range []int{1, 8, 15, 29} {
 		for _, s := range []source{{piece: 1 << 10}, {piece: 7}, {piece: 1 << 10, silent: true}} {
@@ -65,7 +65,7 @@ func TestInterruptedStreamLosesNothing(t *testing.T) {
 				rest = text[strings.LastIndexAny(text[:s.at], " \n")+1:]
 				cut++
 			}
-			got := decode[streamReport](t, "stream", model, textFile(t, rest), "--restore", snapshot, "--json")
+			got := decode[streamSummary](t, "stream", model, textFile(t, rest), "--restore", snapshot, "--json")
 			if got.Tokens != 300 || fmt.Sprint(got.Top) != fmt.Sprint(want.Top) {
 				t.Errorf("%d reads of %d: %d tokens, %v; want 300, %v\n%s", reads, s.piece, got.Tokens, got.Top, want.Top, stderr)
 			}
@@ -73,7 +73,7 @@ func TestInterruptedStreamLosesNothing(t *testing.T) {
 			if _, err := fmt.Sscanf(stderr[strings.Index(stderr, "--skip"):], "--skip %s", &skip); err != nil {
 				t.Fatal(err)
 			}
-			again := decode[streamReport](t, "stream", model, textFile(t, text), "--restore", snapshot, "--skip", skip, "--json")
+			again := decode[streamSummary](t, "stream", model, textFile(t, text), "--restore", snapshot, "--skip", skip, "--json")
 			if again.Tokens != 300 || fmt.Sprint(again.Top) != fmt.Sprint(want.Top) {
 				t.Errorf("%d reads of %d, the same input: %d tokens, %v; want 300, %v", reads, s.piece, again.Tokens, again.Top, want.Top)
 			}
@@ -105,10 +105,10 @@ func TestCompleteStreamHasItsAnswer(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
 	for _, n := range []int{16, 64, 70} {
 		snapshot, input := filepath.Join(t.TempDir(), "s.safetensors"), textFile(t, ids(n))
-		want := decode[streamReport](t, "stream", model, input, "--chunk-size", "16", "--snapshot", snapshot, "--snapshot-every", "1", "--json")
+		want := decode[streamSummary](t, "stream", model, input, "--chunk-size", "16", "--snapshot", snapshot, "--snapshot-every", "1", "--json")
 		saved := read(t, snapshot)
 		for range 2 { // a second time from the snapshot that the first one leaves
-			got := decode[streamReport](t, "stream", model, input, "--restore", snapshot, "--same-input", "--snapshot", snapshot, "--json")
+			got := decode[streamSummary](t, "stream", model, input, "--restore", snapshot, "--same-input", "--snapshot", snapshot, "--json")
 			if got.Tokens != int64(n) || got.InputTokens != 0 || fmt.Sprint(got.Top) != fmt.Sprint(want.Top) {
 				t.Errorf("of %d tokens: %+v, want %+v", n, got, want)
 			}
@@ -142,7 +142,7 @@ func TestCompleteStreamHasItsAnswer(t *testing.T) {
 	if code, _, stderr := real(t, "stream", model, input, "--restore", snapshot, "--same-input"); code != exitFailure || !strings.Contains(stderr, "of an older version") {
 		t.Errorf("%d %s", code, stderr)
 	}
-	if got := decode[streamReport](t, "stream", model, textFile(t, ids(33)), "--restore", snapshot, "--same-input", "--json"); got.Tokens != 33 {
+	if got := decode[streamSummary](t, "stream", model, textFile(t, ids(33)), "--restore", snapshot, "--same-input", "--json"); got.Tokens != 33 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -166,7 +166,7 @@ func TestSameInputIsTheSame(t *testing.T) {
 	if read(t, snapshot) != before {
 		t.Error("the snapshot was replaced")
 	}
-	if got := decode[streamReport](t, "stream", model, textFile(t, text+" 9"), "--restore", snapshot, "--same-input", "--json"); got.Tokens != 71 {
+	if got := decode[streamSummary](t, "stream", model, textFile(t, text+" 9"), "--restore", snapshot, "--same-input", "--json"); got.Tokens != 71 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -212,7 +212,7 @@ func (s *saboteur) Read(p []byte) (int, error) {
 // A report or a snapshot that cannot be written any more does not end the stream: it is said, and what can be written is.
 func TestStreamOutlivesAFailedWrite(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
-	want := decode[streamReport](t, "stream", model, textFile(t, ids(300)), "--chunk-size", "16", "--json")
+	want := decode[streamSummary](t, "stream", model, textFile(t, ids(300)), "--chunk-size", "16", "--json")
 	for _, failing := range []string{"report", "snapshot"} {
 		dir := t.TempDir()
 		paths := map[string]string{"report": filepath.Join(dir, "r.json"), "snapshot": filepath.Join(dir, "s.safetensors")}
@@ -228,7 +228,7 @@ func TestStreamOutlivesAFailedWrite(t *testing.T) {
 			t.Errorf("%s: %d %s%s", failing, code, stdout, stderr)
 		}
 		if failing == "report" {
-			got := decode[streamReport](t, "stream", model, textFile(t, ids(300)), "--restore", paths["snapshot"], "--same-input", "--json")
+			got := decode[streamSummary](t, "stream", model, textFile(t, ids(300)), "--restore", paths["snapshot"], "--same-input", "--json")
 			if fmt.Sprint(got.Top) != fmt.Sprint(want.Top) {
 				t.Errorf("the snapshot answers %v, want %v", got.Top, want.Top)
 			}

@@ -175,13 +175,13 @@ func runBaselines(ctx context.Context, j *lab.Job, s baselineSettings) (*lab.Out
 	if r.work, err = j.Work(); err != nil {
 		return nil, err
 	}
-	theirs, err := publishedBaselines()
+	paper, err := publishedBaselines()
 	if err != nil {
 		return nil, err
 	}
-	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, theirs) }
+	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, paper) }
 	for _, m := range models {
-		if _, err := r.done.Do(ctx, m.key(), func() (baselineCell, error) { return r.one(ctx, m) }); err != nil {
+		if _, err := r.done.Do(ctx, m.key(), func() (baselineCell, error) { return r.trainAndEvaluate(ctx, m) }); err != nil {
 			return nil, err
 		}
 		// It has served: the checkpoints of all would take much room.
@@ -242,8 +242,8 @@ func (r *baselines) checkpoint(m baselineModel) string {
 	return filepath.Join(r.work, m.protocol+"-"+m.name+".safetensors")
 }
 
-// one trains and evaluates an architecture.
-func (r *baselines) one(ctx context.Context, m baselineModel) (cell baselineCell, err error) {
+// trainAndEvaluate trains and evaluates an architecture.
+func (r *baselines) trainAndEvaluate(ctx context.Context, m baselineModel) (cell baselineCell, err error) {
 	t, err := r.train(ctx, m)
 	if err != nil {
 		return cell, err
@@ -448,7 +448,7 @@ func (r *baselines) time(ctx context.Context, m baselineModel) error {
 	return nil
 }
 
-func (r *baselines) outcome(models []baselineModel, theirs func(m baselineModel, form string) baselineFigures) (*lab.Outcome, error) {
+func (r *baselines) outcome(models []baselineModel, paper func(m baselineModel, form string) baselineFigures) (*lab.Outcome, error) {
 	o := &lab.Outcome{Seeds: []uint64{r.Strict.Training.Seed}, Protocol: baselinesProtocol}
 	guessed := map[string]bool{}
 	for _, m := range models {
@@ -462,7 +462,7 @@ func (r *baselines) outcome(models []baselineModel, theirs func(m baselineModel,
 					a := cell.Accuracy[form][at][task]
 					l := result.Labels{result.ModelLabel: m.name, result.VariantLabel: form, result.TaskLabel: task[strings.LastIndexByte(task, '/')+1:], result.ContextLabel: at}
 					x := result.Share(l, m.protocol, "accuracy", a)
-					x.Published, x.Note = theirs(m, form).accuracy(at)
+					x.Published, x.Note = paper(m, form).accuracy(at)
 					o.Measurements = append(o.Measurements, x)
 					if key := m.protocol + task + at; !guessed[key] {
 						guessed[key] = true
@@ -481,7 +481,7 @@ func (r *baselines) outcome(models []baselineModel, theirs func(m baselineModel,
 			result.ExactOf(result.Labels{result.ModelLabel: m.name}, m.protocol, "training_time", "s", cell.Seconds))
 		for _, length := range m.lengths(r.Speed) {
 			if timed, ok := r.done.Done[m.timing(length)]; ok {
-				o.Measurements = append(o.Measurements, costs(m, length, timed.Passes, theirs(m, formsOf(m)[len(formsOf(m))-1]))...)
+				o.Measurements = append(o.Measurements, costs(m, length, timed.Passes, paper(m, formsOf(m)[len(formsOf(m))-1]))...)
 			}
 		}
 	}
@@ -489,7 +489,7 @@ func (r *baselines) outcome(models []baselineModel, theirs func(m baselineModel,
 }
 
 // costs are the speed and the memory of passes over a sequence.
-func costs(m baselineModel, length int, p *measure.ProbeResult, theirs baselineFigures) []result.Measurement {
+func costs(m baselineModel, length int, p *measure.ProbeResult, paper baselineFigures) []result.Measurement {
 	l := result.Labels{result.ModelLabel: m.name, result.ContextLabel: result.ContextOf(length)}
 	var rates []float64
 	for _, seconds := range p.Seconds {
@@ -499,7 +499,7 @@ func costs(m baselineModel, length int, p *measure.ProbeResult, theirs baselineF
 	memory := result.ExactOf(l, m.protocol, "memory", "bytes", float64(p.WeightBytes+p.ArenaBytes))
 	memory.Note = "weights and the planned activations, not the process"
 	if length == 256 && m.protocol == result.Paper {
-		speed.Published, memory.Published = theirs.speed(), theirs.memory()
+		speed.Published, memory.Published = paper.speed(), paper.memory()
 	}
 	return []result.Measurement{speed, memory}
 }

@@ -129,15 +129,15 @@ func TestBaselinesAreMatched(t *testing.T) {
 }
 
 func TestPublishedBaselines(t *testing.T) {
-	theirs, err := publishedBaselines()
+	paper, err := publishedBaselines()
 	if err != nil {
 		t.Fatal(err)
 	}
-	of := theirs(baselineModel{protocol: result.Paper, name: "synapnet"}, qat.CAJQPTQ)
+	of := paper(baselineModel{protocol: result.Paper, name: "synapnet"}, qat.CAJQPTQ)
 	if a, _ := of.accuracy("256"); a == nil || a.Mean != 0.1875 || of.speed() == nil || of.memory() == nil {
 		t.Errorf("published %v", of)
 	}
-	if a, _ := theirs(baselineModel{protocol: result.Paper, name: "mamba2"}, int4Form).accuracy("256"); a != nil {
+	if a, _ := paper(baselineModel{protocol: result.Paper, name: "mamba2"}, int4Form).accuracy("256"); a != nil {
 		t.Errorf("published %v of an architecture that the paper does not have", a)
 	}
 }

@@ -55,8 +55,8 @@ type Result struct {
 	ShareOfPeak float64 `json:"share_of_peak"`
 }
 
-// Report is the result of a benchmark.
-type Report struct {
+// Run is one call of the benchmark: what its cases measured.
+type Run struct {
 	PeakGFLOPS  float64            `json:"gflops_peak"` // sgemm, the best of several measurements in the run
 	Environment result.Environment `json:"environment"`
 	Results     []Result           `json:"results"`

@@ -101,7 +101,7 @@ type policyCase struct {
 const maxDecisions = 64 << 20
 
 // policies compares what the paper rules keep, as sets, with a JSON list of decisions of the reference.
-func policies(path string) (*Report, error) {
+func policies(path string) (*Comparison, error) {
 	text, err := files.Read(path, maxDecisions)
 	if err != nil {
 		return nil, err
@@ -110,7 +110,7 @@ func policies(path string) (*Report, error) {
 	if err := json.Unmarshal(text, &cases); err != nil {
 		return nil, fmt.Errorf("%s: not a list of eviction decisions: %w", path, err)
 	}
-	report := &Report{Case: "eviction policies, paper rules"}
+	report := &Comparison{Case: "eviction policies, paper rules"}
 	for i, c := range cases {
 		names := make([]string, 0, len(c.Kept))
 		for name := range c.Kept {

@@ -110,12 +110,12 @@ func (c GridConfig) Demands(m layers.Config) ([]lab.Demand, error) {
 	run := func(samples, chunk int) (uint64, error) {
 		rows := max(1, int(float64(longest/chunk*m.EpisodicSlots)*slices.Max(c.Budgets)))
 		held := host.Times(len(c.Policies), m.Depth, rows+m.EpisodicSlots, 2*m.Dim+2*int(unsafe.Sizeof(policy.Entry{})))
-		one := host.Plus(held, m.WeightBytes(), host.Times(samples, int(tasks.SampleBytes(longest))))
-		if all := host.Times(workers, int(min(one, lab.MostPlanned))); all > lab.MostPlanned {
+		perCase := host.Plus(held, m.WeightBytes(), host.Times(samples, int(tasks.SampleBytes(longest))))
+		if all := host.Times(workers, int(min(perCase, lab.MostPlanned))); all > lab.MostPlanned {
 			return all, nil
 		}
 		reader, err := o.PlanReader(chunk, slices.Repeat([]int{rows}, m.Depth), min(baee.DefaultWindow, chunk), wide)
-		return host.Times(workers, int(host.Plus(one, uint64(reader.Arena)))), err
+		return host.Times(workers, int(host.Plus(perCase, uint64(reader.Arena)))), err
 	}
 	return []lab.Demand{{
 		Setting: "samples", Value: c.Samples,

@@ -46,7 +46,7 @@ type deploymentTier struct {
 // The tiers. Others than the first two are measured where there are any.
 const (
 	tierMulti  = "cpu_multi"     // all cores
-	tierSingle = "cpu_single"    // one core: the published stand-in for a Raspberry Pi 5
+	tierSingle = "cpu_single"    // deployed core: the published stand-in for a Raspberry Pi 5
 	tierApple  = "apple_silicon" // the performance cores of Apple silicon
 )
 
@@ -201,17 +201,17 @@ func (d *deployment) load(path string) error {
 		all = append(all, m)
 	}
 	for i, m := range all {
-		one := &deployedModel{Model: m, name: modelName(m.Config)}
+		deployed := &deployedModel{Model: m, name: modelName(m.Config)}
 		if i > 0 {
-			one.name += randomSuffix
+			deployed.name += randomSuffix
 		}
-		if one.contexts, err = measure.FittingContexts(d.Contexts, m.Config); err != nil {
+		if deployed.contexts, err = measure.FittingContexts(d.Contexts, m.Config); err != nil {
 			return err
 		}
-		if one.paper, err = publishedDeploymentOf(m.Config); err != nil {
+		if deployed.paper, err = publishedDeploymentOf(m.Config); err != nil {
 			return err
 		}
-		d.models = append(d.models, one)
+		d.models = append(d.models, deployed)
 	}
 	return nil
 }

@@ -137,7 +137,7 @@ func TestContinuedOnOtherKernels(t *testing.T) {
 	d := newDriver(t.TempDir(), drawing(&used, &stop))
 	d.Environment = env
 	var lines []string
-	d.Report.Line = func(_ *Step, line string) { lines = append(lines, line) }
+	d.Hooks.Line = func(_ *Step, line string) { lines = append(lines, line) }
 	run := func() {
 		t.Helper()
 		steps, err := d.Plan()

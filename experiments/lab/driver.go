@@ -17,8 +17,8 @@ import (
 	"github.com/synapnet/synapnet-train/internal/host"
 )
 
-// DriverReport receives news of a run. Any function may be nil; none is called concurrently.
-type DriverReport struct {
+// Hooks receives news of a run. Any function may be nil; none is called concurrently.
+type Hooks struct {
 	Begin    func(s *Step, at, of int)
 	Line     func(s *Step, line string)
 	Progress func(s *Step, done, total int, left time.Duration) // left: of the whole run
@@ -145,11 +145,11 @@ func (r *driverRun) all(ctx context.Context) error {
 			r.at++
 			r.running[s.Name] = begin(s, time.Now())
 			at := r.at
-			if r.Report.Begin != nil {
-				r.Report.Begin(s, at, r.of)
+			if r.Hooks.Begin != nil {
+				r.Hooks.Begin(s, at, r.of)
 			}
 			go func() {
-				r.end(s, r.one(ctx, s))
+				r.end(s, r.runStep(ctx, s))
 				done <- struct{}{}
 			}()
 		}
@@ -212,8 +212,8 @@ func (r *driverRun) fail(s *Step, took time.Duration, err error) {
 	if r.first == nil {
 		r.first = err
 	}
-	if r.Report.End != nil {
-		r.Report.End(s, took, err)
+	if r.Hooks.End != nil {
+		r.Hooks.End(s, took, err)
 	}
 }
 
@@ -232,8 +232,8 @@ func (r *driverRun) end(s *Step, err error) {
 		r.real, r.guessed = r.real+took, r.guessed+s.Time
 		r.pace = float64(r.real) / float64(r.guessed)
 	}
-	if r.Report.End != nil {
-		r.Report.End(s, took, nil)
+	if r.Hooks.End != nil {
+		r.Hooks.End(s, took, nil)
 	}
 }
 
@@ -254,8 +254,8 @@ func (r *driverRun) left() time.Duration {
 	return sum
 }
 
-// one runs a step and writes its result.
-func (r *driverRun) one(ctx context.Context, s *Step) (err error) {
+// runStep runs a step and writes its result.
+func (r *driverRun) runStep(ctx context.Context, s *Step) (err error) {
 	defer func() { // a panic in a goroutine would end the process, and the other experiments with it
 		if problem := recover(); problem != nil {
 			err = &Bug{problem, debug.Stack()}
@@ -358,8 +358,8 @@ func (r *driverRun) folder(experiment string) string {
 func (r *driverRun) line(s *Step, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.Report.Line != nil {
-		r.Report.Line(s, text)
+	if r.Hooks.Line != nil {
+		r.Hooks.Line(s, text)
 	}
 }
 
@@ -374,8 +374,8 @@ func (r *driverRun) progress(s *Step, done, total int) {
 	if time.Since(p.start) < firstMoments {
 		p.before, p.since = p.share, time.Now()
 	}
-	if r.Report.Progress != nil {
-		r.Report.Progress(s, done, total, r.left())
+	if r.Hooks.Progress != nil {
+		r.Hooks.Progress(s, done, total, r.left())
 	}
 }
 

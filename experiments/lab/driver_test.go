@@ -223,8 +223,8 @@ func TestDriverGoesOnAfterFailures(t *testing.T) {
 	crash := func(context.Context, *Job, int) error { panic("ouch") }
 	d := newDriver(t.TempDir(), f.fake("a", 1, fail), f.fake("b", 1, nil, "a"), f.fake("c", 1, nil, "b"), f.fake("d", 1, crash), f.fake("e", 1, nil))
 	var bug *Bug
-	d.Report.End = func(s *Step, _ time.Duration, err error) { errors.As(err, &bug) }
-	d.Report.Line = func(_ *Step, line string) { t.Errorf("the user reads %q", line) }
+	d.Hooks.End = func(s *Step, _ time.Duration, err error) { errors.As(err, &bug) }
+	d.Hooks.Line = func(_ *Step, line string) { t.Errorf("the user reads %q", line) }
 	ran, err := f.run(t, d)
 	if bug == nil || !strings.Contains(string(bug.Stack), "driver_test.go") || bug.Error() != "internal error: ouch; this is a bug, please report it" {
 		t.Errorf("the panic became %v", bug)
@@ -506,13 +506,13 @@ func TestDriverJobs(t *testing.T) {
 	all[2].Alone = true
 	d := newDriver(t.TempDir(), all...)
 	d.Jobs = 2
-	d.Report.Begin = func(s *Step, _, _ int) {
+	d.Hooks.Begin = func(s *Step, _, _ int) {
 		running[s.Name] = true
 		if running["alone"] && len(running) > 1 {
 			t.Errorf("with it run %v", running)
 		}
 	}
-	d.Report.End = func(s *Step, _ time.Duration, _ error) { delete(running, s.Name) }
+	d.Hooks.End = func(s *Step, _ time.Duration, _ error) { delete(running, s.Name) }
 	if _, err := f.run(t, d); err != nil {
 		t.Error(err)
 	}
@@ -524,7 +524,7 @@ func TestTimeLeft(t *testing.T) {
 	var f fakes
 	d := newDriver(t.TempDir(), f.fake("a", 2, func(context.Context, *Job, int) error { time.Sleep(time.Millisecond); return nil }), f.fake("b", 1, nil))
 	var left []time.Duration
-	d.Report.Progress = func(_ *Step, _, _ int, l time.Duration) { left = append(left, l) }
+	d.Hooks.Progress = func(_ *Step, _, _ int, l time.Duration) { left = append(left, l) }
 	if _, err := f.run(t, d); err != nil {
 		t.Fatal(err)
 	}

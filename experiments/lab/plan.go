@@ -60,7 +60,7 @@ type Driver struct {
 	Experiments []Experiment // all that are registered
 	Environment result.Environment
 	Jobs        int // experiments at a time, at least 1
-	Report      DriverReport
+	Hooks       Hooks
 
 	sums map[string]string // SHA-256 by path, of one plan
 }

@@ -103,7 +103,7 @@ func (p EvaluationPlan) Run(ctx context.Context, m *layers.Model, report func(Ta
 	var all []TaskResult
 	for _, task := range p.Tasks {
 		for _, length := range p.Contexts {
-			r, err := p.one(ctx, m, task, length)
+			r, err := p.evaluateTask(ctx, m, task, length)
 			if err != nil {
 				return nil, err
 			}
@@ -116,7 +116,7 @@ func (p EvaluationPlan) Run(ctx context.Context, m *layers.Model, report func(Ta
 	return all, nil
 }
 
-func (p EvaluationPlan) one(ctx context.Context, m *layers.Model, task string, length int) (TaskResult, error) {
+func (p EvaluationPlan) evaluateTask(ctx context.Context, m *layers.Model, task string, length int) (TaskResult, error) {
 	r := TaskResult{Task: task, Context: length}
 	params := p.params(m.Config, length)
 	source, err := tasks.NewSampler(task, params, tasks.Draw{Keys: p.SampleKeys, Seed: p.Seed}.For(cmp.Or(p.Purpose, tasks.Evaluation), 0))

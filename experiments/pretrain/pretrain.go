@@ -180,8 +180,8 @@ func comparePublished(e curriculum.Evaluation) ([]PublishedTask, error) {
 		return nil, err
 	}
 	last := history[len(history)-1]
-	row := func(task string, theirs float64, ours curriculum.Accuracy) PublishedTask {
-		return PublishedTask{Task: task, Published: theirs, Ours: ours, Reached: ours.High >= theirs}
+	row := func(task string, paper float64, measured curriculum.Accuracy) PublishedTask {
+		return PublishedTask{Task: task, Published: paper, Ours: measured, Reached: measured.High >= paper}
 	}
 	rows := []PublishedTask{row("overall", last.Overall, e.Overall)}
 	for i, task := range publishedTasks {

@@ -76,7 +76,7 @@ func (t *Table) draw(v lab.View, all []result.Measurement) error {
 	if len(series) > 1 {
 		t.Legend = legend(f, series)
 	}
-	t.tie(f.Series, series)
+	t.assignSeries(f.Series, series)
 	for _, p := range panels {
 		var svg string
 		var err error
@@ -113,8 +113,8 @@ func legend(f *lab.Figure, series []string) []Series {
 	return all
 }
 
-// tie says of each row which series has its data.
-func (t *Table) tie(label string, series []string) {
+// assignSeries says of each row which series has its data.
+func (t *Table) assignSeries(label string, series []string) {
 	column := slices.Index(t.Labels, label)
 	if column < 0 {
 		return
@@ -714,7 +714,7 @@ func (t *Table) drawScatter(v lab.View, labels []string, found []result.Measurem
 	}
 	series = inOrder(series, f.Heavy)
 	t.Legend = legend(f, series)
-	t.tie(f.Series, series)
+	t.assignSeries(f.Series, series)
 	for _, title := range titles {
 		l := panels[title]
 		for i := range l.data {

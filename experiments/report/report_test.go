@@ -83,16 +83,16 @@ func TestTable(t *testing.T) {
 // of times is one of them, and what is not positive has no ratio.
 func TestMachinesAreComparedByRatios(t *testing.T) {
 	for _, c := range []struct {
-		unit, metric string
-		ours, theirs float64
-		want         string
+		unit, metric    string
+		measured, paper float64
+		want            string
 	}{
 		{"ms", "latency", 31, 100, "×0.310"}, {"bytes", "size", 2e6, 1e6, "×2"}, {"1", "relative_overhead", 0.0002, 2, "×0.000100"},
 		{"us", "overhead_per_token", -1, 2, ""}, {"bytes", "rss_growth", 1, 0, ""},
 	} {
 		m := result.Measurement{
-			Labels: map[string]string{"policy": "a"}, Protocol: result.Paper, Metric: c.metric, Unit: c.unit, N: 9, Mean: c.ours,
-			Interval: &result.Interval{Low: c.ours - 1e-5, High: c.ours + 1e-5, Method: "t"}, Published: &result.MeanStd{Mean: c.theirs},
+			Labels: map[string]string{"policy": "a"}, Protocol: result.Paper, Metric: c.metric, Unit: c.unit, N: 9, Mean: c.measured,
+			Interval: &result.Interval{Low: c.measured - 1e-5, High: c.measured + 1e-5, Method: "t"}, Published: &result.MeanStd{Mean: c.paper},
 		}
 		got := newTable(lab.View{Metric: c.metric, Rows: []string{"policy"}}, []result.Measurement{m})
 		if fmt.Sprint(got.Groups[0].Kind) != "[published ours (paper) ours / published]" {
@@ -728,7 +728,7 @@ func TestWriteKeepsOthersPages(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 { // ours are replaced
+		for range 2 { // measured are replaced
 			if _, _, err := Write(d); err != nil {
 				t.Error(err)
 			}

@@ -75,7 +75,7 @@ type place struct{ row, group string }
 type pair struct{ paper, strict *result.Measurement }
 
 // published is the paper's value with ours under the protocol that it is compared with.
-func (p pair) published() (theirs *result.MeanStd, ours *result.Measurement) {
+func (p pair) published() (paper *result.MeanStd, measured *result.Measurement) {
 	for _, m := range []*result.Measurement{p.paper, p.strict} {
 		if m != nil && m.Published != nil {
 			return m.Published, m
@@ -277,10 +277,10 @@ func kinds(places map[place]pair, group string) []Kind {
 		}
 		has[PaperColumn] = has[PaperColumn] || p.paper != nil
 		has[StrictColumn] = has[StrictColumn] || p.strict != nil
-		if theirs, ours := p.published(); theirs != nil {
+		if paper, measured := p.published(); paper != nil {
 			has[PublishedColumn] = true
-			has[DifferenceColumn] = machineFree(ours)
-			has[RatioColumn] = !machineFree(ours)
+			has[DifferenceColumn] = machineFree(measured)
+			has[RatioColumn] = !machineFree(measured)
 		}
 	}
 	var all []Kind
@@ -295,23 +295,23 @@ func kinds(places map[place]pair, group string) []Kind {
 // cell shows one value of a place.
 func (t *Table) cell(p pair, k Kind, f format) Cell {
 	none := Cell{Kind: k, Sort: math.Inf(-1)}
-	theirs, against := p.published()
+	paper, against := p.published()
 	switch k {
 	case PublishedColumn:
-		if theirs == nil {
+		if paper == nil {
 			return none
 		}
-		return Cell{Kind: k, Main: f.withStd(theirs.Mean, theirs.Std), Sort: theirs.Mean}
+		return Cell{Kind: k, Main: f.withStd(paper.Mean, paper.Std), Sort: paper.Mean}
 	case DifferenceColumn:
-		if theirs == nil {
+		if paper == nil {
 			return none
 		}
-		return difference(theirs, against, f)
+		return difference(paper, against, f)
 	case RatioColumn:
-		if theirs == nil || theirs.Mean <= 0 || against.Mean < 0 { // a cost that is lost in the noise is no multiple of another
+		if paper == nil || paper.Mean <= 0 || against.Mean < 0 { // a cost that is lost in the noise is no multiple of another
 			return none
 		}
-		r := against.Mean / theirs.Mean
+		r := against.Mean / paper.Mean
 		return Cell{Kind: k, Main: "×" + significant(r, 3), Sort: r, Title: "ours (" + against.Protocol + ") over the published mean"}
 	}
 	m := p.paper
@@ -343,12 +343,12 @@ func (t *Table) cell(p pair, k Kind, f format) Cell {
 }
 
 // difference is ours minus theirs, with our interval about it.
-func difference(theirs *result.MeanStd, ours *result.Measurement, f format) Cell {
-	d := ours.Mean - theirs.Mean
-	c := Cell{Kind: DifferenceColumn, Main: f.signed(d), Sort: d, Title: "ours (" + ours.Protocol + ") minus the published mean"}
-	if iv := ours.Interval; iv != nil {
-		c.Sub = fmt.Sprintf("[%s, %s]", f.signed(iv.Low-theirs.Mean), f.signed(iv.High-theirs.Mean))
-		c.Outside = judged(ours) && !inside(ours)
+func difference(paper *result.MeanStd, measured *result.Measurement, f format) Cell {
+	d := measured.Mean - paper.Mean
+	c := Cell{Kind: DifferenceColumn, Main: f.signed(d), Sort: d, Title: "ours (" + measured.Protocol + ") minus the published mean"}
+	if iv := measured.Interval; iv != nil {
+		c.Sub = fmt.Sprintf("[%s, %s]", f.signed(iv.Low-paper.Mean), f.signed(iv.High-paper.Mean))
+		c.Outside = judged(measured) && !inside(measured)
 	}
 	return c
 }

@@ -152,17 +152,17 @@ func (r *Record) write(s *baee.Stream) error {
 	if r.settings.RandomTokens > 0 {
 		o.Seeds = append(o.Seeds, r.settings.InputSeed)
 	}
-	one := func(l result.Labels, metric, unit string, value float64) {
+	add := func(l result.Labels, metric, unit string, value float64) {
 		o.Measurements = append(o.Measurements, result.Measurement{Labels: l, Protocol: string(r.settings.Memory.Protocol), Metric: metric, Unit: unit, N: 1, Mean: value})
 	}
 	if n := len(r.details.Samples); n > 0 {
-		one(result.Labels{}, "rss_change", "1", float64(r.details.Samples[n-1].RSSBytes)/float64(r.details.Samples[0].RSSBytes)-1)
-		one(result.Labels{}, "tokens_per_second", "tokens/s", float64(s.Position()-r.first)/r.file.Watch.Cost().WallSeconds)
+		add(result.Labels{}, "rss_change", "1", float64(r.details.Samples[n-1].RSSBytes)/float64(r.details.Samples[0].RSSBytes)-1)
+		add(result.Labels{}, "tokens_per_second", "tokens/s", float64(s.Position()-r.first)/r.file.Watch.Cost().WallSeconds)
 	}
 	for _, x := range r.details.Samples {
 		at := result.Labels{result.TokensLabel: strconv.FormatInt(x.Tokens, 10)}
-		one(at, "rss_bytes", "bytes", float64(x.RSSBytes))
-		one(at, "store_bytes", "bytes", float64(x.Bytes))
+		add(at, "rss_bytes", "bytes", float64(x.RSSBytes))
+		add(at, "store_bytes", "bytes", float64(x.Bytes))
 	}
 	return r.file.Write(o, r.complete)
 }

@@ -41,12 +41,12 @@ func LongContextExperiment() lab.Experiment {
 		Says: "One set of samples, so its intervals are those of 64 or 127 samples and variants are compared on the same ones. The published cajq has 7 levels in " +
 			"the SSM, ours 4; strict evaluates it from the packed bytes, on the same samples, so that a difference to paper is one of rounding alone. " + measure.BeyondTraining,
 	}, full, quick, func(ctx context.Context, j *lab.Job, s suiteSettings) (*lab.Outcome, error) {
-		theirs, err := publishedLongContext()
+		paper, err := publishedLongContext()
 		if err != nil {
 			return nil, err
 		}
 		return runSuite(ctx, j, s, tasks.LongContext, "paper: n 64, one evaluation seed, calibration on 8 batches, 4-level SSM quantiser in floating point. "+
-			"strict: the same from the packed bytes. Intervals are Wilson's", theirs)
+			"strict: the same from the packed bytes. Intervals are Wilson's", paper)
 	})
 }
 

@@ -46,13 +46,13 @@ func NeedleBenchExperiment() lab.Experiment {
 			"With 32 samples most published differences between variants lie within each other's intervals; fp16_finetuned has the same 200 steps as cajq_qat " +
 			"without quantisers, so only a difference to it is one of quantisation.",
 	}, full, quick, func(ctx context.Context, j *lab.Job, s suiteSettings) (*lab.Outcome, error) {
-		theirs, err := publishedNeedleBench()
+		paper, err := publishedNeedleBench()
 		if err != nil {
 			return nil, err
 		}
 		return runSuite(ctx, j, s, tasks.NeedleBench, "paper: n 32, calibration and training data of one seed of our own generator, 200 QAT steps at constant rates "+
 			"without drift penalty, 4-level quantisers in floating point. strict: more samples of another seed, the control, quantised variants evaluated from "+
-			"their packed bytes. Intervals are Wilson's", theirs)
+			"their packed bytes. Intervals are Wilson's", paper)
 	})
 }
 

@@ -55,12 +55,12 @@ func proxyExperiment(suite, title string, e lab.Experiment) lab.Experiment {
 		return 8 * time.Minute
 	}
 	return lab.Define(e, full, quick, func(ctx context.Context, j *lab.Job, s suiteSettings) (*lab.Outcome, error) {
-		theirs, err := publishedProxies(suite)
+		paper, err := publishedProxies(suite)
 		if err != nil {
 			return nil, err
 		}
 		return runSuite(ctx, j, s, tasks.Purpose(suite), "paper: the published token layout, which the model was not trained with, n 32, 4-level quantisers in floating point. "+
-			"strict: the layout of the training, every sample answerable, quantised variants from their packed bytes. Intervals are Wilson's", theirs)
+			"strict: the layout of the training, every sample answerable, quantised variants from their packed bytes. Intervals are Wilson's", paper)
 	})
 }
 
