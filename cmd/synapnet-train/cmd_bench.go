@@ -31,14 +31,12 @@ var benchCases = map[string]struct {
 
 func benchCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "bench",
-		Usage: "time training steps and inference of the reference model, and watch memory",
-		Description: "Cases: train is forward, backward and AdamW at batch 4, contexts 512 and 1024; inference is one sequence of 4096\n" +
-			"tokens; packed is one sequence of 1024 in floating point and from packed weights of 2, 4 and 8 bits; growth reads the resident memory after 20 and after 300 steps of a small training run and fails if it\n" +
-			"grew by more than 5%. Each runs in a process of its own, so that peak memory is its own. GFLOP/s count the matrix\n" +
-			"products in the equations (see info), here as a share of the sgemm rate measured in the same run.",
+		Name:        "bench",
+		Usage:       "time training steps and inference of the reference model, and watch memory",
+		Description: helpText("bench"),
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "cases", Usage: "`CASE`s to run: train, inference, packed, growth", Value: cli.NewStringSlice("train", "inference")},
+			&cli.StringSliceFlag{Name: "cases", Usage: "`CASE`s to run: train, inference, packed, growth",
+				Value: cli.NewStringSlice("train", "inference")},
 			&cli.IntSliceFlag{Name: "contexts", Usage: "context `LENGTH`s in tokens (default: those of each case)"},
 			&cli.IntFlag{Name: "batch-size", Usage: "samples at a time", DefaultText: "that of each case"},
 			&cli.IntFlag{Name: "repetitions", Usage: "timed repetitions of each case", Value: 10},
@@ -77,7 +75,8 @@ func benchmark(c *cli.Context) error {
 	}
 	for _, g := range report.Growth {
 		if !g.Within() {
-			return fmt.Errorf("memory grew by %.1f%% between steps %d and %d: at most %.0f%% is allowed", 100*g.Change, g.FromStep, g.ToStep, 100*bench.GrowthAllowed)
+			return fmt.Errorf("memory grew by %.1f%% between steps %d and %d: at most %.0f%% is allowed", 100*g.Change,
+				g.FromStep, g.ToStep, 100*bench.GrowthAllowed)
 		}
 	}
 	return nil
@@ -97,7 +96,8 @@ func casesOf(c *cli.Context) ([]bench.Case, error) {
 		known, ok := benchCases[word]
 		if !ok {
 			names := []string{"train", "inference", "packed", "growth"}
-			return nil, usagef(c, "--cases %s: no such case%s; there are %s", printable(word), didYouMean(word, names, asIs), strings.Join(names, ", "))
+			return nil, usagef(c, "--cases %s: no such case%s; there are %s", printable(word), didYouMean(word, names, asIs),
+				strings.Join(names, ", "))
 		}
 		contexts, batch := known.contexts, known.batch
 		if c.IsSet("contexts") {
@@ -142,7 +142,8 @@ func runBench(c *cli.Context, cases []bench.Case) (*bench.Run, error) {
 			}
 		}
 		report.PeakGFLOPS = max(report.PeakGFLOPS, blas.Measure(measure))
-		_, _ = fmt.Fprintf(c.App.ErrWriter, "measuring %s, context %d, batch %d\n", benchCase.Name, benchCase.Context, benchCase.Batch)
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "measuring %s, context %d, batch %d\n", benchCase.Name, benchCase.Context,
+			benchCase.Batch)
 		if benchCase.Name == bench.MemoryGrowth {
 			var g bench.Growth
 			if err := benchCase.InOwnProcess(c.Context, &g); err != nil {
@@ -167,16 +168,19 @@ func runBench(c *cli.Context, cases []bench.Case) (*bench.Run, error) {
 // printBench writes the report for people.
 func printBench(w io.Writer, r *bench.Run) error {
 	e := r.Environment
-	if _, err := fmt.Fprintf(w, "%s, %s, %s, sgemm %.1f GFLOP/s\n", e.CPU, plural(e.Threads, "thread"), e.BLAS, r.PeakGFLOPS); err != nil {
+	if _, err := fmt.Fprintf(w, "%s, %s, %s, sgemm %.1f GFLOP/s\n", e.CPU, plural(e.Threads, "thread"), e.BLAS,
+		r.PeakGFLOPS); err != nil {
 		return err
 	}
 	if len(r.Results) > 0 {
-		rows := [][]string{{"case", "context", "batch", "seconds", "min", "max", "tokens/s", "GFLOP/s", "of sgemm", "weights", "peak RSS"}}
+		rows := [][]string{{"case", "context", "batch", "seconds", "min", "max", "tokens/s", "GFLOP/s", "of sgemm", "weights",
+			"peak RSS"}}
 		for _, x := range r.Results {
 			rows = append(rows, []string{
 				x.Name, strconv.Itoa(x.Context), strconv.Itoa(x.Batch),
 				fmt.Sprintf("%.3f", x.Seconds), fmt.Sprintf("%.3f", x.SecondsMin), fmt.Sprintf("%.3f", x.SecondsMax),
-				grouped(int(x.TokensPerSecond)), fmt.Sprintf("%.1f", x.GFLOPS), fmt.Sprintf("%.0f%%", 100*x.ShareOfPeak), megabytes(x.WeightBytes), rssText(x.PeakRSSBytes),
+				grouped(int(x.TokensPerSecond)), fmt.Sprintf("%.1f", x.GFLOPS), fmt.Sprintf("%.0f%%", 100*x.ShareOfPeak),
+				megabytes(x.WeightBytes), rssText(x.PeakRSSBytes),
 			})
 		}
 		if err := writeTable(w, 1, rows...); err != nil {
@@ -188,8 +192,10 @@ func printBench(w io.Writer, r *bench.Run) error {
 		if !g.Within() {
 			verdict = "NOT within"
 		}
-		if _, err := fmt.Fprintf(w, "growth, context %d, batch %d: RSS %.1f MB after %d steps, %.1f MB after %d (%+.1f%%, largest %.1f MB): %s %.0f%%\n",
-			g.Context, g.Batch, float64(g.From)/1e6, g.FromStep, float64(g.To)/1e6, g.ToStep, 100*g.Change, float64(g.Largest)/1e6,
+		if _, err := fmt.Fprintf(w, "growth, context %d, batch %d: RSS %.1f MB after %d steps, %.1f MB after %d (%+.1f%%, "+
+			"largest %.1f MB): %s %.0f%%\n",
+			g.Context, g.Batch, float64(g.From)/1e6, g.FromStep, float64(g.To)/1e6, g.ToStep, 100*g.Change,
+			float64(g.Largest)/1e6,
 			verdict, 100*bench.GrowthAllowed); err != nil {
 			return err
 		}

@@ -13,13 +13,10 @@ import (
 
 func conformCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "conform",
-		Usage:     "hold our numbers against golden tensors of the reference implementation",
-		ArgsUsage: "FILE...",
-		Description: "Reads safetensors files whose header describes a case (any width, depth, heads, vocabulary), runs it through the\n" +
-			"graph and prints the largest error of every tensor, relative to what is allowed there. The exit status is 1 if one\n" +
-			fmt.Sprintf("is outside tolerance: %g relative, and what float32 rounding amounts to in this tensor, which is\n", conform.Relative) +
-			"measured by running the case again with its weights off by as much. Whole numbers must be equal, but for ties.",
+		Name:        "conform",
+		Usage:       "hold our numbers against golden tensors of the reference implementation",
+		ArgsUsage:   "FILE...",
+		Description: helpText("conform", "{relative}", fmt.Sprint(conform.Relative)),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "quiet", Usage: "print only the tensors outside tolerance and one line a file"},
 		},
@@ -68,7 +65,8 @@ func printReport(c *cli.Context, path string, r *conform.Comparison) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.App.Writer, "%s%s  %s: %s: %d of %d tensors within tolerance\n", text.String(), verdict(bad == 0), foreign.Path(path), foreign.Text(r.Case), len(r.Results)-bad, len(r.Results))
+	_, err = fmt.Fprintf(c.App.Writer, "%s%s  %s: %s: %d of %d tensors within tolerance\n", text.String(),
+		verdict(bad == 0), foreign.Path(path), foreign.Text(r.Case), len(r.Results)-bad, len(r.Results))
 	return err
 }
 

@@ -13,7 +13,8 @@ import (
 
 // threadsFlag is of all commands that compute, those that measure included: the text must be true of both.
 func threadsFlag() cli.Flag {
-	return &cli.IntFlag{Name: "threads", Usage: "processor cores to use; what is measured depends on it, what is computed does not", DefaultText: "all"}
+	return &cli.IntFlag{Name: "threads",
+		Usage: "processor cores to use; what is measured depends on it, what is computed does not", DefaultText: "all"}
 }
 
 // mostThreads is what --threads may ask for on any machine: each thread takes memory, and thousands end the process.
@@ -44,6 +45,7 @@ func environment() result.Environment {
 	}
 	return result.Environment{
 		Version: b.Version, Commit: b.Commit, Go: b.Go, Platform: runtime.GOOS + "/" + runtime.GOARCH, Host: name,
-		CPU: host.CPUModel(), Features: host.CPUFeatures(), SIMD: vec.Level(), BLAS: blas.Name(), Threads: runtime.GOMAXPROCS(0),
+		CPU: host.CPUModel(), Features: host.CPUFeatures(), SIMD: vec.Level(), BLAS: blas.Name(),
+		Threads: runtime.GOMAXPROCS(0),
 	}
 }

@@ -94,7 +94,8 @@ func File(path string) (*Comparison, error) {
 	for _, k := range kinds {
 		known = append(known, fmt.Sprintf("%s (%s)", k.name, k.marker))
 	}
-	return nil, fmt.Errorf("%s: not a file of golden tensors: it has none of the tensors that tell what to run: %s", path, strings.Join(known, ", "))
+	return nil, fmt.Errorf("%s: not a file of golden tensors: it has none of the tensors that tell what to run: %s", path,
+		strings.Join(known, ", "))
 }
 
 // check is the comparison of one file under way. The first error of a look-up sticks.
@@ -269,8 +270,8 @@ func compared(got, want []float32, floor float64, slack []float64) Result {
 	return r
 }
 
-// compareInts holds whole numbers against the file's, which must be equal but where equivalent says that both are right:
-// got and want differ at i because rounding decides between them.
+// compareInts holds whole numbers against the file's, which must be equal but where equivalent says that both are
+// right: got and want differ at i because rounding decides between them.
 func (c *check) compareInts(name string, got []int32, equivalent func(i int, got, want int32) bool) {
 	want, _ := c.ints(name)
 	if c.err != nil || c.draw > 0 {

@@ -33,7 +33,8 @@ func deploymentVariants() []string {
 const uniformGroup = 64
 
 // writeVariant writes a variant of the model, which is not changed, to path and tells the size of the file.
-func writeVariant(ctx context.Context, path string, m *layers.Model, variant string, s calibrationSettings, keys tasks.Keys) (bytes int64, err error) {
+func writeVariant(ctx context.Context, path string, m *layers.Model, variant string, s calibrationSettings,
+	keys tasks.Keys) (bytes int64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -114,7 +115,8 @@ func uniformFile(ctx context.Context, m *layers.Model, variant string) (*safeten
 }
 
 // cajqFile is the model quantised without training.
-func cajqFile(m *layers.Model, targets []qat.Target, s calibrationSettings, keys tasks.Keys) (*safetensors.File, error) {
+func cajqFile(m *layers.Model, targets []qat.Target, s calibrationSettings, keys tasks.Keys) (*safetensors.File,
+	error) {
 	c, err := m.Clone()
 	if err != nil {
 		return nil, err
@@ -143,10 +145,11 @@ type ruleSize struct {
 	bits  float64 // a weight
 }
 
-// publishedRule is the size of a variant by the published rule, which counts Linears, convolutions and the token embedding:
-// 2 bytes a weight and bias in half precision; INT8 a byte a weight and 4 for the tensor; INT4 half a byte a weight, 8 a
-// group and 2 a salient weight; 2 bits a quarter of a byte a weight and 4 a channel; biases of quantised layers none. Its
-// bits are the mean of the nominal ones over weights of Linears and convolutions. There is none for variants of our own.
+// publishedRule is the size of a variant by the published rule, which counts Linears, convolutions and the token
+// embedding: 2 bytes a weight and bias in half precision; INT8 a byte a weight and 4 for the tensor; INT4 half a byte a
+// weight, 8 a group and 2 a salient weight; 2 bits a quarter of a byte a weight and 4 a channel; biases of quantised
+// layers none. Its bits are the mean of the nominal ones over weights of Linears and convolutions. There is none for
+// variants of our own.
 func publishedRule(variant string, m *layers.Model) (r ruleSize, ok bool) {
 	if !slices.Contains(deploymentVariants()[:4], variant) {
 		return r, false
@@ -231,7 +234,8 @@ type publishedLatency struct {
 	RSS             float64 `json:"rss_end_mb"` // 2^20 bytes
 }
 
-// publishedDeploymentOf is that of a model of the given configuration; it is empty for one that the paper does not have.
+// publishedDeploymentOf is that of a model of the given configuration; it is empty for one that the paper does not
+// have.
 func publishedDeploymentOf(c layers.Config) (d publishedDeployment, err error) {
 	switch c {
 	case layers.Reference():

@@ -39,7 +39,8 @@ func (f *Failed) Error() string {
 	if len(f.Names) < f.Of {
 		rest = "the others are done, the same command tries these again"
 	}
-	return fmt.Sprintf("%d of %d experiments failed: %s; the first error: %v; %s", len(f.Names), f.Of, strings.Join(f.Names, ", "), f.First, rest)
+	return fmt.Sprintf("%d of %d experiments failed: %s; the first error: %v; %s", len(f.Names), f.Of,
+		strings.Join(f.Names, ", "), f.First, rest)
 }
 
 // Bug is a panic within an experiment: its error is one line, for users; the stack is for those who mend it.
@@ -53,8 +54,8 @@ func (b *Bug) Error() string {
 	return fmt.Sprintf("internal error: %v; this is a bug, please report it", b.Problem)
 }
 
-// Run carries a plan out. A failed experiment does not stop those that do not need it: the error is then a *Failed. When
-// ctx ends, what is finished and what experiments saved is in the results folder, and the error is ctx's.
+// Run carries a plan out. A failed experiment does not stop those that do not need it: the error is then a *Failed.
+// When ctx ends, what is finished and what experiments saved is in the results folder, and the error is ctx's.
 func (d *Driver) Run(ctx context.Context, steps []*Step) error {
 	r := &driverRun{Driver: d, steps: steps, ended: map[string]error{}, running: map[string]*progressOf{}, pace: 1}
 	for _, s := range steps {
@@ -237,8 +238,8 @@ func (r *driverRun) end(s *Step, err error) {
 	}
 }
 
-// left is the time to the end of the whole run: what the running steps still take at their own pace, and the estimates of
-// the others at the pace of the finished ones.
+// left is the time to the end of the whole run: what the running steps still take at their own pace, and the estimates
+// of the others at the pace of the finished ones.
 func (r *driverRun) left() time.Duration {
 	var sum time.Duration
 	for _, s := range r.todo {
@@ -317,8 +318,8 @@ func (r *driverRun) job(s *Step) (j *Job, f *ResultFile, release func(), err err
 	return j, f, release, nil
 }
 
-// open finds out what is to be done for a step now that all it needs is there: the file to write, and the unfinished result
-// to continue, if any, and the settings.
+// open finds out what is to be done for a step now that all it needs is there: the file to write, and the unfinished
+// result to continue, if any, and the settings.
 func (r *driverRun) open(s *Step) (f *ResultFile, before *result.Result, settings any, current bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -379,14 +380,16 @@ func (r *driverRun) progress(s *Step, done, total int) {
 	}
 }
 
-// prepareFolder makes an experiment's folder and finds out before it runs, not after, that there is no room for a result.
+// prepareFolder makes an experiment's folder and finds out before it runs, not after, that there is no room for a
+// result.
 func prepareFolder(dir string) error {
 	if err := files.MakeFolder(dir); err != nil {
 		return fmt.Errorf("cannot make %s: %w", dir, files.Cause(err))
 	}
 	const room = 1 << 20
 	if err := files.CheckWritable(filepath.Join(dir, "result"), room); err != nil {
-		return fmt.Errorf("cannot write to %s: %w; free at least 1 MB there or make it writable: the same command continues", dir, errors.Unwrap(err))
+		return fmt.Errorf("cannot write to %s: %w; free at least 1 MB there or make it writable: the same command continues",
+			dir, errors.Unwrap(err))
 	}
 	return nil
 }

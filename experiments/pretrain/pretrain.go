@@ -1,5 +1,5 @@
-// Package pretrain has the experiment that trains the reference model on the curriculum (SPEC section 3), the model that most
-// other experiments begin from.
+// Package pretrain has the experiment that trains the reference model on the curriculum (SPEC section 3), the model
+// that most other experiments begin from.
 package pretrain
 
 import (
@@ -58,7 +58,8 @@ func New(c curriculum.Config, dir string, env result.Environment) (*Training, er
 	return p, nil
 }
 
-// begin saves the first checkpoint, which also finds out now, and not after an epoch, that the directory cannot be written.
+// begin saves the first checkpoint, which also finds out now, and not after an epoch, that the directory cannot be
+// written.
 func (p *Training) begin() error {
 	p.Trainer.CheckpointPath = p.Path(lab.CheckpointFile)
 	err := p.Trainer.Save()
