@@ -77,21 +77,3 @@ func FuzzNormalise(f *testing.F) {
 		}
 	})
 }
-
-func TestNearest(t *testing.T) {
-	names := []string{"batch-size", "config", "curriculum", "depth", "dim", "h", "heads", "help", "lr"}
-	cases := map[string]string{
-		"curiculum": "curriculum", "CURRICULUM": "curriculum", "batch_size": "batch-size", "bach-size": "batch-size",
-		"batch": "batch-size", "head": "heads", "dimm": "dim", "dept": "depth", "curr": "curriculum", "lrr": "lr",
-		"": "", "x": "", "zzzzzz": "", "memory": "", "-": "",
-	}
-	for word, want := range cases {
-		got, ok := nearest(word, names)
-		if got != want || ok != (want != "") {
-			t.Errorf("nearest(%q) = %q %v, want %q", word, got, ok, want)
-		}
-	}
-	if got, ok := nearest("x", nil); ok {
-		t.Errorf("nearest of nothing = %q", got)
-	}
-}
