@@ -1,5 +1,5 @@
-// Package experiments lists the project's experiments. What an experiment is, how it is planned and run, and where its result
-// is kept is told in package lab; each subject has a package of its own, with a file for each experiment.
+// Package experiments lists the project's experiments. What an experiment is, how it is planned and run, and where its
+// result is kept is told in package lab; each subject has a package of its own, with a file for each experiment.
 package experiments
 
 import (
@@ -56,7 +56,8 @@ func Find(name string) (lab.Experiment, error) {
 	return lab.Experiment{}, fmt.Errorf("there is no experiment %s", name)
 }
 
-// RunProbe is the other side of a measurement in a process of its own, of any experiment or benchmark: see measure.Serve.
+// RunProbe is the other side of a measurement in a process of its own, of any experiment or benchmark: see
+// measure.Serve.
 func RunProbe(ctx context.Context, r io.Reader, w io.Writer) error {
 	kinds := measure.PassKinds()
 	maps.Copy(kinds, bench.Kinds())

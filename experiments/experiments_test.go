@@ -24,7 +24,8 @@ func TestSettingsNameTheirKeysOnce(t *testing.T) {
 			}
 			draws := !slices.Contains([]string{"activation-memory", "energy", "sustained", "episodic-growth", "pareto"}, e.Name)
 			now := fmt.Sprintf(`"sample_keys":%d`, tasks.CurrentKeys)
-			if n := strings.Count(string(text), "sample_keys"); n != map[bool]int{true: 1}[draws] || draws && !strings.Contains(string(text), now) {
+			if n := strings.Count(string(text), "sample_keys"); n != map[bool]int{true: 1}[draws] || draws &&
+				!strings.Contains(string(text), now) {
 				t.Errorf("%s: %d versions of keys in %s", e.Name, n, text)
 			}
 			old := json.RawMessage(strings.Replace(string(text), now, `"sample_keys":1`, 1))
@@ -46,7 +47,8 @@ func TestRegistry(t *testing.T) {
 		rows = append(rows, r.String())
 	}
 	for _, e := range all {
-		if e.Title == "" || e.Source == "" || e.Says == "" || len(e.Views) == 0 || e.Estimate == nil || e.Estimate(lab.Full) <= 0 || e.Estimate(lab.Quick) <= 0 {
+		if e.Title == "" || e.Source == "" || e.Says == "" || len(e.Views) == 0 || e.Estimate == nil ||
+			e.Estimate(lab.Full) <= 0 || e.Estimate(lab.Quick) <= 0 {
 			t.Errorf("%s lacks a title, source, views, estimate or what it says", e.Name)
 		}
 		for _, row := range e.Covers {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/synapnet/synapnet-train/layers/spelling"
+	"github.com/synapnet/synapnet-train/internal/spelling"
 )
 
 // checkNames refuses names that are unknown, with the nearest known one, or given twice.

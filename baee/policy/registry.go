@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/synapnet/synapnet-train/layers/spelling"
+	"github.com/synapnet/synapnet-train/internal/spelling"
 )
 
 // UnknownError is the error of Lookup.

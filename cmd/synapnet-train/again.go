@@ -6,8 +6,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// again is words with those flags of c's command line that were given, of the named ones: for a command that continues it, or
-// begins it anew.
+// again is words with those flags of c's command line that were given, of the named ones: for a command that continues
+// it, or begins it anew.
 func again(c *cli.Context, words []string, flags ...string) []string {
 	for _, name := range flags {
 		if !c.IsSet(name) {

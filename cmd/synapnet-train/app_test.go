@@ -29,7 +29,8 @@ func testApp(stdout, stderr *bytes.Buffer) *cli.App {
 		},
 		Action: func(c *cli.Context) error {
 			_, err := fmt.Fprintf(c.App.Writer, "%v %v %v %v %v %v %q %v", c.IntSlice("curriculum"), c.IntSlice("seeds"),
-				c.StringSlice("variants"), c.Float64Slice("noise"), c.Int("batch-size"), c.Float64("lr"), c.String("output-dir"), c.Bool("resume"))
+				c.StringSlice("variants"), c.Float64Slice("noise"), c.Int("batch-size"), c.Float64("lr"), c.String("output-dir"),
+				c.Bool("resume"))
 			return err
 		},
 	}
@@ -105,30 +106,40 @@ func TestCommandLines(t *testing.T) {
 // A mistake gets status 2 and one line that names it and the mend.
 func TestUsageErrors(t *testing.T) {
 	cases := map[string]string{
-		"pretrain --curiculum 512":  "unknown flag --curiculum (did you mean --curriculum?); see 'synapnet-train pretrain --help'",
-		"pretrain --batch 4":        "unknown flag --batch (did you mean --batch-size?); see 'synapnet-train pretrain --help'",
-		"pretrain --xyzzy=4":        "unknown flag --xyzzy; see 'synapnet-train pretrain --help'",
-		"pretrain -q":               "unknown flag -q; see 'synapnet-train pretrain --help'",
-		"--verison":                 "unknown flag --verison (did you mean --version?); see 'synapnet-train --help'",
-		"pretain --curriculum 512":  "unknown command pretain (did you mean pretrain?); see 'synapnet-train --help'",
-		"frobnicate":                "unknown command frobnicate; see 'synapnet-train --help'",
-		"help pretran":              "unknown command pretran (did you mean pretrain?); see 'synapnet-train --help'",
-		"pretrain --batch-size abc": "--batch-size abc: not a whole number; give e.g. --batch-size 4; see 'synapnet-train pretrain --help'",
-		"pretrain -b 1.5":           "-b 1.5: not a whole number; give e.g. -b 4; see 'synapnet-train pretrain --help'",
-		"pretrain --batch-size 999999999999999999999": "--batch-size 999999999999999999999: out of range; give e.g. --batch-size 4; see 'synapnet-train pretrain --help'",
-		"pretrain --curriculum 512 1o24":              "--curriculum 1o24: not a whole number; give e.g. --curriculum 512 1024; see 'synapnet-train pretrain --help'",
-		"pretrain --seed x":                           "--seed x: not a whole number; give e.g. --seed 4; see 'synapnet-train pretrain --help'",
-		"pretrain --lr fast":                          "--lr fast: not a number; give e.g. --lr 0.0005; see 'synapnet-train pretrain --help'",
-		"pretrain --noise 0.1 loud":                   "--noise loud: not a number; give e.g. --noise 0.1 0.2; see 'synapnet-train pretrain --help'",
-		"pretrain --resume=perhaps":                   "--resume perhaps: not true or false; give e.g. --resume true; see 'synapnet-train pretrain --help'",
-		"pretrain --lr":                               "--lr needs a value; give e.g. --lr 0.0005; see 'synapnet-train pretrain --help'",
-		"pretrain --output-dir --resume":              "--output-dir needs a value; give e.g. --output-dir VALUE; see 'synapnet-train pretrain --help'",
-		"pretrain --curriculum --resume":              "--curriculum needs a value; give e.g. --curriculum 512 1024; see 'synapnet-train pretrain --help'",
-		"pretrain --curriculum":                       "--curriculum needs a value; give e.g. --curriculum 512 1024; see 'synapnet-train pretrain --help'",
-		"pretrain 512":                                "unexpected argument 512; see 'synapnet-train pretrain --help'",
-		"pretrain -b 1 --batch-size 2":                "--batch-size and -b are the same flag, use one of them; see 'synapnet-train pretrain --help'",
-		"doctor --measure 0s":                         "--measure 0s: must be above 0; give e.g. --measure 1s; see 'synapnet-train doctor --help'",
-		"doctor --measure soon":                       "--measure soon: not a duration; give e.g. --measure 1s; see 'synapnet-train doctor --help'",
+		"pretrain --curiculum 512": "unknown flag --curiculum (did you mean --curriculum?); see 'synapnet-train pretrain " +
+			"--help'",
+		"pretrain --batch 4":       "unknown flag --batch (did you mean --batch-size?); see 'synapnet-train pretrain --help'",
+		"pretrain --xyzzy=4":       "unknown flag --xyzzy; see 'synapnet-train pretrain --help'",
+		"pretrain -q":              "unknown flag -q; see 'synapnet-train pretrain --help'",
+		"--verison":                "unknown flag --verison (did you mean --version?); see 'synapnet-train --help'",
+		"pretain --curriculum 512": "unknown command pretain (did you mean pretrain?); see 'synapnet-train --help'",
+		"frobnicate":               "unknown command frobnicate; see 'synapnet-train --help'",
+		"help pretran":             "unknown command pretran (did you mean pretrain?); see 'synapnet-train --help'",
+		"pretrain --batch-size abc": "--batch-size abc: not a whole number; give e.g. --batch-size 4; see 'synapnet-train " +
+			"pretrain --help'",
+		"pretrain -b 1.5": "-b 1.5: not a whole number; give e.g. -b 4; see 'synapnet-train pretrain --help'",
+		"pretrain --batch-size 999999999999999999999": "--batch-size 999999999999999999999: out of range; give e.g. " +
+			"--batch-size 4; see 'synapnet-train pretrain --help'",
+		"pretrain --curriculum 512 1o24": "--curriculum 1o24: not a whole number; give e.g. --curriculum 512 1024; see " +
+			"'synapnet-train pretrain --help'",
+		"pretrain --seed x":  "--seed x: not a whole number; give e.g. --seed 4; see 'synapnet-train pretrain --help'",
+		"pretrain --lr fast": "--lr fast: not a number; give e.g. --lr 0.0005; see 'synapnet-train pretrain --help'",
+		"pretrain --noise 0.1 loud": "--noise loud: not a number; give e.g. --noise 0.1 0.2; see 'synapnet-train pretrain " +
+			"--help'",
+		"pretrain --resume=perhaps": "--resume perhaps: not true or false; give e.g. --resume true; see 'synapnet-train " +
+			"pretrain --help'",
+		"pretrain --lr": "--lr needs a value; give e.g. --lr 0.0005; see 'synapnet-train pretrain --help'",
+		"pretrain --output-dir --resume": "--output-dir needs a value; give e.g. --output-dir VALUE; see 'synapnet-train " +
+			"pretrain --help'",
+		"pretrain --curriculum --resume": "--curriculum needs a value; give e.g. --curriculum 512 1024; see " +
+			"'synapnet-train pretrain --help'",
+		"pretrain --curriculum": "--curriculum needs a value; give e.g. --curriculum 512 1024; see 'synapnet-train " +
+			"pretrain --help'",
+		"pretrain 512": "unexpected argument 512; see 'synapnet-train pretrain --help'",
+		"pretrain -b 1 --batch-size 2": "--batch-size and -b are the same flag, use one of them; see 'synapnet-train " +
+			"pretrain --help'",
+		"doctor --measure 0s":   "--measure 0s: must be above 0; give e.g. --measure 1s; see 'synapnet-train doctor --help'",
+		"doctor --measure soon": "--measure soon: not a duration; give e.g. --measure 1s; see 'synapnet-train doctor --help'",
 	}
 	for line, want := range cases {
 		code, stdout, stderr := outcome(t.Context(), t, strings.Fields(line)...)
@@ -140,7 +151,8 @@ func TestUsageErrors(t *testing.T) {
 
 // Words that would break the line, or be invisible, are quoted.
 func TestUsageErrorsStayOnOneLine(t *testing.T) {
-	for _, words := range [][]string{{"a\nb"}, {"pretrain", "--a\nb"}, {"pretrain", "a\nb"}, {"pretrain", "--lr", "a\nb"}, {""}} {
+	for _, words := range [][]string{{"a\nb"}, {"pretrain", "--a\nb"}, {"pretrain", "a\nb"}, {"pretrain", "--lr", "a\nb"},
+		{""}} {
 		code, stdout, stderr := outcome(t.Context(), t, words...)
 		if code != exitUsage || stdout != "" || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%q: %d %q %q", words, code, stdout, stderr)
@@ -150,7 +162,8 @@ func TestUsageErrorsStayOnOneLine(t *testing.T) {
 
 // Failures are status 1 and one line; an interrupted run is status 130.
 func TestFailures(t *testing.T) {
-	if code, stdout, stderr := outcome(t.Context(), t, "fail"); code != exitFailure || stdout != "" || stderr != "synapnet-train: first line second line\n" {
+	if code, stdout, stderr := outcome(t.Context(), t, "fail"); code != exitFailure || stdout != "" ||
+		stderr != "synapnet-train: first line second line\n" {
 		t.Errorf("failure: %d %q %q", code, stdout, stderr)
 	}
 	if code, _, stderr := outcome(t.Context(), t, "fail", "--interrupted"); code != exitFailure {
@@ -158,7 +171,8 @@ func TestFailures(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if code, _, stderr := outcome(ctx, t, "fail", "--interrupted"); code != exitInterrupted || strings.Count(stderr, "\n") != 1 {
+	if code, _, stderr := outcome(ctx, t, "fail", "--interrupted"); code != exitInterrupted ||
+		strings.Count(stderr, "\n") != 1 {
 		t.Errorf("interrupted: %d %q", code, stderr)
 	}
 }
@@ -167,12 +181,14 @@ func TestFailures(t *testing.T) {
 func TestPanicIsReported(t *testing.T) {
 	t.Setenv(debugVariable, "")
 	code, stdout, stderr := outcome(t.Context(), t, "fail", "--panic")
-	want := "synapnet-train: internal error: index out of range; this is a bug, please report it with the command line and the output of SYNAPNET_DEBUG=1\n"
+	want := "synapnet-train: internal error: index out of range; this is a bug, please report it with the command line " +
+		"and the output of SYNAPNET_DEBUG=1\n"
 	if code != exitFailure || stdout != "" || stderr != want {
 		t.Errorf("%d %q %q", code, stdout, stderr)
 	}
 	t.Setenv(debugVariable, "1")
-	if _, _, stderr := outcome(t.Context(), t, "fail", "--panic"); !strings.HasPrefix(stderr, want) || !strings.Contains(stderr, "app_test.go") {
+	if _, _, stderr := outcome(t.Context(), t, "fail", "--panic"); !strings.HasPrefix(stderr, want) ||
+		!strings.Contains(stderr, "app_test.go") {
 		t.Errorf("no stack in %q", stderr)
 	}
 }

@@ -33,7 +33,8 @@ func TestInfoOfBaselines(t *testing.T) {
 		if total != d.Parameters {
 			t.Errorf("%s: the components have %d parameters of %d", name, total, d.Parameters)
 		}
-		if text := success(t, "info", "--verbose", "--contexts", "512", "--batch-size", "1", "--architecture", name); !strings.Contains(text, name+": dim") ||
+		if text := success(t, "info", "--verbose", "--contexts", "512", "--batch-size", "1", "--architecture",
+			name); !strings.Contains(text, name+": dim") ||
 			strings.Contains(text, "memory slots") != c.Architecture.HasMemory() || strings.Contains(text, "ScaleBridge") {
 			t.Errorf("%s:\n%s", name, text)
 		}
@@ -48,8 +49,10 @@ func TestArchitectureFromFlagsAndFile(t *testing.T) {
 	}
 	want := matched(t, layers.Mamba2, layers.Reference())
 	want.Depth = 4
-	for _, words := range [][]string{{"--config", path}, {"--architecture", "mamba2", "--depth", "4"}, {"--config", path, "--architecture", "mamba2"}} {
-		if d := decode[description](t, append([]string{"info", "--json", "--contexts", "64"}, words...)...); d.Config != want {
+	for _, words := range [][]string{{"--config", path}, {"--architecture", "mamba2", "--depth", "4"},
+		{"--config", path, "--architecture", "mamba2"}} {
+		if d := decode[description](t,
+			append([]string{"info", "--json", "--contexts", "64"}, words...)...); d.Config != want {
 			t.Errorf("%v: got %+v, want %+v", words, d.Config, want)
 		}
 	}
@@ -59,7 +62,8 @@ func TestArchitectureFromFlagsAndFile(t *testing.T) {
 	if d.Config != matched(t, layers.Llama, reference) {
 		t.Errorf("matched at another vocabulary: %+v", d.Config)
 	}
-	if d := decode[description](t, "info", "--json", "--contexts", "64", "--architecture", "synapnet"); d.Config != layers.Reference() {
+	if d := decode[description](t, "info", "--json", "--contexts", "64", "--architecture",
+		"synapnet"); d.Config != layers.Reference() {
 		t.Errorf("synapnet: %+v", d.Config)
 	}
 }
@@ -93,6 +97,7 @@ func TestBaselinesAreTrained(t *testing.T) {
 			t.Errorf("%s:\n%s", name, text)
 		}
 		success(t, "eval", model, "--contexts", "32", "--samples", "8", "--tasks", "niah_single")
-		refusal(t, exitFailure, "stream "+model+" "+textFile(t, strings.Repeat("5 ", 64))+" --chunk-size 32", "architecture "+name+",")
+		refusal(t, exitFailure, "stream "+model+" "+textFile(t, strings.Repeat("5 ", 64))+" --chunk-size 32", "architecture "+
+			name+",")
 	}
 }

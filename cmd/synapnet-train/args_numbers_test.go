@@ -33,10 +33,12 @@ func wholeFlags(t *testing.T, f func(command string, flag cli.Flag)) {
 	for _, command := range newApp(new(bytes.Buffer), new(bytes.Buffer)).Commands {
 		for _, flag := range command.Flags {
 			switch kind := flag.(type) {
-			case *cli.BoolFlag, *cli.StringFlag, *cli.StringSliceFlag, *cli.Float64Flag, *cli.Float64SliceFlag, *cli.DurationFlag:
+			case *cli.BoolFlag, *cli.StringFlag, *cli.StringSliceFlag, *cli.Float64Flag, *cli.Float64SliceFlag,
+				*cli.DurationFlag:
 			default:
 				if !isWhole(flag) {
-					t.Fatalf("%s: a flag of kind %T, of which isWhole does not know whether it takes whole numbers", command.Name, kind)
+					t.Fatalf("%s: a flag of kind %T, of which isWhole does not know whether it takes whole numbers", command.Name,
+						kind)
 				}
 				n++
 				f(command.Name, flag)
@@ -66,7 +68,8 @@ func TestWholeNumbersAreDecimal(t *testing.T) {
 					want = "[" + want + "]"
 				}
 				for _, value := range values {
-					for _, words := range [][]string{{command, dashed(name), value}, {command, dashed(name) + "=" + value}, {command, "-" + name, value}} {
+					for _, words := range [][]string{{command, dashed(name), value}, {command, dashed(name) + "=" + value},
+						{command, "-" + name, value}} {
 						got, code, stderr := given(t, name, words...)
 						if code != exitOK || shownValue(got) != want {
 							t.Fatalf("%.60s: got %v, want %s (%d %.200s)", words, shownValue(got), want, code, stderr)
@@ -77,7 +80,8 @@ func TestWholeNumbersAreDecimal(t *testing.T) {
 			if !isList(f) {
 				continue
 			}
-			for _, words := range [][]string{{command, dashed(name), "064", "0128"}, {command, dashed(name) + "=064,0128"}, {command, dashed(name), "064, 0128"}} {
+			for _, words := range [][]string{{command, dashed(name), "064", "0128"}, {command, dashed(name) + "=064,0128"},
+				{command, dashed(name), "064, 0128"}} {
 				if got, code, stderr := given(t, name, words...); code != exitOK || shownValue(got) != "[64 128]" {
 					t.Errorf("%v: got %v (%d %s)", words, shownValue(got), code, stderr)
 				}
@@ -103,12 +107,15 @@ func TestOtherNotationsAreRefused(t *testing.T) {
 		for value, want := range map[string]string{
 			"0x10": " 0x10: numbers are decimal, digits alone; give e.g. " + name + " 16", "0b11": "; give e.g. " + name + " 3",
 			"0o17":  "; give e.g. " + name + " 15",
-			"1_000": "; give e.g. " + name + " 1000", "1e3": " 1e3: not a whole number", "1.0": ": not a whole number", "": "not a whole number",
-			"+": "not a whole number", "+-1": "not a whole number", "１": "not a whole number", "1 2": "not a whole number", "x\x1b": `"x\u001b": not a whole number`,
+			"1_000": "; give e.g. " + name + " 1000", "1e3": " 1e3: not a whole number", "1.0": ": not a whole number",
+			"":  "not a whole number",
+			"+": "not a whole number", "+-1": "not a whole number", "１": "not a whole number", "1 2": "not a whole number",
+			"x\x1b":                 `"x\u001b": not a whole number`,
 			strings.Repeat("9", 30): "out of range",
 		} {
 			_, code, stderr := given(t, f.Names()[0], command, name+"="+value)
-			if code != exitUsage || !strings.Contains(stderr, program+": "+name+" ") || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+			if code != exitUsage || !strings.Contains(stderr, program+": "+name+" ") || !strings.Contains(stderr, want) ||
+				strings.Count(stderr, "\n") != 1 {
 				t.Errorf("%s %s=%s: %d %s", command, name, value, code, stderr)
 			}
 		}

@@ -20,12 +20,13 @@ func TestNormalise(t *testing.T) {
 		"conform -- a --b":               "conform -- a --b",
 		"conform a --json":               "conform --json a",
 		"conform -1":                     "conform -- -1",
-		"pretrain --curriculum 512 1024 --seeds 42 43 44 --variants a b": "pretrain --curriculum 512 --curriculum 1024 --seeds 42 --seeds 43 --seeds 44 --variants a --variants b",
-		"pretrain --curriculum 512 1024 -- positional":                   "pretrain --curriculum 512 --curriculum 1024 -- positional",
-		"pretrain --curriculum=512,1024 positional":                      "pretrain --curriculum=512,1024 -- positional",
-		"pretrain -c 512 1024 --lr 1e-3":                                 "pretrain -c 512 -c 1024 --lr 1e-3",
-		"pretrain --seeds -1 -2 --lr -3":                                 "pretrain --seeds -1 --seeds -2 --lr -3",
-		"conform one --only x -- two":                                    "conform --only x -- one two",
+		"pretrain --curriculum 512 1024 --seeds 42 43 44 --variants a b": "pretrain --curriculum 512 --curriculum 1024 " +
+			"--seeds 42 --seeds 43 --seeds 44 --variants a --variants b",
+		"pretrain --curriculum 512 1024 -- positional": "pretrain --curriculum 512 --curriculum 1024 -- positional",
+		"pretrain --curriculum=512,1024 positional":    "pretrain --curriculum=512,1024 -- positional",
+		"pretrain -c 512 1024 --lr 1e-3":               "pretrain -c 512 -c 1024 --lr 1e-3",
+		"pretrain --seeds -1 -2 --lr -3":               "pretrain --seeds -1 --seeds -2 --lr -3",
+		"conform one --only x -- two":                  "conform --only x -- one two",
 	}
 	for line, want := range cases {
 		app := testApp(new(bytes.Buffer), new(bytes.Buffer))
@@ -75,22 +76,4 @@ func FuzzNormalise(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestNearest(t *testing.T) {
-	names := []string{"batch-size", "config", "curriculum", "depth", "dim", "h", "heads", "help", "lr"}
-	cases := map[string]string{
-		"curiculum": "curriculum", "CURRICULUM": "curriculum", "batch_size": "batch-size", "bach-size": "batch-size",
-		"batch": "batch-size", "head": "heads", "dimm": "dim", "dept": "depth", "curr": "curriculum", "lrr": "lr",
-		"": "", "x": "", "zzzzzz": "", "memory": "", "-": "",
-	}
-	for word, want := range cases {
-		got, ok := nearest(word, names)
-		if got != want || ok != (want != "") {
-			t.Errorf("nearest(%q) = %q %v, want %q", word, got, ok, want)
-		}
-	}
-	if got, ok := nearest("x", nil); ok {
-		t.Errorf("nearest of nothing = %q", got)
-	}
 }

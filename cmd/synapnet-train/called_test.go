@@ -52,7 +52,8 @@ func TestCommandsAreNamedAsTheyWereCalled(t *testing.T) {
 func TestAdviceAfterDivergenceRuns(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	_, _, stderr := synapnet(t.Context(), t, "pretrain --curriculum 32 "+strings.Replace(tiny, "--warmup-steps 2 --lr 1e-3", "--warmup-steps 0 --lr 1e38", 1), "--output-dir", "it's a run")
+	_, _, stderr := synapnet(t.Context(), t, "pretrain --curriculum 32 "+
+		strings.Replace(tiny, "--warmup-steps 2 --lr 1e-3", "--warmup-steps 0 --lr 1e38", 1), "--output-dir", "it's a run")
 	_, line, ok := strings.Cut(stderr, "begin a new run with a lower rate, e.g.: "+program+" ")
 	if !ok {
 		t.Fatal(stderr)

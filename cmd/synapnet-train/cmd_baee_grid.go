@@ -23,23 +23,27 @@ func baeeGridCommand() *cli.Command {
 		protocols[i] = string(p)
 	}
 	return &cli.Command{
-		Name:  "baee-grid",
-		Usage: "compare eviction policies by what they keep, over budgets, lengths, places of the target and seeds",
-		Description: "A cell is one policy on --samples streams: how often an entry written at the target's key is still held at the end.\n" +
-			"The published grid has 432 cells; they are run in the paper protocol, and in the strict one with newer rivals.\n" +
-			"Results are saved as each case finishes; a second call continues.",
+		Name:        "baee-grid",
+		Usage:       "compare eviction policies by what they keep, over budgets, lengths, places of the target and seeds",
+		Description: helpText("baee-grid"),
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "policies", Usage: "`NAME`s of policies", Value: cli.NewStringSlice(d.Policies...)},
-			&cli.Float64SliceFlag{Name: "budgets", Usage: "`PART`s of all slots written that may be kept", Value: cli.NewFloat64Slice(d.Budgets...)},
-			&cli.StringSliceFlag{Name: "positions", Usage: "`PLACE`s of the target: early, late, anywhere", Value: cli.NewStringSlice(d.Positions...)},
+			&cli.Float64SliceFlag{Name: "budgets", Usage: "`PART`s of all slots written that may be kept",
+				Value: cli.NewFloat64Slice(d.Budgets...)},
+			&cli.StringSliceFlag{Name: "positions", Usage: "`PLACE`s of the target: early, late, anywhere",
+				Value: cli.NewStringSlice(d.Positions...)},
 			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s of the samples", Value: cli.NewUint64Slice(d.Seeds...)},
 			&cli.IntSliceFlag{Name: "contexts", Usage: "`LENGTH`s of streams in tokens", Value: cli.NewIntSlice(d.Contexts...)},
 			&cli.IntFlag{Name: "samples", Usage: "streams of a cell", Value: d.Samples},
-			&cli.StringSliceFlag{Name: "protocol", Usage: "`NAME`s of protocols: paper, strict", Value: cli.NewStringSlice(protocols...)},
+			&cli.StringSliceFlag{Name: "protocol", Usage: "`NAME`s of protocols: paper, strict",
+				Value: cli.NewStringSlice(protocols...)},
 			&cli.IntFlag{Name: "chunk-size", Usage: "`TOKENS` that are read at a time", Value: d.Chunk},
-			&cli.BoolFlag{Name: "headline", Usage: "run the case of the README as well: 8,192 tokens, 10% budget, early", Value: d.Headline},
-			&cli.StringFlag{Name: "classifier", Usage: "retention classifier `FILE` for policy baee", Value: baeeDir + "/" + lab.ClassifierFile},
-			&cli.StringFlag{Name: "head", Usage: "Locret-style head `FILE` for policy locret_proxy", Value: baeeDir + "/" + lab.HeadFile},
+			&cli.BoolFlag{Name: "headline", Usage: "run the case of the README as well: 8,192 tokens, 10% budget, early",
+				Value: d.Headline},
+			&cli.StringFlag{Name: "classifier", Usage: "retention classifier `FILE` for policy baee", Value: baeeDir + "/" +
+				lab.ClassifierFile},
+			&cli.StringFlag{Name: "head", Usage: "Locret-style head `FILE` for policy locret_proxy", Value: baeeDir + "/" +
+				lab.HeadFile},
 			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
 			&cli.StringFlag{Name: "output", Usage: "result `FILE`", Value: baeeDir + "/baee-grid.json"},
 			threadsFlag(),
@@ -63,7 +67,8 @@ func baeeGrid(c *cli.Context) error {
 	}
 	conf := eviction.GridConfig{
 		Policies: c.StringSlice("policies"), Budgets: c.Float64Slice("budgets"), Positions: c.StringSlice("positions"),
-		Seeds: c.Uint64Slice("seeds"), Contexts: c.IntSlice("contexts"), Samples: c.Int("samples"), Chunk: c.Int("chunk-size"), Headline: c.Bool("headline"),
+		Seeds: c.Uint64Slice("seeds"), Contexts: c.IntSlice("contexts"), Samples: c.Int("samples"),
+		Chunk: c.Int("chunk-size"), Headline: c.Bool("headline"),
 		SampleKeys: tasks.CurrentKeys,
 	}
 	for _, p := range c.StringSlice("protocol") {
@@ -84,7 +89,8 @@ func baeeGrid(c *cli.Context) error {
 		if before {
 			note = "  done before"
 		}
-		p.Line("[%d/%d] %s  ctx %d  budget %g%%  %s  seed %d  %s  kept %d/%d%s", done, total, k.Protocol, k.Context, 100*k.Budget, k.Position, k.Seed, k.Policy, k.Retention.Correct, k.Retention.N, note)
+		p.Line("[%d/%d] %s  ctx %d  budget %g%%  %s  seed %d  %s  kept %d/%d%s", done, total, k.Protocol, k.Context,
+			100*k.Budget, k.Position, k.Seed, k.Policy, k.Retention.Correct, k.Retention.N, note)
 	}
 	r, err := e.Run(c.Context)
 	if err != nil && c.Err() != nil {
@@ -96,13 +102,17 @@ func baeeGrid(c *cli.Context) error {
 	return printBAEEGrid(c, r)
 }
 
-// printBAEEGrid prints the retention of every policy in every case, the published one beside it, and then over all cases.
+// printBAEEGrid prints the retention of every policy in every case, the published one beside it, and then over all
+// cases.
 func printBAEEGrid(c *cli.Context, r *eviction.GridResult) error {
 	w := &firstError{w: c.App.Writer}
-	rows := [][]string{{"protocol", "context", "budget", "target", "policy", "retention", "95% interval", "published", "accuracy"}}
+	rows := [][]string{{"protocol", "context", "budget", "target", "policy", "retention", "95% interval", "published",
+		"accuracy"}}
 	for _, s := range r.Summary {
-		rows = append(rows, []string{string(s.Protocol), strconv.Itoa(s.Context), fmt.Sprintf("%g%%", 100*s.Budget), s.Position, s.Policy,
-			meanStdText(result.MeanStd{Mean: s.Mean, Std: s.Std}, s.Seeds), fmt.Sprintf("[%.3f, %.3f]", s.Pooled.Low, s.Pooled.High),
+		rows = append(rows, []string{string(s.Protocol), strconv.Itoa(s.Context), fmt.Sprintf("%g%%", 100*s.Budget),
+			s.Position, s.Policy,
+			meanStdText(result.MeanStd{Mean: s.Mean, Std: s.Std}, s.Seeds),
+			fmt.Sprintf("[%.3f, %.3f]", s.Pooled.Low, s.Pooled.High),
 			publishedText(s.Published), fmt.Sprintf("%.3f", s.Accuracy.Mean)})
 	}
 	w.printf("retention: mean ± std over seeds (without ± it is of one), interval over all samples\n")
@@ -111,7 +121,8 @@ func printBAEEGrid(c *cli.Context, r *eviction.GridResult) error {
 	}
 	rows = [][]string{{"protocol", "policy", "target", "cells", "retention"}}
 	for _, o := range r.Overall {
-		rows = append(rows, []string{string(o.Protocol), o.Policy, o.Position, strconv.Itoa(o.Cells), accuracyText(o.Retention)})
+		rows = append(rows, []string{string(o.Protocol), o.Policy, o.Position, strconv.Itoa(o.Cells),
+			accuracyText(o.Retention)})
 	}
 	w.printf("\nover all cells but those of %d tokens\n", eviction.HeadlineContext)
 	if err := writeTable(w, 3, rows...); err != nil {

@@ -26,18 +26,19 @@ func baeeTrainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "baee-train",
 		Usage: "train the retention classifier on what matters later, over seeds, learning rates and label noise",
-		Description: "It streams samples through the pretrained model, collects what every memory entry was like, how much attention it received\n" +
-			"later and whether its token carries the answer, trains, and reports ROC-AUC on held-out sequences beside the published\n" +
-			"figures and beside salience or use alone. It leaves " + lab.ClassifierFile + " (for policy baee: network needle, trained on\n" +
-			"which tokens carry the answer), " + eviction.AttentionClassifierFile + " (network retention, trained on attention received in later\n" +
-			"chunks; give it to baee-grid with --classifier), " + lab.HeadFile + " (for locret_proxy) and " + eviction.TrainFile + ".\n" +
-			"Results are saved as each training finishes; a second call continues.",
+		Description: helpText("baee-train", "{ClassifierFile}", lab.ClassifierFile, "{AttentionClassifierFile}",
+			eviction.AttentionClassifierFile, "{HeadFile}", lab.HeadFile, "{TrainFile}", eviction.TrainFile),
 		Flags: []cli.Flag{
-			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s of weights, split and noise", Value: cli.NewUint64Slice(d.Seeds...)},
-			&cli.Float64SliceFlag{Name: "learning-rates", Usage: "learning `RATE`s of training on standardised features", Value: cli.NewFloat64Slice(d.LearningRates...)},
-			&cli.Float64SliceFlag{Name: "published-rates", Usage: "learning `RATE`s of the published training", Value: cli.NewFloat64Slice(d.PublishedRates...)},
-			&cli.Float64SliceFlag{Name: "noise", Usage: "`PROBABILITY`s that a label is flipped", Value: cli.NewFloat64Slice(d.Noise...)},
-			&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME`s of tasks to stream, in equal parts", Value: cli.NewStringSlice(d.Tasks...)},
+			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s of weights, split and noise",
+				Value: cli.NewUint64Slice(d.Seeds...)},
+			&cli.Float64SliceFlag{Name: "learning-rates", Usage: "learning `RATE`s of training on standardised features",
+				Value: cli.NewFloat64Slice(d.LearningRates...)},
+			&cli.Float64SliceFlag{Name: "published-rates", Usage: "learning `RATE`s of the published training",
+				Value: cli.NewFloat64Slice(d.PublishedRates...)},
+			&cli.Float64SliceFlag{Name: "noise", Usage: "`PROBABILITY`s that a label is flipped",
+				Value: cli.NewFloat64Slice(d.Noise...)},
+			&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME`s of tasks to stream, in equal parts",
+				Value: cli.NewStringSlice(d.Tasks...)},
 			&cli.IntFlag{Name: "sequences", Usage: "streams to collect from", Value: d.Sequences},
 			&cli.IntFlag{Name: "context", Usage: "`TOKENS` of a stream", Value: d.Context},
 			&cli.IntFlag{Name: "chunk-size", Usage: "`TOKENS` that are read at a time", Value: d.Chunk},
@@ -71,10 +72,13 @@ func baeeTrain(c *cli.Context) error {
 		return err
 	}
 	conf := eviction.TrainConfig{
-		Seeds: c.Uint64Slice("seeds"), LearningRates: c.Float64Slice("learning-rates"), PublishedRates: c.Float64Slice("published-rates"), Noise: c.Float64Slice("noise"),
+		Seeds: c.Uint64Slice("seeds"), LearningRates: c.Float64Slice("learning-rates"),
+		PublishedRates: c.Float64Slice("published-rates"), Noise: c.Float64Slice("noise"),
 		Tasks: c.StringSlice("tasks"), Sequences: c.Int("sequences"), Context: c.Int("context"), Chunk: c.Int("chunk-size"),
-		PerDecision: c.Int("examples"), Steps: c.Int("steps"), PaperSequences: c.Int("paper-sequences"), PaperContext: c.Int("paper-context"),
-		PaperSteps: c.Int("paper-steps"), Batch: c.Int("batch-size"), Hidden: c.Int("hidden"), DataSeed: c.Uint64("data-seed"),
+		PerDecision: c.Int("examples"), Steps: c.Int("steps"), PaperSequences: c.Int("paper-sequences"),
+		PaperContext: c.Int("paper-context"),
+		PaperSteps:   c.Int("paper-steps"), Batch: c.Int("batch-size"), Hidden: c.Int("hidden"),
+		DataSeed:   c.Uint64("data-seed"),
 		SampleKeys: tasks.CurrentKeys,
 	}
 	dir := c.String("output-dir")
@@ -99,7 +103,8 @@ func baeeTrain(c *cli.Context) error {
 			if before {
 				note = "  done before"
 			}
-			p.Line("[%d/%d] %s %s  lr %g  noise %g  seed %d  AUC %.4f%s", done, total, k.Protocol, k.Network, k.LR, k.Noise, k.Seed, k.AUC, note)
+			p.Line("[%d/%d] %s %s  lr %g  noise %g  seed %d  AUC %.4f%s", done, total, k.Protocol, k.Network, k.LR, k.Noise,
+				k.Seed, k.AUC, note)
 		},
 	}
 	r, err := e.Run(c.Context)
@@ -107,7 +112,8 @@ func baeeTrain(c *cli.Context) error {
 		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, dir)
 	}
 	if errors.Is(err, train.ErrDiverged) {
-		return fmt.Errorf("%w; leave that rate out of --learning-rates and --published-rates, and give another --output-dir", err)
+		return fmt.Errorf("%w; leave that rate out of --learning-rates and --published-rates, and give another --output-dir",
+			err)
 	}
 	if err != nil {
 		return err
@@ -137,7 +143,8 @@ func printBAEETrain(c *cli.Context, r *eviction.TrainResult) error {
 		if s.Network == eviction.HeadNetwork {
 			salience, use = "-", "-"
 		}
-		rows = append(rows, []string{string(s.Protocol), s.Network, fmt.Sprintf("%g", s.LR), fmt.Sprintf("%g", s.Noise), strconv.Itoa(s.Seeds),
+		rows = append(rows, []string{string(s.Protocol), s.Network, fmt.Sprintf("%g", s.LR), fmt.Sprintf("%g", s.Noise),
+			strconv.Itoa(s.Seeds),
 			meanStdText(s.AUC, s.Seeds), publishedText(s.Published), salience, use})
 	}
 	if err := writeTable(w, 2, rows...); err != nil {
@@ -145,7 +152,9 @@ func printBAEETrain(c *cli.Context, r *eviction.TrainResult) error {
 	}
 	dir := c.String("output-dir")
 	w.printf("ROC-AUC on held-out examples, mean ± std over seeds; without ± it is of one seed\n")
-	w.printf("%s (network %s), %s (%s) and %s are the strict trainings at the learning rate with the best mean AUC; all are in %s\n",
-		lab.ClassifierFile, eviction.NeedleNetwork, eviction.AttentionClassifierFile, eviction.RetentionNetwork, lab.HeadFile, foreign.Path(filepath.Clean(dir)))
+	w.printf("%s (network %s), %s (%s) and %s are the strict trainings at the learning rate with the best mean AUC; all "+
+		"are in %s\n",
+		lab.ClassifierFile, eviction.NeedleNetwork, eviction.AttentionClassifierFile, eviction.RetentionNetwork, lab.HeadFile,
+		foreign.Path(filepath.Clean(dir)))
 	return w.err
 }

@@ -31,14 +31,12 @@ var benchCases = map[string]struct {
 
 func benchCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "bench",
-		Usage: "time training steps and inference of the reference model, and watch memory",
-		Description: "Cases: train is forward, backward and AdamW at batch 4, contexts 512 and 1024; inference is one sequence of 4096\n" +
-			"tokens; packed is one sequence of 1024 in floating point and from packed weights of 2, 4 and 8 bits; growth reads the resident memory after 20 and after 300 steps of a small training run and fails if it\n" +
-			"grew by more than 5%. Each runs in a process of its own, so that peak memory is its own. GFLOP/s count the matrix\n" +
-			"products in the equations (see info), here as a share of the sgemm rate measured in the same run.",
+		Name:        "bench",
+		Usage:       "time training steps and inference of the reference model, and watch memory",
+		Description: helpText("bench"),
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "cases", Usage: "`CASE`s to run: train, inference, packed, growth", Value: cli.NewStringSlice("train", "inference")},
+			&cli.StringSliceFlag{Name: "cases", Usage: "`CASE`s to run: train, inference, packed, growth",
+				Value: cli.NewStringSlice("train", "inference")},
 			&cli.IntSliceFlag{Name: "contexts", Usage: "context `LENGTH`s in tokens (default: those of each case)"},
 			&cli.IntFlag{Name: "batch-size", Usage: "samples at a time", DefaultText: "that of each case"},
 			&cli.IntFlag{Name: "repetitions", Usage: "timed repetitions of each case", Value: 10},
@@ -77,7 +75,8 @@ func benchmark(c *cli.Context) error {
 	}
 	for _, g := range report.Growth {
 		if !g.Within() {
-			return fmt.Errorf("memory grew by %.1f%% between steps %d and %d: at most %.0f%% is allowed", 100*g.Change, g.FromStep, g.ToStep, 100*bench.GrowthAllowed)
+			return fmt.Errorf("memory grew by %.1f%% between steps %d and %d: at most %.0f%% is allowed", 100*g.Change,
+				g.FromStep, g.ToStep, 100*bench.GrowthAllowed)
 		}
 	}
 	return nil
@@ -97,7 +96,8 @@ func casesOf(c *cli.Context) ([]bench.Case, error) {
 		known, ok := benchCases[word]
 		if !ok {
 			names := []string{"train", "inference", "packed", "growth"}
-			return nil, usagef(c, "--cases %s: no such case%s; there are %s", printable(word), didYouMean(word, names, asIs), strings.Join(names, ", "))
+			return nil, usagef(c, "--cases %s: no such case%s; there are %s", printable(word), didYouMean(word, names, asIs),
+				strings.Join(names, ", "))
 		}
 		contexts, batch := known.contexts, known.batch
 		if c.IsSet("contexts") {
@@ -120,8 +120,8 @@ func casesOf(c *cli.Context) ([]bench.Case, error) {
 }
 
 // runBench measures each case in a new process, and the machine's sgemm rate before each and at the end.
-func runBench(c *cli.Context, cases []bench.Case) (*bench.Report, error) {
-	report := &bench.Report{Environment: environment(), Results: []bench.Result{}}
+func runBench(c *cli.Context, cases []bench.Case) (*bench.Run, error) {
+	report := &bench.Run{Environment: environment(), Results: []bench.Result{}}
 	measure := time.Second
 	if c.Bool("quick") {
 		measure /= 5
@@ -132,9 +132,9 @@ func runBench(c *cli.Context, cases []bench.Case) (*bench.Report, error) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // a leftover of it harms nobody
 	packed := filepath.Join(dir, "packed.safetensors")
-	for _, one := range cases {
-		if one.Name == bench.Packed {
-			one.Model = packed
+	for _, benchCase := range cases {
+		if benchCase.Name == bench.Packed {
+			benchCase.Model = packed
 			if _, err := os.Stat(packed); err != nil {
 				if err := bench.PackReference(packed); err != nil {
 					return nil, err
@@ -142,17 +142,18 @@ func runBench(c *cli.Context, cases []bench.Case) (*bench.Report, error) {
 			}
 		}
 		report.PeakGFLOPS = max(report.PeakGFLOPS, blas.Measure(measure))
-		_, _ = fmt.Fprintf(c.App.ErrWriter, "measuring %s, context %d, batch %d\n", one.Name, one.Context, one.Batch)
-		if one.Name == bench.MemoryGrowth {
+		_, _ = fmt.Fprintf(c.App.ErrWriter, "measuring %s, context %d, batch %d\n", benchCase.Name, benchCase.Context,
+			benchCase.Batch)
+		if benchCase.Name == bench.MemoryGrowth {
 			var g bench.Growth
-			if err := one.InOwnProcess(c.Context, &g); err != nil {
+			if err := benchCase.InOwnProcess(c.Context, &g); err != nil {
 				return nil, err
 			}
 			report.Growth = append(report.Growth, g)
 			continue
 		}
 		var r bench.Result
-		if err := one.InOwnProcess(c.Context, &r); err != nil {
+		if err := benchCase.InOwnProcess(c.Context, &r); err != nil {
 			return nil, err
 		}
 		report.Results = append(report.Results, r)
@@ -165,18 +166,21 @@ func runBench(c *cli.Context, cases []bench.Case) (*bench.Report, error) {
 }
 
 // printBench writes the report for people.
-func printBench(w io.Writer, r *bench.Report) error {
+func printBench(w io.Writer, r *bench.Run) error {
 	e := r.Environment
-	if _, err := fmt.Fprintf(w, "%s, %s, %s, sgemm %.1f GFLOP/s\n", e.CPU, plural(e.Threads, "thread"), e.BLAS, r.PeakGFLOPS); err != nil {
+	if _, err := fmt.Fprintf(w, "%s, %s, %s, sgemm %.1f GFLOP/s\n", e.CPU, plural(e.Threads, "thread"), e.BLAS,
+		r.PeakGFLOPS); err != nil {
 		return err
 	}
 	if len(r.Results) > 0 {
-		rows := [][]string{{"case", "context", "batch", "seconds", "min", "max", "tokens/s", "GFLOP/s", "of sgemm", "weights", "peak RSS"}}
+		rows := [][]string{{"case", "context", "batch", "seconds", "min", "max", "tokens/s", "GFLOP/s", "of sgemm", "weights",
+			"peak RSS"}}
 		for _, x := range r.Results {
 			rows = append(rows, []string{
 				x.Name, strconv.Itoa(x.Context), strconv.Itoa(x.Batch),
 				fmt.Sprintf("%.3f", x.Seconds), fmt.Sprintf("%.3f", x.SecondsMin), fmt.Sprintf("%.3f", x.SecondsMax),
-				grouped(int(x.TokensPerSecond)), fmt.Sprintf("%.1f", x.GFLOPS), fmt.Sprintf("%.0f%%", 100*x.ShareOfPeak), megabytes(x.WeightBytes), rssText(x.PeakRSSBytes),
+				grouped(int(x.TokensPerSecond)), fmt.Sprintf("%.1f", x.GFLOPS), fmt.Sprintf("%.0f%%", 100*x.ShareOfPeak),
+				megabytes(x.WeightBytes), rssText(x.PeakRSSBytes),
 			})
 		}
 		if err := writeTable(w, 1, rows...); err != nil {
@@ -188,8 +192,10 @@ func printBench(w io.Writer, r *bench.Report) error {
 		if !g.Within() {
 			verdict = "NOT within"
 		}
-		if _, err := fmt.Fprintf(w, "growth, context %d, batch %d: RSS %.1f MB after %d steps, %.1f MB after %d (%+.1f%%, largest %.1f MB): %s %.0f%%\n",
-			g.Context, g.Batch, float64(g.From)/1e6, g.FromStep, float64(g.To)/1e6, g.ToStep, 100*g.Change, float64(g.Largest)/1e6,
+		if _, err := fmt.Fprintf(w, "growth, context %d, batch %d: RSS %.1f MB after %d steps, %.1f MB after %d (%+.1f%%, "+
+			"largest %.1f MB): %s %.0f%%\n",
+			g.Context, g.Batch, float64(g.From)/1e6, g.FromStep, float64(g.To)/1e6, g.ToStep, 100*g.Change,
+			float64(g.Largest)/1e6,
 			verdict, 100*bench.GrowthAllowed); err != nil {
 			return err
 		}

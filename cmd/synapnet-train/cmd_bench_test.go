@@ -20,12 +20,14 @@ func init() {
 
 // Each case is measured in a process of its own, with the threads asked for.
 func TestBench(t *testing.T) {
-	r := decode[bench.Report](t, "bench", "--contexts", "16", "--repetitions", "1", "--quick", "--json")
-	if len(r.Results) != 2 || r.Results[0].Name != "train_step" || r.Results[0].Batch != 4 || r.Results[1].Name != "inference" || r.Results[1].Batch != 1 {
+	r := decode[bench.Run](t, "bench", "--contexts", "16", "--repetitions", "1", "--quick", "--json")
+	if len(r.Results) != 2 || r.Results[0].Name != "train_step" || r.Results[0].Batch != 4 ||
+		r.Results[1].Name != "inference" || r.Results[1].Batch != 1 {
 		t.Fatalf("%+v", r.Results)
 	}
 	for _, x := range r.Results {
-		if x.Context != 16 || x.Repetitions != 1 || x.Seconds <= 0 || x.GFLOPS <= 0 || x.ShareOfPeak != x.GFLOPS/r.PeakGFLOPS {
+		if x.Context != 16 || x.Repetitions != 1 || x.Seconds <= 0 || x.GFLOPS <= 0 ||
+			x.ShareOfPeak != x.GFLOPS/r.PeakGFLOPS {
 			t.Errorf("%+v", x)
 		}
 	}
@@ -39,14 +41,16 @@ func TestBench(t *testing.T) {
 
 func TestBenchTable(t *testing.T) {
 	var out strings.Builder
-	report := &bench.Report{
+	report := &bench.Run{
 		PeakGFLOPS:  200,
 		Environment: result.Environment{CPU: "Some CPU", BLAS: "OpenBLAS", Threads: 2},
 		Results: []bench.Result{{
 			Case:    bench.Case{Name: "train_step", Context: 1024, Batch: 4},
-			Seconds: 1.5, SecondsMin: 1.25, SecondsMax: 2, TokensPerSecond: 2730.7, GFLOPS: 115, ShareOfPeak: 0.575, WeightBytes: 34859800, PeakRSSBytes: 1e9,
+			Seconds: 1.5, SecondsMin: 1.25, SecondsMax: 2, TokensPerSecond: 2730.7, GFLOPS: 115, ShareOfPeak: 0.575,
+			WeightBytes: 34859800, PeakRSSBytes: 1e9,
 		}},
-		Growth: []bench.Growth{{Context: 128, Batch: 1, FromStep: 20, ToStep: 300, From: 200e6, To: 220e6, Largest: 221e6, Change: 0.1}},
+		Growth: []bench.Growth{{Context: 128, Batch: 1, FromStep: 20, ToStep: 300, From: 200e6, To: 220e6, Largest: 221e6,
+			Change: 0.1}},
 	}
 	if err := printBench(&out, report); err != nil {
 		t.Fatal(err)
@@ -63,7 +67,8 @@ growth, context 128, batch 1: RSS 200.0 MB after 20 steps, 220.0 MB after 300 (+
 
 func TestBenchMistakes(t *testing.T) {
 	mistakes(t, map[string]string{
-		"bench --cases trian":       "--cases trian: no such case (did you mean train?); there are train, inference, packed, growth",
+		"bench --cases trian": "--cases trian: no such case (did you mean train?); there are train, inference, packed, " +
+			"growth",
 		"bench --repetitions 0":     "--repetitions 0: must be at least 1",
 		"bench --contexts 4":        "--contexts 4: must be from 8",
 		"bench --contexts 8193":     "--contexts 8193: must be from 8 to the model's 8192 positions",
@@ -84,7 +89,8 @@ func TestBenchCaseFails(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (bench.Case{Name: "inference", Context: 16, Batch: 1, Repetitions: 1}).InOwnProcess(ctx, &r); !errors.Is(err, context.Canceled) {
+	if err := (bench.Case{Name: "inference", Context: 16, Batch: 1, Repetitions: 1}).InOwnProcess(ctx, &r); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("cancelled: got %v", err)
 	}
 }

@@ -25,16 +25,19 @@ import (
 func cajqCommand() *cli.Command {
 	d := cajq.Default()
 	return &cli.Command{
-		Name:  "cajq-qat",
-		Usage: "quantise a pretrained model in every way, train through the quantisers, and compare over seeds",
-		Description: "Variants:\n" + variantList() +
-			"Results are saved as each variant and seed finishes; a second call continues.",
+		Name:        "cajq-qat",
+		Usage:       "quantise a pretrained model in every way, train through the quantisers, and compare over seeds",
+		Description: helpText("cajq-qat", "{variantList}", variantList()),
 		Flags: []cli.Flag{
-			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s, a run of every variant each", Value: cli.NewUint64Slice(d.Seeds...)},
-			&cli.IntSliceFlag{Name: "context-lengths", Usage: "`LENGTH`s in tokens to evaluate at", Value: cli.NewIntSlice(d.Contexts...)},
-			&cli.StringSliceFlag{Name: "variants", Usage: "`NAME`s of variants", Value: cli.NewStringSlice(defaultVariants()...)},
+			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s, a run of every variant each",
+				Value: cli.NewUint64Slice(d.Seeds...)},
+			&cli.IntSliceFlag{Name: "context-lengths", Usage: "`LENGTH`s in tokens to evaluate at",
+				Value: cli.NewIntSlice(d.Contexts...)},
+			&cli.StringSliceFlag{Name: "variants", Usage: "`NAME`s of variants",
+				Value: cli.NewStringSlice(defaultVariants()...)},
 			&cli.IntFlag{Name: "samples", Usage: "evaluation samples of each single task", Value: d.Samples},
-			&cli.IntFlag{Name: "qat-steps", Usage: "training steps of the variants that train", Value: d.Experiment.Finetune.Steps},
+			&cli.IntFlag{Name: "qat-steps", Usage: "training steps of the variants that train",
+				Value: d.Experiment.Finetune.Steps},
 			&cli.IntFlag{Name: "qat-ctx", Usage: "context length in training, tokens", Value: d.Experiment.Finetune.Context},
 			&cli.IntFlag{Name: "qat-batch", Usage: "samples a training step", Value: d.Experiment.Finetune.Batch},
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with these and further settings, see configs/cajq-qat.toml"},
@@ -165,7 +168,8 @@ func reportCAJQ(e *cajq.Comparison, p *progress) {
 func printCAJQ(c *cli.Context, r *cajq.Result) error {
 	var b strings.Builder
 	for _, metric := range measure.Metrics() {
-		_, _ = fmt.Fprintf(&b, "\n%s: mean ± std over seeds (without ± it is of one) [95%% interval of all samples] | published\n", metric)
+		_, _ = fmt.Fprintf(&b, "\n%s: mean ± std over seeds (without ± it is of one) [95%% interval of all samples] | "+
+			"published\n", metric)
 		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		row, variant := "variant", ""
 		for _, s := range r.Summary {
@@ -181,14 +185,16 @@ func printCAJQ(c *cli.Context, r *cajq.Result) error {
 				_, _ = fmt.Fprintln(table, row)
 				variant, row = s.Variant, s.Variant
 			}
-			row += fmt.Sprintf("\t%s [%.3f, %.3f] | %s", meanStdText(result.MeanStd{Mean: s.Mean, Std: s.Std}, s.Seeds), s.Pooled.Low, s.Pooled.High, publishedText(s.Published))
+			row += fmt.Sprintf("\t%s [%.3f, %.3f] | %s", meanStdText(result.MeanStd{Mean: s.Mean, Std: s.Std}, s.Seeds),
+				s.Pooled.Low, s.Pooled.High, publishedText(s.Published))
 		}
 		_, _ = fmt.Fprintln(table, row)
 		if err := table.Flush(); err != nil {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(c.App.Writer, "%s\nresults are in %s\n", strings.TrimPrefix(b.String(), "\n"), foreign.Path(c.String("output")))
+	_, err := fmt.Fprintf(c.App.Writer, "%s\nresults are in %s\n", strings.TrimPrefix(b.String(), "\n"),
+		foreign.Path(c.String("output")))
 	return err
 }
 

@@ -33,10 +33,12 @@ func TestCAJQ(t *testing.T) {
 	output := filepath.Join(t.TempDir(), "new", "cajq.json")
 	line := cajqLine(t, output, "--seeds 42 43")
 	code, stdout, stderr := real(t, line...)
-	if code != exitOK || strings.Count(stderr, "  ctx 32  niah_single") != 2*6 || strings.Count(stderr, "  ctx 32, from the packed bytes  niah_single") != 2*2 {
+	if code != exitOK || strings.Count(stderr, "  ctx 32  niah_single") != 2*6 ||
+		strings.Count(stderr, "  ctx 32, from the packed bytes  niah_single") != 2*2 {
 		t.Fatalf("%d\n%s%s", code, stderr, stdout)
 	}
-	for _, want := range []string{"\nniah_multi_key: mean ± std over seeds", "\ncajq_qat ", "\nfp16_finetuned ", "ctx 32", "results are in " + output} {
+	for _, want := range []string{"\nniah_multi_key: mean ± std over seeds", "\ncajq_qat ", "\nfp16_finetuned ", "ctx 32",
+		"results are in " + output} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%q is not in\n%s", want, stdout)
 		}
@@ -45,7 +47,8 @@ func TestCAJQ(t *testing.T) {
 		t.Errorf("again:\n%s%s", stderr, again)
 	}
 	more := append(line[:len(line):len(line)], "44")
-	if code, _, stderr := real(t, more...); code != exitOK || strings.Count(stderr, "done before") != 2*6 || strings.Count(stderr, "  ctx 32") != 6+2 {
+	if code, _, stderr := real(t, more...); code != exitOK || strings.Count(stderr, "done before") != 2*6 ||
+		strings.Count(stderr, "  ctx 32") != 6+2 {
 		t.Errorf("one more seed: %d\n%s", code, stderr)
 	}
 	text, err := os.ReadFile(output)
@@ -65,7 +68,8 @@ func TestCAJQ(t *testing.T) {
 // Each component alone, and all of them, in one table.
 func TestCAJQAblation(t *testing.T) {
 	output := filepath.Join(t.TempDir(), "ablation.json")
-	stdout := success(t, cajqLine(t, output, "--seeds 42 --variants cajq_ssm_only cajq_attention_only cajq_memory_only cajq_full")...)
+	stdout := success(t, cajqLine(t, output,
+		"--seeds 42 --variants cajq_ssm_only cajq_attention_only cajq_memory_only cajq_full")...)
 	for _, want := range []string{"\ncajq_ssm_only ", "\ncajq_attention_only ", "\ncajq_memory_only ", "\ncajq_full "} {
 		if strings.Count(stdout, want) != 3 {
 			t.Errorf("%q is not once in each of the three tables of\n%s", want, stdout)
@@ -73,8 +77,8 @@ func TestCAJQAblation(t *testing.T) {
 	}
 }
 
-// The published variants have both: before packing under paper, from the packed bytes under strict. A result of version 1
-// lacks the latter: only what lacks them is made again.
+// The published variants have both: before packing under paper, from the packed bytes under strict. A result of version
+// 1 lacks the latter: only what lacks them is made again.
 func TestCAJQPackedBytes(t *testing.T) {
 	output := filepath.Join(t.TempDir(), "cajq.json")
 	line := cajqLine(t, output, "--seeds 42 --variants fp16 cajq_ptq")
@@ -92,7 +96,8 @@ func TestCAJQPackedBytes(t *testing.T) {
 			of["difference"]++
 		}
 	}
-	if want := map[string]int{"fp16 paper": 1, "cajq_ptq paper": 1, "cajq_ptq strict": 1, "difference": 3}; !maps.Equal(of, want) {
+	if want := map[string]int{"fp16 paper": 1, "cajq_ptq paper": 1, "cajq_ptq strict": 1, "difference": 3}; !maps.Equal(of,
+		want) {
 		t.Errorf("%v, want %v", of, want)
 	}
 	var details cajq.Result
@@ -108,7 +113,8 @@ func TestCAJQPackedBytes(t *testing.T) {
 	if err := result.Write(output, r); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := real(t, line...); code != exitOK || strings.Count(stderr, "done before") != 1 || strings.Count(stderr, "  ctx 32") != 2 {
+	if code, _, stderr := real(t, line...); code != exitOK || strings.Count(stderr, "done before") != 1 ||
+		strings.Count(stderr, "  ctx 32") != 2 {
 		t.Errorf("%d: %s", code, stderr)
 	}
 }

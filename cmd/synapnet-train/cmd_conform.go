@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,13 +13,10 @@ import (
 
 func conformCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "conform",
-		Usage:     "hold our numbers against golden tensors of the reference implementation",
-		ArgsUsage: "FILE...",
-		Description: "Reads safetensors files whose header describes a case (any width, depth, heads, vocabulary), runs it through the\n" +
-			"graph and prints the largest error of every tensor, relative to what is allowed there. The exit status is 1 if one\n" +
-			fmt.Sprintf("is outside tolerance: %g relative, and what float32 rounding amounts to in this tensor, which is\n", conform.Relative) +
-			"measured by running the case again with its weights off by as much. Whole numbers must be equal, but for ties.",
+		Name:        "conform",
+		Usage:       "hold our numbers against golden tensors of the reference implementation",
+		ArgsUsage:   "FILE...",
+		Description: helpText("conform", "{relative}", fmt.Sprint(conform.Relative)),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "quiet", Usage: "print only the tensors outside tolerance and one line a file"},
 		},
@@ -49,10 +45,10 @@ func conformCommand() *cli.Command {
 	}
 }
 
-func printReport(c *cli.Context, path string, r *conform.Report) error {
+func printReport(c *cli.Context, path string, r *conform.Comparison) error {
 	bad := 0
 	var text strings.Builder
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	var rows [][]string
 	for _, t := range r.Results {
 		if !t.OK {
 			bad++
@@ -60,13 +56,17 @@ func printReport(c *cli.Context, path string, r *conform.Report) error {
 		if t.OK && c.Bool("quiet") {
 			continue
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\tlargest error %.3g\tof %.3g at %d: got %.6g, want %.6g\t%s\n",
-			verdict(t.OK), foreign.Text(t.Name), t.Worst, t.Limit, t.At, t.Got, t.Want, t.Note)
+		rows = append(rows, []string{
+			verdict(t.OK), foreign.Text(t.Name), fmt.Sprintf("largest error %.3g", t.Worst),
+			fmt.Sprintf("of %.3g at %d: got %.6g, want %.6g", t.Limit, t.At, t.Got, t.Want), t.Note,
+		})
 	}
-	if err := table.Flush(); err != nil {
+	err := writeTable(&text, 5, rows...)
+	if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.App.Writer, "%s%s  %s: %s: %d of %d tensors within tolerance\n", text.String(), verdict(bad == 0), foreign.Path(path), foreign.Text(r.Case), len(r.Results)-bad, len(r.Results))
+	_, err = fmt.Fprintf(c.App.Writer, "%s%s  %s: %s: %d of %d tensors within tolerance\n", text.String(),
+		verdict(bad == 0), foreign.Path(path), foreign.Text(r.Case), len(r.Results)-bad, len(r.Results))
 	return err
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"runtime"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/synapnet/synapnet-train/graph/blas"
@@ -64,8 +63,8 @@ func diagnose(ctx context.Context, measure time.Duration) (diagnosis, error) {
 	d := diagnosis{
 		Build:    readBuild(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		CPU:      cpuModel(),
-		Features: cpuFeatures(),
+		CPU:      host.CPUModel(),
+		Features: host.CPUFeatures(),
 		SIMD:     vec.Level(),
 		BLAS:     blas.Name(),
 		Threads:  runtime.GOMAXPROCS(0),
@@ -113,8 +112,7 @@ func hints(d diagnosis) []string {
 
 // print writes the diagnosis for people.
 func (d diagnosis) print(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	rows := [][2]string{
+	rows := [][]string{
 		{"version", d.Build.Version},
 		{"commit", d.Build.Commit},
 		{"Go", d.Build.Go + " " + d.Platform},
@@ -127,14 +125,9 @@ func (d diagnosis) print(w io.Writer) error {
 		{"memory", memoryText(d.Memory)},
 	}
 	for _, hint := range d.Hints {
-		rows = append(rows, [2]string{"hint", hint})
+		rows = append(rows, []string{"hint", hint})
 	}
-	for _, row := range rows {
-		if _, err := fmt.Fprintf(table, "%s\t%s\n", row[0], row[1]); err != nil {
-			return err
-		}
-	}
-	return table.Flush()
+	return writeTable(w, 2, rows...)
 }
 
 func memoryText(m host.Memory) string {

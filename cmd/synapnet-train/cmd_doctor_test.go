@@ -17,7 +17,8 @@ func TestDoctor(t *testing.T) {
 	if code != exitOK || stderr != "" {
 		t.Fatalf("%d %s", code, stderr)
 	}
-	for _, want := range []string{"Go            " + runtime.Version(), "SIMD kernels  " + vec.Level(), "BLAS          " + blas.Name(), "GFLOP/s", "(GOMAXPROCS)", "memory"} {
+	for _, want := range []string{"Go            " + runtime.Version(), "SIMD kernels  " + vec.Level(), "BLAS          " +
+		blas.Name(), "GFLOP/s", "(GOMAXPROCS)", "memory"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%q is not in\n%s", want, stdout)
 		}
@@ -30,7 +31,8 @@ func TestDoctorJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &got); code != exitOK || stderr != "" || err != nil {
 		t.Fatalf("%d %s %v", code, stderr, err)
 	}
-	if got.BLAS != blas.Name() || got.SIMD != vec.Level() || got.GFLOPS <= 0 || got.Threads != runtime.GOMAXPROCS(0) || got.CPU == "" || got.Build.Go != runtime.Version() {
+	if got.BLAS != blas.Name() || got.SIMD != vec.Level() || got.GFLOPS <= 0 || got.Threads != runtime.GOMAXPROCS(0) ||
+		got.CPU == "" || got.Build.Go != runtime.Version() {
 		t.Errorf("%+v", got)
 	}
 	if runtime.GOOS == "linux" && (got.Memory.Total < 1<<26 || got.Memory.Available > got.Memory.Total) {
@@ -51,16 +53,6 @@ func TestHints(t *testing.T) {
 	}
 }
 
-func TestProcFields(t *testing.T) {
-	text := "processor\t: 0\nmodel name\t: Some CPU: fast @ 2 GHz\nmodel name\t: other\nMemTotal:       8123456 kB\n"
-	if got := field(text, "model name"); got != "Some CPU: fast @ 2 GHz" {
-		t.Errorf("model name = %q", got)
-	}
-	if got := field(text, "absent"); got != "" {
-		t.Errorf("absent = %q", got)
-	}
-}
-
 func TestVersion(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	code := run(t.Context(), []string{"anything", "--version"}, &stdout, &stderr)
@@ -77,7 +69,8 @@ func TestBuild(t *testing.T) {
 	if got, want := readBuild().String(), "1.2.3 (commit abcdef, "+runtime.Version()+")"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	recorded := []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"}, {Key: "vcs.modified", Value: "true"}}
+	recorded := []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"},
+		{Key: "vcs.modified", Value: "true"}}
 	if got := recordedCommit(recorded); got != "0123456789ab+changes" {
 		t.Errorf("recorded %s", got)
 	}

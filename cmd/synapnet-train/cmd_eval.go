@@ -30,9 +30,8 @@ func evalCommand() *cli.Command {
 		Name:      "eval",
 		Usage:     "measure a trained model's accuracy on tasks at context lengths",
 		ArgsUsage: "[MODEL.safetensors]",
-		Description: "Without a file it takes " + pretrainedModel + ". For each task and context it prints the accuracy on --samples\n" +
-			"samples with its 95% Wilson interval and the accuracy of guessing. No sample of it is one that a\n" +
-			"training has drawn, whatever the seeds of the two. Suites: " + strings.Join(measure.Suites(), ", ") + ".",
+		Description: helpText("eval", "{pretrainedModel}", pretrainedModel, "{measureSuites}",
+			strings.Join(measure.Suites(), ", ")),
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME`s of tasks: --tasks niah_single fa (default: those of --suite)"},
 			&cli.StringSliceFlag{Name: "suite", Usage: "`NAME`s of suites (default: mixture)"},
@@ -40,7 +39,8 @@ func evalCommand() *cli.Command {
 			&cli.IntFlag{Name: "samples", Usage: "samples of each task at each context", Value: 256},
 			&cli.IntFlag{Name: "batch-size", Usage: "samples at a time; results do not depend on it", Value: 4},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the samples", Value: 42},
-			&cli.IntFlag{Name: "sample-keys", Usage: "1: the samples of versions in which a seed could meet a training's; 2: apart from every training", Value: int(tasks.CurrentKeys)},
+			&cli.IntFlag{Name: "sample-keys", Usage: "1: the samples of versions in which a seed could meet a training's; 2: " +
+				"apart from every training", Value: int(tasks.CurrentKeys)},
 			&cli.BoolFlag{Name: "list", Usage: "list the tasks, what each asks and where it is from, and stop"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 			threadsFlag(),
@@ -189,7 +189,8 @@ func evaluatedModel(c *cli.Context) (string, error) {
 	}
 	if _, err := os.Stat(pretrainedModel); errors.Is(err, fs.ErrNotExist) {
 		return "", usagef(c, "no model named, and there is no %s here: name a MODEL.safetensors, or make this one with '%s'",
-			pretrainedModel, shell.CommandLine("pretrain", "--output-dir", strings.TrimSuffix(pretrainedModel, "/"+lab.ModelFile)))
+			pretrainedModel, shell.CommandLine("pretrain", "--output-dir",
+				strings.TrimSuffix(pretrainedModel, "/"+lab.ModelFile)))
 	}
 	return pretrainedModel, nil
 }

@@ -27,11 +27,13 @@ func TestEval(t *testing.T) {
 // The results do not depend on the batch size, and depend on the seed.
 func TestEvalJSON(t *testing.T) {
 	path := smallModelFile(t, func(*layers.Config) {})
-	line := []string{"eval", path, "--suite", "needlebench", "--tasks", "fa", "fa", "--contexts", "64", "--samples", "40", "--json"}
+	line := []string{"eval", path, "--suite", "needlebench", "--tasks", "fa", "fa", "--contexts", "64", "--samples", "40",
+		"--json"}
 	first := decode[evaluationResult](t, line...)
 	again := decode[evaluationResult](t, append(line, "--batch-size", "7")...)
 	other := decode[evaluationResult](t, append(line, "--seed", "1")...)
-	if len(first.Results) != 6 || first.Results[0].Task != "fa" || first.Parameters == 0 || first.Plan.Seed != 42 || first.Environment.BLAS == "" {
+	if len(first.Results) != 6 || first.Results[0].Task != "fa" || first.Parameters == 0 || first.Plan.Seed != 42 ||
+		first.Environment.BLAS == "" {
 		t.Errorf("%+v", first)
 	}
 	differ := false
@@ -67,7 +69,8 @@ func TestEvalMistakes(t *testing.T) {
 		"eval " + text + " --contexts 32":       "tasks need a model with a classification head",
 		"eval " + path + " --contexts 32 --lst": "did you mean --list?",
 	})
-	if code, _, stderr := real(t, "eval", "missing.safetensors"); code != exitFailure || !strings.Contains(stderr, "missing.safetensors: no such file") {
+	if code, _, stderr := real(t, "eval", "missing.safetensors"); code != exitFailure ||
+		!strings.Contains(stderr, "missing.safetensors: no such file") {
 		t.Errorf("%d %s", code, stderr)
 	}
 }

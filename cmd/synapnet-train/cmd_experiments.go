@@ -25,15 +25,13 @@ import (
 
 func experimentsCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "experiments",
-		Usage:     "reproduce the paper's tables and figures: list them, run them, write the report",
-		ArgsUsage: "list | run [NAME...] | report",
-		Description: "list    every experiment with the state of its result and the time it takes\n" +
-			"run     the named experiments and those that they need, all without a name; what is up to date is left alone,\n" +
-			"        what was interrupted continues\n" +
-			"report  report.html and report.md in the results folder, from the results that are there",
+		Name:        "experiments",
+		Usage:       "reproduce the paper's tables and figures: list them, run them, write the report",
+		ArgsUsage:   "list | run [NAME...] | report",
+		Description: helpText("experiments"),
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "profile", Usage: "`PROFILE`: full (the published protocol on the reference model) or quick (small sizes, minutes)", Value: string(lab.Full)},
+			&cli.StringFlag{Name: "profile", Usage: "`PROFILE`: full (the published protocol on the reference model) or quick " +
+				"(small sizes, minutes)", Value: string(lab.Full)},
 			&cli.StringFlag{Name: "results", Usage: "results `DIR` (default: results for full, runs/quick for quick)"},
 			&cli.IntFlag{Name: "jobs", Usage: "experiments at a time; those that measure time run alone", Value: 1},
 			&cli.BoolFlag{Name: "dry-run", Usage: "only print the plan"},
@@ -61,7 +59,8 @@ func runExperiments(c *cli.Context) error {
 	}
 	action, ok := actions[words[0]]
 	if !ok {
-		return usagef(c, "unknown action %s%s; it is one of %s", printable(words[0]), didYouMean(words[0], names, asIs), strings.Join(names, ", "))
+		return usagef(c, "unknown action %s%s; it is one of %s", printable(words[0]), didYouMean(words[0], names, asIs),
+			strings.Join(names, ", "))
 	}
 	if words[0] != "run" && len(words) > 1 {
 		return usagef(c, "unexpected argument %s", printable(words[1]))
@@ -135,7 +134,8 @@ func spell(t time.Duration) string {
 func runPlan(c *cli.Context, d *lab.Driver, names []string) error {
 	for _, name := range names {
 		if !slices.Contains(d.Names(), name) {
-			return usagef(c, "unknown experiment %s%s; 'experiments list' shows all", printable(name), didYouMean(name, d.Names(), asIs))
+			return usagef(c, "unknown experiment %s%s; 'experiments list' shows all", printable(name),
+				didYouMean(name, d.Names(), asIs))
 		}
 	}
 	steps, err := d.Plan(names...)
@@ -147,7 +147,7 @@ func runPlan(c *cli.Context, d *lab.Driver, names []string) error {
 		return err
 	}
 	p := &runProgress{w: c.App.ErrWriter, terminal: terminalOf(c.App.ErrWriter), now: time.Now}
-	d.Report = p.report()
+	d.Hooks = p.hooks()
 	err = d.Run(c.Context, steps)
 	p.clear()
 	if errors.Is(err, context.Canceled) {
@@ -156,16 +156,19 @@ func runPlan(c *cli.Context, d *lab.Driver, names []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.App.Writer, "all done in %s; results are in %s\n", spell(p.now().Sub(p.began)), foreign.Path(d.Root))
+	_, err = fmt.Fprintf(c.App.Writer, "all done in %s; results are in %s\n", spell(p.now().Sub(p.began)),
+		foreign.Path(d.Root))
 	return err
 }
 
 // againCommand is the command line that continues this one.
 func againCommand(c *cli.Context, names []string) string {
-	return shell.CommandLine(again(c, append([]string{"experiments", "run"}, names...), "profile", "results", "jobs", "threads")...)
+	return shell.CommandLine(again(c, append([]string{"experiments", "run"}, names...), "profile", "results", "jobs",
+		"threads")...)
 }
 
-// printPlan prints what is to be done and how long it takes, and returns the number of experiments that are not up to date.
+// printPlan prints what is to be done and how long it takes, and returns the number of experiments that are not up to
+// date.
 func printPlan(w io.Writer, d *lab.Driver, steps []*lab.Step) (todo int, err error) {
 	rows := [][]string{{"experiment", "time", "result"}}
 	current, old := 0, 0
@@ -213,7 +216,8 @@ func oldSamples(n int) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s with sample_keys 1, as before the purpose was part of the keys of samples: kept, and continued with the same; "+
+	return fmt.Sprintf("%s with sample_keys 1, as before the purpose was part of the keys of samples: kept, and "+
+		"continued with the same; "+
 		"delete one to measure it with %d\n", plural(n, "result"), tasks.CurrentKeys)
 }
 
@@ -228,9 +232,9 @@ type runProgress struct {
 	bar   *progressbar.ProgressBar
 }
 
-func (p *runProgress) report() lab.DriverReport {
+func (p *runProgress) hooks() lab.Hooks {
 	p.began = p.now()
-	return lab.DriverReport{
+	return lab.Hooks{
 		Begin: func(s *lab.Step, at, of int) {
 			p.last = p.now()
 			p.line("[%d/%d] %s: %s", at, of, s.Name, s.Title)
@@ -267,8 +271,10 @@ func (p *runProgress) progress(s *lab.Step, done, total int, left time.Duration)
 		}
 		p.last = now
 		if p.bar == nil {
-			p.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(p.terminal), progressbar.OptionSetWidth(barNarrow*2), progressbar.OptionThrottle(0),
-				progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false), progressbar.OptionUseANSICodes(true))
+			p.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(p.terminal),
+				progressbar.OptionSetWidth(barNarrow*2), progressbar.OptionThrottle(0),
+				progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
+				progressbar.OptionUseANSICodes(true))
 		}
 		text := fmt.Sprintf("%s  all: %s left", s.Name, spell(left))
 		p.bar.Describe(fit(text, columns(p.terminal)-barNarrow*2-barFrame))

@@ -19,7 +19,8 @@ func TestExperimentsListAndPlan(t *testing.T) {
 	t.Chdir(t.TempDir())
 	stdout, stderr := trained(t, "experiments list")
 	for _, e := range experiments.All() {
-		if !regexp.MustCompile(`(?m)^`+e.Name+` +(missing|after) `).MatchString(stdout) || !strings.Contains(stdout, e.Title) {
+		if !regexp.MustCompile(`(?m)^`+e.Name+` +(missing|after) `).MatchString(stdout) ||
+			!strings.Contains(stdout, e.Title) {
 			t.Errorf("the list lacks %s:\n%s", e.Name, stdout)
 		}
 	}
@@ -27,7 +28,9 @@ func TestExperimentsListAndPlan(t *testing.T) {
 		t.Errorf("stderr %s", stderr)
 	}
 	stdout, _ = trained(t, "experiments run cajq-qat --profile quick --dry-run")
-	if !regexp.MustCompile(`^experiment +time +result\npretrain +~1 min 15 s +missing\ncajq-qat +~40 s +after pretrain\n2 to run, about 1 min 55 s on this profile \(quick\); results go to runs/quick\n$`).MatchString(stdout) {
+	plan := regexp.MustCompile(`^experiment +time +result\npretrain +~1 min 15 s +missing\ncajq-qat +~40 s ` +
+		`+after pretrain\n2 to run, about 1 min 55 s on this profile \(quick\); results go to runs/quick\n$`)
+	if !plan.MatchString(stdout) {
 		t.Errorf("the plan:\n%s", stdout)
 	}
 	if got := present(t, "."); got != "" {
@@ -38,10 +41,13 @@ func TestExperimentsListAndPlan(t *testing.T) {
 func TestExperimentsMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for line, want := range map[string]string{
-		"experiments":                               "say what to do: list, run, report; see 'synapnet-train experiments --help'",
-		"experiments lst":                           "unknown action lst (did you mean list?); it is one of list, run, report",
-		"experiments list pretrain":                 "unexpected argument pretrain",
-		"experiments run cajq-qta":                  "unknown experiment cajq-qta (did you mean cajq-qat?); 'experiments list' shows all",
+		"experiments": "say what to do: list, run, report; " +
+			"see 'synapnet-train experiments --help'",
+		"experiments lst": "unknown action lst (did you mean list?); " +
+			"it is one of list, run, report",
+		"experiments list pretrain": "unexpected argument pretrain",
+		"experiments run cajq-qta": "unknown experiment cajq-qta (did you mean cajq-qat?); " +
+			"'experiments list' shows all",
 		"experiments run pretrain xyzzy":            "unknown experiment xyzzy; 'experiments list' shows all",
 		"experiments run --profile fast":            "--profile fast: it must be full or quick",
 		"experiments run --jobs 0":                  "--jobs 0: must be at least 1",
@@ -50,7 +56,9 @@ func TestExperimentsMistakes(t *testing.T) {
 	} {
 		refusal(t, exitUsage, line, want)
 	}
-	refusal(t, exitFailure, "experiments run cajq-qat", "there is no pretrained model results/pretrain/model.safetensors: make it with 'synapnet-train experiments run pretrain --results results' (about 45m0s)")
+	refusal(t, exitFailure, "experiments run cajq-qat",
+		"there is no pretrained model results/pretrain/model.safetensors: make it with 'synapnet-train experiments run "+
+			"pretrain --results results' (about 45m0s)")
 	refusal(t, exitFailure, "experiments report", "cannot write results/report.html")
 }
 
@@ -61,7 +69,8 @@ func TestExperimentsAreInterrupted(t *testing.T) {
 	s := &stopAt{text: "[1/2] pretrain: ", cancel: cancel}
 	var out bytes.Buffer
 	code := run(ctx, strings.Fields(program+" experiments run cajq-qat --profile quick --results here"), &out, s)
-	want := regexp.MustCompile(`synapnet-train: interrupted \(context canceled\): what is finished or saved is in here; continue with: synapnet-train experiments run cajq-qat --profile quick --results here\n$`)
+	want := regexp.MustCompile(`synapnet-train: interrupted \(context canceled\): what is finished or saved is in here; ` +
+		`continue with: synapnet-train experiments run cajq-qat --profile quick --results here\n$`)
 	if code != exitInterrupted || !want.MatchString(s.String()) {
 		t.Errorf("%d %s", code, s.String())
 	}
@@ -81,13 +90,15 @@ func TestExperimentsCorruptResult(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := synapnet(t.Context(), t, "experiments run pretrain --profile quick")
-	if code != exitFailure || !strings.Contains(stdout, path+" is not a valid result: it is not JSON") || !strings.Contains(stderr, "1 of 1 experiments failed: pretrain; the first error: "+path) {
+	if code != exitFailure || !strings.Contains(stdout, path+" is not a valid result: it is not JSON") ||
+		!strings.Contains(stderr, "1 of 1 experiments failed: pretrain; the first error: "+path) {
 		t.Errorf("%d\n%s%s", code, stdout, stderr)
 	}
 	if read(t, path) != "{" {
 		t.Error("the file has changed")
 	}
-	if _, stderr := trained(t, "experiments report --profile quick"); !strings.Contains(stderr, "pretrain: unreadable: "+path) {
+	if _, stderr := trained(t, "experiments report --profile quick"); !strings.Contains(stderr, "pretrain: unreadable: "+
+		path) {
 		t.Errorf("the report says %s", stderr)
 	}
 	if page := read(t, "runs/quick/report.html"); !strings.Contains(page, "not a valid result") {
@@ -100,14 +111,16 @@ func TestExperimentsFullDisk(t *testing.T) {
 	t.Chdir(t.TempDir())
 	full := fullDir(t)
 	code, _, stderr := synapnet(t.Context(), t, "experiments run pretrain --profile quick --results "+full)
-	if code != exitFailure || !strings.Contains(stderr, "cannot write to "+filepath.Join(full, "pretrain")+": no space left on device; free at least 1 MB there or make it writable: the same command continues") {
+	if code != exitFailure || !strings.Contains(stderr, "cannot write to "+filepath.Join(full, "pretrain")+
+		": no space left on device; free at least 1 MB there or make it writable: the same command continues") {
 		t.Errorf("%d %s", code, stderr)
 	}
 }
 
 func TestSpell(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "0 s", 300 * time.Millisecond: "1 s", 59 * time.Second: "59 s", 61 * time.Second: "1 min 01 s", 3*time.Hour + 29*time.Second: "3 h 00 min", 100 * time.Minute: "1 h 40 min",
+		0: "0 s", 300 * time.Millisecond: "1 s", 59 * time.Second: "59 s", 61 * time.Second: "1 min 01 s",
+		3*time.Hour + 29*time.Second: "3 h 00 min", 100 * time.Minute: "1 h 40 min",
 	} {
 		if got := spell(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)

@@ -18,12 +18,10 @@ import (
 func exportCommand() *cli.Command {
 	d := qat.DefaultOptions()
 	return &cli.Command{
-		Name:      "export",
-		Usage:     "quantise a model into a packed file, from which it runs",
-		ArgsUsage: "MODEL.safetensors",
-		Description: "A checkpoint with quantisers is packed as it was trained. A model in floating point is quantised after training\n" +
-			"(PTQ): it is calibrated on samples of the training mixture. Targets: " + targetNames() + ".\n" +
-			"The file's layout is described in layers/scheme/FORMAT.md; inspect shows what is in it, and eval runs it.",
+		Name:        "export",
+		Usage:       "quantise a model into a packed file, from which it runs",
+		ArgsUsage:   "MODEL.safetensors",
+		Description: helpText("export", "{targetNames}", targetNames()),
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "targets", Usage: "`NAME`s of what to quantise, or all (default: ssm attention)"},
 			&cli.StringFlag{Name: "output", Usage: "packed `FILE` to write"},
@@ -32,8 +30,10 @@ func exportCommand() *cli.Command {
 			&cli.IntFlag{Name: "calib-context", Usage: "their length in tokens", Value: 512},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the calibration samples", Value: 42},
 			&cli.IntFlag{Name: "group-size", Usage: "inputs that share an INT4 scale", Value: d.GroupSize},
-			&cli.Float64Flag{Name: "salient-fraction", Usage: "share of attention's inputs kept in half precision", Value: d.SalientFraction},
-			&cli.StringFlag{Name: "step-init", Usage: "2-bit steps: max (no weight is clipped) or mse (least squared error)", Value: d.StepInit},
+			&cli.Float64Flag{Name: "salient-fraction", Usage: "share of attention's inputs kept in half precision",
+				Value: d.SalientFraction},
+			&cli.StringFlag{Name: "step-init", Usage: "2-bit steps: max (no weight is clipped) or mse (least squared error)",
+				Value: d.StepInit},
 			&cli.IntFlag{Name: "embedding-bits", Usage: "4 or 8, of target embeddings", Value: d.EmbeddingBits},
 			&cli.IntFlag{Name: "head-bits", Usage: "4 or 8, of target head", Value: d.HeadBits},
 			&cli.StringSliceFlag{Name: "scheme",
@@ -121,7 +121,8 @@ var ptqFlags = []string{
 func trainedForExport(c *cli.Context, model string, f *safetensors.File) (*qat.Quantised, error) {
 	for _, name := range ptqFlags {
 		if c.IsSet(name) {
-			return nil, usagef(c, "--%s: %s was trained with its quantisers and is packed as it is; leave the flag out, or export the model in floating point", name, model)
+			return nil, usagef(c, "--%s: %s was trained with its quantisers and is packed as it is; leave the flag out, or "+
+				"export the model in floating point", name, model)
 		}
 	}
 	q, err := qat.FromFile(f)
@@ -204,7 +205,8 @@ func calibrateForExport(c *cli.Context, m *layers.Model) (*qat.Calibration, erro
 		return nil, usagef(c, "--calib-samples %d: must be from 1 to %d", samples, maxCalibration)
 	}
 	if tokens < layers.MinContext || tokens > m.Config.MaxLen {
-		return nil, usagef(c, "--calib-context %d: must be from %d to the model's %d positions (max_len)", tokens, layers.MinContext, m.Config.MaxLen)
+		return nil, usagef(c, "--calib-context %d: must be from %d to the model's %d positions (max_len)", tokens,
+			layers.MinContext, m.Config.MaxLen)
 	}
 	batch := 4
 	for samples%batch != 0 {
@@ -213,7 +215,8 @@ func calibrateForExport(c *cli.Context, m *layers.Model) (*qat.Calibration, erro
 	if err := checkCalibrationMemory(c, m.Config, samples, batch, tokens); err != nil {
 		return nil, err
 	}
-	data, err := qat.MixtureBatches(m.Config, samples/batch, batch, tokens, tasks.Seeded(c.Uint64("seed")).For(tasks.Calibration, 0))
+	data, err := qat.MixtureBatches(m.Config, samples/batch, batch, tokens,
+		tasks.Seeded(c.Uint64("seed")).For(tasks.Calibration, 0))
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,8 @@ func TestExport(t *testing.T) {
 	packed := filepath.Join(t.TempDir(), "packed.safetensors")
 	line := []string{"export", model, "--targets", "all", "--output", packed, "--calib-samples", "6"}
 	stdout := success(t, line...)
-	for _, want := range []string{packed, "packed weights", "whole model", "smaller than FP16", "INT8 when they are read"} {
+	for _, want := range []string{packed, "packed weights", "whole model", "smaller than FP16",
+		"INT8 when they are read"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%q is not in\n%s", want, stdout)
 		}
@@ -143,7 +144,8 @@ func TestExportOverwritesNothing(t *testing.T) {
 	}
 	dir := filepath.Dir(packed)
 	for line, want := range map[string]string{
-		"export " + model + " --output " + packed:                      "it exists; name another file, or replace it with --force",
+		"export " + model + " --output " +
+			packed: "it exists; name another file, or replace it with --force",
 		"export " + model + " --force --output " + model:               "is the same file as MODEL",
 		"export " + corrupt + " --force --output " + packed:            "the file was damaged",
 		"export " + packed + " --output " + dir + "/y":                 "the model is packed",
@@ -172,7 +174,8 @@ func TestExportOverwritesNothing(t *testing.T) {
 func TestInspect(t *testing.T) {
 	model, packed := exported(t, "--targets", "all", "--head-bits", "8")
 	stdout := success(t, "inspect", packed, "--against", model)
-	for _, want := range []string{"tensor ", "bits/weight", "rms error", "blocks.1.ssm.gate.weight ", "seq2", "int4", "int8", "f16", "packed weights", "whole model"} {
+	for _, want := range []string{"tensor ", "bits/weight", "rms error", "blocks.1.ssm.gate.weight ", "seq2", "int4",
+		"int8", "f16", "packed weights", "whole model"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%q is not in\n%s", want, stdout)
 		}
@@ -182,7 +185,8 @@ func TestInspect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.FileBytes != info.Size() || r.WholeCompression != 2*float64(r.Parameters)/float64(info.Size()) || len(r.Tensors) == 0 {
+	if r.FileBytes != info.Size() || r.WholeCompression != 2*float64(r.Parameters)/float64(info.Size()) ||
+		len(r.Tensors) == 0 {
 		t.Errorf("%+v", r)
 	}
 }

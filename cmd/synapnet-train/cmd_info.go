@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -17,61 +16,21 @@ import (
 
 func infoCommand() *cli.Command {
 	flags := append(modelFlags(),
-		&cli.StringFlag{Name: "config", Usage: "TOML `FILE` of a pretraining, see configs/: its [model], its contexts and its batch size"},
+		&cli.StringFlag{Name: "config",
+			Usage: "TOML `FILE` of a pretraining, see configs/: its [model], its contexts and its batch size"},
 		&cli.IntSliceFlag{Name: "contexts", Usage: "context `LENGTH`s in tokens (default: 512 1024 4096)"},
 		&cli.IntFlag{Name: "batch-size", Usage: "samples at a time", Value: curriculum.Default().BatchSize},
 		&cli.BoolFlag{Name: "verbose", Usage: "also list every block, and operations by component"},
 		&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 	)
 	return &cli.Command{
-		Name:      "info",
-		Usage:     "show a model's parameters by component, the memory it takes and the operations it needs",
-		ArgsUsage: "[MODEL.safetensors]",
-		Description: "Describes the model of a file, of a configuration or of the flags; without any, the reference model.\n" +
-			"Memory is that of the compiled plan, without the program itself (about 50 MB). Operations are those of the\n" +
-			"matrix products in the equations, a multiplication and an addition counting as two; not counted are normalisation,\n" +
-			"activations, softmax, the depthwise convolution, the optimiser, and what the backward pass computes a second time.",
-		Flags:  flags,
-		Action: info,
+		Name:        "info",
+		Usage:       "show a model's parameters by component, the memory it takes and the operations it needs",
+		ArgsUsage:   "[MODEL.safetensors]",
+		Description: helpText("info"),
+		Flags:       flags,
+		Action:      info,
 	}
-}
-
-// modelFlags are the settings of a model that has no file yet.
-func modelFlags() []cli.Flag {
-	d := layers.Reference()
-	return []cli.Flag{
-		&cli.StringFlag{Name: "architecture", Usage: "`NAME` of " + strings.Join(layers.Architectures(), ", ") +
-			"; the width and depth of a baseline are those that match the model's parameters", Value: d.Architecture.String()},
-		&cli.IntFlag{Name: "dim", Usage: "width of the model", Value: d.Dim},
-		&cli.IntFlag{Name: "depth", Usage: "number of blocks", Value: d.Depth},
-		&cli.IntFlag{Name: "heads", Usage: "attention heads, a divisor of --dim", Value: d.Heads},
-		&cli.IntFlag{Name: "vocab", Usage: "vocabulary size", Value: d.VocabSize},
-		&cli.IntFlag{Name: "max-len", Usage: "positions of the model: its longest context", Value: d.MaxLen},
-		&cli.IntFlag{Name: "num-classes", Usage: "classes of the tasks", Value: d.NumClasses},
-		&cli.IntFlag{Name: "episodic-slots", Usage: "memory slots a block", Value: d.EpisodicSlots},
-	}
-}
-
-// overrideModel sets what the user gave of modelFlags. Another architecture is matched to the parameters that the model
-// would have as it is, with the task's dimensions that the user gave.
-func overrideModel(c *cli.Context, m *layers.Config) error {
-	override(c, "vocab", &m.VocabSize, c.Int)
-	override(c, "max-len", &m.MaxLen, c.Int)
-	override(c, "num-classes", &m.NumClasses, c.Int)
-	if c.IsSet("architecture") {
-		a, err := layers.ParseArchitecture(c.String("architecture"))
-		if err != nil {
-			return usagef(c, "--%v", err)
-		}
-		if *m, err = layers.MatchedConfig(a, *m); err != nil {
-			return usagef(c, "%v", err)
-		}
-	}
-	override(c, "dim", &m.Dim, c.Int)
-	override(c, "depth", &m.Depth, c.Int)
-	override(c, "heads", &m.Heads, c.Int)
-	override(c, "episodic-slots", &m.EpisodicSlots, c.Int)
-	return nil
 }
 
 // description is what info tells of a model.
@@ -159,7 +118,8 @@ func (d *description) find(c *cli.Context) (contexts []int, err error) {
 	case 1:
 		for _, f := range append(modelFlags(), &cli.StringFlag{Name: "config"}) {
 			if name := f.Names()[0]; c.IsSet(name) {
-				return nil, usagef(c, "--%s and the file %s: the file says itself what its model is; give one of them", name, printable(c.Args().First()))
+				return nil, usagef(c, "--%s and the file %s: the file says itself what its model is; give one of them", name,
+					printable(c.Args().First()))
 			}
 		}
 		m, err := layers.Load(c.Args().First())
@@ -216,7 +176,8 @@ func checkShapes(c *cli.Context, m layers.Config, contexts []int, batch int) err
 	}
 	for _, t := range contexts {
 		if t < layers.MinContext || t > m.MaxLen {
-			return usagef(c, "--contexts %d: must be from %d to the model's %d positions (max_len)", t, layers.MinContext, m.MaxLen)
+			return usagef(c, "--contexts %d: must be from %d to the model's %d positions (max_len)", t, layers.MinContext,
+				m.MaxLen)
 		}
 		if batch > maxTokens/t {
 			return usagef(c, "--batch-size %d: too large for context %d; give at most %d", batch, t, maxTokens/t)
@@ -299,7 +260,8 @@ func (d *description) atContext(m *layers.Model, t int) (contextInfo, error) {
 	if err != nil {
 		return info, err
 	}
-	info.Training = &memoryInfo{Weights: d.Held, Gradients: train.Gradients, Optimiser: 2 * d.Held, Values: train.Arena - train.Gradients}
+	info.Training = &memoryInfo{Weights: d.Held, Gradients: train.Gradients, Optimiser: 2 * d.Held,
+		Values: train.Arena - train.Gradients}
 	info.Training.add()
 	return info, nil
 }
@@ -311,7 +273,8 @@ func (m *memoryInfo) add() { m.Total = m.Weights + m.Gradients + m.Optimiser + m
 func (d *description) print(w io.Writer, verbose bool) error {
 	head := [][]string{{d.Model}, {configLine(d.Config)}}
 	if d.packed() {
-		head = append(head, []string{fmt.Sprintf("packed: %s of weights in memory, %s as float32; 'inspect' lists them, it runs and is not trained", megabytes(d.Held), megabytes(d.Bytes))})
+		head = append(head, []string{fmt.Sprintf("packed: %s of weights in memory, %s as float32; 'inspect' lists them, it "+
+			"runs and is not trained", megabytes(d.Held), megabytes(d.Bytes))})
 	}
 	sections := [][][]string{head, d.parameterRows()}
 	if verbose {
@@ -340,7 +303,8 @@ func (d *description) print(w io.Writer, verbose bool) error {
 func (d *description) parameterRows() [][]string {
 	rows := [][]string{{"PARAMETERS", "count", "share", "as float32"}}
 	line := func(name string, n int) []string {
-		return []string{"  " + name, grouped(n), fmt.Sprintf("%.1f%%", 100*float64(n)/float64(d.Parameters)), megabytes(4 * n)}
+		return []string{"  " + name, grouped(n), fmt.Sprintf("%.1f%%", 100*float64(n)/float64(d.Parameters)),
+			megabytes(4 * n)}
 	}
 	for _, k := range d.Components {
 		rows = append(rows, line(k.Component, k.Parameters))
@@ -379,7 +343,8 @@ func (d *description) contextRow(name string, cell func(contextInfo) string) []s
 }
 
 func (d *description) heading(format string, args ...any) []string {
-	return d.contextRow(fmt.Sprintf(format, args...), func(x contextInfo) string { return "context " + strconv.Itoa(x.Context) })
+	return d.contextRow(fmt.Sprintf(format, args...),
+		func(x contextInfo) string { return "context " + strconv.Itoa(x.Context) })
 }
 
 func (d *description) trainingRows() [][]string {
@@ -421,9 +386,10 @@ func (d *description) operationRows() [][]string {
 		d.contextRow("  training step", func(x contextInfo) string { return operations(x.Operations.TrainStep) }),
 	}
 	if !d.Config.LanguageModel() {
-		rows = append(rows, d.contextRow("  saved by the last block, for which the last token is enough", func(x contextInfo) string {
-			return fmt.Sprintf("%.1f%%", 100*(1-x.Operations.TrainStep/x.Operations.TrainStepEveryToken))
-		}))
+		rows = append(rows, d.contextRow("  saved by the last block, for which the last token is enough",
+			func(x contextInfo) string {
+				return fmt.Sprintf("%.1f%%", 100*(1-x.Operations.TrainStep/x.Operations.TrainStepEveryToken))
+			}))
 	}
 	return rows
 }
@@ -432,7 +398,8 @@ func (d *description) componentRows() [][]string {
 	rows := [][]string{d.heading("TRAINING STEP a token, by component")}
 	for i, k := range d.Contexts[0].Components {
 		rows = append(rows, d.contextRow("  "+k.Component, func(x contextInfo) string {
-			return fmt.Sprintf("%s %5.1f%%", operations(x.Components[i].TrainStep), 100*x.Components[i].TrainStep/x.Operations.TrainStep)
+			return fmt.Sprintf("%s %5.1f%%", operations(x.Components[i].TrainStep),
+				100*x.Components[i].TrainStep/x.Operations.TrainStep)
 		}))
 	}
 	return rows
@@ -444,7 +411,8 @@ func configLine(c layers.Config) string {
 		head = "language model"
 	}
 	if c.Architecture != layers.SynapNet {
-		line := fmt.Sprintf("%s: dim %d, depth %d, heads %d, vocabulary %d, max-len %d, %s", c.Architecture, c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, head)
+		line := fmt.Sprintf("%s: dim %d, depth %d, heads %d, vocabulary %d, max-len %d, %s", c.Architecture, c.Dim, c.Depth,
+			c.Heads, c.VocabSize, c.MaxLen, head)
 		if c.Architecture.HasMemory() {
 			line += fmt.Sprintf(", %d memory slots", c.EpisodicSlots)
 		}

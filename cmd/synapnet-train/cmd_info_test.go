@@ -70,7 +70,8 @@ func smallModelFile(t *testing.T, change func(*layers.Config)) string {
 
 func TestInfoOfReference(t *testing.T) {
 	stdout := success(t, "info")
-	for _, want := range []string{"the reference model", "8,714,950", "context 512", "context 1024", "context 4096", "feed-forward", "MFLOP"} {
+	for _, want := range []string{"the reference model", "8,714,950", "context 512", "context 1024", "context 4096",
+		"feed-forward", "MFLOP"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%q is not in\n%s", want, stdout)
 		}
@@ -84,17 +85,20 @@ func TestInfoOfReference(t *testing.T) {
 		t.Errorf("%d parameters, components add up to %d, %d contexts", d.Parameters, sum, len(d.Contexts))
 	}
 	for _, x := range d.Contexts {
-		if x.Training == nil || x.Training.Total != x.Training.Weights+x.Training.Gradients+x.Training.Optimiser+x.Training.Values {
+		m := x.Training
+		if m == nil || m.Total != m.Weights+m.Gradients+m.Optimiser+m.Values {
 			t.Errorf("context %d: %+v", x.Context, x.Training)
 		}
 		if x.Inference == nil || x.Inference.Total >= x.Training.Total {
 			t.Errorf("context %d: inference takes %+v", x.Context, x.Inference)
 		}
-		if o := x.Operations; !(0 < o.Forward && o.Forward < o.TrainStep && o.TrainStep < o.TrainStepEveryToken && o.Forward < o.ForwardEveryToken) {
+		if o := x.Operations; !(0 < o.Forward && o.Forward < o.TrainStep && o.TrainStep < o.TrainStepEveryToken &&
+			o.Forward < o.ForwardEveryToken) {
 			t.Errorf("context %d: %+v", x.Context, o)
 		}
 	}
-	if more := decode[description](t, "info", "--json", "--batch-size", "8", "--contexts", "512"); more.Contexts[0].Training.Values <= d.Contexts[0].Training.Values {
+	if more := decode[description](t, "info", "--json", "--batch-size", "8", "--contexts",
+		"512"); more.Contexts[0].Training.Values <= d.Contexts[0].Training.Values {
 		t.Error("a larger batch takes no more memory")
 	}
 }
@@ -102,9 +106,11 @@ func TestInfoOfReference(t *testing.T) {
 // A file, flags and a configuration that mean the same model get the same description.
 func TestInfoOfFileFlagsAndConfig(t *testing.T) {
 	path := smallModelFile(t, func(*layers.Config) {})
-	flags := []string{"--dim", "8", "--depth", "2", "--heads", "2", "--vocab", "64", "--max-len", "64", "--num-classes", "16"}
+	flags := []string{"--dim", "8", "--depth", "2", "--heads", "2", "--vocab", "64", "--max-len", "64", "--num-classes",
+		"16"}
 	config := filepath.Join(t.TempDir(), "small.toml")
-	text := "curriculum = [16, 32]\nbatch_size = 2\n[model]\ndim = 8\ndepth = 2\nheads = 2\nvocab_size = 64\nmax_len = 64\nnum_classes = 16\n"
+	text := "curriculum = [16, 32]\nbatch_size = 2\n[model]\ndim = 8\ndepth = 2\nheads = 2\nvocab_size = 64\nmax_len = " +
+		"64\nnum_classes = 16\n"
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -120,14 +126,16 @@ func TestInfoOfFileFlagsAndConfig(t *testing.T) {
 	if d.BatchSize != 2 || len(d.Contexts) != 2 || d.Contexts[0].Context != 16 || d.Config.Dim != 8 {
 		t.Errorf("%+v", d)
 	}
-	if d := decode[description](t, "info", "--config", config, "--json", "--batch-size", "3", "--dim", "16"); d.BatchSize != 3 || d.Config.Dim != 16 {
+	if d := decode[description](t, "info", "--config", config, "--json", "--batch-size", "3", "--dim",
+		"16"); d.BatchSize != 3 || d.Config.Dim != 16 {
 		t.Errorf("%+v", d)
 	}
 	m, err := layers.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Parameters != m.Params.Count() || len(d.Blocks) != 2*7 || !slices.IsSortedFunc(d.Blocks, func(a, b componentInfo) int { return *a.Block - *b.Block }) {
+	if d.Parameters != m.Params.Count() || len(d.Blocks) != 2*7 ||
+		!slices.IsSortedFunc(d.Blocks, func(a, b componentInfo) int { return *a.Block - *b.Block }) {
 		t.Errorf("%d parameters, want %d; blocks %+v", d.Parameters, m.Params.Count(), d.Blocks)
 	}
 }
@@ -140,10 +148,12 @@ func TestInfoOfPackedModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := decode[description](t, "info", packed, "--json")
-	if x := d.Contexts[0]; d.Held != m.WeightBytes() || d.Held >= d.Bytes || x.Inference.Weights != d.Held || x.Inference.Total != d.Held+x.Inference.Values || x.Training != nil {
+	if x := d.Contexts[0]; d.Held != m.WeightBytes() || d.Held >= d.Bytes || x.Inference.Weights != d.Held ||
+		x.Inference.Total != d.Held+x.Inference.Values || x.Training != nil {
 		t.Errorf("%+v", d)
 	}
-	if text := success(t, "info", packed); !strings.Contains(text, "\npacked: ") || strings.Contains(text, "TRAINING MEMORY") {
+	if text := success(t, "info", packed); !strings.Contains(text, "\npacked: ") ||
+		strings.Contains(text, "TRAINING MEMORY") {
 		t.Errorf("%s", text)
 	}
 }
@@ -152,7 +162,8 @@ func TestInfoOfPackedModel(t *testing.T) {
 func TestInfoOfLargeModel(t *testing.T) {
 	d := decode[description](t, "info", "--dim", "2048", "--heads", "8", "--json")
 	c := d.Contexts[0]
-	if d.Parameters < 1<<29 || c.Training == nil || c.Training.Weights != 4*d.Parameters || c.Training.Gradients != 4*d.Parameters || c.Inference.Values == 0 {
+	if d.Parameters < 1<<29 || c.Training == nil || c.Training.Weights != 4*d.Parameters ||
+		c.Training.Gradients != 4*d.Parameters || c.Inference.Values == 0 {
 		t.Errorf("%d parameters, %+v", d.Parameters, c)
 	}
 	if peak := host.PeakRSS(); peak > uint64(d.Bytes) {
@@ -176,13 +187,15 @@ func TestInfoMistakes(t *testing.T) {
 		"info --dim 4096 --heads 8":        "parameters, more than",
 		"info --dim 9999999 --vocab 99999": "dim is 9999999",
 	})
-	if code, _, stderr := real(t, "info", "missing.safetensors"); code != exitFailure || !strings.Contains(stderr, "missing.safetensors: no such file") {
+	if code, _, stderr := real(t, "info", "missing.safetensors"); code != exitFailure ||
+		!strings.Contains(stderr, "missing.safetensors: no such file") {
 		t.Errorf("%d %s", code, stderr)
 	}
 }
 
 func TestGrouped(t *testing.T) {
-	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", -1000: "-1,000", -999: "-999", 8714950: "8,714,950"} {
+	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", -1000: "-1,000", -999: "-999",
+		8714950: "8,714,950"} {
 		if got := grouped(n); got != want {
 			t.Errorf("%d: got %s, want %s", n, got, want)
 		}
@@ -191,7 +204,8 @@ func TestGrouped(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
-	if err := writeTable(&out, 1, []string{"name", "n"}, []string{"a", "100", "é"}, []string{""}, []string{"b", "5", "xy"}); err != nil {
+	if err := writeTable(&out, 1, []string{"name", "n"}, []string{"a", "100", "é"}, []string{""},
+		[]string{"b", "5", "xy"}); err != nil {
 		t.Fatal(err)
 	}
 	if want := "name    n\na     100   é\n\nb       5  xy\n"; out.String() != want {

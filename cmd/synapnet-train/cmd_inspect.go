@@ -14,12 +14,10 @@ import (
 
 func inspectCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "inspect",
-		Usage:     "show a packed model: bits, bytes and error of each tensor, compression",
-		ArgsUsage: "FILE.safetensors",
-		Description: "Bits a weight include scales, zeros, steps and salient columns. Compression is against FP16, 2 bytes a parameter: of\n" +
-			"the packed weights alone, and of the whole file with its header against every parameter of the model. With --against\n" +
-			"it also prints the error of each tensor: root mean square, largest, and root mean square over that of the weights.",
+		Name:        "inspect",
+		Usage:       "show a packed model: bits, bytes and error of each tensor, compression",
+		ArgsUsage:   "FILE.safetensors",
+		Description: helpText("inspect"),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "against", Usage: "the `FILE` in floating point (or with quantisers) that was exported"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
@@ -84,7 +82,8 @@ func inspectionRows(r *qat.Inspection, errors bool) [][]string {
 	for _, t := range r.Tensors {
 		row := []string{t.Name, t.Kind, fmt.Sprint(t.Shape), strconv.FormatFloat(t.Bits, 'f', 3, 64), strconv.Itoa(t.Bytes)}
 		if t.Error != nil {
-			row = append(row, fmt.Sprintf("%.3g", t.Error.RMS), fmt.Sprintf("%.3g", t.Error.Max), fmt.Sprintf("%.2f%%", 100*t.Error.Relative))
+			row = append(row, fmt.Sprintf("%.3g", t.Error.RMS), fmt.Sprintf("%.3g", t.Error.Max),
+				fmt.Sprintf("%.2f%%", 100*t.Error.Relative))
 		}
 		rows = append(rows, row)
 	}
@@ -93,9 +92,11 @@ func inspectionRows(r *qat.Inspection, errors bool) [][]string {
 
 // totals are the sums of a packed file, in lines.
 func totals(r *qat.Inspection) string {
-	text := fmt.Sprintf("packed weights  %d in %d bytes, %.3f bits each: %.2fx smaller than FP16\n", r.PackedWeights, r.PackedBytes,
+	text := fmt.Sprintf("packed weights  %d in %d bytes, %.3f bits each: %.2fx smaller than FP16\n", r.PackedWeights,
+		r.PackedBytes,
 		8*float64(r.PackedBytes)/float64(r.PackedWeights), r.PackedCompression)
-	text += fmt.Sprintf("whole model     %d parameters in a file of %d bytes: %.2fx smaller than FP16\n", r.Parameters, r.FileBytes, r.WholeCompression)
+	text += fmt.Sprintf("whole model     %d parameters in a file of %d bytes: %.2fx smaller than FP16\n", r.Parameters,
+		r.FileBytes, r.WholeCompression)
 	if r.MemoryInt8 {
 		text += "memory          entries of the episodic memory are rounded to INT8 when they are read\n"
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -18,9 +17,6 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/pretrain"
-	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/graph/blas"
-	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
@@ -32,12 +28,12 @@ const defaultRun = "runs/pretrain"
 func pretrainCommand() *cli.Command {
 	d := curriculum.Default()
 	return &cli.Command{
-		Name:  "pretrain",
-		Usage: "train a model from scratch on a curriculum of context lengths",
-		Description: "Without flags this is the reference recipe: the 8,714,950-parameter model, contexts 512 then 1024, 2,048 steps.\n" +
-			"Settings come from the defaults, then the --config file, then the flags. Ctrl-C saves a checkpoint.",
+		Name:        "pretrain",
+		Usage:       "train a model from scratch on a curriculum of context lengths",
+		Description: helpText("pretrain"),
 		Flags: slices.Concat([]cli.Flag{
-			&cli.IntSliceFlag{Name: "curriculum", Usage: "context `LENGTH`s in tokens, a stage each: --curriculum 512 1024", Value: cli.NewIntSlice(d.Curriculum...)},
+			&cli.IntSliceFlag{Name: "curriculum", Usage: "context `LENGTH`s in tokens, a stage each: --curriculum 512 1024",
+				Value: cli.NewIntSlice(d.Curriculum...)},
 		}, modelFlags(), []cli.Flag{
 			&cli.IntFlag{Name: "samples-per-stage", Usage: "training samples of each stage", Value: d.SamplesPerStage},
 			&cli.IntFlag{Name: "epochs-per-stage", Usage: "passes over them", Value: d.EpochsPerStage},
@@ -48,37 +44,15 @@ func pretrainCommand() *cli.Command {
 			&cli.IntFlag{Name: "eval-samples", Usage: "held-out samples after each epoch", Value: d.EvalSamples},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of weights, data and order", Value: d.Seed},
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with any of these settings, see configs/"},
-			&cli.StringFlag{Name: "output-dir", Usage: "`DIR` for checkpoint, model, curves (default: " + defaultRun + ", or the next free name)"},
-			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --output-dir from its checkpoint (default: the newest unfinished " + defaultRun + "*)"},
+			&cli.StringFlag{Name: "output-dir", Usage: "`DIR` for checkpoint, model, curves (default: " + defaultRun +
+				", or the next free name)"},
+			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --output-dir from its checkpoint (default: the newest " +
+				"unfinished " + defaultRun + "*)"},
 			&cli.IntFlag{Name: "checkpoint-every", Usage: "steps between checkpoints; 0: only after epochs", Value: 100},
 			threadsFlag(),
 		}),
 		Action: runPretrain,
 	}
-}
-
-// threadsFlag is of all commands that compute, those that measure included: the text must be true of both.
-func threadsFlag() cli.Flag {
-	return &cli.IntFlag{Name: "threads", Usage: "processor cores to use; what is measured depends on it, what is computed does not", DefaultText: "all"}
-}
-
-// mostThreads is what --threads may ask for on any machine: each thread takes memory, and thousands end the process.
-const mostThreads = 256
-
-// useThreads applies --threads.
-func useThreads(c *cli.Context) error {
-	if !c.IsSet("threads") {
-		return nil
-	}
-	n, most := c.Int("threads"), max(mostThreads, runtime.NumCPU())
-	if n < 1 {
-		return usagef(c, "--threads %d: must be at least 1", n)
-	}
-	if n > most {
-		return usagef(c, "--threads %d: must be at most %d; this machine has %s", n, most, plural(runtime.NumCPU(), "core"))
-	}
-	runtime.GOMAXPROCS(n)
-	return nil
 }
 
 // pretrainConfig puts the defaults, the configuration file and the flags together.
@@ -194,7 +168,8 @@ func runPretrain(c *cli.Context) error {
 	return printPretrain(c, run.Dir, result)
 }
 
-// lowerRate is what to do about a run that diverged. Its rate cannot be changed: it takes a new run in another directory.
+// lowerRate is what to do about a run that diverged. Its rate cannot be changed: it takes a new run in another
+// directory.
 func lowerRate(c *cli.Context, run *pretrain.Training) string {
 	lr, dir := min(run.Trainer.Config.LR/10, curriculum.Default().LR), freeDir(run.Dir)
 	if c.Bool("resume") {
@@ -265,7 +240,8 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
 		if a, b := settingOf(name, now), settingOf(name, was); a != b {
-			return usagef(c, "--%s is %s, but the run began with %s: leave the flag out to resume, or begin a new run with another --output-dir", name, a, b)
+			return usagef(c, "--%s is %s, but the run began with %s: leave the flag out to resume, or begin a new run with "+
+				"another --output-dir", name, a, b)
 		}
 	}
 	if !c.IsSet("config") {
@@ -276,7 +252,8 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 		return err
 	}
 	if !reflect.DeepEqual(now, was) {
-		return usagef(c, "--config %s differs from the settings the run began with: leave it out to resume, or begin a new run with another --output-dir", printable(c.String("config")))
+		return usagef(c, "--config %s differs from the settings the run began with: leave it out to resume, or begin a new "+
+			"run with another --output-dir", printable(c.String("config")))
 	}
 	return nil
 }
@@ -284,7 +261,8 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 // settingOf is the value of a flag's setting in a configuration, for comparison and messages.
 func settingOf(flag string, c curriculum.Config) string {
 	v, ok := map[string]any{
-		"curriculum": c.Curriculum, "architecture": c.Model.Architecture, "dim": c.Model.Dim, "depth": c.Model.Depth, "heads": c.Model.Heads, "vocab": c.Model.VocabSize,
+		"curriculum": c.Curriculum, "architecture": c.Model.Architecture, "dim": c.Model.Dim, "depth": c.Model.Depth,
+		"heads": c.Model.Heads, "vocab": c.Model.VocabSize,
 		"max-len": c.Model.MaxLen, "num-classes": c.Model.NumClasses, "episodic-slots": c.Model.EpisodicSlots,
 		"samples-per-stage": c.SamplesPerStage, "epochs-per-stage": c.EpochsPerStage, "batch-size": c.BatchSize, "lr": c.LR,
 		"warmup-steps": c.WarmupSteps, "weight-decay": c.WeightDecay, "eval-samples": c.EvalSamples, "seed": c.Seed,
@@ -324,21 +302,9 @@ func newestRun() (string, error) {
 	return newest, nil
 }
 
-// environment describes this program and machine for results.
-func environment() result.Environment {
-	b := readBuild()
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return result.Environment{
-		Version: b.Version, Commit: b.Commit, Go: b.Go, Platform: runtime.GOOS + "/" + runtime.GOARCH, Host: host,
-		CPU: cpuModel(), Features: cpuFeatures(), SIMD: vec.Level(), BLAS: blas.Name(), Threads: runtime.GOMAXPROCS(0),
-	}
-}
-
 func evaluationLine(e curriculum.EpochEvaluation) string {
-	line := fmt.Sprintf("evaluation  stage %d epoch %d ctx %d  overall %s", e.Stage+1, e.Epoch+1, e.Context, accuracyText(e.Overall))
+	line := fmt.Sprintf("evaluation  stage %d epoch %d ctx %d  overall %s", e.Stage+1, e.Epoch+1, e.Context,
+		accuracyText(e.Overall))
 	for _, task := range e.Tasks() {
 		line += fmt.Sprintf("  %s %s", task, accuracyText(e.PerTask[task]))
 	}
@@ -360,7 +326,8 @@ func printPretrain(c *cli.Context, dir string, r *pretrain.Result) error {
 		if !p.Reached {
 			word = "NOT reached"
 		}
-		lines = append(lines, fmt.Sprintf("  %-15s ours %s  published %.3f  %s", p.Task, accuracyText(p.Ours), p.Published, word))
+		lines = append(lines, fmt.Sprintf("  %-15s ours %s  published %.3f  %s", p.Task, accuracyText(p.Ours), p.Published,
+			word))
 	}
 	lines = append(lines, fmt.Sprintf("wall time %s, peak memory %.0f MB; weights, result and curves are in %s",
 		time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, foreign.Path(dir)))

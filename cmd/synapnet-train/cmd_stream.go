@@ -28,27 +28,32 @@ import (
 
 func streamCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "stream",
-		Usage:     "run a model over an unbounded stream of token ids with a memory that stays within its budget",
-		ArgsUsage: "MODEL.safetensors [INPUT|-]",
-		Description: "INPUT holds token ids separated by white space; without it, or with -, they come from standard input. Memory use\n" +
-			"does not depend on the length of the stream. At the end of the input the logits of the last chunk are printed.\n" +
-			"A snapshot is written at the end of the input and on Ctrl-C: --restore continues with the ids that follow.\n" +
-			"After a kill, --restore FILE --same-input goes on with the same input from the last snapshot on.\n" +
-			"Policies: " + strings.Join(policy.Names(), ", ") + ".",
+		Name:        "stream",
+		Usage:       "run a model over an unbounded stream of token ids with a memory that stays within its budget",
+		ArgsUsage:   "MODEL.safetensors [INPUT|-]",
+		Description: helpText("stream", "{policyNames}", strings.Join(policy.Names(), ", ")),
 		Flags: []cli.Flag{
-			&cli.Float64Flag{Name: "budget-mb", Usage: "`MB` (2^20 bytes) that all entries together may take", Value: baee.DefaultBudget >> 20},
-			&cli.StringFlag{Name: "policy", Usage: "`NAME` of the eviction policy", DefaultText: "baee with --classifier, else baee_salience"},
-			&cli.StringFlag{Name: "classifier", Usage: "trained retention classifier or Locret head, a `FILE` of baee-train, for policies that need one"},
-			&cli.IntFlag{Name: "chunk-size", Usage: "`TOKENS` that are read at a time", DefaultText: "512, or the model's max_len if that is less"},
+			&cli.Float64Flag{Name: "budget-mb", Usage: "`MB` (2^20 bytes) that all entries together may take",
+				Value: baee.DefaultBudget >> 20},
+			&cli.StringFlag{Name: "policy", Usage: "`NAME` of the eviction policy",
+				DefaultText: "baee with --classifier, else baee_salience"},
+			&cli.StringFlag{Name: "classifier",
+				Usage: "trained retention classifier or Locret head, a `FILE` of baee-train, for policies that need one"},
+			&cli.IntFlag{Name: "chunk-size", Usage: "`TOKENS` that are read at a time",
+				DefaultText: "512, or the model's max_len if that is less"},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the random policy"},
-			&cli.Float64Flag{Name: "hot-threshold", Usage: "`SCORE` from which an entry stays in half precision", Value: baee.HotThreshold},
-			&cli.Float64Flag{Name: "warm-threshold", Usage: "`SCORE` from which it stays in INT8; below it goes into a summary even if there is room; 0: only for want of room", Value: baee.WarmThreshold},
+			&cli.Float64Flag{Name: "hot-threshold", Usage: "`SCORE` from which an entry stays in half precision",
+				Value: baee.HotThreshold},
+			&cli.Float64Flag{Name: "warm-threshold", Usage: "`SCORE` from which it stays in INT8; below it goes into a " +
+				"summary even if there is room; 0: only for want of room", Value: baee.WarmThreshold},
 			&cli.StringFlag{Name: "snapshot", Usage: "write the state of the stream to `FILE` at the end and on Ctrl-C"},
-			&cli.IntFlag{Name: "snapshot-every", Usage: "write --snapshot every `CHUNKS` as well", DefaultText: "only at the end"},
-			&cli.StringFlag{Name: "restore", Usage: "continue the stream of a snapshot `FILE`, with its policy, budget and chunk size"},
+			&cli.IntFlag{Name: "snapshot-every", Usage: "write --snapshot every `CHUNKS` as well",
+				DefaultText: "only at the end"},
+			&cli.StringFlag{Name: "restore",
+				Usage: "continue the stream of a snapshot `FILE`, with its policy, budget and chunk size"},
 			&cli.Int64Flag{Name: "skip", Usage: "`TOKENS` at the start of the input to pass over, e.g. those before a snapshot"},
-			&cli.BoolFlag{Name: "same-input", Usage: "with --restore: the input is the stream's from its beginning; pass over what the snapshot has seen"},
+			&cli.BoolFlag{Name: "same-input",
+				Usage: "with --restore: the input is the stream's from its beginning; pass over what the snapshot has seen"},
 			&cli.Int64Flag{Name: "random-tokens", Usage: "instead of an INPUT: `N` random ids, uniform over the vocabulary"},
 			&cli.Uint64Flag{Name: "input-seed", Usage: "seed of --random-tokens", Value: 1},
 			&cli.StringFlag{Name: "report", Usage: "write resident memory and the state of the store over time to `FILE`, JSON"},
@@ -64,8 +69,8 @@ func streamCommand() *cli.Command {
 // streamGCPercent is how much garbage there may be, in hundredths of what is held, before it is collected.
 const streamGCPercent = 10
 
-// streamReport is what stream --json prints.
-type streamReport struct {
+// streamSummary is what stream --json prints.
+type streamSummary struct {
 	Model       string  `json:"model"`
 	Policy      string  `json:"policy"`
 	ChunkSize   int     `json:"chunk_size"`
@@ -102,8 +107,8 @@ func runStream(c *cli.Context) error {
 	if err := checkStreamFlags(c); err != nil {
 		return err
 	}
-	// What is held is a few large arrays without pointers: collecting often costs next to nothing, and keeps the process near
-	// what is held in place of twice that.
+	// What is held is a few large arrays without pointers: collecting often costs next to nothing, and keeps the process
+	// near what is held in place of twice that.
 	defer debug.SetGCPercent(debug.SetGCPercent(streamGCPercent))
 	m, err := layers.Load(c.Args().First())
 	if err != nil {
@@ -126,8 +131,10 @@ func runStream(c *cli.Context) error {
 	}
 	defer func() { _ = input.Close() }() // it was only read
 	run := &streamRun{
-		stream: s, snapshot: c.String("snapshot"), every: int64(c.Int("snapshot-every")), live: newStreamLive(c.App.ErrWriter),
-		passed: baee.NewDigest(), warn: tell, again: func(skip int64) string { return againStream(c, skip) }, start: time.Now(),
+		stream: s, snapshot: c.String("snapshot"), every: int64(c.Int("snapshot-every")),
+		live:   newStreamLive(c.App.ErrWriter),
+		passed: baee.NewDigest(), warn: tell, again: func(skip int64) string { return againStream(c, skip) },
+		start: time.Now(),
 	}
 	if run.record, err = streamRecord(c, s, name); err != nil {
 		return err
@@ -161,15 +168,18 @@ func refuseShort(c *cli.Context, err error, skip int64) error {
 	var other *otherInput
 	switch {
 	case errors.As(err, &other):
-		return usagef(c, "--same-input: the first %d token ids of %s are not those that the stream of %s has taken: give the input of that stream, or leave out --same-input",
+		return usagef(c, "--same-input: the first %d token ids of %s are not those that the stream of %s has taken: give "+
+			"the input of that stream, or leave out --same-input",
 			skip, other.name, c.String("restore"))
 	case !errors.As(err, &short):
 		return err
 	case c.Bool("same-input"):
-		return usagef(c, "--same-input: the stream of %s has taken %d token ids, and %s holds %d: it is not the input of that stream; give it, or leave out --same-input",
+		return usagef(c, "--same-input: the stream of %s has taken %d token ids, and %s holds %d: it is not the input of "+
+			"that stream; give it, or leave out --same-input",
 			c.String("restore"), skip, short.name, short.has)
 	}
-	return usagef(c, "--skip %d: %s holds %d token ids; give at most as many, or the whole input", skip, short.name, short.has)
+	return usagef(c, "--skip %d: %s holds %d token ids; give at most as many, or the whole input", skip, short.name,
+		short.has)
 }
 
 // checkStreamFlags checks what needs no model.
@@ -193,7 +203,8 @@ func checkStreamFlags(c *cli.Context) error {
 		return err
 	}
 	if c.String("restore") != "" {
-		for _, f := range []string{"budget-mb", "policy", "classifier", "chunk-size", "seed", "hot-threshold", "warm-threshold"} {
+		for _, f := range []string{"budget-mb", "policy", "classifier", "chunk-size", "seed", "hot-threshold",
+			"warm-threshold"} {
 			if c.IsSet(f) {
 				return usagef(c, "--%s goes with a new stream: --restore takes it from the snapshot; leave one of them out", f)
 			}
@@ -250,7 +261,8 @@ func openStream(c *cli.Context, m *layers.Model) (*baee.Stream, error) {
 	override(c, "chunk-size", &chunk, c.Int)
 	s, err := baee.NewStream(m, memory, chunk)
 	if err != nil {
-		return nil, usagef(c, "--chunk-size %d: it must be from 1 to the model's %d positions (max_len)", chunk, m.Config.MaxLen)
+		return nil, usagef(c, "--chunk-size %d: it must be from 1 to the model's %d positions (max_len)", chunk,
+			m.Config.MaxLen)
 	}
 	if err := checkStreamMemory(c, m, s, mostTokens(c, 0)); err != nil {
 		return nil, err
@@ -265,7 +277,8 @@ func streamMemory(c *cli.Context, m layers.Config) (baee.Config, error) {
 	least := float64(2*m.Dim*m.Depth) / (1 << 20)
 	mb := c.Float64("budget-mb")
 	if !(mb >= least && mb <= 1<<26) {
-		return conf, usagef(c, "--budget-mb %g: it must be at least %.6f, one entry of %d bytes in each of %d layers, and at most %d", mb, math.Ceil(least*1e6)/1e6, 2*m.Dim, m.Depth, 1<<26)
+		return conf, usagef(c, "--budget-mb %g: it must be at least %.6f, one entry of %d bytes in each of %d layers, and "+
+			"at most %d", mb, math.Ceil(least*1e6)/1e6, 2*m.Dim, m.Depth, 1<<26)
 	}
 	conf.BudgetBytes = int(mb * (1 << 20))
 	conf.Policy = "baee_salience"
@@ -287,10 +300,12 @@ func streamMemory(c *cli.Context, m layers.Config) (baee.Config, error) {
 		return conf, usagef(c, "--policy: %v", err)
 	}
 	if p.Needs.Retention && conf.Classifier == nil {
-		return conf, usagef(c, "--policy %s needs a trained retention classifier: give --classifier FILE, made by '%s'", p.Name, shell.CommandLine("baee-train"))
+		return conf, usagef(c, "--policy %s needs a trained retention classifier: give --classifier FILE, made by '%s'",
+			p.Name, shell.CommandLine("baee-train"))
 	}
 	if p.Needs.Head && conf.Head == nil {
-		return conf, usagef(c, "--policy %s needs a trained Locret-style head: give --classifier FILE, made by '%s'", p.Name, shell.CommandLine("baee-train"))
+		return conf, usagef(c, "--policy %s needs a trained Locret-style head: give --classifier FILE, made by '%s'", p.Name,
+			shell.CommandLine("baee-train"))
 	}
 	conf.Tiers = p.Score != nil
 	return conf, tierThresholds(c, &conf)
@@ -305,13 +320,14 @@ func tierThresholds(c *cli.Context, conf *baee.Config) error {
 		return usagef(c, "--warm-threshold %g, --hot-threshold %g: they must satisfy 0 <= warm <= hot <= 1", warm, hot)
 	}
 	if !conf.Tiers && (c.IsSet("hot-threshold") || c.IsSet("warm-threshold")) {
-		return usagef(c, "--hot-threshold, --warm-threshold: policy %s gives no scores, so it has no tiers; leave them out", conf.Policy)
+		return usagef(c, "--hot-threshold, --warm-threshold: policy %s gives no scores, so it has no tiers; leave them out",
+			conf.Policy)
 	}
 	return nil
 }
 
-// mostTokens bounds the tokens that a stream at the given position will take in: an id takes two bytes of a file at least.
-// It is -1 where there is no bound, as with a pipe.
+// mostTokens bounds the tokens that a stream at the given position will take in: an id takes two bytes of a file at
+// least. It is -1 where there is no bound, as with a pipe.
 func mostTokens(c *cli.Context, position int64) int64 {
 	most, skip := c.Int64("random-tokens"), c.Int64("skip")
 	if c.Bool("same-input") {
@@ -355,7 +371,8 @@ func streamRecord(c *cli.Context, s *baee.Stream, input string) (*stream.Record,
 		return nil, nil
 	}
 	r, err := stream.NewRecord(c.String("report"), s, stream.Settings{
-		Model: c.Args().First(), Classifier: c.String("classifier"), Restored: c.String("restore"), Input: input, Skip: c.Int64("skip"),
+		Model: c.Args().First(), Classifier: c.String("classifier"), Restored: c.String("restore"), Input: input,
+		Skip:         c.Int64("skip"),
 		RandomTokens: c.Int64("random-tokens"), InputSeed: c.Uint64("input-seed"), SampleEvery: c.Int64("report-every"),
 	}, environment())
 	if err != nil {
@@ -384,12 +401,12 @@ type streamRun struct {
 	failing map[string]error
 }
 
-// all takes in the input to its end, or until ctx ends, passing over the first `skip` tokens. The snapshot at the end is made
-// before the tokens that do not fill a chunk are run, so that a restored stream goes on with the same chunks as one that was
-// never cut. What was read of the input is in it, whatever ended the reading.
+// all takes in the input to its end, or until ctx ends, passing over the first `skip` tokens. The snapshot at the end
+// is made before the tokens that do not fill a chunk are run, so that a restored stream goes on with the same chunks as
+// one that was never cut. What was read of the input is in it, whatever ended the reading.
 func (r *streamRun) all(ctx context.Context, t *tokenReader, skip int64) error {
 	for {
-		_, ended, err := r.take(t, skip)
+		_, ended, err := r.readSome(t, skip)
 		if err != nil {
 			return err
 		}
@@ -404,8 +421,8 @@ func (r *streamRun) all(ctx context.Context, t *tokenReader, skip int64) error {
 	}
 }
 
-// take takes in what has arrived of the input: n ids, those passed over included. ended is how it went on.
-func (r *streamRun) take(t *tokenReader, skip int64) (n int, ended, err error) {
+// readSome takes in what has arrived of the input: n ids, those passed over included. ended is how it went on.
+func (r *streamRun) readSome(t *tokenReader, skip int64) (n int, ended, err error) {
 	ids, ended := t.some(r.stream.ChunkSize())
 	passed := min(skip-r.skipped, int64(len(ids)))
 	r.skipped, r.passed = r.skipped+passed, r.passed.Add(ids[:passed])
@@ -468,7 +485,8 @@ func (r *streamRun) finish(name string, skip int64) error {
 		return err
 	}
 	if r.logits = r.stream.LastLogits(); r.logits == nil {
-		return fmt.Errorf("%s holds no token ids after the %d that are passed over, and the snapshot, if there is one, is of an older version and without the stream's answer: give the ids that follow", name, skip)
+		return fmt.Errorf("%s holds no token ids after the %d that are passed over, and the snapshot, if there is one, is "+
+			"of an older version and without the stream's answer: give the ids that follow", name, skip)
 	}
 	return nil
 }
@@ -505,7 +523,7 @@ func (r *streamRun) interrupted(t *tokenReader, skip int64) error {
 		if err := r.save(); err != nil {
 			return fmt.Errorf("%w after %d tokens, and the snapshot failed: %w", train.ErrInterrupted, r.taken, err)
 		}
-		n, _, err := r.take(t, skip) // what came in meanwhile: nobody who continues with a pipe would read it again
+		n, _, err := r.readSome(t, skip) // what came in meanwhile: nobody who continues with a pipe would read it again
 		if err != nil {
 			return err
 		}
@@ -518,9 +536,11 @@ func (r *streamRun) interrupted(t *tokenReader, skip int64) error {
 		cut = ", and the beginning of an id whose end was not read, which is in none"
 	}
 	if r.snapshot == "" {
-		return fmt.Errorf("%w after %d tokens%s; there is no snapshot, --snapshot FILE would make one", train.ErrInterrupted, r.taken, cut)
+		return fmt.Errorf("%w after %d tokens%s; there is no snapshot, --snapshot FILE would make one", train.ErrInterrupted,
+			r.taken, cut)
 	}
-	return fmt.Errorf("%w after %d tokens%s; continue with the same input: %s", train.ErrInterrupted, r.taken, cut, r.again(r.skipped+r.taken))
+	return fmt.Errorf("%w after %d tokens%s; continue with the same input: %s", train.ErrInterrupted, r.taken, cut,
+		r.again(r.skipped+r.taken))
 }
 
 // againStream is the command line that continues from the snapshot, with the same input from its beginning.
@@ -531,14 +551,16 @@ func againStream(c *cli.Context, skip int64) string {
 		"report-every", "top", "json", "threads")...)
 }
 
-func (r *streamRun) report(model string, top int) streamReport {
+func (r *streamRun) report(model string, top int) streamSummary {
 	m := r.stream.Memory()
 	t := m.Total()
 	seconds := time.Since(r.start).Seconds()
-	return streamReport{
-		Model: model, Policy: m.Config().Policy, ChunkSize: r.stream.ChunkSize(), Tokens: r.stream.Position(), InputTokens: r.taken,
-		Chunks: m.Chunk(), BudgetBytes: m.Config().BudgetBytes, Bytes: t.Bytes, Hot: t.Hot, Warm: t.Warm, Summaries: t.Summaries,
-		Evicted: t.Evicted, Merged: t.Merged, Demoted: t.Demoted, Seconds: seconds, PerSecond: float64(r.taken) / seconds,
+	return streamSummary{
+		Model: model, Policy: m.Config().Policy, ChunkSize: r.stream.ChunkSize(), Tokens: r.stream.Position(),
+		InputTokens: r.taken,
+		Chunks:      m.Chunk(), BudgetBytes: m.Config().BudgetBytes, Bytes: t.Bytes, Hot: t.Hot, Warm: t.Warm,
+		Summaries: t.Summaries,
+		Evicted:   t.Evicted, Merged: t.Merged, Demoted: t.Demoted, Seconds: seconds, PerSecond: float64(r.taken) / seconds,
 		Snapshot: r.snapshot, Kernels: r.stream.Kernels().Changes(), Top: topLogits(r.logits, top),
 	}
 }
@@ -561,15 +583,17 @@ func topLogits(logits []float32, k int) []streamLogit {
 	return all
 }
 
-func printStream(c *cli.Context, r streamReport, languageModel bool) error {
+func printStream(c *cli.Context, r streamSummary, languageModel bool) error {
 	w := &firstError{w: c.App.Writer}
 	if c.Bool("json") {
 		encoder := json.NewEncoder(w)
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(r)
 	}
-	w.printf("%s tokens in %s chunks of %d, policy %s, %.0f tok/s\n", grouped(int(r.Tokens)), grouped(int(r.Chunks)), r.ChunkSize, r.Policy, r.PerSecond)
-	w.printf("memory: %s\n", countsText(baee.Counts{Hot: r.Hot, Warm: r.Warm, Summaries: r.Summaries, Bytes: r.Bytes, Evicted: r.Evicted, Merged: r.Merged, Demoted: r.Demoted}, r.BudgetBytes))
+	w.printf("%s tokens in %s chunks of %d, policy %s, %.0f tok/s\n", grouped(int(r.Tokens)), grouped(int(r.Chunks)),
+		r.ChunkSize, r.Policy, r.PerSecond)
+	w.printf("memory: %s\n", countsText(baee.Counts{Hot: r.Hot, Warm: r.Warm, Summaries: r.Summaries, Bytes: r.Bytes,
+		Evicted: r.Evicted, Merged: r.Merged, Demoted: r.Demoted}, r.BudgetBytes))
 	if r.Snapshot != "" {
 		w.printf("snapshot: %s\n", foreign.Path(r.Snapshot))
 	}
@@ -579,7 +603,8 @@ func printStream(c *cli.Context, r streamReport, languageModel bool) error {
 	}
 	rows := [][]string{{output, "logit", "probability"}}
 	for _, x := range r.Top {
-		rows = append(rows, []string{strconv.Itoa(x.Output), fmt.Sprintf("%.4f", x.Logit), fmt.Sprintf("%.4f", x.Probability)})
+		rows = append(rows, []string{strconv.Itoa(x.Output), fmt.Sprintf("%.4f", x.Logit),
+			fmt.Sprintf("%.4f", x.Probability)})
 	}
 	if err := writeTable(w, 0, rows...); err != nil {
 		return err
@@ -589,8 +614,10 @@ func printStream(c *cli.Context, r streamReport, languageModel bool) error {
 
 // countsText is the state of a memory in a line, in the units of --budget-mb.
 func countsText(t baee.Counts, budget int) string {
-	return fmt.Sprintf("HOT %s  WARM %s  COLD %d  %.3g of %.3g MB  evicted %s  merged %s  demoted %s", grouped(t.Hot), grouped(t.Warm), t.Summaries,
-		float64(t.Bytes)/(1<<20), float64(budget)/(1<<20), grouped(int(t.Evicted)), grouped(int(t.Merged)), grouped(int(t.Demoted)))
+	return fmt.Sprintf("HOT %s  WARM %s  COLD %d  %.3g of %.3g MB  evicted %s  merged %s  demoted %s", grouped(t.Hot),
+		grouped(t.Warm), t.Summaries,
+		float64(t.Bytes)/(1<<20), float64(budget)/(1<<20), grouped(int(t.Evicted)), grouped(int(t.Merged)),
+		grouped(int(t.Demoted)))
 }
 
 // streamLive reports how a stream goes: one line that is rewritten on a terminal, a line every ten seconds otherwise.
@@ -621,7 +648,8 @@ func (l *streamLive) chunk(s *baee.Stream, elapsed time.Duration, taken int64) {
 	}
 	l.last = l.now()
 	m := s.Memory()
-	line := fmt.Sprintf("%s tokens  %s  %.0f tok/s", grouped(int(s.Position())), countsText(m.Total(), m.Config().BudgetBytes), float64(taken)/elapsed.Seconds())
+	line := fmt.Sprintf("%s tokens  %s  %.0f tok/s", grouped(int(s.Position())),
+		countsText(m.Total(), m.Config().BudgetBytes), float64(taken)/elapsed.Seconds())
 	if l.columns == nil {
 		_, _ = fmt.Fprintln(l.w, line)
 		return

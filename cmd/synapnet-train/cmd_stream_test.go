@@ -52,7 +52,7 @@ func piped(ctx context.Context, in io.Reader, words ...string) (code int, stdout
 func TestStream(t *testing.T) {
 	model, input := smallModelFile(t, func(*layers.Config) {}), textFile(t, ids(1000))
 	line := []string{"stream", model, input, "--chunk-size", "16", "--budget-mb", "0.0002", "--top", "3"}
-	r := decode[streamReport](t, append(line, "--json")...)
+	r := decode[streamSummary](t, append(line, "--json")...)
 	if r.Tokens != 1000 || r.Chunks != 63 || r.ChunkSize != 16 || r.Policy != "baee_salience" || r.BudgetBytes != 209 {
 		t.Errorf("%+v", r)
 	}
@@ -63,8 +63,10 @@ func TestStream(t *testing.T) {
 		t.Errorf("%+v", r.Top)
 	}
 	stdout := success(t, line...)
-	if lines := strings.Split(strings.TrimSpace(stdout), "\n"); len(lines) != 6 || !strings.HasPrefix(lines[0], "1,000 tokens in 63 chunks of 16, policy baee_salience, ") ||
-		!strings.HasPrefix(lines[1], "memory: HOT ") || strings.Join(strings.Fields(lines[2]), " ") != "class logit probability" {
+	if lines := strings.Split(strings.TrimSpace(stdout), "\n"); len(lines) != 6 ||
+		!strings.HasPrefix(lines[0], "1,000 tokens in 63 chunks of 16, policy baee_salience, ") ||
+		!strings.HasPrefix(lines[1], "memory: HOT ") ||
+		strings.Join(strings.Fields(lines[2]), " ") != "class logit probability" {
 		t.Errorf("got\n%s", stdout)
 	}
 }
@@ -77,7 +79,8 @@ func TestStreamGivesTheLogits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		memory, err := baee.New(baee.Config{Dim: 8, Layers: 2, Slots: 32, Policy: "fifo", Protocol: baee.Strict, BudgetBytes: 1 << 20, Window: baee.DefaultWindow})
+		memory, err := baee.New(baee.Config{Dim: 8, Layers: 2, Slots: 32, Policy: "fifo", Protocol: baee.Strict,
+			BudgetBytes: 1 << 20, Window: baee.DefaultWindow})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +113,7 @@ func TestStreamGivesTheLogits(t *testing.T) {
 		if code != exitOK || !strings.Contains(stdout, fmt.Sprintf("\"logit\": %v", want.Logit)) {
 			t.Errorf("%d classes: %d %s %s, want %+v", classes, code, stdout, stderr, want)
 		}
-		if got := decode[streamReport](t, append(line, textFile(t, ids(70)))...); got.Top[0] != want {
+		if got := decode[streamSummary](t, append(line, textFile(t, ids(70)))...); got.Top[0] != want {
 			t.Errorf("%d classes: from a file %+v, want %+v", classes, got.Top[0], want)
 		}
 	}
@@ -121,30 +124,33 @@ func TestStreamRestores(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
 	all := strings.Fields(ids(300))
 	flags := []string{"--chunk-size", "16", "--budget-mb", "0.0002", "--policy", "random", "--seed", "3"}
-	want := decode[streamReport](t, append([]string{"stream", model, textFile(t, ids(300)), "--json"}, flags...)...)
+	want := decode[streamSummary](t, append([]string{"stream", model, textFile(t, ids(300)), "--json"}, flags...)...)
 	for _, cut := range []int{5, 16, 147} {
 		snapshot := filepath.Join(t.TempDir(), "snapshot.safetensors")
-		success(t, append([]string{"stream", model, textFile(t, strings.Join(all[:cut], " ")), "--snapshot", snapshot, "--snapshot-every", "2"}, flags...)...)
+		success(t, append([]string{"stream", model, textFile(t, strings.Join(all[:cut], " ")), "--snapshot", snapshot,
+			"--snapshot-every", "2"}, flags...)...)
 		parts := map[string][]string{
 			"the rest":          {textFile(t, strings.Join(all[cut:], " "))},
 			"the same, skipped": {textFile(t, ids(300)), "--skip", fmt.Sprint(cut)},
 		}
 		for name, rest := range parts {
-			got := decode[streamReport](t, append([]string{"stream", model, "--json", "--restore", snapshot}, rest...)...)
-			if got.Tokens != 300 || got.InputTokens != int64(300-cut) || got.Evicted != want.Evicted || want.Evicted == 0 || fmt.Sprint(got.Top) != fmt.Sprint(want.Top) {
+			got := decode[streamSummary](t, append([]string{"stream", model, "--json", "--restore", snapshot}, rest...)...)
+			if got.Tokens != 300 || got.InputTokens != int64(300-cut) || got.Evicted != want.Evicted || want.Evicted == 0 ||
+				fmt.Sprint(got.Top) != fmt.Sprint(want.Top) {
 				t.Errorf("cut at %d, %s: %+v, want %+v", cut, name, got, want)
 			}
 		}
 	}
 }
 
-// kill -9 in mid-stream loses nothing but what came after the last snapshot: restored, the stream ends in the same logits
-// and the same snapshot as one that was never killed.
+// kill -9 in mid-stream loses nothing but what came after the last snapshot: restored, the stream ends in the same
+// logits and the same snapshot as one that was never killed.
 func TestKilledStreamRestores(t *testing.T) {
 	t.Chdir(t.TempDir())
 	model := smallModelFile(t, func(*layers.Config) {})
-	line := "stream " + model + " --random-tokens 9600 --input-seed 5 --chunk-size 16 --budget-mb 0.0002 --policy random --seed 3 --snapshot-every 3 --json"
-	want := decode[streamReport](t, strings.Fields(line+" --snapshot whole.safetensors")...)
+	line := "stream " + model + " --random-tokens 9600 --input-seed 5 --chunk-size 16 --budget-mb 0.0002 --policy " +
+		"random --seed 3 --snapshot-every 3 --json"
+	want := decode[streamSummary](t, strings.Fields(line+" --snapshot whole.safetensors")...)
 	killed := 0
 	for _, after := range []time.Duration{0, 3 * time.Millisecond, 40 * time.Millisecond} {
 		if err := os.RemoveAll("killed.safetensors"); err != nil {
@@ -168,12 +174,14 @@ func TestKilledStreamRestores(t *testing.T) {
 			continue // it ended before it could be killed
 		}
 		killed++
-		rest := "stream " + model + " --random-tokens 9600 --input-seed 5 --restore killed.safetensors --same-input --json --snapshot killed.safetensors"
-		got := decode[streamReport](t, strings.Fields(rest)...)
+		rest := "stream " + model + " --random-tokens 9600 --input-seed 5 --restore killed.safetensors --same-input --json " +
+			"--snapshot killed.safetensors"
+		got := decode[streamSummary](t, strings.Fields(rest)...)
 		if got.InputTokens == 0 || got.InputTokens >= 9600 {
 			t.Errorf("killed %v after the first snapshot: restored with %d of 9600 tokens to go", after, got.InputTokens)
 		}
-		got.InputTokens, got.Seconds, got.PerSecond, got.Snapshot = want.InputTokens, want.Seconds, want.PerSecond, want.Snapshot
+		got.InputTokens, got.Seconds, got.PerSecond, got.Snapshot = want.InputTokens, want.Seconds, want.PerSecond,
+			want.Snapshot
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("killed %v after the first snapshot: %+v, want %+v", after, got, want)
 		}
@@ -190,8 +198,9 @@ func TestKilledStreamRestores(t *testing.T) {
 func TestStreamReport(t *testing.T) {
 	t.Chdir(t.TempDir())
 	model := smallModelFile(t, func(*layers.Config) {})
-	line := "stream " + model + " --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.0002 --json --report r.json --report-every 100"
-	got := decode[streamReport](t, strings.Fields(line)...)
+	line := "stream " + model + " --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.0002 --json " +
+		"--report r.json --report-every 100"
+	got := decode[streamSummary](t, strings.Fields(line)...)
 	r, err := result.Read("r.json") // it is valid under the schema
 	if err != nil {
 		t.Fatal(err)
@@ -201,13 +210,15 @@ func TestStreamReport(t *testing.T) {
 	if err := errors.Join(json.Unmarshal(r.Config, &settings), json.Unmarshal(r.Details, &details)); err != nil {
 		t.Fatal(err)
 	}
-	if !r.Complete || r.Experiment != "stream" || r.Profile != "custom" || r.Inputs["model"] == "" || !slices.Equal(r.Seeds, []uint64{0, 9}) || r.Environment.CPU == "" || r.Cost.WallSeconds <= 0 {
+	if !r.Complete || r.Experiment != "stream" || r.Profile != "custom" || r.Inputs["model"] == "" ||
+		!slices.Equal(r.Seeds, []uint64{0, 9}) || r.Environment.CPU == "" || r.Cost.WallSeconds <= 0 {
 		t.Errorf("%+v", r)
 	}
 	if settings.RandomTokens != 1000 || settings.ChunkSize != 16 || settings.Memory.BudgetBytes != 209 {
 		t.Errorf("%+v", settings)
 	}
-	if len(r.Measurements) != 2+2*len(details.Samples) || r.Measurements[0].Metric != "rss_change" || r.Measurements[1].Mean <= 0 {
+	if len(r.Measurements) != 2+2*len(details.Samples) || r.Measurements[0].Metric != "rss_change" ||
+		r.Measurements[1].Mean <= 0 {
 		t.Errorf("%+v", r.Measurements)
 	}
 	var at []int64
@@ -222,12 +233,16 @@ func TestStreamReport(t *testing.T) {
 	if last := details.Samples[len(details.Samples)-1]; last.Bytes != got.Bytes || last.Merged != got.Merged {
 		t.Errorf("the last sample is %+v, the end %+v", last, got)
 	}
-	again := decode[streamReport](t, strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.0002 --json")...)
-	other := decode[streamReport](t, strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 8 --chunk-size 16 --budget-mb 0.0002 --json")...)
+	again := decode[streamSummary](t,
+		strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.0002 --json")...)
+	other := decode[streamSummary](t,
+		strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 8 --chunk-size 16 --budget-mb 0.0002 --json")...)
 	if fmt.Sprint(again.Top) != fmt.Sprint(got.Top) || fmt.Sprint(other.Top) == fmt.Sprint(got.Top) {
 		t.Errorf("seed 9 gave %v and %v, seed 8 %v", got.Top, again.Top, other.Top)
 	}
-	if code, _, stderr := real(t, "stream", model, "--random-tokens", "10", "--report", "no/such/folder/r.json"); code != exitUsage || !strings.Contains(stderr, "no/such/folder/r.json") || strings.Count(stderr, "\n") != 1 {
+	if code, _, stderr := real(t, "stream", model, "--random-tokens", "10", "--report",
+		"no/such/folder/r.json"); code != exitUsage || !strings.Contains(stderr, "no/such/folder/r.json") ||
+		strings.Count(stderr, "\n") != 1 {
 		t.Errorf("%d %s", code, stderr)
 	}
 }
@@ -250,15 +265,18 @@ func TestStreamIsInterrupted(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
 	snapshot := filepath.Join(t.TempDir(), "s.safetensors")
 	ctx, cancel := context.WithCancel(t.Context())
-	code, stdout, stderr := piped(ctx, &endless{100, cancel}, "stream", model, "--chunk-size", "16", "--snapshot", snapshot)
-	if code != exitInterrupted || stdout != "" || !strings.Contains(stderr, "--restore "+snapshot+" --skip ") || strings.Count(stderr, "\n") != 1 {
+	code, stdout, stderr := piped(ctx, &endless{100, cancel}, "stream", model, "--chunk-size", "16", "--snapshot",
+		snapshot)
+	if code != exitInterrupted || stdout != "" || !strings.Contains(stderr, "--restore "+snapshot+" --skip ") ||
+		strings.Count(stderr, "\n") != 1 {
 		t.Errorf("%d %s %s", code, stdout, stderr)
 	}
 	var taken int64
 	if _, err := fmt.Sscanf(stderr[strings.Index(stderr, "after"):], "after %d tokens", &taken); err != nil {
 		t.Fatal(err)
 	}
-	if got := decode[streamReport](t, "stream", model, textFile(t, "1"), "--restore", snapshot, "--json"); got.Tokens != taken+1 {
+	if got := decode[streamSummary](t, "stream", model, textFile(t, "1"), "--restore", snapshot,
+		"--json"); got.Tokens != taken+1 {
 		t.Errorf("restored at %d tokens, want %d", got.Tokens-1, taken)
 	}
 	_, command, _ := strings.Cut(strings.TrimSpace(stderr), "continue with the same input: "+program+" ")
@@ -269,7 +287,8 @@ func TestStreamIsInterrupted(t *testing.T) {
 	silent, _ := io.Pipe()
 	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if code, _, stderr := piped(ctx, silent, "stream", model); code == exitOK || !strings.Contains(stderr, "interrupted after 0 tokens") {
+	if code, _, stderr := piped(ctx, silent, "stream", model); code == exitOK ||
+		!strings.Contains(stderr, "interrupted after 0 tokens") {
 		t.Errorf("waiting: %d %s", code, stderr)
 	}
 }
@@ -279,20 +298,22 @@ func TestStreamMistakes(t *testing.T) {
 	model, input := smallModelFile(t, func(*layers.Config) {}), textFile(t, ids(40))
 	start := "stream " + model + " " + input + " "
 	mistakes(t, map[string]string{
-		"stream":                                    "name a MODEL.safetensors",
-		"stream a b c":                              "unexpected argument c",
-		start + "--top 0":                           "--top 0: must be at least 1",
-		start + "--skip -1":                         "--skip -1: must be at least 0",
-		start + "--budget-mb 0.00001":               "--budget-mb 1e-05: it must be at least 0.000031, one entry of 16 bytes in each of 2 layers",
-		start + "--budget-mb -1":                    "--budget-mb -1: it must be at least",
-		start + "--budget-mb NaN":                   "--budget-mb NaN: it must be at least",
-		start + "--chunk-size 65":                   "--chunk-size 65: it must be from 1 to the model's 64 positions",
-		start + "--chunk-size 0":                    "--chunk-size 0: it must be from 1",
-		start + "--policy fifi":                     `did you mean "fifo"?`,
-		start + "--policy baee":                     "--classifier FILE",
-		start + "--policy locret_proxy":             "Locret-style head: give --classifier FILE",
-		start + "--snapshot-every 2":                "goes with --snapshot FILE",
-		start + "--warm-threshold 0.7":              "--warm-threshold 0.7, --hot-threshold 0.6: they must satisfy 0 <= warm <= hot <= 1",
+		"stream":            "name a MODEL.safetensors",
+		"stream a b c":      "unexpected argument c",
+		start + "--top 0":   "--top 0: must be at least 1",
+		start + "--skip -1": "--skip -1: must be at least 0",
+		start + "--budget-mb 0.00001": "--budget-mb 1e-05: it must be at least 0.000031, one entry of 16 bytes in each of " +
+			"2 layers",
+		start + "--budget-mb -1":        "--budget-mb -1: it must be at least",
+		start + "--budget-mb NaN":       "--budget-mb NaN: it must be at least",
+		start + "--chunk-size 65":       "--chunk-size 65: it must be from 1 to the model's 64 positions",
+		start + "--chunk-size 0":        "--chunk-size 0: it must be from 1",
+		start + "--policy fifi":         `did you mean "fifo"?`,
+		start + "--policy baee":         "--classifier FILE",
+		start + "--policy locret_proxy": "Locret-style head: give --classifier FILE",
+		start + "--snapshot-every 2":    "goes with --snapshot FILE",
+		start + "--warm-threshold 0.7": "--warm-threshold 0.7, --hot-threshold 0.6: " +
+			"they must satisfy 0 <= warm <= hot <= 1",
 		start + "--hot-threshold NaN":               "--hot-threshold NaN: they must satisfy",
 		start + "--policy fifo --hot-threshold 0.7": "policy fifo gives no scores",
 		start + "--restore s --hot-threshold 0.7":   "--hot-threshold goes with a new stream",
@@ -306,18 +327,20 @@ func TestStreamMistakes(t *testing.T) {
 		start + "--report r --report-every 0":       "--report-every 0: must be at least 1",
 	})
 	for name, c := range map[string]struct{ text, want string }{
-		"letters":   {"1 2\n3 x4 5", "ids.txt:2: x4 is not a token id: ids are whole numbers from 0 to 63"},
-		"negative":  {"1\n\n-2", "ids.txt:3: -2 is not a token id"},
-		"large":     {"64", "ids.txt:1: 64 is no token of the model"},
-		"very long": {strings.Repeat("9", 1<<20), "9999999999999999999999999999999999999999…9999999999999999999999999999999999999999 is no token"},
-		"empty":     {" \n", "ids.txt holds no token ids"},
+		"letters":  {"1 2\n3 x4 5", "ids.txt:2: x4 is not a token id: ids are whole numbers from 0 to 63"},
+		"negative": {"1\n\n-2", "ids.txt:3: -2 is not a token id"},
+		"large":    {"64", "ids.txt:1: 64 is no token of the model"},
+		"very long": {strings.Repeat("9", 1<<20),
+			"9999999999999999999999999999999999999999…9999999999999999999999999999999999999999 is no token"},
+		"empty": {" \n", "ids.txt holds no token ids"},
 	} {
 		code, stdout, stderr := real(t, "stream", model, textFile(t, c.text))
 		if code != exitFailure || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.want) {
 			t.Errorf("%s: %d %s %s", name, code, stdout, stderr)
 		}
 	}
-	if code, _, stderr := real(t, "stream", model, "missing.txt"); code != exitFailure || !strings.Contains(stderr, "missing.txt: no such file") {
+	if code, _, stderr := real(t, "stream", model, "missing.txt"); code != exitFailure ||
+		!strings.Contains(stderr, "missing.txt: no such file") {
 		t.Errorf("%d %s", code, stderr)
 	}
 }
@@ -330,18 +353,20 @@ func TestStreamSnapshotMistakes(t *testing.T) {
 	if code != exitFailure || !strings.Contains(stderr, "the 3 tokens before it are in the snapshot "+snapshot) {
 		t.Errorf("%d %s", code, stderr)
 	}
-	if got := decode[streamReport](t, "stream", model, input, "--restore", snapshot, "--json"); got.Tokens != 43 {
+	if got := decode[streamSummary](t, "stream", model, input, "--restore", snapshot, "--json"); got.Tokens != 43 {
 		t.Errorf("%+v", got)
 	}
 	other := smallModelFile(t, func(c *layers.Config) { c.KFrac = 0.5 })
-	if code, _, stderr := real(t, "stream", other, input, "--restore", snapshot); code != exitFailure || !strings.Contains(stderr, "made with another model") {
+	if code, _, stderr := real(t, "stream", other, input, "--restore", snapshot); code != exitFailure ||
+		!strings.Contains(stderr, "made with another model") {
 		t.Errorf("%d %s", code, stderr)
 	}
 	b, err := os.ReadFile(snapshot)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, damaged := range map[string][]byte{"cut": b[:len(b)/2], "flipped": append(bytes.Clone(b[:len(b)-1]), b[len(b)-1]^1), "empty": {}} {
+	for name, damaged := range map[string][]byte{"cut": b[:len(b)/2],
+		"flipped": append(bytes.Clone(b[:len(b)-1]), b[len(b)-1]^1), "empty": {}} {
 		if err := os.WriteFile(snapshot, damaged, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -408,12 +433,14 @@ func TestStreamWithClassifier(t *testing.T) {
 	if err := classifierOf(t, 8).Save(path); err != nil {
 		t.Fatal(err)
 	}
-	if r := decode[streamReport](t, "stream", model, input, "--classifier", path, "--chunk-size", "16", "--json"); r.Policy != "baee" || r.Warm == 0 {
+	if r := decode[streamSummary](t, "stream", model, input, "--classifier", path, "--chunk-size", "16",
+		"--json"); r.Policy != "baee" || r.Warm == 0 {
 		t.Errorf("%+v", r)
 	}
 	// The thresholds decide the tiers: at 0 and 0, everything that there is room for stays as it is; at 1, nothing does.
-	thresholds := func(warm, hot string) streamReport {
-		return decode[streamReport](t, "stream", model, input, "--classifier", path, "--chunk-size", "16", "--json", "--warm-threshold", warm, "--hot-threshold", hot)
+	thresholds := func(warm, hot string) streamSummary {
+		return decode[streamSummary](t, "stream", model, input, "--classifier", path, "--chunk-size", "16", "--json",
+			"--warm-threshold", warm, "--hot-threshold", hot)
 	}
 	if r := thresholds("0", "0"); r.Hot == 0 || r.Warm+r.Summaries != 0 {
 		t.Errorf("%+v", r)
@@ -428,13 +455,14 @@ func TestStreamWithClassifier(t *testing.T) {
 	if err := head.Save(path); err != nil {
 		t.Fatal(err)
 	}
-	if r := decode[streamReport](t, "stream", model, input, "--classifier", path, "--json"); r.Policy != "locret_proxy" {
+	if r := decode[streamSummary](t, "stream", model, input, "--classifier", path, "--json"); r.Policy != "locret_proxy" {
 		t.Errorf("%+v", r)
 	}
 	if err := os.WriteFile(path, []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := real(t, "stream", model, input, "--classifier", path); code != exitFailure || !strings.Contains(stderr, path) {
+	if code, _, stderr := real(t, "stream", model, input, "--classifier", path); code != exitFailure ||
+		!strings.Contains(stderr, path) {
 		t.Errorf("%d %s", code, stderr)
 	}
 }

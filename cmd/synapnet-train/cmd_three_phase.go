@@ -21,16 +21,14 @@ const defaultThreePhase = "runs/cajq-3phase"
 
 func threePhaseCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "cajq-3phase",
-		Usage: "train in three phases: floating point, through the quantisers, cooldown; with a retention classifier",
-		Description: "Without flags this is the reference's trainer on the reference model (configs/cajq-3phase.toml), which takes most of a day\n" +
-			"on two cores; configs/cajq-3phase-small.toml takes a minute or two. With lambda_baee above 0 the retention classifier\n" +
-			"is trained along, on the attention that entries receive. The run leaves model.safetensors, which export packs,\n" +
-			"classifier.safetensors, which stream takes, and cajq-3phase.json. Ctrl-C saves a checkpoint.",
+		Name:        "cajq-3phase",
+		Usage:       "train in three phases: floating point, through the quantisers, cooldown; with a retention classifier",
+		Description: helpText("cajq-3phase"),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with the settings, see configs/cajq-3phase.toml"},
 			&cli.StringFlag{Name: "checkpoint", Usage: "model `FILE` to begin with", DefaultText: "initial weights"},
-			&cli.StringFlag{Name: "output-dir", Usage: "`DIR` for checkpoint, model, result (default: " + defaultThreePhase + ", or the next free name)"},
+			&cli.StringFlag{Name: "output-dir", Usage: "`DIR` for checkpoint, model, result (default: " + defaultThreePhase +
+				", or the next free name)"},
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --output-dir from its checkpoint"},
 			&cli.IntFlag{Name: "checkpoint-every", Usage: "steps between checkpoints; 0: only after epochs", Value: 100},
 			threadsFlag(),
@@ -53,7 +51,8 @@ func threePhase(c *cli.Context) error {
 	t := run.Trainer
 	t.CheckpointEvery = c.Int("checkpoint-every")
 	p := newProgress(c.App.ErrWriter)
-	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(t.TotalSteps(), "step"), t.Config.Seed, run.Dir)
+	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(t.TotalSteps(), "step"), t.Config.Seed,
+		run.Dir)
 	warn(p, t.Warnings...)
 	if run.Classifier != nil {
 		p.Line("retention classifier of %d parameters, lambda_baee %g", run.Classifier.Parameters(), t.Config.LambdaBAEE)
@@ -76,7 +75,8 @@ func threePhase(c *cli.Context) error {
 			again(c, []string{"cajq-3phase", "--resume", "--output-dir", run.Dir}, "checkpoint-every", "threads")...))
 	}
 	if errors.Is(err, train.ErrDiverged) {
-		return fmt.Errorf("%w; begin a new run with a lower lr of that phase in its --config file and --output-dir %s", err, shell.Word(freeDir(run.Dir)))
+		return fmt.Errorf("%w; begin a new run with a lower lr of that phase in its --config file and --output-dir %s", err,
+			shell.Word(freeDir(run.Dir)))
 	}
 	if err != nil {
 		return err
@@ -92,9 +92,11 @@ func openThreePhase(c *cli.Context) (*cajq.ThreePhase, error) {
 		case dir == "":
 			return nil, usagef(c, "--resume: name the run's directory with --output-dir")
 		case c.IsSet("config"):
-			return nil, usagef(c, "--config %s: a resumed run has the settings that it began with; leave one of --config and --resume out", printable(c.String("config")))
+			return nil, usagef(c, "--config %s: a resumed run has the settings that it began with; leave one of --config and "+
+				"--resume out", printable(c.String("config")))
 		case c.IsSet("checkpoint"):
-			return nil, usagef(c, "--checkpoint %s: a resumed run continues from its own; leave one of --checkpoint and --resume out", printable(c.String("checkpoint")))
+			return nil, usagef(c, "--checkpoint %s: a resumed run continues from its own; leave one of --checkpoint and "+
+				"--resume out", printable(c.String("checkpoint")))
 		}
 		conf, err := cajq.ReadThreePhaseConfig(dir)
 		if err != nil {
@@ -148,6 +150,7 @@ func printThreePhase(c *cli.Context, dir string, r *cajq.ThreePhaseResult) error
 	if r.Classifier != "" {
 		files += " and " + r.Classifier
 	}
-	w.printf("wall time %s, peak memory %.0f MB; %s are in %s\n", time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, files, foreign.Path(dir))
+	w.printf("wall time %s, peak memory %.0f MB; %s are in %s\n",
+		time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, files, foreign.Path(dir))
 	return w.err
 }

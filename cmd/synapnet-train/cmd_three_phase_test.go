@@ -57,7 +57,8 @@ func TestThreePhase(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout := success(t, "cajq-3phase", "--config", "run.toml")
-	if !strings.Contains(stdout, "cooldown, epoch 4  loss ") || !strings.Contains(stdout, "retention loss ") || !strings.Contains(stdout, "model.safetensors and classifier.safetensors are in runs/cajq-3phase") {
+	if !strings.Contains(stdout, "cooldown, epoch 4  loss ") || !strings.Contains(stdout, "retention loss ") ||
+		!strings.Contains(stdout, "model.safetensors and classifier.safetensors are in runs/cajq-3phase") {
 		t.Errorf("got %s", stdout)
 	}
 	if _, err := qat.Load("runs/cajq-3phase/model.safetensors"); err != nil {
@@ -71,8 +72,10 @@ func TestThreePhase(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	errs := &stopAfter{text: "qat, epoch 2 ", stop: cancel}
-	code := runApp(ctx, newApp(&bytes.Buffer{}, errs), []string{program, "cajq-3phase", "--config", "run.toml", "--output-dir", "cut", "--checkpoint-every", "0"})
-	if code != exitInterrupted || !strings.Contains(errs.String(), "continue with: "+program+" cajq-3phase --resume --output-dir cut") {
+	code := runApp(ctx, newApp(&bytes.Buffer{}, errs),
+		[]string{program, "cajq-3phase", "--config", "run.toml", "--output-dir", "cut", "--checkpoint-every", "0"})
+	if code != exitInterrupted || !strings.Contains(errs.String(), "continue with: "+program+
+		" cajq-3phase --resume --output-dir cut") {
 		t.Fatalf("%d %s", code, errs.String())
 	}
 	success(t, "cajq-3phase", "--resume", "--output-dir", "cut")
@@ -108,7 +111,8 @@ func TestThreePhaseMistakes(t *testing.T) {
 		"cajq-3phase --resume --output-dir x":          "there is no checkpoint x/checkpoint.safetensors to resume",
 		"cajq-3phase --checkpoint missing.safetensors": "missing.safetensors",
 	} {
-		if code, _, stderr := real(t, strings.Fields(line)...); code != exitFailure || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
+		if code, _, stderr := real(t, strings.Fields(line)...); code != exitFailure || !strings.Contains(stderr, want) ||
+			strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: %d %s", line, code, stderr)
 		}
 	}

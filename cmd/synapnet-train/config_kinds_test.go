@@ -87,8 +87,10 @@ func TestNegativeNumbersOfUnsignedSettings(t *testing.T) {
 // Keys that differ in case alone are refused with both and their lines, and a key in another case with the right one.
 func TestKeysByCase(t *testing.T) {
 	cases := map[string]string{
-		"lr = 1\nLR = 2":                             `:2: keys lr (line 1) and LR (line 2) differ in case alone: the setting is lr, leave the other out`,
-		"LR = 1\n\nlr = 2":                           `:1: keys lr (line 3) and LR (line 1) differ in case alone: the setting is lr, leave the other out`,
+		"lr = 1\nLR = 2": `:2: keys lr (line 1) and LR (line 2) ` +
+			`differ in case alone: the setting is lr, leave the other out`,
+		"LR = 1\n\nlr = 2": `:1: keys lr (line 3) and LR (line 1) ` +
+			`differ in case alone: the setting is lr, leave the other out`,
 		"seed = 1\nSEED = -1":                        `:2: keys seed (line 1) and SEED (line 2) differ`,
 		"inner = { seed = 1, Seed = 2 }":             `:1: keys inner.seed (line 1) and inner.Seed (line 1) differ`,
 		"[inner]\nseed = 1\n'sEED' = 2":              `:3: keys inner.seed (line 2) and inner.sEED (line 3) differ`,
@@ -96,9 +98,10 @@ func TestKeysByCase(t *testing.T) {
 		"[inner]\nseed = 1\n[INNER]\nseed = 2":       `:3: keys inner (line 1) and INNER (line 3) differ`,
 		"[[runs]]\nseed=1\n[[runs]]\nseed=1\nSEED=2": `:5: keys runs.seed (line 4) and runs.SEED (line 5) differ`,
 		"\"\\u0053eed\" = 1\nseed = 2":               `:1: keys seed (line 2) and Seed (line 1) differ`,
-		"Lr = 1\nLR = 2":                             `:1: keys LR (line 2) and Lr (line 1) differ in case alone: leave both out`,
-		"\n\nSEED = 3":                               `:3: unknown key SEED (did you mean seed?)`,
-		"[Inner]\nseed = 3":                          `:1: unknown key Inner (did you mean inner?)`,
+		"Lr = 1\nLR = 2": `:1: keys LR (line 2) and Lr (line 1) ` +
+			`differ in case alone: leave both out`,
+		"\n\nSEED = 3":      `:3: unknown key SEED (did you mean seed?)`,
+		"[Inner]\nseed = 3": `:1: unknown key Inner (did you mean inner?)`,
 	}
 	for text, want := range cases {
 		path := written(t, text)
@@ -112,7 +115,8 @@ func TestKeysByCase(t *testing.T) {
 	}
 	// Keys of a map are the user's own.
 	var got everyKind
-	if err := loadConfig(written(t, "[by_name]\na = 1\nA = 2"), &got); err != nil || !reflect.DeepEqual(got.ByName, map[string]uint64{"a": 1, "A": 2}) {
+	if err := loadConfig(written(t, "[by_name]\na = 1\nA = 2"), &got); err != nil ||
+		!reflect.DeepEqual(got.ByName, map[string]uint64{"a": 1, "A": 2}) {
 		t.Errorf("%v %v", got.ByName, err)
 	}
 }
@@ -171,29 +175,38 @@ func TestHostileConfigurations(t *testing.T) {
 	cases := map[string]string{
 		tables.String():            ":1: unknown key t0",
 		"lr = 1\n" + keys.String(): ":2: unknown key k0",
-		"by-name = [\n" + strings.Repeat("{a=[]},\n", 7_000) + "]":                                   ":1:",
-		"a = " + strings.Repeat("[", 30_000) + strings.Repeat("]", 30_000):                           ":1: more than 16 brackets within each other",
-		"note = \"[[[\" # [[[\na = " + strings.Repeat("{a=", 20_000):                                 ":2: more than 16 brackets within each other",
-		"a" + strings.Repeat(".a", 20_000) + " = 1":                                                  ":1: a key of more than 16 names",
-		"[a" + strings.Repeat(" . 'a'", 9_000) + "]":                                                 ":1: a key of more than 16 names",
-		"lr = 1\n[[" + strings.Repeat("k", 30_000) + "]]\n":                                          ":2: a key of 30000 letters: at most 256; shorten it",
-		"'" + strings.Repeat("k", 30_000) + "' = 1\n":                                                ":1: a key of 30002 letters",
-		strings.Repeat("x", maxConfigBytes+1):                                                        "larger than 64 KB",
-		"#" + strings.Repeat("\n", maxConfigBytes):                                                   "larger than 64 KB",
-		"inner = { a = [{ a = [{ a = [{ a = [{ a = [{ a = [{ a = [{ a = [{ a = [1]}]}]}]}]}]}]}]}]}": ":1: more than 16 brackets",
+		"by-name = [\n" + strings.Repeat("{a=[]},\n", 7_000) + "]": ":1:",
+		"a = " + strings.Repeat("[", 30_000) + strings.Repeat("]",
+			30_000): ":1: more than 16 brackets within each other",
+		"note = \"[[[\" # [[[\na = " +
+			strings.Repeat("{a=", 20_000): ":2: more than 16 brackets within each other",
+		"a" + strings.Repeat(".a", 20_000) +
+			" = 1": ":1: a key of more than 16 names",
+		"[a" + strings.Repeat(" . 'a'", 9_000) +
+			"]": ":1: a key of more than 16 names",
+		"lr = 1\n[[" + strings.Repeat("k", 30_000) +
+			"]]\n": ":2: a key of 30000 letters: at most 256; shorten it",
+		"'" + strings.Repeat("k", 30_000) +
+			"' = 1\n": ":1: a key of 30002 letters",
+		strings.Repeat("x", maxConfigBytes+1):      "larger than 64 KB",
+		"#" + strings.Repeat("\n", maxConfigBytes): "larger than 64 KB",
+		"inner = { a = [{ a = [{ a = [{ a = [{ a = [{ a = [{ a = [{ a = [{ a = [1]}]}]}]}]}]}]}]}]}": ":1: more than 16 " +
+			"brackets",
 	}
 	for text, want := range cases {
 		path := written(t, text)
 		begin := time.Now()
 		err := loadConfig(path, &everyKind{})
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) || len(err.Error()) > 500 {
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) ||
+			len(err.Error()) > 500 {
 			t.Errorf("%.40q: got %.300v, want %s", text, err, want)
 		}
 		if took := time.Since(begin); took > 2*time.Second {
 			t.Errorf("%.40q: %v", text, took)
 		}
 	}
-	if err := loadConfig(os.DevNull, &everyKind{}); err == nil || !strings.Contains(err.Error(), "it is a device, not a file") {
+	if err := loadConfig(os.DevNull, &everyKind{}); err == nil ||
+		!strings.Contains(err.Error(), "it is a device, not a file") {
 		t.Error(err)
 	}
 	if err := loadConfig(t.TempDir(), &everyKind{}); err == nil || !strings.Contains(err.Error(), "configuration ") {
@@ -224,8 +237,10 @@ func FuzzConfig(f *testing.F) {
 	for _, text := range []string{
 		"dim = 1\n[inner]\nhaeds = 2", "[[runs]]\n\"a b\".c = {x=1}", "lr = 1\nLR = 2", "seed = -1\nSEED = 1\n",
 		"[[runs]]\nseed = 1\n[[runs]]\nseed = 2\n[runs.x]\ny = 1", "runs = [{seed = 1,}, {lr = 2, 'seed' = 3}, # x\n]\r\n",
-		"note = \"\"\"\na = 1\\\"\"\"\"\"\nsteps = 1", "note = '''\n[x]\n'''''\nsteps = 1", "\"\\u0053\\x41\\e\" = 0x10\nwhen = 1979-05-27 07:32:00Z",
-		"a = [[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q = 1", "\xef\xbb\xbflr = 1 # \xff", "wait = \"1s\"\nfree = { a = { b = [] } }",
+		"note = \"\"\"\na = 1\\\"\"\"\"\"\nsteps = 1", "note = '''\n[x]\n'''''\nsteps = 1",
+		"\"\\u0053\\x41\\e\" = 0x10\nwhen = 1979-05-27 07:32:00Z",
+		"a = [[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q = 1", "\xef\xbb\xbflr = 1 # \xff",
+		"wait = \"1s\"\nfree = { a = { b = [] } }",
 	} {
 		f.Add(text)
 	}
@@ -268,7 +283,8 @@ func asText(t *testing.T, c everyKind) string {
 	if err != nil { // NaN and infinities
 		text = nil
 	}
-	return fmt.Sprintf("%s %+v %v %v", text, c.Runs, c.Seeds, []any{c.LR, c.Wait, c.Dim, c.Note, c.Free, c.Rows, c.ByName, c.Lists, c.Tables, c.Pair, c.Small, c.Seed})
+	return fmt.Sprintf("%s %+v %v %v", text, c.Runs, c.Seeds,
+		[]any{c.LR, c.Wait, c.Dim, c.Note, c.Free, c.Rows, c.ByName, c.Lists, c.Tables, c.Pair, c.Small, c.Seed})
 }
 
 // sameKeys compares the keys of a text that is TOML, as placer and as the library find them.

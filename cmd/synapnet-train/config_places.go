@@ -107,8 +107,8 @@ func (p *placer) peek() byte {
 	return 0
 }
 
-// take passes over c; if something else stands there, the text is not TOML.
-func (p *placer) take(c byte) {
+// accept passes over c; if something else stands there, the text is not TOML.
+func (p *placer) accept(c byte) {
 	if p.peek() != c {
 		p.stop = true
 		return
@@ -140,10 +140,10 @@ func (p *placer) blank(lines bool) {
 
 // header reads [a.b] or [[a.b]] and returns the table that it begins.
 func (p *placer) header(root *place) *place {
-	p.take('[')
+	p.accept('[')
 	array := p.peek() == '['
 	if array {
-		p.take('[')
+		p.accept('[')
 	}
 	line := p.line
 	table := root
@@ -155,9 +155,9 @@ func (p *placer) header(root *place) *place {
 		}
 		table = table.last()
 	}
-	p.take(']')
+	p.accept(']')
 	if array {
-		p.take(']')
+		p.accept(']')
 	}
 	return table
 }
@@ -169,7 +169,7 @@ func (p *placer) pair(table *place) {
 		table = table.open(name, line)
 	}
 	p.blank(false)
-	p.take('=')
+	p.accept('=')
 	p.blank(false)
 	p.value(table)
 }
@@ -253,15 +253,15 @@ func (p *placer) inside(at *place, table bool) {
 		}
 		p.blank(true)
 		if p.peek() != end {
-			p.take(',')
+			p.accept(',')
 		}
 	}
-	p.take(end)
+	p.accept(end)
 }
 
 // quoted reads a string in quotes of one line and returns what it means.
 func (p *placer) quoted(quote byte) string {
-	p.take(quote)
+	p.accept(quote)
 	var text strings.Builder
 	for {
 		switch c := p.peek(); {

@@ -43,7 +43,8 @@ func written(t *testing.T, text string) string {
 // What the file sets is set; the defaults stay elsewhere.
 func TestLoadConfig(t *testing.T) {
 	got := testConfig{Dim: 256, LR: 5e-4, Model: testModel{Heads: 4}}
-	err := loadConfig(written(t, "# a run\nlr = 1e-3\ncurriculum = [512, 1024]\nuntagged = true\n[model]\nheads = 8\n"), &got)
+	err := loadConfig(written(t, "# a run\nlr = 1e-3\ncurriculum = [512, 1024]\nuntagged = true\n[model]\nheads = 8\n"),
+		&got)
 	want := testConfig{Dim: 256, LR: 1e-3, Curriculum: []int{512, 1024}, Untagged: true, Model: testModel{Heads: 8}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v %v, want %+v", got, err, want)
@@ -63,24 +64,28 @@ func TestLoadConfigTakesNegativeNumbers(t *testing.T) {
 // Each mistake in a file is one line: file, line, key and the mend.
 func TestLoadConfigErrors(t *testing.T) {
 	cases := map[string]string{
-		"dim = 1\nbatch_size = 4\n":                    ":2: unknown key batch_size (did you mean batch-size?)",
-		"[model]\nhaeds = 4\n":                         ":2: unknown key model.haeds (did you mean model.heads?)",
-		"[modle]\nheads = 4\n":                         ":1: unknown key modle (did you mean model?)",
-		"model = { haeds = 4 }\n":                      ":1: unknown key model.haeds (did you mean model.heads?)",
-		"zzzzzz = 1\n":                                 ":1: unknown key zzzzzz",
-		"Hidden = 1\n":                                 ":1: unknown key Hidden",
-		"dim = 1\nlr = \n":                             ":2: expected value but found '\\n' instead (last key lr)",
-		"dim = 1\ndim = 2\n":                           ":2: Key 'dim' has already been defined. (last key dim)",
-		"dim = \"wide\"\n":                             ":1: dim: the value is a string, but must be a whole number",
-		"dim = 1\n[model]\nheads = 1.5\n":              ":3: model.heads: the value is a number with a fraction, but must be a whole number",
-		"curriculum = [512, \"a\"]\n":                  ":1: curriculum: the value is a string, but must be a whole number",
-		"dim = 99999999999999999999999\n":              ":1: dim is 99999999999999999999999: the most a TOML file can hold is 9223372036854775807",
-		"dim = -99999999999999999999\n":                ":1: dim is -99999999999999999999: the least a TOML file can hold is -9223372036854775808",
-		"[model]\nseeds = [1, 18446744073709551615]\n": ":2: model.seeds is 18446744073709551615: the most a TOML file can hold is ",
-		"curriculum = 512\n":                           ":1: curriculum: the value is a whole number, but must be a list",
-		"dim = 1\nseed = -3\n":                         ":2: seed is -3: it must be at least 0",
-		"[model]\nseeds = [-1]\n":                      ":2: model.seeds is -1: it must be at least 0",
-		"[model]\nseeds = [7, 0, -2]\n":                ":2: model.seeds is -2: it must be at least 0",
+		"dim = 1\nbatch_size = 4\n": ":2: unknown key batch_size (did you mean batch-size?)",
+		"[model]\nhaeds = 4\n":      ":2: unknown key model.haeds (did you mean model.heads?)",
+		"[modle]\nheads = 4\n":      ":1: unknown key modle (did you mean model?)",
+		"model = { haeds = 4 }\n":   ":1: unknown key model.haeds (did you mean model.heads?)",
+		"zzzzzz = 1\n":              ":1: unknown key zzzzzz",
+		"Hidden = 1\n":              ":1: unknown key Hidden",
+		"dim = 1\nlr = \n":          ":2: expected value but found '\\n' instead (last key lr)",
+		"dim = 1\ndim = 2\n":        ":2: Key 'dim' has already been defined. (last key dim)",
+		"dim = \"wide\"\n":          ":1: dim: the value is a string, but must be a whole number",
+		"dim = 1\n[model]\nheads = 1.5\n": ":3: model.heads: the value is a number with a fraction, but must be a " +
+			"whole number",
+		"curriculum = [512, \"a\"]\n": ":1: curriculum: the value is a string, but must be a whole number",
+		"dim = 99999999999999999999999\n": ":1: dim is 99999999999999999999999: the most a TOML file can hold " +
+			"is 9223372036854775807",
+		"dim = -99999999999999999999\n": ":1: dim is -99999999999999999999: the least a TOML file can hold " +
+			"is -9223372036854775808",
+		"[model]\nseeds = [1, 18446744073709551615]\n": ":2: model.seeds is 18446744073709551615: the most a TOML file can " +
+			"hold is ",
+		"curriculum = 512\n":            ":1: curriculum: the value is a whole number, but must be a list",
+		"dim = 1\nseed = -3\n":          ":2: seed is -3: it must be at least 0",
+		"[model]\nseeds = [-1]\n":       ":2: model.seeds is -1: it must be at least 0",
+		"[model]\nseeds = [7, 0, -2]\n": ":2: model.seeds is -2: it must be at least 0",
 	}
 	for text, want := range cases {
 		path := written(t, text)
@@ -94,7 +99,8 @@ func TestLoadConfigErrors(t *testing.T) {
 
 func TestLoadConfigFromNowhere(t *testing.T) {
 	err := loadConfig("absent/run.toml", &testConfig{})
-	if err == nil || err.Error() != "configuration absent/run.toml: no such file or directory" || !errors.Is(err, fs.ErrNotExist) {
+	if err == nil || err.Error() != "configuration absent/run.toml: no such file or directory" ||
+		!errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
 }

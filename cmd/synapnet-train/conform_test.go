@@ -23,8 +23,10 @@ func TestConform(t *testing.T) {
 		t.Errorf("%d %s%s", code, stdout, stderr)
 	}
 	for _, text := range []string{
-		"ok    out.logits", "ok    g.blocks.1.attn.to_q.weight", "ok    out.streaming_logits", "ok    w6.head.weight", "largest error ",
-		"ok    " + golden + "model-dense.safetensors: forward and gradients: ", "model-external-memory.safetensors: external memory and streaming: 2 of 2 tensors within tolerance",
+		"ok    out.logits", "ok    g.blocks.1.attn.to_q.weight", "ok    out.streaming_logits", "ok    w6.head.weight",
+		"largest error ",
+		"ok    " + golden + "model-dense.safetensors: forward and gradients: ",
+		"model-external-memory.safetensors: external memory and streaming: 2 of 2 tensors within tolerance",
 		"train-adamw.safetensors: optimiser steps: ",
 	} {
 		if !strings.Contains(stdout, text) {
@@ -64,8 +66,8 @@ func tampered(t *testing.T, name, tensor string, by float32) string {
 	return ""
 }
 
-// One value outside tolerance, of an output or of a weight that leads to one, is status 1 and named; the other files are
-// still compared.
+// One value outside tolerance, of an output or of a weight that leads to one, is status 1 and named; the other files
+// are still compared.
 func TestConformFindsOneWrongValue(t *testing.T) {
 	for tensor, file := range map[string]string{
 		"out.logits":                   "model-dense.safetensors",
@@ -79,14 +81,19 @@ func TestConformFindsOneWrongValue(t *testing.T) {
 		if code != exitFailure || stderr != "synapnet-train: 1 file outside tolerance\n" {
 			t.Errorf("%s: %d %s", tensor, code, stderr)
 		}
-		if lines := strings.Split(stdout, "\n"); len(lines) != 4 || !strings.HasPrefix(lines[0], "FAIL  "+tensor+"  largest error 0.01") || !strings.HasPrefix(lines[1], "FAIL  "+path+": ") || !strings.HasPrefix(lines[2], "ok    ") {
+		if lines := strings.Split(stdout, "\n"); len(lines) != 4 ||
+			!strings.HasPrefix(lines[0], "FAIL  "+tensor+"  largest error 0.01") ||
+			!strings.HasPrefix(lines[1], "FAIL  "+path+": ") || !strings.HasPrefix(lines[2], "ok    ") {
 			t.Errorf("%s:\n%s", tensor, stdout)
 		}
 	}
-	if code, stdout, _ := synapnet(t.Context(), t, "conform --quiet "+tampered(t, "model-dense.safetensors", "w.head.bias", 0.01)); code != exitFailure || !strings.Contains(stdout, "FAIL  out.logits") {
+	if code, stdout, _ := synapnet(t.Context(), t, "conform --quiet "+
+		tampered(t, "model-dense.safetensors", "w.head.bias", 0.01)); code != exitFailure ||
+		!strings.Contains(stdout, "FAIL  out.logits") {
 		t.Errorf("another weight: %d %s", code, stdout)
 	}
-	if code, stdout, _ := synapnet(t.Context(), t, "conform --quiet "+tampered(t, "model-dense.safetensors", "out.logits", 1e-6)); code != exitOK {
+	if code, stdout, _ := synapnet(t.Context(), t, "conform --quiet "+
+		tampered(t, "model-dense.safetensors", "out.logits", 1e-6)); code != exitOK {
 		t.Errorf("a difference within tolerance: %d %s", code, stdout)
 	}
 }
@@ -104,7 +111,8 @@ func TestConformRefuses(t *testing.T) {
 	}
 	refusal(t, exitUsage, "conform", "no file given: name one or more files of golden tensors")
 	refusal(t, exitUsage, "conform --quite x", "unknown flag --quite (did you mean --quiet?)")
-	refusal(t, exitFailure, "conform "+filepath.Join(dir, "absent"), filepath.Join(dir, "absent")+": no such file or directory")
+	refusal(t, exitFailure, "conform "+filepath.Join(dir, "absent"), filepath.Join(dir, "absent")+
+		": no such file or directory")
 	refusal(t, exitFailure, "conform "+model, model+": not a file of golden tensors")
 	refusal(t, exitFailure, "conform conform_test.go", "conform_test.go: ")
 	refusal(t, exitFailure, "conform "+dir, dir)

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// scripts/pt2safetensors.py refuses, before it needs PyTorch, what the commands refuse: an output that is its input, no file,
-// or of another kind; and an input that would be waited for.
+// scripts/pt2safetensors.py refuses, before it needs PyTorch, what the commands refuse: an output that is its input, no
+// file, or of another kind; and an input that would be waited for.
 func TestConverterDestroysNothing(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -19,16 +19,21 @@ func TestConverterDestroysNothing(t *testing.T) {
 	}
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
-	if err := errors.Join(os.WriteFile(in("in.pt"), []byte("precious"), 0o644), os.WriteFile(in("other.toml"), []byte("precious = 1\n"), 0o644),
-		os.Symlink("in.pt", in("link")), os.Symlink("nowhere", in("lost")), os.Link(in("in.pt"), in("hard")), makePipe(in("pipe"))); err != nil {
+	if err := errors.Join(os.WriteFile(in("in.pt"), []byte("precious"), 0o644),
+		os.WriteFile(in("other.toml"), []byte("precious = 1\n"), 0o644),
+		os.Symlink("in.pt", in("link")), os.Symlink("nowhere", in("lost")), os.Link(in("in.pt"), in("hard")),
+		makePipe(in("pipe"))); err != nil {
 		t.Skip(err)
 	}
 	before := contents(t, dir)
 	var pairs, wants []string
 	for _, c := range [][3]string{
-		{"in.pt", "in.pt", "is the same file as checkpoint"}, {"in.pt", "link", "is the same file as checkpoint"}, {"in.pt", "hard", "is the same file as checkpoint"},
-		{"link", "in.pt", "is the same file as checkpoint"}, {"in.pt", "other.toml", "it exists and is no safetensors file"}, {"in.pt", "pipe", "it is a pipe"},
-		{"in.pt", "lost", "it is a link that leads nowhere"}, {"in.pt", ".", "it is a folder"}, {"in.pt", "none/x", "there is no directory"}, {"pipe", "new", "it is a pipe"},
+		{"in.pt", "in.pt", "is the same file as checkpoint"}, {"in.pt", "link", "is the same file as checkpoint"},
+		{"in.pt", "hard", "is the same file as checkpoint"},
+		{"link", "in.pt", "is the same file as checkpoint"}, {"in.pt", "other.toml", "it exists and is no safetensors file"},
+		{"in.pt", "pipe", "it is a pipe"},
+		{"in.pt", "lost", "it is a link that leads nowhere"}, {"in.pt", ".", "it is a folder"},
+		{"in.pt", "none/x", "there is no directory"}, {"pipe", "new", "it is a pipe"},
 	} {
 		pairs, wants = append(pairs, in(c[0]), in(c[1])), append(wants, c[2])
 	}

@@ -10,10 +10,10 @@ import (
 	"syscall"
 )
 
-// withInterrupt returns a context that the first SIGINT (Ctrl-C), SIGTERM or SIGHUP (the terminal is closed) cancels with an
-// interruption, so that a command can save its work. A second SIGINT or SIGTERM calls exit at once with 128 + the signal's
-// number, 130 for Ctrl-C. SIGHUP does not: one may come from the shell and one from the system, at the same moment. Where it
-// was ignored from the start, by nohup, it stays so. stop ends the watch.
+// withInterrupt returns a context that the first SIGINT (Ctrl-C), SIGTERM or SIGHUP (the terminal is closed) cancels
+// with an interruption, so that a command can save its work. A second SIGINT or SIGTERM calls exit at once with 128 +
+// the signal's number, 130 for Ctrl-C. SIGHUP does not: one may come from the shell and one from the system, at the
+// same moment. Where it was ignored from the start, by nohup, it stays so. stop ends the watch.
 //
 // signal.NotifyContext alone would swallow the second signal.
 func withInterrupt(parent context.Context, exit func(int)) (ctx context.Context, stop func()) {
@@ -47,16 +47,17 @@ func withInterrupt(parent context.Context, exit func(int)) (ctx context.Context,
 	}
 }
 
-// surviveClosedOutput lets writing to an output that nobody reads any more fail, as to any other pipe: without it, the first
-// line of progress on a closed standard error would end the process in the middle of a training. Processes that are started
-// do not inherit it.
+// surviveClosedOutput lets writing to an output that nobody reads any more fail, as to any other pipe: without it, the
+// first line of progress on a closed standard error would end the process in the middle of a training. Processes that
+// are started do not inherit it.
 func surviveClosedOutput() {
 	if brokenPipe != nil {
 		signal.Notify(make(chan os.Signal, 1), brokenPipe)
 	}
 }
 
-// closedOutput says whether an error is that of a standard output that nobody reads any more, as of `inspect FILE | head`.
+// closedOutput says whether an error is that of a standard output that nobody reads any more, as of `inspect FILE |
+// head`.
 func closedOutput(err error) bool {
 	var p *fs.PathError
 	return errors.As(err, &p) && p.Path == os.Stdout.Name() && errors.Is(p.Err, syscall.EPIPE)

@@ -68,11 +68,12 @@ func status(t *testing.T, err error) int {
 	return exit.ExitCode()
 }
 
-// Whatever happens to the terminal of a training, no step is lost: closed, it saves; ignored by nohup, it goes on; nobody
-// reads what it says, it goes on.
+// Whatever happens to the terminal of a training, no step is lost: closed, it saves; ignored by nohup, it goes on;
+// nobody reads what it says, it goes on.
 func TestTrainingOutlivesItsTerminal(t *testing.T) {
 	t.Chdir(t.TempDir())
-	line := "pretrain --curriculum 32 64 " + strings.Replace(tiny, "--samples-per-stage 32", "--samples-per-stage 320", 1) + " --checkpoint-every 2 --output-dir "
+	line := "pretrain --curriculum 32 64 " +
+		strings.Replace(tiny, "--samples-per-stage 32", "--samples-per-stage 320", 1) + " --checkpoint-every 2 --output-dir "
 	trained(t, line+"whole")
 	want := read(t, "whole/model.safetensors")
 	for name, c := range map[string]struct {

@@ -36,8 +36,8 @@ func killed(t *testing.T, line string, after time.Duration) (ended bool) {
 	return false
 }
 
-// Killed at any moment, as often as one likes, and continued, pretrain, cajq-3phase and stream end in the same bytes as if
-// they had never been, and leave nothing else in the folder. What is the user's stays there.
+// Killed at any moment, as often as one likes, and continued, pretrain, cajq-3phase and stream end in the same bytes as
+// if they had never been, and leave nothing else in the folder. What is the user's stays there.
 func TestKills(t *testing.T) {
 	t.Chdir(t.TempDir())
 	kills := 2
@@ -53,10 +53,14 @@ func TestKills(t *testing.T) {
 	model := pressureModelFile(t)
 	start := "stream " + model + " --random-tokens 2400 --input-seed 5 "
 	for name, c := range map[string]struct{ begin, again, continues, product string }{
-		"pretrain":    {"pretrain --curriculum 32 64 " + tiny + " --checkpoint-every 1 --output-dir DIR", "pretrain --resume --checkpoint-every 1 --output-dir DIR", "checkpoint.safetensors", "model.safetensors"},
-		"cajq-3phase": {"cajq-3phase --config three.toml --checkpoint-every 1 --output-dir DIR", "cajq-3phase --resume --checkpoint-every 1 --output-dir DIR", "checkpoint.safetensors", "model.safetensors"},
-		"stream": {start + "--chunk-size 16 --budget-mb 0.0002 --policy random --seed 3 --snapshot-every 2 --snapshot DIR/s.safetensors",
-			start + "--snapshot-every 2 --same-input --restore DIR/s.safetensors --snapshot DIR/s.safetensors", "s.safetensors", "s.safetensors"},
+		"pretrain": {"pretrain --curriculum 32 64 " + tiny + " --checkpoint-every 1 --output-dir DIR",
+			"pretrain --resume --checkpoint-every 1 --output-dir DIR", "checkpoint.safetensors", "model.safetensors"},
+		"cajq-3phase": {"cajq-3phase --config three.toml --checkpoint-every 1 --output-dir DIR",
+			"cajq-3phase --resume --checkpoint-every 1 --output-dir DIR", "checkpoint.safetensors", "model.safetensors"},
+		"stream": {start + "--chunk-size 16 --budget-mb 0.0002 --policy random --seed 3 --snapshot-every 2 --snapshot " +
+			"DIR/s.safetensors",
+			start + "--snapshot-every 2 --same-input --restore DIR/s.safetensors --snapshot DIR/s.safetensors", "s.safetensors",
+			"s.safetensors"},
 	} {
 		in := func(line, dir string) string { return strings.ReplaceAll(line, "DIR", dir) }
 		whole := name + "-whole"
@@ -84,7 +88,8 @@ func TestKills(t *testing.T) {
 				if _, err := os.Stat(filepath.Join(dir, c.continues)); err == nil {
 					line = c.again
 				} else if _, err := os.Stat(filepath.Join(dir, c.product)); err == nil {
-					if code, _, stderr := synapnet(t.Context(), t, in(c.again, dir)); code != exitFailure || !strings.Contains(stderr, "has ended") {
+					if code, _, stderr := synapnet(t.Context(), t, in(c.again, dir)); code != exitFailure ||
+						!strings.Contains(stderr, "has ended") {
 						t.Errorf("%s: %d %s", dir, code, stderr)
 					}
 					break

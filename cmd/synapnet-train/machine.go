@@ -1,49 +1,51 @@
 package main
 
 import (
-	"strings"
+	"os"
+	"runtime"
 
-	"golang.org/x/sys/cpu"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/graph/blas"
+	"github.com/synapnet/synapnet-train/graph/vec"
+	"github.com/synapnet/synapnet-train/internal/host"
+	"github.com/urfave/cli/v2"
 )
 
-// cpuFeatures lists the vector instruction sets that the CPU has and the
-// operating system has switched on, of those that matter to the kernels.
-func cpuFeatures() []string {
-	features := []struct {
-		name string
-		has  bool
-	}{
-		{"SSE4.1", cpu.X86.HasSSE41},
-		{"AVX", cpu.X86.HasAVX},
-		{"AVX2", cpu.X86.HasAVX2},
-		{"FMA", cpu.X86.HasFMA},
-		{"AVX-512F", cpu.X86.HasAVX512F},
-		{"AVX-512DQ", cpu.X86.HasAVX512DQ},
-		{"AVX-512BW", cpu.X86.HasAVX512BW},
-		{"AVX-512VL", cpu.X86.HasAVX512VL},
-		{"AVX-512VNNI", cpu.X86.HasAVX512VNNI},
-		{"AVX-512BF16", cpu.X86.HasAVX512BF16},
-		{"ASIMD", cpu.ARM64.HasASIMD},
-		{"ASIMDDP", cpu.ARM64.HasASIMDDP},
-		{"SVE", cpu.ARM64.HasSVE},
-	}
-	found := []string{}
-	for _, f := range features {
-		if f.has {
-			found = append(found, f.name)
-		}
-	}
-	return found
+// threadsFlag is of all commands that compute, those that measure included: the text must be true of both.
+func threadsFlag() cli.Flag {
+	return &cli.IntFlag{Name: "threads",
+		Usage: "processor cores to use; what is measured depends on it, what is computed does not", DefaultText: "all"}
 }
 
-// field returns the value of the first `name : value` line, "" without one: the
-// form of /proc/cpuinfo.
-func field(text, name string) string {
-	for line := range strings.Lines(text) {
-		key, value, found := strings.Cut(line, ":")
-		if found && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
-		}
+// mostThreads is what --threads may ask for on any machine: each thread takes memory, and thousands end the process.
+const mostThreads = 256
+
+// useThreads applies --threads.
+func useThreads(c *cli.Context) error {
+	if !c.IsSet("threads") {
+		return nil
 	}
-	return ""
+	n, most := c.Int("threads"), max(mostThreads, runtime.NumCPU())
+	if n < 1 {
+		return usagef(c, "--threads %d: must be at least 1", n)
+	}
+	if n > most {
+		return usagef(c, "--threads %d: must be at most %d; this machine has %s", n, most, plural(runtime.NumCPU(), "core"))
+	}
+	runtime.GOMAXPROCS(n)
+	return nil
+}
+
+// environment describes this program and machine for results.
+func environment() result.Environment {
+	b := readBuild()
+	name, err := os.Hostname()
+	if err != nil {
+		name = "unknown"
+	}
+	return result.Environment{
+		Version: b.Version, Commit: b.Commit, Go: b.Go, Platform: runtime.GOOS + "/" + runtime.GOARCH, Host: name,
+		CPU: host.CPUModel(), Features: host.CPUFeatures(), SIMD: vec.Level(), BLAS: blas.Name(),
+		Threads: runtime.GOMAXPROCS(0),
+	}
 }

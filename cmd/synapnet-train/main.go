@@ -74,8 +74,8 @@ func runApp(ctx context.Context, app *cli.App, args []string) (code int) {
 	return reportError(ctx, app.ErrWriter, err)
 }
 
-// newApp builds the command line from the table in commands.go. What it and its commands write passes a guard that keeps
-// names from files and paths from working the terminal.
+// newApp builds the command line from the table in commands.go. What it and its commands write passes a guard that
+// keeps names from files and paths from working the terminal.
 func newApp(stdout, stderr io.Writer) *cli.App {
 	app := &cli.App{
 		Name:           program,
@@ -123,7 +123,8 @@ func reportError(ctx context.Context, stderr io.Writer, err error) int {
 // reportPanic prints what a user can do about an error in the program itself.
 func reportPanic(stderr io.Writer, problem any, stack []byte) int {
 	text := strings.Join(strings.Fields(fmt.Sprint(problem)), " ")
-	_, _ = fmt.Fprintf(stderr, "%s: internal error: %s; this is a bug, please report it with the command line and the output of %s=1\n", program, text, debugVariable)
+	_, _ = fmt.Fprintf(stderr, "%s: internal error: %s; this is a bug, please report it with the command line and the "+
+		"output of %s=1\n", program, text, debugVariable)
 	reportStack(stderr, stack)
 	return exitFailure
 }

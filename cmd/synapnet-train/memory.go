@@ -35,7 +35,8 @@ type fitting struct {
 var freeMemory = host.Free
 
 // keptMend is the mend of a run that continues.
-const keptMend = "a run continues with the settings that it began with: free memory or raise that limit, or begin a new run in another --output-dir"
+const keptMend = "a run continues with the settings that it began with: free memory or raise that limit, or begin a " +
+	"new run in another --output-dir"
 
 // continued is the mend of a run that continues, if it does.
 func continued(resumed bool) string {
@@ -88,12 +89,13 @@ func usageOf(c *cli.Context, err error) error {
 
 // most is the largest value of the setting that fits, 0 if there is none. What is needed grows nearly as a line.
 func (f fitting) most(room host.Room, all uint64) (int, error) {
-	one, err := f.need(1, room.Bytes)
-	if err != nil || one > room.Bytes || f.value <= 1 {
+	least, err := f.need(1, room.Bytes)
+	if err != nil || least > room.Bytes || f.value <= 1 {
 		return 0, err
 	}
 	low, high := 1, f.value // low fits, high does not
-	for guess := 1 + int(float64(room.Bytes-one)/float64(all-one)*float64(f.value-1)); high-low > 1; guess = low + (high-low)/2 {
+	guess := 1 + int(float64(room.Bytes-least)/float64(all-least)*float64(f.value-1))
+	for ; high-low > 1; guess = low + (high-low)/2 {
 		guess = min(max(guess, low+1), high-1)
 		n, err := f.need(guess, room.Bytes)
 		if err != nil {
@@ -128,25 +130,27 @@ const (
 	quantisedExtra = 3 // weights through the quantisers, their gradients, and the steps of both
 )
 
-// outlineWithin is the model to plan with, or an error if its weights alone do not fit: of a deep model even the names of the
-// parameters take tens of megabytes. A run that continues reads them, and the optimiser's state, from a file that is held
-// beside them.
+// outlineWithin is the model to plan with, or an error if its weights alone do not fit: of a deep model even the names
+// of the parameters take tens of megabytes. A run that continues reads them, and the optimiser's state, from a file
+// that is held beside them.
 func outlineWithin(m layers.Config, copies int, resumed bool, room host.Room) (*layers.Model, error) {
 	mend := "give a smaller model"
 	if resumed {
 		copies, mend = copies+1+adamCopies, keptMend
 	}
 	if need := host.Times(copies, int(m.WeightBytes())); room.Known && need > room.Bytes {
-		return nil, &tooLarge{fmt.Sprintf("the weights of the model (dim %d, depth %d, vocab_size %d, max_len %d) and the optimiser's state take %s of memory, and %s; %s",
+		return nil, &tooLarge{fmt.Sprintf("the weights of the model (dim %d, depth %d, vocab_size %d, max_len %d) and the "+
+			"optimiser's state take %s of memory, and %s; %s",
 			m.Dim, m.Depth, m.VocabSize, m.MaxLen, host.Size(need), room, room.Mend(mend))}
 	}
 	return layers.Outline(m)
 }
 
-// trainingBytes is the memory of training a model of configuration m with AdamW at a batch: `copies` of the weights, the
-// plan of the step, and of the evaluation that is compiled beside it.
+// trainingBytes is the memory of training a model of configuration m with AdamW at a batch: `copies` of the weights,
+// the plan of the step, and of the evaluation that is compiled beside it.
 func trainingBytes(m *layers.Model, copies, batch, tokens int, room uint64) (uint64, error) {
-	floor := host.Plus(host.Times(copies, int(m.Config.WeightBytes())), leastValues(m.Config, batch, tokens), graphBytes(m.Config))
+	floor := host.Plus(host.Times(copies, int(m.Config.WeightBytes())), leastValues(m.Config, batch, tokens),
+		graphBytes(m.Config))
 	if beyond(floor, room) {
 		return floor, nil
 	}
@@ -155,7 +159,8 @@ func trainingBytes(m *layers.Model, copies, batch, tokens int, room uint64) (uin
 		return 0, err
 	}
 	infer, err := m.PlanInfer(batch, tokens, 0)
-	return host.Plus(host.Times(copies, int(m.Config.WeightBytes())), uint64(train.Arena), uint64(infer.Arena), idBytes(batch, tokens), graphBytes(m.Config)), err
+	return host.Plus(host.Times(copies, int(m.Config.WeightBytes())), uint64(train.Arena), uint64(infer.Arena),
+		idBytes(batch, tokens), graphBytes(m.Config)), err
 }
 
 // inferenceBytes is the memory of a forward pass beside the weights.
@@ -190,8 +195,8 @@ func sampleBytes(n, tokens int) uint64 { return host.Times(n, int(tasks.SampleBy
 // without a word.
 func checkMemory(conf curriculum.Config, room host.Room) error { return checkRun(conf, false, room) }
 
-// checkResumedMemory is checkMemory of a run that continues, before its checkpoint is read: what a run holds already is no
-// longer in the room.
+// checkResumedMemory is checkMemory of a run that continues, before its checkpoint is read: what a run holds already is
+// no longer in the room.
 func checkResumedMemory(conf curriculum.Config, room host.Room) error {
 	return checkRun(conf, true, room)
 }
@@ -215,11 +220,13 @@ func checkRun(conf curriculum.Config, resumed bool, room host.Room) error {
 		return trainingBytes(m, 1+adamCopies, batch, longest, room)
 	}
 	for _, f := range []fitting{
-		{"--batch-size", conf.BatchSize, fmt.Sprintf("a step at context %d", longest), step, "give a smaller model or shorter contexts", continued(resumed)},
-		{"--samples-per-stage", conf.SamplesPerStage, fmt.Sprintf("a step with its samples, %d tokens each,", longest), func(n int, room uint64) (uint64, error) {
-			s, err := step(conf.BatchSize, room)
-			return host.Plus(s, samples(n)), err
-		}, "give a smaller --batch-size, a smaller model or shorter contexts", continued(resumed)},
+		{"--batch-size", conf.BatchSize, fmt.Sprintf("a step at context %d", longest), step,
+			"give a smaller model or shorter contexts", continued(resumed)},
+		{"--samples-per-stage", conf.SamplesPerStage, fmt.Sprintf("a step with its samples, %d tokens each,", longest),
+			func(n int, room uint64) (uint64, error) {
+				s, err := step(conf.BatchSize, room)
+				return host.Plus(s, samples(n)), err
+			}, "give a smaller --batch-size, a smaller model or shorter contexts", continued(resumed)},
 	} {
 		if err := f.check(room); err != nil {
 			return err
@@ -231,9 +238,10 @@ func checkRun(conf curriculum.Config, resumed bool, room host.Room) error {
 // checkEvalMemory refuses batches that do not fit beside the loaded model.
 func checkEvalMemory(c *cli.Context, m *layers.Model, batch int, contexts []int) error {
 	longest := slices.Max(contexts)
-	return checkFits(c, fitting{"--batch-size", batch, fmt.Sprintf("a batch at context %d", longest), func(n int, room uint64) (uint64, error) {
-		return inferenceBytes(m, n, longest, room)
-	}, "give shorter --contexts, or more memory", ""})
+	return checkFits(c, fitting{"--batch-size", batch, fmt.Sprintf("a batch at context %d", longest),
+		func(n int, room uint64) (uint64, error) {
+			return inferenceBytes(m, n, longest, room)
+		}, "give shorter --contexts, or more memory", ""})
 }
 
 // checkCAJQMemory refuses a fine-tuning of the model at base that does not fit.
@@ -254,11 +262,13 @@ func checkCAJQMemory(c *cli.Context, conf cajq.Config, base string) error {
 		return trainingBytes(m, 1+adamCopies+quantisedExtra, batch, f.Context, room)
 	}
 	return checkFits(c,
-		fitting{"--qat-batch", f.Batch, fmt.Sprintf("a step at context %d", f.Context), step, "give a shorter --qat-ctx, or more memory", ""},
-		fitting{"--qat-steps", f.Steps, fmt.Sprintf("training with its samples, %d of %d tokens a step,", f.Batch, f.Context), func(n int, room uint64) (uint64, error) {
-			s, err := step(f.Batch, room)
-			return host.Plus(s, sampleBytes(n*f.Batch, f.Context)), err
-		}, "give a smaller --qat-batch or a shorter --qat-ctx", ""})
+		fitting{"--qat-batch", f.Batch, fmt.Sprintf("a step at context %d", f.Context), step,
+			"give a shorter --qat-ctx, or more memory", ""},
+		fitting{"--qat-steps", f.Steps, fmt.Sprintf("training with its samples, %d of %d tokens a step,", f.Batch, f.Context),
+			func(n int, room uint64) (uint64, error) {
+				s, err := step(f.Batch, room)
+				return host.Plus(s, sampleBytes(n*f.Batch, f.Context)), err
+			}, "give a smaller --qat-batch or a shorter --qat-ctx", ""})
 }
 
 // checkThreePhaseMemory refuses a run that does not fit. Its settings are in a file, or in the checkpoint of one that
@@ -272,19 +282,22 @@ func checkThreePhaseMemory(c *cli.Context, conf qat.ThreePhaseConfig, resumed bo
 		return trainingBytes(m, 1+adamCopies+quantisedExtra, batch, conf.Context, room)
 	}
 	return checkFits(c,
-		fitting{"batch_size", conf.BatchSize, fmt.Sprintf("a step at context %d", conf.Context), step, "set a smaller model or a shorter context in --config", continued(resumed)},
-		fitting{"samples", conf.Samples, fmt.Sprintf("a step with its samples, %d tokens each,", conf.Context), func(n int, room uint64) (uint64, error) {
-			s, err := step(conf.BatchSize, room)
-			return host.Plus(s, sampleBytes(n+conf.EvalSamples, conf.Context)), err
-		}, "set a smaller batch_size or a shorter context in --config", continued(resumed)})
+		fitting{"batch_size", conf.BatchSize, fmt.Sprintf("a step at context %d", conf.Context), step,
+			"set a smaller model or a shorter context in --config", continued(resumed)},
+		fitting{"samples", conf.Samples, fmt.Sprintf("a step with its samples, %d tokens each,", conf.Context),
+			func(n int, room uint64) (uint64, error) {
+				s, err := step(conf.BatchSize, room)
+				return host.Plus(s, sampleBytes(n+conf.EvalSamples, conf.Context)), err
+			}, "set a smaller batch_size or a shorter context in --config", continued(resumed)})
 }
 
 // restoredMend is the mend of a stream that continues.
-const restoredMend = "a restored stream has the budget that it began with: free memory or raise that limit, or begin a new stream"
+const restoredMend = "a restored stream has the budget that it began with: free memory or raise that limit, or begin " +
+	"a new stream"
 
-// checkStreamMemory refuses a chunk that does not fit, and a budget that does not when it is as full as `tokens` tokens (below
-// 0: any number) can make it: what is held beyond what is held already, and the rows that a chunk reads of it in float32
-// with what is computed of them.
+// checkStreamMemory refuses a chunk that does not fit, and a budget that does not when it is as full as `tokens` tokens
+// (below 0: any number) can make it: what is held beyond what is held already, and the rows that a chunk reads of it in
+// float32 with what is computed of them.
 func checkStreamMemory(c *cli.Context, m *layers.Model, s *baee.Stream, tokens int64) error {
 	conf, chunk := s.Memory().Config(), s.ChunkSize()
 	reader := func(tokens int, capacity []int) (uint64, error) {
@@ -294,20 +307,21 @@ func checkStreamMemory(c *cli.Context, m *layers.Model, s *baee.Stream, tokens i
 	chunkFits := fitting{"--chunk-size", chunk, "a chunk", func(n int, _ uint64) (uint64, error) {
 		return reader(n, slices.Repeat([]int{1}, conf.Layers))
 	}, "more memory is needed to run this model", ""}
-	budgetFits := fitting{"--budget-mb", max(1, conf.BudgetBytes>>20), "a full memory with what a chunk reads of it", func(mb int, _ uint64) (uint64, error) {
-		memory := s.Memory()
-		if least := conf.Layers * conf.EntryBytes(); mb<<20 < conf.BudgetBytes {
-			k := conf
-			k.BudgetBytes = max(least, mb<<20)
-			var err error
-			if memory, err = baee.New(k); err != nil {
-				return 0, err
+	budgetFits := fitting{"--budget-mb", max(1, conf.BudgetBytes>>20), "a full memory with what a chunk reads of it",
+		func(mb int, _ uint64) (uint64, error) {
+			memory := s.Memory()
+			if least := conf.Layers * conf.EntryBytes(); mb<<20 < conf.BudgetBytes {
+				k := conf
+				k.BudgetBytes = max(least, mb<<20)
+				var err error
+				if memory, err = baee.New(k); err != nil {
+					return 0, err
+				}
 			}
-		}
-		room := memory.RoomFor(chunk, tokens)
-		n, err := reader(chunk, room.Capacity)
-		return host.Plus(n, room.Bytes), err
-	}, "give a smaller --chunk-size, or more memory", ""}
+			room := memory.RoomFor(chunk, tokens)
+			n, err := reader(chunk, room.Capacity)
+			return host.Plus(n, room.Bytes), err
+		}, "give a smaller --chunk-size, or more memory", ""}
 	if tokens >= 0 {
 		budgetFits.what = fmt.Sprintf("a memory of at most %s tokens with what a chunk reads of it", grouped(int(tokens)))
 	}
@@ -323,14 +337,16 @@ func checkBenchMemory(c *cli.Context, cases []bench.Case) error {
 	if err != nil {
 		return err
 	}
-	for _, one := range cases {
-		need := func(batch int, room uint64) (uint64, error) { return inferenceBytes(m, batch, one.Context, room) }
-		if one.Name == bench.TrainStep || one.Name == bench.MemoryGrowth {
+	for _, benchCase := range cases {
+		need := func(batch int, room uint64) (uint64, error) { return inferenceBytes(m, batch, benchCase.Context, room) }
+		if benchCase.Name == bench.TrainStep || benchCase.Name == bench.MemoryGrowth {
 			need = func(batch int, room uint64) (uint64, error) {
-				return trainingBytes(m, 1+adamCopies, batch, one.Context, room)
+				return trainingBytes(m, 1+adamCopies, batch, benchCase.Context, room)
 			}
 		}
-		if err := checkFits(c, fitting{"--batch-size", one.Batch, fmt.Sprintf("case %s at context %d", one.Name, one.Context), need, "give shorter --contexts", ""}); err != nil {
+		if err := checkFits(c, fitting{"--batch-size", benchCase.Batch,
+			fmt.Sprintf("case %s at context %d", benchCase.Name, benchCase.Context), need, "give shorter --contexts",
+			""}); err != nil {
 			return err
 		}
 	}
@@ -344,17 +360,18 @@ func checkCalibrationMemory(c *cli.Context, m layers.Config, samples, batch, tok
 		return err
 	}
 	o.EveryRow = true
-	return checkFits(c, fitting{"--calib-samples", samples, fmt.Sprintf("calibration with samples of %d tokens", tokens), func(n int, room uint64) (uint64, error) {
-		values, err := inferenceBytes(o, min(n, batch), tokens, room)
-		return host.Plus(values, 2*sampleBytes(n, tokens), host.Times(2, int(m.WeightBytes()))), err
-	}, "give a shorter --calib-context, or more memory", ""})
+	return checkFits(c, fitting{"--calib-samples", samples, fmt.Sprintf("calibration with samples of %d tokens", tokens),
+		func(n int, room uint64) (uint64, error) {
+			values, err := inferenceBytes(o, min(n, batch), tokens, room)
+			return host.Plus(values, 2*sampleBytes(n, tokens), host.Times(2, int(m.WeightBytes()))), err
+		}, "give a shorter --calib-context, or more memory", ""})
 }
 
 // baeeTrainFlags are the flags of baee-train that are not called as their settings are.
 var baeeTrainFlags = map[string]string{"batch": "batch-size"}
 
-// checkDemands refuses an experiment on a loaded model that does not fit. Its flags are called as its settings are, with a
-// hyphen, but for those of names.
+// checkDemands refuses an experiment on a loaded model that does not fit. Its flags are called as its settings are,
+// with a hyphen, but for those of names.
 func checkDemands(c *cli.Context, names map[string]string, conf interface {
 	Demands(m layers.Config) ([]lab.Demand, error)
 }, m layers.Config) error {
@@ -374,7 +391,8 @@ func checkDemands(c *cli.Context, names map[string]string, conf interface {
 		for _, s := range d.Smaller {
 			smaller = append(smaller, flag(s))
 		}
-		all = append(all, fitting{flag(d.Setting), d.Value, d.What, func(n int, _ uint64) (uint64, error) { return d.Need(n) },
+		all = append(all, fitting{flag(d.Setting), d.Value, d.What,
+			func(n int, _ uint64) (uint64, error) { return d.Need(n) },
 			"give smaller " + strings.Join(smaller, " or ") + ", or more memory", ""})
 	}
 	return checkFits(c, all...)

@@ -28,7 +28,8 @@ func beginOnly(t *testing.T, line string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if code, _, stderr := synapnet(ctx, t, line+" --output-dir run"); code == exitOK || !strings.Contains(stderr, "--resume") {
+	if code, _, stderr := synapnet(ctx, t, line+" --output-dir run"); code == exitOK ||
+		!strings.Contains(stderr, "--resume") {
 		t.Fatalf("status %d: %s", code, stderr)
 	}
 }
@@ -59,11 +60,12 @@ func least(check func(room host.Room) error) uint64 {
 	return high
 }
 
-// A run that continues needs no more room than it needed when it began, where its steps are what takes most of it: nothing
-// is counted twice.
+// A run that continues needs no more room than it needed when it began, where its steps are what takes most of it:
+// nothing is counted twice.
 func TestResumeNeedsWhatTheRunNeeded(t *testing.T) {
 	conf := curriculum.Default()
-	begin, again := least(func(r host.Room) error { return checkMemory(conf, r) }), least(func(r host.Room) error { return checkResumedMemory(conf, r) })
+	begin, again := least(func(r host.Room) error { return checkMemory(conf, r) }),
+		least(func(r host.Room) error { return checkResumedMemory(conf, r) })
 	if begin != again {
 		t.Errorf("the run needs %d bytes to begin and %d to continue", begin, again)
 	}
@@ -79,10 +81,11 @@ func TestResumeNeedsWhatTheRunNeeded(t *testing.T) {
 	}
 }
 
-// The plan of a run that continues is made of its checkpoint's header, before anything else is read, and offers no setting
-// that it cannot have.
+// The plan of a run that continues is made of its checkpoint's header, before anything else is read, and offers no
+// setting that it cannot have.
 func TestResumePlansFromTheHeader(t *testing.T) {
-	for name, begin := range map[string]string{"pretrain": "pretrain --curriculum 32 " + tiny, "cajq-3phase": "cajq-3phase --config three.toml"} {
+	for name, begin := range map[string]string{"pretrain": "pretrain --curriculum 32 " + tiny,
+		"cajq-3phase": "cajq-3phase --config three.toml"} {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(t.TempDir())
 			if err := os.WriteFile("three.toml", []byte(tinyThreePhase), 0o600); err != nil {
@@ -91,7 +94,8 @@ func TestResumePlansFromTheHeader(t *testing.T) {
 			beginOnly(t, begin)
 			cut(t, "run/checkpoint.safetensors")
 			withRoom(t, 1<<14)
-			refusal(t, exitUsage, name+" --resume --output-dir run", "the weights of the model", "0.0 MB is free of this test", keptMend)
+			refusal(t, exitUsage, name+" --resume --output-dir run", "the weights of the model", "0.0 MB is free of this test",
+				keptMend)
 			withRoom(t, 1<<19) // the weights fit, a step does not
 			refusal(t, exitUsage, name+" --resume --output-dir run", "a step at context 32 takes at least ", keptMend)
 			withRoom(t, 1<<40)
@@ -100,7 +104,8 @@ func TestResumePlansFromTheHeader(t *testing.T) {
 	}
 }
 
-// What a stream of a known length can write bounds its memory; a pipe's is planned as full. A restored one is planned, too.
+// What a stream of a known length can write bounds its memory; a pipe's is planned as full. A restored one is planned,
+// too.
 func TestStreamIsPlannedByItsInput(t *testing.T) {
 	t.Chdir(t.TempDir())
 	model := pressureModelFile(t)
@@ -112,7 +117,9 @@ func TestStreamIsPlannedByItsInput(t *testing.T) {
 	trained(t, start+"--random-tokens 200") // with the default budget of 256 MB
 	trained(t, "stream --chunk-size 16 "+model+" ids")
 	withRoom(t, 1<<30)
-	refusal(t, exitUsage, start+"--random-tokens 2000000000", "--budget-mb 256: a memory of at most 2,000,000,000 tokens with what a chunk reads of it takes at least ", "give a --budget-mb of at most ")
+	refusal(t, exitUsage, start+"--random-tokens 2000000000",
+		"--budget-mb 256: a memory of at most 2,000,000,000 tokens with what a chunk reads of it takes at least ",
+		"give a --budget-mb of at most ")
 	code, _, stderr := piped(t.Context(), strings.NewReader("1 2 3"), strings.Fields(start+"-")...)
 	if code != exitUsage || !strings.Contains(stderr, "--budget-mb 256: a full memory with what a chunk reads of it") {
 		t.Errorf("a pipe: status %d: %s", code, stderr)
@@ -159,12 +166,14 @@ func TestStreamRoomHoldsWhatIsWritten(t *testing.T) {
 	}
 }
 
-// What a user cannot follow is no mend: a file's model is the one it is, and a model given to train is one's own to choose.
+// What a user cannot follow is no mend: a file's model is the one it is, and a model given to train is one's own to
+// choose.
 func TestMendsCanBeFollowed(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
 	withRoom(t, 1000)
 	for _, line := range []string{
-		"eval " + model + " --contexts 64 --tasks niah_single", "export " + model + " --targets attention --output x --calib-context 32",
+		"eval " + model + " --contexts 64 --tasks niah_single", "export " + model +
+			" --targets attention --output x --calib-context 32",
 		"stream " + model + " --random-tokens 10", "cajq-qat --checkpoint " + model + " --qat-ctx 64 --output r.json",
 	} {
 		t.Chdir(t.TempDir())
@@ -183,9 +192,11 @@ func TestBAEEExperimentsNeedMemory(t *testing.T) {
 	train := "baee-train --checkpoint " + model + smallBAEETrain + " --output-dir out "
 	withRoom(t, 64<<20)
 	for flag, mend := range map[string]string{
-		"--sequences 100000000": "give a --sequences of at most ", "--paper-sequences 100000000": "give a --paper-sequences of at most ",
-		"--batch-size 100000000": "give a --batch-size of at most ", "--hidden 60000": "give smaller --hidden, or more memory",
-		"--context 16000000": "give smaller --context or --examples, or more memory",
+		"--sequences 100000000":       "give a --sequences of at most ",
+		"--paper-sequences 100000000": "give a --paper-sequences of at most ",
+		"--batch-size 100000000":      "give a --batch-size of at most ",
+		"--hidden 60000":              "give smaller --hidden, or more memory",
+		"--context 16000000":          "give smaller --context or --examples, or more memory",
 	} {
 		name := strings.Fields(flag)[0]
 		line := train
@@ -202,7 +213,8 @@ func TestBAEEExperimentsNeedMemory(t *testing.T) {
 		}
 		refusal(t, exitUsage, line+flag, want+": ", " takes at least ", "67.1 MB is free of this test", mend)
 	}
-	refusal(t, exitUsage, "baee-grid --checkpoint "+model+" --policies fifo --chunk-size 16 --contexts 64 --headline=false --samples 100000000 --output g.json",
+	refusal(t, exitUsage, "baee-grid --checkpoint "+model+
+		" --policies fifo --chunk-size 16 --contexts 64 --headline=false --samples 100000000 --output g.json",
 		"--samples 100000000: ", " takes at least ", "give a --samples of at most ")
 	if got := present(t, "."); got != "" {
 		t.Errorf("left behind: %s", got)

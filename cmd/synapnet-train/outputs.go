@@ -29,11 +29,12 @@ type fileUse struct {
 
 // output is a flag whose file, or files in the folder that it names, a command writes.
 type output struct {
-	flag  string
-	of    kind            // what a file that is there must be to be replaced
-	in    map[string]kind // files in the folder that the flag names, which is made where there is none; nil: it names a file
-	makes bool            // the file's folder is made where there is none
-	same  string          // the flag of an input that may be the output: a run that continues writes over what it began with
+	flag string
+	of   kind // what a file that is there must be to be replaced
+	// files in the folder that the flag names, which is made where there is none; nil: it names a file
+	in    map[string]kind
+	makes bool   // the file's folder is made where there is none
+	same  string // the flag of an input that may be the output: a run that continues writes over what it began with
 }
 
 // kind is what a file is. is says whether one is of it, nil that none is: such files are never replaced.
@@ -56,35 +57,41 @@ func results(of ...string) kind {
 	}}
 }
 
-// ours are files that a run continues with or refuses itself: it knows best what there may be.
-var ours = kind{"file of the run", func(string) bool { return true }}
+// runFile are files that a run continues with or refuses itself: it knows best what there may be.
+var runFile = kind{"file of the run", func(string) bool { return true }}
 
 // ofRun are the files of a training run with a result of the given name.
 func ofRun(result string) map[string]kind {
 	all := map[string]kind{}
 	for _, name := range lab.RunFiles(result) {
-		all[name] = ours
+		all[name] = runFile
 	}
 	return all
 }
 
 var classifiers = tensors("retention classifier", layers.ClassifierFile)
 
-// fileUses is the one table of what the commands read and write. A flag that names a file and is not in it fails a test.
+// fileUses is the one table of what the commands read and write. A flag that names a file and is not in it fails a
+// test.
 var fileUses = map[string]fileUse{
-	"pretrain":    {inputs: []string{"config"}, outputs: []output{{flag: "output-dir", in: ofRun(lab.PretrainFile)}}},
-	"cajq-qat":    {inputs: []string{"config", "checkpoint"}, outputs: []output{{flag: "output", of: results("cajq-qat", "cajq-ablation"), makes: true}}},
-	"cajq-3phase": {inputs: []string{"config", "checkpoint"}, outputs: []output{{flag: "output-dir", in: ofRun(cajq.ThreePhaseFile)}}},
+	"pretrain": {inputs: []string{"config"}, outputs: []output{{flag: "output-dir", in: ofRun(lab.PretrainFile)}}},
+	"cajq-qat": {inputs: []string{"config", "checkpoint"},
+		outputs: []output{{flag: "output", of: results("cajq-qat", "cajq-ablation"), makes: true}}},
+	"cajq-3phase": {inputs: []string{"config", "checkpoint"},
+		outputs: []output{{flag: "output-dir", in: ofRun(cajq.ThreePhaseFile)}}},
 	"baee-train": {inputs: []string{"checkpoint"}, outputs: []output{{flag: "output-dir", in: map[string]kind{
-		eviction.TrainFile: results("baee-train"), lab.ClassifierFile: classifiers, eviction.AttentionClassifierFile: classifiers, lab.HeadFile: classifiers,
+		eviction.TrainFile: results("baee-train"), lab.ClassifierFile: classifiers,
+		eviction.AttentionClassifierFile: classifiers, lab.HeadFile: classifiers,
 	}}}},
-	"baee-grid":   {inputs: []string{"classifier", "head", "checkpoint"}, outputs: []output{{flag: "output", of: results("baee-grid"), makes: true}}},
+	"baee-grid": {inputs: []string{"classifier", "head", "checkpoint"},
+		outputs: []output{{flag: "output", of: results("baee-grid"), makes: true}}},
 	"experiments": {outputs: []output{{flag: "results", in: map[string]kind{}}}}, // plans and reports check each file
 	"stream": {arguments: []string{"MODEL", "INPUT"}, inputs: []string{"classifier", "restore"}, outputs: []output{
 		{flag: "snapshot", of: tensors("snapshot of a stream", layers.SnapshotFile), same: "restore"},
 		{flag: "report", of: results("stream")},
 	}},
-	"export":  {arguments: []string{"MODEL"}, outputs: []output{{flag: "output", of: tensors("packed model", layers.PackedFile)}}},
+	"export": {arguments: []string{"MODEL"},
+		outputs: []output{{flag: "output", of: tensors("packed model", layers.PackedFile)}}},
 	"inspect": {arguments: []string{"FILE"}, inputs: []string{"against"}},
 	"eval":    {arguments: []string{"MODEL"}},
 	"info":    {arguments: []string{"MODEL"}, inputs: []string{"config"}},
@@ -118,9 +125,10 @@ const (
 // word is the file in a message.
 func (n named) word() string { return n.by + " " + printable(n.path) }
 
-// checkFiles refuses, before any work, outputs that would destroy something or cannot be written: an output may be no input,
-// no other output and no device, pipe, socket or folder, and replaces only a file of its own kind. Links are followed, in
-// reading and in writing, so they are what they lead to. It also removes what a killed run left half-written of an output.
+// checkFiles refuses, before any work, outputs that would destroy something or cannot be written: an output may be no
+// input, no other output and no device, pipe, socket or folder, and replaces only a file of its own kind. Links are
+// followed, in reading and in writing, so they are what they lead to. It also removes what a killed run left
+// half-written of an output.
 func checkFiles(c *cli.Context) error {
 	use := fileUses[c.Command.Name]
 	if len(use.outputs) == 0 {
@@ -134,7 +142,8 @@ func checkFiles(c *cli.Context) error {
 	for i, w := range written {
 		for _, r := range read {
 			if w.sameAs(r) && (w.output.same == "" || r.by != dashed(w.output.same)) {
-				return usagef(c, "%s is the same file as %s, which is %s: give another %s", w.word(), r.word(), r.use(), dashed(w.output.flag))
+				return usagef(c, "%s is the same file as %s, which is %s: give another %s", w.word(), r.word(), r.use(),
+					dashed(w.output.flag))
 			}
 		}
 		for _, o := range written[:i] {
@@ -188,7 +197,8 @@ func (u fileUse) written(c *cli.Context) ([]named, error) {
 			folder, paths = path, map[string]kind{}
 		}
 		if at, info := existing(folder); info != nil && !info.IsDir() {
-			return nil, usagef(c, "%s %s: %s is a %s, not a folder; give another path", dashed(o.flag), printable(path), printable(at), files.Kind(info.Mode()))
+			return nil, usagef(c, "%s %s: %s is a %s, not a folder; give another path", dashed(o.flag), printable(path),
+				printable(at), files.Kind(info.Mode()))
 		}
 		if o.in != nil {
 			for name, of := range o.in {

@@ -15,11 +15,12 @@ import (
 
 // wordFlags are the flags of text that name no file.
 var wordFlags = []string{
-	"policy", "policies", "positions", "protocol", "tasks", "suite", "cases", "variants", "targets", "step-init", "architecture", "profile", "scheme",
+	"policy", "policies", "positions", "protocol", "tasks", "suite", "cases", "variants", "targets", "step-init",
+	"architecture", "profile", "scheme",
 }
 
-// Every flag that names a file is in the table of what is read and written. A new flag fails here until somebody has said
-// which it is.
+// Every flag that names a file is in the table of what is read and written. A new flag fails here until somebody has
+// said which it is.
 func TestEveryFlagThatNamesAFileIsChecked(t *testing.T) {
 	for _, command := range commands() {
 		use := fileUses[command.Name]
@@ -37,7 +38,8 @@ func TestEveryFlagThatNamesAFileIsChecked(t *testing.T) {
 			}
 			name := f.Names()[0]
 			if found = append(found, name); !slices.Contains(known, name) && !slices.Contains(wordFlags, name) {
-				t.Errorf("%s --%s: say in fileUses whether its file is read or written, or here that it names none", command.Name, name)
+				t.Errorf("%s --%s: say in fileUses whether its file is read or written, or here that it names none", command.Name,
+					name)
 			}
 		}
 		for _, name := range known {
@@ -72,8 +74,8 @@ func newFixture(t *testing.T, command string) fixture {
 	return f
 }
 
-// refuses runs the command with the given outputs, which must be refused as a mistake in the command line, in one line with
-// these words, and change no file of the folder.
+// refuses runs the command with the given outputs, which must be refused as a mistake in the command line, in one line
+// with these words, and change no file of the folder.
 func (f fixture) refuses(t *testing.T, outputs []string, words ...string) {
 	t.Helper()
 	line := append([]string{f.command}, f.inputs[:len(f.use.arguments)]...)
@@ -114,7 +116,8 @@ func contents(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// at is the value of an output's flag that makes the command write the file at path, whose base name is of the output's.
+// at is the value of an output's flag that makes the command write the file at path, whose base name is of the
+// output's.
 func (o output) at(path string) []string {
 	if o.in != nil {
 		path = filepath.Dir(path)
@@ -202,7 +205,7 @@ func TestOutputsReplaceOnlyTheirKind(t *testing.T) {
 		if o.in != nil {
 			of = o.in[base]
 		}
-		if of.name == ours.name {
+		if of.name == runFile.name {
 			return // a run knows its own files: see TestRunsKeepOthersFiles
 		}
 		f := newFixture(t, command)
@@ -224,15 +227,19 @@ func TestOutputsReplaceOnlyTheirKind(t *testing.T) {
 func TestOutputsAreApart(t *testing.T) {
 	f := newFixture(t, "stream")
 	once := filepath.Join(f.dir, "once")
-	f.refuses(t, []string{"--snapshot", once, "--report", filepath.Join(f.dir, ".", "x", "..", "once")}, "--report ", "is the same file as --snapshot ")
-	if err := errors.Join(os.Mkdir(filepath.Join(f.dir, "d"), 0o755), os.Symlink("d", filepath.Join(f.dir, "l"))); err != nil {
+	f.refuses(t, []string{"--snapshot", once, "--report", filepath.Join(f.dir, ".", "x", "..", "once")}, "--report ",
+		"is the same file as --snapshot ")
+	if err := errors.Join(os.Mkdir(filepath.Join(f.dir, "d"), 0o755),
+		os.Symlink("d", filepath.Join(f.dir, "l"))); err != nil {
 		t.Skip(err)
 	}
-	f.refuses(t, []string{"--snapshot", filepath.Join(f.dir, "d", "a"), "--report", filepath.Join(f.dir, "l", "a")}, "is the same file as --snapshot ")
+	f.refuses(t, []string{"--snapshot", filepath.Join(f.dir, "d", "a"), "--report", filepath.Join(f.dir, "l", "a")},
+		"is the same file as --snapshot ")
 	if err := errors.Join(os.WriteFile(once, nil, 0o644), os.Link(once, filepath.Join(f.dir, "twice"))); err != nil {
 		t.Skip(err)
 	}
-	f.refuses(t, []string{"--snapshot", once, "--report", filepath.Join(f.dir, "twice")}, "is the same file as --snapshot ")
+	f.refuses(t, []string{"--snapshot", once, "--report", filepath.Join(f.dir, "twice")},
+		"is the same file as --snapshot ")
 }
 
 // A new run does not begin where there are files that it would replace.
@@ -273,7 +280,8 @@ func TestOutputsFollowLinks(t *testing.T) {
 // What a killed run left half-written of an output goes; what looks like it is the user's.
 func TestOutputsAreSwept(t *testing.T) {
 	model, dir := smallModelFile(t, func(*layers.Config) {}), t.TempDir()
-	for _, name := range []string{".synapnet-s.safetensors-0123456789abcdef.tmp", ".synapnet-other-0123456789abcdef.tmp", ".s.safetensors123456"} {
+	for _, name := range []string{".synapnet-s.safetensors-0123456789abcdef.tmp", ".synapnet-other-0123456789abcdef.tmp",
+		".s.safetensors123456"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}

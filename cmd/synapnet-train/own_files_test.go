@@ -37,7 +37,8 @@ func ownFiles(t *testing.T) map[string]string {
 	if err := q.Save(files["quantised"]); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := piped(context.Background(), strings.NewReader(ids(40)), "stream", model, "--snapshot", files["snapshot"]); code != exitOK {
+	if code, _, stderr := piped(context.Background(), strings.NewReader(ids(40)), "stream", model, "--snapshot",
+		files["snapshot"]); code != exitOK {
 		t.Fatal(stderr)
 	}
 	conf := curriculum.Default()
@@ -54,29 +55,33 @@ func ownFiles(t *testing.T) map[string]string {
 	return files
 }
 
-// Wherever a file is read, one of the program's own of another kind is called what it is, with the command that takes it:
-// never damaged, and no advice to convert it.
+// Wherever a file is read, one of the program's own of another kind is called what it is, with the command that takes
+// it: never damaged, and no advice to convert it.
 func TestOwnFilesAreCalledWhatTheyAre(t *testing.T) {
 	files := ownFiles(t)
 	said := map[string]string{
-		"quantised":  "a model with its quantisers in floating point, as cajq-3phase leaves it, not a model that runs: pack it with export",
-		"snapshot":   "the snapshot of a stream, not a model that runs: continue it with stream MODEL --restore FILE",
-		"classifier": "a classifier of memory entries, not a model that runs: give it to stream, beside a model, with --classifier",
-		"model":      "a model in floating point, not a %s: eval, stream and export take it",
-		"packed":     "a packed model, not a %s: eval, stream and inspect take it",
+		"quantised": "a model with its quantisers in floating point, as cajq-3phase leaves it, not a model that runs: pack " +
+			"it with export",
+		"snapshot": "the snapshot of a stream, not a model that runs: continue it with stream MODEL --restore FILE",
+		"classifier": "a classifier of memory entries, not a model that runs: give it to stream, beside a model, with " +
+			"--classifier",
+		"model":  "a model in floating point, not a %s: eval, stream and export take it",
+		"packed": "a packed model, not a %s: eval, stream and inspect take it",
 	}
 	output := filepath.Join(t.TempDir(), "out")
 	check := func(kind, want string, words ...string) {
 		t.Helper()
 		code, _, stderr := piped(context.Background(), strings.NewReader(""), words...)
-		if code != exitFailure || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, files[kind]+": this is "+want) {
+		if code != exitFailure || strings.Count(stderr, "\n") != 1 ||
+			!strings.Contains(stderr, files[kind]+": this is "+want) {
 			t.Errorf("%s given to %v: %d %s", kind, words[0], code, stderr)
 		}
 	}
 	for _, kind := range []string{"quantised", "snapshot", "classifier"} {
 		f := files[kind]
 		for _, line := range [][]string{
-			{"eval", f}, {"info", f}, {"inspect", f}, {"stream", f, "-"}, {"cajq-3phase", "--checkpoint", f, "--output-dir", output},
+			{"eval", f}, {"info", f}, {"inspect", f}, {"stream", f, "-"},
+			{"cajq-3phase", "--checkpoint", f, "--output-dir", output},
 			{"cajq-qat", "--checkpoint", f, "--output", output},
 			{"baee-train", "--checkpoint", f, "--output-dir", output}, {"baee-grid", "--checkpoint", f, "--output", output},
 			{"inspect", files["packed"], "--against", f},
@@ -94,8 +99,10 @@ func TestOwnFilesAreCalledWhatTheyAre(t *testing.T) {
 		check(kind, strings.ReplaceAll(said[kind], "%s", "snapshot"), "stream", files["model"], "--restore", files[kind])
 		check(kind, strings.ReplaceAll(said[kind], "%s", "classifier"), "stream", files["model"], "--classifier", files[kind])
 	}
-	check("snapshot", "the snapshot of a stream, not a classifier: continue", "stream", files["model"], "--classifier", files["snapshot"])
-	check("classifier", "a classifier of memory entries, not a snapshot: give", "stream", files["model"], "--restore", files["classifier"])
+	check("snapshot", "the snapshot of a stream, not a classifier: continue", "stream", files["model"], "--classifier",
+		files["snapshot"])
+	check("classifier", "a classifier of memory entries, not a snapshot: give", "stream", files["model"], "--restore",
+		files["classifier"])
 	success(t, "info", files["checkpoint"]) // a model with more in it
 }
 
@@ -117,6 +124,7 @@ func TestPackedParametersAreCounted(t *testing.T) {
 		t.Errorf("inspect: %d parameters, %d packed, want %d", r.Parameters, r.PackedWeights, want)
 	}
 	if p, err := layers.Load(packed); err != nil || p.Parameters() != want || p.Config.Parameters() != want {
-		t.Errorf("%v: the packed model has %d parameters, its configuration %d, want %d", err, p.Parameters(), p.Config.Parameters(), want)
+		t.Errorf("%v: the packed model has %d parameters, its configuration %d, want %d", err, p.Parameters(),
+			p.Config.Parameters(), want)
 	}
 }

@@ -5,8 +5,9 @@ import (
 	"io"
 )
 
-// patient reads r in the background, once each time that it is asked, so that a wait for input can be interrupted and what was
-// read is not lost: what arrives while nobody waits any more is given by the next Read. It is not for concurrent use.
+// patient reads r in the background, once each time that it is asked, so that a wait for input can be interrupted and
+// what was read is not lost: what arrives while nobody waits any more is given by the next Read. It is not for
+// concurrent use.
 type patient struct {
 	ctx context.Context
 	r   io.Reader
@@ -18,8 +19,8 @@ type patient struct {
 
 func newPatient(ctx context.Context, r io.Reader) *patient { return &patient{ctx: ctx, r: r} }
 
-// Read gives at most what one Read of the input gives. When the context has ended, its error is that of a Read for which
-// nothing has arrived.
+// Read gives at most what one Read of the input gives. When the context has ended, its error is that of a Read for
+// which nothing has arrived.
 func (p *patient) Read(b []byte) (int, error) {
 	if len(p.arrived) == 0 && p.end == nil {
 		if err := p.wait(len(b)); err != nil {

@@ -44,8 +44,11 @@ var positions = map[string][]string{
 	"cajq-qat":    {"cajq-qat --config PIPE --output new.json", "cajq-qat --checkpoint PIPE --output new.json"},
 	"cajq-3phase": {"cajq-3phase --config PIPE --output-dir new", "cajq-3phase --checkpoint PIPE --output-dir new"},
 	"baee-train":  {"baee-train --checkpoint PIPE --output-dir new"},
-	"baee-grid": {"baee-grid --checkpoint PIPE --output new.json", "baee-grid --checkpoint M --policies baee --protocol strict --contexts 64 --chunk-size 16 --classifier PIPE --output new.json",
-		"baee-grid --checkpoint M --policies locret_proxy --protocol strict --contexts 64 --chunk-size 16 --head PIPE --output new.json"},
+	"baee-grid": {"baee-grid --checkpoint PIPE --output new.json",
+		"baee-grid --checkpoint M --policies baee --protocol strict --contexts 64 --chunk-size 16 --classifier PIPE " +
+			"--output new.json",
+		"baee-grid --checkpoint M --policies locret_proxy --protocol strict --contexts 64 --chunk-size 16 --head PIPE " +
+			"--output new.json"},
 	"stream":  {"stream PIPE I", "stream M I --classifier PIPE", "stream M I --restore PIPE"},
 	"export":  {"export PIPE --output new"},
 	"inspect": {"inspect PIPE", "inspect packed --against PIPE"},
@@ -82,7 +85,8 @@ func TestPipesAreNotWaitedFor(t *testing.T) {
 	for _, lines := range positions {
 		for _, line := range lines {
 			code, stdout, stderr := atOnce(t, line)
-			if code == exitOK || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "PIPE") || !strings.Contains(stderr, "it is a pipe, not a file") {
+			if code == exitOK || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "PIPE") ||
+				!strings.Contains(stderr, "it is a pipe, not a file") {
 				t.Errorf("%s: %d %s%s", line, code, stdout, stderr)
 			}
 		}
@@ -98,7 +102,8 @@ func TestPipesInFoldersAreNotWaitedFor(t *testing.T) {
 	if err := os.WriteFile("three.toml", []byte(tinyThreePhase), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	runs := map[string]string{"pretrain": "pretrain --curriculum 32 " + tiny, "cajq-3phase": "cajq-3phase --config three.toml"}
+	runs := map[string]string{"pretrain": "pretrain --curriculum 32 " + tiny,
+		"cajq-3phase": "cajq-3phase --config three.toml"}
 	for command, line := range runs {
 		for _, name := range []string{lab.CheckpointFile, "cost.json", ".run.lock"} {
 			dir := command + name
@@ -124,7 +129,8 @@ func TestPipesInFoldersAreNotWaitedFor(t *testing.T) {
 	if code != exitOK || strings.Count(stdout, "unreadable") != len(all) {
 		t.Errorf("list: %d %s%s", code, stdout, stderr)
 	}
-	for _, line := range []string{"experiments run --profile quick --results results", "experiments report --profile quick --results results"} {
+	for _, line := range []string{"experiments run --profile quick --results results",
+		"experiments report --profile quick --results results"} {
 		if _, stdout, stderr := atOnce(t, line); !strings.Contains(stdout+stderr, "it is a pipe, not a file") {
 			t.Errorf("%s: %s%s", line, stdout, stderr)
 		}
@@ -135,7 +141,8 @@ func TestPipesInFoldersAreNotWaitedFor(t *testing.T) {
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), syscall.Mkfifo(path, 0o644)); err != nil {
 			t.Fatal(err)
 		}
-		if code, _, stderr := atOnce(t, "experiments run pretrain --profile quick --results "+dir); code == exitOK || !strings.Contains(stderr, "it is a pipe, not a file") {
+		if code, _, stderr := atOnce(t, "experiments run pretrain --profile quick --results "+dir); code == exitOK ||
+			!strings.Contains(stderr, "it is a pipe, not a file") {
 			t.Errorf("%s: %d %s", path, code, stderr)
 		}
 	}

@@ -94,7 +94,8 @@ func TestPretrain(t *testing.T) {
 		`^5216 parameters, 10 steps, seed 42, runs/pretrain$`,
 		`^step 1/10  stage 1/2 ctx 32  loss \d\.\d{4}  acc \d\.\d{3}  \d+ tok/s  left \S+$`,
 		`^step 2/10  stage 1/2 ctx 32  loss `, `^step 3/10 `, `^step 4/10 `, `^step 5/10  stage 1/2 ctx 32 `,
-		`^evaluation  stage 1 epoch 1 ctx 32  overall 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]  fa .*  niah_multi_key .*  niah_single .*  variable_track `,
+		`^evaluation  stage 1 epoch 1 ctx 32  overall 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]  ` +
+			`fa .*  niah_multi_key .*  niah_single .*  variable_track `,
 		`^step 6/10  stage 2/2 ctx 64  loss `, `^step 7/10 `, `^step 8/10 `, `^step 9/10 `, `^step 10/10 .* left 0s$`,
 		`^evaluation  stage 2 epoch 1 ctx 64  overall `,
 	} {
@@ -107,13 +108,16 @@ func TestPretrain(t *testing.T) {
 			break
 		}
 	}
-	if !regexp.MustCompile(`^evaluation  stage 2 .*\nwall time \S+, peak memory \d+ MB; weights, result and curves are in runs/pretrain\n$`).MatchString(stdout) {
+	end := regexp.MustCompile(`^evaluation  stage 2 .*\nwall time \S+, peak memory \d+ MB; ` +
+		`weights, result and curves are in runs/pretrain\n$`)
+	if !end.MatchString(stdout) {
 		t.Errorf("stdout: %s", stdout)
 	}
 	if got := present(t, "runs/pretrain"); got != "curves.png curves.svg metrics.jsonl model.safetensors pretrain.json" {
 		t.Errorf("the run leaves %s", got)
 	}
-	if png, svg := read(t, "runs/pretrain/curves.png"), read(t, "runs/pretrain/curves.svg"); !strings.HasPrefix(png, "\x89PNG") || !strings.Contains(svg, "</svg>") {
+	if png, svg := read(t, "runs/pretrain/curves.png"),
+		read(t, "runs/pretrain/curves.svg"); !strings.HasPrefix(png, "\x89PNG") || !strings.Contains(svg, "</svg>") {
 		t.Error("the curves are no PNG and SVG")
 	}
 	m, err := layers.Load("runs/pretrain/model.safetensors")
@@ -121,8 +125,10 @@ func TestPretrain(t *testing.T) {
 		t.Errorf("%+v %v", m, err)
 	}
 	r := pretrainResult(t, "runs/pretrain/pretrain.json")
-	if r.Experiment != "pretrain" || r.Parameters != tinyModel().Parameters() || len(r.History.Steps) != 10 || len(r.History.Evaluations) != 2 ||
-		r.Config.Seed != 42 || r.Cost.WallSeconds <= 0 || r.Environment.Go != runtime.Version() || r.Model != "model.safetensors" || r.Published != nil {
+	if r.Experiment != "pretrain" || r.Parameters != tinyModel().Parameters() || len(r.History.Steps) != 10 ||
+		len(r.History.Evaluations) != 2 ||
+		r.Config.Seed != 42 || r.Cost.WallSeconds <= 0 || r.Environment.Go != runtime.Version() ||
+		r.Model != "model.safetensors" || r.Published != nil {
 		t.Errorf("the result: %+v", r)
 	}
 }
@@ -159,19 +165,25 @@ func TestPretrainKeepsEarlierRuns(t *testing.T) {
 	if _, stderr := trained(t, line+" --seed 43"); !strings.Contains(stderr, "seed 43, runs/pretrain-2\n") {
 		t.Errorf("the second run: %s", stderr)
 	}
-	if _, stderr := trained(t, line); !strings.Contains(stderr, "runs/pretrain-3\n") || read(t, "runs/pretrain-3/model.safetensors") != first {
+	if _, stderr := trained(t, line); !strings.Contains(stderr, "runs/pretrain-3\n") ||
+		read(t, "runs/pretrain-3/model.safetensors") != first {
 		t.Errorf("the third run, with the first one's settings, ends in other weights: %s", stderr)
 	}
 	if read(t, "runs/pretrain-2/model.safetensors") == first {
 		t.Error("another seed ends in the same weights")
 	}
-	refusal(t, exitFailure, line+" --output-dir runs/pretrain", "output directory runs/pretrain already holds a finished run (model.safetensors): give another --output-dir")
+	refusal(t, exitFailure, line+" --output-dir runs/pretrain",
+		"output directory runs/pretrain already holds a finished run (model.safetensors): give another --output-dir")
 	if read(t, "runs/pretrain/model.safetensors") != first {
 		t.Error("the refused run changed the first one's weights")
 	}
-	refusal(t, exitFailure, "pretrain --resume", "--resume: no unfinished run in runs/pretrain*; name its directory with --output-dir")
-	refusal(t, exitFailure, "pretrain --resume --output-dir runs/pretrain", "the run in runs/pretrain has ended: its weights are in model.safetensors")
-	refusal(t, exitFailure, "pretrain --resume --output-dir nowhere", "there is no checkpoint nowhere/checkpoint.safetensors to resume: leave out --resume to begin a run, or give the --output-dir of one")
+	refusal(t, exitFailure, "pretrain --resume",
+		"--resume: no unfinished run in runs/pretrain*; name its directory with --output-dir")
+	refusal(t, exitFailure, "pretrain --resume --output-dir runs/pretrain",
+		"the run in runs/pretrain has ended: its weights are in model.safetensors")
+	refusal(t, exitFailure, "pretrain --resume --output-dir nowhere",
+		"there is no checkpoint nowhere/checkpoint.safetensors to resume: leave out --resume to begin a run, or give the "+
+			"--output-dir of one")
 }
 
 // stopAt cancels a run when its progress shows a text.
@@ -196,7 +208,8 @@ func stopped(t *testing.T, line, text string) (stderr string) {
 	defer cancel()
 	s := &stopAt{text: text, cancel: cancel}
 	var out bytes.Buffer
-	if code := run(ctx, append([]string{program}, strings.Fields(line)...), &out, s); code != exitInterrupted || out.Len() > 0 {
+	if code := run(ctx, append([]string{program}, strings.Fields(line)...), &out, s); code != exitInterrupted ||
+		out.Len() > 0 {
 		t.Fatalf("%s: %d %s%s", line, code, out.String(), s.String())
 	}
 	return s.String()
@@ -208,7 +221,9 @@ func TestPretrainResumes(t *testing.T) {
 	line := "pretrain --curriculum 32 64 " + tiny
 	trained(t, line+" --output-dir whole")
 	stderr := stopped(t, line, "step 7/10")
-	if !strings.HasSuffix(stderr, "\nsynapnet-train: interrupted at step 7; everything up to it is in runs/pretrain/checkpoint.safetensors; continue with: synapnet-train pretrain --resume --output-dir runs/pretrain\n") {
+	if !strings.HasSuffix(stderr, "\nsynapnet-train: interrupted at step 7; everything up to it is in "+
+		"runs/pretrain/checkpoint.safetensors; continue with: synapnet-train pretrain --resume "+
+		"--output-dir runs/pretrain\n") {
 		t.Errorf("%s", stderr)
 	}
 	if got := present(t, "runs/pretrain"); got != "checkpoint.safetensors cost.json metrics.jsonl" {
@@ -220,7 +235,8 @@ func TestPretrainResumes(t *testing.T) {
 		t.Fatal(held, err)
 	}
 	if code, _, stderr := synapnet(t.Context(), t, "pretrain --resume"); code != exitFailure ||
-		!strings.HasSuffix(stderr, "\nsynapnet-train: another process is training in runs/pretrain: wait for it, stop it, or give another --output-dir\n") {
+		!strings.HasSuffix(stderr, "\nsynapnet-train: another process is training in runs/pretrain: wait for it, stop it, "+
+			"or give another --output-dir\n") {
 		t.Errorf("%d %s", code, stderr)
 	}
 	if err := other.Unlock(); err != nil {
@@ -278,7 +294,8 @@ func TestMain(m *testing.M) {
 // kill -9 in mid-run loses the steps since the last checkpoint and nothing else.
 func TestKilledRunResumes(t *testing.T) {
 	t.Chdir(t.TempDir())
-	line := "pretrain --curriculum 32 64 " + strings.Replace(tiny, "--samples-per-stage 32", "--samples-per-stage 320", 1) + " --checkpoint-every 2"
+	line := "pretrain --curriculum 32 64 " +
+		strings.Replace(tiny, "--samples-per-stage 32", "--samples-per-stage 320", 1) + " --checkpoint-every 2"
 	trained(t, line+" --output-dir whole")
 	self, err := os.Executable()
 	if err != nil {
@@ -346,19 +363,20 @@ func TestPretrainRefusesSettings(t *testing.T) {
 	t.Chdir(t.TempDir())
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for flags, text := range map[string]string{
-		"--curriculum":                   "--curriculum needs a value; give e.g. --curriculum 512 1024",
-		"--curriculum 512 --lr":          "--lr needs a value",
-		"--curiculum 512":                "unknown flag --curiculum (did you mean --curriculum?)",
-		"--epochs 3":                     "unknown flag --epochs (did you mean --epochs-per-stage?)",
-		"--heads 5":                      "heads is 5: it must divide dim (192); the nearest that does is 4",
-		"--dim 200":                      "heads is 6: it must divide dim (200); the nearest that does is 5",
-		"--dim 0":                        "dim is 0: it must be from 2 to 65536",
-		"--dim 1e3":                      "--dim 1e3: not a whole number",
-		"--dim 99999999":                 "dim is 99999999: it must be from 2 to 65536",
-		"--depth -1":                     "depth is -1: it must be from 1 to 4096",
-		"--curriculum 7":                 "curriculum has context 7: it must be from 8 to the model's max_len 8192",
-		"--curriculum -512":              "curriculum has context -512: it must be from 8",
-		"--curriculum 16384":             "curriculum has context 16384: it must be from 8 to the model's max_len 8192 (raise --max-len for longer ones)",
+		"--curriculum":          "--curriculum needs a value; give e.g. --curriculum 512 1024",
+		"--curriculum 512 --lr": "--lr needs a value",
+		"--curiculum 512":       "unknown flag --curiculum (did you mean --curriculum?)",
+		"--epochs 3":            "unknown flag --epochs (did you mean --epochs-per-stage?)",
+		"--heads 5":             "heads is 5: it must divide dim (192); the nearest that does is 4",
+		"--dim 200":             "heads is 6: it must divide dim (200); the nearest that does is 5",
+		"--dim 0":               "dim is 0: it must be from 2 to 65536",
+		"--dim 1e3":             "--dim 1e3: not a whole number",
+		"--dim 99999999":        "dim is 99999999: it must be from 2 to 65536",
+		"--depth -1":            "depth is -1: it must be from 1 to 4096",
+		"--curriculum 7":        "curriculum has context 7: it must be from 8 to the model's max_len 8192",
+		"--curriculum -512":     "curriculum has context -512: it must be from 8",
+		"--curriculum 16384": "curriculum has context 16384: it must be from 8 to the model's max_len 8192 (raise " +
+			"--max-len for longer ones)",
 		"--curriculum 512 --max-len 256": "curriculum has context 512: it must be from 8 to the model's max_len 256",
 		"--curriculum 12":                "length 12",
 		"--curriculum 5x":                "--curriculum 5x: not a whole number",
@@ -395,7 +413,8 @@ func TestPretrainRefusesSettings(t *testing.T) {
 func TestPretrainRefusesConfigFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for file, text := range map[string]string{
-		"curriculum = []":              "curriculum is empty: give the context length of each stage, e.g. --curriculum 512 1024",
+		"curriculum = []": "curriculum is empty: " +
+			"give the context length of each stage, e.g. --curriculum 512 1024",
 		"curriculum = 512":             "run.toml:1: curriculum: the value is a whole number, but must be a list",
 		"curriculum = [\"long\"]":      "run.toml:1: curriculum: the value is a string, but must be a whole number",
 		"lr = \"fast\"":                "run.toml:1: lr: the value is a string, but must be a number",
@@ -424,7 +443,8 @@ func roomOf(bytes uint64) host.Room { return host.Room{Bytes: bytes, Known: true
 // A run that cannot fit into the machine's memory is refused with the size that does, which is right.
 func TestPretrainNeedsMemory(t *testing.T) {
 	t.Chdir(t.TempDir())
-	refusal(t, exitUsage, "pretrain --batch-size 65536 --samples-per-stage 65536", "--batch-size 65536: a step at context 1024 takes ", "give a --batch-size of at most ")
+	refusal(t, exitUsage, "pretrain --batch-size 65536 --samples-per-stage 65536",
+		"--batch-size 65536: a step at context 1024 takes ", "give a --batch-size of at most ")
 	if got := present(t, "."); got != "" {
 		t.Errorf("left behind: %s", got)
 	}
@@ -464,14 +484,17 @@ func TestPretrainUnwritableOutput(t *testing.T) {
 	refusal(t, exitUsage, line+" --output-dir file", "--output-dir file: file is a file, not a folder")
 	refusal(t, exitUsage, line+" --output-dir file/run", "--output-dir file/run: file is a file, not a folder")
 	locked := readOnlyDir(t)
-	refusal(t, exitFailure, line+" --output-dir "+locked, "--output-dir: cannot write "+locked+string(filepath.Separator), "; make "+locked+" writable or choose another directory")
+	refusal(t, exitFailure, line+" --output-dir "+locked, "--output-dir: cannot write "+locked+string(filepath.Separator),
+		"; make "+locked+" writable or choose another directory")
 }
 
 // A full disk is one line that says how much is missing.
 func TestPretrainFullDisk(t *testing.T) {
 	t.Chdir(t.TempDir())
 	full := fullDir(t)
-	refusal(t, exitFailure, "pretrain --curriculum 32 "+tiny+" --output-dir "+full, "cannot write "+filepath.Join(full, "checkpoint.safetensors")+": no space left on device; free at least 1 MB there or choose another directory")
+	refusal(t, exitFailure, "pretrain --curriculum 32 "+tiny+" --output-dir "+full, "cannot write "+
+		filepath.Join(full, "checkpoint.safetensors")+
+		": no space left on device; free at least 1 MB there or choose another directory")
 	if got := present(t, full); got != "" {
 		t.Errorf("left behind: %s", got)
 	}
@@ -483,7 +506,8 @@ func TestResumeOfADamagedCheckpoint(t *testing.T) {
 	stopped(t, "pretrain --curriculum 32 "+tiny+" --output-dir a", "step 2/5")
 	path := "a/checkpoint.safetensors"
 	whole := read(t, path)
-	for what, text := range map[string]string{"cut": whole[:len(whole)/2], "empty": "", "flipped": whole[:len(whole)-9] + string(whole[len(whole)-9]^1) + whole[len(whole)-8:]} {
+	for what, text := range map[string]string{"cut": whole[:len(whole)/2], "empty": "",
+		"flipped": whole[:len(whole)-9] + string(whole[len(whole)-9]^1) + whole[len(whole)-8:]} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -494,9 +518,12 @@ func TestResumeOfADamagedCheckpoint(t *testing.T) {
 // A run whose loss is no number any more stops with status 1, and its last good checkpoint can be read.
 func TestPretrainStopsAtNaN(t *testing.T) {
 	t.Chdir(t.TempDir())
-	code, _, stderr := synapnet(t.Context(), t, "pretrain --curriculum 32 "+strings.Replace(tiny, "--warmup-steps 2 --lr 1e-3", "--warmup-steps 0 --lr 1e38", 1)+" --output-dir a")
+	code, _, stderr := synapnet(t.Context(), t, "pretrain --curriculum 32 "+
+		strings.Replace(tiny, "--warmup-steps 2 --lr 1e-3", "--warmup-steps 0 --lr 1e38", 1)+" --output-dir a")
 	last := stderr[strings.LastIndex(strings.TrimSuffix(stderr, "\n"), "\n")+1:]
-	if code != exitFailure || !strings.HasPrefix(last, "synapnet-train: training stopped at step ") || !strings.Contains(last, "the last good checkpoint, of step 0, is a/checkpoint.safetensors; the training diverged at lr 1e+38; begin a new run with a lower rate, e.g.: synapnet-train pretrain --curriculum 32 ") {
+	if code != exitFailure || !strings.HasPrefix(last, "synapnet-train: training stopped at step ") ||
+		!strings.Contains(last, "the last good checkpoint, of step 0, is a/checkpoint.safetensors; the training diverged "+
+			"at lr 1e+38; begin a new run with a lower rate, e.g.: synapnet-train pretrain --curriculum 32 ") {
 		t.Errorf("%d %s", code, stderr)
 	}
 	if _, err := curriculum.Resume("a/checkpoint.safetensors"); err != nil {
@@ -516,7 +543,8 @@ func TestPretrainThreads(t *testing.T) {
 	}
 }
 
-// The pretraining configurations that come with the program can all be used; pretrain.toml is the reference recipe in full.
+// The pretraining configurations that come with the program can all be used; pretrain.toml is the reference recipe in
+// full.
 func TestConfigurationsOfTheProject(t *testing.T) {
 	for _, name := range []string{"pretrain", "small", "demo"} {
 		path := "../../configs/" + name + ".toml"

@@ -33,7 +33,8 @@ func TestProgressLine(t *testing.T) {
 func TestProgressStages(t *testing.T) {
 	p, _, _ := plain()
 	p.Start(30, progressStage{512, 10}, progressStage{1024, 20})
-	for done, want := range map[int]string{1: "stage 1/2 ctx 512  ", 10: "stage 1/2 ctx 512  ", 11: "stage 2/2 ctx 1024  ", 30: "stage 2/2 ctx 1024  ", 31: "stage 2/2 ctx 1024  "} {
+	for done, want := range map[int]string{1: "stage 1/2 ctx 512  ", 10: "stage 1/2 ctx 512  ", 11: "stage 2/2 ctx 1024  ",
+		30: "stage 2/2 ctx 1024  ", 31: "stage 2/2 ctx 1024  "} {
 		if got := p.stageText(done); got != want {
 			t.Errorf("step %d: %q, want %q", done, got, want)
 		}

@@ -8,13 +8,16 @@ import (
 )
 
 // learnt is a training that learns its 64 samples by heart.
-const learnt = "pretrain --curriculum 32 --dim 48 --depth 1 --heads 2 --vocab 256 --max-len 64 --num-classes 16 --episodic-slots 8 " +
-	"--samples-per-stage 64 --epochs-per-stage 100 --batch-size 16 --lr 3e-3 --warmup-steps 5 --weight-decay 0 --eval-samples 16 --seed 9042"
+const learnt = "pretrain --curriculum 32 --dim 48 --depth 1 --heads 2 --vocab 256 --max-len 64 --num-classes 16 " +
+	"--episodic-slots 8 --samples-per-stage 64 --epochs-per-stage 100 --batch-size 16 --lr 3e-3 --warmup-steps 5 " +
+	"--weight-decay 0 --eval-samples 16 --seed 9042"
 
-// evaluated is the accuracy on the looked-up task, the samples of which the training of seed 9042 had, had it seed 42 + 9000.
+// evaluated is the accuracy on the looked-up task, the samples of which the training of seed 9042 had, had it seed 42 +
+// 9000.
 func evaluated(t *testing.T, flags string) (accuracy float64) {
 	t.Helper()
-	code, stdout, stderr := synapnet(t.Context(), t, "eval r/model.safetensors --json --contexts 32 --samples 19 --tasks niah_multi_key "+flags)
+	code, stdout, stderr := synapnet(t.Context(), t,
+		"eval r/model.safetensors --json --contexts 32 --samples 19 --tasks niah_multi_key "+flags)
 	var r struct {
 		Plan struct {
 			Purpose    string `json:"purpose"`

@@ -39,13 +39,13 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// What Ctrl-C finds read of a pipe is in the snapshot, wherever it comes: who goes on with the rest of the pipe ends as who
-// was never interrupted.
+// What Ctrl-C finds read of a pipe is in the snapshot, wherever it comes: who goes on with the rest of the pipe ends as
+// who was never interrupted.
 func TestInterruptedStreamLosesNothing(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
 	text := ids(300)
 	flags := []string{"--chunk-size", "16", "--budget-mb", "0.0002", "--policy", "random", "--seed", "3"}
-	want := decode[streamReport](t, append([]string{"stream", model, textFile(t, text), "--json"}, flags...)...)
+	want := decode[streamSummary](t, append([]string{"stream", model, textFile(t, text), "--json"}, flags...)...)
 	cut := 0
 	for _, reads := range []int{1, 8, 15, 29} {
 		for _, s := range []source{{piece: 1 << 10}, {piece: 7}, {piece: 1 << 10, silent: true}} {
@@ -65,7 +65,7 @@ func TestInterruptedStreamLosesNothing(t *testing.T) {
 				rest = text[strings.LastIndexAny(text[:s.at], " \n")+1:]
 				cut++
 			}
-			got := decode[streamReport](t, "stream", model, textFile(t, rest), "--restore", snapshot, "--json")
+			got := decode[streamSummary](t, "stream", model, textFile(t, rest), "--restore", snapshot, "--json")
 			if got.Tokens != 300 || fmt.Sprint(got.Top) != fmt.Sprint(want.Top) {
 				t.Errorf("%d reads of %d: %d tokens, %v; want 300, %v\n%s", reads, s.piece, got.Tokens, got.Top, want.Top, stderr)
 			}
@@ -73,9 +73,11 @@ func TestInterruptedStreamLosesNothing(t *testing.T) {
 			if _, err := fmt.Sscanf(stderr[strings.Index(stderr, "--skip"):], "--skip %s", &skip); err != nil {
 				t.Fatal(err)
 			}
-			again := decode[streamReport](t, "stream", model, textFile(t, text), "--restore", snapshot, "--skip", skip, "--json")
+			again := decode[streamSummary](t, "stream", model, textFile(t, text), "--restore", snapshot, "--skip", skip,
+				"--json")
 			if again.Tokens != 300 || fmt.Sprint(again.Top) != fmt.Sprint(want.Top) {
-				t.Errorf("%d reads of %d, the same input: %d tokens, %v; want 300, %v", reads, s.piece, again.Tokens, again.Top, want.Top)
+				t.Errorf("%d reads of %d, the same input: %d tokens, %v; want 300, %v", reads, s.piece, again.Tokens, again.Top,
+					want.Top)
 			}
 		}
 	}
@@ -105,10 +107,12 @@ func TestCompleteStreamHasItsAnswer(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
 	for _, n := range []int{16, 64, 70} {
 		snapshot, input := filepath.Join(t.TempDir(), "s.safetensors"), textFile(t, ids(n))
-		want := decode[streamReport](t, "stream", model, input, "--chunk-size", "16", "--snapshot", snapshot, "--snapshot-every", "1", "--json")
+		want := decode[streamSummary](t, "stream", model, input, "--chunk-size", "16", "--snapshot", snapshot,
+			"--snapshot-every", "1", "--json")
 		saved := read(t, snapshot)
 		for range 2 { // a second time from the snapshot that the first one leaves
-			got := decode[streamReport](t, "stream", model, input, "--restore", snapshot, "--same-input", "--snapshot", snapshot, "--json")
+			got := decode[streamSummary](t, "stream", model, input, "--restore", snapshot, "--same-input", "--snapshot",
+				snapshot, "--json")
 			if got.Tokens != int64(n) || got.InputTokens != 0 || fmt.Sprint(got.Top) != fmt.Sprint(want.Top) {
 				t.Errorf("of %d tokens: %+v, want %+v", n, got, want)
 			}
@@ -139,10 +143,12 @@ func TestCompleteStreamHasItsAnswer(t *testing.T) {
 	if err := safetensors.Write(snapshot, old); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := real(t, "stream", model, input, "--restore", snapshot, "--same-input"); code != exitFailure || !strings.Contains(stderr, "of an older version") {
+	if code, _, stderr := real(t, "stream", model, input, "--restore", snapshot, "--same-input"); code != exitFailure ||
+		!strings.Contains(stderr, "of an older version") {
 		t.Errorf("%d %s", code, stderr)
 	}
-	if got := decode[streamReport](t, "stream", model, textFile(t, ids(33)), "--restore", snapshot, "--same-input", "--json"); got.Tokens != 33 {
+	if got := decode[streamSummary](t, "stream", model, textFile(t, ids(33)), "--restore", snapshot, "--same-input",
+		"--json"); got.Tokens != 33 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -159,14 +165,16 @@ func TestSameInputIsTheSame(t *testing.T) {
 		other[at] = map[bool]string{true: "7", false: "8"}[other[at] == "8"]
 		input := textFile(t, strings.Join(other, " ")+" 9")
 		code, stdout, stderr := real(t, "stream", model, input, "--restore", snapshot, "--same-input", "--snapshot", snapshot)
-		if code != exitUsage || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "the first 70 token ids of "+input+" are not those") {
+		if code != exitUsage || stdout != "" || strings.Count(stderr, "\n") != 1 ||
+			!strings.Contains(stderr, "the first 70 token ids of "+input+" are not those") {
 			t.Errorf("id %d changed: %d %s%s", at, code, stdout, stderr)
 		}
 	}
 	if read(t, snapshot) != before {
 		t.Error("the snapshot was replaced")
 	}
-	if got := decode[streamReport](t, "stream", model, textFile(t, text+" 9"), "--restore", snapshot, "--same-input", "--json"); got.Tokens != 71 {
+	if got := decode[streamSummary](t, "stream", model, textFile(t, text+" 9"), "--restore", snapshot, "--same-input",
+		"--json"); got.Tokens != 71 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -178,10 +186,11 @@ func TestStreamRefusesAShortInput(t *testing.T) {
 	success(t, "stream", model, long, "--chunk-size", "16", "--snapshot", snapshot)
 	before := read(t, snapshot)
 	for want, line := range map[string][]string{
-		"the stream of " + snapshot + " has taken 64 token ids, and " + short + " holds 33": {"--restore", snapshot, "--same-input", "--snapshot", snapshot},
-		"--skip 1000: " + short + " holds 33 token ids":                                     {"--skip", "1000"},
-		"--skip 34: " + short + " holds 33 token ids":                                       {"--skip", "34", "--restore", snapshot},
-		short + " holds no token ids after the 33 that are passed over":                     {"--skip", "33"},
+		"the stream of " + snapshot + " has taken 64 token ids, and " + short +
+			" holds 33": {"--restore", snapshot, "--same-input", "--snapshot", snapshot},
+		"--skip 1000: " + short + " holds 33 token ids":                 {"--skip", "1000"},
+		"--skip 34: " + short + " holds 33 token ids":                   {"--skip", "34", "--restore", snapshot},
+		short + " holds no token ids after the 33 that are passed over": {"--skip", "33"},
 	} {
 		code, stdout, stderr := real(t, append([]string{"stream", model, short}, line...)...)
 		if code == exitOK || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, want) {
@@ -193,7 +202,8 @@ func TestStreamRefusesAShortInput(t *testing.T) {
 	}
 }
 
-// saboteur makes a file's folder impossible to write to after some reads of the input: even for root, by a file in its place.
+// saboteur makes a file's folder impossible to write to after some reads of the input: even for root, by a file in its
+// place.
 type saboteur struct {
 	io.Reader
 	after int
@@ -209,10 +219,11 @@ func (s *saboteur) Read(p []byte) (int, error) {
 	return s.Reader.Read(p)
 }
 
-// A report or a snapshot that cannot be written any more does not end the stream: it is said, and what can be written is.
+// A report or a snapshot that cannot be written any more does not end the stream: it is said, and what can be written
+// is.
 func TestStreamOutlivesAFailedWrite(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
-	want := decode[streamReport](t, "stream", model, textFile(t, ids(300)), "--chunk-size", "16", "--json")
+	want := decode[streamSummary](t, "stream", model, textFile(t, ids(300)), "--chunk-size", "16", "--json")
 	for _, failing := range []string{"report", "snapshot"} {
 		dir := t.TempDir()
 		paths := map[string]string{"report": filepath.Join(dir, "r.json"), "snapshot": filepath.Join(dir, "s.safetensors")}
@@ -221,14 +232,18 @@ func TestStreamOutlivesAFailedWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		paths[failing] = filepath.Join(lost, "x")
-		code, stdout, stderr := piped(t.Context(), &saboteur{strings.NewReader(ids(300)), 10, lost}, "stream", model, "--chunk-size", "16",
+		code, stdout, stderr := piped(t.Context(), &saboteur{strings.NewReader(ids(300)), 10, lost}, "stream", model,
+			"--chunk-size", "16",
 			"--report", paths["report"], "--report-every", "1", "--snapshot", paths["snapshot"], "--snapshot-every", "1")
-		if code != exitFailure || !strings.Contains(stdout, "300 tokens") || !strings.Contains(stderr, "warning: the "+failing+" failed") ||
-			!strings.Contains(stderr, "the stream is complete, but the "+failing+" failed: cannot ") || strings.Count(stderr, "\n") != 2 {
+		if code != exitFailure || !strings.Contains(stdout, "300 tokens") ||
+			!strings.Contains(stderr, "warning: the "+failing+" failed") ||
+			!strings.Contains(stderr, "the stream is complete, but the "+failing+" failed: cannot ") ||
+			strings.Count(stderr, "\n") != 2 {
 			t.Errorf("%s: %d %s%s", failing, code, stdout, stderr)
 		}
 		if failing == "report" {
-			got := decode[streamReport](t, "stream", model, textFile(t, ids(300)), "--restore", paths["snapshot"], "--same-input", "--json")
+			got := decode[streamSummary](t, "stream", model, textFile(t, ids(300)), "--restore", paths["snapshot"],
+				"--same-input", "--json")
 			if fmt.Sprint(got.Top) != fmt.Sprint(want.Top) {
 				t.Errorf("the snapshot answers %v, want %v", got.Top, want.Top)
 			}

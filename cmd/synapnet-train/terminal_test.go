@@ -95,10 +95,12 @@ func TestForeignNamesInFiles(t *testing.T) {
 				tensorFile(t, name, "F32", nil), tensorFile(t, "token_embedding.weight", name, nil),
 				tensorFile(t, "x", "F32", map[string]string{name: name}),
 			}
-			for _, key := range []string{"architecture", "config", "format", "kind", "quantisation", "synapnet.kind", "packed", "case", "sha256"} {
+			for _, key := range []string{"architecture", "config", "format", "kind", "quantisation", "synapnet.kind", "packed",
+				"case", "sha256"} {
 				files = append(files, tensorFile(t, "x", "F32", map[string]string{key: name}))
 			}
-			files = append(files, tensorFile(t, "x", "F32", map[string]string{"architecture": `{"architecture":` + quoted(t, name) + `}`}))
+			files = append(files, tensorFile(t, "x", "F32",
+				map[string]string{"architecture": `{"architecture":` + quoted(t, name) + `}`}))
 			for _, f := range files {
 				for _, words := range [][]string{
 					{"info", f}, {"inspect", f}, {"eval", f}, {"export", f, "--output", "x"}, {"stream", f, "-"}, {"conform", f},
@@ -111,7 +113,8 @@ func TestForeignNamesInFiles(t *testing.T) {
 					}
 				}
 			}
-			for _, text := range []string{quoted(t, name) + " = 1", "[" + quoted(t, name) + "]\nx = 1", "[model]\narchitecture = " + quoted(t, name), name} {
+			for _, text := range []string{quoted(t, name) + " = 1", "[" + quoted(t, name) + "]\nx = 1",
+				"[model]\narchitecture = " + quoted(t, name), name} {
 				for _, command := range []string{"info", "pretrain", "cajq-qat", "cajq-3phase"} {
 					refusedHarmlessly(t, command, "--config", written(t, text))
 				}
@@ -142,7 +145,8 @@ func foreignResults(t *testing.T, name string) {
 			t.Fatal(err)
 		}
 		text := []string{
-			`{"schema":1,"experiment":` + quoted(t, name) + `,"profile":` + quoted(t, name) + `}`, name, `{` + quoted(t, name) + `:1}`,
+			`{"schema":1,"experiment":` + quoted(t, name) + `,"profile":` + quoted(t, name) + `}`, name, `{` + quoted(t, name) +
+				`:1}`,
 		}[i%3]
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -180,8 +184,10 @@ func TestForeignWordsOfTheCommandLine(t *testing.T) {
 			}
 		}
 		for _, words := range [][]string{
-			{"info", "--config", name}, {"info", "--architecture", name}, {"eval", "--suite", name}, {"eval", "--tasks", name}, {"inspect", name},
-			{"experiments", "list", "--profile", name}, {"pretrain", "--config", name}, {"pretrain", "--resume", "--output-dir", name},
+			{"info", "--config", name}, {"info", "--architecture", name}, {"eval", "--suite", name}, {"eval", "--tasks", name},
+			{"inspect", name},
+			{"experiments", "list", "--profile", name}, {"pretrain", "--config", name},
+			{"pretrain", "--resume", "--output-dir", name},
 			{"stream", name, name}, {"export", name, "--output", "x"}, {"conform", name}, {"cajq-3phase", "--checkpoint", name},
 		} {
 			refusedHarmlessly(t, words...)
@@ -206,7 +212,8 @@ func TestNamesOfModels(t *testing.T) {
 			t.Skip(err) // a file system that has no such names
 		}
 		for _, words := range [][]string{
-			{"eval", name, "--contexts", "32", "--tasks", "niah_single", "--samples", "2"}, {"export", name, "--output", "x-" + name, "--calib-samples", "1", "--calib-context", "32", "--group-size", "8"},
+			{"eval", name, "--contexts", "32", "--tasks", "niah_single", "--samples", "2"},
+			{"export", name, "--output", "x-" + name, "--calib-samples", "1", "--calib-context", "32", "--group-size", "8"},
 		} {
 			code, stdout, stderr := real(t, words...)
 			harmless(t, words[0], stdout, stderr)
@@ -222,7 +229,8 @@ func TestForeignNamesInOutput(t *testing.T) {
 	for kind, name := range hostileNames {
 		var out, errs bytes.Buffer
 		app := newApp(&out, &errs)
-		if err := writeTable(app.Writer, 1, []string{"tensor", "bytes"}, []string{name, "1"}, []string{"short", name}); err != nil {
+		if err := writeTable(app.Writer, 1, []string{"tensor", "bytes"}, []string{name, "1"},
+			[]string{"short", name}); err != nil {
 			t.Fatal(err)
 		}
 		if n := strings.Count(out.String(), "\n"); n != 3 {
@@ -234,7 +242,8 @@ func TestForeignNamesInOutput(t *testing.T) {
 		(&runProgress{w: app.ErrWriter}).line("%s; go on", name)
 		flushGuards(app)
 		harmless(t, kind, out.String(), errs.String())
-		if n := strings.Count(errs.String(), "\n"); n != 4 || strings.Count(errs.String(), "; mend it\n") != 1 || strings.Count(errs.String(), "; go on\n") != 2 {
+		if n := strings.Count(errs.String(), "\n"); n != 4 || strings.Count(errs.String(), "; mend it\n") != 1 ||
+			strings.Count(errs.String(), "; go on\n") != 2 {
 			t.Errorf("%s: %d lines: %s", kind, n, errs.String())
 		}
 	}

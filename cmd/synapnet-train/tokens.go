@@ -28,8 +28,8 @@ func newTokenReader(name string, r io.Reader, vocab, ahead int) *tokenReader {
 	return &tokenReader{name: name, r: bufio.NewReaderSize(r, min(least*ahead, 1<<16)), vocab: vocab, line: 1}
 }
 
-// some are the next ids, at least one and at most `most`, without waiting for more than have arrived. They are right whether
-// there is an error or not: how the input went on after them, io.EOF at its end.
+// some are the next ids, at least one and at most `most`, without waiting for more than have arrived. They are right
+// whether there is an error or not: how the input went on after them, io.EOF at its end.
 func (t *tokenReader) some(most int) (ids []int32, err error) {
 	for len(ids) < most && (len(ids) == 0 || t.r.Buffered() > 0) {
 		id, err := t.next()

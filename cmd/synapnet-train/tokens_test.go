@@ -34,7 +34,8 @@ func plainTokens(text string, vocab int) (ids []int32, line int) {
 	for i, row := range strings.Split(text, "\n") {
 		for _, word := range strings.FieldsFunc(row, func(r rune) bool { return strings.ContainsRune(" \t\r\v\f", r) }) {
 			n, whole := new(big.Int).SetString(word, 10)
-			if !whole || strings.Trim(word, "0123456789") != "" || len(word) > maxTokenWord || n.Cmp(big.NewInt(int64(vocab))) >= 0 {
+			if !whole || strings.Trim(word, "0123456789") != "" || len(word) > maxTokenWord ||
+				n.Cmp(big.NewInt(int64(vocab))) >= 0 {
 				return ids, i + 1
 			}
 			ids = append(ids, int32(n.Int64()))
@@ -47,7 +48,8 @@ func plainTokens(text string, vocab int) (ids []int32, line int) {
 func TestTokenWords(t *testing.T) {
 	zeros := func(n int) string { return strings.Repeat("0", n) }
 	for text, want := range map[string]int32{
-		"5": 5, "0": 0, "00": 0, zeros(41) + "5": 5, zeros(60) + "127": 127, zeros(maxTokenWord): 0, zeros(maxTokenWord-1) + "9": 9,
+		"5": 5, "0": 0, "00": 0, zeros(41) + "5": 5, zeros(60) + "127": 127, zeros(maxTokenWord): 0, zeros(maxTokenWord-1) +
+			"9": 9,
 	} {
 		if ids, err := allTokens(strings.NewReader(" "+text+"\n"), 128); err != nil || len(ids) != 1 || ids[0] != want {
 			t.Errorf("%.50s: %v %v, want %d", text, ids, err, want)
@@ -67,7 +69,8 @@ func TestTokenWords(t *testing.T) {
 		"\x1b[31m":                        `"\u001b[31m" is not a token id`,
 	} {
 		ids, err := allTokens(strings.NewReader("7\n"+text), 128)
-		if err == nil || !strings.HasPrefix(err.Error(), "ids.txt:2: ") || !strings.Contains(err.Error(), want) || len(err.Error()) > 300 || len(ids) != 1 {
+		if err == nil || !strings.HasPrefix(err.Error(), "ids.txt:2: ") || !strings.Contains(err.Error(), want) ||
+			len(err.Error()) > 300 || len(ids) != 1 {
 			t.Errorf("%.50q: %v %v, want %s", text, ids, err, want)
 		}
 	}
@@ -112,7 +115,8 @@ func FuzzTokens(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string, vocab int) {
 		vocab = max(1, min(vocab, 1<<20))
 		want, line := plainTokens(text, vocab)
-		for _, r := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text)), iotest.DataErrReader(bytes.NewReader([]byte(text)))} {
+		for _, r := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text)),
+			iotest.DataErrReader(bytes.NewReader([]byte(text)))} {
 			got, err := allTokens(r, vocab)
 			if fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Fatalf("%q: got %v, want %v", text, got, want)

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/synapnet/synapnet-train/layers/spelling"
+	"github.com/synapnet/synapnet-train/internal/spelling"
 )
 
 // Generator makes one sample from the stream rng. It gets p with the task's

@@ -60,13 +60,16 @@ var inInt4 = []layers.Architecture{layers.Llama, layers.GRUSSM, layers.Mamba2}
 // Experiment trains and measures the baselines beside a SynapNet of their size.
 func Experiment() lab.Experiment {
 	strict := curriculum.Default()
-	strict.Curriculum, strict.SamplesPerStage, strict.EpochsPerStage, strict.BatchSize = []int{64, 64, 128, 128, 256}, 4096, 1, 16
+	strict.Curriculum, strict.SamplesPerStage, strict.EpochsPerStage, strict.BatchSize = []int{64, 64, 128, 128, 256},
+		4096, 1, 16
 	strict.LR, strict.WarmupSteps = 5e-4, 100
 	strict.SampleKeys = 0 // the experiment's own
 	paper := strict
-	paper.Curriculum, paper.SamplesPerStage, paper.EpochsPerStage, paper.BatchSize, paper.LR, paper.WarmupSteps = []int{256}, 256, 3, 8, 1e-3, 0
+	paper.Curriculum, paper.SamplesPerStage, paper.EpochsPerStage, paper.BatchSize, paper.LR, paper.WarmupSteps = []int{
+		256}, 256, 3, 8, 1e-3, 0
 	m := &paper.Model
-	m.Dim, m.Depth, m.Heads, m.VocabSize, m.NumClasses, m.EpisodicSlots, m.EpisodicWriteFrac, m.MaxLen = 64, 2, 4, 512, 16, 4, 0.1, 256
+	m.Dim, m.Depth, m.Heads, m.VocabSize, m.NumClasses, m.EpisodicSlots, m.EpisodicWriteFrac, m.MaxLen = 64, 2, 4, 512, 16,
+		4, 0.1, 256
 	full := baselineSettings{
 		Paper: baselinePart{
 			Architectures: []string{"synapnet", "gru_ssm", "llama", "falcon_h1", "em_llm"}, Training: paper,
@@ -83,14 +86,16 @@ func Experiment() lab.Experiment {
 	quick.Paper.Training.EpochsPerStage = 1
 	q := &quick.Strict.Training
 	q.Curriculum, q.SamplesPerStage, q.WarmupSteps, q.EvalSamples = []int{64}, 256, 4, 64
-	q.Model.Dim, q.Model.Depth, q.Model.Heads, q.Model.VocabSize, q.Model.NumClasses, q.Model.MaxLen, q.Model.EpisodicSlots = 48, 2, 2, 512, 16, 256, 8
+	q.Model.Dim, q.Model.Depth, q.Model.Heads, q.Model.EpisodicSlots = 48, 2, 2, 8
+	q.Model.VocabSize, q.Model.NumClasses, q.Model.MaxLen = 512, 16, 256
 	quick.Strict.Contexts, quick.Strict.Samples, quick.Speed, quick.Repetitions = []int{64}, 16, []int{256}, 3
 	quick.Making = measure.QuickMaking(full.Making)
 	quick.Making.CalibrationContext = 64
 	return lab.Define(lab.Experiment{
 		Name: "baselines", Title: "Other architectures, trained alike",
-		Source:  "Section 9, full_demo_results.json",
-		Covers:  []string{"Baselines: Mamba-2 (proxy)", "Baselines: Llama-3.2 (proxy)", "Baselines: Falcon-H1 / Hymba (proxy)", "Baselines: EM-LLM"},
+		Source: "Section 9, full_demo_results.json",
+		Covers: []string{"Baselines: Mamba-2 (proxy)", "Baselines: Llama-3.2 (proxy)",
+			"Baselines: Falcon-H1 / Hymba (proxy)", "Baselines: EM-LLM"},
 		Version: 2, Carries: 1, // version 1 timed passes between the trainings
 		Alone: true,
 		Estimate: func(p lab.Profile) time.Duration {
@@ -100,35 +105,43 @@ func Experiment() lab.Experiment {
 			return 75 * time.Minute
 		},
 		Views: []lab.View{
-			{Title: "Accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.ModelLabel, result.VariantLabel}, Column: result.ContextLabel},
-			{Title: "Tokens a second, one sequence, in floating point", Metric: "tokens_per_second", Rows: []string{result.ModelLabel}, Column: result.ContextLabel,
+			{Title: "Accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.ModelLabel, result.VariantLabel},
+				Column: result.ContextLabel},
+			{Title: "Tokens a second, one sequence, in floating point", Metric: "tokens_per_second",
+				Rows: []string{result.ModelLabel}, Column: result.ContextLabel,
 				Figure: &lab.Figure{Kind: "bar", X: result.ModelLabel, Series: result.ContextLabel}},
-			{Title: "Memory of weights and activations in floating point, bytes", Metric: "memory", Rows: []string{result.ModelLabel}, Column: result.ContextLabel},
+			{Title: "Memory of weights and activations in floating point, bytes", Metric: "memory",
+				Rows: []string{result.ModelLabel}, Column: result.ContextLabel},
 			{Title: "Parameters", Metric: "parameters", Rows: []string{result.ModelLabel}},
 			{Title: "Seconds of training, by the clock", Metric: "training_time", Rows: []string{result.ModelLabel}},
 		},
-		Says: "One seed and one learning rate for all, which may suit one architecture more than another: it ranks nothing by small differences. A model near " +
-			"guessing has not learnt the tasks within these steps, which is not to say that it cannot. What a causal model's last token " +
-			"knows of the whole sequence and what SynapNet's sees is the same; contexts above 256 are longer than any that a model was trained on. The published models are of D 64, " +
-			"trained for moments on samples whose last token is the answer. " +
-			"The published names say AWQ of the Llama proxy; as in the reference its INT4 is rounding to the nearest in groups, without calibration.",
+		Says: "One seed and one learning rate for all, which may suit one architecture more than another: it ranks nothing " +
+			"by small differences. A model near guessing has not learnt the tasks within these steps, which is not to say " +
+			"that it cannot. What a causal model's last token knows of the whole sequence and what SynapNet's sees is the " +
+			"same; contexts above 256 are longer than any that a model was trained on. The published models are of D 64, " +
+			"trained for moments on samples whose last token is the answer. The published names say AWQ of the Llama proxy; " +
+			"as in the reference its INT4 is rounding to the nearest in groups, without calibration.",
 	}, full, quick, runBaselines)
 }
 
-const baselinesProtocol = "paper: models matched to one of D 64, 2 layers, 3 epochs of 256 samples of the training mixture (the published training set ends every sample with its answer; ours " +
-	"does not), evaluated in the published token layout. strict: every architecture with as many parameters as the reference within 5%, the same samples in the same order, the same " +
-	"steps, rate and seed; short contexts (64, 128, 256), so that the models learn the tasks within minutes. INT4 where the published name says it: uniform, groups of 128, " +
-	"computed in floating point from rounded weights, so it has no speed of its own; SynapNet is cajq_ptq, in the strict protocol from packed bytes. Passes are timed at the end, each " +
-	"length in a process of its own, of initial weights. The time of training is that of the clock. " + measure.IdleNote
+const baselinesProtocol = "paper: models matched to one of D 64, 2 layers, 3 epochs of 256 samples of the training " +
+	"mixture (the published training set ends every sample with its answer; ours does not), evaluated in the published " +
+	"token layout. strict: every architecture with as many parameters as the reference within 5%, the same samples in " +
+	"the same order, the same steps, rate and seed; short contexts (64, 128, 256), so that the models learn the tasks " +
+	"within minutes. INT4 where the published name says it: uniform, groups of 128, computed in floating point from " +
+	"rounded weights, so it has no speed of its own; SynapNet is cajq_ptq, in the strict protocol from packed bytes. " +
+	"Passes are timed at the end, each length in a process of its own, of initial weights. The time of training is that " +
+	"of the clock. " + measure.IdleNote
 
 // baselineCell is one trained architecture, or the passes of one at one length.
 type baselineCell struct {
-	Config     layers.Config                                        `json:"config,omitzero"`
-	Parameters int                                                  `json:"parameters,omitempty"`
-	Seconds    float64                                              `json:"training_seconds,omitempty"` // of all calls
-	Loss       float64                                              `json:"loss,omitempty"`             // mean of the last steps
-	Accuracy   map[string]map[string]map[string]curriculum.Accuracy `json:"accuracy,omitempty"`         // by form, context, task
-	Passes     *measure.ProbeResult                                 `json:"passes_alone,omitempty"`
+	Config     layers.Config `json:"config,omitzero"`
+	Parameters int           `json:"parameters,omitempty"`
+	Seconds    float64       `json:"training_seconds,omitempty"` // of all calls
+	// mean of the last steps
+	Loss     float64                                              `json:"loss,omitempty"`
+	Accuracy map[string]map[string]map[string]curriculum.Accuracy `json:"accuracy,omitempty"` // by form, context, task
+	Passes   *measure.ProbeResult                                 `json:"passes_alone,omitempty"`
 }
 
 type baselines struct {
@@ -175,13 +188,13 @@ func runBaselines(ctx context.Context, j *lab.Job, s baselineSettings) (*lab.Out
 	if r.work, err = j.Work(); err != nil {
 		return nil, err
 	}
-	theirs, err := publishedBaselines()
+	paper, err := publishedBaselines()
 	if err != nil {
 		return nil, err
 	}
-	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, theirs) }
+	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, paper) }
 	for _, m := range models {
-		if _, err := r.done.Do(ctx, m.key(), func() (baselineCell, error) { return r.one(ctx, m) }); err != nil {
+		if _, err := r.done.Do(ctx, m.key(), func() (baselineCell, error) { return r.trainAndEvaluate(ctx, m) }); err != nil {
 			return nil, err
 		}
 		// It has served: the checkpoints of all would take much room.
@@ -242,15 +255,16 @@ func (r *baselines) checkpoint(m baselineModel) string {
 	return filepath.Join(r.work, m.protocol+"-"+m.name+".safetensors")
 }
 
-// one trains and evaluates an architecture.
-func (r *baselines) one(ctx context.Context, m baselineModel) (cell baselineCell, err error) {
+// trainAndEvaluate trains and evaluates an architecture.
+func (r *baselines) trainAndEvaluate(ctx context.Context, m baselineModel) (cell baselineCell, err error) {
 	t, err := r.train(ctx, m)
 	if err != nil {
 		return cell, err
 	}
 	steps := t.History.Steps
 	if len(steps) == 0 {
-		return cell, fmt.Errorf("the history of the training in %s is gone: delete that to train %s anew", r.checkpoint(m), m.name)
+		return cell, fmt.Errorf("the history of the training in %s is gone: delete that to train %s anew", r.checkpoint(m),
+			m.name)
 	}
 	last := steps[max(0, len(steps)-lab.LossBlock):]
 	for _, s := range last {
@@ -370,7 +384,8 @@ func formsOf(m baselineModel) []string {
 }
 
 // form is the trained model in one of its forms.
-func (r *baselines) form(ctx context.Context, m baselineModel, trained *layers.Model, form string) (*layers.Model, error) {
+func (r *baselines) form(ctx context.Context, m baselineModel, trained *layers.Model, form string) (*layers.Model,
+	error) {
 	switch form {
 	case int4Form:
 		rounded, err := trained.Clone()
@@ -383,7 +398,8 @@ func (r *baselines) form(ctx context.Context, m baselineModel, trained *layers.M
 		if err != nil {
 			return nil, err
 		}
-		built, err := variants[0].Build(ctx, trained, r.Making, tasks.Draw{Keys: r.SampleKeys, Seed: m.config.Seed}, qat.Session{})
+		built, err := variants[0].Build(ctx, trained, r.Making, tasks.Draw{Keys: r.SampleKeys, Seed: m.config.Seed},
+			qat.Session{})
 		if err != nil {
 			return nil, err
 		}
@@ -399,13 +415,15 @@ func (r *baselines) form(ctx context.Context, m baselineModel, trained *layers.M
 	return trained, nil
 }
 
-func (r *baselines) evaluate(ctx context.Context, m baselineModel, model *layers.Model) (map[string]map[string]curriculum.Accuracy, error) {
+func (r *baselines) evaluate(ctx context.Context, m baselineModel, model *layers.Model) (
+	map[string]map[string]curriculum.Accuracy, error) {
 	p := r.part(m.protocol)
 	all := map[string]map[string]curriculum.Accuracy{}
 	for _, t := range p.Contexts {
 		of := map[string]curriculum.Accuracy{}
 		for _, task := range p.Tasks {
-			samples, err := tasks.Generate(task, p.Samples, measure.TaskParams(model.Config, t), tasks.Draw{Keys: r.SampleKeys, Seed: p.Seed}.For(tasks.Baselines, 0))
+			samples, err := tasks.Generate(task, p.Samples, measure.TaskParams(model.Config, t),
+				tasks.Draw{Keys: r.SampleKeys, Seed: p.Seed}.For(tasks.Baselines, 0))
 			if err != nil {
 				return nil, err
 			}
@@ -420,8 +438,8 @@ func (r *baselines) evaluate(ctx context.Context, m baselineModel, model *layers
 	return all, nil
 }
 
-// time measures passes of an architecture, each length in a process of its own. The time does not depend on the weights, so
-// these are the initial ones.
+// time measures passes of an architecture, each length in a process of its own. The time does not depend on the
+// weights, so these are the initial ones.
 func (r *baselines) time(ctx context.Context, m baselineModel) error {
 	path := filepath.Join(r.work, "timed.safetensors")
 	made := false
@@ -437,7 +455,8 @@ func (r *baselines) time(ctx context.Context, m baselineModel) error {
 				}
 				made = true
 			}
-			p, err := measure.Probe{Model: path, Context: length, Threads: measure.AllThreads(), Warmups: 2, Timed: r.Repetitions, Seed: r.part(m.protocol).Seed}.Start(ctx)
+			p, err := measure.Probe{Model: path, Context: length, Threads: measure.AllThreads(), Warmups: 2,
+				Timed: r.Repetitions, Seed: r.part(m.protocol).Seed}.Start(ctx)
 			cell.Passes = &p
 			return cell, err
 		})
@@ -448,7 +467,8 @@ func (r *baselines) time(ctx context.Context, m baselineModel) error {
 	return nil
 }
 
-func (r *baselines) outcome(models []baselineModel, theirs func(m baselineModel, form string) baselineFigures) (*lab.Outcome, error) {
+func (r *baselines) outcome(models []baselineModel, paper func(m baselineModel, form string) baselineFigures) (
+	*lab.Outcome, error) {
 	o := &lab.Outcome{Seeds: []uint64{r.Strict.Training.Seed}, Protocol: baselinesProtocol}
 	guessed := map[string]bool{}
 	for _, m := range models {
@@ -460,9 +480,10 @@ func (r *baselines) outcome(models []baselineModel, theirs func(m baselineModel,
 			for _, at := range sortedContexts(cell.Accuracy[form]) {
 				for _, task := range r.part(m.protocol).Tasks {
 					a := cell.Accuracy[form][at][task]
-					l := result.Labels{result.ModelLabel: m.name, result.VariantLabel: form, result.TaskLabel: task[strings.LastIndexByte(task, '/')+1:], result.ContextLabel: at}
+					l := result.Labels{result.ModelLabel: m.name, result.VariantLabel: form,
+						result.TaskLabel: task[strings.LastIndexByte(task, '/')+1:], result.ContextLabel: at}
 					x := result.Share(l, m.protocol, "accuracy", a)
-					x.Published, x.Note = theirs(m, form).accuracy(at)
+					x.Published, x.Note = paper(m, form).accuracy(at)
 					o.Measurements = append(o.Measurements, x)
 					if key := m.protocol + task + at; !guessed[key] {
 						guessed[key] = true
@@ -471,7 +492,8 @@ func (r *baselines) outcome(models []baselineModel, theirs func(m baselineModel,
 						if err != nil {
 							return nil, err
 						}
-						o.Measurements = append(o.Measurements, result.GuessingOf(result.With(l, result.ModelLabel, "-"), m.protocol, a.N, p))
+						o.Measurements = append(o.Measurements,
+							result.GuessingOf(result.With(l, result.ModelLabel, "-"), m.protocol, a.N, p))
 					}
 				}
 			}
@@ -481,7 +503,7 @@ func (r *baselines) outcome(models []baselineModel, theirs func(m baselineModel,
 			result.ExactOf(result.Labels{result.ModelLabel: m.name}, m.protocol, "training_time", "s", cell.Seconds))
 		for _, length := range m.lengths(r.Speed) {
 			if timed, ok := r.done.Done[m.timing(length)]; ok {
-				o.Measurements = append(o.Measurements, costs(m, length, timed.Passes, theirs(m, formsOf(m)[len(formsOf(m))-1]))...)
+				o.Measurements = append(o.Measurements, costs(m, length, timed.Passes, paper(m, formsOf(m)[len(formsOf(m))-1]))...)
 			}
 		}
 	}
@@ -489,7 +511,7 @@ func (r *baselines) outcome(models []baselineModel, theirs func(m baselineModel,
 }
 
 // costs are the speed and the memory of passes over a sequence.
-func costs(m baselineModel, length int, p *measure.ProbeResult, theirs baselineFigures) []result.Measurement {
+func costs(m baselineModel, length int, p *measure.ProbeResult, paper baselineFigures) []result.Measurement {
 	l := result.Labels{result.ModelLabel: m.name, result.ContextLabel: result.ContextOf(length)}
 	var rates []float64
 	for _, seconds := range p.Seconds {
@@ -499,7 +521,7 @@ func costs(m baselineModel, length int, p *measure.ProbeResult, theirs baselineF
 	memory := result.ExactOf(l, m.protocol, "memory", "bytes", float64(p.WeightBytes+p.ArenaBytes))
 	memory.Note = "weights and the planned activations, not the process"
 	if length == 256 && m.protocol == result.Paper {
-		speed.Published, memory.Published = theirs.speed(), theirs.memory()
+		speed.Published, memory.Published = paper.speed(), paper.memory()
 	}
 	return []result.Measurement{speed, memory}
 }
@@ -537,7 +559,8 @@ func publishedBaselines() (func(m baselineModel, form string) baselineFigures, e
 		return nil, err
 	}
 	names := map[string]string{
-		"gru_ssm/" + int4Form: "Mamba2-INT4", "llama/" + int4Form: "Llama-AWQ-INT4", "falcon_h1/" + result.Trained: "FalconH1-FP16",
+		"gru_ssm/" + int4Form: "Mamba2-INT4", "llama/" + int4Form: "Llama-AWQ-INT4", "falcon_h1/" +
+			result.Trained: "FalconH1-FP16",
 		"em_llm/" + result.Trained: "EMLLM-FP16", "synapnet/" + qat.CAJQPTQ: "SynapNetEdge-CAJQ",
 	}
 	return func(m baselineModel, form string) baselineFigures {

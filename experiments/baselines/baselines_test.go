@@ -22,7 +22,8 @@ func smallBaselines() baselineSettings {
 	for _, p := range []*baselinePart{&s.Paper, &s.Strict} {
 		c := &p.Training.Model
 		c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, c.NumClasses, c.EpisodicSlots = 32, 2, 2, 64, 64, 16, 4
-		p.Training.Curriculum, p.Training.SamplesPerStage, p.Training.BatchSize, p.Training.EvalSamples = []int{24}, 32, 16, 32
+		p.Training.Curriculum, p.Training.SamplesPerStage, p.Training.BatchSize, p.Training.EvalSamples = []int{24}, 32, 16,
+			32
 		p.Contexts, p.Samples = []int{32}, 4
 	}
 	s.Strict.Architectures = []string{"synapnet", "llama"}
@@ -37,7 +38,8 @@ func TestBaselines(t *testing.T) {
 	timeless := func(m result.Measurement) bool {
 		return m.Metric == "accuracy" || m.Metric == "parameters" || m.Metric == "memory"
 	}
-	o := labtest.CheckRuns(t, Experiment(), t.TempDir(), func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) { return runBaselines(ctx, j, s) }, timeless)
+	o := labtest.CheckRuns(t, Experiment(), t.TempDir(),
+		func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) { return runBaselines(ctx, j, s) }, timeless)
 	parameters := func(name string) float64 {
 		return labtest.Find(t, o, result.Strict, "parameters", result.Labels{result.ModelLabel: name}).Mean
 	}
@@ -47,12 +49,14 @@ func TestBaselines(t *testing.T) {
 	forms := map[string]string{"synapnet": qat.CAJQPTQ, "llama": int4Form}
 	for name, form := range forms {
 		for _, f := range []string{result.Trained, form} {
-			labtest.Find(t, o, result.Strict, "accuracy", result.Labels{result.ModelLabel: name, result.VariantLabel: f, result.TaskLabel: "fa", result.ContextLabel: "32"})
+			labtest.Find(t, o, result.Strict, "accuracy",
+				result.Labels{result.ModelLabel: name, result.VariantLabel: f, result.TaskLabel: "fa", result.ContextLabel: "32"})
 		}
 	}
 }
 
-// A training that was stopped in its midst gives what one that was not gives, and leaves no files but in the work folder.
+// A training that was stopped in its midst gives what one that was not gives, and leaves no files but in the work
+// folder.
 func TestBaselinesContinueTrainings(t *testing.T) {
 	s := smallBaselines()
 	s.Paper.Architectures, s.Strict.Architectures = nil, []string{"llama"}
@@ -87,8 +91,10 @@ func TestBaselinesContinueTrainings(t *testing.T) {
 	}
 	whole, _ := run(false)
 	o, j := run(true)
-	l := result.Labels{result.ModelLabel: "llama", result.VariantLabel: result.Trained, result.TaskLabel: "fa", result.ContextLabel: "32"}
-	if a, b := labtest.Find(t, whole, result.Strict, "accuracy", l), labtest.Find(t, o, result.Strict, "accuracy", l); a.Mean != b.Mean {
+	l := result.Labels{result.ModelLabel: "llama", result.VariantLabel: result.Trained, result.TaskLabel: "fa",
+		result.ContextLabel: "32"}
+	if a, b := labtest.Find(t, whole, result.Strict, "accuracy", l),
+		labtest.Find(t, o, result.Strict, "accuracy", l); a.Mean != b.Mean {
 		t.Errorf("accuracy %g, without a stop %g", b.Mean, a.Mean)
 	}
 	if left, err := os.ReadDir(j.Dir); err != nil || len(left) != 2 || left[1].Name() != left[0].Name()+".work" {
@@ -109,7 +115,8 @@ func TestBaselinesKeepAnUnreadableCheckpoint(t *testing.T) {
 	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := runBaselines(t.Context(), j, s); err == nil || !strings.Contains(err.Error(), path) || !strings.HasSuffix(err.Error(), "; delete it to train llama anew") {
+	if _, err := runBaselines(t.Context(), j, s); err == nil || !strings.Contains(err.Error(), path) ||
+		!strings.HasSuffix(err.Error(), "; delete it to train llama anew") {
 		t.Errorf("a damaged checkpoint: %v", err)
 	}
 	if kept, err := os.ReadFile(path); err != nil || string(kept) != "damaged" {
@@ -129,15 +136,15 @@ func TestBaselinesAreMatched(t *testing.T) {
 }
 
 func TestPublishedBaselines(t *testing.T) {
-	theirs, err := publishedBaselines()
+	paper, err := publishedBaselines()
 	if err != nil {
 		t.Fatal(err)
 	}
-	of := theirs(baselineModel{protocol: result.Paper, name: "synapnet"}, qat.CAJQPTQ)
+	of := paper(baselineModel{protocol: result.Paper, name: "synapnet"}, qat.CAJQPTQ)
 	if a, _ := of.accuracy("256"); a == nil || a.Mean != 0.1875 || of.speed() == nil || of.memory() == nil {
 		t.Errorf("published %v", of)
 	}
-	if a, _ := theirs(baselineModel{protocol: result.Paper, name: "mamba2"}, int4Form).accuracy("256"); a != nil {
+	if a, _ := paper(baselineModel{protocol: result.Paper, name: "mamba2"}, int4Form).accuracy("256"); a != nil {
 		t.Errorf("published %v of an architecture that the paper does not have", a)
 	}
 }

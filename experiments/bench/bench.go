@@ -1,5 +1,5 @@
-// Package bench times training steps and passes of the reference model, and watches the memory of a training run. Growth is
-// measured in a real pretraining, so this is the one subject that uses another one, pretrain.
+// Package bench times training steps and passes of the reference model, and watches the memory of a training run.
+// Growth is measured in a real pretraining, so this is the one subject that uses another one, pretrain.
 package bench
 
 import (
@@ -56,16 +56,16 @@ type Result struct {
 	ShareOfPeak float64 `json:"share_of_peak"`
 }
 
-// Report is the result of a benchmark.
-type Report struct {
+// Run is one call of the benchmark: what its cases measured.
+type Run struct {
 	PeakGFLOPS  float64            `json:"gflops_peak"` // sgemm, the best of several measurements in the run
 	Environment result.Environment `json:"environment"`
 	Results     []Result           `json:"results"`
 	Growth      []Growth           `json:"growth,omitempty"`
 }
 
-// InOwnProcess has a new process, as ProbeCommand, run the case and reads its result: a *Growth for MemoryGrowth, else a
-// *Result.
+// InOwnProcess has a new process, as ProbeCommand, run the case and reads its result: a *Growth for MemoryGrowth, else
+// a *Result.
 func (b Case) InOwnProcess(ctx context.Context, result any) error {
 	err := measure.InOwnProcess(ctx, measure.AllThreads(), kind, b, result)
 	if err != nil && ctx.Err() == nil {
@@ -160,7 +160,8 @@ func (b Case) prepare(m *layers.Model) (step func() error, operations float64, e
 			return nil, 0, err
 		}
 		d := curriculum.Default()
-		solver := graph.NewAdamW(d.Beta1, d.Beta2, d.Clip, &graph.Group{LR: d.LR, WeightDecay: d.WeightDecay, Params: m.Params.All()})
+		solver := graph.NewAdamW(d.Beta1, d.Beta2, d.Clip,
+			&graph.Group{LR: d.LR, WeightDecay: d.WeightDecay, Params: m.Params.All()})
 		return func() error {
 			if _, err := t.Run(ids, labels); err != nil {
 				return err

@@ -46,7 +46,8 @@ func TestBenchCaseErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := (Case{Name: Inference, Context: 16, Batch: 1, Repetitions: 1}).Run(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := (Case{Name: Inference, Context: 16, Batch: 1, Repetitions: 1}).Run(ctx); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("cancelled: got %v", err)
 	}
 }

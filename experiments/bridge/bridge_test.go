@@ -17,9 +17,10 @@ import (
 func TestScaleBridgeRemoval(t *testing.T) {
 	s := removalSettings{Seeds: []uint64{42, 43}, Contexts: []int{32, 64}, Samples: 4, Recovery: qat.DefaultFinetune()}
 	s.Recovery.Steps, s.Recovery.Context, s.Recovery.Batch = 2, 32, 2
-	o := labtest.CheckRuns(t, RemovalExperiment(), labtest.SuiteRoot(t), func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) {
-		return runScaleBridgeRemoval(ctx, j, s)
-	}, labtest.Always)
+	o := labtest.CheckRuns(t, RemovalExperiment(), labtest.SuiteRoot(t),
+		func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) {
+			return runScaleBridgeRemoval(ctx, j, s)
+		}, labtest.Always)
 	if want := 2 * 2 * 3 * 3; len(o.Measurements) != want { // protocols, contexts, metrics, variants and guessing
 		t.Errorf("%d measurements, want %d", len(o.Measurements), want)
 	}
@@ -62,7 +63,8 @@ func TestPublishedScaleBridge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := removal[withBridge]["1024"][measure.MetricSingle]; math.Abs(got.Mean-0.618) > 1e-3 || math.Abs(got.Std-0.107) > 1e-3 {
+	if got := removal[withBridge]["1024"][measure.MetricSingle]; math.Abs(got.Mean-0.618) > 1e-3 ||
+		math.Abs(got.Std-0.107) > 1e-3 {
 		t.Errorf("published %+v", got)
 	}
 	scratch, err := publishedScratch()
@@ -83,19 +85,22 @@ func smallScratch() scratchSettings {
 	}
 	p, q := &s.Paper, &s.Strict
 	p.Context, p.Samples, p.Steps, p.Batch, p.Contexts, p.Held = 32, 40, 12, 4, []int{32, 64}, 8
-	q.Short, q.Opening, q.Context, q.Batch, q.Warmup, q.Every, q.Patience, q.Most, q.Cooldown, q.Held, q.Contexts, q.Final = 24, 2, 32, 4, 3, 4, 2, 20, 4, 16, []int{32}, 16
+	q.Short, q.Opening, q.Context, q.Batch, q.Warmup, q.Every = 24, 2, 32, 4, 3, 4
+	q.Patience, q.Most, q.Cooldown, q.Held, q.Contexts, q.Final = 2, 20, 4, 16, []int{32}, 16
 	return s
 }
 
 func TestScaleBridgeFromScratch(t *testing.T) {
 	s := smallScratch()
-	o := labtest.CheckRuns(t, ScratchExperiment(), t.TempDir(), func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) {
-		return runScaleBridgeScratch(ctx, j, s)
-	}, labtest.Always)
+	o := labtest.CheckRuns(t, ScratchExperiment(), t.TempDir(),
+		func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) {
+			return runScaleBridgeScratch(ctx, j, s)
+		}, labtest.Always)
 	count := func(variant string) float64 {
 		return labtest.Find(t, o, result.Strict, "parameters", result.Labels{result.VariantLabel: variant}).Mean
 	}
-	if bare, matched := count(noBridge), count(matchedBridge); bare >= count(withBridge) || math.Abs(matched/count(withBridge)-1) > 0.02 {
+	if bare, matched := count(noBridge), count(matchedBridge); bare >= count(withBridge) ||
+		math.Abs(matched/count(withBridge)-1) > 0.02 {
 		t.Errorf("%g parameters with, %g without, %g matched", count(withBridge), bare, matched)
 	}
 	steps := labtest.Find(t, o, result.Strict, "steps", result.Labels{result.VariantLabel: withBridge})

@@ -36,15 +36,17 @@ type removalSettings struct {
 
 // RemovalExperiment measures what the pretrained model loses without its bridge.
 func RemovalExperiment() lab.Experiment {
-	full := removalSettings{Seeds: []uint64{42, 43, 44}, Contexts: []int{1024, 2048, 4096}, Samples: 48, Recovery: qat.DefaultFinetune()}
+	full := removalSettings{Seeds: []uint64{42, 43, 44}, Contexts: []int{1024, 2048, 4096}, Samples: 48,
+		Recovery: qat.DefaultFinetune()}
 	full.Recovery.LR = 3e-4 // that of the pretraining
 	quick := full
 	quick.Seeds, quick.Contexts, quick.Samples = []uint64{42, 43}, []int{64, 128}, 16
 	quick.Recovery.Steps, quick.Recovery.Context, quick.Recovery.Batch = 60, 128, 8
 	return lab.Define(lab.Experiment{
 		Name: "scale-bridge-removal", Folder: "scale-bridge", Title: "Removing a trained ScaleBridge",
-		Source:  "Section 8, exp_scale_bridge_ablation.json",
-		Covers:  []string{"Ablations: ScaleBridge, post-hoc removal", "Component-Aware Joint Quantization: interface layer, ScaleBridge"},
+		Source: "Section 8, exp_scale_bridge_ablation.json",
+		Covers: []string{"Ablations: ScaleBridge, post-hoc removal",
+			"Component-Aware Joint Quantization: interface layer, ScaleBridge"},
 		Needs:   []string{"pretrain"},
 		Version: 1,
 		Estimate: func(p lab.Profile) time.Duration {
@@ -53,16 +55,20 @@ func RemovalExperiment() lab.Experiment {
 			}
 			return 22 * time.Minute
 		},
-		Views: []lab.View{{Title: "Accuracy with the bridge and with the identity in its place", Metric: "accuracy", Rows: []string{result.TaskLabel, result.VariantLabel}, Column: result.ContextLabel,
+		Views: []lab.View{{Title: "Accuracy with the bridge and with the identity in its place", Metric: "accuracy",
+			Rows: []string{result.TaskLabel, result.VariantLabel}, Column: result.ContextLabel,
 			Figure: &lab.Figure{Kind: "line", X: result.ContextLabel, Series: result.VariantLabel, LogX: true}}},
-		Says: "That a part which a network was trained with cannot be taken out of it afterwards says nothing about whether a network needs it. Strict trains both " +
-			"for as many more steps, so that it says how much of the loss is a matter of getting used to it; what the bridge is worth from the beginning is in scale-bridge-scratch. " + measure.BeyondTraining,
+		Says: "That a part which a network was trained with cannot be taken out of it afterwards says nothing about " +
+			"whether a network needs it. Strict trains both for as many more steps, so that it says how much of the loss is a " +
+			"matter of getting used to it; what the bridge is worth from the beginning is in scale-bridge-scratch. " +
+			measure.BeyondTraining,
 	}, full, quick, runScaleBridgeRemoval)
 }
 
-const removalProtocol = "paper: the pretrained model against itself with every ScaleBridge replaced by the identity, on the same samples; three seeds of samples, one " +
-	"model. strict: both after the same further training steps at the pretraining's rate with a cosine to 0, on data of one seed. Mean and standard deviation over the seeds of the samples, " +
-	"Wilson intervals of all of them"
+const removalProtocol = "paper: the pretrained model against itself with every ScaleBridge replaced by the identity, " +
+	"on the same samples; three seeds of samples, one model. strict: both after the same further training steps at the " +
+	"pretraining's rate with a cosine to 0, on data of one seed. Mean and standard deviation over the seeds of the " +
+	"samples, Wilson intervals of all of them"
 
 // removalCell is a variant at a context length and seed: accuracy by metric.
 type removalCell map[string]curriculum.Accuracy
@@ -79,9 +85,11 @@ func runScaleBridgeRemoval(ctx context.Context, j *lab.Job, s removalSettings) (
 		return nil, err
 	}
 	if !base.Config.UseScaleBridge {
-		return nil, fmt.Errorf("%s has no ScaleBridge that could be removed: pretrain a model with use_scale_bridge", j.Model())
+		return nil, fmt.Errorf("%s has no ScaleBridge that could be removed: pretrain a model with use_scale_bridge",
+			j.Model())
 	}
-	evaluation := measure.MetricEvaluation{Seeds: s.Seeds, Contexts: s.Contexts, Samples: s.Samples, SampleKeys: s.SampleKeys}
+	evaluation := measure.MetricEvaluation{Seeds: s.Seeds, Contexts: s.Contexts, Samples: s.Samples,
+		SampleKeys: s.SampleKeys}
 	if err := evaluation.Check(base.Config); err != nil {
 		return nil, err
 	}
@@ -175,11 +183,13 @@ func (r *removal) evaluate(ctx context.Context, m *layers.Model, protocol, varia
 	e := measure.MetricEvaluation{Samples: r.Samples, SampleKeys: r.SampleKeys}
 	for _, t := range r.Contexts {
 		for _, seed := range r.Seeds {
-			cell, err := r.done.Do(ctx, r.name(protocol, variant, seed, t), func() (removalCell, error) { return e.Run(ctx, m, t, seed) })
+			cell, err := r.done.Do(ctx, r.name(protocol, variant, seed, t),
+				func() (removalCell, error) { return e.Run(ctx, m, t, seed) })
 			if err != nil {
 				return err
 			}
-			r.job.Line("%s, %s, seed %d, %d tokens: niah_single %.3f", protocol, variant, seed, t, cell[measure.MetricSingle].Mean)
+			r.job.Line("%s, %s, seed %d, %d tokens: niah_single %.3f", protocol, variant, seed, t,
+				cell[measure.MetricSingle].Mean)
 		}
 	}
 	return nil

@@ -60,12 +60,15 @@ type scratchStrict struct {
 // ScratchExperiment trains models with and without a bridge from the beginning.
 func ScratchExperiment() lab.Experiment {
 	paper := layers.Reference()
-	paper.Dim, paper.Depth, paper.Heads, paper.VocabSize, paper.NumClasses, paper.EpisodicSlots, paper.MaxLen = 128, 4, 4, 2048, 32, 16, 1024
+	paper.Dim, paper.Depth, paper.Heads, paper.VocabSize, paper.NumClasses, paper.EpisodicSlots, paper.MaxLen = 128, 4, 4,
+		2048, 32, 16, 1024
 	demo := layers.Reference() // the model of configs/demo.toml
-	demo.Dim, demo.Depth, demo.Heads, demo.VocabSize, demo.NumClasses, demo.EpisodicSlots, demo.MaxLen = 96, 3, 4, 512, 16, 8, 256
+	demo.Dim, demo.Depth, demo.Heads, demo.VocabSize, demo.NumClasses, demo.EpisodicSlots, demo.MaxLen = 96, 3, 4, 512, 16,
+		8, 256
 	full := scratchSettings{
 		Seeds: []uint64{42, 43, 44},
-		Paper: scratchPaper{Model: paper, Context: 512, Samples: 1024, Steps: 400, Batch: 8, LR: 5e-4, Contexts: []int{512, 1024}, Held: 64},
+		Paper: scratchPaper{Model: paper, Context: 512, Samples: 1024, Steps: 400, Batch: 8, LR: 5e-4,
+			Contexts: []int{512, 1024}, Held: 64},
 		Strict: scratchStrict{
 			Model: demo, Short: 64, Opening: 512, Context: 128, Batch: 16, LR: 1e-3, Warmup: 100,
 			Every: 256, Rise: 0.01, Patience: 3, Most: 3072, Cooldown: 512, Held: 512, Contexts: []int{128, 256}, Final: 1024,
@@ -74,12 +77,15 @@ func ScratchExperiment() lab.Experiment {
 	quick := full
 	quick.Seeds = []uint64{42}
 	quick.Paper.Model.Dim, quick.Paper.Model.Depth = 64, 2
-	quick.Paper.Context, quick.Paper.Samples, quick.Paper.Steps, quick.Paper.Contexts, quick.Paper.Held = 64, 128, 40, []int{64, 128}, 32
+	quick.Paper.Context, quick.Paper.Samples, quick.Paper.Steps, quick.Paper.Contexts, quick.Paper.Held = 64, 128, 40,
+		[]int{64, 128}, 32
 	q := &quick.Strict
 	q.Model.Dim, q.Model.Depth = 48, 2
-	q.Opening, q.Warmup, q.Every, q.Patience, q.Most, q.Cooldown, q.Held, q.Contexts, q.Final = 64, 20, 32, 2, 128, 32, 64, []int{64, 128}, 128
+	q.Opening, q.Warmup, q.Every, q.Patience, q.Most, q.Cooldown, q.Held, q.Contexts, q.Final = 64, 20, 32, 2, 128, 32, 64,
+		[]int{64, 128}, 128
 	return lab.Define(lab.Experiment{
-		Name: "scale-bridge-scratch", Folder: "scale-bridge", Title: "Training with and without a ScaleBridge from the beginning",
+		Name: "scale-bridge-scratch", Folder: "scale-bridge",
+		Title:   "Training with and without a ScaleBridge from the beginning",
 		Source:  "Section 8, exp_scale_bridge_from_scratch.json",
 		Covers:  []string{"Ablations: ScaleBridge, from-scratch comparison"},
 		Version: 1,
@@ -90,22 +96,29 @@ func ScratchExperiment() lab.Experiment {
 			return 28 * time.Minute
 		},
 		Views: []lab.View{
-			{Title: "Accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.VariantLabel}, Column: result.ContextLabel,
+			{Title: "Accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.VariantLabel},
+				Column: result.ContextLabel,
 				Figure: &lab.Figure{Kind: "bar", X: result.VariantLabel, Series: result.TaskLabel}},
-			{Title: "What the bridge adds over the model without it, seed by seed", Metric: "difference", Rows: []string{result.TaskLabel, "against"}, Column: result.ContextLabel},
+			{Title: "What the bridge adds over the model without it, seed by seed", Metric: "difference",
+				Rows: []string{result.TaskLabel, "against"}, Column: result.ContextLabel},
 			{Title: "Parameters", Metric: "parameters", Rows: []string{result.VariantLabel}},
-			{Title: "Steps until the accuracy no longer rose, the fall of the rate included", Metric: "steps", Rows: []string{result.VariantLabel}},
+			{Title: "Steps until the accuracy no longer rose, the fall of the rate included", Metric: "steps",
+				Rows: []string{result.VariantLabel}},
 		},
-		Says: "The published 400 steps leave both models near guessing (0.03 to 0.06, where 1/32 is 0.03), so that table compares nothing. Strict trains a smaller model on shorter contexts until its accuracy " +
-			"stops rising, also against a model of as many parameters without the bridge; it shows what the bridge is worth there, not in the reference model. Brackets of accuracies pool the samples of all seeds; how much seeds differ, at 256 tokens twice the " +
-			"training's, is in the table of differences.",
+		Says: "The published 400 steps leave both models near guessing (0.03 to 0.06, where 1/32 is 0.03), so that table " +
+			"compares nothing. Strict trains a smaller model on shorter contexts until its accuracy stops rising, also " +
+			"against a model of as many parameters without the bridge; it shows what the bridge is worth there, not in the " +
+			"reference model. Brackets of accuracies pool the samples of all seeds; how much seeds differ, at 256 tokens " +
+			"twice the training's, is in the table of differences.",
 	}, full, quick, runScaleBridgeScratch)
 }
 
-const scratchProtocol = "paper: 2,282,788 parameters with the bridge against 1,688,356 without, not matched; 400 steps on 1,024 samples of the training mixture at 512 tokens, " +
-	"cosine from the first step. strict: an easier setting, that of configs/demo.toml (contexts 64, then 128, 512 tokens of vocabulary, 16 classes), so that the models learn " +
-	"the tasks within minutes; ever new samples, constant rate after a warm-up until the accuracy on held-out samples has not risen by 0.01 for some looks, then linear " +
-	"to 0; no_bridge_matched has a wider feed-forward in place of the bridge's parameters. difference: mean over seeds"
+const scratchProtocol = "paper: 2,282,788 parameters with the bridge against 1,688,356 without, not matched; 400 " +
+	"steps on 1,024 samples of the training mixture at 512 tokens, cosine from the first step. strict: an easier " +
+	"setting, that of configs/demo.toml (contexts 64, then 128, 512 tokens of vocabulary, 16 classes), so that the " +
+	"models learn the tasks within minutes; ever new samples, constant rate after a warm-up until the accuracy on " +
+	"held-out samples has not risen by 0.01 for some looks, then linear to 0; no_bridge_matched has a wider " +
+	"feed-forward in place of the bridge's parameters. difference: mean over seeds"
 
 // scratchCell is one trained model.
 type scratchCell struct {
@@ -172,7 +185,8 @@ func (r *scratch) models() ([]scratchModel, error) {
 		protocol string
 		config   layers.Config
 		contexts []int
-	}{{result.Paper, r.Paper.Model, append([]int{r.Paper.Context}, r.Paper.Contexts...)}, {result.Strict, r.Strict.Model, append([]int{r.Strict.Short, r.Strict.Context}, r.Strict.Contexts...)}} {
+	}{{result.Paper, r.Paper.Model, append([]int{r.Paper.Context}, r.Paper.Contexts...)},
+		{result.Strict, r.Strict.Model, append([]int{r.Strict.Short, r.Strict.Context}, r.Strict.Contexts...)}} {
 		c := p.config
 		c.UseScaleBridge = true
 		if err := c.Validate(); err != nil {
@@ -198,8 +212,8 @@ func (r *scratch) models() ([]scratchModel, error) {
 	return all, nil
 }
 
-// matchedWithoutBridge is the configuration without a bridge whose feed-forward is so wide that the number of parameters
-// comes nearest to that of c, which has one.
+// matchedWithoutBridge is the configuration without a bridge whose feed-forward is so wide that the number of
+// parameters comes nearest to that of c, which has one.
 func matchedWithoutBridge(c layers.Config) layers.Config {
 	want := c.Parameters()
 	bare := c
@@ -260,9 +274,11 @@ func (t *scratchTrainer) run(ctx context.Context, length, steps int, data []task
 }
 
 // cell is a training that is over, with the accuracies that are kept of its model's evaluation at each context.
-func (t *scratchTrainer) cell(ctx context.Context, contexts []int, batch int, samples func(length int) ([]tasks.Sample, error),
+func (t *scratchTrainer) cell(ctx context.Context, contexts []int, batch int,
+	samples func(length int) ([]tasks.Sample, error),
 	kept func(e curriculum.Evaluation) map[string]curriculum.Accuracy) (scratchCell, error) {
-	c := scratchCell{Parameters: t.model.Params.Count(), Steps: t.Done(), Accuracy: map[string]map[string]curriculum.Accuracy{}}
+	c := scratchCell{Parameters: t.model.Params.Count(), Steps: t.Done(),
+		Accuracy: map[string]map[string]curriculum.Accuracy{}}
 	if n := len(t.History.Steps); n > 0 {
 		c.Loss = t.History.Steps[n-1].Loss
 	}
@@ -306,7 +322,8 @@ func (r *scratch) paper(ctx context.Context, c layers.Config, seed uint64) (cell
 		return cell, err
 	}
 	return t.cell(ctx, p.Contexts, measure.EvalBatch, func(length int) ([]tasks.Sample, error) {
-		return tasks.Generate(measure.MetricSingle, p.Held, measure.TaskParams(c, length), r.draw(seed).For(tasks.BridgeTest, 0))
+		return tasks.Generate(measure.MetricSingle, p.Held, measure.TaskParams(c, length),
+			r.draw(seed).For(tasks.BridgeTest, 0))
 	}, func(e curriculum.Evaluation) map[string]curriculum.Accuracy {
 		return map[string]curriculum.Accuracy{measure.MetricSingle: e.Overall}
 	})
@@ -413,9 +430,11 @@ func (r *scratch) outcome(models []scratchModel, paper map[string]map[string]res
 			continue
 		}
 		l := result.Labels{result.VariantLabel: m.variant}
-		o.Measurements = append(o.Measurements, result.Measurement{Labels: l, Protocol: m.protocol, Metric: "parameters", Unit: "1", N: 1, Mean: float64(parameters)})
+		o.Measurements = append(o.Measurements, result.Measurement{Labels: l, Protocol: m.protocol, Metric: "parameters",
+			Unit: "1", N: 1, Mean: float64(parameters)})
 		mean, std := result.MeanAndStd(steps)
-		count := result.Measurement{Labels: l, Protocol: m.protocol, Metric: "steps", Unit: "1", N: len(steps), Mean: mean, Std: std}
+		count := result.Measurement{Labels: l, Protocol: m.protocol, Metric: "steps", Unit: "1", N: len(steps), Mean: mean,
+			Std: std}
 		if m.protocol == result.Strict {
 			count.Note = fmt.Sprintf("the accuracy had stopped rising in %d of %d trainings", converged, len(steps))
 		}
@@ -452,13 +471,15 @@ func (r *scratch) accuracies(m scratchModel, paper map[string]map[string]result.
 					added = append(added, bridged.Accuracy[at][task].Mean-cell.Accuracy[at][task].Mean)
 				}
 			}
-			x := result.ShareOverSeeds(result.Labels{result.VariantLabel: m.variant, result.TaskLabel: task, result.ContextLabel: at}, m.protocol, "accuracy", seeds)
+			x := result.ShareOverSeeds(result.Labels{result.VariantLabel: m.variant, result.TaskLabel: task,
+				result.ContextLabel: at}, m.protocol, "accuracy", seeds)
 			if p, ok := paper[m.variant][at]; ok && m.protocol == result.Paper {
 				x.Published = &p
 			}
 			all = append(all, x)
 			if m.variant != withBridge && len(added) > 0 {
-				all = append(all, result.MeanOf(result.Labels{"against": m.variant, result.TaskLabel: task, result.ContextLabel: at}, m.protocol, "difference", "1", added))
+				all = append(all, result.MeanOf(result.Labels{"against": m.variant, result.TaskLabel: task,
+					result.ContextLabel: at}, m.protocol, "difference", "1", added))
 			}
 		}
 	}
@@ -485,7 +506,8 @@ func (r *scratch) guesses(o *lab.Outcome) error {
 				if err != nil {
 					return err
 				}
-				o.Measurements = append(o.Measurements, result.GuessingOf(result.Labels{result.TaskLabel: task, result.ContextLabel: result.ContextOf(t)}, protocol, count, p))
+				o.Measurements = append(o.Measurements, result.GuessingOf(
+					result.Labels{result.TaskLabel: task, result.ContextLabel: result.ContextOf(t)}, protocol, count, p))
 			}
 		}
 	}

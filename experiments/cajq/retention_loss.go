@@ -10,11 +10,11 @@ import (
 	"github.com/synapnet/synapnet-train/qat"
 )
 
-// RetentionLoss trains the retention classifier c along with model m: the binary cross-entropy of its scores of the entries
-// that a sample writes, in all blocks, against the attention that they receive in the read of the same sample (SPEC
-// section 4; SPEC section 5). As in baee-train an entry is labelled 1 if it is among the 30% of the entries there that received most,
-// summed over the queries, and 0 otherwise, so that scores mean the same, however even a model's attention is. Labels are
-// constants. The gradient reaches the model through the entries and their salience.
+// RetentionLoss trains the retention classifier c along with model m: the binary cross-entropy of its scores of the
+// entries that a sample writes, in all blocks, against the attention that they receive in the read of the same sample
+// (SPEC section 4; SPEC section 5). As in baee-train an entry is labelled 1 if it is among the 30% of the entries there
+// that received most, summed over the queries, and 0 otherwise, so that scores mean the same, however even a model's
+// attention is. Labels are constants. The gradient reaches the model through the entries and their salience.
 //
 // A sample is one chunk: its entries are new, so that age and use count are 0. What entries receive in later chunks is
 // what baee-train collects.
@@ -33,8 +33,10 @@ func RetentionLoss(c *baee.Classifier, m *layers.Model) *qat.Auxiliary {
 	}}
 }
 
-// retentionExamples are the features [B, N, D + HistoryFeatures] and labels [B, N, 1] of the N entries that a block writes.
-func retentionExamples(g *graph.Graph, memory *layers.EpisodicMemory, b layers.BlockOutput) (features, labels *graph.Node) {
+// retentionExamples are the features [B, N, D + HistoryFeatures] and labels [B, N, 1] of the N entries that a block
+// writes.
+func retentionExamples(g *graph.Graph, memory *layers.EpisodicMemory, b layers.BlockOutput) (features,
+	labels *graph.Node) {
 	n := min(memory.Writes(graph.Shape(b.Salience.Sigma)[1]), memory.Slots)
 	received := b.Read.Received
 	if received == nil { // the model's own read does not tell: the same read once more, from its projections
@@ -44,9 +46,9 @@ func retentionExamples(g *graph.Graph, memory *layers.EpisodicMemory, b layers.B
 	return features, graph.Detach(g, graph.Apply(g, receivedLabels{n}, received))
 }
 
-// freshFeatures are the classifier's features of the first n rows of a bank [B, S, D] just written, whose tokens are the
-// first of top (int32 [B, ≥ n]) with the saliences sigma [B, T]. The gradient of the content goes to the bank, that of the
-// salience, which is the first feature behind the content, to sigma.
+// freshFeatures are the classifier's features of the first n rows of a bank [B, S, D] just written, whose tokens are
+// the first of top (int32 [B, ≥ n]) with the saliences sigma [B, T]. The gradient of the content goes to the bank, that
+// of the salience, which is the first feature behind the content, to sigma.
 type freshFeatures struct{ n, slots int }
 
 func (k freshFeatures) String() string {
@@ -55,10 +57,13 @@ func (k freshFeatures) String() string {
 
 func (k freshFeatures) Plan(in []graph.Spec) (graph.Plan, error) {
 	bank, sigma, top := in[0], in[1], in[2]
-	if len(bank.Shape) != 3 || len(sigma.Shape) != 2 || len(top.Shape) != 2 || !top.Ints || bank.Shape[1] < k.n || top.Shape[1] < k.n {
-		return graph.Plan{}, fmt.Errorf("got %v, %v and %v, want [B, S, D], [B, T] and integers [B, k] with S and k at least %d", bank.Shape, sigma.Shape, top.Shape, k.n)
+	if len(bank.Shape) != 3 || len(sigma.Shape) != 2 || len(top.Shape) != 2 || !top.Ints || bank.Shape[1] < k.n ||
+		top.Shape[1] < k.n {
+		return graph.Plan{}, fmt.Errorf("got %v, %v and %v, want [B, S, D], [B, T] and integers [B, k] with S and k at "+
+			"least %d", bank.Shape, sigma.Shape, top.Shape, k.n)
 	}
-	return graph.Plan{Out: graph.Spec{Shape: []int{bank.Shape[0], k.n, bank.Shape[2] + baee.HistoryFeatures}}, Unread: []int{0, 1}}, nil
+	return graph.Plan{Out: graph.Spec{Shape: []int{bank.Shape[0], k.n, bank.Shape[2] + baee.HistoryFeatures}},
+		Unread: []int{0, 1}}, nil
 }
 
 func (k freshFeatures) Forward(c *graph.Call) {

@@ -27,7 +27,8 @@ func jointConfig() qat.ThreePhaseConfig {
 		EpisodicWriteFrac: 0.15, MLPRatio: 2, UseScaleBridge: true, SparseThreshold: layers.SparseThreshold,
 	}
 	c.Context, c.Samples, c.BatchSize, c.EvalSamples, c.CalibrationBatches = 32, 256, 16, 16, 2
-	c.Warmup, c.QAT, c.Cooldown = qat.PhaseConfig{Epochs: 1, LR: 3e-3}, qat.PhaseConfig{Epochs: 4, LR: 1e-2}, qat.PhaseConfig{Epochs: 2, LR: 3e-3}
+	c.Warmup, c.QAT, c.Cooldown = qat.PhaseConfig{Epochs: 1, LR: 3e-3}, qat.PhaseConfig{Epochs: 4, LR: 1e-2},
+		qat.PhaseConfig{Epochs: 2, LR: 3e-3}
 	c.Quantisation.GroupSize = 16
 	return c
 }
@@ -107,7 +108,8 @@ func TestRetentionExamplesAreThoseOfTheRead(t *testing.T) {
 		}
 		for j := range n {
 			f := p.Value(features[i])[j*width : (j+1)*width]
-			wanted := append(slices.Clone(reader.Bank(i)[j*16:(j+1)*16]), reader.Salience(i)[reader.Written(i)[j]], float32(j)/6, 0, 0)
+			wanted := append(slices.Clone(reader.Bank(i)[j*16:(j+1)*16]), reader.Salience(i)[reader.Written(i)[j]], float32(j)/6,
+				0, 0)
 			for at := range wanted {
 				if math.Abs(float64(f[at]-wanted[at])) > 1e-5 {
 					t.Errorf("block %d: the features of entry %d are %v, want %v", i, j, f, wanted)
@@ -131,8 +133,8 @@ func slope(t *testing.T, x []float32, i int, f func() float64) float64 {
 	return (above - below) / (2 * step)
 }
 
-// The gradients of the loss agree with finite differences: of the classifier in the model's own training graph, where the
-// labels do not depend on it, and of the entries and their salience with labels held fast.
+// The gradients of the loss agree with finite differences: of the classifier in the model's own training graph, where
+// the labels do not depend on it, and of the entries and their salience with labels held fast.
 func TestRetentionLossGradients(t *testing.T) {
 	m, c := jointModel(t)
 	ids, labels := make([]int32, 2*32), []int32{1, 2}
@@ -229,8 +231,10 @@ func TestThreePhasesTrainTheClassifierAlong(t *testing.T) {
 	}
 	first, last := quantised[0], quantised[len(quantised)-1]
 	constant := -0.25*math.Log(0.25) - 0.75*math.Log(0.75) // one of four entries is positive
-	if len(quantised) != 6 || r.Epochs[0].Auxiliary != 0 || !(first.Auxiliary > constant) || !(last.Auxiliary < 0.95*constant) || !(last.Loss < r.Epochs[0].Loss) {
-		t.Errorf("the retention loss went from %v to %v, where the best constant has %v", first.Auxiliary, last.Auxiliary, constant)
+	if len(quantised) != 6 || r.Epochs[0].Auxiliary != 0 || !(first.Auxiliary > constant) ||
+		!(last.Auxiliary < 0.95*constant) || !(last.Loss < r.Epochs[0].Loss) {
+		t.Errorf("the retention loss went from %v to %v, where the best constant has %v", first.Auxiliary, last.Auxiliary,
+			constant)
 	}
 	q, err := qat.Load(filepath.Join(dir, lab.ModelFile))
 	if err != nil || q.Model.Config != jointConfig().Model {

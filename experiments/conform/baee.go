@@ -16,7 +16,8 @@ func (c *check) retention() error {
 	first, ok := c.file.Lookup("w.net.0.weight")
 	entries, found := c.file.Lookup("in.entries")
 	if !ok || !found || len(first.Shape) != 2 || len(entries.Shape) != 3 {
-		return fmt.Errorf("tensors w.net.0.weight and in.entries are missing or not [H, D+%d] and [B, S, D]", baee.HistoryFeatures)
+		return fmt.Errorf("tensors w.net.0.weight and in.entries are missing or not [H, D+%d] and [B, S, D]",
+			baee.HistoryFeatures)
 	}
 	batch, slots, d := entries.Shape[0], entries.Shape[1], entries.Shape[2]
 	net, err := baee.NewClassifier(d, first.Shape[0], 0)
@@ -74,7 +75,8 @@ func (c *check) retentionFeatures(batch, slots, d int) ([]float32, error) {
 	}
 	n := batch * slots
 	if len(position) != slots || len(salience) != n || len(age) != n || len(uses) != n {
-		return nil, fmt.Errorf("in.position, in.salience, in.age and in.use_count have %d, %d, %d and %d elements, want %d and three times %d", len(position), len(salience), len(age), len(uses), slots, n)
+		return nil, fmt.Errorf("in.position, in.salience, in.age and in.use_count have %d, %d, %d and %d elements, want %d "+
+			"and three times %d", len(position), len(salience), len(age), len(uses), slots, n)
 	}
 	var x []float32
 	for i := range n {
@@ -101,7 +103,7 @@ type policyCase struct {
 const maxDecisions = 64 << 20
 
 // policies compares what the paper rules keep, as sets, with a JSON list of decisions of the reference.
-func policies(path string) (*Report, error) {
+func policies(path string) (*Comparison, error) {
 	text, err := files.Read(path, maxDecisions)
 	if err != nil {
 		return nil, err
@@ -110,7 +112,7 @@ func policies(path string) (*Report, error) {
 	if err := json.Unmarshal(text, &cases); err != nil {
 		return nil, fmt.Errorf("%s: not a list of eviction decisions: %w", path, err)
 	}
-	report := &Report{Case: "eviction policies, paper rules"}
+	report := &Comparison{Case: "eviction policies, paper rules"}
 	for i, c := range cases {
 		names := make([]string, 0, len(c.Kept))
 		for name := range c.Kept {
@@ -139,7 +141,8 @@ func (c policyCase) run(name string) (Result, error) {
 		return Result{}, err
 	}
 	if p.Paper == nil || c.Budget < 1 {
-		return Result{}, fmt.Errorf("policy %s with budget %d: there is no paper rule, or the budget is not above 0", name, c.Budget)
+		return Result{}, fmt.Errorf("policy %s with budget %d: there is no paper rule, or the budget is not above 0", name,
+			c.Budget)
 	}
 	entries := make([]policy.Entry, len(c.Entries))
 	for i, e := range c.Entries {

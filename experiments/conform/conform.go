@@ -15,32 +15,32 @@ import (
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
-// Relative is what an element of ours may be off relative to theirs whatever the sums behind it: exp, erf, tanh and
+// Relative is what an element may be off relative to the file's whatever the sums behind it: exp, erf, tanh and
 // reciprocals differ between two libraries by a few roundings each, in each of some dozen layers. The rest of a
-// tolerance, |ours - theirs| ≤ Relative·|theirs| + floor, is the tensor's own; see spread.go. The files' makers ask for
+// tolerance, |got - want| ≤ Relative·|want| + floor, is the tensor's own; see spread.go. The files' makers ask for
 // no more than 1e-4 relative and 1e-5 absolute, with which a wrong ε in a norm would pass.
 const Relative = 1e-5
 
 // Result is the comparison of one tensor.
 type Result struct {
 	Name  string
-	Worst float64 // |ours - theirs| of one element; of policies, how many entries only one side keeps
+	Worst float64 // |got - want| of one element; of policies, how many entries only one side keeps
 	Limit float64 // what it may be there
 	At    int     // where, as a flat index: the element that is the most beyond its tolerance, or the nearest to it
-	Got   float64 // ours there
-	Want  float64 // theirs there
+	Got   float64 // at that element
+	Want  float64 // at that element, in the file
 	OK    bool    // every element is within tolerance
 	Note  string  // why the tolerance is another than usual, if it is
 }
 
-// Report is the comparison of one file.
-type Report struct {
+// Comparison is that of one file.
+type Comparison struct {
 	Case    string // what was run
 	Results []Result
 }
 
 // OK says whether every tensor is within tolerance.
-func (r *Report) OK() bool {
+func (r *Comparison) OK() bool {
 	for _, t := range r.Results {
 		if !t.OK {
 			return false
@@ -67,7 +67,7 @@ var kinds = []struct {
 
 // File runs what the file at path describes and compares every tensor of its results: golden tensors in a safetensors
 // file, or decisions of eviction policies in a JSON file.
-func File(path string) (*Report, error) {
+func File(path string) (*Comparison, error) {
 	if filepath.Ext(path) == ".json" {
 		return policies(path)
 	}
@@ -75,7 +75,7 @@ func File(path string) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &check{file: f, report: &Report{}, terms: 1, first: map[string][]float32{}, moved: map[string][]bool{},
+	c := &check{file: f, report: &Comparison{}, terms: 1, first: map[string][]float32{}, moved: map[string][]bool{},
 		strayed: map[string][]float64{}, largest: map[string]float64{}}
 	for _, k := range kinds {
 		if _, ok := f.Lookup(k.marker); !ok {
@@ -94,13 +94,14 @@ func File(path string) (*Report, error) {
 	for _, k := range kinds {
 		known = append(known, fmt.Sprintf("%s (%s)", k.name, k.marker))
 	}
-	return nil, fmt.Errorf("%s: not a file of golden tensors: it has none of the tensors that tell what to run: %s", path, strings.Join(known, ", "))
+	return nil, fmt.Errorf("%s: not a file of golden tensors: it has none of the tensors that tell what to run: %s", path,
+		strings.Join(known, ", "))
 }
 
 // check is the comparison of one file under way. The first error of a look-up sticks.
 type check struct {
 	file   *safetensors.File
-	report *Report
+	report *Comparison
 	conf   caseConfig
 	err    error
 
@@ -269,9 +270,9 @@ func compared(got, want []float32, floor float64, slack []float64) Result {
 	return r
 }
 
-// compareInts holds whole numbers against the file's, which must be equal but where tie says that both are right:
-// theirs and ours differ at i because rounding decides between them.
-func (c *check) compareInts(name string, got []int32, tie func(i int, ours, theirs int32) bool) {
+// compareInts holds whole numbers against the file's, which must be equal but where equivalent says that both are
+// right: got and want differ at i because rounding decides between them.
+func (c *check) compareInts(name string, got []int32, equivalent func(i int, got, want int32) bool) {
 	want, _ := c.ints(name)
 	if c.err != nil || c.draw > 0 {
 		return
@@ -288,7 +289,7 @@ func (c *check) compareInts(name string, got []int32, tie func(i int, ours, thei
 			switch {
 			case diff == 0:
 				continue
-			case tie != nil && tie(i, got[i], w):
+			case equivalent != nil && equivalent(i, got[i], w):
 				ties++
 				continue
 			}

@@ -22,7 +22,8 @@ func (c *check) attention() error {
 		return c.err
 	}
 	if len(shape) != 3 || len(idsShape) != 2 {
-		return fmt.Errorf("tensors in.calib and in.ids have shapes %v and %v, want [batches, B, T] and [B, T]", shape, idsShape)
+		return fmt.Errorf("tensors in.calib and in.ids have shapes %v and %v, want [batches, B, T] and [B, T]", shape,
+			idsShape)
 	}
 	data := qat.Batches{Size: shape[1], Tokens: shape[2]}
 	for i := range shape[0] {
@@ -48,8 +49,8 @@ func (c *check) attention() error {
 	return c.logits(m, ids, idsShape)
 }
 
-// attentionOptions are the case's settings. As in the reference, a group is never longer than a row and there is at least
-// one salient column.
+// attentionOptions are the case's settings. As in the reference, a group is never longer than a row and there is at
+// least one salient column.
 func (c caseConfig) attentionOptions() qat.Options {
 	o := qat.DefaultOptions()
 	o.Targets = []qat.Target{qat.Attention}
@@ -164,7 +165,8 @@ func (c *check) seq2() error {
 		return c.err
 	}
 	if len(logStep) != shape[0] || len(upstream) != len(w) {
-		return fmt.Errorf("seq2: %d log steps and %d upstream gradients for weights %v, want one a row and one a weight", len(logStep), len(upstream), shape)
+		return fmt.Errorf("seq2: %d log steps and %d upstream gradients for weights %v, want one a row and one a weight",
+			len(logStep), len(upstream), shape)
 	}
 	c.terms = shape[len(shape)-1] // in the gradient of a row's log step
 	weight, step := graph.NewParam("w", shape...), graph.NewParam("log_step", shape[0])

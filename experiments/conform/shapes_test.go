@@ -167,27 +167,34 @@ func TestMalformedFiles(t *testing.T) {
 		damage func(*safetensors.File)
 		want   string
 	}{
-		"no header":                {func(f *safetensors.File) { f.Metadata = nil }, `no configuration in the header (key "case")`},
-		"a header that is no JSON": {func(f *safetensors.File) { f.Metadata["case"] = "{" }, `the header's "case" is not valid`},
+		"no header": {func(f *safetensors.File) { f.Metadata = nil },
+			`no configuration in the header (key "case")`},
+		"a header that is no JSON": {func(f *safetensors.File) { f.Metadata["case"] = "{" },
+			`the header's "case" is not valid`},
 		"a width of another type": {func(f *safetensors.File) {
 			f.Metadata["case"] = strings.Replace(f.Metadata["case"], `"dim":48`, `"dim":"wide"`, 1)
 		}, `the header's "case" is not valid`},
 		"heads that do not divide": {func(f *safetensors.File) {
 			f.Metadata["case"] = strings.Replace(f.Metadata["case"], `"heads":3`, `"heads":7`, 1)
 		}, "heads is 7"},
-		"no ids":                      {drop("in.ids"), "tensor in.ids is missing"},
-		"no labels":                   {drop("in.labels"), "tensor in.labels is missing"},
-		"no weight":                   {drop("w.head.weight"), "tensor w.head.weight is missing"},
-		"no logits":                   {drop("out.logits"), "tensor out.logits is missing"},
-		"no positions":                {drop("out.topk.0"), "tensor out.topk.0 is missing"},
-		"ids in a row":                {swap(safetensors.FromInt64("in.ids", []int{34}, make([]int64, 34))), "tensor in.ids has shape [34], want [B, T]"},
-		"no ids at all":               {swap(safetensors.FromInt64("in.ids", []int{0, 17}, nil)), "at least 1"},
-		"an id beyond the vocabulary": {swap(safetensors.FromInt64("in.ids", []int{2, 17}, many)), "token id 50 at row 1, position 3"},
-		"an id beyond int32":          {swap(safetensors.FromInt64("in.labels", []int{2}, []int64{0, 1 << 40})), "in.labels"},
-		"a label that is no class":    {swap(safetensors.FromInt64("in.labels", []int{2}, []int64{0, 5})), "label 5 of row 1 is outside 0..4"},
-		"too few labels":              {swap(safetensors.FromInt64("in.labels", []int{1}, []int64{0})), "got 34 ids and 1 labels"},
-		"a context beyond max_len":    {swap(safetensors.FromInt64("in.ids", []int{1, 34}, make([]int64, 34))), "position"},
-		"logits of another size":      {swap(safetensors.FromFloat32("out.logits", []int{2, 4}, make([]float32, 8))), "tensor out.logits has 8 elements, ours has 10"},
+		"no ids":       {drop("in.ids"), "tensor in.ids is missing"},
+		"no labels":    {drop("in.labels"), "tensor in.labels is missing"},
+		"no weight":    {drop("w.head.weight"), "tensor w.head.weight is missing"},
+		"no logits":    {drop("out.logits"), "tensor out.logits is missing"},
+		"no positions": {drop("out.topk.0"), "tensor out.topk.0 is missing"},
+		"ids in a row": {swap(safetensors.FromInt64("in.ids", []int{34}, make([]int64, 34))),
+			"tensor in.ids has shape [34], want [B, T]"},
+		"no ids at all": {swap(safetensors.FromInt64("in.ids", []int{0, 17}, nil)), "at least 1"},
+		"an id beyond the vocabulary": {swap(safetensors.FromInt64("in.ids", []int{2, 17}, many)),
+			"token id 50 at row 1, position 3"},
+		"an id beyond int32": {swap(safetensors.FromInt64("in.labels", []int{2}, []int64{0, 1 << 40})), "in.labels"},
+		"a label that is no class": {swap(safetensors.FromInt64("in.labels", []int{2}, []int64{0, 5})),
+			"label 5 of row 1 is outside 0..4"},
+		"too few labels": {swap(safetensors.FromInt64("in.labels", []int{1}, []int64{0})),
+			"got 34 ids and 1 labels"},
+		"a context beyond max_len": {swap(safetensors.FromInt64("in.ids", []int{1, 34}, make([]int64, 34))), "position"},
+		"logits of another size": {swap(safetensors.FromFloat32("out.logits", []int{2, 4}, make([]float32, 8))),
+			"tensor out.logits has 8 elements, ours has 10"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := goldenLike(t, shapes()["wide"], 2, 17)

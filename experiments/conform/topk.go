@@ -19,13 +19,13 @@ func (c *check) topK(i int, top []int32, batch int) {
 		row := top[b*len(top)/batch:]
 		got = append(got, row[:k]...)
 	}
-	c.compareInts(name, got, func(at int, ours, theirs int32) bool {
+	c.compareInts(name, got, func(at int, got, want int32) bool {
 		s := c.first[saliences]
 		row := s[at/k*len(s)/batch:][:len(s)/batch]
-		if theirs < 0 || int(theirs) >= len(row) {
+		if want < 0 || int(want) >= len(row) {
 			return false
 		}
-		return math.Abs(float64(row[ours])-float64(row[theirs])) <= c.floor(saliences)
+		return math.Abs(float64(row[got])-float64(row[want])) <= c.floor(saliences)
 	})
 }
 
@@ -40,10 +40,10 @@ func (c *check) ranks(name string, batch, most int) int {
 }
 
 // bank holds block i's bank [B, S, D] against the file's. The tokens in it are in the order of their salience; where
-// ours are the file's in another order, which is topK's to judge, they are compared token by token.
+// got are the file's in another order, which is topK's to judge, they are compared token by token.
 func (c *check) bank(i int, bank []float32, top []int32, batch int) {
 	name := fmt.Sprintf("out.topk.%d", i)
-	theirs, _ := c.ints(name)
+	want, _ := c.ints(name)
 	k := c.ranks(name, batch, len(top)/batch)
 	if c.err != nil {
 		return
@@ -52,10 +52,10 @@ func (c *check) bank(i int, bank []float32, top []int32, batch int) {
 	width := c.conf.Dim
 	ordered := slices.Clone(bank)
 	for b := range batch {
-		ours := top[b*len(top)/batch:][:k]
+		got := top[b*len(top)/batch:][:k]
 		from, to := bank[b*slots*width:][:slots*width], ordered[b*slots*width:][:slots*width]
-		for s, p := range theirs[b*k:][:min(k, slots)] {
-			if at := slices.Index(ours, p); at >= 0 && at < slots {
+		for s, p := range want[b*k:][:min(k, slots)] {
+			if at := slices.Index(got, p); at >= 0 && at < slots {
 				copy(to[s*width:(s+1)*width], from[at*width:])
 			}
 		}

@@ -16,12 +16,12 @@ func TestReferenceExperimentsFit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, one := range demands {
-			if n, err := one.Need(one.Value); err != nil || n > 8e9 {
-				t.Errorf("%s: %s %d is planned with %d bytes: %v", name, one.Setting, one.Value, n, err)
+		for _, demand := range demands {
+			if n, err := demand.Need(demand.Value); err != nil || n > 8e9 {
+				t.Errorf("%s: %s %d is planned with %d bytes: %v", name, demand.Setting, demand.Value, n, err)
 			}
-			if n, err := one.Need(1 << 40); err != nil || n < 8e9 {
-				t.Errorf("%s: %s of 1<<40 is planned with %d bytes: %v", name, one.Setting, n, err)
+			if n, err := demand.Need(1 << 40); err != nil || n < 8e9 {
+				t.Errorf("%s: %s of 1<<40 is planned with %d bytes: %v", name, demand.Setting, n, err)
 			}
 		}
 	}

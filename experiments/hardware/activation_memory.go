@@ -28,8 +28,9 @@ func ActivationMemoryExperiment() lab.Experiment {
 	quick.Contexts, quick.Processes = []int{64, 128, 256}, 3
 	return lab.Define(lab.Experiment{
 		Name: "activation-memory", Folder: "hardware", Alone: true, OneMachine: true, Title: "Activation memory by context",
-		Source:  "Section 5, exp_memory_breakdown.json (activation)",
-		Covers:  []string{"Consumer Hardware Benchmarking Suite: activation memory", "Consumer Hardware Benchmarking Suite: runtime RSS"},
+		Source: "Section 5, exp_memory_breakdown.json (activation)",
+		Covers: []string{"Consumer Hardware Benchmarking Suite: activation memory",
+			"Consumer Hardware Benchmarking Suite: runtime RSS"},
 		Needs:   []string{"pretrain"},
 		Version: 1,
 		Estimate: func(p lab.Profile) time.Duration {
@@ -39,22 +40,28 @@ func ActivationMemoryExperiment() lab.Experiment {
 			return 10 * time.Second
 		},
 		Views: []lab.View{
-			{Title: "Activation memory of one pass, bytes: sum of module outputs (paper), planned arena (strict)", Metric: "activation_bytes", Rows: []string{result.ContextLabel},
+			{Title: "Activation memory of one pass, bytes: sum of module outputs (paper), planned arena (strict)",
+				Metric: "activation_bytes", Rows: []string{result.ContextLabel},
 				Figure: &lab.Figure{Kind: "line", X: result.ContextLabel}},
 			{Title: "Growth of the process over one pass, bytes", Metric: "rss_growth", Rows: []string{result.ContextLabel}},
-			{Title: "Largest growth of the process during a pass, bytes", Metric: "peak_rss_growth", Rows: []string{result.ContextLabel}},
+			{Title: "Largest growth of the process during a pass, bytes", Metric: "peak_rss_growth",
+				Rows: []string{result.ContextLabel}},
 		},
-		Says: "The published figure adds up what every module ever puts out, most of which is not in memory at the same time, and leaves out what happens inside " +
-			"modules, e.g. attention scores. The strict ones are what a pass takes: the planned arena in which all intermediate values live, and what the process really grows by.",
+		Says: "The published figure adds up what every module ever puts out, most of which is not in memory at the same " +
+			"time, and leaves out what happens inside modules, e.g. attention scores. The strict ones are what a pass takes: " +
+			"the planned arena in which all intermediate values live, and what the process really grows by.",
 	}, full, quick, runActivationMemory)
 }
 
-const activationProtocol = "activation_bytes: paper: the sum of the outputs of all leaf modules in float32, from their shapes, batch 1, every token of every block; " +
-	"strict: the bytes of the arena that the inference program allocates for all intermediate values, whose lives do not overlap where they share memory; it computes " +
-	"in the last block what the last token needs. rss_growth and peak_rss_growth: resident memory of a fresh process after its passes, and the largest until then, " +
-	"beyond what it was with the model loaded: arena, graph, scratch memory of the kernels and what the Go runtime holds; median of the processes. " + measure.IdleNote
+const activationProtocol = "activation_bytes: paper: the sum of the outputs of all leaf modules in float32, from " +
+	"their shapes, batch 1, every token of every block; strict: the bytes of the arena that the inference program " +
+	"allocates for all intermediate values, whose lives do not overlap where they share memory; it computes in the last " +
+	"block what the last token needs. rss_growth and peak_rss_growth: resident memory of a fresh process after its " +
+	"passes, and the largest until then, beyond what it was with the model loaded: arena, graph, scratch memory of the " +
+	"kernels and what the Go runtime holds; median of the processes. " + measure.IdleNote
 
-// runActivationMemory measures each context in processes of their own, so that one does not hide in memory that another left.
+// runActivationMemory measures each context in processes of their own, so that one does not hide in memory that another
+// left.
 func runActivationMemory(ctx context.Context, j *lab.Job, s activationSettings) (*lab.Outcome, error) {
 	m, err := measure.LoadBase(j.Model())
 	if err != nil {
@@ -99,7 +106,8 @@ func runActivationMemory(ctx context.Context, j *lab.Job, s activationSettings) 
 }
 
 // activationMeasurements are those of one context.
-func activationMeasurements(c layers.Config, tokens int, probes []measure.ProbeResult, paper *result.MeanStd) []result.Measurement {
+func activationMeasurements(c layers.Config, tokens int, probes []measure.ProbeResult,
+	paper *result.MeanStd) []result.Measurement {
 	l := result.Labels{result.ContextLabel: result.ContextOf(tokens)}
 	sum := 0
 	for _, o := range moduleOutputs(c, tokens) {
@@ -121,7 +129,8 @@ func activationMeasurements(c layers.Config, tokens int, probes []measure.ProbeR
 	if len(growth) == 0 {
 		return all // the system does not tell
 	}
-	return append(all, result.MedianOf(l, result.Strict, "rss_growth", "bytes", growth), result.MedianOf(l, result.Strict, "peak_rss_growth", "bytes", peak))
+	return append(all, result.MedianOf(l, result.Strict, "rss_growth", "bytes", growth),
+		result.MedianOf(l, result.Strict, "peak_rss_growth", "bytes", peak))
 }
 
 // moduleOutput is what a leaf module of the reference puts out in one pass, in float32.
@@ -140,12 +149,14 @@ func moduleOutputs(c layers.Config, tokens int) []moduleOutput {
 	for i := range c.Depth {
 		block := []moduleOutput{
 			{"norm_in", row}, {"ssm.dwconv", row}, {"ssm.gate", row},
-			{"attn.salience_mlp.0", tokens * (c.Dim / 2) * float}, {"attn.salience_mlp.1", tokens * (c.Dim / 2) * float}, {"attn.salience_mlp.2", tokens * float},
+			{"attn.salience_mlp.0", tokens * (c.Dim / 2) * float}, {"attn.salience_mlp.1", tokens * (c.Dim / 2) * float},
+			{"attn.salience_mlp.2", tokens * float},
 			{"attn.to_q", row}, {"attn.to_k", row}, {"attn.to_v", row}, {"attn.to_out", row},
 			{"epmem.query_proj", row}, {"epmem.key_proj", slots}, {"epmem.val_proj", slots}, {"epmem.out_proj", row},
 		}
 		if c.UseScaleBridge {
-			block = append(block, moduleOutput{"scale_bridge.norms.0", row}, moduleOutput{"scale_bridge.norms.1", row}, moduleOutput{"scale_bridge.norms.2", row},
+			block = append(block, moduleOutput{"scale_bridge.norms.0", row}, moduleOutput{"scale_bridge.norms.1", row},
+				moduleOutput{"scale_bridge.norms.2", row},
 				moduleOutput{"scale_bridge.fuse", 3 * row})
 		}
 		block = append(block, moduleOutput{"alpha_gate", row}, moduleOutput{"beta_gate", row},

@@ -46,7 +46,7 @@ type deploymentTier struct {
 // The tiers. Others than the first two are measured where there are any.
 const (
 	tierMulti  = "cpu_multi"     // all cores
-	tierSingle = "cpu_single"    // one core: the published stand-in for a Raspberry Pi 5
+	tierSingle = "cpu_single"    // deployed core: the published stand-in for a Raspberry Pi 5
 	tierApple  = "apple_silicon" // the performance cores of Apple silicon
 )
 
@@ -87,7 +87,8 @@ func DeploymentExperiment() lab.Experiment {
 	quick := full
 	small := layers.Reference()
 	small.Depth, small.VocabSize, small.MaxLen = 2, 512, 256
-	quick.Contexts, quick.Random, quick.Calibration.Batches, quick.Calibration.Context = []int{128, 256}, []layers.Config{small}, 1, 64
+	quick.Contexts, quick.Random, quick.Calibration.Batches, quick.Calibration.Context = []int{128, 256},
+		[]layers.Config{small}, 1, 64
 	quick.Tiers = []deploymentTier{{tierMulti, 256, 3}, {tierSingle, 256, 3}, {tierApple, 256, 3}}
 	return lab.Define(lab.Experiment{
 		Name: deploymentName, Folder: "hardware", Alone: true, OneMachine: true, Title: "Deployment profile",
@@ -106,28 +107,41 @@ func DeploymentExperiment() lab.Experiment {
 			return 8 * time.Minute
 		},
 		Views: []lab.View{
-			{Title: "Tokens a second", Metric: "tokens_per_second", Rows: []string{result.ModelLabel, tierLabel, result.VariantLabel}, Column: result.ContextLabel,
+			{Title: "Tokens a second", Metric: "tokens_per_second",
+				Rows: []string{result.ModelLabel, tierLabel, result.VariantLabel}, Column: result.ContextLabel,
 				Figure: &lab.Figure{Kind: "line", X: result.ContextLabel, Series: result.VariantLabel, LogX: true}},
-			{Title: "Latency of one sequence, milliseconds", Metric: "latency", Rows: []string{result.ModelLabel, tierLabel, result.VariantLabel}, Column: result.ContextLabel},
-			{Title: "Storage, bytes: the published rule (paper), the file (strict)", Metric: "storage_bytes", Rows: []string{result.VariantLabel}, Column: result.ModelLabel,
+			{Title: "Latency of one sequence, milliseconds", Metric: "latency",
+				Rows: []string{result.ModelLabel, tierLabel, result.VariantLabel}, Column: result.ContextLabel},
+			{Title: "Storage, bytes: the published rule (paper), the file (strict)", Metric: "storage_bytes",
+				Rows: []string{result.VariantLabel}, Column: result.ModelLabel,
 				Figure: &lab.Figure{Kind: "bar", X: result.VariantLabel, Series: result.ModelLabel}},
-			{Title: "Weights in memory, bytes", Metric: "weight_bytes", Rows: []string{result.VariantLabel}, Column: result.ModelLabel},
-			{Title: "Bits a weight: of Linears and convolutions without metadata (paper), of the file over all parameters (strict)", Metric: "effective_bits",
+			{Title: "Weights in memory, bytes", Metric: "weight_bytes", Rows: []string{result.VariantLabel},
+				Column: result.ModelLabel},
+			{Title: "Bits a weight: of Linears and convolutions without metadata (paper), of the file over all parameters " +
+				"(strict)", Metric: "effective_bits",
 				Rows: []string{result.VariantLabel}, Column: result.ModelLabel},
-			{Title: "Resident memory of the process, bytes", Metric: "rss", Rows: []string{result.ModelLabel, tierLabel, result.VariantLabel}, Column: result.ContextLabel},
+			{Title: "Resident memory of the process, bytes", Metric: "rss",
+				Rows: []string{result.ModelLabel, tierLabel, result.VariantLabel}, Column: result.ContextLabel},
 		},
-		Says: "Packed weights take the room that they say, on disk and in memory; the time of a pass is mostly that of its arithmetic, which is done in float32 in every " +
-			"variant, so packing saves memory before it saves time. Variants are timed one after another: where the machine is shared, its speed changes by up to a third from one minute to the next, " +
-			"whatever the intervals of five passes say, and differences between variants below that are none. Published times are of PyTorch on an Apple computer with 8 threads, published memory has that of Python in it. The " +
-			"120.9M model has random weights, because its published training did not learn (accuracy 0.031); neither times nor sizes depend on them.",
+		Says: "Packed weights take the room that they say, on disk and in memory; the time of a pass is mostly that of its " +
+			"arithmetic, which is done in float32 in every variant, so packing saves memory before it saves time. Variants " +
+			"are timed one after another: where the machine is shared, its speed changes by up to a third from one minute to " +
+			"the next, whatever the intervals of five passes say, and differences between variants below that are none. " +
+			"Published times are of PyTorch on an Apple computer with 8 threads, published memory has that of Python in it. " +
+			"The 120.9M model has random weights, because its published training did not learn (accuracy 0.031); neither " +
+			"times nor sizes depend on them.",
 	}, full, quick, runDeployment)
 }
 
-const deploymentProtocol = "one sequence of random tokens, logits of the last token; each model, variant, tier and context in a fresh process; warm-ups, then the median of the timed " +
-	"passes. Variants are read from their files and run from packed weights: fp16 is rounded to half precision, held and computed in float32; int8_uniform has 8 bits and a scale a row (the " +
-	"published one a tensor), int4_uniform 4 bits in groups of 64 with 1-byte metadata, both on every Linear; cajq is the published targets (2-bit SSM, INT4 attention) without training; " +
-	"cajq_full is every target (ours). cpu_multi: all cores; cpu_single: one. storage_bytes: paper: the published rule of bytes, which leaves out position embeddings, norms and the biases " +
-	"of quantised layers; strict: the size of the file. Contexts for which a model has no positions are left out. No GPU is used: the published Apple GPU tier has no counterpart. " + measure.IdleNote
+const deploymentProtocol = "one sequence of random tokens, logits of the last token; each model, variant, tier and " +
+	"context in a fresh process; warm-ups, then the median of the timed passes. Variants are read from their files and " +
+	"run from packed weights: fp16 is rounded to half precision, held and computed in float32; int8_uniform has 8 bits " +
+	"and a scale a row (the published one a tensor), int4_uniform 4 bits in groups of 64 with 1-byte metadata, both on " +
+	"every Linear; cajq is the published targets (2-bit SSM, INT4 attention) without training; cajq_full is every " +
+	"target (ours). cpu_multi: all cores; cpu_single: one. storage_bytes: paper: the published rule of bytes, which " +
+	"leaves out position embeddings, norms and the biases of quantised layers; strict: the size of the file. Contexts " +
+	"for which a model has no positions are left out. No GPU is used: the published Apple GPU tier has no counterpart. " +
+	measure.IdleNote
 
 // deploymentCell is one measurement.
 type deploymentCell struct {
@@ -201,17 +215,17 @@ func (d *deployment) load(path string) error {
 		all = append(all, m)
 	}
 	for i, m := range all {
-		one := &deployedModel{Model: m, name: modelName(m.Config)}
+		deployed := &deployedModel{Model: m, name: modelName(m.Config)}
 		if i > 0 {
-			one.name += randomSuffix
+			deployed.name += randomSuffix
 		}
-		if one.contexts, err = measure.FittingContexts(d.Contexts, m.Config); err != nil {
+		if deployed.contexts, err = measure.FittingContexts(d.Contexts, m.Config); err != nil {
 			return err
 		}
-		if one.paper, err = publishedDeploymentOf(m.Config); err != nil {
+		if deployed.paper, err = publishedDeploymentOf(m.Config); err != nil {
 			return err
 		}
-		d.models = append(d.models, one)
+		d.models = append(d.models, deployed)
 	}
 	return nil
 }
@@ -264,7 +278,8 @@ func (d *deployment) run(ctx context.Context, j *lab.Job, m *deployedModel, vari
 				written = true
 				debug.FreeOSMemory() // the measurements' processes may need it
 			}
-			p := measure.Probe{Model: path, Context: k.context, Threads: k.tier.threads(), Warmups: d.Warmups, Timed: k.tier.Timed, Seed: d.Seed}
+			p := measure.Probe{Model: path, Context: k.context, Threads: k.tier.threads(), Warmups: d.Warmups,
+				Timed: k.tier.Timed, Seed: d.Seed}
 			cell.FileBytes = size
 			if cell.Probe, err = p.Start(ctx); err == nil {
 				j.Line("%s: %.1f ms", k.name(), 1e3*result.Median(cell.Probe.Seconds))
@@ -302,12 +317,14 @@ func (d *deployment) outcome() (*lab.Outcome, error) {
 
 // measurements are the times and the memory of a cell.
 func (k deploymentCase) measurements(p measure.ProbeResult) []result.Measurement {
-	l := result.Labels{result.ModelLabel: k.model.name, result.VariantLabel: k.variant, tierLabel: k.tier.Name, result.ContextLabel: result.ContextOf(k.context)}
+	l := result.Labels{result.ModelLabel: k.model.name, result.VariantLabel: k.variant, tierLabel: k.tier.Name,
+		result.ContextLabel: result.ContextOf(k.context)}
 	var latency, rate []float64
 	for _, s := range p.Seconds {
 		latency, rate = append(latency, 1e3*s), append(rate, float64(k.context)/s)
 	}
-	all := []result.Measurement{result.MedianOf(l, result.Strict, "latency", "ms", latency), result.MedianOf(l, result.Strict, "tokens_per_second", "tokens/s", rate)}
+	all := []result.Measurement{result.MedianOf(l, result.Strict, "latency", "ms", latency),
+		result.MedianOf(l, result.Strict, "tokens_per_second", "tokens/s", rate)}
 	if p.RSS > 0 {
 		all = append(all, result.ExactOf(l, result.Strict, "rss", "bytes", float64(p.RSS)))
 	}
@@ -333,7 +350,8 @@ func (m *deployedModel) sizes(variant string, cell deploymentCell) []result.Meas
 	if !ok {
 		return all
 	}
-	bytes, bits := result.ExactOf(l, result.Paper, "storage_bytes", "bytes", float64(rule.bytes)), result.ExactOf(l, result.Paper, "effective_bits", "bits", rule.bits)
+	bytes, bits := result.ExactOf(l, result.Paper, "storage_bytes", "bytes", float64(rule.bytes)),
+		result.ExactOf(l, result.Paper, "effective_bits", "bits", rule.bits)
 	if paper, ok := m.paper.variant(variant); ok {
 		bytes.Published, bits.Published = &result.MeanStd{Mean: paper.Storage.Bytes}, &result.MeanStd{Mean: paper.Bits}
 	}

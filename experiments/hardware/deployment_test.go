@@ -35,16 +35,19 @@ func TestDeployment(t *testing.T) {
 	for i, c := range []layers.Config{m.Config, s.Random[0]} {
 		name := modelName(c) + []string{"", randomSuffix}[i]
 		size := func(protocol, metric, variant string) float64 {
-			return labtest.Find(t, o, protocol, metric, result.Labels{result.ModelLabel: name, result.VariantLabel: variant}).Mean
+			return labtest.Find(t, o, protocol, metric,
+				result.Labels{result.ModelLabel: name, result.VariantLabel: variant}).Mean
 		}
 		n := float64(c.Parameters())
-		if fp16 := size(result.Strict, "storage_bytes", variantFP16); fp16 < 2*n || size(result.Strict, "weight_bytes", variantFP16) != 4*n {
+		if fp16 := size(result.Strict, "storage_bytes", variantFP16); fp16 < 2*n ||
+			size(result.Strict, "weight_bytes", variantFP16) != 4*n {
 			t.Errorf("fp16: a file of %g bytes, %g parameters", fp16, n)
 		}
 		// Fewer bits are fewer bytes in memory, whatever a file's header takes.
 		for i, v := range []string{variantInt8, variantInt4} {
 			more := []string{variantFP16, variantInt8}[i]
-			if size(result.Strict, "weight_bytes", v) >= size(result.Strict, "weight_bytes", more) || size(result.Paper, "effective_bits", v) >= size(result.Paper, "effective_bits", more) {
+			if size(result.Strict, "weight_bytes", v) >= size(result.Strict, "weight_bytes", more) ||
+				size(result.Paper, "effective_bits", v) >= size(result.Paper, "effective_bits", more) {
 				t.Errorf("%s takes no less than %s", v, more)
 			}
 		}
@@ -56,15 +59,18 @@ func TestDeployment(t *testing.T) {
 			context int
 			n       int
 		}{{tierMulti, 16, 2}, {tierMulti, 64, 2}, {tierSingle, 16, 1}} {
-			l := result.Labels{result.ModelLabel: name, result.VariantLabel: variantCAJQ, tierLabel: k.tier, result.ContextLabel: result.ContextOf(k.context)}
-			latency, rate := labtest.Find(t, o, result.Strict, "latency", l), labtest.Find(t, o, result.Strict, "tokens_per_second", l)
+			l := result.Labels{result.ModelLabel: name, result.VariantLabel: variantCAJQ, tierLabel: k.tier,
+				result.ContextLabel: result.ContextOf(k.context)}
+			latency, rate := labtest.Find(t, o, result.Strict, "latency", l),
+				labtest.Find(t, o, result.Strict, "tokens_per_second", l)
 			if latency.N != k.n || latency.Mean <= 0 || k.n == 1 && math.Abs(latency.Mean*rate.Mean-1e3*float64(k.context)) > 1 {
 				t.Errorf("%+v %+v", latency, rate)
 			}
 		}
 	}
 	for _, m := range o.Measurements {
-		if c := m.Labels[result.ContextLabel]; c == "128" || c == "64" && m.Labels[tierLabel] == tierSingle || m.Labels[tierLabel] == "quantum" {
+		if c := m.Labels[result.ContextLabel]; c == "128" || c == "64" && m.Labels[tierLabel] == tierSingle ||
+			m.Labels[tierLabel] == "quantum" {
 			t.Errorf("measured what there is not: %v", m.Labels)
 		}
 	}
@@ -100,7 +106,8 @@ func TestVariantsAreTheModel(t *testing.T) {
 		return all
 	}
 	want := logits(m)
-	for variant, bound := range map[string]float64{variantFP16: 0.003, variantInt8: 0.02, variantInt4: 0.25, variantCAJQ: 0.25, variantCAJQFull: 0.8} {
+	for variant, bound := range map[string]float64{variantFP16: 0.003, variantInt8: 0.02, variantInt4: 0.25,
+		variantCAJQ: 0.25, variantCAJQFull: 0.8} {
 		path := filepath.Join(t.TempDir(), "model.safetensors")
 		if _, err := writeVariant(t.Context(), path, m, variant, s, tasks.CurrentKeys); err != nil {
 			t.Fatal(err)
@@ -117,7 +124,8 @@ func TestVariantsAreTheModel(t *testing.T) {
 			t.Errorf("%s: logits differ by %.4f, want up to %g and not nothing", variant, e, bound)
 		}
 	}
-	if _, err := writeVariant(t.Context(), filepath.Join(t.TempDir(), "x"), m, "int3", s, tasks.CurrentKeys); err == nil || !strings.Contains(err.Error(), "there are fp16, int8_uniform") {
+	if _, err := writeVariant(t.Context(), filepath.Join(t.TempDir(), "x"), m, "int3", s, tasks.CurrentKeys); err == nil ||
+		!strings.Contains(err.Error(), "there are fp16, int8_uniform") {
 		t.Errorf("%v", err)
 	}
 }

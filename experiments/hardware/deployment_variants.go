@@ -33,7 +33,8 @@ func deploymentVariants() []string {
 const uniformGroup = 64
 
 // writeVariant writes a variant of the model, which is not changed, to path and tells the size of the file.
-func writeVariant(ctx context.Context, path string, m *layers.Model, variant string, s calibrationSettings, keys tasks.Keys) (bytes int64, err error) {
+func writeVariant(ctx context.Context, path string, m *layers.Model, variant string, s calibrationSettings,
+	keys tasks.Keys) (bytes int64, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -116,7 +117,8 @@ func uniformFile(ctx context.Context, m *layers.Model, variant string) (*safeten
 }
 
 // cajqFile is the model quantised without training.
-func cajqFile(m *layers.Model, targets []qat.Target, s calibrationSettings, keys tasks.Keys) (*safetensors.File, error) {
+func cajqFile(m *layers.Model, targets []qat.Target, s calibrationSettings, keys tasks.Keys) (*safetensors.File,
+	error) {
 	c, err := m.Clone()
 	if err != nil {
 		return nil, err

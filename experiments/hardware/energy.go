@@ -17,7 +17,8 @@ type energySettings struct {
 	Contexts    []int   `json:"contexts"` // tokens
 	Seconds     float64 `json:"seconds"`  // of a measurement
 	Repetitions int     `json:"repetitions"`
-	// PaperWatts is the published assumption. AssumedWatts is the power of the CPU at full load, where the system tells none.
+	// PaperWatts is the published assumption. AssumedWatts is the power of the CPU at full load, where the system tells
+	// none.
 	PaperWatts   float64 `json:"paper_watts"`
 	AssumedWatts float64 `json:"assumed_watts"`
 	Seed         uint64  `json:"seed"` // of the tokens
@@ -40,7 +41,8 @@ const (
 
 // EnergyExperiment measures the energy by token.
 func EnergyExperiment() lab.Experiment {
-	full := energySettings{Contexts: []int{512, 2048}, Seconds: 8, Repetitions: 3, PaperWatts: 15, AssumedWatts: 15, Seed: 42}
+	full := energySettings{Contexts: []int{512, 2048}, Seconds: 8, Repetitions: 3, PaperWatts: 15, AssumedWatts: 15,
+		Seed: 42}
 	quick := full
 	quick.Contexts, quick.Seconds, quick.Repetitions = []int{64, 256}, 0.5, 2
 	return lab.Define(lab.Experiment{
@@ -60,13 +62,16 @@ func EnergyExperiment() lab.Experiment {
 			{Title: "Power, watts", Metric: "power", Rows: []string{sourceLabel}, Column: result.ContextLabel},
 			{Title: "Tokens a second", Metric: "tokens_per_second", Rows: []string{sourceLabel}, Column: result.ContextLabel},
 		},
-		Says: "The published energy is not measured: it is 15 W, constant, times the time, so it says no more than the throughput does. The published throughput is that of an Apple GPU. Only the row from RAPL, where " +
-			"there is one, is a measurement; it is of all that the CPU packages did; without it nothing of the energy is measured here. Rows of rated or assumed power are labelled so.",
+		Says: "The published energy is not measured: it is 15 W, constant, times the time, so it says no more than the " +
+			"throughput does. The published throughput is that of an Apple GPU. Only the row from RAPL, where there is one, " +
+			"is a measurement; it is of all that the CPU packages did; without it nothing of the energy is measured here. " +
+			"Rows of rated or assumed power are labelled so.",
 	}, full, quick, runEnergy)
 }
 
-const energyProtocol = "forward passes at batch 1 on one sequence of random tokens, again and again for the given time after one that does not count; repetitions, median. " +
-	"paper: constant power times the time. strict: %s. " + measure.IdleNote
+const energyProtocol = "forward passes at batch 1 on one sequence of random tokens, again and again for the given " +
+	"time after one that does not count; repetitions, median. paper: constant power times the time. strict: %s. " +
+	measure.IdleNote
 
 // runEnergy measures in turn at each context.
 func runEnergy(ctx context.Context, j *lab.Job, s energySettings) (*lab.Outcome, error) {
@@ -119,14 +124,16 @@ func runEnergy(ctx context.Context, j *lab.Job, s energySettings) (*lab.Outcome,
 			if err != nil {
 				return nil, err
 			}
-			j.Line("%d tokens: %.3g J in %.1f s (%s), %.0f tokens/s", t, r.Joules, r.Seconds, r.Source, float64(r.Tokens)/r.Seconds)
+			j.Line("%d tokens: %.3g J in %.1f s (%s), %.0f tokens/s", t, r.Joules, r.Seconds, r.Source,
+				float64(r.Tokens)/r.Seconds)
 		}
 	}
 	return done.Finish()
 }
 
 // energyOf runs passes for the given time.
-func energyOf(ctx context.Context, f *measure.Forward, meter measure.PowerMeter, seconds float64) (r energyRun, err error) {
+func energyOf(ctx context.Context, f *measure.Forward, meter measure.PowerMeter, seconds float64) (r energyRun,
+	err error) {
 	r.Source = meter.Source
 	if _, err := f.Run(ctx); err != nil { // touches the memory
 		return r, err
@@ -150,7 +157,8 @@ func energyOf(ctx context.Context, f *measure.Forward, meter measure.PowerMeter,
 }
 
 // energyMeasurements are those of one context.
-func energyMeasurements(s energySettings, tokens int, runs []energyRun, paper publishedEnergy) (all []result.Measurement) {
+func energyMeasurements(s energySettings, tokens int, runs []energyRun, paper publishedEnergy) (
+	all []result.Measurement) {
 	if len(runs) == 0 {
 		return nil
 	}
@@ -164,14 +172,16 @@ func energyMeasurements(s energySettings, tokens int, runs []energyRun, paper pu
 	l := result.Labels{result.ContextLabel: result.ContextOf(tokens), sourceLabel: paperSource}
 	watts := result.ExactOf(l, result.Paper, "power", "W", s.PaperWatts)
 	watts.Note = "assumed"
-	all = []result.Measurement{result.MedianOf(l, result.Paper, "energy_per_token", "J/token", constant), watts, result.MedianOf(l, result.Paper, "tokens_per_second", "tokens/s", rate)}
+	all = []result.Measurement{result.MedianOf(l, result.Paper, "energy_per_token", "J/token", constant), watts,
+		result.MedianOf(l, result.Paper, "tokens_per_second", "tokens/s", rate)}
 	for i, p := range []float64{paper.MicrojoulesPerToken / 1e6, paper.Watts, paper.TokensPerSecond} {
 		if p > 0 {
 			all[i].Published = &result.MeanStd{Mean: p}
 		}
 	}
 	l = result.With(l, sourceLabel, runs[0].Source)
-	return append(all, result.MedianOf(l, result.Strict, "energy_per_token", "J/token", energy), result.MedianOf(l, result.Strict, "power", "W", power),
+	return append(all, result.MedianOf(l, result.Strict, "energy_per_token", "J/token", energy),
+		result.MedianOf(l, result.Strict, "power", "W", power),
 		result.MedianOf(l, result.Strict, "tokens_per_second", "tokens/s", rate))
 }
 

@@ -19,7 +19,8 @@ func TestEnergy(t *testing.T) {
 		return runEnergy(ctx, j, s)
 	}, func(m result.Measurement) bool { return m.Protocol == result.Paper && m.Metric == "power" })
 	l := result.Labels{result.ContextLabel: "64", sourceLabel: paperSource}
-	energy, rate := labtest.Find(t, o, result.Paper, "energy_per_token", l), labtest.Find(t, o, result.Paper, "tokens_per_second", l)
+	energy, rate := labtest.Find(t, o, result.Paper, "energy_per_token", l),
+		labtest.Find(t, o, result.Paper, "tokens_per_second", l)
 	if got := energy.Mean * rate.Mean; math.Abs(got-15) > 1e-9 {
 		t.Errorf("%g W, want 15", got)
 	}
@@ -42,7 +43,8 @@ func TestEnergyOfAnotherSource(t *testing.T) {
 	if err := done.Put("16-0", energyRun{Source: "a wall meter", Tokens: 1, Seconds: 1, Joules: 1e9}); err != nil {
 		t.Fatal(err)
 	}
-	o, err := runEnergy(t.Context(), j, energySettings{Contexts: []int{16}, Seconds: 0.01, Repetitions: 2, PaperWatts: 15, AssumedWatts: 15})
+	o, err := runEnergy(t.Context(), j,
+		energySettings{Contexts: []int{16}, Seconds: 0.01, Repetitions: 2, PaperWatts: 15, AssumedWatts: 15})
 	if err != nil {
 		t.Fatal(err)
 	}

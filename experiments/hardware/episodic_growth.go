@@ -60,8 +60,9 @@ func EpisodicGrowthExperiment() lab.Experiment {
 	quick := growthSettings{Tokens: 512, Chunk: 64, Entries: 8, Seed: 42}
 	return lab.Define(lab.Experiment{
 		Name: "episodic-growth", Folder: "hardware", Title: "Growth of the episodic store in a stream",
-		Source:  "Section 5, exp_memory_breakdown.json (episodic_growth)",
-		Covers:  []string{"Consumer Hardware Benchmarking Suite: episodic-store growth", "Budget-Aware Episodic Eviction: budget enforcement"},
+		Source: "Section 5, exp_memory_breakdown.json (episodic_growth)",
+		Covers: []string{"Consumer Hardware Benchmarking Suite: episodic-store growth",
+			"Budget-Aware Episodic Eviction: budget enforcement"},
 		Needs:   []string{"pretrain", "baee-train"},
 		Version: 1,
 		Estimate: func(p lab.Profile) time.Duration {
@@ -71,18 +72,24 @@ func EpisodicGrowthExperiment() lab.Experiment {
 			return 20 * time.Second
 		},
 		Views: []lab.View{
-			{Title: "Contents held after each chunk, bytes", Metric: "store_bytes", Rows: []string{result.TokensLabel}, Column: result.PolicyLabel,
+			{Title: "Contents held after each chunk, bytes", Metric: "store_bytes", Rows: []string{result.TokensLabel},
+				Column: result.PolicyLabel,
 				Figure: &lab.Figure{Kind: "line", X: result.TokensLabel, Series: result.PolicyLabel}},
-			{Title: "Entries held after each chunk", Metric: "entries", Rows: []string{result.TokensLabel}, Column: result.PolicyLabel},
-			{Title: "What is known of the entries besides their contents, bytes", Metric: "metadata_bytes", Rows: []string{result.TokensLabel}, Column: result.PolicyLabel},
+			{Title: "Entries held after each chunk", Metric: "entries", Rows: []string{result.TokensLabel},
+				Column: result.PolicyLabel},
+			{Title: "What is known of the entries besides their contents, bytes", Metric: "metadata_bytes",
+				Rows: []string{result.TokensLabel}, Column: result.PolicyLabel},
 		},
-		Says: "With a budget the store stops growing when it is full, without one it grows with the stream: every policy holds the same number of entries, the tiers fewer " +
-			"bytes. What is known of an entry besides its contents is counted apart; the paper leaves it out.",
+		Says: "With a budget the store stops growing when it is full, without one it grows with the stream: every policy " +
+			"holds the same number of entries, the tiers fewer bytes. What is known of an entry besides its contents is " +
+			"counted apart; the paper leaves it out.",
 	}, full, quick, runEpisodicGrowth)
 }
 
-const episodicGrowthProtocol = "one stream of random tokens; entries, and bytes from the contents themselves, of all layers after each chunk, in half precision unless they are in " +
-	"tiers; the budget is the same number of entries a layer for all. paper: zero padding is stored and counted as entries; its bytes are entries x D x 2. strict: only real entries"
+const episodicGrowthProtocol = "one stream of random tokens; entries, and bytes from the contents themselves, of all " +
+	"layers after each chunk, in half precision unless they are in tiers; the budget is the same number of entries a " +
+	"layer for all. paper: zero padding is stored and counted as entries; its bytes are entries x D x 2. strict: only " +
+	"real entries"
 
 // runEpisodicGrowth is deterministic: nothing in it is timed.
 func runEpisodicGrowth(ctx context.Context, j *lab.Job, s growthSettings) (*lab.Outcome, error) {
@@ -143,7 +150,8 @@ func retentionClassifier(path string, c layers.Config) (*baee.Classifier, error)
 const unlimited = 1 << 40
 
 // run streams through the memory.
-func (k growthCase) run(ctx context.Context, m *layers.Model, network *baee.Classifier, s growthSettings) (points []growthPoint, err error) {
+func (k growthCase) run(ctx context.Context, m *layers.Model, network *baee.Classifier, s growthSettings) (
+	points []growthPoint, err error) {
 	c := baee.Default(m.Config.Dim, m.Config.Depth, m.Config.EpisodicSlots, network)
 	c.Policy, c.Protocol, c.Tiers, c.Window, c.Seed = k.policy, k.protocol, k.tiers, min(c.Window, s.Chunk), s.Seed
 	c.BudgetBytes, c.EntriesPerLayer = 0, s.Entries
@@ -164,7 +172,8 @@ func (k growthCase) run(ctx context.Context, m *layers.Model, network *baee.Clas
 	defer stream.Close()
 	err = stream.Push(measure.Tokens(m.Config, s.Tokens, s.Seed), func([]float32) error {
 		t := memory.Total()
-		points = append(points, growthPoint{Tokens: (len(points) + 1) * s.Chunk, Entries: t.Rows(), Bytes: t.Bytes, Metadata: t.MetadataBytes})
+		points = append(points, growthPoint{Tokens: (len(points) + 1) * s.Chunk, Entries: t.Rows(), Bytes: t.Bytes,
+			Metadata: t.MetadataBytes})
 		return ctx.Err()
 	})
 	return points, err
@@ -174,13 +183,15 @@ func (k growthCase) run(ctx context.Context, m *layers.Model, network *baee.Clas
 func (k growthCase) measurements(p growthPoint, paper map[string]growthPoint) []result.Measurement {
 	l := result.Labels{result.PolicyLabel: k.name, result.TokensLabel: strconv.Itoa(p.Tokens)}
 	all := []result.Measurement{
-		result.ExactOf(l, string(k.protocol), "store_bytes", "bytes", float64(p.Bytes)), result.ExactOf(l, string(k.protocol), "entries", "1", float64(p.Entries)),
+		result.ExactOf(l, string(k.protocol), "store_bytes", "bytes", float64(p.Bytes)),
+		result.ExactOf(l, string(k.protocol), "entries", "1", float64(p.Entries)),
 	}
 	if k.protocol == baee.Strict {
 		return append(all, result.ExactOf(l, result.Strict, "metadata_bytes", "bytes", float64(p.Metadata)))
 	}
 	if q, ok := paper[growthKey(k.name, p.Tokens)]; ok {
-		all[0].Published, all[1].Published = &result.MeanStd{Mean: float64(q.Bytes)}, &result.MeanStd{Mean: float64(q.Entries)}
+		all[0].Published, all[1].Published = &result.MeanStd{Mean: float64(q.Bytes)},
+			&result.MeanStd{Mean: float64(q.Entries)}
 	}
 	return all
 }

@@ -15,9 +15,10 @@ import (
 func TestEpisodicGrowth(t *testing.T) {
 	root, m := labtest.StreamRoot(t)
 	s := growthSettings{Tokens: 128, Chunk: 16, Entries: 6, Seed: 1}
-	o := labtest.CheckRuns(t, EpisodicGrowthExperiment(), root, func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) {
-		return runEpisodicGrowth(ctx, j, s)
-	}, labtest.Always)
+	o := labtest.CheckRuns(t, EpisodicGrowthExperiment(), root,
+		func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) {
+			return runEpisodicGrowth(ctx, j, s)
+		}, labtest.Always)
 	at := func(protocol, policy string, tokens int) (bytes, entries float64) {
 		l := result.Labels{result.PolicyLabel: policy, result.TokensLabel: strconv.Itoa(tokens)}
 		return labtest.Find(t, o, protocol, "store_bytes", l).Mean, labtest.Find(t, o, protocol, "entries", l).Mean
@@ -54,13 +55,16 @@ func TestPublishedGrowth(t *testing.T) {
 
 func TestEpisodicGrowthMistakes(t *testing.T) {
 	root, _ := labtest.StreamRoot(t)
-	if _, err := runEpisodicGrowth(t.Context(), labtest.NewJob(t, EpisodicGrowthExperiment(), root), growthSettings{Tokens: 20, Chunk: 16, Entries: 6}); err == nil || !strings.Contains(err.Error(), "multiple of chunk") {
+	if _, err := runEpisodicGrowth(t.Context(), labtest.NewJob(t, EpisodicGrowthExperiment(), root),
+		growthSettings{Tokens: 20, Chunk: 16, Entries: 6}); err == nil ||
+		!strings.Contains(err.Error(), "multiple of chunk") {
 		t.Errorf("%v", err)
 	}
 	bare := t.TempDir()
 	_, model := labtest.StreamModel(t)
 	labtest.Put(t, bare, "pretrain", lab.ModelFile, model)
-	if _, err := runEpisodicGrowth(t.Context(), labtest.NewJob(t, EpisodicGrowthExperiment(), bare), growthSettings{Tokens: 32, Chunk: 16, Entries: 6}); err == nil || !strings.Contains(err.Error(), "baee-train") {
+	if _, err := runEpisodicGrowth(t.Context(), labtest.NewJob(t, EpisodicGrowthExperiment(), bare),
+		growthSettings{Tokens: 32, Chunk: 16, Entries: 6}); err == nil || !strings.Contains(err.Error(), "baee-train") {
 		t.Errorf("%v", err)
 	}
 }

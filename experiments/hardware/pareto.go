@@ -39,25 +39,32 @@ func ParetoExperiment() lab.Experiment {
 		Source:  "Section 7, pareto_points.json",
 		Needs:   append(slices.Clone(s.Accuracy), deploymentName, s.Rivals),
 		Version: 2, Estimate: func(lab.Profile) time.Duration { return time.Second },
-		Says: "A variant is efficient if no other at the same context is at least as good in accuracy, latency and storage and better in one; where intervals of accuracies " +
-			"overlap, that is no more than the order in this sample, and so it is where latencies differ by less than the deployment profile's from one minute to the next. Architectures are compared apart, for they are trained on short contexts. The published points are five models at context 256, " +
-			"trained for moments: four of them answer equally often, and their 4-bit names stand at 16 bits, so they show no front.",
+		Says: "A variant is efficient if no other at the same context is at least as good in accuracy, latency and storage " +
+			"and better in one; where intervals of accuracies overlap, that is no more than the order in this sample, and so " +
+			"it is where latencies differ by less than the deployment profile's from one minute to the next. Architectures " +
+			"are compared apart, for they are trained on short contexts. The published points are five models at context 256, " +
+			"trained for moments: four of them answer equally often, and their 4-bit names stand at 16 bits, so they show no " +
+			"front.",
 	}
 	for _, task := range []string{measure.MetricMixture, measure.MetricSingle} {
-		for _, x := range []struct{ metric, what string }{{"latency", "latency, milliseconds"}, {"storage_bytes", "the file, bytes"}, {"effective_bits", "bits a parameter"}} {
+		for _, x := range []struct{ metric, what string }{{"latency", "latency, milliseconds"},
+			{"storage_bytes", "the file, bytes"}, {"effective_bits", "bits a parameter"}} {
 			e.Views = append(e.Views, lab.View{
-				Title: "Accuracy, " + task + ", against " + x.what, Metric: task, Rows: []string{result.VariantLabel}, Column: result.ContextLabel,
+				Title: "Accuracy, " + task + ", against " + x.what, Metric: task, Rows: []string{result.VariantLabel},
+				Column: result.ContextLabel,
 				Figure: &lab.Figure{Kind: "scatter", X: x.metric, Series: result.VariantLabel},
 			})
 		}
 	}
 	for _, x := range []struct{ metric, what string }{{rivalRate, "tokens a second"}, {rivalMemory, "memory, bytes"}} {
 		e.Views = append(e.Views, lab.View{
-			Title: "Accuracy of architectures against " + x.what, Metric: rivalAccuracy, Rows: []string{result.ModelLabel}, Column: result.ContextLabel,
+			Title: "Accuracy of architectures against " + x.what, Metric: rivalAccuracy, Rows: []string{result.ModelLabel},
+			Column: result.ContextLabel,
 			Figure: &lab.Figure{Kind: "scatter", X: x.metric, Series: result.ModelLabel},
 		})
 	}
-	e.Views = append(e.Views, lab.View{Title: "Efficient (1) by accuracy on the training mixture, latency and storage", Metric: efficientMetric, Rows: []string{result.VariantLabel}, Column: result.ContextLabel})
+	e.Views = append(e.Views, lab.View{Title: "Efficient (1) by accuracy on the training mixture, latency and storage",
+		Metric: efficientMetric, Rows: []string{result.VariantLabel}, Column: result.ContextLabel})
 	return lab.Define(e, s, s, runPareto)
 }
 
@@ -94,19 +101,22 @@ func runPareto(_ context.Context, j *lab.Job, s paretoSettings) (*lab.Outcome, e
 			o.Seeds = lab.AppendNew(o.Seeds, seed)
 		}
 		for _, m := range r.Measurements {
-			if slices.Contains(s.Tasks, m.Metric) && m.Labels[result.VariantLabel] != "" && m.Labels[result.ContextLabel] != "" && m.Labels[result.VariantLabel] != result.Guessing {
+			if slices.Contains(s.Tasks, m.Metric) && m.Labels[result.VariantLabel] != "" &&
+				m.Labels[result.ContextLabel] != "" && m.Labels[result.VariantLabel] != result.Guessing {
 				s.place(points, missing, m, costs)
 			}
 		}
 	}
 	if len(points) == 0 {
-		return nil, fmt.Errorf("%s and %s have no variant and context in common: run both with settings that do", strings.Join(s.Accuracy, ", "), deploymentName)
+		return nil, fmt.Errorf("%s and %s have no variant and context in common: run both with settings that do",
+			strings.Join(s.Accuracy, ", "), deploymentName)
 	}
 	rivals, err := result.Read(j.File(s.Rivals, s.Rivals+".json"))
 	if err != nil {
 		return nil, fmt.Errorf("other architectures are not known: %w", err)
 	}
-	o.Protocol = fmt.Sprintf(paretoProtocol, s.Tier, none(slices.Sorted(maps.Keys(missing))), lab.MachineOf(deployed.Environment), lab.MachineOf(rivals.Environment))
+	o.Protocol = fmt.Sprintf(paretoProtocol, s.Tier, none(slices.Sorted(maps.Keys(missing))),
+		lab.MachineOf(deployed.Environment), lab.MachineOf(rivals.Environment))
 	paper, err := publishedPoints()
 	if err != nil {
 		return nil, err
@@ -116,19 +126,24 @@ func runPareto(_ context.Context, j *lab.Job, s paretoSettings) (*lab.Outcome, e
 	return o, nil
 }
 
-const paretoProtocol = "accuracies as in the CAJQ experiments, with their intervals, of cajq_ptq and cajq_qat those from packed bytes, of the others those before packing; latency, throughput, size of the file, weights in memory and bits a parameter of the form in which a " +
-	"variant is deployed, on tier %s (training changes none of these). All points are under protocol strict, for they are of real files and times. " +
-	"Accuracies that no deployment belongs to, left out: %s. The accuracy of int8_uniform is with one scale a tensor, that of int4_uniform with float32 metadata; their files have a scale a row, " +
-	"and metadata of a byte. Architectures, of the experiment baselines in floating point: paper: accuracy on niah_single, all that the published run had; strict: over all four tasks; their INT4 forms are computed in " +
-	"floating point there and have no time or memory of their own, so they are no points. Variants were timed on %s; architectures on %s"
+const paretoProtocol = "accuracies as in the CAJQ experiments, with their intervals, of cajq_ptq and cajq_qat those " +
+	"from packed bytes, of the others those before packing; latency, throughput, size of the file, weights in memory " +
+	"and bits a parameter of the form in which a variant is deployed, on tier %s (training changes none of these). All " +
+	"points are under protocol strict, for they are of real files and times. Accuracies that no deployment belongs to, " +
+	"left out: %s. The accuracy of int8_uniform is with one scale a tensor, that of int4_uniform with float32 metadata; " +
+	"their files have a scale a row, and metadata of a byte. Architectures, of the experiment baselines in floating " +
+	"point: paper: accuracy on niah_single, all that the published run had; strict: over all four tasks; their INT4 " +
+	"forms are computed in floating point there and have no time or memory of their own, so they are no points. " +
+	"Variants were timed on %s; architectures on %s"
 
-// costs are the deployment's measurements of the pretrained model by variant, context and metric. What does not depend on the
-// context is under context "".
+// costs are the deployment's measurements of the pretrained model by variant, context and metric. What does not depend
+// on the context is under context "".
 func (s paretoSettings) costs(r *result.Result) map[[3]string]result.Measurement {
 	all := map[[3]string]result.Measurement{}
 	for _, m := range r.Measurements {
 		tier, tiered := m.Labels[tierLabel]
-		if m.Protocol == result.Strict && !strings.HasSuffix(m.Labels[result.ModelLabel], randomSuffix) && (!tiered || tier == s.Tier) && slices.Contains(costMetrics(), m.Metric) {
+		if m.Protocol == result.Strict && !strings.HasSuffix(m.Labels[result.ModelLabel], randomSuffix) &&
+			(!tiered || tier == s.Tier) && slices.Contains(costMetrics(), m.Metric) {
 			all[[3]string{m.Labels[result.VariantLabel], m.Labels[result.ContextLabel], m.Metric}] = m
 		}
 	}
@@ -136,7 +151,8 @@ func (s paretoSettings) costs(r *result.Result) map[[3]string]result.Measurement
 }
 
 // place adds an accuracy to its point. Of two protocols the strict one counts.
-func (s paretoSettings) place(points map[string]*paretoPoint, missing map[string]bool, m result.Measurement, costs map[[3]string]result.Measurement) {
+func (s paretoSettings) place(points map[string]*paretoPoint, missing map[string]bool, m result.Measurement,
+	costs map[[3]string]result.Measurement) {
 	variant, tokens := m.Labels[result.VariantLabel], m.Labels[result.ContextLabel]
 	key := variant + " at " + tokens
 	p, ok := points[key]

@@ -17,8 +17,8 @@ const (
 	rivalMemory   = "architecture_memory"
 )
 
-// rivalPoints are the architectures of the experiment baselines, as they were trained, by protocol and context: those that have
-// an accuracy, a rate and a memory. The published points are beside the paper protocol's.
+// rivalPoints are the architectures of the experiment baselines, as they were trained, by protocol and context: those
+// that have an accuracy, a rate and a memory. The published points are beside the paper protocol's.
 func rivalPoints(r *result.Result, paper []publishedPoint) (all []result.Measurement) {
 	type key struct{ protocol, model, context string }
 	type counts struct{ correct, n int }
@@ -50,7 +50,8 @@ func rivalPoints(r *result.Result, paper []publishedPoint) (all []result.Measure
 		rate.Labels, rate.Metric, rate.Published, rate.Note = l, rivalRate, nil, ""
 		memory.Labels, memory.Metric, memory.Published = l, rivalMemory, nil
 		if p, ok := publishedRival(paper, k.model, k.context); ok && k.protocol == result.Paper {
-			accuracy.Published, rate.Published, memory.Published = &result.MeanStd{Mean: p.Accuracy}, &result.MeanStd{Mean: p.Rate}, &result.MeanStd{Mean: p.Memory * (1 << 20)}
+			accuracy.Published, rate.Published, memory.Published = &result.MeanStd{Mean: p.Accuracy},
+				&result.MeanStd{Mean: p.Rate}, &result.MeanStd{Mean: p.Memory * (1 << 20)}
 			accuracy.Note = fmt.Sprintf("published as %s, at %.3g bits", p.Model, p.Bits)
 		}
 		all = append(all, accuracy, rate, memory)
@@ -76,9 +77,13 @@ func publishedPoints() (all []publishedPoint, err error) {
 // publishedRival finds an architecture's.
 func publishedRival(all []publishedPoint, model, context string) (publishedPoint, bool) {
 	name := map[string]string{
-		"gru_ssm": "Mamba2-INT4", "llama": "Llama-AWQ-INT4", "falcon_h1": "FalconH1-FP16", "em_llm": "EMLLM-FP16", "synapnet": "SynapNetEdge-CAJQ",
+		"gru_ssm": "Mamba2-INT4", "llama": "Llama-AWQ-INT4", "falcon_h1": "FalconH1-FP16", "em_llm": "EMLLM-FP16",
+		"synapnet": "SynapNetEdge-CAJQ",
 	}[model]
-	i := slices.IndexFunc(all, func(p publishedPoint) bool { return p.Model == name && result.ContextOf(p.Context) == context })
+	i := slices.IndexFunc(all, func(p publishedPoint) bool {
+		return p.Model == name &&
+			result.ContextOf(p.Context) == context
+	})
 	if i < 0 {
 		return publishedPoint{}, false
 	}

@@ -55,18 +55,22 @@ func SustainedExperiment() lab.Experiment {
 			return 47 * time.Second
 		},
 		Views: []lab.View{
-			{Title: "Tokens a second in each window", Metric: "tokens_per_second", Rows: []string{windowLabel}, Figure: &lab.Figure{Kind: "line", X: windowLabel}},
+			{Title: "Tokens a second in each window", Metric: "tokens_per_second", Rows: []string{windowLabel},
+				Figure: &lab.Figure{Kind: "line", X: windowLabel}},
 			{Title: "Share of the throughput that was lost", Metric: "slowdown", Rows: []string{result.ContextLabel}},
 			{Title: "Resident memory at the end of each window, bytes", Metric: "rss", Rows: []string{windowLabel}},
 		},
-		Says: "Whether this computer slows down under load, be it for heat or because others use it; 45 seconds are too short for the heat of most computers to settle. " +
-			"The published run, on an Apple GPU, lost 30% of its throughput, most of it in the last two windows.",
+		Says: "Whether this computer slows down under load, be it for heat or because others use it; 45 seconds are too " +
+			"short for the heat of most computers to settle. The published run, on an Apple GPU, lost 30% of its throughput, " +
+			"most of it in the last two windows.",
 	}, full, quick, runSustained)
 }
 
-const sustainedProtocol = "forward passes at batch 1 on one sequence of %d random tokens without a pause; a window is closed by the first pass that ends after its time. All windows are " +
-	"measured, where the published run dropped the last one. slowdown, the share of the throughput that was lost: paper: of the last window against the first; strict: of the line of least squares through all windows, its fall from the " +
-	"first to the last as a share of the mean throughput, with the t-interval of its slope. " + measure.IdleNote
+const sustainedProtocol = "forward passes at batch 1 on one sequence of %d random tokens without a pause; a window " +
+	"is closed by the first pass that ends after its time. All windows are measured, where the published run dropped " +
+	"the last one. slowdown, the share of the throughput that was lost: paper: of the last window against the first; " +
+	"strict: of the line of least squares through all windows, its fall from the first to the last as a share of the " +
+	"mean throughput, with the t-interval of its slope. " + measure.IdleNote
 
 // runSustained keeps the CPU busy. It does not continue after a stop: the load has to be without a pause.
 func runSustained(ctx context.Context, j *lab.Job, s sustainedSettings) (*lab.Outcome, error) {
@@ -150,7 +154,8 @@ func (w loadWindow) rate(tokens int, l result.Labels) result.Measurement {
 	}
 	_, std := result.MeanAndStd(rates)
 	return result.Measurement{
-		Labels: l, Protocol: result.Paper, Metric: "tokens_per_second", Unit: "tokens/s", N: len(rates), Mean: w.mean(tokens), Std: std,
+		Labels: l, Protocol: result.Paper, Metric: "tokens_per_second", Unit: "tokens/s", N: len(rates), Mean: w.mean(tokens),
+		Std: std,
 		Interval: result.Bootstrap(len(rates), func(at []int) float64 {
 			sum := 0.
 			for _, i := range at {
@@ -186,7 +191,8 @@ func slowdowns(windows []loadWindow, tokens int, paper *result.MeanStd) []result
 		residuals, spread = residuals+off*off, spread+(t-center)*(t-center)
 	}
 	freedom := float64(len(rates) - 2)
-	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: freedom}.Quantile(0.975) * math.Sqrt(residuals/freedom/spread) * span / mean
+	half := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: freedom}.Quantile(0.975) * math.Sqrt(
+		residuals/freedom/spread) * span / mean
 	trend.Interval = &result.Interval{Low: trend.Mean - half, High: trend.Mean + half, Method: "t"}
 	return []result.Measurement{first, trend}
 }

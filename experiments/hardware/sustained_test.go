@@ -20,7 +20,8 @@ func TestSustained(t *testing.T) {
 	}
 	labtest.CheckOutcome(t, SustainedExperiment(), o)
 	for _, end := range []string{"0.05", "0.1", "0.15", "0.2"} {
-		if m := labtest.Find(t, o, result.Paper, "tokens_per_second", result.Labels{windowLabel: end}); m.Mean <= 0 || m.N < 1 {
+		if m := labtest.Find(t, o, result.Paper, "tokens_per_second", result.Labels{windowLabel: end}); m.Mean <= 0 ||
+			m.N < 1 {
 			t.Errorf("%+v", m)
 		}
 	}
@@ -38,9 +39,11 @@ func TestSlowdown(t *testing.T) {
 		}
 		return w
 	}
-	// A straight line from 1000 to 700 loses 30% of where it began, 300 of the mean of 850; of the trend there is no doubt.
+	// A straight line from 1000 to 700 loses 30% of where it began, 300 of the mean of 850; of the trend there is no
+	// doubt.
 	all := slowdowns(windows(1000, 900, 800, 700), 100, nil)
-	if math.Abs(all[0].Mean-0.3) > 1e-9 || math.Abs(all[1].Mean-300./850) > 1e-9 || all[1].Interval.High-all[1].Interval.Low > 1e-6 {
+	if math.Abs(all[0].Mean-0.3) > 1e-9 || math.Abs(all[1].Mean-300./850) > 1e-9 ||
+		all[1].Interval.High-all[1].Interval.Low > 1e-6 {
 		t.Errorf("%+v", all)
 	}
 	// One slow last window is 30% for the paper; the trend is uncertain.

@@ -78,7 +78,7 @@ func TestNoRunReplacesAUsersFile(t *testing.T) {
 			dir := filepath.Join(d.Root, "a")
 			c.before(t, d, dir)
 			var told []string
-			d.Report.Line = func(_ *Step, line string) { told = append(told, line) }
+			d.Hooks.Line = func(_ *Step, line string) { told = append(told, line) }
 			if ran, err := f.run(t, d); ran == "" || err != nil {
 				t.Fatalf("ran %q: %v", ran, err)
 			}

@@ -16,8 +16,8 @@ import (
 
 // What results keep and say about work that is continued.
 
-// mostKept is the number of steps, or of epochs, of a training that a result keeps: enough for any plot, and little enough to
-// be read. The whole history is in the file beside the checkpoint.
+// mostKept is the number of steps, or of epochs, of a training that a result keeps: enough for any plot, and little
+// enough to be read. The whole history is in the file beside the checkpoint.
 const mostKept = 20_000
 
 // Thin is every k-th of a history, counted from its end, so that at most mostKept are left; all of a short one.
@@ -46,17 +46,18 @@ func RemoveCheckpoint(path string) error {
 	return nil
 }
 
-// KeysNote is a line that says that what a file holds goes on with its version of the keys of samples, not with the wanted
-// one; "" where they are the same.
+// KeysNote is a line that says that what a file holds goes on with its version of the keys of samples, not with the
+// wanted one; "" where they are the same.
 func KeysNote(path string, wanted, began tasks.Keys) string {
 	if wanted.Version() == began.Version() {
 		return ""
 	}
-	return fmt.Sprintf("%s was begun with sample_keys %d: it goes on with them, not with %d", path, began.Version(), wanted.Version())
+	return fmt.Sprintf("%s was begun with sample_keys %d: it goes on with them, not with %d", path, began.Version(),
+		wanted.Version())
 }
 
-// BegunKeys is the version of the keys of samples that the result of an experiment at path was begun with, with a note if that
-// is not the wanted one; the wanted one if there is none, or one that a run will refuse.
+// BegunKeys is the version of the keys of samples that the result of an experiment at path was begun with, with a note
+// if that is not the wanted one; the wanted one if there is none, or one that a run will refuse.
 func BegunKeys(path, experiment string, wanted tasks.Keys) (k tasks.Keys, note string) {
 	before, err := result.Read(path)
 	if err != nil || before.Experiment != experiment {
@@ -93,7 +94,8 @@ func (f *ResultFile) follow(before *result.Result) {
 		return
 	}
 	f.head.Kernels = append(slices.Clone(was), now)
-	f.Note = fmt.Sprintf("%s was begun on other kernels (%s; these are %s): what it holds is kept, and numbers may differ by rounding",
+	f.Note = fmt.Sprintf("%s was begun on other kernels (%s; these are %s): what it holds is kept, and numbers may "+
+		"differ by rounding",
 		f.path, last, now)
 }
 

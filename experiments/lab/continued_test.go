@@ -36,7 +36,8 @@ func drawing(used *[]tasks.Keys, stop *bool) Experiment {
 		})
 }
 
-// Results that were measured, or begun, with old keys of samples keep them; what begins, or is measured anew, has the new.
+// Results that were measured, or begun, with old keys of samples keep them; what begins, or is measured anew, has the
+// new.
 func TestResultsKeepTheirSampleKeys(t *testing.T) {
 	var used []tasks.Keys
 	stop := false
@@ -88,7 +89,8 @@ func TestResultsKeepTheirSampleKeys(t *testing.T) {
 	}
 	age(1)
 	d.Experiments[0].Version++
-	if s := plan(); s.State != Stale || !strings.HasSuffix(s.Reason, "; measured anew, on samples of keys 2 in place of 1") {
+	if s := plan(); s.State != Stale ||
+		!strings.HasSuffix(s.Reason, "; measured anew, on samples of keys 2 in place of 1") {
 		t.Errorf("an old result of an old version: %v (%s)", s.State, s.Reason)
 	}
 	used = nil
@@ -108,7 +110,8 @@ func TestResultsKeepTheirSampleKeys(t *testing.T) {
 	}
 	stop, used = false, nil
 	run()
-	if r, err := result.Read(path); err != nil || !r.Complete || keysOf(r.Config) != 1 || !slices.Equal(used, []tasks.Keys{1}) {
+	if r, err := result.Read(path); err != nil || !r.Complete || keysOf(r.Config) != 1 ||
+		!slices.Equal(used, []tasks.Keys{1}) {
 		t.Errorf("continued with %v: %v", used, err)
 	}
 	// Killed before it had a result: the folder of its working files says what it began with.
@@ -129,7 +132,8 @@ func TestResultsKeepTheirSampleKeys(t *testing.T) {
 
 // What is continued on other kernels says so, and the result names both.
 func TestContinuedOnOtherKernels(t *testing.T) {
-	env := result.Environment{Commit: "c", Platform: "linux/amd64", SIMD: "avx2", BLAS: "OpenBLAS 1 Haswell (cgo)", Go: "go1"}
+	env := result.Environment{Commit: "c", Platform: "linux/amd64", SIMD: "avx2", BLAS: "OpenBLAS 1 Haswell (cgo)",
+		Go: "go1"}
 	other := env
 	other.SIMD = "avx512"
 	var used []tasks.Keys
@@ -137,7 +141,7 @@ func TestContinuedOnOtherKernels(t *testing.T) {
 	d := newDriver(t.TempDir(), drawing(&used, &stop))
 	d.Environment = env
 	var lines []string
-	d.Report.Line = func(_ *Step, line string) { lines = append(lines, line) }
+	d.Hooks.Line = func(_ *Step, line string) { lines = append(lines, line) }
 	run := func() {
 		t.Helper()
 		steps, err := d.Plan()
@@ -155,7 +159,8 @@ func TestContinuedOnOtherKernels(t *testing.T) {
 	}
 	d.Environment, stop = other, false
 	run()
-	if len(lines) != 1 || !strings.Contains(lines[0], "was begun on other kernels (SIMD avx2, OpenBLAS 1 Haswell (cgo), amd64, go1; these are SIMD avx512, ") {
+	if len(lines) != 1 || !strings.Contains(lines[0],
+		"was begun on other kernels (SIMD avx2, OpenBLAS 1 Haswell (cgo), amd64, go1; these are SIMD avx512, ") {
 		t.Errorf("%q", lines)
 	}
 	r, err := result.Read(d.Path(d.Experiments[0]))
@@ -171,7 +176,8 @@ func TestThinKeepsTheLast(t *testing.T) {
 			all[i] = i
 		}
 		kept := Thin(all)
-		if len(kept) > mostKept || n <= mostKept && len(kept) != n || n > 0 && kept[len(kept)-1] != n-1 || n > mostKept && len(kept) < mostKept/2 {
+		if len(kept) > mostKept || n <= mostKept && len(kept) != n || n > 0 && kept[len(kept)-1] != n-1 || n > mostKept &&
+			len(kept) < mostKept/2 {
 			t.Errorf("%d of %d are kept, the last %v", len(kept), n, kept[max(0, len(kept)-1):])
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/synapnet/synapnet-train/internal/host"
 )
 
-// DriverReport receives news of a run. Any function may be nil; none is called concurrently.
-type DriverReport struct {
+// Hooks receives news of a run. Any function may be nil; none is called concurrently.
+type Hooks struct {
 	Begin    func(s *Step, at, of int)
 	Line     func(s *Step, line string)
 	Progress func(s *Step, done, total int, left time.Duration) // left: of the whole run
@@ -38,7 +38,8 @@ func (f *Failed) Error() string {
 	if len(f.Names) < f.Of {
 		rest = "the others are done, the same command tries these again"
 	}
-	return fmt.Sprintf("%d of %d experiments failed: %s; the first error: %v; %s", len(f.Names), f.Of, strings.Join(f.Names, ", "), f.First, rest)
+	return fmt.Sprintf("%d of %d experiments failed: %s; the first error: %v; %s", len(f.Names), f.Of,
+		strings.Join(f.Names, ", "), f.First, rest)
 }
 
 // Bug is a panic within an experiment: its error is one line, for users; the stack is for those who mend it.
@@ -52,8 +53,8 @@ func (b *Bug) Error() string {
 	return fmt.Sprintf("internal error: %v; this is a bug, please report it", b.Problem)
 }
 
-// Run carries a plan out. A failed experiment does not stop those that do not need it: the error is then a *Failed. When
-// ctx ends, what is finished and what experiments saved is in the results folder, and the error is ctx's.
+// Run carries a plan out. A failed experiment does not stop those that do not need it: the error is then a *Failed.
+// When ctx ends, what is finished and what experiments saved is in the results folder, and the error is ctx's.
 func (d *Driver) Run(ctx context.Context, steps []*Step) error {
 	r := &driverRun{Driver: d, steps: steps, ended: map[string]error{}, running: map[string]*progressOf{}, pace: 1}
 	for _, s := range steps {
@@ -144,11 +145,11 @@ func (r *driverRun) all(ctx context.Context) error {
 			r.at++
 			r.running[s.Name] = begin(s, time.Now())
 			at := r.at
-			if r.Report.Begin != nil {
-				r.Report.Begin(s, at, r.of)
+			if r.Hooks.Begin != nil {
+				r.Hooks.Begin(s, at, r.of)
 			}
 			go func() {
-				r.end(s, r.one(ctx, s))
+				r.end(s, r.runStep(ctx, s))
 				done <- struct{}{}
 			}()
 		}
@@ -211,8 +212,8 @@ func (r *driverRun) fail(s *Step, took time.Duration, err error) {
 	if r.first == nil {
 		r.first = err
 	}
-	if r.Report.End != nil {
-		r.Report.End(s, took, err)
+	if r.Hooks.End != nil {
+		r.Hooks.End(s, took, err)
 	}
 }
 
@@ -231,13 +232,13 @@ func (r *driverRun) end(s *Step, err error) {
 		r.real, r.guessed = r.real+took, r.guessed+s.Time
 		r.pace = float64(r.real) / float64(r.guessed)
 	}
-	if r.Report.End != nil {
-		r.Report.End(s, took, nil)
+	if r.Hooks.End != nil {
+		r.Hooks.End(s, took, nil)
 	}
 }
 
-// left is the time to the end of the whole run: what the running steps still take at their own pace, and the estimates of
-// the others at the pace of the finished ones.
+// left is the time to the end of the whole run: what the running steps still take at their own pace, and the estimates
+// of the others at the pace of the finished ones.
 func (r *driverRun) left() time.Duration {
 	var sum time.Duration
 	for _, s := range r.todo {
@@ -253,8 +254,8 @@ func (r *driverRun) left() time.Duration {
 	return sum
 }
 
-// one runs a step and writes its result.
-func (r *driverRun) one(ctx context.Context, s *Step) (err error) {
+// runStep runs a step and writes its result.
+func (r *driverRun) runStep(ctx context.Context, s *Step) (err error) {
 	defer func() { // a panic in a goroutine would end the process, and the other experiments with it
 		if problem := recover(); problem != nil {
 			err = &Bug{problem, debug.Stack()}
@@ -323,7 +324,8 @@ func (r *driverRun) job(s *Step) (j *Job, f *ResultFile, release func(), err err
 	return j, f, release, err
 }
 
-// open finds out what is to be done for a step now that all it needs is there: its state, the file to write and the settings.
+// open finds out what is to be done for a step now that all it needs is there: its state, the file to write and the
+// settings.
 func (r *driverRun) open(s *Step) (f *ResultFile, now *Step, settings any, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -362,8 +364,8 @@ func (r *driverRun) folder(experiment string) string {
 func (r *driverRun) line(s *Step, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.Report.Line != nil {
-		r.Report.Line(s, text)
+	if r.Hooks.Line != nil {
+		r.Hooks.Line(s, text)
 	}
 }
 
@@ -378,19 +380,21 @@ func (r *driverRun) progress(s *Step, done, total int) {
 	if time.Since(p.start) < firstMoments {
 		p.before, p.since = p.share, time.Now()
 	}
-	if r.Report.Progress != nil {
-		r.Report.Progress(s, done, total, r.left())
+	if r.Hooks.Progress != nil {
+		r.Hooks.Progress(s, done, total, r.left())
 	}
 }
 
-// prepareFolder makes an experiment's folder and finds out before it runs, not after, that there is no room for a result.
+// prepareFolder makes an experiment's folder and finds out before it runs, not after, that there is no room for a
+// result.
 func prepareFolder(dir string) error {
 	if err := files.MakeFolder(dir); err != nil {
 		return fmt.Errorf("cannot make %s: %w", dir, files.Cause(err))
 	}
 	const room = 1 << 20
 	if err := files.CheckWritable(filepath.Join(dir, "result"), room); err != nil {
-		return fmt.Errorf("cannot write to %s: %w; free at least 1 MB there or make it writable: the same command continues", dir, errors.Unwrap(err))
+		return fmt.Errorf("cannot write to %s: %w; free at least 1 MB there or make it writable: the same command continues",
+			dir, errors.Unwrap(err))
 	}
 	return nil
 }

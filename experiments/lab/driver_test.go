@@ -31,8 +31,10 @@ type fakeSettings struct {
 }
 
 // fake is an experiment that takes the given number of steps, saves after each, and calls hook, if any, before each.
-func (f *fakes) fake(name string, steps int, hook func(ctx context.Context, j *Job, step int) error, needs ...string) Experiment {
-	return Define(Experiment{Name: name, Title: name, Needs: needs, Estimate: func(Profile) time.Duration { return time.Minute }},
+func (f *fakes) fake(name string, steps int, hook func(ctx context.Context, j *Job, step int) error,
+	needs ...string) Experiment {
+	return Define(Experiment{Name: name, Title: name, Needs: needs,
+		Estimate: func(Profile) time.Duration { return time.Minute }},
 		fakeSettings{steps}, fakeSettings{steps}, func(ctx context.Context, j *Job, s fakeSettings) (*Outcome, error) {
 			var done int
 			if _, err := j.Before(&done); err != nil {
@@ -40,7 +42,8 @@ func (f *fakes) fake(name string, steps int, hook func(ctx context.Context, j *J
 			}
 			outcome := func() *Outcome {
 				m := result.Measurement{Labels: result.Labels{}, Protocol: result.Paper, Metric: "steps", Unit: "steps"}
-				return &Outcome{Seeds: []uint64{1}, Protocol: "counting", Details: done, Measurements: []result.Measurement{result.Exact(m, float64(done))}}
+				return &Outcome{Seeds: []uint64{1}, Protocol: "counting", Details: done,
+					Measurements: []result.Measurement{result.Exact(m, float64(done))}}
 			}
 			f.mu.Lock()
 			f.runs = append(f.runs, fmt.Sprintf("%s from %d", name, done))
@@ -99,7 +102,8 @@ func states(t *testing.T, d *Driver) string {
 // depends on it is made again.
 func TestDriverMakesWhatIsMissing(t *testing.T) {
 	var f fakes
-	d := newDriver(t.TempDir(), f.fake("c", 1, nil, "b"), f.fake("a", 1, nil), f.fake("b", 1, nil, "a"), f.fake("other", 1, nil, "a"))
+	d := newDriver(t.TempDir(), f.fake("c", 1, nil, "b"), f.fake("a", 1, nil), f.fake("b", 1, nil, "a"),
+		f.fake("other", 1, nil, "a"))
 	if got := states(t, d); got != "a missing, b after a, c after b, other after a" {
 		t.Errorf("the plan: %s", got)
 	}
@@ -126,7 +130,8 @@ func TestDriverMakesWhatIsMissing(t *testing.T) {
 	}
 }
 
-// A version that carries the results of an earlier one continues them, with what they cost; of older ones it begins anew.
+// A version that carries the results of an earlier one continues them, with what they cost; of older ones it begins
+// anew.
 func TestDriverCarriesResultsOver(t *testing.T) {
 	var f fakes
 	d := newDriver(t.TempDir(), f.fake("a", 2, nil))
@@ -221,16 +226,19 @@ func TestDriverGoesOnAfterFailures(t *testing.T) {
 	var f fakes
 	fail := func(context.Context, *Job, int) error { return errors.New("no luck") }
 	crash := func(context.Context, *Job, int) error { panic("ouch") }
-	d := newDriver(t.TempDir(), f.fake("a", 1, fail), f.fake("b", 1, nil, "a"), f.fake("c", 1, nil, "b"), f.fake("d", 1, crash), f.fake("e", 1, nil))
+	d := newDriver(t.TempDir(), f.fake("a", 1, fail), f.fake("b", 1, nil, "a"), f.fake("c", 1, nil, "b"),
+		f.fake("d", 1, crash), f.fake("e", 1, nil))
 	var bug *Bug
-	d.Report.End = func(s *Step, _ time.Duration, err error) { errors.As(err, &bug) }
-	d.Report.Line = func(_ *Step, line string) { t.Errorf("the user reads %q", line) }
+	d.Hooks.End = func(s *Step, _ time.Duration, err error) { errors.As(err, &bug) }
+	d.Hooks.Line = func(_ *Step, line string) { t.Errorf("the user reads %q", line) }
 	ran, err := f.run(t, d)
-	if bug == nil || !strings.Contains(string(bug.Stack), "driver_test.go") || bug.Error() != "internal error: ouch; this is a bug, please report it" {
+	if bug == nil || !strings.Contains(string(bug.Stack), "driver_test.go") ||
+		bug.Error() != "internal error: ouch; this is a bug, please report it" {
 		t.Errorf("the panic became %v", bug)
 	}
 	var failed *Failed
-	if !errors.As(err, &failed) || strings.Join(failed.Names, " ") != "a b c d" || failed.Of != 5 || !strings.Contains(err.Error(), "4 of 5 experiments failed: a, b, c, d; the first error: no luck") {
+	if !errors.As(err, &failed) || strings.Join(failed.Names, " ") != "a b c d" || failed.Of != 5 ||
+		!strings.Contains(err.Error(), "4 of 5 experiments failed: a, b, c, d; the first error: no luck") {
 		t.Errorf("%v", err)
 	}
 	if ran != "a from 0, d from 0, e from 0" || !strings.HasSuffix(states(t, d), "e up to date") {
@@ -251,7 +259,8 @@ func TestDriverContinues(t *testing.T) {
 	}
 	root := t.TempDir()
 	d := newDriver(root, f.fake("a", 4, stop), f.fake("b", 1, nil))
-	if ran, err := f.runContext(ctx, t, d); ran != "a from 0" || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "saved is in "+root) {
+	if ran, err := f.runContext(ctx, t, d); ran != "a from 0" || !errors.Is(err, context.Canceled) ||
+		!strings.Contains(err.Error(), "saved is in "+root) {
 		t.Errorf("ran %s: %v", ran, err)
 	}
 	if got := states(t, d); got != "a unfinished, b missing" {
@@ -283,7 +292,8 @@ func TestDriverKeepsUnreadableFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	ran, err := f.run(t, d)
-	if ran != "c from 0" || err == nil || !strings.Contains(err.Error(), path+" is not a valid result: it is not JSON") || !strings.Contains(err.Error(), "move it away, or delete it") {
+	if ran != "c from 0" || err == nil || !strings.Contains(err.Error(), path+" is not a valid result: it is not JSON") ||
+		!strings.Contains(err.Error(), "move it away, or delete it") {
 		t.Errorf("ran %s: %v", ran, err)
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != `{"schema": 1` {
@@ -291,8 +301,8 @@ func TestDriverKeepsUnreadableFiles(t *testing.T) {
 	}
 }
 
-// What a stopped run left in its work folder is there for the run that continues it, not for one of other inputs, and is gone
-// when all is done.
+// What a stopped run left in its work folder is there for the run that continues it, not for one of other inputs, and
+// is gone when all is done.
 func TestDriverWorkFolders(t *testing.T) {
 	var f fakes
 	fail := true
@@ -351,7 +361,8 @@ func TestDriverOddFiles(t *testing.T) {
 		}
 	}
 	got := states(t, d)
-	for _, want := range []string{"a missing", "b.json is not a valid result: it is a folder, not a file; move it away", "c.json is not a valid result: too many levels"} {
+	for _, want := range []string{"a missing", "b.json is not a valid result: it is a folder, not a file; move it away",
+		"c.json is not a valid result: too many levels"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in %s", want, got)
 		}
@@ -366,8 +377,8 @@ func TestDriverOddFiles(t *testing.T) {
 	}
 }
 
-// Two processes do not run experiments in one folder, not even different ones: they would disturb each other's times. What a
-// killed one left half-written goes; what only looks like it is the user's, and stays.
+// Two processes do not run experiments in one folder, not even different ones: they would disturb each other's times.
+// What a killed one left half-written goes; what only looks like it is the user's, and stays.
 func TestDriverHoldsItsFolder(t *testing.T) {
 	var f fakes
 	d := newDriver(t.TempDir(), f.fake("a", 1, nil))
@@ -375,12 +386,15 @@ func TestDriverHoldsItsFolder(t *testing.T) {
 	if err != nil || !held {
 		t.Fatal(held, err)
 	}
-	if ran, err := f.run(t, d); ran != "" || err == nil || !strings.Contains(err.Error(), "another process runs experiments in "+d.Root) {
+	if ran, err := f.run(t, d); ran != "" || err == nil ||
+		!strings.Contains(err.Error(), "another process runs experiments in "+d.Root) {
 		t.Errorf("ran %q: %v", ran, err)
 	}
 	release()
-	left, root := filepath.Join(d.Root, "a", ".synapnet-model.safetensors-0123456789abcdef.tmp"), filepath.Join(d.Root, ".synapnet-report.html-fedcba9876543210.tmp")
-	users := []string{filepath.Join(d.Root, "a", ".model.safetensors123456789"), filepath.Join(d.Root, ".backup20260101"), filepath.Join(d.Root, ".synapnet-report.html.tmp")}
+	left, root := filepath.Join(d.Root, "a", ".synapnet-model.safetensors-0123456789abcdef.tmp"),
+		filepath.Join(d.Root, ".synapnet-report.html-fedcba9876543210.tmp")
+	users := []string{filepath.Join(d.Root, "a", ".model.safetensors123456789"), filepath.Join(d.Root, ".backup20260101"),
+		filepath.Join(d.Root, ".synapnet-report.html.tmp")}
 	if err := os.MkdirAll(filepath.Dir(left), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -428,7 +442,8 @@ func TestDriverOneMachine(t *testing.T) {
 		t.Errorf("on the same machine: %s", got)
 	}
 	d.Environment.Threads = 1
-	if got := states(t, d); !strings.HasPrefix(got, "timed stale begun on here") || !strings.HasSuffix(got, "1 threads), counted unfinished") {
+	if got := states(t, d); !strings.HasPrefix(got, "timed stale begun on here") ||
+		!strings.HasSuffix(got, "1 threads), counted unfinished") {
 		t.Errorf("with other threads: %s", got)
 	}
 	if ran, err := f.run(t, d); err == nil || ran != "timed from 0, counted from 1" {
@@ -449,7 +464,8 @@ func TestDriverKeepsOtherProfiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Profile = Full
-	if ran, err := f.run(t, d); ran != "" || err == nil || !strings.Contains(err.Error(), path+" is a result of a, profile quick, not full: move it away") {
+	if ran, err := f.run(t, d); ran != "" || err == nil ||
+		!strings.Contains(err.Error(), path+" is a result of a, profile quick, not full: move it away") {
 		t.Errorf("ran %q: %v", ran, err)
 	}
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
@@ -468,7 +484,8 @@ func TestDriverLocks(t *testing.T) {
 	if held, err := lock.TryLock(); !held || err != nil {
 		t.Fatal(held, err)
 	}
-	if ran, err := f.run(t, d); ran != "" || err == nil || !strings.Contains(err.Error(), "another process is running it") {
+	if ran, err := f.run(t, d); ran != "" || err == nil ||
+		!strings.Contains(err.Error(), "another process is running it") {
 		t.Errorf("ran %s: %v", ran, err)
 	}
 	if err := lock.Unlock(); err != nil {
@@ -502,29 +519,31 @@ func TestDriverJobs(t *testing.T) {
 		}
 	}
 	running := map[string]bool{}
-	all := []Experiment{f.fake("a", 1, meet(true)), f.fake("b", 1, meet(false)), f.fake("alone", 1, nil), f.fake("c", 1, nil), f.fake("d", 1, nil)}
+	all := []Experiment{f.fake("a", 1, meet(true)), f.fake("b", 1, meet(false)), f.fake("alone", 1, nil),
+		f.fake("c", 1, nil), f.fake("d", 1, nil)}
 	all[2].Alone = true
 	d := newDriver(t.TempDir(), all...)
 	d.Jobs = 2
-	d.Report.Begin = func(s *Step, _, _ int) {
+	d.Hooks.Begin = func(s *Step, _, _ int) {
 		running[s.Name] = true
 		if running["alone"] && len(running) > 1 {
 			t.Errorf("with it run %v", running)
 		}
 	}
-	d.Report.End = func(s *Step, _ time.Duration, _ error) { delete(running, s.Name) }
+	d.Hooks.End = func(s *Step, _ time.Duration, _ error) { delete(running, s.Name) }
 	if _, err := f.run(t, d); err != nil {
 		t.Error(err)
 	}
 }
 
-// The time left for the whole counts what waits, and in its first moments what runs, by the estimate: what is done at once
-// was done by an earlier run.
+// The time left for the whole counts what waits, and in its first moments what runs, by the estimate: what is done at
+// once was done by an earlier run.
 func TestTimeLeft(t *testing.T) {
 	var f fakes
-	d := newDriver(t.TempDir(), f.fake("a", 2, func(context.Context, *Job, int) error { time.Sleep(time.Millisecond); return nil }), f.fake("b", 1, nil))
+	d := newDriver(t.TempDir(), f.fake("a", 2,
+		func(context.Context, *Job, int) error { time.Sleep(time.Millisecond); return nil }), f.fake("b", 1, nil))
 	var left []time.Duration
-	d.Report.Progress = func(_ *Step, _, _ int, l time.Duration) { left = append(left, l) }
+	d.Hooks.Progress = func(_ *Step, _, _ int, l time.Duration) { left = append(left, l) }
 	if _, err := f.run(t, d); err != nil {
 		t.Fatal(err)
 	}
@@ -537,7 +556,8 @@ func TestTimeLeft(t *testing.T) {
 func TestTimeLeftOfAStepThatContinues(t *testing.T) {
 	now := time.Now()
 	r := &driverRun{pace: 1, running: map[string]*progressOf{
-		"a": {step: &Step{Time: time.Hour}, start: now.Add(-12 * time.Second), share: 0.6, before: 0.5, since: now.Add(-10 * time.Second)},
+		"a": {step: &Step{Time: time.Hour}, start: now.Add(-12 * time.Second), share: 0.6, before: 0.5,
+			since: now.Add(-10 * time.Second)},
 	}}
 	if left := r.left(); left < 40*time.Second || left > 41*time.Second {
 		t.Errorf("a tenth took 10 s, four tenths are left: %v", left)
@@ -591,7 +611,9 @@ func TestDriverWantsTheReferenceModel(t *testing.T) {
 	d := newDriver(t.TempDir(), f.fake("pretrain", 1, nil), f.fake("a", 1, nil, "pretrain"))
 	d.Profile = Full
 	_, err := d.Plan("a")
-	if err == nil || !strings.Contains(err.Error(), "there is no pretrained model "+filepath.Join(d.Root, "pretrain", ModelFile)+": make it with 'synapnet-train experiments run pretrain --results "+d.Root+"' (about 1m0s)") {
+	if err == nil || !strings.Contains(err.Error(), "there is no pretrained model "+
+		filepath.Join(d.Root, "pretrain", ModelFile)+": make it with 'synapnet-train experiments run pretrain --results "+
+		d.Root+"' (about 1m0s)") {
 		t.Errorf("%v", err)
 	}
 	for _, names := range [][]string{nil, {"pretrain"}, {"pretrain", "a"}} {
@@ -634,7 +656,9 @@ func TestKeys(t *testing.T) {
 	base := key(`{"a": 1, "b": {"c": 2}}`)
 	for config, same := range map[string]bool{
 		`{"b": {"c": 2, "new": 0, "also": ""}, "a": 1, "more": {"x": false}, "none": null}`: true,
-		`{"a": 1, "b": {"c": 2}, "new": 1}`:                                                 false, `{"a": 2, "b": {"c": 2}}`: false, `{"a": 1, "b": {"c": 2}, "list": [0]}`: false,
+		`{"a": 1, "b": {"c": 2}, "new": 1}`:                                                 false,
+		`{"a": 2, "b": {"c": 2}}`:                                                           false,
+		`{"a": 1, "b": {"c": 2}, "list": [0]}`:                                              false,
 	} {
 		if (key(config) == base) != same {
 			t.Errorf("%s: the same key is %v", config, !same)

@@ -20,5 +20,6 @@ func StartWatch() Stopwatch {
 
 // Cost is what this process took since the start.
 func (s Stopwatch) Cost() result.Cost {
-	return result.Cost{WallSeconds: time.Since(s.start).Seconds(), CPUSeconds: host.CPUSeconds() - s.cpu, PeakRSSBytes: host.PeakRSS()}
+	return result.Cost{WallSeconds: time.Since(s.start).Seconds(), CPUSeconds: host.CPUSeconds() - s.cpu,
+		PeakRSSBytes: host.PeakRSS()}
 }

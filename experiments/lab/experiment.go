@@ -19,8 +19,8 @@ import (
 // Profile is a size of all experiments.
 type Profile string
 
-// The profiles: Full is the published protocol on the reference model; Quick runs every experiment on a small model that
-// it trains itself, to show that all of them work.
+// The profiles: Full is the published protocol on the reference model; Quick runs every experiment on a small model
+// that it trains itself, to show that all of them work.
 const (
 	Full  Profile = "full"
 	Quick Profile = "quick"
@@ -38,14 +38,15 @@ type Experiment struct {
 	Covers []string // rows of the public README's lists that it answers
 	// Needs are the experiments whose results or files it reads; a new result of one of them makes this one stale.
 	Needs []string
-	// Files are what a run leaves in the folder besides the result for others to read. Without one the result is not complete.
+	// Files are what a run leaves in the folder besides the result for others to read. Without one the result is not
+	// complete.
 	Files []string
 	// Extras are what it writes there for people to look at: nothing reads them, and the result is complete without them.
 	Extras []string
 	// Alone says that it measures time or memory: nothing else runs meanwhile, whatever --jobs says.
 	Alone bool
-	// OneMachine says that its table compares times or memory: what is left of a run that was stopped counts only on the same
-	// machine with the same program settings.
+	// OneMachine says that its table compares times or memory: what is left of a run that was stopped counts only on the
+	// same machine with the same program settings.
 	OneMachine bool
 	// Version of the protocol: raised when the code changes what the numbers mean.
 	Version int
@@ -62,7 +63,8 @@ type Experiment struct {
 	Run      func(ctx context.Context, j *Job) (*Outcome, error)
 }
 
-// View shows measurements as a table: a row for every combination of the Rows labels, a column for every value of Column.
+// View shows measurements as a table: a row for every combination of the Rows labels, a column for every value of
+// Column.
 type View struct {
 	Title  string
 	Metric string   // only measurements of it; "" for a table with a column a metric
@@ -111,9 +113,10 @@ type Outcome struct {
 	Cost        *result.Cost
 }
 
-// Define fills in an experiment whose settings have type S, one value a profile. If S has a field SampleKeys, the experiment
-// draws samples, and the field is set to the version of their keys.
-func Define[S any](e Experiment, full, quick S, run func(ctx context.Context, j *Job, s S) (*Outcome, error)) Experiment {
+// Define fills in an experiment whose settings have type S, one value a profile. If S has a field SampleKeys, the
+// experiment draws samples, and the field is set to the version of their keys.
+func Define[S any](e Experiment, full, quick S,
+	run func(ctx context.Context, j *Job, s S) (*Outcome, error)) Experiment {
 	e.settings = func(p Profile, k tasks.Keys) any {
 		s := full
 		if p == Quick {
@@ -225,9 +228,9 @@ func SameButKeys(a, b any) bool {
 	return reflect.DeepEqual(without(a), without(b))
 }
 
-// Canonical is v as JSON says it, for comparison. Fields that have their zero value are left out, so that a setting which is
-// added later, and whose zero value is what was done before, changes nothing. So is version 1 of the keys of samples, which
-// is what settings from before there were versions mean.
+// Canonical is v as JSON says it, for comparison. Fields that have their zero value are left out, so that a setting
+// which is added later, and whose zero value is what was done before, changes nothing. So is version 1 of the keys of
+// samples, which is what settings from before there were versions mean.
 func Canonical(v any) any {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -246,7 +249,8 @@ func withoutZeros(v any) any {
 		for name, x := range v {
 			x = withoutZeros(x)
 			v[name] = x
-			if object, ok := x.(map[string]any); name == sampleKeys && x == 1. || x == nil || x == false || x == 0. || x == "" || ok && len(object) == 0 {
+			if object, ok := x.(map[string]any); name == sampleKeys && x == 1. || x == nil || x == false || x == 0. || x == "" ||
+				ok && len(object) == 0 {
 				delete(v, name)
 			}
 		}

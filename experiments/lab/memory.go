@@ -23,9 +23,10 @@ func (d Demand) fits(room host.Room) error {
 	if err != nil || !room.Known || need <= room.Bytes {
 		return err
 	}
-	return fmt.Errorf("%s %d: %s takes at least %s of memory, and %s; it needs a machine with more memory, or a higher limit", d.Setting, d.Value, d.What, host.Size(need), room)
+	return fmt.Errorf("%s %d: %s takes at least %s of memory, and %s; it needs a machine with more memory, or a higher "+
+		"limit", d.Setting, d.Value, d.What, host.Size(need), room)
 }
 
-// MostPlanned is the memory, in bytes, up to which graphs are planned tensor by tensor; beyond it sizes are counted in rough,
-// since those of tensors could exceed an int.
+// MostPlanned is the memory, in bytes, up to which graphs are planned tensor by tensor; beyond it sizes are counted in
+// rough, since those of tensors could exceed an int.
 const MostPlanned = 1 << 44

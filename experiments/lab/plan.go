@@ -48,8 +48,8 @@ type Step struct {
 	Time     time.Duration  // that the rest takes, estimated; 0 for up to date or where nothing is known
 	Measured bool           // Time is what an earlier run took
 	Result   *result.Result // what is there, nil for missing and unreadable
-	// Keys is the version of the keys of its samples: that of what is there, if that counts or continues, or else the current
-	// one. It is 1 for experiments that draw none.
+	// Keys is the version of the keys of its samples: that of what is there, if that counts or continues, or else the
+	// current one. It is 1 for experiments that draw none.
 	Keys tasks.Keys
 }
 
@@ -60,7 +60,7 @@ type Driver struct {
 	Experiments []Experiment // all that are registered
 	Environment result.Environment
 	Jobs        int // experiments at a time, at least 1
-	Report      DriverReport
+	Hooks       Hooks
 
 	sums map[string]string // SHA-256 by path, of one plan
 }
@@ -82,8 +82,8 @@ func ResultPath(root string, e Experiment) string {
 	return filepath.Join(root, e.Folder, e.Name+".json")
 }
 
-// Plan lists the named experiments and those that they need, all without a name, in the order in which they run. It only
-// reads.
+// Plan lists the named experiments and those that they need, all without a name, in the order in which they run. It
+// only reads.
 func (d *Driver) Plan(names ...string) ([]*Step, error) {
 	if info, err := os.Stat(d.Root); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("%s is a file: give a folder for the results", d.Root)
@@ -187,7 +187,8 @@ func (d *Driver) inspect(s *Step, states map[string]State) error {
 		return nil
 	case r.Profile != string(d.Profile):
 		s.State, s.Time = Foreign, 0
-		s.Reason = fmt.Sprintf("%s is a result of %s, profile %s, not %s: move it away, or give --profile or another --results", path, r.Experiment, r.Profile, d.Profile)
+		s.Reason = fmt.Sprintf("%s is a result of %s, profile %s, not %s: move it away, or give --profile or another "+
+			"--results", path, r.Experiment, r.Profile, d.Profile)
 		return nil
 	}
 	for _, need := range s.Needs {
@@ -224,12 +225,12 @@ func (d *Driver) inspect(s *Step, states map[string]State) error {
 	return nil
 }
 
-// OldSamples says whether the samples of what is there were drawn with keys of before. It stays valid; measured anew, it would
-// be on other samples.
+// OldSamples says whether the samples of what is there were drawn with keys of before. It stays valid; measured anew,
+// it would be on other samples.
 func (s *Step) OldSamples(p Profile) bool { return s.Result != nil && s.Keys < keysOf(s.Settings(p)) }
 
-// begun finds the version of the keys of samples of a run that was killed before it had a result: the mark in its folder of
-// working files is the key of what it was of.
+// begun finds the version of the keys of samples of a run that was killed before it had a result: the mark in its
+// folder of working files is the key of what it was of.
 func (s *Step) begun(mark string, now result.Result, p Profile) error {
 	for k := tasks.Keys1; k < s.Keys && mark != now.Key; k++ {
 		config, err := json.Marshal(s.settings(p, k))
@@ -264,13 +265,15 @@ func (s *Step) compare(r *result.Result, now result.Result, d *Driver) {
 	s.known(r, d.Profile)
 	switch {
 	case r.Key != now.Key && s.carries(r, now):
-		s.State, s.Reason = Unfinished, fmt.Sprintf("protocol version %d, now %d: what is the same is kept", r.Version, now.Version)
+		s.State, s.Reason = Unfinished,
+			fmt.Sprintf("protocol version %d, now %d: what is the same is kept", r.Version, now.Version)
 		s.estimate(d.Profile) // at most
 		s.Measured = false
 	case r.Key != now.Key:
 		s.State, s.Reason = Stale, difference(r, now)
 	case !r.Complete && s.OneMachine && MachineOf(r.Environment) != MachineOf(now.Environment):
-		s.State, s.Reason = Stale, fmt.Sprintf("begun on %s, this is %s", MachineOf(r.Environment), MachineOf(now.Environment))
+		s.State, s.Reason = Stale, fmt.Sprintf("begun on %s, this is %s", MachineOf(r.Environment),
+			MachineOf(now.Environment))
 	case !r.Complete:
 		s.State = Unfinished
 	default:
@@ -304,12 +307,14 @@ func (d *Driver) checkFiles(s *Step, r *result.Result) (State, string) {
 
 // MachineOf names what times depend on besides the program.
 func MachineOf(e result.Environment) string {
-	return fmt.Sprintf("%s (%s, %s, %s, %s, %d threads)", e.Host, e.CPU, strings.Join(e.Features, " "), e.SIMD, e.BLAS, e.Threads)
+	return fmt.Sprintf("%s (%s, %s, %s, %s, %d threads)", e.Host, e.CPU, strings.Join(e.Features, " "), e.SIMD, e.BLAS,
+		e.Threads)
 }
 
 // carries says whether a result differs in nothing but an earlier version that continues under today's.
 func (s *Step) carries(r *result.Result, now result.Result) bool {
-	return s.Carries > 0 && r.Version >= s.Carries && r.Version < now.Version && maps.Equal(r.Inputs, now.Inputs) && reflect.DeepEqual(Canonical(r.Config), Canonical(now.Config))
+	return s.Carries > 0 && r.Version >= s.Carries && r.Version < now.Version && maps.Equal(r.Inputs, now.Inputs) &&
+		reflect.DeepEqual(Canonical(r.Config), Canonical(now.Config))
 }
 
 // difference says why a result has another key.

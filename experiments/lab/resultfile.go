@@ -33,7 +33,8 @@ type ResultFile struct {
 }
 
 // NewResultFile is the file at path for a run of e with the given settings and inputs.
-func NewResultFile(e Experiment, profile string, settings any, inputs map[string]string, path string, env result.Environment) (*ResultFile, error) {
+func NewResultFile(e Experiment, profile string, settings any, inputs map[string]string, path string,
+	env result.Environment) (*ResultFile, error) {
 	config, err := json.Marshal(settings)
 	if err != nil {
 		return nil, fmt.Errorf("%s: settings: %w", e.Name, err)
@@ -43,7 +44,8 @@ func NewResultFile(e Experiment, profile string, settings any, inputs map[string
 		return nil, err
 	}
 	return &ResultFile{path: path, Watch: StartWatch(), left: e.Files, head: result.Result{
-		Schema: result.Schema, Experiment: e.Name, Profile: profile, Key: key, Version: e.Version, Config: config, Inputs: inputs, Environment: env,
+		Schema: result.Schema, Experiment: e.Name, Profile: profile, Key: key, Version: e.Version, Config: config,
+		Inputs: inputs, Environment: env,
 	}}, nil
 }
 
@@ -74,8 +76,8 @@ func keyOf(e Experiment, profile string, config json.RawMessage, inputs map[stri
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// Hold keeps other processes from writing the file until release is called, and removes what killed ones left of it and of the
-// files beside it.
+// Hold keeps other processes from writing the file until release is called, and removes what killed ones left of it and
+// of the files beside it.
 func (f *ResultFile) Hold() (release func(), err error) {
 	if !f.own {
 		return func() {}, nil
@@ -148,9 +150,10 @@ func (f *ResultFile) outputs() (map[string]string, error) {
 }
 
 // Standalone is a run of e by a command of its own, with settings from its command line, that keeps its result at path.
-// inputs are the files that it reads, by their names in Inputs. Whatever a result that is there already holds, Before gives
-// it: the command checks what of it belongs to its settings. Without the file's folder it is made.
-func Standalone(e Experiment, settings any, inputs map[string]string, path string, env result.Environment) (*Job, *ResultFile, error) {
+// inputs are the files that it reads, by their names in Inputs. Whatever a result that is there already holds, Before
+// gives it: the command checks what of it belongs to its settings. Without the file's folder it is made.
+func Standalone(e Experiment, settings any, inputs map[string]string, path string, env result.Environment) (*Job,
+	*ResultFile, error) {
 	sums, err := HashFiles(inputs)
 	if err != nil {
 		return nil, nil, err
@@ -178,14 +181,16 @@ func Standalone(e Experiment, settings any, inputs map[string]string, path strin
 // job is a run that keeps its result in f and tells nothing.
 func (f *ResultFile) job(settings any, env result.Environment) *Job {
 	return &Job{
-		Profile: Profile(f.head.Profile), Dir: filepath.Dir(f.path), Environment: env, Settings: settings, Path: f.path, Output: f,
-		Line: func(string, ...any) {}, Progress: func(int, int) {}, save: func(o *Outcome) error { return f.Write(o, false) },
+		Profile: Profile(f.head.Profile), Dir: filepath.Dir(f.path), Environment: env, Settings: settings, Path: f.path,
+		Output: f,
+		Line:   func(string, ...any) {}, Progress: func(int, int) {},
+		save:   func(o *Outcome) error { return f.Write(o, false) },
 		folder: func(experiment string) string { return experiment },
 	}
 }
 
-// Work is a folder for the working files of a run that may be stopped and continue, beside the result. It is empty where the
-// files of an earlier run were of other settings or inputs, and is removed when the result is complete.
+// Work is a folder for the working files of a run that may be stopped and continue, beside the result. It is empty
+// where the files of an earlier run were of other settings or inputs, and is removed when the result is complete.
 func (j *Job) Work() (string, error) {
 	dir := WorkFolder(j.Path)
 	mark := filepath.Join(dir, "key")
@@ -222,8 +227,8 @@ func workKey(path string) (string, error) {
 // WorkFolder is where the working files of a run are that keeps its result at path.
 func WorkFolder(path string) string { return path + ".work" }
 
-// ModelInputs are the pretrained model at path, and the result of its pretraining where that is beside it: the inputs that a
-// registered experiment has which needs pretrain.
+// ModelInputs are the pretrained model at path, and the result of its pretraining where that is beside it: the inputs
+// that a registered experiment has which needs pretrain.
 func ModelInputs(path string) map[string]string {
 	inputs := map[string]string{"pretrain/" + filepath.Base(path): path}
 	beside := filepath.Join(filepath.Dir(path), PretrainFile)

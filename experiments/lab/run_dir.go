@@ -29,8 +29,8 @@ const (
 	CurvesPNG = "curves.png"
 )
 
-// RunFiles are the files that a training run with a result of the given name may write in its output directory, at one time or
-// another.
+// RunFiles are the files that a training run with a result of the given name may write in its output directory, at one
+// time or another.
 func RunFiles(resultName string) []string {
 	return []string{CheckpointFile, ModelFile, resultName, ClassifierFile, costFile, CurvesSVG, CurvesPNG, metrics.Name}
 }
@@ -47,8 +47,8 @@ type RunDir struct {
 // Path is that of a file in the directory.
 func (d *RunDir) Path(name string) string { return filepath.Join(d.Dir, name) }
 
-// refuseRun is the error of a directory that holds a run already, its checkpoint, its model or its result, or another file
-// that a run would replace.
+// refuseRun is the error of a directory that holds a run already, its checkpoint, its model or its result, or another
+// file that a run would replace.
 func (d *RunDir) refuseRun(resultName string) error {
 	for _, name := range RunFiles(resultName) {
 		info, err := os.Stat(d.Path(name))
@@ -73,8 +73,8 @@ func (d *RunDir) refuseRun(resultName string) error {
 	return nil
 }
 
-// Lock keeps other processes from training in the directory, so that no two write one checkpoint, until unlock is called or
-// the process ends.
+// Lock keeps other processes from training in the directory, so that no two write one checkpoint, until unlock is
+// called or the process ends.
 func (d *RunDir) Lock() error {
 	if d.release != nil {
 		return nil
@@ -131,7 +131,8 @@ func (d *RunDir) Checkpoint() (string, error) {
 		if _, err := os.Stat(d.Path(ModelFile)); err == nil {
 			return "", errors.Join(fmt.Errorf("the run in %s has ended: its weights are in %s", d.Dir, ModelFile), d.tidy())
 		}
-		return "", fmt.Errorf("there is no checkpoint %s to resume: leave out --resume to begin a run, or give the --output-dir of one", path)
+		return "", fmt.Errorf("there is no checkpoint %s to resume: leave out --resume to begin a run, or give the "+
+			"--output-dir of one", path)
 	}
 	return path, nil
 }
@@ -148,8 +149,8 @@ func (d *RunDir) tidy() error {
 	return d.End()
 }
 
-// ReadCost takes over the cost of the sessions before. There is none of a run that was killed before its first step that
-// counts.
+// ReadCost takes over the cost of the sessions before. There is none of a run that was killed before its first step
+// that counts.
 func (d *RunDir) ReadCost() error {
 	text, err := files.Read(d.Path(costFile), MaxNote)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -170,8 +171,8 @@ func (d *RunDir) Cost() result.Cost { return d.spent.Add(d.Watch.Cost()) }
 // SaveCost writes what all sessions took until now beside the checkpoint.
 func (d *RunDir) SaveCost() error { return files.WriteJSON(d.Path(costFile), d.Cost()) }
 
-// End removes what only a run that goes on needs. The model is complete and on disk: the optimiser's state, three times its
-// size, has served.
+// End removes what only a run that goes on needs. The model is complete and on disk: the optimiser's state, three times
+// its size, has served.
 func (d *RunDir) End() error {
 	for _, name := range []string{CheckpointFile, costFile} {
 		if err := os.Remove(d.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

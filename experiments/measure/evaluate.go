@@ -80,7 +80,8 @@ func (p EvaluationPlan) Check(c layers.Config) error {
 	}
 	for _, length := range p.Contexts {
 		if length < layers.MinContext || length > c.MaxLen {
-			return fmt.Errorf("context %d: it must be from %d to the model's %d positions (max_len)", length, layers.MinContext, c.MaxLen)
+			return fmt.Errorf("context %d: it must be from %d to the model's %d positions (max_len)", length, layers.MinContext,
+				c.MaxLen)
 		}
 		for _, task := range p.Tasks {
 			if err := tasks.Check(task, p.params(c, length)); err != nil {
@@ -103,7 +104,7 @@ func (p EvaluationPlan) Run(ctx context.Context, m *layers.Model, report func(Ta
 	var all []TaskResult
 	for _, task := range p.Tasks {
 		for _, length := range p.Contexts {
-			r, err := p.one(ctx, m, task, length)
+			r, err := p.evaluateTask(ctx, m, task, length)
 			if err != nil {
 				return nil, err
 			}
@@ -116,10 +117,12 @@ func (p EvaluationPlan) Run(ctx context.Context, m *layers.Model, report func(Ta
 	return all, nil
 }
 
-func (p EvaluationPlan) one(ctx context.Context, m *layers.Model, task string, length int) (TaskResult, error) {
+func (p EvaluationPlan) evaluateTask(ctx context.Context, m *layers.Model, task string, length int) (TaskResult,
+	error) {
 	r := TaskResult{Task: task, Context: length}
 	params := p.params(m.Config, length)
-	source, err := tasks.NewSampler(task, params, tasks.Draw{Keys: p.SampleKeys, Seed: p.Seed}.For(cmp.Or(p.Purpose, tasks.Evaluation), 0))
+	source, err := tasks.NewSampler(task, params,
+		tasks.Draw{Keys: p.SampleKeys, Seed: p.Seed}.For(cmp.Or(p.Purpose, tasks.Evaluation), 0))
 	if err != nil {
 		return r, err
 	}
@@ -147,8 +150,9 @@ const EvalBatch = 2
 const MixtureTask = MetricMixture
 
 // BeyondTraining is what every table of the reference model at long contexts is to be read with.
-const BeyondTraining = "The reference model was trained at up to 1,024 tokens; beyond that ours finds single needles less often than the published one, in floating point already. Each is one " +
-	"pretraining run, and whether another seed would differ as much has not been measured."
+const BeyondTraining = "The reference model was trained at up to 1,024 tokens; beyond that ours finds single needles " +
+	"less often than the published one, in floating point already. Each is one pretraining run, and whether another " +
+	"seed would differ as much has not been measured."
 
 // QuickMaking makes variants of the quick profile's model.
 func QuickMaking(e qat.Experiment) qat.Experiment {

@@ -30,7 +30,8 @@ func smallModel(t *testing.T) *layers.Model {
 	return m
 }
 
-var smallPlan = EvaluationPlan{Tasks: []string{"niah_single", "needlebench/cn"}, Contexts: []int{32, 64}, Samples: 10, BatchSize: 3, Seed: 7, SampleKeys: tasks.CurrentKeys}
+var smallPlan = EvaluationPlan{Tasks: []string{"niah_single", "needlebench/cn"}, Contexts: []int{32, 64}, Samples: 10,
+	BatchSize: 3, Seed: 7, SampleKeys: tasks.CurrentKeys}
 
 // A model that always gives one answer is right as often as that is the label.
 func TestEvaluationCounts(t *testing.T) {
@@ -48,7 +49,8 @@ func TestEvaluationCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range results {
-		samples, err := tasks.Generate(r.Task, 10, tasks.Params{Length: r.Context, Vocab: 64, Classes: 16}, tasks.Seeded(7).For(tasks.Evaluation, 0))
+		samples, err := tasks.Generate(r.Task, 10, tasks.Params{Length: r.Context, Vocab: 64, Classes: 16},
+			tasks.Seeded(7).For(tasks.Evaluation, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +78,8 @@ func TestEvaluationOrder(t *testing.T) {
 	for _, r := range results {
 		order = append(order, fmt.Sprintf("%s %d %g", r.Task, r.Context, r.Chance))
 	}
-	want := []string{"niah_single 32 0.0625", "niah_single 64 0.0625", "needlebench/cn 32 0.125", "needlebench/cn 64 0.125"}
+	want := []string{"niah_single 32 0.0625", "niah_single 64 0.0625", "needlebench/cn 32 0.125",
+		"needlebench/cn 64 0.125"}
 	if !slices.Equal(order, want) || !reflect.DeepEqual(told, results) {
 		t.Errorf("got %q, told of %d", order, len(told))
 	}
@@ -127,12 +130,13 @@ func TestEvaluationErrors(t *testing.T) {
 		model  layers.Config
 		change func(*EvaluationPlan)
 	}{
-		"num_classes 0":        {languageModel, func(*EvaluationPlan) {}},
-		"context 65: it must":  {classifier, func(p *EvaluationPlan) { p.Contexts = []int{64, 65} }},
-		"context 7: it must":   {classifier, func(p *EvaluationPlan) { p.Contexts = []int{7} }},
-		"at least one task":    {classifier, func(p *EvaluationPlan) { p.Tasks = nil }},
-		`did you mean "fa"`:    {classifier, func(p *EvaluationPlan) { p.Tasks = []string{"fb"} }},
-		"length 8 is too smal": {classifier, func(p *EvaluationPlan) { p.Contexts, p.Tasks = []int{8}, []string{"niah_multi_key"} }},
+		"num_classes 0":       {languageModel, func(*EvaluationPlan) {}},
+		"context 65: it must": {classifier, func(p *EvaluationPlan) { p.Contexts = []int{64, 65} }},
+		"context 7: it must":  {classifier, func(p *EvaluationPlan) { p.Contexts = []int{7} }},
+		"at least one task":   {classifier, func(p *EvaluationPlan) { p.Tasks = nil }},
+		`did you mean "fa"`:   {classifier, func(p *EvaluationPlan) { p.Tasks = []string{"fb"} }},
+		"length 8 is too smal": {classifier,
+			func(p *EvaluationPlan) { p.Contexts, p.Tasks = []int{8}, []string{"niah_multi_key"} }},
 	} {
 		p := smallPlan
 		c.change(&p)
@@ -166,7 +170,8 @@ func TestSuites(t *testing.T) {
 			t.Errorf("task %s is in %d suites", task, of[task])
 		}
 	}
-	if got := SuiteTasks("mixture"); !slices.Equal(got, []string{"niah_single", "niah_multi_key", "variable_track", "fa"}) {
+	if got := SuiteTasks("mixture"); !slices.Equal(got,
+		[]string{"niah_single", "niah_multi_key", "variable_track", "fa"}) {
 		t.Errorf("mixture: %v", got)
 	}
 	if got := SuiteTasks("needle"); len(got) != 0 {

@@ -21,8 +21,8 @@ const (
 // Metrics lists them in the order of reports.
 func Metrics() []string { return []string{MetricSingle, MetricMultiKey, MetricMixture} }
 
-// MetricEvaluation scores models of one experiment on each metric, at each context, for each seed: the same samples for all
-// models.
+// MetricEvaluation scores models of one experiment on each metric, at each context, for each seed: the same samples for
+// all models.
 type MetricEvaluation struct {
 	Seeds      []uint64
 	Contexts   []int // tokens
@@ -33,7 +33,8 @@ type MetricEvaluation struct {
 // Check is an error, in one line, if a model of configuration m cannot be evaluated so.
 func (e MetricEvaluation) Check(m layers.Config) error {
 	if len(e.Seeds) == 0 || len(e.Contexts) == 0 || e.Samples < 1 {
-		return fmt.Errorf("seeds %v, context lengths %v, samples %d: give at least one of each", e.Seeds, e.Contexts, e.Samples)
+		return fmt.Errorf("seeds %v, context lengths %v, samples %d: give at least one of each", e.Seeds, e.Contexts,
+			e.Samples)
 	}
 	if err := cmp.Or(lab.Once("seed", e.Seeds), lab.Once("context length", e.Contexts), e.SampleKeys.Check()); err != nil {
 		return err
@@ -56,16 +57,17 @@ func (e MetricEvaluation) Draw(seed uint64) tasks.Draw {
 	return tasks.Draw{Keys: e.SampleKeys, Seed: seed}
 }
 
-// evalData is the source of the evaluation data of a metric (0, 1 or 2) for a seed of the experiment. The published protocol
-// takes the data of seed, seed+1 and seed+2 themselves, but the pretrained model was trained on data of seeds 42 (context 512)
-// and 43 (context 1024), so that its evaluations at context 1024 with these seeds would be on samples that it has seen; and
-// the sets of different seeds would overlap.
+// evalData is the source of the evaluation data of a metric (0, 1 or 2) for a seed of the experiment. The published
+// protocol takes the data of seed, seed+1 and seed+2 themselves, but the pretrained model was trained on data of seeds
+// 42 (context 512) and 43 (context 1024), so that its evaluations at context 1024 with these seeds would be on samples
+// that it has seen; and the sets of different seeds would overlap.
 func (e MetricEvaluation) evalData(seed uint64, metric int) tasks.Source {
 	return e.Draw(seed).For(tasks.Quantisation, metric)
 }
 
 // Run scores a model at one context, each metric on data of its own.
-func (e MetricEvaluation) Run(ctx context.Context, m *layers.Model, t int, seed uint64) (map[string]curriculum.Accuracy, error) {
+func (e MetricEvaluation) Run(ctx context.Context, m *layers.Model, t int, seed uint64) (map[string]curriculum.Accuracy,
+	error) {
 	p := TaskParams(m.Config, t)
 	single, err := tasks.Generate(MetricSingle, e.Samples, p, e.evalData(seed, 0))
 	if err != nil {

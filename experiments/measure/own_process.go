@@ -12,15 +12,16 @@ import (
 	"strings"
 )
 
-// ProbeCommand is the command line word with which the program runs itself again for one measurement: it then calls Serve
-// with its standard input and output.
+// ProbeCommand is the command line word with which the program runs itself again for one measurement: it then calls
+// Serve with its standard input and output.
 const ProbeCommand = "probe"
 
 // Kinds are what a process of its own can measure, by name: each decodes its settings from JSON and measures.
 type Kinds map[string]func(ctx context.Context, settings json.RawMessage) (any, error)
 
 // Kind is a kind whose settings are of type T.
-func Kind[T any](measure func(ctx context.Context, settings T) (any, error)) func(context.Context, json.RawMessage) (any, error) {
+func Kind[T any](measure func(ctx context.Context, settings T) (any, error)) func(context.Context, json.RawMessage) (
+	any, error) {
 	return func(ctx context.Context, text json.RawMessage) (any, error) {
 		var settings T
 		if err := decode(bytes.NewReader(text), &settings); err != nil {
@@ -32,7 +33,8 @@ func Kind[T any](measure func(ctx context.Context, settings T) (any, error)) fun
 
 // unreadable is the error of a request that is none.
 func unreadable(err error) error {
-	return fmt.Errorf("%s: what to measure cannot be read from the standard input (%w): this command is for the program's own use, see 'experiments' and 'bench'", ProbeCommand, err)
+	return fmt.Errorf("%s: what to measure cannot be read from the standard input (%w): this command is for the "+
+		"program's own use, see 'experiments' and 'bench'", ProbeCommand, err)
 }
 
 func decode(r io.Reader, v any) error {
@@ -44,8 +46,8 @@ func decode(r io.Reader, v any) error {
 	return nil
 }
 
-// InOwnProcess has a new process of this program measure something of a kind and waits for it. The process ends when ctx
-// does, and with this one. What it measured is decoded into result.
+// InOwnProcess has a new process of this program measure something of a kind and waits for it. The process ends when
+// ctx does, and with this one. What it measured is decoded into result.
 func InOwnProcess(ctx context.Context, threads int, kind string, settings, result any) error {
 	path, err := os.Executable()
 	if err != nil {
@@ -56,7 +58,8 @@ func InOwnProcess(ctx context.Context, threads int, kind string, settings, resul
 		return err
 	}
 	command := exec.CommandContext(ctx, path, ProbeCommand)
-	command.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", threads), "OPENBLAS_NUM_THREADS=1", "VECLIB_MAXIMUM_THREADS=1")
+	command.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", threads), "OPENBLAS_NUM_THREADS=1",
+		"VECLIB_MAXIMUM_THREADS=1")
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	// Its standard input stays open for as long as this process lives: its end is the sign to stop.
@@ -99,8 +102,8 @@ func lastWords(stderr string, err error) string {
 	return err.Error()
 }
 
-// Serve is the other side of InOwnProcess: it reads what to measure from r, in JSON, and writes what it measured to w. It
-// stops when ctx ends, and when r does, for then the process that asked is gone.
+// Serve is the other side of InOwnProcess: it reads what to measure from r, in JSON, and writes what it measured to w.
+// It stops when ctx ends, and when r does, for then the process that asked is gone.
 func Serve(ctx context.Context, kinds Kinds, r io.Reader, w io.Writer) error {
 	var request map[string]json.RawMessage
 	if err := decode(r, &request); err != nil {

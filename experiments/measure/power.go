@@ -36,8 +36,8 @@ type raplPackage struct {
 	limit  uint64 // value at which the counter begins again
 }
 
-// NewPowerMeter looks for counters under root, then for the rated power there; assumed, in watts, is for systems that tell
-// neither.
+// NewPowerMeter looks for counters under root, then for the rated power there; assumed, in watts, is for systems that
+// tell neither.
 func NewPowerMeter(root string, assumed float64) PowerMeter {
 	m := PowerMeter{Source: sourceRAPL}
 	readable := true
@@ -117,8 +117,8 @@ func (m PowerMeter) Read() (r PowerReading, err error) {
 	return r, nil
 }
 
-// Joules is the energy between two readings, the seconds that passed and the CPU time of this process. Without counters, the
-// rated power is that of all of the computer's CPUs at work, of which the process had its share.
+// Joules is the energy between two readings, the seconds that passed and the CPU time of this process. Without
+// counters, the rated power is that of all of the computer's CPUs at work, of which the process had its share.
 func (m PowerMeter) Joules(from, to PowerReading) (joules, seconds, cpu float64) {
 	seconds, cpu = to.At.Sub(from.At).Seconds(), to.cpu-from.cpu
 	if len(m.packages) == 0 {
@@ -138,9 +138,12 @@ func (m PowerMeter) Joules(from, to PowerReading) (joules, seconds, cpu float64)
 func (m PowerMeter) Describe() string {
 	switch m.Source {
 	case sourceRAPL:
-		return fmt.Sprintf("the energy counters of %d CPU package(s), everything included that runs on them, without memory", len(m.packages))
+		return fmt.Sprintf("the energy counters of %d CPU package(s), everything included that runs on them, without memory",
+			len(m.packages))
 	case sourceRated:
-		return fmt.Sprintf("an estimate, not a measurement: the energy counters cannot be read (on Linux, run as root); %.4g W, the CPU's rated power, times the CPU time over %d CPUs", m.watts, runtime.NumCPU())
+		return fmt.Sprintf("an estimate, not a measurement: the energy counters cannot be read (on Linux, run as root); "+
+			"%.4g W, the CPU's rated power, times the CPU time over %d CPUs", m.watts, runtime.NumCPU())
 	}
-	return fmt.Sprintf("an assumption, not a measurement: this system tells neither energy nor rated power of its CPU; %.4g W times the CPU time over %d CPUs", m.watts, runtime.NumCPU())
+	return fmt.Sprintf("an assumption, not a measurement: this system tells neither energy nor rated power of its CPU; "+
+		"%.4g W times the CPU time over %d CPUs", m.watts, runtime.NumCPU())
 }

@@ -33,7 +33,8 @@ func TestPowerMeterReadsThePackages(t *testing.T) {
 		// Not counted: parts of a package, the whole computer, the same package by another way.
 		"intel-rapl:0:0/name": "core", "intel-rapl:0:0/energy_uj": "1", "intel-rapl:0:0/max_energy_range_uj": "9",
 		"intel-rapl:2/name": "psys", "intel-rapl:2/energy_uj": "1", "intel-rapl:2/max_energy_range_uj": "9",
-		"intel-rapl-mmio:0/name": "package-0", "intel-rapl-mmio:0/energy_uj": "1", "intel-rapl-mmio:0/max_energy_range_uj": "9",
+		"intel-rapl-mmio:0/name": "package-0", "intel-rapl-mmio:0/energy_uj": "1",
+		"intel-rapl-mmio:0/max_energy_range_uj": "9",
 	}
 	root := rapl(t, files)
 	m := NewPowerMeter(root, 15)
@@ -71,15 +72,18 @@ func TestPowerMeterWithoutCounters(t *testing.T) {
 		"intel-rapl:0/name": "package-0", "intel-rapl:0/max_energy_range_uj": "9000000",
 		"intel-rapl:0/constraint_0_max_power_uw": "0", "intel-rapl:0/constraint_0_power_limit_uw": "28000000",
 	}), 15)
-	if rated.Source != sourceRated || rated.watts != 28 || !strings.Contains(rated.Describe(), "28 W") || !strings.Contains(rated.Describe(), "not a measurement") {
+	if rated.Source != sourceRated || rated.watts != 28 || !strings.Contains(rated.Describe(), "28 W") ||
+		!strings.Contains(rated.Describe(), "not a measurement") {
 		t.Errorf("%+v: %s", rated, rated.Describe())
 	}
 	assumed := NewPowerMeter(t.TempDir(), 15)
-	if assumed.Source != SourceAssumed || assumed.watts != 15 || !strings.Contains(assumed.Describe(), "an assumption, not a measurement") {
+	if assumed.Source != SourceAssumed || assumed.watts != 15 ||
+		!strings.Contains(assumed.Describe(), "an assumption, not a measurement") {
 		t.Errorf("%+v: %s", assumed, assumed.Describe())
 	}
 	start := time.Now()
-	joules, seconds, cpu := assumed.Joules(PowerReading{At: start, cpu: 1}, PowerReading{At: start.Add(4 * time.Second), cpu: 1 + 2*float64(runtime.NumCPU())})
+	joules, seconds, cpu := assumed.Joules(PowerReading{At: start, cpu: 1},
+		PowerReading{At: start.Add(4 * time.Second), cpu: 1 + 2*float64(runtime.NumCPU())})
 	if math.Abs(joules-30) > 1e-9 || seconds != 4 || cpu != 2*float64(runtime.NumCPU()) {
 		t.Errorf("%g J in %g s with %g s of CPU: 2 s of all CPUs at 15 W are 30 J", joules, seconds, cpu)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// Probe is a measurement of inference at batch 1 in a process of its own: there, neither what earlier measurements left in
-// memory counts, nor the number of threads of this process.
+// Probe is a measurement of inference at batch 1 in a process of its own: there, neither what earlier measurements left
+// in memory counts, nor the number of threads of this process.
 type Probe struct {
 	Model   string `json:"model"`   // file, in floating point or packed
 	Context int    `json:"context"` // tokens
@@ -28,7 +28,8 @@ type ProbeResult struct {
 	Seconds     []float64 `json:"seconds"` // of the timed passes
 	WeightBytes int       `json:"weight_bytes"`
 	ArenaBytes  int       `json:"arena_bytes"` // of the compiled plan: all intermediate values
-	// Resident memory of the process: with the model loaded, after the last pass, and the largest from the one to the other.
+	// Resident memory of the process: with the model loaded, after the last pass, and the largest from the one to the
+	// other.
 	LoadedRSS uint64 `json:"loaded_rss_bytes"`
 	RSS       uint64 `json:"rss_bytes"`
 	PeakRSS   uint64 `json:"peak_rss_bytes"`

@@ -57,7 +57,8 @@ func TestProbeMistakes(t *testing.T) {
 	if err := measure.Serve(t.Context(), measure.PassKinds(), strings.NewReader("{}"), io.Discard); err == nil {
 		t.Error("a probe of nothing gave no error")
 	}
-	if err := measure.Serve(t.Context(), measure.PassKinds(), strings.NewReader("pretrain"), io.Discard); err == nil || !strings.Contains(err.Error(), "for the program's own use") {
+	if err := measure.Serve(t.Context(), measure.PassKinds(), strings.NewReader("pretrain"), io.Discard); err == nil ||
+		!strings.Contains(err.Error(), "for the program's own use") {
 		t.Errorf("%v", err)
 	}
 }

@@ -47,13 +47,15 @@ func Experiment() lab.Experiment {
 		},
 		Views: []lab.View{
 			{Title: "Accuracy on held-out samples after the last epoch", Metric: "accuracy", Rows: []string{result.TaskLabel}},
-			{Title: "Accuracy on held-out samples after each epoch", Metric: "accuracy", Rows: []string{result.TaskLabel}, Column: stepLabel,
+			{Title: "Accuracy on held-out samples after each epoch", Metric: "accuracy", Rows: []string{result.TaskLabel},
+				Column: stepLabel,
 				Figure: &lab.Figure{Kind: "line", X: stepLabel, Series: result.TaskLabel}},
 			{Title: "Training loss, means of 64 steps", Metric: "loss", Rows: []string{stepLabel}, Column: "split",
 				Figure: &lab.Figure{Kind: "line", X: stepLabel, Series: "split"}},
 		},
-		Says: "One run of the published recipe on 2,048 optimiser steps. The published run is one run too, evaluated on the same number of samples, " +
-			"so a difference inside the interval is no difference; looking up one of several keys is not learnt by either.",
+		Says: "One run of the published recipe on 2,048 optimiser steps. The published run is one run too, evaluated on " +
+			"the same number of samples, so a difference inside the interval is no difference; looking up one of several keys " +
+			"is not learnt by either.",
 	}, curriculum.Default(), QuickConfig(), runPretrain)
 }
 
@@ -70,7 +72,8 @@ func runPretrain(ctx context.Context, j *lab.Job, c curriculum.Config) (*lab.Out
 	}
 	p.Trainer.Hooks.Step = func(s curriculum.Step) { j.Progress(s.Step, total) }
 	p.Trainer.Hooks.Evaluation = func(e curriculum.EpochEvaluation) {
-		j.Line("stage %d epoch %d: accuracy %.3f [%.3f, %.3f]", e.Stage+1, e.Epoch+1, e.Overall.Mean, e.Overall.Low, e.Overall.High)
+		j.Line("stage %d epoch %d: accuracy %.3f [%.3f, %.3f]", e.Stage+1, e.Epoch+1, e.Overall.Mean, e.Overall.Low,
+			e.Overall.High)
 	}
 	r, err := p.Run(ctx)
 	if err != nil {
@@ -90,7 +93,8 @@ func openPretraining(c curriculum.Config, j *lab.Job) (*Training, error) {
 		if err != nil {
 			return nil, err
 		}
-		p = &Training{Trainer: t, Environment: j.Environment, RunDir: lab.RunDir{Dir: j.Dir}} // in a folder that the driver made
+		// in a folder that the driver made
+		p = &Training{Trainer: t, Environment: j.Environment, RunDir: lab.RunDir{Dir: j.Dir}}
 		if err := p.begin(); err != nil {
 			return nil, err
 		}
@@ -121,10 +125,12 @@ func openPretraining(c curriculum.Config, j *lab.Job) (*Training, error) {
 func (r *Result) outcome() *lab.Outcome {
 	o := &lab.Outcome{
 		Seeds: []uint64{r.Config.Seed}, Details: r.kept(), Environment: &r.Environment, Cost: &r.Cost,
-		Protocol: "paper: the published recipe: curriculum, task mixture, AdamW with linear warm-up and cosine. Intervals are Wilson's, over the held-out samples",
+		Protocol: "paper: the published recipe: curriculum, task mixture, AdamW with linear warm-up and cosine. Intervals " +
+			"are Wilson's, over the held-out samples",
 	}
 	if !isReferenceRecipe(r.Config) {
-		o.Protocol = "the published method with other settings: curriculum, task mixture, AdamW with linear warm-up and cosine. Intervals are Wilson's, over the held-out samples"
+		o.Protocol = "the published method with other settings: curriculum, task mixture, AdamW with linear warm-up and " +
+			"cosine. Intervals are Wilson's, over the held-out samples"
 	}
 	evals := lab.ThinTo(lab.MostEvaluations, r.History.Evaluations)
 	last := evals[len(evals)-1]
@@ -139,7 +145,8 @@ func (r *Result) outcome() *lab.Outcome {
 			if task != "overall" {
 				a = e.PerTask[task]
 			}
-			m := result.Share(result.Labels{result.TaskLabel: task, stepLabel: strconv.Itoa(e.Step)}, result.Paper, "accuracy", a)
+			m := result.Share(result.Labels{result.TaskLabel: task, stepLabel: strconv.Itoa(e.Step)}, result.Paper, "accuracy",
+				a)
 			if p, ok := history[e.Step][task]; ok {
 				m.Published = &result.MeanStd{Mean: p}
 			}
@@ -161,7 +168,8 @@ func (r *Result) outcome() *lab.Outcome {
 // kept is the result as its file has it.
 func (r *Result) kept() *Result {
 	k := *r
-	k.History = curriculum.History{Steps: lab.Thin(r.History.Steps), Evaluations: lab.ThinTo(lab.MostEvaluations, r.History.Evaluations)}
+	k.History = curriculum.History{Steps: lab.Thin(r.History.Steps),
+		Evaluations: lab.ThinTo(lab.MostEvaluations, r.History.Evaluations)}
 	return &k
 }
 
@@ -177,7 +185,8 @@ func (r *Result) losses() []result.Measurement {
 			x = append(x, s.Loss)
 		}
 		all = append(all, result.Mean(result.Measurement{
-			Labels: result.Labels{"split": "training", stepLabel: strconv.Itoa(block[len(block)-1].Step)}, Protocol: result.Paper, Metric: "loss", Unit: "nats",
+			Labels:   result.Labels{"split": "training", stepLabel: strconv.Itoa(block[len(block)-1].Step)},
+			Protocol: result.Paper, Metric: "loss", Unit: "nats",
 		}, x...))
 	}
 	return all

@@ -54,7 +54,8 @@ func Plot(r *Result, dir string) error {
 			io.WriterTo
 		}
 	}{{lab.CurvesSVG, svg}, {lab.CurvesPNG, png}} {
-		for i, row := range plot.Align([][]*plot.Plot{{loss}, {accuracy}}, draw.Tiles{Rows: 2, Cols: 1, PadY: 4 * vg.Millimeter}, draw.New(c.canvas)) {
+		for i, row := range plot.Align([][]*plot.Plot{{loss}, {accuracy}},
+			draw.Tiles{Rows: 2, Cols: 1, PadY: 4 * vg.Millimeter}, draw.New(c.canvas)) {
 			[]*plot.Plot{loss, accuracy}[i].Draw(row[0])
 		}
 		var b bytes.Buffer

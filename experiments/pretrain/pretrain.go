@@ -1,5 +1,5 @@
-// Package pretrain has the experiment that trains the reference model on the curriculum (SPEC section 3), the model that most
-// other experiments begin from.
+// Package pretrain has the experiment that trains the reference model on the curriculum (SPEC section 3), the model
+// that most other experiments begin from.
 package pretrain
 
 import (
@@ -58,7 +58,8 @@ func New(c curriculum.Config, dir string, env result.Environment) (*Training, er
 	return p, nil
 }
 
-// begin saves the first checkpoint, which also finds out now, and not after an epoch, that the directory cannot be written.
+// begin saves the first checkpoint, which also finds out now, and not after an epoch, that the directory cannot be
+// written.
 func (p *Training) begin() error {
 	p.Trainer.CheckpointPath = p.Path(lab.CheckpointFile)
 	err := p.Trainer.Save()
@@ -180,8 +181,8 @@ func comparePublished(e curriculum.Evaluation) ([]PublishedTask, error) {
 		return nil, err
 	}
 	last := history[len(history)-1]
-	row := func(task string, theirs float64, ours curriculum.Accuracy) PublishedTask {
-		return PublishedTask{Task: task, Published: theirs, Ours: ours, Reached: ours.High >= theirs}
+	row := func(task string, paper float64, measured curriculum.Accuracy) PublishedTask {
+		return PublishedTask{Task: task, Published: paper, Ours: measured, Reached: measured.High >= paper}
 	}
 	rows := []PublishedTask{row("overall", last.Overall, e.Overall)}
 	for i, task := range publishedTasks {

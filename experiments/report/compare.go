@@ -15,8 +15,8 @@ func machineFree(m *result.Measurement) bool {
 	return m.Unit == "1" && !slices.Contains(timeRatios, m.Metric)
 }
 
-// judged says whether our interval can say anything of the published value. An interval without width, e.g. a bootstrap of
-// equal values, does not say how far the mean may be off.
+// judged says whether our interval can say anything of the published value. An interval without width, e.g. a bootstrap
+// of equal values, does not say how far the mean may be off.
 func judged(m *result.Measurement) bool {
 	return machineFree(m) && m.Published != nil && m.Interval != nil && m.Interval.Low < m.Interval.High
 }
@@ -78,7 +78,8 @@ func counted(experiment string, all []result.Measurement) []*result.Measurement 
 
 // pointOf says whether m is o again, under more labels: a point of a history that is also the final value.
 func pointOf(m, o *result.Measurement) bool {
-	if o.Published == nil || o.Interval == nil || len(m.Labels) <= len(o.Labels) || m.Metric != o.Metric || m.Protocol != o.Protocol ||
+	if o.Published == nil || o.Interval == nil || len(m.Labels) <= len(o.Labels) || m.Metric != o.Metric ||
+		m.Protocol != o.Protocol ||
 		m.N != o.N || m.Mean != o.Mean || *m.Published != *o.Published {
 		return false
 	}

@@ -33,7 +33,8 @@ type Series struct {
 	Broken bool   // the line
 }
 
-// palette is the number of series colours in the style sheet; further series repeat them with broken lines and square marks.
+// palette is the number of series colours in the style sheet; further series repeat them with broken lines and square
+// marks.
 const palette = 8
 
 // The size of a panel in points, chosen so that its text can be read on a phone.
@@ -76,7 +77,7 @@ func (t *Table) draw(v lab.View, all []result.Measurement) error {
 	if len(series) > 1 {
 		t.Legend = legend(f, series)
 	}
-	t.tie(f.Series, series)
+	t.assignSeries(f.Series, series)
 	for _, p := range panels {
 		var svg string
 		var err error
@@ -113,8 +114,8 @@ func legend(f *lab.Figure, series []string) []Series {
 	return all
 }
 
-// tie says of each row which series has its data.
-func (t *Table) tie(label string, series []string) {
+// assignSeries says of each row which series has its data.
+func (t *Table) assignSeries(label string, series []string) {
 	column := slices.Index(t.Labels, label)
 	if column < 0 {
 		return
@@ -124,8 +125,8 @@ func (t *Table) tie(label string, series []string) {
 	}
 }
 
-// split puts measurements into panels: one for each combination of the labels that are on no axis, and each protocol its
-// own where both are there: a line through values of both would draw a change of the protocol as an effect of x.
+// split puts measurements into panels: one for each combination of the labels that are on no axis, and each protocol
+// its own where both are there: a line through values of both would draw a change of the protocol as an effect of x.
 func split(f *lab.Figure, labels []string, found []result.Measurement) (panels []*panel, series []string) {
 	var rest []string
 	for _, l := range labels {
@@ -297,8 +298,8 @@ func seriesClass(series []string, i int) string {
 	return fmt.Sprintf("s %s d%d", lookOf(series, i, "").colour, i)
 }
 
-// mostIntervals is the number of lines up to which their intervals can be told apart. Of more lines the heavy one has them
-// always, the others when they are brought out; all have them in their titles.
+// mostIntervals is the number of lines up to which their intervals can be told apart. Of more lines the heavy one has
+// them always, the others when they are brought out; all have them in their titles.
 const mostIntervals = 8
 
 // lines are the series of a panel as lines through their means, with intervals; published means are rings.
@@ -342,7 +343,8 @@ func (l lines) Plot(c draw.Canvas, p *plot.Plot) {
 					class += " late"
 				}
 				s.open(class, "")
-				c.StrokeLine2(draw.LineStyle{Color: inkSeries, Width: 1}, at(d, iv.Low).X, at(d, iv.Low).Y, at(d, iv.High).X, at(d, iv.High).Y)
+				c.StrokeLine2(draw.LineStyle{Color: inkSeries, Width: 1}, at(d, iv.Low).X, at(d, iv.Low).Y, at(d, iv.High).X,
+					at(d, iv.High).Y)
 				s.close()
 			}
 			if d.m.Published != nil {
@@ -525,8 +527,8 @@ func render(p *plot.Plot, height vg.Length, label string) (text string, err erro
 	return s.element(strings.TrimSpace(label)), nil
 }
 
-// bars are horizontal bars, a group for each place from the top, a bar for each series in it. On a logarithmic axis, where
-// the length of a bar means nothing, they are dots.
+// bars are horizontal bars, a group for each place from the top, a bar for each series in it. On a logarithmic axis,
+// where the length of a bar means nothing, they are dots.
 type bars struct {
 	panel  *panel
 	series []string
@@ -548,10 +550,12 @@ func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
 			middle := (top + bottom) / 2
 			s.open("mark bar", d.title(b.series))
 			if !dots {
-				c.FillPolygon(inkSeries, []vg.Point{{X: x(0), Y: bottom}, {X: x(d.m.Mean), Y: bottom}, {X: x(d.m.Mean), Y: top}, {X: x(0), Y: top}})
+				c.FillPolygon(inkSeries, []vg.Point{{X: x(0), Y: bottom}, {X: x(d.m.Mean), Y: bottom}, {X: x(d.m.Mean), Y: top},
+					{X: x(0), Y: top}})
 			}
 			if iv := d.m.Interval; iv != nil {
-				for _, style := range []draw.LineStyle{{Color: inkCard, Width: 2.7}, {Color: inkText, Width: 0.9}} { // seen on the bar, too
+				// seen on the bar, too
+				for _, style := range []draw.LineStyle{{Color: inkCard, Width: 2.7}, {Color: inkText, Width: 0.9}} {
 					c.StrokeLine2(style, x(iv.Low), middle, x(iv.High), middle)
 				}
 			}
@@ -668,10 +672,12 @@ func (l points) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// drawScatter draws the first of the other metrics against the figure's; the measurements of a point have the same labels.
+// drawScatter draws the first of the other metrics against the figure's; the measurements of a point have the same
+// labels.
 func (t *Table) drawScatter(v lab.View, labels []string, found []result.Measurement) error {
 	f := v.Figure
-	key := func(m *result.Measurement) string { return m.Protocol + fmt.Sprint(m.Labels) } // maps are printed in the order of their keys
+	// maps are printed in the order of their keys
+	key := func(m *result.Measurement) string { return m.Protocol + fmt.Sprint(m.Labels) }
 	xs := map[string]*result.Measurement{}
 	metric := ""
 	for i := range found {
@@ -710,11 +716,12 @@ func (t *Table) drawScatter(v lab.View, labels []string, found []result.Measurem
 		p := panels[title]
 		p.data = append(p.data, datum{m: y, x: x.Mean})
 		p.xs = append(p.xs, datum{m: &result.Measurement{Metric: x.Metric, Unit: x.Unit, Mean: x.Mean, Interval: x.Interval}})
-		p.titles = append(p.titles, fmt.Sprintf("%s: %s %s, %s %s, %s", strings.Join(name, ", "), words(y.Metric), withSpan(y), words(x.Metric), withSpan(x), y.Protocol))
+		p.titles = append(p.titles, fmt.Sprintf("%s: %s %s, %s %s, %s", strings.Join(name, ", "), words(y.Metric),
+			withSpan(y), words(x.Metric), withSpan(x), y.Protocol))
 	}
 	series = inOrder(series, f.Heavy)
 	t.Legend = legend(f, series)
-	t.tie(f.Series, series)
+	t.assignSeries(f.Series, series)
 	for _, title := range titles {
 		l := panels[title]
 		for i := range l.data {

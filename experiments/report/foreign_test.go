@@ -9,17 +9,19 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
-// Names in a result file are text in both pages, whatever they are: no element, no link, no cell or line of their own, and
-// nothing that works the terminal on which the Markdown is shown.
+// Names in a result file are text in both pages, whatever they are: no element, no link, no cell or line of their own,
+// and nothing that works the terminal on which the Markdown is shown.
 func TestForeignNamesAreText(t *testing.T) {
-	const hostile = "x\x1b[31m\n# forged\r| cell | <script>alert(1)</script> \"' ![p](http://example.com/p) `code` \u202e\u009b\x00 \\|"
+	const hostile = "x\x1b[31m\n# forged\r| cell | <script>alert(1)</script> \"' ![p](http://example.com/p) `code` " +
+		"\u202e\u009b\x00 \\|"
 	d := folder(t)
 	e := d.Experiments[0]
 	r, err := result.Read(d.Path(e))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Protocol, r.Environment.Commit, r.Environment.Host, r.Environment.CPU, r.Environment.BLAS = hostile, hostile+" dirty", hostile, hostile, hostile
+	r.Protocol, r.Environment.Commit, r.Environment.Host, r.Environment.CPU, r.Environment.BLAS = hostile, hostile+
+		" dirty", hostile, hostile, hostile
 	r.Environment.Features = []string{hostile}
 	for i := range r.Measurements {
 		m := &r.Measurements[i]
@@ -38,7 +40,10 @@ func TestForeignNamesAreText(t *testing.T) {
 	}
 	page, text := read(t, paths[0]), read(t, paths[1])
 	for name, s := range map[string]string{"page": page, "Markdown": text} {
-		if at := strings.IndexFunc(s, func(r rune) bool { return r != '\n' && unicode.In(r, unicode.Cc, unicode.Cf) }); at >= 0 {
+		if at := strings.IndexFunc(s, func(r rune) bool {
+			return r != '\n' &&
+				unicode.In(r, unicode.Cc, unicode.Cf)
+		}); at >= 0 {
 			t.Errorf("the %s holds %q", name, s[max(0, at-20):at+20])
 		}
 		if strings.Contains(s, "<script>alert") || !strings.Contains(s, "forged") {

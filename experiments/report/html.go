@@ -19,9 +19,10 @@ var style string
 var script string
 
 var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
-	"css":       func() template.CSS { return template.CSS(style) },       //nolint:gosec // our own file
-	"js":        func() template.JS { return template.JS(script) },        //nolint:gosec // our own file
-	"svg":       func(s string) template.HTML { return template.HTML(s) }, //nolint:gosec // made by svg, which escapes all text
+	"css": func() template.CSS { return template.CSS(style) }, //nolint:gosec // our own file
+	"js":  func() template.JS { return template.JS(script) },  //nolint:gosec // our own file
+	//nolint:gosec // made by svg, which escapes all text
+	"svg":       func(s string) template.HTML { return template.HTML(s) },
 	"dash":      dash,
 	"reading":   reading,
 	"omissions": Omissions,
@@ -64,12 +65,14 @@ func (s Section) Share() int {
 // Heading is the group with its unit.
 func (g Group) Heading() string { return g.heading() }
 
-// Plain says whether one line of headings does: every group has the same single column, or there is one group without a name.
+// Plain says whether one line of headings does: every group has the same single column, or there is one group without a
+// name.
 func (t *Table) Plain() bool {
 	if len(t.Groups) == 1 && t.Groups[0].heading() == "" {
 		return true
 	}
-	return !slices.ContainsFunc(t.Groups, func(g Group) bool { return len(g.Kind) != 1 || g.Kind[0] != t.Groups[0].Kind[0] })
+	return !slices.ContainsFunc(t.Groups,
+		func(g Group) bool { return len(g.Kind) != 1 || g.Kind[0] != t.Groups[0].Kind[0] })
 }
 
 // ColumnHeading is the heading of a column where there is one line of them.

@@ -19,7 +19,8 @@ type Machine struct {
 // machineOf is the machine of an environment, which it adds to those that are known where it is new.
 func (r *Report) machineOf(e result.Environment) string {
 	for _, m := range r.Machines {
-		if m.environment.Host == e.Host && m.environment.CPU == e.CPU && m.environment.Platform == e.Platform && slices.Equal(m.environment.Features, e.Features) {
+		if m.environment.Host == e.Host && m.environment.CPU == e.CPU && m.environment.Platform == e.Platform &&
+			slices.Equal(m.environment.Features, e.Features) {
 			return m.Name
 		}
 	}

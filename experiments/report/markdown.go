@@ -14,7 +14,8 @@ func (r *Report) Markdown() []byte {
 	line("| experiment | result | published values inside our 95%% interval | measurements | took | machine | commit |")
 	line("|---|---|--:|--:|--:|---|---|")
 	for _, s := range r.Sections {
-		line("| [%s](#%s) | %s | %s | %d | %s | %s | %s |", s.Name, s.Name, s.State, s.compared(), s.Measurements, dash(s.Wall), dash(s.Machine), dash(escape(s.Commit)))
+		line("| [%s](#%s) | %s | %s | %d | %s | %s | %s |", s.Name, s.Name, s.State, s.compared(), s.Measurements,
+			dash(s.Wall), dash(s.Machine), dash(escape(s.Commit)))
 	}
 	line("")
 	for _, m := range r.Machines {
@@ -45,22 +46,28 @@ func (r *Report) Markdown() []byte {
 // reading says what the columns and the counts mean.
 func reading() []string {
 	return []string{
-		"“±” is the standard deviation over seeds. Brackets are 95% intervals: Wilson's for shares, pooled over all samples; bootstrap or Student's t for repetitions.",
-		"“difference” is ours minus the published mean, under the paper's protocol where we have it. Its interval is that of our value, with the published mean taken as exact: were both " +
-			"measured alike on as many samples, 83% of the published values would lie in our interval, not 95%.",
-		"Times, rates, memory, energy and sizes of ours and of the paper are of different machines or definitions. “ours / published” says only how many times the published value ours is; " +
-			"no interval judges it.",
-		"The counts of published values inside our interval are of shares alone. They leave out ratios of times, intervals without a width (a bootstrap of equal values), and published " +
-			"numbers that stand in the results a second time: for example policies that are one algorithm under two names, variants that are another experiment's under a new name, and what only puts " +
-			"results of others together.",
+		"“±” is the standard deviation over seeds. Brackets are 95% intervals: Wilson's for shares, pooled over all " +
+			"samples; bootstrap or Student's t for repetitions.",
+		"“difference” is ours minus the published mean, under the paper's protocol where we have it. Its interval is that " +
+			"of our value, with the published mean taken as exact: were both measured alike on as many samples, 83% of the " +
+			"published values would lie in our interval, not 95%.",
+		"Times, rates, memory, energy and sizes of ours and of the paper are of different machines or definitions. “ours / " +
+			"published” says only how many times the published value ours is; no interval judges it.",
+		"The counts of published values inside our interval are of shares alone. They leave out ratios of times, intervals " +
+			"without a width (a bootstrap of equal values), and published numbers that stand in the results a second time: " +
+			"for example policies that are one algorithm under two names, variants that are another experiment's under a new " +
+			"name, and what only puts results of others together.",
 	}
 }
 
 // summary says in a sentence or two what is there.
 func (r *Report) summary() string {
-	text := fmt.Sprintf("%d of %d experiments have a finished result, measured in %s.", r.Complete, len(r.Sections), r.Wall)
+	text := fmt.Sprintf("%d of %d experiments have a finished result, measured in %s.", r.Complete, len(r.Sections),
+		r.Wall)
 	if r.Compared > 0 {
-		text += fmt.Sprintf(" Of %d published accuracies and other shares, each counted once, that have one of ours with an interval beside them, %d lie in our 95%% interval; of two equal measurements with as many samples 83%% would.", r.Compared, r.Inside)
+		text += fmt.Sprintf(" Of %d published accuracies and other shares, each counted once, that have one of ours with "+
+			"an interval beside them, %d lie in our 95%% interval; of two equal measurements with as many samples 83%% would.",
+			r.Compared, r.Inside)
 	}
 	return text
 }
@@ -109,7 +116,8 @@ func (t *Table) markdown(line func(string, ...any)) {
 	}
 	for _, g := range t.Groups {
 		for i, k := range g.Kind {
-			head, rule = append(head, escape(strings.TrimPrefix(g.heading()+": ", ": ")+k.String())+mark(g.Note[i])), append(rule, "--:")
+			head, rule = append(head, escape(strings.TrimPrefix(g.heading()+": ", ": ")+k.String())+mark(g.Note[i])),
+				append(rule, "--:")
 		}
 	}
 	line("| %s |\n|%s|", strings.Join(head, " | "), strings.Join(rule, "|"))
@@ -153,5 +161,6 @@ func (g Group) heading() string {
 // escape keeps text from being taken for Markdown: a cell stays a cell, and no name of a result file begins a line, an
 // element, code, a link or a picture.
 func escape(s string) string {
-	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "*", "\\*", "_", "\\_", "`", "\\`", "](", "]\\(", "][", "]\\[", "<", "&lt;", "\n", " ", "\r", " ").Replace(s)
+	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "*", "\\*", "_", "\\_", "`", "\\`", "](", "]\\(", "][", "]\\[",
+		"<", "&lt;", "\n", " ", "\r", " ").Replace(s)
 }

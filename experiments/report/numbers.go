@@ -9,7 +9,8 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
-// format is how the values of a metric are written: alike in the whole table, so that they can be held against each other.
+// format is how the values of a metric are written: alike in the whole table, so that they can be held against each
+// other.
 type format struct {
 	unit   string
 	prefix string  // before the unit, for values that would be too small to read
@@ -87,7 +88,8 @@ func unitName(unit string) string {
 	return unit
 }
 
-// value writes a number of a unit: shares with three decimals, bytes with a prefix, others, and counts, with four digits.
+// value writes a number of a unit: shares with three decimals, bytes with a prefix, others, and counts, with four
+// digits.
 func value(x float64, unit string) string {
 	switch {
 	case unit == "1" && math.Abs(x) < 10:
@@ -121,7 +123,8 @@ func digits(x float64) string {
 	return significant(x, 4)
 }
 
-// significant writes a number with n significant digits, and all before the decimal point; a whole one without a fraction.
+// significant writes a number with n significant digits, and all before the decimal point; a whole one without a
+// fraction.
 func significant(x float64, n int) string {
 	a := math.Abs(x)
 	switch {

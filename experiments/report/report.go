@@ -1,5 +1,5 @@
-// Package report turns the results in a folder into pages for people: report.html, which needs nothing besides itself, and
-// report.md with the same tables.
+// Package report turns the results in a folder into pages for people: report.html, which needs nothing besides itself,
+// and report.md with the same tables.
 package report
 
 import (
@@ -187,7 +187,8 @@ func facts(r *result.Result) []Fact {
 		{"host", fmt.Sprintf("%s: %s, %s, %s", e.Host, e.CPU, count(e.Threads, "thread"), e.Platform)},
 		{"CPU features", strings.Join(e.Features, ", ")},
 		{"kernels", e.SIMD + ", " + e.BLAS},
-		{"took", fmt.Sprintf("%s, %s of CPU, %s at most", duration(c.WallSeconds), duration(c.CPUSeconds), bytesText(float64(c.PeakRSSBytes)))},
+		{"took", fmt.Sprintf("%s, %s of CPU, %s at most", duration(c.WallSeconds), duration(c.CPUSeconds),
+			bytesText(float64(c.PeakRSSBytes)))},
 	}
 }
 

@@ -37,7 +37,8 @@ func variantAt(variant, context string) map[string]string {
 }
 
 func measurements() []result.Measurement {
-	size := result.Measurement{Labels: map[string]string{"variant": "b|b"}, Protocol: result.Strict, Metric: "size", Unit: "bytes", N: 1, Mean: 1.5e6}
+	size := result.Measurement{Labels: map[string]string{"variant": "b|b"}, Protocol: result.Strict, Metric: "size",
+		Unit: "bytes", N: 1, Mean: 1.5e6}
 	return []result.Measurement{
 		share(variantAt("a", "2048"), result.Paper, 10, 100, &result.MeanStd{Mean: 0.5}),
 		share(variantAt("a", "512"), result.Paper, 50, 100, &result.MeanStd{Mean: 0.5, Std: 0.1}),
@@ -60,14 +61,16 @@ func TestTable(t *testing.T) {
 	for _, g := range got.Groups {
 		heads = append(heads, fmt.Sprint(g.Name, g.Kind))
 	}
-	if want := "context 512[published ours (paper) ours (strict) difference], context 2048[published ours (paper) difference]"; strings.Join(heads, ", ") != want {
+	if want := "context 512[published ours (paper) ours (strict) difference], context 2048[published ours (paper) " +
+		"difference]"; strings.Join(heads, ", ") != want {
 		t.Errorf("groups %s", heads)
 	}
 	var text []string
 	for _, c := range got.Rows[0].Cells {
 		text = append(text, strings.TrimSpace(c.Main+" "+c.Sub))
 	}
-	want := "0.500 ± 0.100; 0.500 ± 0.010 [0.404, 0.596]; 0.400 ± 0.010 [0.309, 0.498]; +0.000 [−0.096, +0.096]; 0.500; 0.100 ± 0.010 [0.055, 0.174]; −0.400 [−0.445, −0.326]"
+	want := "0.500 ± 0.100; 0.500 ± 0.010 [0.404, 0.596]; 0.400 ± 0.010 [0.309, 0.498]; +0.000 [−0.096, +0.096]; 0.500; " +
+		"0.100 ± 0.010 [0.055, 0.174]; −0.400 [−0.445, −0.326]"
 	if strings.Join(text, "; ") != want {
 		t.Errorf("cells\n%s\n%s", strings.Join(text, "; "), want)
 	}
@@ -79,20 +82,23 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// Times and other quantities of a machine are held against the published ones as ratios, which no interval judges; a ratio
-// of times is one of them, and what is not positive has no ratio.
+// Times and other quantities of a machine are held against the published ones as ratios, which no interval judges; a
+// ratio of times is one of them, and what is not positive has no ratio.
 func TestMachinesAreComparedByRatios(t *testing.T) {
 	for _, c := range []struct {
-		unit, metric string
-		ours, theirs float64
-		want         string
+		unit, metric    string
+		measured, paper float64
+		want            string
 	}{
-		{"ms", "latency", 31, 100, "×0.310"}, {"bytes", "size", 2e6, 1e6, "×2"}, {"1", "relative_overhead", 0.0002, 2, "×0.000100"},
+		{"ms", "latency", 31, 100, "×0.310"}, {"bytes", "size", 2e6, 1e6, "×2"},
+		{"1", "relative_overhead", 0.0002, 2, "×0.000100"},
 		{"us", "overhead_per_token", -1, 2, ""}, {"bytes", "rss_growth", 1, 0, ""},
 	} {
 		m := result.Measurement{
-			Labels: map[string]string{"policy": "a"}, Protocol: result.Paper, Metric: c.metric, Unit: c.unit, N: 9, Mean: c.ours,
-			Interval: &result.Interval{Low: c.ours - 1e-5, High: c.ours + 1e-5, Method: "t"}, Published: &result.MeanStd{Mean: c.theirs},
+			Labels: map[string]string{"policy": "a"}, Protocol: result.Paper, Metric: c.metric, Unit: c.unit, N: 9,
+			Mean:      c.measured,
+			Interval:  &result.Interval{Low: c.measured - 1e-5, High: c.measured + 1e-5, Method: "t"},
+			Published: &result.MeanStd{Mean: c.paper},
 		}
 		got := newTable(lab.View{Metric: c.metric, Rows: []string{"policy"}}, []result.Measurement{m})
 		if fmt.Sprint(got.Groups[0].Kind) != "[published ours (paper) ours / published]" {
@@ -115,7 +121,8 @@ func TestAnIntervalWithoutAWidthMarksNothing(t *testing.T) {
 	}
 }
 
-// A note of all values stands once under the table; one of all values of a column in its heading; others in their cells.
+// A note of all values stands once under the table; one of all values of a column in its heading; others in their
+// cells.
 func TestNotes(t *testing.T) {
 	both := func(note map[string]string) *Table {
 		var all []result.Measurement
@@ -141,10 +148,12 @@ func TestNotes(t *testing.T) {
 		note map[string]string
 		want string
 	}{
-		"of all":          {map[string]string{"apaper": "x", "bpaper": "x", "astrict": "x", "bstrict": "x"}, "[0 0] [0 0 0 0] [] x"},
+		"of all": {map[string]string{"apaper": "x", "bpaper": "x", "astrict": "x", "bstrict": "x"},
+			"[0 0] [0 0 0 0] [] x"},
 		"of one protocol": {map[string]string{"astrict": "x", "bstrict": "x"}, "[0 1] [0 0 0 0] [x] "},
-		"of each":         {map[string]string{"apaper": "x", "bpaper": "x", "astrict": "y", "bstrict": "y"}, "[1 2] [0 0 0 0] [x y] "},
-		"of one cell":     {map[string]string{"bpaper": "x"}, "[0 0] [0 0 1 0] [x] "},
+		"of each": {map[string]string{"apaper": "x", "bpaper": "x", "astrict": "y", "bstrict": "y"},
+			"[1 2] [0 0 0 0] [x y] "},
+		"of one cell": {map[string]string{"bpaper": "x"}, "[0 0] [0 0 1 0] [x] "},
 	} {
 		if got := cells(both(c.note)); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
@@ -152,22 +161,26 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-// Values of a metric are written alike: small energies all with the prefix that the largest needs, exact counts and answers
-// yes or no without a fraction.
+// Values of a metric are written alike: small energies all with the prefix that the largest needs, exact counts and
+// answers yes or no without a fraction.
 func TestColumnsAreWrittenAlike(t *testing.T) {
 	exact := func(policy, metric, unit string, mean float64) result.Measurement {
-		return result.Exact(result.Measurement{Labels: map[string]string{"policy": policy}, Protocol: result.Strict, Metric: metric, Unit: unit}, mean)
+		return result.Exact(result.Measurement{Labels: map[string]string{"policy": policy}, Protocol: result.Strict,
+			Metric: metric, Unit: unit}, mean)
 	}
 	for _, c := range []struct {
 		metric, unit  string
 		first, second float64
 		want          string
 	}{
-		{"energy", "J/token", 0.001, 9.88e-4, "mJ/token: 1, 0.9880"}, {"energy", "J/token", 2e-5, 4e-6, "µJ/token: 20, 4"}, {"energy", "J/token", 2, 1e-3, "J/token: 2, 0.001000"},
+		{"energy", "J/token", 0.001, 9.88e-4, "mJ/token: 1, 0.9880"}, {"energy", "J/token", 2e-5, 4e-6, "µJ/token: 20, 4"},
+		{"energy", "J/token", 2, 1e-3, "J/token: 2, 0.001000"},
 		{"efficient", "1", 1, 0, ": 1, 0"}, {"share", "1", 1, 0.5, ": 1.000, 0.500"},
 	} {
-		got := newTable(lab.View{Metric: c.metric, Rows: []string{"policy"}}, []result.Measurement{exact("a", c.metric, c.unit, c.first), exact("b", c.metric, c.unit, c.second)})
-		if text := fmt.Sprintf("%s: %s, %s", got.Groups[0].Unit, got.Rows[0].Cells[0].Main, got.Rows[1].Cells[0].Main); text != c.want {
+		got := newTable(lab.View{Metric: c.metric, Rows: []string{"policy"}},
+			[]result.Measurement{exact("a", c.metric, c.unit, c.first), exact("b", c.metric, c.unit, c.second)})
+		if text := fmt.Sprintf("%s: %s, %s", got.Groups[0].Unit, got.Rows[0].Cells[0].Main,
+			got.Rows[1].Cells[0].Main); text != c.want {
 			t.Errorf("%s, want %s", text, c.want)
 		}
 	}
@@ -187,7 +200,8 @@ func TestGuessingComesLast(t *testing.T) {
 	if r := table.Rows[last]; last < 1 || r.Labels[0] != result.Guessing || r.Series != last {
 		t.Errorf("%+v", table.Rows)
 	}
-	if s := table.Legend[last]; s.Name != result.Guessing || s.Class != "sg" || !s.Broken || table.Legend[0].Class != "s0" {
+	if s := table.Legend[last]; s.Name != result.Guessing || s.Class != "sg" || !s.Broken ||
+		table.Legend[0].Class != "s0" {
 		t.Errorf("%+v", table.Legend)
 	}
 	if !strings.Contains(table.Figures[0].SVG, `class="s sg d`) {
@@ -195,11 +209,12 @@ func TestGuessingComesLast(t *testing.T) {
 	}
 }
 
-// A view of several metrics has a group for each; measurements with labels that the view does not have are shown where there
-// are no others, the labels naming rows.
+// A view of several metrics has a group for each; measurements with labels that the view does not have are shown where
+// there are no others, the labels naming rows.
 func TestViewsOfOtherLabels(t *testing.T) {
 	all := measurements()
-	if got := newTable(lab.View{Rows: []string{"variant"}}, all); len(got.Groups) != 1 || got.Groups[0].Name != "size" || got.Rows[0].Cells[0].Main != "1.500 MB" {
+	if got := newTable(lab.View{Rows: []string{"variant"}}, all); len(got.Groups) != 1 || got.Groups[0].Name != "size" ||
+		got.Rows[0].Cells[0].Main != "1.500 MB" {
 		t.Errorf("%+v", got)
 	}
 	got := newTable(lab.View{Metric: "accuracy", Rows: []string{"variant"}}, all)
@@ -234,15 +249,18 @@ func TestScatter(t *testing.T) {
 	if err := table.draw(v, all); err != nil {
 		t.Fatal(err)
 	}
-	if len(table.Groups) != 2 || table.Groups[0].Name != "accuracy" || table.Groups[1].Name != "latency" || len(table.Figures) != 1 {
+	if len(table.Groups) != 2 || table.Groups[0].Name != "accuracy" || table.Groups[1].Name != "latency" ||
+		len(table.Figures) != 1 {
 		t.Fatalf("%+v", table)
 	}
 	svg := table.Figures[0].SVG
-	if strings.Count(svg, "class=\"mark\"") != 2 || !strings.Contains(svg, "b, 512: accuracy 0.550 [0.342, 0.742], latency 6 ms [5, 7], strict") {
+	if strings.Count(svg, "class=\"mark\"") != 2 ||
+		!strings.Contains(svg, "b, 512: accuracy 0.550 [0.342, 0.742], latency 6 ms [5, 7], strict") {
 		t.Errorf("marks: %s", svg)
 	}
 	horizontal := 0
-	for _, line := range regexp.MustCompile(`d="M\S+ (\S+)L\S+ (\S+)" fill="none" style="stroke:var\(--c\)"`).FindAllStringSubmatch(svg, -1) {
+	lines := regexp.MustCompile(`d="M\S+ (\S+)L\S+ (\S+)" fill="none" style="stroke:var\(--c\)"`)
+	for _, line := range lines.FindAllStringSubmatch(svg, -1) {
 		if line[1] == line[2] {
 			horizontal++
 		}
@@ -259,16 +277,19 @@ func scatter(protocols ...string) (lab.View, []result.Measurement) {
 		m := share(variantAt(string(rune('a'+i)), "512"), protocol, 10+i, 20, nil)
 		at := 5 + float64(i)
 		x := result.Measurement{
-			Labels: m.Labels, Protocol: protocol, Metric: "latency", Unit: "ms", N: 9, Mean: at, Interval: &result.Interval{Low: at - 1, High: at + 1, Method: "bootstrap"},
+			Labels: m.Labels, Protocol: protocol, Metric: "latency", Unit: "ms", N: 9, Mean: at,
+			Interval: &result.Interval{Low: at - 1, High: at + 1, Method: "bootstrap"},
 		}
 		all = append(all, x, m)
 	}
-	return pairs(lab.View{Metric: "accuracy", Rows: []string{"variant"}, Column: "context", Figure: &lab.Figure{Kind: "scatter", X: "latency", Series: "variant"}}, all)
+	return pairs(lab.View{Metric: "accuracy", Rows: []string{"variant"}, Column: "context",
+		Figure: &lab.Figure{Kind: "scatter", X: "latency", Series: "variant"}}, all)
 }
 
 // No line, and no panel, joins values of two protocols, even where these share no place on the x axis.
 func TestProtocolsHaveTheirOwnPanels(t *testing.T) {
-	lines := []result.Measurement{share(variantAt("a", "128"), result.Paper, 10, 100, nil), share(variantAt("a", "512"), result.Strict, 10, 100, nil)}
+	lines := []result.Measurement{share(variantAt("a", "128"), result.Paper, 10, 100, nil),
+		share(variantAt("a", "512"), result.Strict, 10, 100, nil)}
 	points, both := scatter(result.Paper, result.Strict)
 	for name, c := range map[string]struct {
 		view lab.View
@@ -300,7 +321,8 @@ func TestTicks(t *testing.T) {
 		low, high float64
 		want      string
 	}{
-		{"bytes", 0, 1000, "0 kB, 0.2 kB, 0.4 kB, 0.6 kB, 0.8 kB, 1 kB"}, {"bytes", 73720, 73740, "73.72 kB, 73.725 kB, 73.73 kB, 73.735 kB, 73.74 kB"},
+		{"bytes", 0, 1000, "0 kB, 0.2 kB, 0.4 kB, 0.6 kB, 0.8 kB, 1 kB"},
+		{"bytes", 73720, 73740, "73.72 kB, 73.725 kB, 73.73 kB, 73.735 kB, 73.74 kB"},
 		{"bytes", 0, 20, "0 B, 5 B, 10 B, 15 B, 20 B"}, {"1", -0.4, 0.4, "−0.4, −0.2, 0, 0.2, 0.4"},
 	} {
 		var labels []string
@@ -317,13 +339,14 @@ func TestTicks(t *testing.T) {
 func times(mean ...float64) []result.Measurement {
 	var all []result.Measurement
 	for i, x := range mean {
-		all = append(all, result.Exact(result.Measurement{Labels: variantAt(string(rune('a'+i)), "512"), Protocol: result.Strict, Metric: "latency", Unit: "ms"}, x))
+		all = append(all, result.Exact(result.Measurement{Labels: variantAt(string(rune('a'+i)), "512"),
+			Protocol: result.Strict, Metric: "latency", Unit: "ms"}, x))
 	}
 	return all
 }
 
-// Bars begin at 0. Lines may begin higher, but not to make differences of nothing look large. An axis of powers says so, and
-// what stands on it are dots, not bars.
+// Bars begin at 0. Lines may begin higher, but not to make differences of nothing look large. An axis of powers says
+// so, and what stands on it are dots, not bars.
 func TestAxes(t *testing.T) {
 	least := func(fromZero bool, mean ...float64) float64 {
 		var data []datum
@@ -335,10 +358,12 @@ func TestAxes(t *testing.T) {
 		setValues(&p.Y, data, fromZero)
 		return p.Y.Min
 	}
-	if bar, line, flat := least(true, 90, 100), least(false, 90, 100), least(false, 99.9, 100); bar != 0 || line <= 0 || flat != 0 {
+	if bar, line, flat := least(true, 90, 100), least(false, 90, 100), least(false, 99.9, 100); bar != 0 || line <= 0 ||
+		flat != 0 {
 		t.Errorf("bars begin at %g, lines at %g, flat ones at %g", bar, line, flat)
 	}
-	v := lab.View{Metric: "latency", Rows: []string{"variant"}, Column: "context", Figure: &lab.Figure{Kind: "bar", X: "variant", Series: "context"}}
+	v := lab.View{Metric: "latency", Rows: []string{"variant"}, Column: "context",
+		Figure: &lab.Figure{Kind: "bar", X: "variant", Series: "context"}}
 	for name, c := range map[string]struct {
 		times    []float64
 		log      bool
@@ -349,10 +374,12 @@ func TestAxes(t *testing.T) {
 			t.Fatal(err)
 		}
 		svg := table.Figures[0].SVG
-		if log, zero := strings.Contains(svg, "latency (ms), log scale<"), strings.Contains(svg, ">0</text>"); log != c.log || zero == c.log {
+		if log, zero := strings.Contains(svg, "latency (ms), log scale<"), strings.Contains(svg, ">0</text>"); log != c.log ||
+			zero == c.log {
 			t.Errorf("%s: an axis of powers is named: %v, there is a tick at 0: %v", name, log, zero)
 		}
-		if bar, dot := strings.Count(svg, "style=\"fill:var(--c)\"/>"), strings.Count(svg, "class=\"dot\""); bar != c.bar || dot != c.dot {
+		if bar, dot := strings.Count(svg, "style=\"fill:var(--c)\"/>"), strings.Count(svg, "class=\"dot\""); bar != c.bar ||
+			dot != c.dot {
 			t.Errorf("%s: %d bars, %d dots", name, bar, dot)
 		}
 	}
@@ -383,7 +410,8 @@ func TestSeriesAreToldApart(t *testing.T) {
 		t.Errorf("first is %+v", first)
 	}
 	svg := table.Figures[0].SVG
-	if always, late := strings.Count(svg, `class="interval"`), strings.Count(svg, `class="interval late"`); always != 1 || late != 13 {
+	if always, late := strings.Count(svg, `class="interval"`), strings.Count(svg, `class="interval late"`); always != 1 ||
+		late != 13 {
 		t.Errorf("%d intervals are always there, %d when brought out", always, late)
 	}
 	if squares := strings.Count(svg, `<rect class="dot"`); squares != 6 {
@@ -397,8 +425,10 @@ func TestValues(t *testing.T) {
 		unit string
 		want string
 	}{
-		{0.12345, "1", "0.123"}, {-0.0001, "1", "0.000"}, {-0.5, "1", "−0.500"}, {288146, "1", "288\u202f146"}, {2474.667, "1", "2475"}, {512, "bytes", "512 B"}, {15768076, "bytes", "15.77 MB"},
-		{1234567, "", "1\u202f234\u202f567"}, {1234, "ms", "1234"}, {123.456, "ms", "123.5"}, {0.012345, "ms", "0.01235"}, {0, "ms", "0"}, {1e-6, "s", "1.00e−06"}, {math.Copysign(0, -1), "bytes", "0 B"},
+		{0.12345, "1", "0.123"}, {-0.0001, "1", "0.000"}, {-0.5, "1", "−0.500"}, {288146, "1", "288\u202f146"},
+		{2474.667, "1", "2475"}, {512, "bytes", "512 B"}, {15768076, "bytes", "15.77 MB"},
+		{1234567, "", "1\u202f234\u202f567"}, {1234, "ms", "1234"}, {123.456, "ms", "123.5"}, {0.012345, "ms", "0.01235"},
+		{0, "ms", "0"}, {1e-6, "s", "1.00e−06"}, {math.Copysign(0, -1), "bytes", "0 B"},
 	} {
 		if got := value(c.x, c.unit); got != c.want {
 			t.Errorf("%g %s: %s, want %s", c.x, c.unit, got, c.want)
@@ -425,18 +455,22 @@ func folder(t *testing.T) *lab.Driver {
 		v := accuracyView
 		v.Title, v.Figure = "As a "+kind, &lab.Figure{Kind: kind, X: "variant", Series: "context"}
 		if kind == "scatter" {
-			v.Metric, v.Column, v.Rows, v.Figure = "", "", []string{"variant", "context"}, &lab.Figure{Kind: kind, X: "latency", Series: "variant", LogX: true}
+			v.Metric, v.Column, v.Rows, v.Figure = "", "", []string{"variant", "context"},
+				&lab.Figure{Kind: kind, X: "latency", Series: "variant", LogX: true}
 		}
 		e.Views = append(e.Views, v)
 	}
 	ms := measurements()
 	for i, m := range ms[:2] {
-		m.Metric, m.Unit, m.Mean, m.Interval, m.Published, m.Note = "latency", "ms", 10.5*float64(i+1), nil, nil, "<b>note</b>"
+		m.Metric, m.Unit, m.Mean, m.Interval, m.Published, m.Note = "latency", "ms", 10.5*float64(i+1), nil, nil,
+			"<b>note</b>"
 		ms = append(ms, m)
 	}
 	r := &result.Result{
-		Experiment: e.Name, Profile: "full", Complete: true, Key: strings.Repeat("0", 64), Version: 1, Config: []byte("{}"), Seeds: []uint64{42}, Protocol: "as <published>",
-		Environment: result.Environment{Commit: "0123456789abcdef", Host: "h"}, Cost: result.Cost{WallSeconds: 90}, Measurements: ms,
+		Experiment: e.Name, Profile: "full", Complete: true, Key: strings.Repeat("0", 64), Version: 1, Config: []byte("{}"),
+		Seeds: []uint64{42}, Protocol: "as <published>",
+		Environment: result.Environment{Commit: "0123456789abcdef", Host: "h"}, Cost: result.Cost{WallSeconds: 90},
+		Measurements: ms,
 	}
 	if err := result.Write(d.Path(*e), r); err != nil {
 		t.Fatal(err)
@@ -455,7 +489,8 @@ func TestPages(t *testing.T) {
 		t.Errorf("%d %d %s %s", r.Compared, r.Inside, r.Sections[0].State, r.Sections[1].State)
 	}
 	page := read(t, paths[0])
-	for _, want := range []string{"there is no result yet", "as &lt;published&gt;", "−0.400", "&lt;b&gt;note&lt;/b&gt;", "data-s=\"1\"", "<svg viewBox"} {
+	for _, want := range []string{"there is no result yet", "as &lt;published&gt;", "−0.400", "&lt;b&gt;note&lt;/b&gt;",
+		"data-s=\"1\"", "<svg viewBox"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -469,7 +504,8 @@ func TestPages(t *testing.T) {
 	for _, svg := range regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAllString(page, -1) {
 		wellFormed(t, svg)
 	}
-	for _, cell := range regexp.MustCompile(`<td class="num[^>]*>`).FindAllString(page, -1) { // what is written for people does not sort
+	// what is written for people does not sort
+	for _, cell := range regexp.MustCompile(`<td class="num[^>]*>`).FindAllString(page, -1) {
 		if !strings.Contains(cell, "data-sort=") {
 			t.Errorf("%s has no value to sort by", cell)
 		}
@@ -506,11 +542,13 @@ func TestQuickReportComparesNothing(t *testing.T) {
 func TestOnlyWhatAnIntervalJudgesIsCounted(t *testing.T) {
 	good := share(variantAt("a", "512"), result.Paper, 50, 100, &result.MeanStd{Mean: 0.5})
 	for name, spoil := range map[string]func(m *result.Measurement){
-		"a time":                      func(m *result.Measurement) { m.Unit = "ms" },
-		"a ratio of times":            func(m *result.Measurement) { m.Metric = "relative_overhead" },
-		"an interval without a width": func(m *result.Measurement) { m.Interval = &result.Interval{Low: 0.5, High: 0.5, Method: "bootstrap"} },
-		"no interval":                 func(m *result.Measurement) { m.Interval = nil },
-		"no published value":          func(m *result.Measurement) { m.Published = nil },
+		"a time":           func(m *result.Measurement) { m.Unit = "ms" },
+		"a ratio of times": func(m *result.Measurement) { m.Metric = "relative_overhead" },
+		"an interval without a width": func(m *result.Measurement) {
+			m.Interval = &result.Interval{Low: 0.5, High: 0.5, Method: "bootstrap"}
+		},
+		"no interval":        func(m *result.Measurement) { m.Interval = nil },
+		"no published value": func(m *result.Measurement) { m.Published = nil },
 	} {
 		bad := good
 		spoil(&bad)
@@ -543,8 +581,8 @@ func TestPublishedNumbersAreCountedOnce(t *testing.T) {
 	}
 }
 
-// Each entry of repeated is of a registered experiment, has published numbers, and all of these stand in the experiment that
-// it names besides.
+// Each entry of repeated is of a registered experiment, has published numbers, and all of these stand in the experiment
+// that it names besides.
 func TestRepeatedNumbersStandElsewhere(t *testing.T) {
 	measured := func(name string) []result.Measurement {
 		e, err := experiments.Find(name)
@@ -580,19 +618,22 @@ func TestRepeatedNumbersStandElsewhere(t *testing.T) {
 	}
 }
 
-// Machines of one processor with other features are told apart, and each result names its own; what measures nothing names
-// none.
+// Machines of one processor with other features are told apart, and each result names its own; what measures nothing
+// names none.
 func TestMachines(t *testing.T) {
 	d := folder(t)
 	d.Experiments = experiments.All()
-	features := map[string][]string{"pretrain": {"AVX"}, "cajq-qat": {"AVX", "BF16"}, "ruler": {"AVX"}, "pareto": {"AVX", "VNNI"}}
+	features := map[string][]string{"pretrain": {"AVX"}, "cajq-qat": {"AVX", "BF16"}, "ruler": {"AVX"},
+		"pareto": {"AVX", "VNNI"}}
 	for _, e := range d.Experiments {
 		if features[e.Name] == nil {
 			continue
 		}
 		r := &result.Result{
-			Experiment: e.Name, Profile: "full", Complete: true, Key: strings.Repeat("0", 64), Version: 1, Config: []byte("{}"), Protocol: "some",
-			Environment:  result.Environment{Commit: "0123456789abcdef", Host: "vm", CPU: "Xeon", Platform: "linux/amd64", Features: features[e.Name]},
+			Experiment: e.Name, Profile: "full", Complete: true, Key: strings.Repeat("0", 64), Version: 1, Config: []byte("{}"),
+			Protocol: "some",
+			Environment: result.Environment{Commit: "0123456789abcdef", Host: "vm", CPU: "Xeon", Platform: "linux/amd64",
+				Features: features[e.Name]},
 			Measurements: measurements(),
 		}
 		if err := result.Write(d.Path(e), r); err != nil {
@@ -607,7 +648,8 @@ func TestMachines(t *testing.T) {
 	for _, m := range r.Machines {
 		texts = append(texts, m.Name+" "+m.Text)
 	}
-	if got, want := strings.Join(texts, "; "), "1 Xeon, linux/amd64, without BF16; 2 Xeon, linux/amd64, with BF16"; got != want {
+	if got, want := strings.Join(texts, "; "),
+		"1 Xeon, linux/amd64, without BF16; 2 Xeon, linux/amd64, with BF16"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	for _, s := range r.Sections {
@@ -641,8 +683,8 @@ func wellFormed(t *testing.T, svg string) {
 	}
 }
 
-// probe runs in a browser with the report in a frame as wide as a phone: it sorts a table, chooses a series, scrolls, and
-// says what happened.
+// probe runs in a browser with the report in a frame as wide as a phone: it sorts a table, chooses a series, scrolls,
+// and says what happened.
 const probe = `<!doctype html><iframe id="f" width="390" height="800" src="report.html"></iframe><script>
 onload = () => {
   const w = document.getElementById('f').contentWindow, d = w.document, out = [];
@@ -664,8 +706,9 @@ onload = () => {
   const box = d.querySelectorAll('.view')[2].querySelector('.scroll'), at = box.getBoundingClientRect();
   box.style.width = '12rem'; box.style.maxHeight = '7rem'; box.scrollLeft = 70; box.scrollTop = 50;
   const [first, second] = [...box.querySelectorAll('tbody tr:last-child .label')].map((c) => c.getBoundingClientRect());
-  out.push('scrolled ' + box.scrollLeft + ' ' + box.scrollTop + ', labels at ' + Math.round(first.left - at.left) + ' and ' + Math.round(second.left - first.right) +
-    ', headings at ' + Math.round(box.querySelector('thead').getBoundingClientRect().top - box.getBoundingClientRect().top));
+  out.push('scrolled ' + box.scrollLeft + ' ' + box.scrollTop + ', labels at ' + Math.round(first.left - at.left) +
+    ' and ' + Math.round(second.left - first.right) + ', headings at ' +
+    Math.round(box.querySelector('thead').getBoundingClientRect().top - box.getBoundingClientRect().top));
   out.push('contents ' + d.querySelector('nav details').open);
   const p = document.createElement('p'); p.id = 'out'; p.textContent = out.join('; '); document.body.append(p);
 };
@@ -694,7 +737,8 @@ func TestPageInABrowser(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	command := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--user-data-dir="+t.TempDir(),
+	command := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-gpu",
+		"--allow-file-access-from-files", "--user-data-dir="+t.TempDir(),
 		"--virtual-time-budget=5000", "--dump-dom", "file://"+page)
 	var out, problems bytes.Buffer
 	command.Stdout, command.Stderr = &out, &problems
@@ -705,7 +749,8 @@ func TestPageInABrowser(t *testing.T) {
 	if got == nil {
 		t.Fatalf("the page did not get to its end:\n%s\n%s", out.String(), problems.String())
 	}
-	want := "overflow 0; descending a; ascending b|b; on 2; tip a, 512: 0.500 [0.404, 0.596], n = 100, paper; ring seen on its bar true; late none inline; scrolled 70 50, labels at 1 and 0, headings at 1; contents false"
+	want := "overflow 0; descending a; ascending b|b; on 2; tip a, 512: 0.500 [0.404, 0.596], n = 100, paper; ring seen " +
+		"on its bar true; late none inline; scrolled 70 50, labels at 1 and 0, headings at 1; contents false"
 	if got[1] != want {
 		t.Errorf("the page says\n%s\nwant\n%s", got[1], want)
 	}
@@ -719,7 +764,8 @@ func TestWriteKeepsOthersPages(t *testing.T) {
 		if err := os.WriteFile(path, []byte("# My report\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := Write(d); err == nil || err.Error() != path+" is not a report of this program: move it away, or give another --results" {
+		if _, _, err := Write(d); err == nil || err.Error() != path+
+			" is not a report of this program: move it away, or give another --results" {
 			t.Errorf("%s: %v", name, err)
 		}
 		if text, err := os.ReadFile(path); err != nil || string(text) != "# My report\n" {
@@ -728,7 +774,7 @@ func TestWriteKeepsOthersPages(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		for range 2 { // ours are replaced
+		for range 2 { // measured are replaced
 			if _, _, err := Write(d); err != nil {
 				t.Error(err)
 			}

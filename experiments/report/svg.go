@@ -37,8 +37,9 @@ func css(c color.Color) string {
 	return fmt.Sprintf("#%02x%02x%02x", r>>8, g>>8, b>>8)
 }
 
-// svg draws for gonum/plot into an SVG element that is part of a page: colours are the page's, and what belongs together is
-// in groups with titles, which vgsvg does not have. Coordinates are in points, y upwards, as everywhere in gonum/plot.
+// svg draws for gonum/plot into an SVG element that is part of a page: colours are the page's, and what belongs
+// together is in groups with titles, which vgsvg does not have. Coordinates are in points, y upwards, as everywhere in
+// gonum/plot.
 type svg struct {
 	w, h  vg.Length
 	body  strings.Builder
@@ -59,7 +60,8 @@ func newSVG(w, h vg.Length) *svg {
 
 // element is the whole figure, described for those who do not see it.
 func (s *svg) element(label string) string {
-	return fmt.Sprintf("<svg viewBox=\"0 0 %s %s\" role=\"img\" aria-label=\"%s\">%s</svg>", num(s.w.Points()), num(s.h.Points()), html.EscapeString(label), s.body.String())
+	return fmt.Sprintf("<svg viewBox=\"0 0 %s %s\" role=\"img\" aria-label=\"%s\">%s</svg>", num(s.w.Points()),
+		num(s.h.Points()), html.EscapeString(label), s.body.String())
 }
 
 // open begins a group of a class, with a title that browsers and the page's script show; "" for none.
@@ -80,14 +82,16 @@ func (s *svg) ring(p vg.Point, r vg.Length) { s.circle("ring", p, r) }
 
 func (s *svg) circle(class string, p vg.Point, r vg.Length) {
 	x, y := s.hit(p)
-	_, _ = fmt.Fprintf(&s.body, "<circle class=\"%s\" cx=\"%s\" cy=\"%s\" r=\"%s\"/>", class, num(x), num(y), num(r.Points()))
+	_, _ = fmt.Fprintf(&s.body, "<circle class=\"%s\" cx=\"%s\" cy=\"%s\" r=\"%s\"/>", class, num(x), num(y),
+		num(r.Points()))
 }
 
 // square draws a square of the group's colour around p, as large as a disc of radius r looks.
 func (s *svg) square(p vg.Point, r vg.Length) {
 	x, y := s.hit(p)
 	half := 0.9 * r.Points()
-	_, _ = fmt.Fprintf(&s.body, "<rect class=\"dot\" x=\"%s\" y=\"%s\" width=\"%s\" height=\"%s\"/>", num(x-half), num(y-half), num(2*half), num(2*half))
+	_, _ = fmt.Fprintf(&s.body, "<rect class=\"dot\" x=\"%s\" y=\"%s\" width=\"%s\" height=\"%s\"/>", num(x-half),
+		num(y-half), num(2*half), num(2*half))
 }
 
 // hit draws what pointers meet around a mark at p, wider than the mark, and gives the place.
@@ -154,7 +158,8 @@ func (s *svg) Stroke(p vg.Path) {
 	if dash != "" {
 		dash = fmt.Sprintf(" stroke-dasharray=\"%s\"", strings.TrimSpace(dash))
 	}
-	_, _ = fmt.Fprintf(&s.body, "<path d=\"%s\" fill=\"none\" style=\"stroke:%s\" stroke-width=\"%s\"%s/>", s.path(p), css(t.colour), num(t.width.Points()), dash)
+	_, _ = fmt.Fprintf(&s.body, "<path d=\"%s\" fill=\"none\" style=\"stroke:%s\" stroke-width=\"%s\"%s/>", s.path(p),
+		css(t.colour), num(t.width.Points()), dash)
 }
 
 // Fill draws an area.
@@ -175,8 +180,10 @@ func (s *svg) FillString(f font.Face, p vg.Point, text string) {
 		weight = " font-weight=\"600\""
 	}
 	// The reader's font may be wider than the one that gonum/plot reckoned with: the text gets the room that it was given.
-	_, _ = fmt.Fprintf(&s.body, "<text x=\"%s\" y=\"%s\" font-size=\"%s\" textLength=\"%s\" lengthAdjust=\"spacingAndGlyphs\" style=\"fill:%s\"%s%s>%s</text>",
-		num(x), num(y), num(f.Font.Size.Points()), num(f.Width(text).Points()), css(t.colour), weight, turn, html.EscapeString(text))
+	_, _ = fmt.Fprintf(&s.body, "<text x=\"%s\" y=\"%s\" font-size=\"%s\" textLength=\"%s\" "+
+		"lengthAdjust=\"spacingAndGlyphs\" style=\"fill:%s\"%s%s>%s</text>",
+		num(x), num(y), num(f.Font.Size.Points()), num(f.Width(text).Points()), css(t.colour), weight, turn,
+		html.EscapeString(text))
 }
 
 // DrawImage is not needed by any plot here.

@@ -75,7 +75,7 @@ type place struct{ row, group string }
 type pair struct{ paper, strict *result.Measurement }
 
 // published is the paper's value with ours under the protocol that it is compared with.
-func (p pair) published() (theirs *result.MeanStd, ours *result.Measurement) {
+func (p pair) published() (paper *result.MeanStd, measured *result.Measurement) {
 	for _, m := range []*result.Measurement{p.paper, p.strict} {
 		if m != nil && m.Published != nil {
 			return m.Published, m
@@ -84,8 +84,8 @@ func (p pair) published() (theirs *result.MeanStd, ours *result.Measurement) {
 	return nil, nil
 }
 
-// selected are the measurements that a view shows, and the labels that name its rows: those of the metric that have exactly
-// the view's labels; without any, those that have more, whose other labels then name rows, too.
+// selected are the measurements that a view shows, and the labels that name its rows: those of the metric that have
+// exactly the view's labels; without any, those that have more, whose other labels then name rows, too.
 func selected(v lab.View, all []result.Measurement) (rows []string, found []result.Measurement) {
 	want := slices.Clone(v.Rows)
 	if v.Column != "" {
@@ -185,8 +185,8 @@ func newTable(v lab.View, all []result.Measurement) *Table {
 	return t
 }
 
-// liftNotes takes a note that is of all values of a column out of its cells, and out of the headings, too, if it is the only
-// one and of all columns.
+// liftNotes takes a note that is of all values of a column out of its cells, and out of the headings, too, if it is the
+// only one and of all columns.
 func (t *Table) liftNotes() {
 	everywhere := true
 	at := 0
@@ -206,7 +206,8 @@ func (t *Table) liftNotes() {
 	t.Remark, t.Notes = t.Notes[0], nil
 }
 
-// liftColumn takes the note of all values of a column out of its cells and gives its number, 0 where they have no common one.
+// liftColumn takes the note of all values of a column out of its cells and gives its number, 0 where they have no
+// common one.
 func (t *Table) liftColumn(column int) int {
 	note := 0
 	for _, r := range t.Rows {
@@ -225,8 +226,8 @@ func (t *Table) liftColumn(column int) int {
 	return note
 }
 
-// group puts rows of the same first label together, of these those of the same second one, and so on; labels stay in the order
-// in which they came, but for guessing, which comes last.
+// group puts rows of the same first label together, of these those of the same second one, and so on; labels stay in
+// the order in which they came, but for guessing, which comes last.
 func group(rows []string, values map[string][]string) {
 	rank := []map[string]int{}
 	for _, row := range rows {
@@ -277,10 +278,10 @@ func kinds(places map[place]pair, group string) []Kind {
 		}
 		has[PaperColumn] = has[PaperColumn] || p.paper != nil
 		has[StrictColumn] = has[StrictColumn] || p.strict != nil
-		if theirs, ours := p.published(); theirs != nil {
+		if paper, measured := p.published(); paper != nil {
 			has[PublishedColumn] = true
-			has[DifferenceColumn] = machineFree(ours)
-			has[RatioColumn] = !machineFree(ours)
+			has[DifferenceColumn] = machineFree(measured)
+			has[RatioColumn] = !machineFree(measured)
 		}
 	}
 	var all []Kind
@@ -295,24 +296,25 @@ func kinds(places map[place]pair, group string) []Kind {
 // cell shows one value of a place.
 func (t *Table) cell(p pair, k Kind, f format) Cell {
 	none := Cell{Kind: k, Sort: math.Inf(-1)}
-	theirs, against := p.published()
+	paper, against := p.published()
 	switch k {
 	case PublishedColumn:
-		if theirs == nil {
+		if paper == nil {
 			return none
 		}
-		return Cell{Kind: k, Main: f.withStd(theirs.Mean, theirs.Std), Sort: theirs.Mean}
+		return Cell{Kind: k, Main: f.withStd(paper.Mean, paper.Std), Sort: paper.Mean}
 	case DifferenceColumn:
-		if theirs == nil {
+		if paper == nil {
 			return none
 		}
-		return difference(theirs, against, f)
+		return difference(paper, against, f)
 	case RatioColumn:
-		if theirs == nil || theirs.Mean <= 0 || against.Mean < 0 { // a cost that is lost in the noise is no multiple of another
+		if paper == nil || paper.Mean <= 0 || against.Mean < 0 { // a cost that is lost in the noise is no multiple of another
 			return none
 		}
-		r := against.Mean / theirs.Mean
-		return Cell{Kind: k, Main: "×" + significant(r, 3), Sort: r, Title: "ours (" + against.Protocol + ") over the published mean"}
+		r := against.Mean / paper.Mean
+		return Cell{Kind: k, Main: "×" + significant(r, 3), Sort: r, Title: "ours (" + against.Protocol +
+			") over the published mean"}
 	}
 	m := p.paper
 	if k == StrictColumn {
@@ -321,7 +323,8 @@ func (t *Table) cell(p pair, k Kind, f format) Cell {
 	if m == nil {
 		return none
 	}
-	c := Cell{Kind: k, Main: f.withStd(m.Mean, m.Std), Sort: m.Mean, Title: fmt.Sprintf("n = %s", thousands(strconv.Itoa(m.N)))}
+	c := Cell{Kind: k, Main: f.withStd(m.Mean, m.Std), Sort: m.Mean,
+		Title: fmt.Sprintf("n = %s", thousands(strconv.Itoa(m.N)))}
 	if m.Std > 0 && m.Unit != "1" { // repetitions: the interval says enough
 		c.Main = f.value(m.Mean)
 		c.Title += ", standard deviation " + f.value(m.Std)
@@ -343,12 +346,13 @@ func (t *Table) cell(p pair, k Kind, f format) Cell {
 }
 
 // difference is ours minus theirs, with our interval about it.
-func difference(theirs *result.MeanStd, ours *result.Measurement, f format) Cell {
-	d := ours.Mean - theirs.Mean
-	c := Cell{Kind: DifferenceColumn, Main: f.signed(d), Sort: d, Title: "ours (" + ours.Protocol + ") minus the published mean"}
-	if iv := ours.Interval; iv != nil {
-		c.Sub = fmt.Sprintf("[%s, %s]", f.signed(iv.Low-theirs.Mean), f.signed(iv.High-theirs.Mean))
-		c.Outside = judged(ours) && !inside(ours)
+func difference(paper *result.MeanStd, measured *result.Measurement, f format) Cell {
+	d := measured.Mean - paper.Mean
+	c := Cell{Kind: DifferenceColumn, Main: f.signed(d), Sort: d, Title: "ours (" + measured.Protocol +
+		") minus the published mean"}
+	if iv := measured.Interval; iv != nil {
+		c.Sub = fmt.Sprintf("[%s, %s]", f.signed(iv.Low-paper.Mean), f.signed(iv.High-paper.Mean))
+		c.Outside = judged(measured) && !inside(measured)
 	}
 	return c
 }

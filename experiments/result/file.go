@@ -84,7 +84,8 @@ func firstProblem(err error) string {
 	return "/" + strings.Join(v.InstanceLocation, "/") + ": " + what
 }
 
-// Validate checks what the schema cannot say: numbers are finite, intervals in order, and no two measurements are of the same.
+// Validate checks what the schema cannot say: numbers are finite, intervals in order, and no two measurements are of
+// the same.
 func (r *Result) Validate() error {
 	seen := map[string]int{}
 	for i, m := range r.Measurements {
@@ -127,7 +128,8 @@ const (
 	decodeMemory = 32
 )
 
-// Read reads a result file. The error of a file that is not there is fs.ErrNotExist, that of one that is none an *Invalid.
+// Read reads a result file. The error of a file that is not there is fs.ErrNotExist, that of one that is none an
+// *Invalid.
 func Read(path string) (*Result, error) {
 	if info, err := os.Stat(path); err == nil {
 		if err := host.Check("a result of this size", host.Times(decodeMemory, int(info.Size()))); err != nil {
@@ -148,8 +150,8 @@ func Read(path string) (*Result, error) {
 	return r, nil
 }
 
-// Write replaces the file at path by r, which must be valid, and makes its folder where there is none. After a failure the
-// file is what it was before.
+// Write replaces the file at path by r, which must be valid, and makes its folder where there is none. After a failure
+// the file is what it was before.
 func Write(path string, r *Result) error {
 	if err := r.Validate(); err != nil {
 		return fmt.Errorf("%s: the result is not valid, this is a bug: %w", r.Experiment, err)

@@ -16,10 +16,12 @@ func valid() *Result {
 		Schema: Schema, Experiment: "some-table", Profile: "full", Complete: true, Key: strings.Repeat("0a", 32), Version: 2,
 		Config: []byte(`{"seeds":[42]}`), Inputs: map[string]string{"pretrain/model.safetensors": strings.Repeat("f", 64)},
 		Seeds: []uint64{42, math.MaxUint64}, Protocol: "as published",
-		Environment: Environment{Version: "v1", Commit: "abc", Go: "go1", Platform: "linux/amd64", Features: []string{"AVX2"}, Threads: 2},
-		Cost:        Cost{WallSeconds: 1, CPUSeconds: 2, PeakRSSBytes: 3},
+		Environment: Environment{Version: "v1", Commit: "abc", Go: "go1", Platform: "linux/amd64", Features: []string{"AVX2"},
+			Threads: 2},
+		Cost: Cost{WallSeconds: 1, CPUSeconds: 2, PeakRSSBytes: 3},
 		Measurements: []Measurement{
-			Mean(Measurement{Labels: map[string]string{"variant": "fp16"}, Protocol: Paper, Metric: "loss", Unit: "nats", Published: &MeanStd{Mean: 2}}, 1, 2, 3),
+			Mean(Measurement{Labels: map[string]string{"variant": "fp16"}, Protocol: Paper, Metric: "loss", Unit: "nats",
+				Published: &MeanStd{Mean: 2}}, 1, 2, 3),
 			Exact(Measurement{Labels: map[string]string{}, Protocol: Strict, Metric: "size", Unit: "bytes"}, 7),
 		},
 		Details: []byte(`{"runs":[1,2]}`),
@@ -51,7 +53,8 @@ func TestWriteAndRead(t *testing.T) {
 // The interval of a mean is Student's: 2 ± 4.303 · 1/√3 for 1, 2, 3; one value has none.
 func TestMean(t *testing.T) {
 	m := Mean(Measurement{}, 1, 2, 3)
-	if m.N != 3 || m.Mean != 2 || m.Std != 1 || math.Abs(m.Interval.Low-(2-2.484138)) > 1e-5 || math.Abs(m.Interval.High-(2+2.484138)) > 1e-5 {
+	if m.N != 3 || m.Mean != 2 || m.Std != 1 || math.Abs(m.Interval.Low-(2-2.484138)) > 1e-5 ||
+		math.Abs(m.Interval.High-(2+2.484138)) > 1e-5 {
 		t.Errorf("%+v %+v", m, m.Interval)
 	}
 	if m := Mean(Measurement{}, 5); m.N != 1 || m.Mean != 5 || m.Std != 0 || m.Interval != nil {
@@ -73,13 +76,14 @@ func TestWriteRefuses(t *testing.T) {
 		spoil func(r *Result)
 		want  string
 	}{
-		"not a number":       {func(r *Result) { r.Measurements[0].Mean = math.NaN() }, "not finite"},
-		"reversed interval":  {func(r *Result) { r.Measurements[0].Interval.High = -9 }, "the interval runs from"},
-		"twice the same":     {func(r *Result) { r.Measurements[1] = r.Measurements[0] }, "of measurement 0"},
-		"no measurements":    {func(r *Result) { r.Measurements = nil }, "/measurements"},
-		"no unit":            {func(r *Result) { r.Measurements[0].Unit = "" }, "/measurements/0/unit"},
-		"unknown protocol":   {func(r *Result) { r.Measurements[0].Protocol = "lax" }, "/measurements/0/protocol"},
-		"unknown method":     {func(r *Result) { r.Measurements[0].Interval.Method = "guess" }, "/measurements/0/interval_95/method"},
+		"not a number":      {func(r *Result) { r.Measurements[0].Mean = math.NaN() }, "not finite"},
+		"reversed interval": {func(r *Result) { r.Measurements[0].Interval.High = -9 }, "the interval runs from"},
+		"twice the same":    {func(r *Result) { r.Measurements[1] = r.Measurements[0] }, "of measurement 0"},
+		"no measurements":   {func(r *Result) { r.Measurements = nil }, "/measurements"},
+		"no unit":           {func(r *Result) { r.Measurements[0].Unit = "" }, "/measurements/0/unit"},
+		"unknown protocol":  {func(r *Result) { r.Measurements[0].Protocol = "lax" }, "/measurements/0/protocol"},
+		"unknown method": {func(r *Result) { r.Measurements[0].Interval.Method = "guess" },
+			"/measurements/0/interval_95/method"},
 		"no key":             {func(r *Result) { r.Key = "" }, "/key"},
 		"negative cost":      {func(r *Result) { r.Cost.WallSeconds = -1 }, "/cost/wall_seconds"},
 		"no commit":          {func(r *Result) { r.Environment.Commit = "" }, "/environment/commit"},
@@ -121,15 +125,18 @@ func TestReadRefuses(t *testing.T) {
 		"other JSON": {"[1]", "got array, want object"},
 		"more":       {strings.Replace(string(whole), `"schema"`, `"more": 1, "schema"`, 1), "more"},
 		"form 2":     {strings.Replace(string(whole), `"schema": 1`, `"schema": 2`, 1), "/schema"},
-		"text mean":  {strings.Replace(string(whole), `"mean": 2`, `"mean": "2"`, 1), "/measurements/0/mean: got string, want number"},
+		"text mean": {strings.Replace(string(whole), `"mean": 2`, `"mean": "2"`, 1),
+			"/measurements/0/mean: got string, want number"},
 	} {
 		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		_, err := Read(path)
 		var invalid *Invalid
-		if !errors.As(err, &invalid) || !strings.HasPrefix(err.Error(), path+" is not a valid result: ") || !strings.Contains(err.Error(), c.want) ||
-			!strings.HasSuffix(err.Error(), "; move it away, or delete it to measure anew") || strings.Contains(err.Error(), "\n") {
+		if !errors.As(err, &invalid) || !strings.HasPrefix(err.Error(), path+" is not a valid result: ") ||
+			!strings.Contains(err.Error(), c.want) ||
+			!strings.HasSuffix(err.Error(), "; move it away, or delete it to measure anew") ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}

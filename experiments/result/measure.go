@@ -13,8 +13,8 @@ func Exact(m Measurement, value float64) Measurement {
 	return m
 }
 
-// Mean completes m as a mean of repetitions, with the 95% t-interval where there are two or more that differ: from equal ones
-// nothing is learnt of the spread.
+// Mean completes m as a mean of repetitions, with the 95% t-interval where there are two or more that differ: from
+// equal ones nothing is learnt of the spread.
 func Mean(m Measurement, x ...float64) Measurement {
 	m.N, m.Mean, m.Std, m.Interval = len(x), stat.Mean(x, nil), 0, nil
 	if len(x) > 1 {

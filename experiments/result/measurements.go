@@ -56,7 +56,8 @@ func ShareOverSeeds(l Labels, protocol, metric string, seeds []curriculum.Accura
 
 // GuessingOf is the accuracy of guessing, which is known exactly.
 func GuessingOf(l Labels, protocol string, n int, p float64) Measurement {
-	return Measurement{Labels: With(l, VariantLabel, Guessing), Protocol: protocol, Metric: "accuracy", Unit: "1", N: n, Mean: p}
+	return Measurement{Labels: With(l, VariantLabel, Guessing), Protocol: protocol, Metric: "accuracy", Unit: "1", N: n,
+		Mean: p}
 }
 
 // MedianOf is the median of repetitions with its bootstrap interval.

@@ -18,18 +18,22 @@ type Result struct {
 	Profile    string `json:"profile"`  // full, quick, or custom: settings of a command line
 	Complete   bool   `json:"complete"` // false: the next run continues
 	// Key is the content address: the SHA-256 of the experiment, the version of its protocol, its settings and its inputs.
-	Key          string            `json:"key"`
-	Version      int               `json:"version"`           // of the experiment's protocol
-	Config       json.RawMessage   `json:"config"`            // the settings
-	Inputs       map[string]string `json:"inputs,omitempty"`  // SHA-256 of each file that it read, as experiment (its result) or experiment/file
-	Outputs      map[string]string `json:"outputs,omitempty"` // SHA-256 of each file that it left beside itself for others, by name
-	Seeds        []uint64          `json:"seeds"`
-	Protocol     string            `json:"protocol"` // how the numbers were got, and what was chosen where the paper is silent
-	Environment  Environment       `json:"environment"`
-	Kernels      []graph.Kernels   `json:"kernels,omitempty"` // of all calls in order, where they were not the same
-	Cost         Cost              `json:"cost"`              // of all calls
-	Measurements []Measurement     `json:"measurements"`
-	Details      json.RawMessage   `json:"details,omitempty"` // what the experiment itself wants to keep: single runs, histories
+	Key     string          `json:"key"`
+	Version int             `json:"version"` // of the experiment's protocol
+	Config  json.RawMessage `json:"config"`  // the settings
+	// SHA-256 of each file that it read, as experiment (its result) or experiment/file
+	Inputs map[string]string `json:"inputs,omitempty"`
+	// SHA-256 of each file that it left beside itself for others, by name
+	Outputs map[string]string `json:"outputs,omitempty"`
+	Seeds   []uint64          `json:"seeds"`
+	// how the numbers were got, and what was chosen where the paper is silent
+	Protocol     string          `json:"protocol"`
+	Environment  Environment     `json:"environment"`
+	Kernels      []graph.Kernels `json:"kernels,omitempty"` // of all calls in order, where they were not the same
+	Cost         Cost            `json:"cost"`              // of all calls
+	Measurements []Measurement   `json:"measurements"`
+	// what the experiment itself wants to keep: single runs, histories
+	Details json.RawMessage `json:"details,omitempty"`
 }
 
 // Protocols of SPEC section 6.
@@ -83,8 +87,8 @@ type Environment struct {
 // Cost is what a measurement took.
 type Cost struct {
 	WallSeconds float64 `json:"wall_seconds"`
-	// CPUSeconds are user and system, of all threads and of processes that were started for it. With --jobs above 1 they, and
-	// PeakRSSBytes, are of everything that ran meanwhile.
+	// CPUSeconds are user and system, of all threads and of processes that were started for it. With --jobs above 1 they,
+	// and PeakRSSBytes, are of everything that ran meanwhile.
 	CPUSeconds   float64 `json:"cpu_seconds"`
 	PeakRSSBytes uint64  `json:"peak_rss_bytes"` // of the process
 }

@@ -27,8 +27,8 @@ type Record struct {
 // Details are what a record keeps of single moments.
 type Details struct {
 	Samples []Sample `json:"samples"`
-	// Every is the number of tokens between samples, where that is more than was asked for: a long stream keeps every second
-	// one, again and again, so that its record does not grow for ever.
+	// Every is the number of tokens between samples, where that is more than was asked for: a long stream keeps every
+	// second one, again and again, so that its record does not grow for ever.
 	Every int64 `json:"every,omitempty"`
 }
 
@@ -76,7 +76,8 @@ func NewRecord(path string, s *baee.Stream, settings Settings, env result.Enviro
 	}
 	settings.ChunkSize, settings.Memory = s.ChunkSize(), s.Memory().Config()
 	inputs := map[string]string{}
-	for name, file := range map[string]string{"model": settings.Model, "classifier": settings.Classifier, "restored": settings.Restored} {
+	for name, file := range map[string]string{"model": settings.Model, "classifier": settings.Classifier,
+		"restored": settings.Restored} {
 		if file != "" {
 			inputs[name] = file
 		}
@@ -123,7 +124,8 @@ func (r *Record) sample(s *baee.Stream) error {
 	r.thin()
 	t := s.Memory().Total()
 	r.details.Samples = append(r.details.Samples, Sample{
-		Tokens: s.Position(), Seconds: r.file.Watch.Cost().WallSeconds, RSSBytes: rss, Bytes: t.Bytes, Hot: t.Hot, Warm: t.Warm,
+		Tokens: s.Position(), Seconds: r.file.Watch.Cost().WallSeconds, RSSBytes: rss, Bytes: t.Bytes, Hot: t.Hot,
+		Warm:      t.Warm,
 		Summaries: t.Summaries, Evicted: t.Evicted, Merged: t.Merged,
 	})
 	return r.write(s)
@@ -144,25 +146,28 @@ func (r *Record) thin() {
 	r.details.Every = 2 * max(r.settings.SampleEvery, int64(r.settings.ChunkSize), r.details.Every)
 }
 
-const streamProtocol = "one stream, read once. Resident memory is the kernel's (VmRSS), of the whole process; store_bytes are the contents that the budget limits. " +
-	"rss_change is the last sample's resident memory over the first one's, less 1. The cost begins with the record: loading the model is not in it"
+const streamProtocol = "one stream, read once. Resident memory is the kernel's (VmRSS), of the whole process; " +
+	"store_bytes are the contents that the budget limits. rss_change is the last sample's resident memory over the " +
+	"first one's, less 1. The cost begins with the record: loading the model is not in it"
 
 func (r *Record) write(s *baee.Stream) error {
 	o := &lab.Outcome{Seeds: []uint64{r.settings.Memory.Seed}, Protocol: streamProtocol, Details: r.details}
 	if r.settings.RandomTokens > 0 {
 		o.Seeds = append(o.Seeds, r.settings.InputSeed)
 	}
-	one := func(l result.Labels, metric, unit string, value float64) {
-		o.Measurements = append(o.Measurements, result.Measurement{Labels: l, Protocol: string(r.settings.Memory.Protocol), Metric: metric, Unit: unit, N: 1, Mean: value})
+	add := func(l result.Labels, metric, unit string, value float64) {
+		o.Measurements = append(o.Measurements, result.Measurement{Labels: l, Protocol: string(r.settings.Memory.Protocol),
+			Metric: metric, Unit: unit, N: 1, Mean: value})
 	}
 	if n := len(r.details.Samples); n > 0 {
-		one(result.Labels{}, "rss_change", "1", float64(r.details.Samples[n-1].RSSBytes)/float64(r.details.Samples[0].RSSBytes)-1)
-		one(result.Labels{}, "tokens_per_second", "tokens/s", float64(s.Position()-r.first)/r.file.Watch.Cost().WallSeconds)
+		add(result.Labels{}, "rss_change", "1",
+			float64(r.details.Samples[n-1].RSSBytes)/float64(r.details.Samples[0].RSSBytes)-1)
+		add(result.Labels{}, "tokens_per_second", "tokens/s", float64(s.Position()-r.first)/r.file.Watch.Cost().WallSeconds)
 	}
 	for _, x := range r.details.Samples {
 		at := result.Labels{result.TokensLabel: strconv.FormatInt(x.Tokens, 10)}
-		one(at, "rss_bytes", "bytes", float64(x.RSSBytes))
-		one(at, "store_bytes", "bytes", float64(x.Bytes))
+		add(at, "rss_bytes", "bytes", float64(x.RSSBytes))
+		add(at, "store_bytes", "bytes", float64(x.Bytes))
 	}
 	return r.file.Write(o, r.complete)
 }

@@ -17,8 +17,10 @@ import (
 func LongContextExperiment() lab.Experiment {
 	metrics := measure.Metrics()
 	full := suiteSettings{
-		Paper:  suitePart{Variants: []string{qat.FP16, "int8_uniform", "int4_uniform", qat.CAJQPTQ}, Tasks: metrics, Contexts: []int{512, 1024, 2048, 4096}, Samples: 64, Seed: 1234},
-		Strict: suitePart{Variants: []string{qat.CAJQPTQ}, Tasks: metrics, Contexts: []int{512, 1024, 2048, 4096}, Samples: 64, Seed: 1234},
+		Paper: suitePart{Variants: []string{qat.FP16, "int8_uniform", "int4_uniform", qat.CAJQPTQ}, Tasks: metrics,
+			Contexts: []int{512, 1024, 2048, 4096}, Samples: 64, Seed: 1234},
+		Strict: suitePart{Variants: []string{qat.CAJQPTQ}, Tasks: metrics, Contexts: []int{512, 1024, 2048, 4096},
+			Samples: 64, Seed: 1234},
 		Making: qat.DefaultExperiment(),
 	}
 	quick := full
@@ -38,15 +40,17 @@ func LongContextExperiment() lab.Experiment {
 			return 12 * time.Minute
 		},
 		Views: suiteViews("Accuracy by context"),
-		Says: "One set of samples, so its intervals are those of 64 or 127 samples and variants are compared on the same ones. The published cajq has 7 levels in " +
-			"the SSM, ours 4; strict evaluates it from the packed bytes, on the same samples, so that a difference to paper is one of rounding alone. " + measure.BeyondTraining,
+		Says: "One set of samples, so its intervals are those of 64 or 127 samples and variants are compared on the same " +
+			"ones. The published cajq has 7 levels in the SSM, ours 4; strict evaluates it from the packed bytes, on the same " +
+			"samples, so that a difference to paper is one of rounding alone. " + measure.BeyondTraining,
 	}, full, quick, func(ctx context.Context, j *lab.Job, s suiteSettings) (*lab.Outcome, error) {
-		theirs, err := publishedLongContext()
+		paper, err := publishedLongContext()
 		if err != nil {
 			return nil, err
 		}
-		return runSuite(ctx, j, s, tasks.LongContext, "paper: n 64, one evaluation seed, calibration on 8 batches, 4-level SSM quantiser in floating point. "+
-			"strict: the same from the packed bytes. Intervals are Wilson's", theirs)
+		return runSuite(ctx, j, s, tasks.LongContext,
+			"paper: n 64, one evaluation seed, calibration on 8 batches, 4-level SSM quantiser in floating point. strict: the "+
+				"same from the packed bytes. Intervals are Wilson's", paper)
 	})
 }
 
@@ -65,7 +69,8 @@ func publishedLongContext() (func(c suiteCell) (*result.MeanStd, string), error)
 		if name == qat.CAJQPTQ {
 			name, note = "cajq", "published: 7 levels in the SSM"
 		}
-		if v, ok := file.Variants[name].Contexts[strconv.Itoa(c.context)][c.task+"_acc"].(float64); ok && c.protocol == result.Paper {
+		if v, ok := file.Variants[name].Contexts[strconv.Itoa(c.context)][c.task+"_acc"].(float64); ok &&
+			c.protocol == result.Paper {
 			return &result.MeanStd{Mean: v}, note
 		}
 		return nil, ""

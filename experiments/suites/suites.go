@@ -57,16 +57,17 @@ type suiteRun struct {
 	base     *layers.Model
 	done     *lab.Cells[curriculum.Accuracy]
 	protocol string                                             // of the outcome
-	theirs   func(c suiteCell) (p *result.MeanStd, note string) // the published figure of a cell
+	paper    func(c suiteCell) (p *result.MeanStd, note string) // the published figure of a cell
 }
 
 // runSuite evaluates all variants on samples for the given purpose.
-func runSuite(ctx context.Context, j *lab.Job, s suiteSettings, purpose tasks.Purpose, protocol string, theirs func(c suiteCell) (*result.MeanStd, string)) (*lab.Outcome, error) {
+func runSuite(ctx context.Context, j *lab.Job, s suiteSettings, purpose tasks.Purpose, protocol string,
+	paper func(c suiteCell) (*result.MeanStd, string)) (*lab.Outcome, error) {
 	base, err := measure.LoadBase(j.Model())
 	if err != nil {
 		return nil, err
 	}
-	r := &suiteRun{suiteSettings: s, purpose: purpose, job: j, base: base, protocol: protocol, theirs: theirs}
+	r := &suiteRun{suiteSettings: s, purpose: purpose, job: j, base: base, protocol: protocol, paper: paper}
 	variants, err := r.check()
 	if err != nil {
 		return nil, err
@@ -112,7 +113,8 @@ func (r *suiteRun) check() ([]qat.Variant, error) {
 		}
 		for _, t := range p.Contexts {
 			if t < layers.MinContext || t > r.base.Config.MaxLen {
-				return nil, fmt.Errorf("context length %d: it must be from %d to the model's max_len %d", t, layers.MinContext, r.base.Config.MaxLen)
+				return nil, fmt.Errorf("context length %d: it must be from %d to the model's max_len %d", t, layers.MinContext,
+					r.base.Config.MaxLen)
 			}
 			for _, task := range p.Tasks {
 				if _, err := measure.Chance(r.base.Config, task, t); err != nil {
@@ -215,9 +217,10 @@ func (r *suiteRun) outcome() (*lab.Outcome, error) {
 		if !ok {
 			continue
 		}
-		l := result.Labels{result.VariantLabel: c.variant, result.TaskLabel: c.task[strings.LastIndexByte(c.task, '/')+1:], result.ContextLabel: result.ContextOf(c.context)}
+		l := result.Labels{result.VariantLabel: c.variant, result.TaskLabel: c.task[strings.LastIndexByte(c.task, '/')+1:],
+			result.ContextLabel: result.ContextOf(c.context)}
 		m := result.Share(l, c.protocol, "accuracy", a)
-		m.Published, m.Note = r.theirs(c)
+		m.Published, m.Note = r.paper(c)
 		o.Measurements = append(o.Measurements, m)
 		c.variant = result.Guessing
 		if guessed[c.name()] {

@@ -28,7 +28,8 @@ func smallSuite(s suiteSettings) suiteSettings {
 
 func TestSuiteExperiments(t *testing.T) {
 	root := labtest.SuiteRoot(t)
-	for _, e := range []lab.Experiment{NeedleBenchExperiment(), RULERExperiment(), LongBenchExperiment(), LongContextExperiment()} {
+	for _, e := range []lab.Experiment{NeedleBenchExperiment(), RULERExperiment(), LongBenchExperiment(),
+		LongContextExperiment()} {
 		t.Run(e.Name, func(t *testing.T) {
 			s := smallSuite(e.Settings(lab.Full).(suiteSettings))
 			o := labtest.CheckRuns(t, e, root, func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) {
@@ -49,7 +50,8 @@ func TestSuitesLeaveNoCheckpoints(t *testing.T) {
 	root := labtest.SuiteRoot(t)
 	s := smallSuite(NeedleBenchExperiment().Settings(lab.Full).(suiteSettings))
 	j := labtest.NewJob(t, NeedleBenchExperiment(), root)
-	if _, err := runSuite(t.Context(), j, s, tasks.NeedleBench, "p", func(suiteCell) (*result.MeanStd, string) { return nil, "" }); err != nil {
+	if _, err := runSuite(t.Context(), j, s, tasks.NeedleBench, "p",
+		func(suiteCell) (*result.MeanStd, string) { return nil, "" }); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := os.ReadDir(j.Dir); err != nil || len(left) != 2 || left[1].Name() != left[0].Name()+".work" {
@@ -103,7 +105,8 @@ func TestPublishedSuites(t *testing.T) {
 			t.Errorf("%+v: published %v beside a strict cell", c.cell, p)
 		}
 	}
-	if _, note := ruler(suiteCell{result.Paper, qat.FP16, "paper/ruler/niah_multi_key", 128}); !strings.Contains(note, "cannot be answered") {
+	if _, note := ruler(suiteCell{result.Paper, qat.FP16, "paper/ruler/niah_multi_key", 128}); !strings.Contains(note,
+		"cannot be answered") {
 		t.Errorf("note %q of a task without an answer", note)
 	}
 }

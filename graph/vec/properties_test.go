@@ -97,15 +97,15 @@ func TestNonFiniteIsFoundAnywhere(t *testing.T) {
 			for i := range x {
 				x[i] = math.MaxFloat32 * float32(1-2*(i%2))
 			}
-			if HasNonFinite(x) || AnyNaN(x) {
+			if HasNonFinite(x) {
 				t.Fatalf("%d finite elements reported", n)
 			}
 			for i := range x {
 				for _, b := range bad {
 					old := x[i]
 					x[i] = b
-					if !HasNonFinite(x) || AnyNaN(x) != (b != b) {
-						t.Fatalf("%v at %d of %d: HasNonFinite %v, AnyNaN %v", b, i, n, HasNonFinite(x), AnyNaN(x))
+					if !HasNonFinite(x) {
+						t.Fatalf("%v at %d of %d is not found", b, i, n)
 					}
 					x[i] = old
 				}

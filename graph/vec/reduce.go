@@ -49,11 +49,6 @@ func Max(x []float32) float32 {
 // with those of NaN above it.
 const infBits = 0x7f800000
 
-// AnyNaN reports whether x holds a NaN.
-func AnyNaN(x []float32) bool {
-	return maxAbsBitsKernel(x) > infBits
-}
-
 // HasNonFinite reports whether x holds a NaN or an infinity.
 func HasNonFinite(x []float32) bool {
 	return maxAbsBitsKernel(x) >= infBits

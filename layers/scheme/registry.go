@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/synapnet/synapnet-train/layers/spelling"
+	"github.com/synapnet/synapnet-train/internal/spelling"
 )
 
 // registry holds all schemes: those of this package, one a line, and behind them what Register added.

@@ -1,5 +1,6 @@
-// Package labtest helps to test experiments: jobs that keep their result in a folder of the test's, small models for them to
-// read, and what is true of every outcome. A test binary that imports it serves measurements in processes of their own.
+// Package labtest helps to test experiments: jobs that keep their result in a folder of the test's, small models for
+// them to read, and what is true of every outcome. A test binary that imports it serves measurements in processes of
+// their own.
 package labtest
 
 import (
@@ -85,7 +86,8 @@ func Find(t *testing.T, o *lab.Outcome, protocol, metric string, l result.Labels
 	return found[0]
 }
 
-// CheckOutcome holds what is true of every outcome: measurements are numbers, each named once, and every view shows some.
+// CheckOutcome holds what is true of every outcome: measurements are numbers, each named once, and every view shows
+// some.
 func CheckOutcome(t *testing.T, e lab.Experiment, o *lab.Outcome) {
 	t.Helper()
 	if len(o.Seeds) == 0 || o.Protocol == "" || len(o.Measurements) == 0 {
@@ -102,7 +104,8 @@ func CheckOutcome(t *testing.T, e lab.Experiment, o *lab.Outcome) {
 			t.Errorf("%s is there twice", key)
 		}
 		seen[key] = true
-		if m.Protocol != result.Paper && m.Protocol != result.Strict || m.Metric == "" || m.Unit == "" || m.N < 1 || math.IsNaN(m.Mean) || math.IsInf(m.Mean, 0) {
+		if m.Protocol != result.Paper && m.Protocol != result.Strict || m.Metric == "" || m.Unit == "" || m.N < 1 ||
+			math.IsNaN(m.Mean) || math.IsInf(m.Mean, 0) {
 			t.Errorf("%s: %+v", key, m)
 		}
 		if i := m.Interval; i != nil && (i.Low > m.Mean+1e-9 || i.High < m.Mean-1e-9) {
@@ -130,9 +133,10 @@ func CheckOutcome(t *testing.T, e lab.Experiment, o *lab.Outcome) {
 	}
 }
 
-// CheckRuns runs an experiment, stops it after its first save and continues, and wants the same as of a run that was not
-// stopped. equal compares what is not a time.
-func CheckRuns(t *testing.T, e lab.Experiment, root string, run func(ctx context.Context, j *lab.Job) (*lab.Outcome, error), equal func(m result.Measurement) bool) *lab.Outcome {
+// CheckRuns runs an experiment, stops it after its first save and continues, and wants the same as of a run that was
+// not stopped. equal compares what is not a time.
+func CheckRuns(t *testing.T, e lab.Experiment, root string,
+	run func(ctx context.Context, j *lab.Job) (*lab.Outcome, error), equal func(m result.Measurement) bool) *lab.Outcome {
 	t.Helper()
 	whole, err := run(t.Context(), NewJob(t, e, root))
 	if err != nil {
@@ -176,7 +180,8 @@ func Always(result.Measurement) bool { return true }
 func StreamModel(t *testing.T) (m *layers.Model, path string) {
 	t.Helper()
 	c := layers.Reference()
-	c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, c.NumClasses, c.EpisodicSlots, c.EpisodicWriteFrac = 8, 2, 2, 128, 64, 40, 4, 0.2
+	c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, c.NumClasses, c.EpisodicSlots, c.EpisodicWriteFrac = 8, 2, 2, 128, 64,
+		40, 4, 0.2
 	m, err := layers.NewModel(c, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +205,8 @@ func NetworkFiles(t *testing.T, seed uint64) (classifier, head string) {
 	t.Helper()
 	dir := t.TempDir()
 	classifier, head = filepath.Join(dir, lab.ClassifierFile), filepath.Join(dir, lab.HeadFile)
-	for path, make := range map[string]func(int, int, uint64) (*baee.Classifier, error){classifier: baee.NewClassifier, head: baee.NewHead} {
+	for path, make := range map[string]func(int, int, uint64) (*baee.Classifier, error){classifier: baee.NewClassifier,
+		head: baee.NewHead} {
 		n, err := make(8, 4, seed)
 		if err != nil {
 			t.Fatal(err)

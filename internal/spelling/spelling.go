@@ -32,3 +32,25 @@ func Nearest[S ~string](name S, known []S) S {
 	}
 	return best
 }
+
+// Suggest is the candidate that word is most likely a misspelling of: the one with the fewest edited letters, if these are
+// at most a third of the word, or else the only one that word is the beginning of. The first of equals wins, so candidates
+// should be in a fixed order. There may be none.
+func Suggest(word string, candidates []string) (string, bool) {
+	word = strings.ToLower(word)
+	best, distance := "", max(1, (len(word)+1)/3)+1
+	beginning := ""
+	for _, candidate := range candidates {
+		lower := strings.ToLower(candidate)
+		if d := Distance(word, candidate); d < distance {
+			best, distance = candidate, d
+		}
+		if beginning == "" && len(word) >= 2 && strings.HasPrefix(lower, word) {
+			beginning = candidate
+		}
+	}
+	if best == "" || len(word) < 2 {
+		best = beginning
+	}
+	return best, best != ""
+}

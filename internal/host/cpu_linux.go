@@ -1,9 +1,9 @@
-package main
+package host
 
 import "os"
 
-// cpuModel is the processor's name as the kernel tells it.
-func cpuModel() string {
+// CPUModel is the processor's name as the kernel tells it.
+func CPUModel() string {
 	text, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return "unknown (" + err.Error() + ")"

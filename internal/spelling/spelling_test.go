@@ -27,3 +27,21 @@ func TestDistance(t *testing.T) {
 		}
 	}
 }
+
+func TestSuggest(t *testing.T) {
+	names := []string{"batch-size", "config", "curriculum", "depth", "dim", "h", "heads", "help", "lr"}
+	cases := map[string]string{
+		"curiculum": "curriculum", "CURRICULUM": "curriculum", "batch_size": "batch-size", "bach-size": "batch-size",
+		"batch": "batch-size", "head": "heads", "dimm": "dim", "dept": "depth", "curr": "curriculum", "lrr": "lr",
+		"": "", "x": "", "zzzzzz": "", "memory": "", "-": "",
+	}
+	for word, want := range cases {
+		got, ok := Suggest(word, names)
+		if got != want || ok != (want != "") {
+			t.Errorf("Suggest(%q) = %q %v, want %q", word, got, ok, want)
+		}
+	}
+	if got, ok := Suggest("x", nil); ok {
+		t.Errorf("a suggestion of nothing: %q", got)
+	}
+}
