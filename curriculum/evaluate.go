@@ -32,6 +32,8 @@ func NewAccuracy(correct, n int) Accuracy {
 type Evaluation struct {
 	Overall Accuracy            `json:"overall"`
 	PerTask map[string]Accuracy `json:"per_task"`
+	// Outcomes says of each sample, in their order, whether the answer was right.
+	Outcomes []bool `json:"-"`
 }
 
 // EvaluateContext classifies samples of one length in batches and scores them by task. Logits that are not finite are an
@@ -60,7 +62,7 @@ func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 	}
 	defer inf.Program.Close()
 	right, total := map[string]int{}, map[string]int{}
-	correct := 0
+	correct, outcomes := 0, make([]bool, 0, n)
 	part := make([]tasks.Sample, 0, min(batch, n))
 	for from := 0; from < n; from += batch {
 		if err := ctx.Err(); err != nil {
@@ -84,13 +86,14 @@ func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 			if err := layers.CheckFinite("logits", row); err != nil {
 				return Evaluation{}, fmt.Errorf("evaluation: sample %d (%s): %w", from+i, s.Task, err)
 			}
-			if argmax(row) == int(s.Label) {
+			outcomes = append(outcomes, argmax(row) == int(s.Label))
+			if outcomes[from+i] {
 				right[s.Task]++
 				correct++
 			}
 		}
 	}
-	e := Evaluation{Overall: NewAccuracy(correct, n), PerTask: map[string]Accuracy{}}
+	e := Evaluation{Overall: NewAccuracy(correct, n), PerTask: map[string]Accuracy{}, Outcomes: outcomes}
 	for task, n := range total {
 		e.PerTask[task] = NewAccuracy(right[task], n)
 	}
