@@ -14,6 +14,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/experiments/bench"
 	"github.com/synapnet/synapnet-train/graph/blas"
+	"github.com/synapnet/synapnet-train/internal/table"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -179,7 +180,7 @@ func printBench(w io.Writer, r *bench.Report) error {
 				grouped(int(x.TokensPerSecond)), fmt.Sprintf("%.1f", x.GFLOPS), fmt.Sprintf("%.0f%%", 100*x.ShareOfPeak), megabytes(x.WeightBytes), rssText(x.PeakRSSBytes),
 			})
 		}
-		if err := writeTable(w, 1, rows...); err != nil {
+		if err := table.Write(w, 1, rows...); err != nil {
 			return err
 		}
 	}
