@@ -33,7 +33,7 @@ type Score struct {
 }
 
 // NewScore is the score of an evaluation.
-func NewScore(e curriculum.Evaluation) Score { return Score{e.Overall, NewOutcomes(e.Outcomes)} }
+func NewScore(e curriculum.Scored) Score { return Score{e.Overall, NewOutcomes(e.Outcomes)} }
 
 // ScoreOf is the score of the outcomes of samples, of which there is one at least.
 func ScoreOf(right []bool) Score {
