@@ -34,11 +34,17 @@ type Evaluation struct {
 	PerTask map[string]Accuracy `json:"per_task"`
 }
 
+// Scored is an evaluation with the outcomes of its samples, which histories of a training do not keep.
+type Scored struct {
+	Evaluation
+	Outcomes []bool // of each sample, in their order: whether the answer was right
+}
+
 // EvaluateContext classifies samples of one length in batches and scores them by task. Logits that are not finite are an
 // error, not a wrong answer. When ctx ends, it gives up between two batches, with ctx's error.
-func EvaluateContext(ctx context.Context, m *layers.Model, samples []tasks.Sample, batch int) (Evaluation, error) {
+func EvaluateContext(ctx context.Context, m *layers.Model, samples []tasks.Sample, batch int) (Scored, error) {
 	if len(samples) == 0 {
-		return Evaluation{}, fmt.Errorf("evaluation: no samples")
+		return Scored{}, fmt.Errorf("evaluation: no samples")
 	}
 	next := func() (tasks.Sample, error) {
 		s := samples[0]
@@ -50,47 +56,48 @@ func EvaluateContext(ctx context.Context, m *layers.Model, samples []tasks.Sampl
 
 // EvaluateSamples is EvaluateContext of n samples of the given number of tokens that are made as they are needed: no more
 // than a batch of them is held.
-func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int, next func() (tasks.Sample, error)) (Evaluation, error) {
+func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int, next func() (tasks.Sample, error)) (Scored, error) {
 	if n < 1 || batch < 1 {
-		return Evaluation{}, fmt.Errorf("evaluation: %d samples in batches of %d: use at least 1", n, batch)
+		return Scored{}, fmt.Errorf("evaluation: %d samples in batches of %d: use at least 1", n, batch)
 	}
 	inf, err := m.Infer(batch, tokens, 0)
 	if err != nil {
-		return Evaluation{}, err
+		return Scored{}, err
 	}
 	defer inf.Program.Close()
 	right, total := map[string]int{}, map[string]int{}
-	correct := 0
+	correct, outcomes := 0, make([]bool, 0, n)
 	part := make([]tasks.Sample, 0, min(batch, n))
 	for from := 0; from < n; from += batch {
 		if err := ctx.Err(); err != nil {
-			return Evaluation{}, err
+			return Scored{}, err
 		}
 		for part = part[:0]; len(part) < min(batch, n-from); {
 			s, err := next()
 			if err != nil {
-				return Evaluation{}, err
+				return Scored{}, err
 			}
 			part = append(part, s)
 		}
 		ids, _ := Collate(part, batch)
 		logits, err := inf.Run(ids, nil)
 		if err != nil {
-			return Evaluation{}, err
+			return Scored{}, err
 		}
 		for i, s := range part {
 			total[s.Task]++
 			row := logits[i*m.Outputs() : (i+1)*m.Outputs()]
 			if err := layers.CheckFinite("logits", row); err != nil {
-				return Evaluation{}, fmt.Errorf("evaluation: sample %d (%s): %w", from+i, s.Task, err)
+				return Scored{}, fmt.Errorf("evaluation: sample %d (%s): %w", from+i, s.Task, err)
 			}
-			if argmax(row) == int(s.Label) {
+			outcomes = append(outcomes, argmax(row) == int(s.Label))
+			if outcomes[from+i] {
 				right[s.Task]++
 				correct++
 			}
 		}
 	}
-	e := Evaluation{Overall: NewAccuracy(correct, n), PerTask: map[string]Accuracy{}}
+	e := Scored{Evaluation{Overall: NewAccuracy(correct, n), PerTask: map[string]Accuracy{}}, outcomes}
 	for task, n := range total {
 		e.PerTask[task] = NewAccuracy(right[task], n)
 	}

@@ -133,7 +133,7 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 		},
 		Evaluate: func(ctx context.Context) (EpochEvaluation, error) {
 			e, err := EvaluateContext(ctx, t.Model, held, c.BatchSize)
-			return EpochEvaluation{t.Done(), stage, length, t.Evaluated() - stage*c.EpochsPerStage, e}, err
+			return EpochEvaluation{t.Done(), stage, length, t.Evaluated() - stage*c.EpochsPerStage, e.Evaluation}, err
 		},
 		Close: func() {
 			g.Program.Close()

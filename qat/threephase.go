@@ -393,7 +393,7 @@ func (t *ThreePhase) evaluate(ctx context.Context, p phase) (Epoch, error) {
 	accuracy, err := curriculum.EvaluateContext(ctx, t.Model, t.held, t.Config.BatchSize)
 	e := Epoch{
 		Phase: p.name, Epoch: t.Evaluated(), Loss: t.mean.Loss, Auxiliary: t.mean.Auxiliary, LR: t.rate(p).At(t.Done() - 1),
-		Steps: StepStats{Least: 1, Most: 1}, Accuracy: accuracy,
+		Steps: StepStats{Least: 1, Most: 1}, Accuracy: accuracy.Evaluation,
 	}
 	if t.Quantised != nil {
 		e.Steps = t.Quantised.Steps()

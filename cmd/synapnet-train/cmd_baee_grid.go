@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"path/filepath"
-	"strconv"
 
 	"github.com/urfave/cli/v2"
 
@@ -12,7 +10,6 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/eviction"
 	"github.com/synapnet/synapnet-train/experiments/lab"
-	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
@@ -61,7 +58,7 @@ func baeeGrid(c *cli.Context) error {
 			return usagef(c, "--policies: %v", err)
 		}
 	}
-	base, err := pretrainedBase(c)
+	path, err := pretrainedBase(c)
 	if err != nil {
 		return err
 	}
@@ -74,60 +71,15 @@ func baeeGrid(c *cli.Context) error {
 	for _, p := range c.StringSlice("protocol") {
 		conf.Protocols = append(conf.Protocols, baee.Protocol(p))
 	}
+	if err := checkOwn(c, nil, conf, path); err != nil {
+		return err
+	}
+	inputs, err := conf.Inputs(path, c.String("classifier"), c.String("head"))
+	if err != nil {
+		return err
+	}
 	output := c.String("output")
-	e, err := eviction.NewGrid(conf, base, c.String("classifier"), c.String("head"), output, environment())
-	if err != nil {
-		return err
-	}
-	if err := checkDemands(c, nil, conf, e.Base.Config); err != nil {
-		return err
-	}
-	p := newProgress(c.App.ErrWriter)
-	warn(p, e.Note)
-	e.Report = func(k eviction.GridCell, before bool, done, total int) {
-		note := ""
-		if before {
-			note = "  done before"
-		}
-		p.Line("[%d/%d] %s  ctx %d  budget %g%%  %s  seed %d  %s  kept %d/%d%s", done, total, k.Protocol, k.Context,
-			100*k.Budget, k.Position, k.Seed, k.Policy, k.Retention.Correct, k.Retention.N, note)
-	}
-	r, err := e.Run(c.Context)
-	if err != nil && c.Err() != nil {
-		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, output)
-	}
-	if err != nil {
-		return err
-	}
-	return printBAEEGrid(c, r)
-}
-
-// printBAEEGrid prints the retention of every policy in every case, the published one beside it, and then over all
-// cases.
-func printBAEEGrid(c *cli.Context, r *eviction.GridResult) error {
-	w := &firstError{w: c.App.Writer}
-	rows := [][]string{{"protocol", "context", "budget", "target", "policy", "retention", "95% interval", "published",
-		"accuracy"}}
-	for _, s := range r.Summary {
-		rows = append(rows, []string{string(s.Protocol), strconv.Itoa(s.Context), fmt.Sprintf("%g%%", 100*s.Budget),
-			s.Position, s.Policy,
-			meanStdText(result.MeanStd{Mean: s.Mean, Std: s.Std}, s.Seeds),
-			fmt.Sprintf("[%.3f, %.3f]", s.Pooled.Low, s.Pooled.High),
-			publishedText(s.Published), fmt.Sprintf("%.3f", s.Accuracy.Mean)})
-	}
-	w.printf("retention: mean ± std over seeds (without ± it is of one), interval over all samples\n")
-	if err := writeTable(w, 5, rows...); err != nil {
-		return err
-	}
-	rows = [][]string{{"protocol", "policy", "target", "cells", "retention"}}
-	for _, o := range r.Overall {
-		rows = append(rows, []string{string(o.Protocol), o.Policy, o.Position, strconv.Itoa(o.Cells),
-			accuracyText(o.Retention)})
-	}
-	w.printf("\nover all cells but those of %d tokens\n", eviction.HeadlineContext)
-	if err := writeTable(w, 3, rows...); err != nil {
-		return err
-	}
-	w.printf("\nresults are in %s\n", foreign.Path(filepath.Clean(c.String("output"))))
-	return w.err
+	return ownRun{
+		experiment: eviction.GridExperiment(), settings: conf, inputs: inputs, output: output, place: output,
+	}.run(c, "results are in "+foreign.Path(filepath.Clean(output)))
 }

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/eviction"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/internal/foreign"
@@ -67,7 +63,7 @@ func baeeTrain(c *cli.Context) error {
 			return usagef(c, "--tasks: %v ('%s' lists them)", err, shell.CommandLine("eval", "--list"))
 		}
 	}
-	base, err := pretrainedBase(c)
+	path, err := pretrainedBase(c)
 	if err != nil {
 		return err
 	}
@@ -82,43 +78,22 @@ func baeeTrain(c *cli.Context) error {
 		SampleKeys: tasks.CurrentKeys,
 	}
 	dir := c.String("output-dir")
-	e, err := eviction.NewTraining(conf, base, dir, environment())
-	if err != nil {
+	if err := checkOwn(c, baeeTrainFlags, conf, path); err != nil {
 		return err
 	}
-	if err := checkDemands(c, baeeTrainFlags, conf, e.Base.Config); err != nil {
+	if err := eviction.CheckFolder(dir); err != nil {
 		return err
 	}
-	p := newProgress(c.App.ErrWriter)
-	warn(p, e.Note)
-	e.Report = eviction.TrainHooks{
-		Collect: func(protocol baee.Protocol, sequences, context int) {
-			p.Line("%s: collecting from %d sequences of %d tokens", protocol, sequences, context)
-		},
-		Data: func(protocol baee.Protocol, examples, positives int) {
-			p.Line("%s: %s examples, %s positive", protocol, grouped(examples), grouped(positives))
-		},
-		Cell: func(k eviction.TrainCell, before bool, done, total int) {
-			note := ""
-			if before {
-				note = "  done before"
-			}
-			p.Line("[%d/%d] %s %s  lr %g  noise %g  seed %d  AUC %.4f%s", done, total, k.Protocol, k.Network, k.LR, k.Noise,
-				k.Seed, k.AUC, note)
-		},
-	}
-	r, err := e.Run(c.Context)
-	if err != nil && c.Err() != nil {
-		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, dir)
-	}
-	if errors.Is(err, train.ErrDiverged) {
-		return fmt.Errorf("%w; leave that rate out of --learning-rates and --published-rates, and give another --output-dir",
-			err)
-	}
-	if err != nil {
-		return err
-	}
-	return printBAEETrain(c, r)
+	return ownRun{
+		experiment: eviction.TrainExperiment(), settings: conf, inputs: lab.ModelInputs(path),
+		output: filepath.Join(dir, eviction.TrainFile),
+		place:  dir, diverged: "leave that rate out of --learning-rates and --published-rates, and give another --output-dir",
+	}.run(c,
+		fmt.Sprintf("%s (network %s), %s (%s) and %s are the strict trainings at the learning rate with the best mean AUC; "+
+			"all are in %s",
+			lab.ClassifierFile, eviction.NeedleNetwork, eviction.AttentionClassifierFile, eviction.RetentionNetwork,
+			lab.HeadFile,
+			foreign.Path(filepath.Clean(dir))))
 }
 
 // pretrainedBase is --checkpoint, with a word on the mend if it is not there.
@@ -133,28 +108,4 @@ func pretrainedBase(c *cli.Context) (string, error) {
 	}
 	return "", fmt.Errorf("there is no pretrained model %s: make one with '%s', or name another with --checkpoint",
 		base, shell.CommandLine("pretrain", "--curriculum", "512", "1024", "--output-dir", "results/pretrain"))
-}
-
-func printBAEETrain(c *cli.Context, r *eviction.TrainResult) error {
-	w := &firstError{w: c.App.Writer}
-	rows := [][]string{{"protocol", "network", "lr", "noise", "seeds", "AUC", "published", "salience alone", "use alone"}}
-	for _, s := range r.Summary {
-		salience, use := meanStdText(s.Salience, s.Seeds), meanStdText(s.Use, s.Seeds)
-		if s.Network == eviction.HeadNetwork {
-			salience, use = "-", "-"
-		}
-		rows = append(rows, []string{string(s.Protocol), s.Network, fmt.Sprintf("%g", s.LR), fmt.Sprintf("%g", s.Noise),
-			strconv.Itoa(s.Seeds),
-			meanStdText(s.AUC, s.Seeds), publishedText(s.Published), salience, use})
-	}
-	if err := writeTable(w, 2, rows...); err != nil {
-		return err
-	}
-	dir := c.String("output-dir")
-	w.printf("ROC-AUC on held-out examples, mean ± std over seeds; without ± it is of one seed\n")
-	w.printf("%s (network %s), %s (%s) and %s are the strict trainings at the learning rate with the best mean AUC; all "+
-		"are in %s\n",
-		lab.ClassifierFile, eviction.NeedleNetwork, eviction.AttentionClassifierFile, eviction.RetentionNetwork, lab.HeadFile,
-		foreign.Path(filepath.Clean(dir)))
-	return w.err
 }

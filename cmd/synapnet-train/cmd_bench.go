@@ -14,6 +14,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/experiments/bench"
 	"github.com/synapnet/synapnet-train/graph/blas"
+	"github.com/synapnet/synapnet-train/internal/table"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -183,7 +184,7 @@ func printBench(w io.Writer, r *bench.Run) error {
 				megabytes(x.WeightBytes), rssText(x.PeakRSSBytes),
 			})
 		}
-		if err := writeTable(w, 1, rows...); err != nil {
+		if err := table.Write(w, 1, rows...); err != nil {
 			return err
 		}
 	}

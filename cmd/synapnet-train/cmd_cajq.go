@@ -2,22 +2,16 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"math"
-	"strconv"
+	"os"
+	"path/filepath"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/synapnet/synapnet-train/curriculum"
-	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/cajq"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/measure"
-	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/qat"
 )
@@ -34,7 +28,7 @@ func cajqCommand() *cli.Command {
 			&cli.IntSliceFlag{Name: "context-lengths", Usage: "`LENGTH`s in tokens to evaluate at",
 				Value: cli.NewIntSlice(d.Contexts...)},
 			&cli.StringSliceFlag{Name: "variants", Usage: "`NAME`s of variants",
-				Value: cli.NewStringSlice(defaultVariants()...)},
+				Value: cli.NewStringSlice(cajq.DefaultVariants()...)},
 			&cli.IntFlag{Name: "samples", Usage: "evaluation samples of each single task", Value: d.Samples},
 			&cli.IntFlag{Name: "qat-steps", Usage: "training steps of the variants that train",
 				Value: d.Experiment.Finetune.Steps},
@@ -43,21 +37,13 @@ func cajqCommand() *cli.Command {
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with these and further settings, see configs/cajq-qat.toml"},
 			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
 			&cli.StringFlag{Name: "output", Usage: "result `FILE`", Value: "runs/cajq/cajq-qat.json"},
+			&cli.StringFlag{Name: "keep-models",
+				Usage: "`FOLDER` in which the variants that train are kept: VARIANT-SEED.safetensors for export, and " +
+					"VARIANT-SEED.packed.safetensors, its packed bytes, for eval, stream and inspect"},
 			threadsFlag(),
 		},
 		Action: cajqQAT,
 	}
-}
-
-// defaultVariants are the published ones and their control.
-func defaultVariants() []string {
-	var names []string
-	for _, v := range qat.Variants() {
-		if v.Paper || v.Name == qat.FP16Finetuned {
-			names = append(names, v.Name)
-		}
-	}
-	return names
 }
 
 func variantList() string {
@@ -87,6 +73,41 @@ func cajqConfig(c *cli.Context) (cajq.Config, error) {
 	return conf, nil
 }
 
+// checkKept refuses to keep variants in the place of files of another kind.
+func checkKept(c *cli.Context, s cajq.Settings) error {
+	dir := c.String("keep-models")
+	if dir == "" {
+		return nil
+	}
+	variants, err := qat.LookupVariants(s.Variants...)
+	if err != nil {
+		return err
+	}
+	use := fileUses[c.Command.Name]
+	written, err := use.written(c)
+	if err != nil {
+		return err
+	}
+	keep := func(name string, of kind) {
+		path := filepath.Join(dir, name)
+		info, err := os.Stat(path)
+		if err != nil {
+			info = nil
+		}
+		written = append(written, named{"--keep-models", path, info, &output{flag: "keep-models"}, of})
+	}
+	for _, v := range variants {
+		for _, seed := range s.Seeds {
+			model, packed := cajq.KeptFiles(v.Name, seed)
+			if v.Trains {
+				keep(model, trainedModels)
+				keep(packed, packedModels)
+			}
+		}
+	}
+	return checkOutputs(c, use.read(c), written)
+}
+
 func cajqQAT(c *cli.Context) error {
 	if err := useThreads(c); err != nil {
 		return err
@@ -95,124 +116,32 @@ func cajqQAT(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	variants, err := qat.LookupVariants(c.StringSlice("variants")...)
-	if err != nil {
+	settings := cajq.Settings{Config: conf, Variants: c.StringSlice("variants")}
+	if _, err := qat.LookupVariants(settings.Variants...); err != nil {
 		return usagef(c, "--variants: %v", err)
 	}
-	base, err := pretrainedBase(c)
+	path, err := pretrainedBase(c)
 	if err != nil {
 		return err
 	}
-	if err := checkCAJQMemory(c, conf, base); err != nil {
+	if err := checkKept(c, settings); err != nil {
 		return err
 	}
-	e, err := cajq.New(conf, variants, base, c.String("output"), environment())
+	if err := checkCAJQMemory(c, conf, path); err != nil {
+		return err
+	}
+	base, err := measure.LoadBase(path)
 	if err != nil {
 		return err
 	}
-	p := newProgress(c.App.ErrWriter)
-	warn(p, e.Note)
-	reportCAJQ(e, p)
-	r, err := e.Run(c.Context)
-	if errors.Is(err, train.ErrInterrupted) || c.Err() != nil && err != nil {
-		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, c.String("output"))
-	}
-	if errors.Is(err, train.ErrDiverged) {
-		return fmt.Errorf("%w; set lower ones under [experiment.finetune] in a --config file, and give another --output", err)
-	}
-	if err != nil {
+	if err := settings.Check(base.Config); err != nil {
 		return err
 	}
-	return printCAJQ(c, r)
-}
-
-// reportCAJQ tells how the experiment goes.
-func reportCAJQ(e *cajq.Comparison, p *progress) {
-	var last time.Time // of the step before
-	tokens := float64(e.Config.Experiment.Finetune.Batch * e.Config.Experiment.Finetune.Context)
-	e.Report = cajq.Hooks{
-		Begin: func(variant string, seed uint64, run, runs int) {
-			p.Line("[%d/%d] %s, seed %d", run, runs, variant, seed)
-			last = time.Time{}
-		},
-		Warn:    func(line string) { warn(p, line) },
-		Skipped: func(variant string, seed uint64) { p.Line("%s, seed %d: done before", variant, seed) },
-		Step: func(s qat.Step, steps int) {
-			speed := math.NaN() // not known of the first step
-			if last.IsZero() {
-				p.Start(steps)
-				p.Resume(s.Step - 1)
-			} else {
-				speed = tokens / time.Since(last).Seconds()
-			}
-			last = time.Now()
-			p.Step(s.Step, s.Loss, math.NaN(), speed)
-			if s.Step == steps {
-				p.Finish()
-			}
-		},
-		Accuracy: func(context int, packed bool, accuracy map[string]curriculum.Accuracy) {
-			line := fmt.Sprintf("  ctx %d", context)
-			if packed {
-				line += ", from the packed bytes"
-			}
-			for _, m := range measure.Metrics() {
-				line += fmt.Sprintf("  %s %s", m, accuracyText(accuracy[m]))
-			}
-			p.Line("%s", line)
-		},
-	}
-}
-
-// printCAJQ prints every variant's accuracy over the seeds, the published one beside it, a table a metric.
-func printCAJQ(c *cli.Context, r *cajq.Result) error {
-	var b strings.Builder
-	for _, metric := range measure.Metrics() {
-		_, _ = fmt.Fprintf(&b, "\n%s: mean ± std over seeds (without ± it is of one) [95%% interval of all samples] | "+
-			"published\n", metric)
-		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-		row, variant := "variant", ""
-		for _, s := range r.Summary {
-			if s.Metric == metric && s.Variant == r.Summary[0].Variant {
-				row += "\tctx " + strconv.Itoa(s.Context)
-			}
-		}
-		for _, s := range r.Summary {
-			if s.Metric != metric {
-				continue
-			}
-			if s.Variant != variant {
-				_, _ = fmt.Fprintln(table, row)
-				variant, row = s.Variant, s.Variant
-			}
-			row += fmt.Sprintf("\t%s [%.3f, %.3f] | %s", meanStdText(result.MeanStd{Mean: s.Mean, Std: s.Std}, s.Seeds),
-				s.Pooled.Low, s.Pooled.High, publishedText(s.Published))
-		}
-		_, _ = fmt.Fprintln(table, row)
-		if err := table.Flush(); err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprintf(c.App.Writer, "%s\nresults are in %s\n", strings.TrimPrefix(b.String(), "\n"),
-		foreign.Path(c.String("output")))
-	return err
-}
-
-// publishedText is a published figure; its standard deviation is 0 where the paper gives none.
-func publishedText(p *result.MeanStd) string {
-	switch {
-	case p == nil:
-		return "-"
-	case p.Std == 0:
-		return meanStdText(*p, 1)
-	}
-	return meanStdText(*p, 2)
-}
-
-// meanStdText is a mean over n seeds with its standard deviation, which a single seed does not have.
-func meanStdText(m result.MeanStd, n int) string {
-	if n < 2 {
-		return fmt.Sprintf("%.3f", m.Mean)
-	}
-	return fmt.Sprintf("%.3f ± %.3f", m.Mean, m.Std)
+	output := c.String("output")
+	return ownRun{
+		experiment: cajq.ExperimentOf(settings), settings: settings, inputs: lab.ModelInputs(path), output: output,
+		place:    output,
+		keep:     c.String("keep-models"),
+		diverged: "set lower ones under [experiment.finetune] in a --config file, and give another --output",
+	}.run(c, "results are in "+foreign.Path(output))
 }

@@ -1,15 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/synapnet/synapnet-train/experiments/cajq"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -37,8 +38,10 @@ func TestCAJQ(t *testing.T) {
 		strings.Count(stderr, "  ctx 32, from the packed bytes  niah_single") != 2*2 {
 		t.Fatalf("%d\n%s%s", code, stderr, stdout)
 	}
-	for _, want := range []string{"\nniah_multi_key: mean ± std over seeds", "\ncajq_qat ", "\nfp16_finetuned ", "ctx 32",
-		"results are in " + output} {
+	for _, want := range []string{
+		"mean ± std over seeds", "\nAccuracy, niah_multi_key\n", "\ncajq_qat ", "\nfp16_finetuned ", "context", "published",
+		"\nniah_single     cajq_qat        fp16_finetuned  32 ", "results are in " + output,
+	} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("%q is not in\n%s", want, stdout)
 		}
@@ -70,9 +73,11 @@ func TestCAJQAblation(t *testing.T) {
 	output := filepath.Join(t.TempDir(), "ablation.json")
 	stdout := success(t, cajqLine(t, output,
 		"--seeds 42 --variants cajq_ssm_only cajq_attention_only cajq_memory_only cajq_full")...)
-	for _, want := range []string{"\ncajq_ssm_only ", "\ncajq_attention_only ", "\ncajq_memory_only ", "\ncajq_full "} {
-		if strings.Count(stdout, want) != 3 {
-			t.Errorf("%q is not once in each of the three tables of\n%s", want, stdout)
+	// Two lines more are of sizes: of the packed weights and of the whole model.
+	for want, n := range map[string]int{"\ncajq_ssm_only ": 9, "\ncajq_attention_only ": 9, "\ncajq_memory_only ": 3,
+		"\ncajq_full ": 9} {
+		if strings.Count(stdout, want) != n {
+			t.Errorf("%q is not once in each of the three tables, and in that of sizes, of\n%s", want, stdout)
 		}
 	}
 }
@@ -100,13 +105,13 @@ func TestCAJQPackedBytes(t *testing.T) {
 		want) {
 		t.Errorf("%v, want %v", of, want)
 	}
-	var details cajq.Result
+	var details struct {
+		Cells map[string]map[string]any `json:"cells"`
+	}
 	if err := json.Unmarshal(r.Details, &details); err != nil {
 		t.Fatal(err)
 	}
-	for i := range details.Runs {
-		details.Runs[i].Packed = nil
-	}
+	delete(details.Cells["cajq_ptq/42"], "packed")
 	if r.Details, err = json.Marshal(details); err != nil {
 		t.Fatal(err)
 	}
@@ -161,4 +166,59 @@ func TestCAJQIsInterrupted(t *testing.T) {
 	if code != exitInterrupted || !strings.Contains(stderr, "the same command continues") {
 		t.Errorf("%d %s", code, stderr)
 	}
+}
+
+// Trained variants are kept as files that the other commands take: of what was done before, too, without evaluating it
+// again, and to the same bytes. A file of another kind, or one that is read, is not replaced.
+func TestCAJQKeepsModels(t *testing.T) {
+	dir := t.TempDir()
+	kept := filepath.Join(dir, "kept")
+	line := cajqLine(t, filepath.Join(dir, "cajq.json"),
+		"--seeds 42 --variants cajq_ptq cajq_qat fp16_finetuned cajq_memory_only")
+	success(t, line...)
+	line = append(line, "--keep-models", kept)
+	if code, _, stderr := real(t, line...); code != exitOK || strings.Contains(stderr, "ctx 32") ||
+		strings.Count(stderr, "done before") != 1 {
+		t.Errorf("%d %s", code, stderr)
+	}
+	if got := present(t, kept); got != "cajq_memory_only-42.safetensors cajq_qat-42.packed.safetensors "+
+		"cajq_qat-42.safetensors fp16_finetuned-42.safetensors" {
+		t.Fatalf("kept are %s", got)
+	}
+	if _, _, stderr := real(t, line...); strings.Count(stderr, "done before") != 4 {
+		t.Errorf("again: %s", stderr)
+	}
+	file := func(name string) string { return filepath.Join(kept, name) }
+	before, err := os.ReadFile(file("cajq_qat-42.packed.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range [][]string{
+		{"eval", file("cajq_qat-42.packed.safetensors"), "--contexts", "32", "--samples", "2"},
+		{"inspect", file("cajq_qat-42.packed.safetensors")},
+		{"eval", file("fp16_finetuned-42.safetensors"), "--contexts", "32", "--samples", "2"},
+		{"inspect", file("cajq_qat-42.packed.safetensors"), "--against", file("cajq_qat-42.safetensors")},
+		{"export", file("cajq_qat-42.safetensors"), "--output", filepath.Join(dir, "packed.safetensors")},
+	} {
+		success(t, words...)
+	}
+	if exported, err := os.ReadFile(filepath.Join(dir, "packed.safetensors")); err != nil ||
+		!bytes.Equal(exported, before) {
+		t.Errorf("the packed file is not what export makes of the other (%v)", err)
+	}
+	// Lost and spoilt ones are made again; what is something else is not replaced.
+	if err := os.Rename(file("cajq_qat-42.safetensors"), file("cajq_qat-42.packed.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	refusal(t, exitUsage, strings.Join(line, " "),
+		"cajq_qat-42.packed.safetensors: it exists and is no packed model: move it away, or give another path")
+	if err := os.Remove(file("cajq_qat-42.packed.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	success(t, line...)
+	if after, err := os.ReadFile(file("cajq_qat-42.packed.safetensors")); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("made again, it is another (%v)", err)
+	}
+	line[slices.Index(line, "--checkpoint")+1] = file("fp16_finetuned-42.safetensors")
+	refusal(t, exitUsage, strings.Join(line, " "), "is the same file as --checkpoint")
 }

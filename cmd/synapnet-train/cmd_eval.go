@@ -19,6 +19,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
+	"github.com/synapnet/synapnet-train/internal/table"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -203,11 +204,11 @@ func evaluationTable(w *firstError, names []string) func(measure.TaskResult) {
 	for _, name := range names {
 		widths[0] = max(widths[0], len(name))
 	}
-	w.printf("%s\n", tableLine(1, widths, head))
+	w.printf("%s\n", table.Line(1, widths, head))
 	return func(r measure.TaskResult) {
 		row[0], row[1], row[2] = r.Task, strconv.Itoa(r.Context), fmt.Sprintf("%.3f", r.Mean)
 		row[3], row[4], row[5] = fmt.Sprintf("[%.3f, %.3f]", r.Low, r.High), fmt.Sprintf("%.3f", r.Chance), strconv.Itoa(r.N)
-		w.printf("%s\n", tableLine(1, widths, row))
+		w.printf("%s\n", table.Line(1, widths, row))
 	}
 }
 

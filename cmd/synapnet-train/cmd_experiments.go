@@ -21,13 +21,14 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/report"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
+	"github.com/synapnet/synapnet-train/internal/table"
 )
 
 func experimentsCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "experiments",
 		Usage:       "reproduce the paper's tables and figures: list them, run them, write the report",
-		ArgsUsage:   "list | run [NAME...] | report",
+		ArgsUsage:   "list | run [NAME...] | report | convert [NAME...]",
 		Description: helpText("experiments"),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "profile", Usage: "`PROFILE`: full (the published protocol on the reference model) or quick " +
@@ -50,9 +51,9 @@ func runExperiments(c *cli.Context) error {
 		return err
 	}
 	actions := map[string]func(*cli.Context, *lab.Driver, []string) error{
-		"list": listExperiments, "run": runPlan, "report": writeReport,
+		"list": listExperiments, "run": runPlan, "report": writeReport, "convert": convertResults,
 	}
-	names := []string{"list", "run", "report"}
+	names := []string{"list", "run", "report", "convert"}
 	words := c.Args().Slice()
 	if len(words) == 0 {
 		return usagef(c, "say what to do: %s", strings.Join(names, ", "))
@@ -62,8 +63,14 @@ func runExperiments(c *cli.Context) error {
 		return usagef(c, "unknown action %s%s; it is one of %s", printable(words[0]), didYouMean(words[0], names, asIs),
 			strings.Join(names, ", "))
 	}
-	if words[0] != "run" && len(words) > 1 {
+	if words[0] != "run" && words[0] != "convert" && len(words) > 1 {
 		return usagef(c, "unexpected argument %s", printable(words[1]))
+	}
+	for _, name := range words[1:] {
+		if !slices.Contains(d.Names(), name) {
+			return usagef(c, "unknown experiment %s%s; 'experiments list' shows all", printable(name),
+				didYouMean(name, d.Names(), asIs))
+		}
 	}
 	return action(c, d, words[1:])
 }
@@ -106,7 +113,7 @@ func listExperiments(c *cli.Context, d *lab.Driver, _ []string) error {
 		}
 		rows = append(rows, []string{s.Name, s.State.String(), timeOf(s), needs, s.Title})
 	}
-	return writeTable(c.App.Writer, len(rows[0]), rows...)
+	return table.Write(c.App.Writer, len(rows[0]), rows...)
 }
 
 // timeOf is the time that the rest of a step takes.
@@ -132,12 +139,6 @@ func spell(t time.Duration) string {
 
 // runPlan prints the plan and carries it out.
 func runPlan(c *cli.Context, d *lab.Driver, names []string) error {
-	for _, name := range names {
-		if !slices.Contains(d.Names(), name) {
-			return usagef(c, "unknown experiment %s%s; 'experiments list' shows all", printable(name),
-				didYouMean(name, d.Names(), asIs))
-		}
-	}
 	steps, err := d.Plan(names...)
 	if err != nil {
 		return err
@@ -200,7 +201,7 @@ func printPlan(w io.Writer, d *lab.Driver, steps []*lab.Step) (todo int, err err
 		_, err := fmt.Fprintf(w, "all %d results in %s are up to date\n%s", current, foreign.Path(d.Root), oldSamples(old))
 		return 0, err
 	}
-	if err := writeTable(w, len(rows[0]), rows...); err != nil {
+	if err := table.Write(w, len(rows[0]), rows...); err != nil {
 		return 0, err
 	}
 	line := fmt.Sprintf("%d to run, about %s on this profile (%s)", todo, spell(lab.TimeLeft(steps)), d.Profile)
@@ -324,4 +325,30 @@ func writeReport(c *cli.Context, d *lab.Driver, _ []string) error {
 	}
 	_, err = fmt.Fprintf(c.App.Writer, "%s\n%s\n", r.Summary(), strings.Join(paths, "\n"))
 	return err
+}
+
+// convertResults converts results and says which files changed, and why.
+func convertResults(c *cli.Context, d *lab.Driver, names []string) error {
+	all, err := d.Convert(names...)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		_, err := fmt.Fprintf(c.App.Writer, "all results in %s have today's form\n", foreign.Path(d.Root))
+		return err
+	}
+	for _, k := range all {
+		var what []string
+		if k.Converted > 0 {
+			what = append(what, fmt.Sprintf("converted, all of its %s equal to those of its new details",
+				plural(k.Converted, "measurement")))
+		}
+		if len(k.Inputs) > 0 {
+			what = append(what, "has the new hashes of "+strings.Join(k.Inputs, ", "))
+		}
+		if _, err := fmt.Fprintf(c.App.Writer, "%s: %s\n", foreign.Path(k.Path), strings.Join(what, "; ")); err != nil {
+			return err
+		}
+	}
+	return nil
 }

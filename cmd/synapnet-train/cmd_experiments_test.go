@@ -41,13 +41,14 @@ func TestExperimentsListAndPlan(t *testing.T) {
 func TestExperimentsMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for line, want := range map[string]string{
-		"experiments": "say what to do: list, run, report; " +
-			"see 'synapnet-train experiments --help'",
-		"experiments lst": "unknown action lst (did you mean list?); " +
-			"it is one of list, run, report",
+		"experiments": "say what to do: list, run, report, convert; see 'synapnet-train " +
+			"experiments --help'",
+		"experiments lst":           "unknown action lst (did you mean list?); it is one of list, run, report, convert",
 		"experiments list pretrain": "unexpected argument pretrain",
-		"experiments run cajq-qta": "unknown experiment cajq-qta (did you mean cajq-qat?); " +
-			"'experiments list' shows all",
+		"experiments run cajq-qta": "unknown experiment cajq-qta (did you mean cajq-qat?); 'experiments " +
+			"list' shows all",
+		"experiments convert cajq-qta": "unknown experiment cajq-qta (did you mean cajq-qat?); 'experiments " +
+			"list' shows all",
 		"experiments run pretrain xyzzy":            "unknown experiment xyzzy; 'experiments list' shows all",
 		"experiments run --profile fast":            "--profile fast: it must be full or quick",
 		"experiments run --jobs 0":                  "--jobs 0: must be at least 1",

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/internal/table"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -293,7 +294,7 @@ func (d *description) print(w io.Writer, verbose bool) error {
 				return err
 			}
 		}
-		if err := writeTable(w, 1, rows...); err != nil {
+		if err := table.Write(w, 1, rows...); err != nil {
 			return err
 		}
 	}

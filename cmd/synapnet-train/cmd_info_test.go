@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/synapnet/synapnet-train/internal/host"
+	"github.com/synapnet/synapnet-train/internal/table"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -204,7 +205,7 @@ func TestGrouped(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
-	if err := writeTable(&out, 1, []string{"name", "n"}, []string{"a", "100", "é"}, []string{""},
+	if err := table.Write(&out, 1, []string{"name", "n"}, []string{"a", "100", "é"}, []string{""},
 		[]string{"b", "5", "xy"}); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/synapnet/synapnet-train/internal/table"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 	"github.com/synapnet/synapnet-train/qat"
 )
@@ -39,7 +40,7 @@ func inspect(c *cli.Context) error {
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(r)
 	}
-	if err := writeTable(c.App.Writer, 3, inspectionRows(r, c.IsSet("against"))...); err != nil {
+	if err := table.Write(c.App.Writer, 3, inspectionRows(r, c.IsSet("against"))...); err != nil {
 		return err
 	}
 	_, err = fmt.Fprint(c.App.Writer, "\n"+totals(r))

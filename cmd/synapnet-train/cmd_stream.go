@@ -23,6 +23,7 @@ import (
 	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
+	"github.com/synapnet/synapnet-train/internal/table"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -606,7 +607,7 @@ func printStream(c *cli.Context, r streamSummary, languageModel bool) error {
 		rows = append(rows, []string{strconv.Itoa(x.Output), fmt.Sprintf("%.4f", x.Logit),
 			fmt.Sprintf("%.4f", x.Probability)})
 	}
-	if err := writeTable(w, 0, rows...); err != nil {
+	if err := table.Write(w, 0, rows...); err != nil {
 		return err
 	}
 	return w.err

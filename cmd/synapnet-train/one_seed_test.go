@@ -5,24 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/synapnet/synapnet-train/experiments/result"
 )
-
-// A single seed has no standard deviation; several have one, also if it is 0.
-func TestMeanStdText(t *testing.T) {
-	m := result.MeanStd{Mean: 0.5}
-	for n, want := range map[int]string{1: "0.500", 2: "0.500 ± 0.000", 3: "0.500 ± 0.000"} {
-		if got := meanStdText(m, n); got != want {
-			t.Errorf("%d seeds: %q, want %q", n, got, want)
-		}
-	}
-	for std, want := range map[float64]string{0: "0.500", 0.1: "0.500 ± 0.100"} {
-		if got := publishedText(&result.MeanStd{Mean: 0.5, Std: std}); got != want {
-			t.Errorf("published with %g: %q, want %q", std, got, want)
-		}
-	}
-}
 
 // The tables of every command that takes seeds.
 func TestTablesOfOneSeedHaveNoDeviation(t *testing.T) {

@@ -43,10 +43,10 @@ type kind struct {
 	is   func(path string) bool
 }
 
-func tensors(name string, of layers.FileKind) kind {
+func tensors(name string, of ...layers.FileKind) kind {
 	return kind{name, func(path string) bool {
 		metadata, err := safetensors.ReadMetadata(path)
-		return err == nil && layers.KindOf(&safetensors.File{Metadata: metadata}) == of
+		return err == nil && slices.Contains(of, layers.KindOf(&safetensors.File{Metadata: metadata}))
 	}}
 }
 
@@ -69,14 +69,21 @@ func ofRun(result string) map[string]kind {
 	return all
 }
 
-var classifiers = tensors("retention classifier", layers.ClassifierFile)
+// Kinds of files that several commands write.
+var (
+	classifiers   = tensors("retention classifier", layers.ClassifierFile)
+	packedModels  = tensors("packed model", layers.PackedFile)
+	trainedModels = tensors("trained variant", layers.ModelFile, layers.QuantisedFile)
+)
 
 // fileUses is the one table of what the commands read and write. A flag that names a file and is not in it fails a
 // test.
 var fileUses = map[string]fileUse{
 	"pretrain": {inputs: []string{"config"}, outputs: []output{{flag: "output-dir", in: ofRun(lab.PretrainFile)}}},
-	"cajq-qat": {inputs: []string{"config", "checkpoint"},
-		outputs: []output{{flag: "output", of: results("cajq-qat", "cajq-ablation"), makes: true}}},
+	"cajq-qat": {inputs: []string{"config", "checkpoint"}, outputs: []output{
+		{flag: "output", of: results("cajq-qat", "cajq-ablation"), makes: true},
+		{flag: "keep-models", in: map[string]kind{}}, // whose names depend on the settings: see checkKept
+	}},
 	"cajq-3phase": {inputs: []string{"config", "checkpoint"},
 		outputs: []output{{flag: "output-dir", in: ofRun(cajq.ThreePhaseFile)}}},
 	"baee-train": {inputs: []string{"checkpoint"}, outputs: []output{{flag: "output-dir", in: map[string]kind{
@@ -90,8 +97,7 @@ var fileUses = map[string]fileUse{
 		{flag: "snapshot", of: tensors("snapshot of a stream", layers.SnapshotFile), same: "restore"},
 		{flag: "report", of: results("stream")},
 	}},
-	"export": {arguments: []string{"MODEL"},
-		outputs: []output{{flag: "output", of: tensors("packed model", layers.PackedFile)}}},
+	"export":  {arguments: []string{"MODEL"}, outputs: []output{{flag: "output", of: packedModels}}},
 	"inspect": {arguments: []string{"FILE"}, inputs: []string{"against"}},
 	"eval":    {arguments: []string{"MODEL"}},
 	"info":    {arguments: []string{"MODEL"}, inputs: []string{"config"}},
@@ -139,6 +145,14 @@ func checkFiles(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := checkOutputs(c, read, written); err != nil {
+		return err
+	}
+	return canWrite(c, written)
+}
+
+// checkOutputs refuses outputs that are an input, another output, or in the place of a file of another kind.
+func checkOutputs(c *cli.Context, read, written []named) error {
 	for i, w := range written {
 		for _, r := range read {
 			if w.sameAs(r) && (w.output.same == "" || r.by != dashed(w.output.same)) {
@@ -155,7 +169,7 @@ func checkFiles(c *cli.Context) error {
 			return err
 		}
 	}
-	return canWrite(c, written)
+	return nil
 }
 
 // read are the files that are read, the standard input and what it is redirected from among them.

@@ -18,6 +18,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/internal/table"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -229,7 +230,7 @@ func TestForeignNamesInOutput(t *testing.T) {
 	for kind, name := range hostileNames {
 		var out, errs bytes.Buffer
 		app := newApp(&out, &errs)
-		if err := writeTable(app.Writer, 1, []string{"tensor", "bytes"}, []string{name, "1"},
+		if err := table.Write(app.Writer, 1, []string{"tensor", "bytes"}, []string{name, "1"},
 			[]string{"short", name}); err != nil {
 			t.Fatal(err)
 		}

@@ -71,7 +71,7 @@ const removalProtocol = "paper: the pretrained model against itself with every S
 	"samples, Wilson intervals of all of them"
 
 // removalCell is a variant at a context length and seed: accuracy by metric.
-type removalCell map[string]curriculum.Accuracy
+type removalCell map[string]result.Score
 
 type removal struct {
 	removalSettings
@@ -206,7 +206,7 @@ func (r *removal) outcome(c layers.Config, paper removalTable) (*lab.Outcome, er
 					var seeds []curriculum.Accuracy
 					for _, seed := range r.Seeds {
 						if cell, ok := r.done.Done[r.name(protocol, variant, seed, t)]; ok {
-							seeds, n = append(seeds, cell[metric]), n+cell[metric].N
+							seeds, n = append(seeds, cell[metric].Accuracy), n+cell[metric].N
 						}
 					}
 					if len(seeds) == 0 {

@@ -291,7 +291,7 @@ func (t *scratchTrainer) cell(ctx context.Context, contexts []int, batch int,
 		if err != nil {
 			return c, err
 		}
-		c.Accuracy[strconv.Itoa(length)] = kept(e)
+		c.Accuracy[strconv.Itoa(length)] = kept(e.Evaluation)
 	}
 	return c, nil
 }

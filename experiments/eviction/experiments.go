@@ -1,12 +1,9 @@
 package eviction
 
 import (
-	"context"
 	"strconv"
 	"time"
 
-	"github.com/synapnet/synapnet-train/baee"
-	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
@@ -31,6 +28,7 @@ func TrainExperiment() lab.Experiment {
 		Source: "Section 4.1, exp_classifier_stability.json",
 		Covers: []string{"Budget-Aware Episodic Eviction: retention classifier", "Ablations: classifier stability"},
 		Needs:  []string{"pretrain"}, Files: []string{lab.ClassifierFile, AttentionClassifierFile, lab.HeadFile},
+		Convert: convertTraining, Apart: "another base model or of other settings: move it away or give another --output-dir",
 		Version: 2, Carries: 1, // version 1 wrote weights whose scores presumed the share of positives of their own examples
 		Estimate: func(p lab.Profile) time.Duration {
 			if p == lab.Quick {
@@ -46,56 +44,7 @@ func TrainExperiment() lab.Experiment {
 		Says: "The published protocol asks the classifier for a label that is made of its own inputs; under the strict protocol it has to foresee which entries " +
 			"later chunks attend to (network retention), or which carry the answer (network needle, whose weights policy baee uses), on sequences it has not seen. Network published has the published settings; the others are our recipe: inputs standardised and decorrelated, a higher rate that falls " +
 			"as a cosine, the best of three rates by the same held-out entries. What is published beside ours at other rates than its own is of its own rate. The baselines rank by salience or by past use without any training.",
-	}, DefaultTrain(), quick, func(ctx context.Context, j *lab.Job, c TrainConfig) (*lab.Outcome, error) {
-		e, err := newTraining(c, j.Model(), j.Dir, j.Environment)
-		if err != nil {
-			return nil, err
-		}
-		e.job, e.file = j, j.Output
-		if err := e.load(); err != nil {
-			return nil, err
-		}
-		e.Report = TrainHooks{
-			Collect: func(p baee.Protocol, sequences, context int) {
-				j.Line("%s: collecting from %d sequences of %d tokens", p, sequences, context)
-			},
-			Cell: func(_ TrainCell, _ bool, done, total int) { j.Progress(done, total) },
-		}
-		if _, err := e.Run(ctx); err != nil {
-			return nil, err
-		}
-		return e.outcome(), nil
-	}))
-}
-
-// outcome is the experiment in the form of all results.
-func (e *Training) outcome() *lab.Outcome {
-	r := &e.result
-	o := &lab.Outcome{Seeds: e.Config.Seeds, Protocol: trainProtocol, Details: r, Environment: &r.Environment, Cost: &r.Cost}
-	for _, s := range r.Summary {
-		l := result.Labels{networkLabel: s.Network, rateLabel: number(s.LR), noiseLabel: number(s.Noise)}
-		var auc, salience, use []float64
-		for _, cell := range r.Cells {
-			if cell.Protocol == s.Protocol && cell.Network == s.Network && cell.LR == s.LR && cell.Noise == s.Noise {
-				auc, salience, use = append(auc, cell.AUC), append(salience, cell.SalienceAUC), append(use, cell.UseAUC)
-			}
-		}
-		m := result.Mean(result.Measurement{Labels: l, Protocol: string(s.Protocol), Metric: "auc", Unit: "1"}, auc...)
-		m.Published = s.Published
-		o.Measurements = append(o.Measurements, m)
-		if s.Network == HeadNetwork {
-			continue // its examples have no history to rank by
-		}
-		for _, one := range []struct {
-			feature string
-			auc     []float64
-		}{{"salience", salience}, {"use", use}} {
-			o.Measurements = append(o.Measurements, result.Mean(result.Measurement{
-				Labels: result.With(l, "feature", one.feature), Protocol: string(s.Protocol), Metric: "baseline_auc", Unit: "1",
-			}, one.auc...))
-		}
-	}
-	return o
+	}, DefaultTrain(), quick, runTraining))
 }
 
 // GridExperiment holds every policy against every other on the published grid.
@@ -111,6 +60,7 @@ func GridExperiment() lab.Experiment {
 			"Budget-Aware Episodic Eviction: vs FIFO / LRU", "Budget-Aware Episodic Eviction: vs learned KV-cache eviction",
 		},
 		Needs:   []string{"pretrain", "baee-train"},
+		Convert: convertGrid, Apart: "another base model, sample count, number of needles or chunk size: move it away or give another --output",
 		Version: 2, Carries: 1, // version 1 had no published answers beside ours
 		Estimate: func(p lab.Profile) time.Duration {
 			if p == lab.Quick {
@@ -124,55 +74,15 @@ func GridExperiment() lab.Experiment {
 			{Title: "Retention of the target", Metric: "retention", Rows: []string{result.ContextLabel, position, result.PolicyLabel}, Column: budget,
 				Figure: &lab.Figure{Kind: "line", X: budget, Series: result.PolicyLabel, Heavy: "baee"}},
 			{Title: "Answers right", Metric: "accuracy", Rows: []string{result.ContextLabel, position, result.PolicyLabel}, Column: budget},
+			{Title: "Difference to our policy on the same samples, over all cells of the grid", Metric: "difference",
+				Rows: []string{"of", result.PolicyLabel, result.AgainstLabel}, Column: position},
+			{Title: "Difference to our policy on the same samples", Metric: "difference",
+				Rows: []string{"of", result.ContextLabel, position, result.PolicyLabel, result.AgainstLabel}, Column: budget},
 		},
 		Says: "Retention says that some layer still holds an entry written at the target's key, not that the model can use it. Under the paper's protocol several " +
 			"policies are the same algorithm, because the reference never accumulates attention; the strict protocol gives each its own. Policy baee has the network that was trained on which entries carry the answers of the other tasks; " +
 			"its rivals had no labels. The 8,192-token case is ours alone: the public README's 71% in an 8K stream is the published cell of 2,048 tokens, early, 10%.",
-	}, DefaultGrid(), quick, func(ctx context.Context, j *lab.Job, c GridConfig) (*lab.Outcome, error) {
-		e, err := newGrid(c, j.Model(), j.File("baee-train", lab.ClassifierFile), j.File("baee-train", lab.HeadFile), j.Path, j.Environment)
-		if err != nil {
-			return nil, err
-		}
-		e.job, e.file = j, j.Output
-		if err := e.load(); err != nil {
-			return nil, err
-		}
-		e.Report = func(_ GridCell, _ bool, done, total int) { j.Progress(done, total) }
-		if _, err := e.Run(ctx); err != nil {
-			return nil, err
-		}
-		paper, err := publishedGrid()
-		if err != nil {
-			return nil, err
-		}
-		return e.outcome(paper), nil
-	}))
-}
-
-// outcome is the experiment in the form of all results, with the published retention beside it.
-func (e *Grid) outcome(paper map[gridKey]gridFigures) *lab.Outcome {
-	r := &e.result
-	o := &lab.Outcome{Seeds: e.Config.Seeds, Protocol: gridProtocol, Details: r, Environment: &r.Environment, Cost: &r.Cost}
-	keys, of := groupCells(r.Cells, GridCell.key)
-	for _, k := range keys {
-		l := result.Labels{result.ContextLabel: result.ContextOf(k.context), positionLabel: k.position, result.PolicyLabel: k.policy, budgetLabel: number(k.budget)}
-		var retention, answers []curriculum.Accuracy
-		for _, cell := range of[k] {
-			retention, answers = append(retention, cell.Retention), append(answers, cell.Accuracy)
-		}
-		held, right := result.ShareOverSeeds(l, string(k.protocol), "retention", retention), result.ShareOverSeeds(l, string(k.protocol), "accuracy", answers)
-		if k.protocol == baee.Paper {
-			k.protocol = ""
-			if p, ok := paper[k]; ok {
-				held.Published, right.Published = &p.retention, &p.accuracy
-			}
-		}
-		o.Measurements = append(o.Measurements, held, right)
-	}
-	for _, all := range r.Overall {
-		o.Measurements = append(o.Measurements, result.Share(result.Labels{result.PolicyLabel: all.Policy, positionLabel: all.Position}, string(all.Protocol), "overall_retention", all.Retention))
-	}
-	return o
+	}, DefaultGrid(), quick, runGrid))
 }
 
 // number writes a setting as a label.

@@ -4,16 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
@@ -29,7 +33,7 @@ func smallGrid() GridConfig {
 }
 
 func TestTheDefaultGridIsThePublishedOne(t *testing.T) {
-	e := Grid{Config: DefaultGrid(), Base: &layers.Model{Config: layers.Reference()}}
+	e := grid{GridConfig: DefaultGrid(), base: &layers.Model{Config: layers.Reference()}}
 	paper, err := publishedGrid()
 	if err != nil {
 		t.Fatal(err)
@@ -59,10 +63,10 @@ func TestTheDefaultGridIsThePublishedOne(t *testing.T) {
 		if got := e.entries(k); got != want {
 			t.Errorf("budget %g: %d entries a layer, want %d", budget, got, want)
 		}
-		grid := &Grid{Config: GridConfig{SampleKeys: tasks.Keys1}, purpose: tasks.Eviction}
+		g := &grid{GridConfig: GridConfig{SampleKeys: tasks.Keys1}, purpose: tasks.Eviction}
 		p := tasks.Params{Length: 64, Vocab: 128, Classes: 40}
 		old := tasks.Draw{Keys: tasks.Keys1, Seed: uint64(4200 + math.Floor(100*budget))}.For(tasks.Demonstration, 0) // nothing added
-		got, err := tasks.Generate(pressureTask, 2, p, grid.source(k))
+		got, err := tasks.Generate(pressureTask, 2, p, g.source(k))
 		want, errWant := tasks.Generate(pressureTask, 2, p, old)
 		if err != nil || errWant != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("budget %g: with sample keys 1 the samples are not those of the committed results: %v %v", budget, err, errWant)
@@ -70,34 +74,72 @@ func TestTheDefaultGridIsThePublishedOne(t *testing.T) {
 	}
 }
 
-// A cell is what its policy gives in streams of its own.
+// gridFiles are those that a grid reads.
+type gridFiles struct{ model, classifier, head string }
+
+// openGrid is a run of the grid by a command of its own.
+func openGrid(c GridConfig, f gridFiles, output string) (*lab.Job, error) {
+	inputs, err := c.Inputs(f.model, f.classifier, f.head)
+	if err != nil {
+		return nil, err
+	}
+	j, _, err := lab.Standalone(GridExperiment(), c, inputs, output, result.Environment{})
+	return j, err
+}
+
+// gridCells are those in a result.
+func gridCells(t *testing.T, r *result.Result) map[string][]GridCell {
+	t.Helper()
+	var details lab.Cells[[]GridCell]
+	if err := json.Unmarshal(r.Details, &details); err != nil {
+		t.Fatal(err)
+	}
+	for _, cells := range details.Done {
+		slices.SortFunc(cells, func(a, b GridCell) int { return strings.Compare(a.Policy, b.Policy) })
+	}
+	return details.Done
+}
+
+// A cell is what its policy gives in streams of its own, sample by sample.
 func TestACellIsItsPolicyAlone(t *testing.T) {
 	m, path := labtest.StreamModel(t)
-	classifier, head := labtest.NetworkFiles(t, 1)
-	e, err := NewGrid(smallGrid(), path, classifier, head, filepath.Join(t.TempDir(), "r.json"), result.Environment{})
+	f := gridFiles{model: path}
+	f.classifier, f.head = labtest.NetworkFiles(t, 1)
+	j, err := openGrid(smallGrid(), f, filepath.Join(t.TempDir(), "r.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := e.Run(t.Context())
+	r, err := j.Run(t.Context(), GridExperiment())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Cells) != 8*(6+8) || len(r.Overall) != 2*(6+8) || len(r.Summary) != 4*(6+8) {
-		t.Fatalf("%d cells, %d lines of the summary, %d overall", len(r.Cells), len(r.Summary), len(r.Overall))
+	g, err := newGrid(j, smallGrid(), tasks.Eviction)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, c := range r.Cells {
+	of := map[string]int{}
+	for _, m := range r.Measurements {
+		of[m.Metric]++
+	}
+	// Both scores of a case and of all, each to baee, or to baee_salience under the paper's protocol.
+	if want := map[string]int{"retention": 4 * (6 + 8), "accuracy": 4 * (6 + 8), "overall_retention": 2 * (6 + 8), "difference": 2 * (4 + 2) * (5 + 7)}; !maps.Equal(of, want) {
+		t.Errorf("measurements %v, want %v", of, want)
+	}
+	n := 0
+	for _, c := range slices.Concat(slices.Collect(maps.Values(gridCells(t, r)))...) {
+		n++
 		if c.Seed != 43 || c.Budget != 0.25 {
 			continue
 		}
 		samples, err := tasks.Generate(pressureTask, 5, tasks.Params{Length: 64, Vocab: 128, Classes: 40, Position: tasks.Position(c.Position)},
-			tasks.Draw{Keys: e.Config.SampleKeys, Seed: 43}.For(tasks.Eviction, 25))
+			tasks.Draw{Keys: g.SampleKeys, Seed: 43}.For(tasks.Eviction, 25))
 		if err != nil {
 			t.Fatal(err)
 		}
-		kept, right := 0, 0
+		var kept, right []bool
 		for n, s := range samples {
 			memory, err := baee.New(baee.Config{Dim: 8, Layers: 2, Slots: 4, Policy: c.Policy, Protocol: c.Protocol, EntriesPerLayer: 4, Window: 16,
-				Seed: 4325<<20 + uint64(n), Classifier: e.Classifier, Head: e.Head})
+				Seed: 4325<<20 + uint64(n), Classifier: g.classifier, Head: g.head})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,88 +152,106 @@ func TestACellIsItsPolicyAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			stream.Close()
-			if retained(memory, s.Targets) {
-				kept++
-			}
-			if answer == int(s.Label) {
-				right++
-			}
+			kept, right = append(kept, retained(memory, s.Targets)), append(right, answer == int(s.Label))
 		}
-		if c.Retention.Correct != kept || c.Accuracy.Correct != right || c.Retention.N != 5 {
-			t.Errorf("%+v: kept %d, right %d alone", c, kept, right)
+		if !reflect.DeepEqual(c.Retention, result.ScoreOf(kept)) || !reflect.DeepEqual(c.Accuracy, result.ScoreOf(right)) {
+			t.Errorf("%+v: kept %v, right %v alone", c, kept, right)
 		}
+	}
+	if n != 8*(6+8) {
+		t.Errorf("%d cells, want %d", n, 8*(6+8))
 	}
 }
 
 // A run that is cut off and continued, on another number of processors, gives the same cells; other settings are refused.
 func TestTheGridContinues(t *testing.T) {
-	_, path := labtest.StreamModel(t)
-	classifier, head := labtest.NetworkFiles(t, 1)
-	run := func(ctx context.Context, output string, report func(GridCell, bool, int, int)) (*GridResult, error) {
-		e, err := NewGrid(smallGrid(), path, classifier, head, output, result.Environment{})
+	f := gridFiles{}
+	_, f.model = labtest.StreamModel(t)
+	f.classifier, f.head = labtest.NetworkFiles(t, 1)
+	run := func(ctx context.Context, c GridConfig, output string, detail func(line string)) (*result.Result, error) {
+		j, err := openGrid(c, f, output)
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.Report = report
-		return e.Run(ctx)
+		j.Detail = func(format string, args ...any) { detail(fmt.Sprintf(format, args...)) }
+		return j.Run(ctx, GridExperiment())
 	}
-	whole, err := run(t.Context(), filepath.Join(t.TempDir(), "whole.json"), nil)
+	whole, err := run(t.Context(), smallGrid(), filepath.Join(t.TempDir(), "whole.json"), func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	output := filepath.Join(t.TempDir(), "new", "cut.json")
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := run(ctx, output, func(_ GridCell, _ bool, done, _ int) {
-		if done > 20 {
+	if _, err := run(ctx, smallGrid(), output, func(line string) {
+		if strings.HasPrefix(line, "[21/") {
 			cancel()
 		}
 	}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("cut off: %v", err)
 	}
 	before := 0
-	continued, err := run(t.Context(), output, func(_ GridCell, old bool, _, _ int) {
-		if old {
+	continued, err := run(t.Context(), smallGrid(), output, func(line string) {
+		if strings.HasSuffix(line, "done before") {
 			before++
 		}
 	})
-	if err != nil {
+	if err != nil || !continued.Complete {
 		t.Fatal(err)
 	}
-	if before < 20 || before == len(whole.Cells) {
-		t.Errorf("%d of %d cells were done before", before, len(whole.Cells))
+	if before < 20 || before == 8*(6+8) {
+		t.Errorf("%d of %d cells were done before", before, 8*(6+8))
 	}
-	if !reflect.DeepEqual(whole.Cells, continued.Cells) || !reflect.DeepEqual(whole.Summary, continued.Summary) {
+	if !reflect.DeepEqual(gridCells(t, whole), gridCells(t, continued)) || !reflect.DeepEqual(whole.Measurements, continued.Measurements) {
 		t.Error("the continued run differs from the whole one")
-	}
-	var file GridResult
-	r, err := result.Read(output)
-	if err != nil || !r.Complete {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(r.Details, &file); err != nil || !reflect.DeepEqual(file.Cells, whole.Cells) {
-		t.Errorf("the file does not hold the cells: %v", err)
 	}
 
 	// With another classifier only what depends on it is run again.
-	classifier, _ = labtest.NetworkFiles(t, 2)
+	f.classifier, _ = labtest.NetworkFiles(t, 2)
 	again := map[string]bool{}
-	if _, err := run(t.Context(), output, func(c GridCell, old bool, _, _ int) {
-		if !old {
-			again[string(c.Protocol)+" "+c.Policy] = true
+	if _, err := run(t.Context(), smallGrid(), output, func(line string) {
+		if !strings.HasSuffix(line, "done before") {
+			word := strings.Fields(line)
+			again[word[1]+" "+word[len(word)-3]] = true
 		}
 	}); err != nil || !reflect.DeepEqual(again, map[string]bool{"strict baee": true}) {
 		t.Errorf("run again: %v %v", again, err)
 	}
+
+	// What is added joins what is there: of a policy and a seed that are new, only what is asked for is run.
+	more := smallGrid()
+	more.Policies, more.Seeds, more.Protocols = []string{"snapkv"}, []uint64{44}, []baee.Protocol{baee.Paper}
+	joined, err := run(t.Context(), more, output, func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, m := range joined.Measurements {
+		if m.Metric == "retention" {
+			n++
+		}
+	}
+	if n != 4*(6+8)+4 || joined.Complete || joined.Profile != lab.Custom {
+		t.Errorf("%d retentions, complete %t, profile %s", n, joined.Complete, joined.Profile)
+	}
 	c := smallGrid()
 	c.Samples = 6
-	if _, err := NewGrid(c, path, classifier, head, output, result.Environment{}); err == nil || !strings.Contains(err.Error(), "move it away") {
+	if _, err := openGrid(c, f, output); err == nil || !strings.Contains(err.Error(), "holds results of another base model, sample count") {
 		t.Errorf("other settings: %v", err)
+	}
+	other := f
+	other.model = filepath.Join(t.TempDir(), "model.safetensors")
+	text, err := os.ReadFile(f.classifier)
+	if err != nil || os.WriteFile(other.model, text, 0o600) != nil {
+		t.Fatal(err)
+	}
+	if _, err := openGrid(smallGrid(), other, output); err == nil || !strings.Contains(err.Error(), "holds results of another base model, sample count") {
+		t.Errorf("another model: %v", err)
 	}
 }
 
 func TestGridMistakes(t *testing.T) {
-	_, path := labtest.StreamModel(t)
+	m, path := labtest.StreamModel(t)
 	classifier, head := labtest.NetworkFiles(t, 1)
 	for want, change := range map[string]func(c *GridConfig){
 		"give at least one":                 func(c *GridConfig) { c.Seeds = nil },
@@ -208,7 +268,10 @@ func TestGridMistakes(t *testing.T) {
 	} {
 		c, old := smallGrid(), classifier
 		change(&c)
-		_, err := NewGrid(c, path, classifier, head, filepath.Join(t.TempDir(), "r.json"), result.Environment{})
+		err := c.Check(m.Config)
+		if err == nil {
+			_, err = openGrid(c, gridFiles{path, classifier, head}, filepath.Join(t.TempDir(), "r.json"))
+		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
@@ -218,7 +281,7 @@ func TestGridMistakes(t *testing.T) {
 	if err := os.WriteFile(output, []byte("{}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewGrid(smallGrid(), path, classifier, head, output, result.Environment{}); err == nil || !strings.Contains(err.Error(), "not a valid result") {
+	if _, err := openGrid(smallGrid(), gridFiles{path, classifier, head}, output); err == nil || !strings.Contains(err.Error(), "not a valid result") {
 		t.Errorf("got %v", err)
 	}
 }

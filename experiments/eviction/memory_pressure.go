@@ -8,7 +8,6 @@ import (
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
-	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/results/published"
 )
@@ -66,30 +65,20 @@ func MemoryPressureExperiment() lab.Experiment {
 
 // runMemoryPressure is a row of the retention grid with a sample count and seed of its own.
 func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*lab.Outcome, error) {
-	base, err := measure.LoadBase(j.Model())
+	g, err := newGrid(j, GridConfig{
+		Policies: s.Policies, Budgets: []float64{s.Budget}, Positions: []string{string(tasks.Early)}, Seeds: []uint64{s.Seed},
+		Contexts:  s.Contexts,
+		Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: s.Samples, Chunk: s.Chunk, Needles: s.Needles,
+		SampleKeys: s.SampleKeys,
+	}, tasks.MemoryPressure)
 	if err != nil {
-		return nil, err
-	}
-	grid := &Grid{
-		Config: GridConfig{
-			Policies: s.Policies, Budgets: []float64{s.Budget}, Positions: []string{string(tasks.Early)},
-			Seeds: []uint64{s.Seed}, Contexts: s.Contexts,
-			Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: s.Samples, Chunk: s.Chunk, Needles: s.Needles,
-			SampleKeys: s.SampleKeys,
-		},
-		Base: base, purpose: tasks.MemoryPressure, shas: map[string]string{},
-	}
-	if err := grid.validate(); err != nil {
-		return nil, err
-	}
-	if err := grid.networks(j.File("baee-train", lab.ClassifierFile), j.File("baee-train", lab.HeadFile)); err != nil {
 		return nil, err
 	}
 	paper, err := publishedPressure()
 	if err != nil {
 		return nil, err
 	}
-	cases := grid.cases()
+	cases := g.cases()
 	done, err := lab.NewCells[[]GridCell](j, len(cases))
 	if err != nil {
 		return nil, err
@@ -98,7 +87,7 @@ func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*la
 	var todo []missing
 	for _, k := range cases {
 		if _, ok := done.Done[name(k)]; !ok {
-			todo = append(todo, missing{k, s.memories(grid, k.Protocol)})
+			todo = append(todo, missing{k, s.memories(g, k.Protocol)})
 		}
 	}
 	done.Outcome = func() (*lab.Outcome, error) {
@@ -113,7 +102,7 @@ func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*la
 			if len(of) == 0 {
 				continue
 			}
-			p, err := tasks.Chance(pressureTask, grid.params(k))
+			p, err := tasks.Chance(pressureTask, g.params(g.base.Config, k))
 			if err != nil {
 				return nil, err
 			}
@@ -124,7 +113,7 @@ func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*la
 		}
 		return o, nil
 	}
-	err = grid.parallel(ctx, todo, func(cells []GridCell) error {
+	err = g.parallel(ctx, todo, func(cells []GridCell) error {
 		k := cells[0].GridCase
 		j.Line("%s, %d tokens: %d policies, %d entries a layer", k.Protocol, k.Context, len(cells), cells[0].EntriesALayer)
 		return done.Put(name(k), cells)
@@ -136,8 +125,8 @@ func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*la
 }
 
 // memories are the policies of a protocol, and those in tiers: they are strict, for the paper never ran its tiers.
-func (s pressureSettings) memories(grid *Grid, protocol baee.Protocol) []string {
-	all := grid.policies(protocol)
+func (s pressureSettings) memories(g *grid, protocol baee.Protocol) []string {
+	all := g.policies(protocol)
 	if protocol == baee.Strict {
 		for _, name := range s.Tiered {
 			all = append(all, name+inTiers)
@@ -165,8 +154,8 @@ func publishedPressure() (t pressureTable, err error) {
 // measurements are those of a cell, with the published ones beside the paper protocol's.
 func (t pressureTable) measurements(c GridCell) []result.Measurement {
 	l := result.Labels{result.PolicyLabel: c.Policy, result.ContextLabel: result.ContextOf(c.Context)}
-	retention, accuracy := result.Share(l, string(c.Protocol), "retention", c.Retention),
-		result.Share(l, string(c.Protocol), "accuracy", c.Accuracy)
+	retention, accuracy := result.Share(l, string(c.Protocol), "retention", c.Retention.Accuracy),
+		result.Share(l, string(c.Protocol), "accuracy", c.Accuracy.Accuracy)
 	for _, e := range t.Experiments {
 		if p, ok := e.Policies[c.Policy]; ok && e.Context == c.Context && c.Protocol == baee.Paper {
 			retention.Published, accuracy.Published = &result.MeanStd{Mean: p.Retention}, &result.MeanStd{Mean: p.Accuracy}

@@ -100,30 +100,20 @@ const microbenchProtocol = "eviction_time: the whole eviction of one layer of N 
 // microbench is the experiment under way.
 type microbench struct {
 	microbenchSettings
-	grid  *Grid // its networks and memories
+	grid  *grid // its networks and memories
 	done  *lab.Cells[microCell]
 	paper microbenchTable
 }
 
 func runMicrobench(ctx context.Context, j *lab.Job, s microbenchSettings) (*lab.Outcome, error) {
-	base, err := measure.LoadBase(j.Model())
+	g, err := newGrid(j, GridConfig{
+		Policies: s.Policies, Budgets: []float64{0.1}, Positions: []string{string(tasks.Early)}, Seeds: []uint64{s.TargetSeed}, Contexts: []int{s.Context},
+		Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: max(s.PaperSamples, s.StrictSamples), Chunk: s.Chunk, Needles: s.Needles, SampleKeys: s.SampleKeys,
+	}, "")
 	if err != nil {
 		return nil, err
 	}
-	b := &microbench{microbenchSettings: s}
-	b.grid = &Grid{
-		Config: GridConfig{
-			Policies: s.Policies, Budgets: []float64{0.1}, Positions: []string{string(tasks.Early)}, Seeds: []uint64{s.TargetSeed}, Contexts: []int{s.Context},
-			Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: max(s.PaperSamples, s.StrictSamples), Chunk: s.Chunk, Needles: s.Needles, SampleKeys: s.SampleKeys,
-		},
-		Base: base, shas: map[string]string{},
-	}
-	if err := b.grid.validate(); err != nil {
-		return nil, err
-	}
-	if err := b.grid.networks(j.File("baee-train", lab.ClassifierFile), j.File("baee-train", lab.HeadFile)); err != nil {
-		return nil, err
-	}
+	b := &microbench{microbenchSettings: s, grid: g}
 	if b.paper, err = publishedMicrobench(); err != nil {
 		return nil, err
 	}
@@ -197,10 +187,10 @@ func (b *microbench) measure(ctx context.Context, p microPart) (microCell, error
 
 // memory is an empty one of the given room.
 func (b *microbench) memory(p microPart, slots, entries int) (*baee.Manager, error) {
-	c := b.grid.Base.Config
+	c := b.grid.base.Config
 	return baee.New(baee.Config{
 		Dim: c.Dim, Layers: c.Depth, Slots: slots, Policy: p.policy, Protocol: p.protocol, EntriesPerLayer: entries,
-		Window: min(baee.DefaultWindow, b.Chunk), Seed: 1, Classifier: b.grid.Classifier, Head: b.grid.Head,
+		Window: min(baee.DefaultWindow, b.Chunk), Seed: 1, Classifier: b.grid.classifier, Head: b.grid.head,
 	})
 }
 
@@ -211,7 +201,7 @@ func (b *microbench) eviction(ctx context.Context, p microPart) (microCell, erro
 	if err != nil {
 		return microCell{}, err
 	}
-	read := randomRead(p.size, b.grid.Base.Config.Dim)
+	read := randomRead(p.size, b.grid.base.Config.Dim)
 	if p.protocol == baee.Paper {
 		read.All, read.Window, read.Last = nil, nil, nil // which it does not look at
 	}
@@ -264,7 +254,7 @@ func randomRead(n, d int) baee.Read {
 
 // overhead times pairs of the same sample, seconds each, first without eviction and then with.
 func (b *microbench) overhead(ctx context.Context, p microPart) (microCell, error) {
-	model := b.grid.Base
+	model := b.grid.base
 	without, free, err := b.baseline(p)
 	if err != nil {
 		return microCell{}, err
@@ -310,7 +300,7 @@ func streamed(s *baee.Stream, ids []int32) error {
 
 // baseline computes a sample without eviction: in the paper protocol without memory, otherwise with one that is never full.
 func (b *microbench) baseline(p microPart) (run func(ids []int32) error, free func(), err error) {
-	model := b.grid.Base
+	model := b.grid.base
 	if p.protocol == baee.Paper {
 		inference, err := model.Infer(1, b.Chunk, 0)
 		if err != nil {
@@ -376,11 +366,11 @@ func (b *microbench) targets(ctx context.Context, protocol baee.Protocol) (micro
 	if protocol == baee.Paper {
 		n = b.PaperSamples
 	}
-	samples, err := tasks.Generate(pressureTask, n, e.params(k.GridCase), tasks.Draw{Keys: b.SampleKeys, Seed: b.TargetSeed}.For(tasks.EvictionCost, 0))
+	samples, err := tasks.Generate(pressureTask, n, e.params(e.base.Config, k.GridCase), tasks.Draw{Keys: b.SampleKeys, Seed: b.TargetSeed}.For(tasks.EvictionCost, 0))
 	if err != nil {
 		return microCell{}, err
 	}
-	shared, err := baee.NewShared(e.Base, b.Chunk)
+	shared, err := baee.NewShared(e.base, b.Chunk)
 	if err != nil {
 		return microCell{}, err
 	}
@@ -394,7 +384,7 @@ func (b *microbench) targets(ctx context.Context, protocol baee.Protocol) (micro
 		if err != nil {
 			return cell, err
 		}
-		all, err := b.memory(microPart{policy: "fifo", protocol: protocol}, e.Base.Config.EpisodicSlots, b.Context/b.Chunk*e.Base.Config.EpisodicSlots)
+		all, err := b.memory(microPart{policy: "fifo", protocol: protocol}, e.base.Config.EpisodicSlots, b.Context/b.Chunk*e.base.Config.EpisodicSlots)
 		if err != nil {
 			return cell, err
 		}
@@ -419,7 +409,7 @@ func (b *microbench) tokens(protocol baee.Protocol) int {
 
 // stream measures the growth of the process over a long stream, in bytes.
 func (b *microbench) stream(ctx context.Context, p microPart) (microCell, error) {
-	model := b.grid.Base
+	model := b.grid.base
 	memory, err := b.memory(p, model.Config.EpisodicSlots, b.Entries)
 	if err != nil {
 		return microCell{}, err

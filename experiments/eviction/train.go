@@ -2,6 +2,7 @@ package eviction
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -92,35 +93,6 @@ type TrainCell struct {
 	Losses      []float32 `json:"losses"` // of training, each the mean of a twentieth of the steps
 }
 
-// TrainSummary is a training over the seeds.
-type TrainSummary struct {
-	Protocol  baee.Protocol   `json:"protocol"`
-	Network   string          `json:"network"`
-	LR        float64         `json:"lr"`
-	Noise     float64         `json:"noise"`
-	Seeds     int             `json:"seeds"`
-	AUC       result.MeanStd  `json:"auc"`
-	Salience  result.MeanStd  `json:"salience"` // the baseline: salience alone
-	Use       result.MeanStd  `json:"use"`
-	Published *result.MeanStd `json:"published,omitempty"` // Std 0: of one seed
-}
-
-// TrainResult is what the experiment writes, anew after every training.
-type TrainResult struct {
-	Experiment  string              `json:"experiment"`
-	Config      TrainConfig         `json:"config"`
-	Model       layers.Config       `json:"model"`
-	Base        string              `json:"base"`
-	BaseSHA256  string              `json:"base_sha256"`
-	Protocol    string              `json:"protocol"`
-	Environment result.Environment  `json:"environment"` // of the last cell that was measured
-	Cost        result.Cost         `json:"cost"`        // of all calls
-	Cells       []TrainCell         `json:"cells"`
-	Summary     []TrainSummary      `json:"summary"`
-	Selected    map[string]TrainKey `json:"selected"`    // by network: the training whose weights are written
-	ScorePrior  float64             `json:"score_prior"` // share of positives that the scores of the written weights presume
-}
-
 const trainProtocol = "paper: 6,144 entries, label = salience x distinctiveness above the 70% quantile, split 80/20 by entry, noise on all labels, " +
 	"Xavier-uniform weights of gain 0.1, AdamW, weight decay 0.01, batch 64, clip 1, 400 steps; network published takes features as they are at a fixed learning rate, " +
 	"network retention whitens the content (ridge 0.1) and scales the history to variance 1, with moments of the examples trained on, folded into the first layer's weights after " +
@@ -131,28 +103,12 @@ const trainProtocol = "paper: 6,144 entries, label = salience x distinctiveness 
 	"(needles are under 1% of the entries), are strict trainings without noise, first seed, at the learning rate with the best mean AUC: classifier.safetensors " +
 	"is network needle, classifier-attention.safetensors network retention, head.safetensors network head"
 
-// Training is the experiment under way.
-type Training struct {
-	Config      TrainConfig
-	Base        *layers.Model
-	Dir         string
-	Environment result.Environment
-	Report      TrainHooks
-	// Note, if any, is a line for users about what an earlier call began with.
-	Note string
-
-	job     *lab.Job
-	file    *lab.ResultFile
-	result  TrainResult
-	written map[string]TrainKey // by network: what an earlier call wrote the weights of
-	data    map[baee.Protocol]*collection
-}
-
-// TrainHooks receives news. Any function may be nil.
-type TrainHooks struct {
-	Collect func(protocol baee.Protocol, sequences, context int)
-	Data    func(protocol baee.Protocol, examples, positives int)
-	Cell    func(c TrainCell, before bool, done, total int)
+// training is the experiment under way.
+type training struct {
+	TrainConfig
+	job  *lab.Job
+	base *layers.Model
+	data map[baee.Protocol]*collection
 }
 
 // The files that the experiment leaves in its folder.
@@ -164,44 +120,31 @@ const (
 // selectedFiles are where the selected training of each strict network goes.
 var selectedFiles = map[string]string{NeedleNetwork: lab.ClassifierFile, RetentionNetwork: AttentionClassifierFile, HeadNetwork: lab.HeadFile}
 
-// NewTraining prepares the experiment on the pretrained model at basePath. What the folder holds already is kept if it was
-// made with the same model and settings, and refused otherwise.
-func NewTraining(c TrainConfig, basePath, dir string, env result.Environment) (*Training, error) {
-	e, err := newTraining(c, basePath, dir, env)
-	if err != nil {
-		return nil, err
-	}
-	c.SampleKeys, e.Note = lab.BegunKeys(e.output(), "baee-train", c.SampleKeys)
-	e.Config.SampleKeys, e.result.Config.SampleKeys = c.SampleKeys, c.SampleKeys
-	if e.job, e.file, err = lab.Standalone(TrainExperiment(), c, lab.ModelInputs(basePath), e.output(), env); err != nil {
-		return nil, err
+// CheckFolder refuses a folder that holds a file of those that a run leaves, but no result of a run: it is somebody else's.
+func CheckFolder(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, TrainFile)); err == nil {
+		return nil
 	}
 	for _, name := range []string{lab.ClassifierFile, AttentionClassifierFile, lab.HeadFile} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil && e.job.Earlier() == nil { // of cajq-3phase, or anybody's
-			return nil, fmt.Errorf("%s holds a %s but no %s: it is not of this command, and would be replaced; move it away or give another --output-dir", dir, name, TrainFile)
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil { // of cajq-3phase, or anybody's
+			return fmt.Errorf("%s holds a %s but no %s: it is not of this command, and would be replaced; move it away or give another --output-dir", dir, name, TrainFile)
 		}
 	}
-	e.Note = lab.JoinNotes(e.Note, e.file.Note)
-	return e, e.load()
+	return nil
 }
 
-func newTraining(c TrainConfig, basePath, dir string, env result.Environment) (*Training, error) {
-	base, err := measure.LoadBase(basePath)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.validate(base.Config); err != nil {
-		return nil, err
-	}
-	e := &Training{Config: c, Base: base, Dir: dir, Environment: env, data: map[baee.Protocol]*collection{}}
-	e.result = TrainResult{
-		Experiment: "baee-train", Config: c, Model: base.Config, Base: filepath.Base(basePath), BaseSHA256: base.WeightsSHA256(),
-		Protocol: trainProtocol, Environment: env, ScorePrior: baee.ScorePrior,
-	}
-	return e, nil
+// Join implements lab.Joint: what a training is named by may be added to a result.
+func (c TrainConfig) Join(held TrainConfig) (TrainConfig, bool) {
+	whole := c
+	whole.Seeds, whole.Noise = lab.Union(held.Seeds, c.Seeds), lab.Union(held.Noise, c.Noise)
+	whole.LearningRates = lab.Union(held.LearningRates, c.LearningRates)
+	whole.PublishedRates = lab.Union(held.PublishedRates, c.PublishedRates)
+	held.Seeds, held.Noise, held.LearningRates, held.PublishedRates = whole.Seeds, whole.Noise, whole.LearningRates, whole.PublishedRates
+	return whole, lab.SameButKeys(held, whole)
 }
 
-func (c TrainConfig) validate(m layers.Config) error {
+// Check is an error, in one line, if the networks cannot be trained for a model of configuration m.
+func (c TrainConfig) Check(m layers.Config) error {
 	if m.LanguageModel() {
 		return fmt.Errorf("the model predicts tokens (num_classes 0): the samples need a model with a classification head")
 	}
@@ -254,44 +197,20 @@ func (c TrainConfig) source() tasks.Source {
 	return tasks.Draw{Keys: c.SampleKeys, Seed: c.DataSeed}.For(tasks.Retention, 0)
 }
 
-func (e *Training) output() string { return filepath.Join(e.Dir, TrainFile) }
-
-func (e *Training) load() error {
-	var old TrainResult
-	found, err := e.job.Before(&old)
-	if err != nil || !found {
-		return err
-	}
-	// What a training depends on, besides what it is named by.
-	settings := func(c TrainConfig) string {
-		c.Seeds, c.LearningRates, c.PublishedRates, c.Noise = nil, nil, nil, nil
-		c.SampleKeys = c.SampleKeys.Version()
-		return fmt.Sprintf("%+v", c)
-	}
-	if old.BaseSHA256 != e.result.BaseSHA256 || settings(old.Config) != settings(e.Config) {
-		return fmt.Errorf("%s holds results of another base model or of other settings: move it away or give another --output-dir", e.output())
-	}
-	e.result.Cells, e.result.Cost, e.result.Environment = old.Cells, old.Cost, old.Environment
-	if e.job.Earlier().Complete && old.ScorePrior == e.result.ScorePrior { // networks are written last: else the files may be of an earlier run
-		e.written = old.Selected
-	}
-	return nil
-}
-
 // keys lists the trainings in the order of reports.
-func (e *Training) keys() []TrainKey {
+func (c TrainConfig) keys() []TrainKey {
 	var all []TrainKey
 	for _, kind := range []TrainKey{
 		{Protocol: baee.Paper, Network: PublishedNetwork}, {Protocol: baee.Paper, Network: RetentionNetwork},
 		{Protocol: baee.Strict, Network: RetentionNetwork}, {Protocol: baee.Strict, Network: NeedleNetwork}, {Protocol: baee.Strict, Network: HeadNetwork},
 	} {
-		rates := e.Config.LearningRates
+		rates := c.LearningRates
 		if kind.Network == PublishedNetwork {
-			rates = e.Config.PublishedRates
+			rates = c.PublishedRates
 		}
 		for _, lr := range rates {
-			for _, noise := range e.Config.Noise {
-				for _, seed := range e.Config.Seeds {
+			for _, noise := range c.Noise {
+				for _, seed := range c.Seeds {
 					all = append(all, TrainKey{kind.Protocol, kind.Network, lr, noise, seed})
 				}
 			}
@@ -300,63 +219,74 @@ func (e *Training) keys() []TrainKey {
 	return all
 }
 
-func (e *Training) find(k TrainKey) *TrainCell {
-	for i := range e.result.Cells {
-		if e.result.Cells[i].TrainKey == k {
-			return &e.result.Cells[i]
-		}
-	}
-	return nil
+// name is that of the cell of a training.
+func (k TrainKey) name() string {
+	return fmt.Sprintf("%s-%s-%g-%g-%d", k.Protocol, k.Network, k.LR, k.Noise, k.Seed)
 }
 
-// Run trains what is missing, writes the selected classifier and head, and returns the whole result. When ctx ends, what is
-// finished is in the folder; a later call continues.
-func (e *Training) Run(ctx context.Context) (*TrainResult, error) {
-	release, err := e.file.Hold()
+// runTraining trains what is missing and writes the selected classifiers and head.
+func runTraining(ctx context.Context, j *lab.Job, c TrainConfig) (*lab.Outcome, error) {
+	base, err := measure.LoadBase(j.Model())
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	watch, before := lab.StartWatch(), e.result.Cost
-	keys := e.keys()
+	if err := c.Check(base.Config); err != nil {
+		return nil, err
+	}
+	whole, keys := j.Whole.(TrainConfig), c.keys()
+	cells, err := lab.NewCells[TrainCell](j, len(whole.keys()))
+	if err != nil {
+		return nil, err
+	}
+	cells.Outcome = func() (*lab.Outcome, error) { return trainOutcome(whole, cells.Done) }
+	e := &training{TrainConfig: c, job: j, base: base, data: map[baee.Protocol]*collection{}}
+	written, err := e.written(cells.Done)
+	if err != nil {
+		return nil, err
+	}
 	for i, k := range keys {
-		done := e.find(k)
-		old := done != nil
-		if !old {
+		note := ""
+		if _, ok := cells.Done[k.name()]; ok {
+			note = "  done before"
+		}
+		cell, err := cells.Do(ctx, k.name(), func() (TrainCell, error) {
 			cell, _, err := e.train(ctx, k)
-			if err != nil {
-				return nil, err
-			}
-			e.result.Cells, e.result.Environment = append(e.result.Cells, *cell), e.Environment
-			e.result.Cost = before.Add(watch.Cost())
-			if err := e.write(false); err != nil {
-				return nil, err
-			}
-			done = cell
+			return cell, err
+		})
+		if err != nil {
+			return nil, err
 		}
-		if e.Report.Cell != nil {
-			e.Report.Cell(*done, old, i+1, len(keys))
-		}
+		j.Detail("[%d/%d] %s %s  lr %g  noise %g  seed %d  AUC %.4f%s", i+1, len(keys), k.Protocol, k.Network, k.LR, k.Noise, k.Seed, cell.AUC, note)
 	}
-	if err := e.summarise(); err != nil { // nothing has, if all cells were there
+	if err := e.writeNetworks(ctx, whole.selected(cells.Done), written); err != nil {
 		return nil, err
 	}
-	if err := e.writeNetworks(ctx); err != nil {
+	return cells.Finish()
+}
+
+// written are the trainings whose weights an earlier run wrote, by network, from the cells that it left. Networks are written
+// last: else the files may be of a run before it.
+func (e *training) written(cells map[string]TrainCell) (map[string]TrainKey, error) {
+	r := e.job.Earlier()
+	if r == nil || !r.Complete || !e.job.SameVersion(r) {
+		return nil, nil
+	}
+	var held TrainConfig
+	if err := json.Unmarshal(r.Config, &held); err != nil {
 		return nil, err
 	}
-	e.result.Cost = before.Add(watch.Cost())
-	return &e.result, e.write(true)
+	return held.selected(cells), nil
 }
 
 // writeNetworks trains the selected networks once more, to the same weights, and writes them.
-func (e *Training) writeNetworks(ctx context.Context) error {
+func (e *training) writeNetworks(ctx context.Context, selected, written map[string]TrainKey) error {
 	for network, file := range selectedFiles {
-		k, ok := e.result.Selected[network]
+		k, ok := selected[network]
 		if !ok {
 			continue
 		}
-		path := filepath.Join(e.Dir, file)
-		if _, err := os.Stat(path); err == nil && e.written[network] == k {
+		path := filepath.Join(e.job.Dir, file)
+		if _, err := os.Stat(path); err == nil && written[network] == k {
 			continue
 		}
 		_, trained, err := e.train(ctx, k)
@@ -371,37 +301,33 @@ func (e *Training) writeNetworks(ctx context.Context) error {
 }
 
 // examples collects those of a protocol, once.
-func (e *Training) examples(ctx context.Context, p baee.Protocol) (*collection, error) {
+func (e *training) examples(ctx context.Context, p baee.Protocol) (*collection, error) {
 	if c := e.data[p]; c != nil {
 		return c, nil
 	}
-	sequences, length := e.Config.Sequences, e.Config.Context
+	sequences, length := e.Sequences, e.Context
 	if p == baee.Paper {
-		sequences, length = e.Config.PaperSequences, e.Config.PaperContext
+		sequences, length = e.PaperSequences, e.PaperContext
 	}
-	if e.Report.Collect != nil {
-		e.Report.Collect(p, sequences, length)
-	}
+	e.job.Line("%s: collecting from %d sequences of %d tokens", p, sequences, length)
 	var c *collection
 	var err error
 	if p == baee.Paper {
-		c, err = collectPaper(ctx, e.Base, sequences, length, e.Config.source())
+		c, err = collectPaper(ctx, e.base, sequences, length, e.source())
 	} else {
-		c, err = collectStrict(ctx, e.Base, e.Config)
+		c, err = collectStrict(ctx, e.base, e.TrainConfig)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if e.Report.Data != nil {
-		e.Report.Data(p, c.Len(), c.positives())
-	}
+	e.job.Detail("%s: %d examples, %d positive", p, c.Len(), c.positives())
 	e.data[p] = c
 	return c, nil
 }
 
 // split are the examples to train on and those held out, 80 to 20: by entry in the paper protocol, by sequence in the
 // strict one. The head learns from fresh entries alone. Noise is put on as the protocol says.
-func (e *Training) split(c *collection, k TrainKey) (train, held baee.Examples) {
+func (e *training) split(c *collection, k TrainKey) (train, held baee.Examples) {
 	width := c.Width
 	if k.Network == HeadNetwork {
 		width -= baee.HistoryFeatures
@@ -440,16 +366,16 @@ func flip(labels []float32, probability float64, rng *rand.Rand) {
 
 // train is one training with its evaluation. The scores of the network that it returns presume the share ScorePrior of
 // positives; the evaluation, which goes by their order, is made before they are moved there.
-func (e *Training) train(ctx context.Context, k TrainKey) (*TrainCell, *baee.Classifier, error) {
+func (e *training) train(ctx context.Context, k TrainKey) (cell TrainCell, network *baee.Classifier, err error) {
 	c, err := e.examples(ctx, k.Protocol)
 	if err != nil {
-		return nil, nil, err
+		return cell, nil, err
 	}
 	train, held := e.split(c, k)
-	cell := &TrainCell{TrainKey: k, Trained: train.Len(), HeldOut: held.Len()}
+	cell = TrainCell{TrainKey: k, Trained: train.Len(), HeldOut: held.Len()}
 	steps := e.steps(k)
 	part, sum, n := max(1, steps/20), float32(0), 0
-	network, err := e.fit(ctx, k, train, func(step int, loss float32) {
+	network, err = e.fit(ctx, k, train, func(step int, loss float32) {
 		sum, n = sum+loss, n+1
 		if step%part == 0 || step == steps {
 			cell.Losses = append(cell.Losses, sum/float32(n))
@@ -457,20 +383,20 @@ func (e *Training) train(ctx context.Context, k TrainKey) (*TrainCell, *baee.Cla
 		}
 	})
 	if err != nil {
-		return nil, nil, err
+		return cell, nil, err
 	}
 	cell.Parameters = network.Parameters()
-	if err := e.evaluate(cell, network, c, held); err != nil {
-		return nil, nil, err
+	if err := e.evaluate(&cell, network, c, held); err != nil {
+		return cell, nil, err
 	}
 	if err := network.MovePrior(train.Share(), baee.ScorePrior); err != nil {
-		return nil, nil, fmt.Errorf("%s %s, seed %d: %w: collect more sequences", k.Protocol, k.Network, k.Seed, err)
+		return cell, nil, fmt.Errorf("%s %s, seed %d: %w: collect more sequences", k.Protocol, k.Network, k.Seed, err)
 	}
 	return cell, network, nil
 }
 
 // fit trains one network as its key says. report is called after each step.
-func (e *Training) fit(ctx context.Context, k TrainKey, train baee.Examples, report func(step int, loss float32)) (*baee.Classifier, error) {
+func (e *training) fit(ctx context.Context, k TrainKey, train baee.Examples, report func(step int, loss float32)) (*baee.Classifier, error) {
 	newNetwork, options := baee.NewClassifier, baee.StandardisedFit
 	if k.Network == HeadNetwork {
 		newNetwork = baee.NewHead
@@ -478,25 +404,25 @@ func (e *Training) fit(ctx context.Context, k TrainKey, train baee.Examples, rep
 	if k.Network == PublishedNetwork {
 		options = baee.DefaultFit
 	}
-	network, err := newNetwork(e.Base.Config.Dim, e.Config.Hidden, k.Seed)
+	network, err := newNetwork(e.base.Config.Dim, e.Hidden, k.Seed)
 	if err != nil {
 		return nil, err
 	}
 	o := options(k.Seed)
-	o.LR, o.Batch, o.Steps, o.Report = k.LR, e.Config.Batch, e.steps(k), report
+	o.LR, o.Batch, o.Steps, o.Report = k.LR, e.Batch, e.steps(k), report
 	return network, network.Fit(ctx, train, o)
 }
 
 // steps of a training under its protocol.
-func (e *Training) steps(k TrainKey) int {
+func (e *training) steps(k TrainKey) int {
 	if k.Protocol == baee.Paper {
-		return e.Config.PaperSteps
+		return e.PaperSteps
 	}
-	return e.Config.Steps
+	return e.Steps
 }
 
 // evaluate fills in the areas under the curve on the held-out examples.
-func (e *Training) evaluate(cell *TrainCell, network *baee.Classifier, c *collection, held baee.Examples) error {
+func (e *training) evaluate(cell *TrainCell, network *baee.Classifier, c *collection, held baee.Examples) error {
 	for _, l := range held.Labels {
 		if l > 0.5 {
 			cell.Positives++
@@ -517,83 +443,122 @@ func (e *Training) evaluate(cell *TrainCell, network *baee.Classifier, c *collec
 		auc, _ := baee.AUC(x, held.Labels) // both kinds are there, see above
 		return auc
 	}
-	d := e.Base.Config.Dim
+	d := e.base.Config.Dim
 	cell.SalienceAUC, cell.UseAUC = column(d), column(d+3)
 	return nil
 }
 
-func (e *Training) write(complete bool) error {
-	if err := e.summarise(); err != nil {
-		return err
+// groups lists the trainings, each over all seeds, in the order of reports.
+func (c TrainConfig) groups() (all []TrainKey) {
+	for _, k := range c.keys() {
+		k.Seed = 0
+		all = lab.AppendNew(all, k)
 	}
-	return e.file.Write(e.outcome(), complete)
+	return all
 }
 
-// summarise brings the cells into order, pools them and selects the trainings whose weights are written.
-func (e *Training) summarise() error {
-	keys := e.keys()
-	rank := func(c TrainCell) int {
-		if at := slices.Index(keys, c.TrainKey); at >= 0 {
-			return at
+// over are the cells of a training over the seeds. missing says whether one of them is not there.
+func (c TrainConfig) over(k TrainKey, cells map[string]TrainCell) (all []TrainCell, missing bool) {
+	for _, k.Seed = range c.Seeds {
+		if cell, ok := cells[k.name()]; ok {
+			all = append(all, cell)
+		} else {
+			missing = true
 		}
-		return len(keys) // of an earlier call with more seeds, rates or noise
 	}
-	slices.SortStableFunc(e.result.Cells, func(a, b TrainCell) int { return rank(a) - rank(b) })
+	return all, missing
+}
+
+func valuesOf(cells []TrainCell, value func(c TrainCell) float64) (all []float64) {
+	for _, c := range cells {
+		all = append(all, value(c))
+	}
+	return all
+}
+
+func aucOf(c TrainCell) float64 { return c.AUC }
+
+// selected are the trainings whose weights are written, by network.
+func (c TrainConfig) selected(cells map[string]TrainCell) map[string]TrainKey {
+	all, best := map[string]TrainKey{}, map[string]float64{}
+	for _, k := range c.groups() {
+		of, _ := c.over(k, cells)
+		mean, _ := result.MeanAndStd(valuesOf(of, aucOf))
+		if k.Protocol == baee.Strict && k.Noise == slices.Min(c.Noise) && mean > best[k.Network] {
+			k.Seed = c.Seeds[0]
+			best[k.Network], all[k.Network] = mean, k
+		}
+	}
+	return all
+}
+
+// trainOutcome computes all measurements of the cells that are done.
+func trainOutcome(c TrainConfig, cells map[string]TrainCell) (*lab.Outcome, error) {
 	paper, err := publishedStability()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	e.result.Summary = summariseTrain(e.result.Cells, paper)
-	e.result.Selected = map[string]TrainKey{}
-	best := map[string]float64{}
-	for _, s := range e.result.Summary {
-		if s.Protocol != baee.Strict || s.Noise != slices.Min(e.Config.Noise) || s.AUC.Mean <= best[s.Network] {
+	o := &lab.Outcome{Seeds: c.Seeds, Protocol: trainProtocol}
+	for _, k := range c.groups() {
+		of, missing := c.over(k, cells)
+		o.Partial = o.Partial || missing
+		if len(of) == 0 {
 			continue
 		}
-		best[s.Network] = s.AUC.Mean
-		e.result.Selected[s.Network] = TrainKey{s.Protocol, s.Network, s.LR, s.Noise, e.Config.Seeds[0]}
-	}
-	return nil
-}
-
-// summariseTrain pools cells, which are in order, over their seeds.
-func summariseTrain(cells []TrainCell, paper func(lr, noise float64) *result.MeanStd) []TrainSummary {
-	var order []TrainKey
-	of := map[TrainKey][]TrainCell{}
-	for _, c := range cells {
-		k := c.TrainKey
-		k.Seed = 0
-		if of[k] == nil {
-			order = append(order, k)
-		}
-		of[k] = append(of[k], c)
-	}
-	var all []TrainSummary
-	for _, k := range order {
-		over := func(value func(TrainCell) float64) (s result.MeanStd) {
-			var x []float64
-			for _, c := range of[k] {
-				x = append(x, value(c))
-			}
-			s.Mean, s.Std = result.MeanAndStd(x)
-			return s
-		}
-		s := TrainSummary{
-			Protocol: k.Protocol, Network: k.Network, LR: k.LR, Noise: k.Noise, Seeds: len(of[k]),
-			AUC:      over(func(c TrainCell) float64 { return c.AUC }),
-			Salience: over(func(c TrainCell) float64 { return c.SalienceAUC }),
-			Use:      over(func(c TrainCell) float64 { return c.UseAUC }),
-		}
+		l := result.Labels{networkLabel: k.Network, rateLabel: number(k.LR), noiseLabel: number(k.Noise)}
+		m := result.MeanOf(l, string(k.Protocol), "auc", "1", valuesOf(of, aucOf))
 		if k.Protocol == baee.Paper {
 			lr := k.LR
 			if k.Network != PublishedNetwork {
 				lr = publishedRate // the one that the published summary is of
 			}
-			s.Published = paper(lr, k.Noise)
+			m.Published = paper(lr, k.Noise)
 		}
-		all = append(all, s)
+		o.Measurements = append(o.Measurements, m)
+		if k.Network == HeadNetwork {
+			continue // its examples have no history to rank by
+		}
+		for _, x := range []struct {
+			feature string
+			auc     func(c TrainCell) float64
+		}{
+			{"salience", func(c TrainCell) float64 { return c.SalienceAUC }},
+			{"use", func(c TrainCell) float64 { return c.UseAUC }},
+		} {
+			l := result.With(l, "feature", x.feature)
+			o.Measurements = append(o.Measurements, result.MeanOf(l, string(k.Protocol), "baseline_auc", "1", valuesOf(of, x.auc)))
+		}
 	}
-	return all
+	return o, nil
+}
+
+// convertTraining reads the details that results had when they listed all cells, with summaries.
+func convertTraining(settings, details json.RawMessage) (*lab.Outcome, error) {
+	var old struct {
+		BaseSHA256 string          `json:"base_sha256"`
+		Cells      json.RawMessage `json:"cells"`
+	}
+	if err := json.Unmarshal(details, &old); err != nil || old.BaseSHA256 == "" {
+		return nil, err
+	}
+	var list []TrainCell
+	var c TrainConfig
+	if err := json.Unmarshal(old.Cells, &list); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(settings, &c); err != nil {
+		return nil, err
+	}
+	cells := map[string]TrainCell{}
+	for _, k := range list {
+		cells[k.name()] = k
+	}
+	o, err := trainOutcome(c, cells)
+	if err != nil {
+		return nil, err
+	}
+	o.Details = lab.Cells[TrainCell]{Done: cells}
+	return o, nil
 }
 
 // publishedRate is the learning rate of the published summary over seeds.

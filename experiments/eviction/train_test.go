@@ -3,7 +3,9 @@ package eviction
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
+	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
@@ -102,7 +105,7 @@ func TestSplits(t *testing.T) {
 		c.Features = append(c.Features, float32(i), 0, 0, 0, 0)
 		c.add(0, 1, i%sequences, i%2 == 0, i < 1800)
 	}
-	e := &Training{}
+	e := &training{}
 	ids := func(x baee.Examples) (all []int) {
 		for i := range x.Labels {
 			all = append(all, int(x.Features[i*x.Width]))
@@ -146,43 +149,66 @@ func TestSplits(t *testing.T) {
 	}
 }
 
-// The experiment trains every network, continues after a cut with the same results, and leaves the selected weights.
-func TestBAEETraining(t *testing.T) {
-	_, path := labtest.StreamModel(t)
-	start := func(dir string) *Training {
-		e, err := NewTraining(smallTraining(), path, dir, result.Environment{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return e
-	}
-	dir := t.TempDir()
-	e := start(dir)
-	whole, err := e.Run(t.Context())
+// startTraining is a run by a command of its own in dir.
+func startTraining(t *testing.T, model, dir string) *lab.Job {
+	t.Helper()
+	j, _, err := lab.Standalone(TrainExperiment(), smallTraining(), lab.ModelInputs(model), filepath.Join(dir, TrainFile), result.Environment{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(whole.Cells) != (1+4*2)*2*2 || len(whole.Summary) != (1+4*2)*2 {
-		t.Fatalf("%d cells, %d lines", len(whole.Cells), len(whole.Summary))
+	return j
+}
+
+// trainCells are those in a result.
+func trainCells(t *testing.T, r *result.Result) map[string]TrainCell {
+	t.Helper()
+	var details lab.Cells[TrainCell]
+	if err := json.Unmarshal(r.Details, &details); err != nil {
+		t.Fatal(err)
 	}
-	if s := whole.Summary[0]; s.Protocol != baee.Paper || s.Network != PublishedNetwork || s.LR != 5e-4 || s.Noise != 0 || s.Published == nil || math.Abs(s.Published.Mean-0.9066) > 1e-4 {
-		t.Errorf("%+v", s)
+	return details.Done
+}
+
+// The experiment trains every network, continues after a cut with the same results, and leaves the selected weights.
+func TestBAEETraining(t *testing.T) {
+	_, path := labtest.StreamModel(t)
+	dir := t.TempDir()
+	whole, err := startTraining(t, path, dir).Run(t.Context(), TrainExperiment())
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, c := range whole.Cells {
+	cells := trainCells(t, whole)
+	if len(cells) != (1+4*2)*2*2 || len(whole.Measurements) != (1+4*2)*2+2*(1+3*2)*2 {
+		t.Fatalf("%d cells, %d measurements", len(cells), len(whole.Measurements))
+	}
+	for network, rate := range map[string]string{PublishedNetwork: "0.0005", RetentionNetwork: "0.005"} {
+		m := labtest.Find(t, &lab.Outcome{Measurements: whole.Measurements}, "paper", "auc", result.Labels{networkLabel: network, rateLabel: rate, noiseLabel: "0"})
+		if m.N != 2 || m.Published == nil || math.Abs(m.Published.Mean-0.9066) > 1e-4 {
+			t.Errorf("%+v", m)
+		}
+	}
+	for _, c := range cells {
 		if c.Network != HeadNetwork && (c.SalienceAUC == 0 || c.HeldOut == 0 || c.Positives == 0 || len(c.Losses) != 20) {
 			t.Errorf("%+v", c)
 		}
 	}
-	if s := whole.Summary[2]; s.Network != RetentionNetwork || s.LR != 5e-3 || s.Published == nil || math.Abs(s.Published.Mean-0.9066) > 1e-4 {
-		t.Errorf("%+v", s)
+	base, err := measure.LoadBase(path)
+	if err != nil {
+		t.Fatal(err)
 	}
+	e := &training{TrainConfig: smallTraining(), job: startTraining(t, path, t.TempDir()), base: base, data: map[baee.Protocol]*collection{}}
+	data, err := e.examples(t.Context(), baee.Strict)
+	if err != nil {
+		t.Fatal(err)
+	}
+	selected := e.selected(cells)
 	for network, file := range map[string]string{NeedleNetwork: "classifier.safetensors", RetentionNetwork: "classifier-attention.safetensors", HeadNetwork: "head.safetensors"} {
 		written, err := baee.LoadClassifier(filepath.Join(dir, file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		k := whole.Selected[network]
-		train, held := e.split(e.data[baee.Strict], k)
+		k := selected[network]
+		train, held := e.split(data, k)
 		// Weights trained to predict the share of positives have their logits moved to the prior of the tiers.
 		fresh, err := e.fit(t.Context(), k, train, func(int, float32) {})
 		if err != nil {
@@ -196,7 +222,7 @@ func TestBAEETraining(t *testing.T) {
 			}
 		}
 		// Two scores that differ by little can be moved to equal ones: a pair of them is worth this much.
-		cell := e.find(k)
+		cell := cells[k.name()]
 		pair := 1 / float64(cell.Positives*(cell.HeldOut-cell.Positives))
 		if auc, _ := baee.AUC(written.Scores(held.Features), held.Labels); math.Abs(auc-cell.AUC) > pair || k.Noise != 0 || k.Seed != 42 {
 			t.Errorf("%s: the file has AUC %v, its cell %+v", network, auc, cell)
@@ -207,35 +233,34 @@ func TestBAEETraining(t *testing.T) {
 	const first = 32
 	// A run does not begin among such files.
 	cut := t.TempDir()
-	e = start(cut)
 	if err := os.Link(filepath.Join(dir, lab.HeadFile), filepath.Join(cut, lab.ClassifierFile)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewTraining(smallTraining(), path, cut, result.Environment{}); err == nil || !strings.Contains(err.Error(), "holds a "+lab.ClassifierFile+" but no "+TrainFile) {
+	if err := CheckFolder(cut); err == nil || !strings.Contains(err.Error(), "holds a "+lab.ClassifierFile+" but no "+TrainFile) {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	e.Report.Cell = func(_ TrainCell, _ bool, done, _ int) {
-		if done == first {
+	j := startTraining(t, path, cut)
+	j.Detail = func(format string, args ...any) {
+		if strings.HasPrefix(fmt.Sprintf(format, args...), fmt.Sprintf("[%d/", first)) {
 			cancel()
 		}
 	}
-	if _, err := e.Run(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := j.Run(ctx, TrainExperiment()); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	e = start(cut)
-	before := 0
-	e.Report.Cell = func(_ TrainCell, old bool, _, _ int) {
-		if old {
+	j, before := startTraining(t, path, cut), 0
+	j.Detail = func(format string, args ...any) {
+		if strings.HasSuffix(fmt.Sprintf(format, args...), "done before") {
 			before++
 		}
 	}
-	continued, err := e.Run(t.Context())
+	continued, err := j.Run(t.Context(), TrainExperiment())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if before != first || !reflect.DeepEqual(whole.Cells, continued.Cells) {
-		t.Errorf("%d cells were done before; the continued run equals the whole one: %t", before, reflect.DeepEqual(whole.Cells, continued.Cells))
+	if before != first || !reflect.DeepEqual(cells, trainCells(t, continued)) || !reflect.DeepEqual(whole.Measurements, continued.Measurements) {
+		t.Errorf("%d cells were done before; the continued run is not the whole one", before)
 	}
 	for _, file := range selectedFiles {
 		want, errWant := os.ReadFile(filepath.Join(dir, file))
@@ -253,26 +278,30 @@ func TestBAEETraining(t *testing.T) {
 	if err := os.Remove(lost); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := start(cut).Run(t.Context()); err != nil {
+	if _, err := startTraining(t, path, cut).Run(t.Context(), TrainExperiment()); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(lost); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the lost network was not trained again to the same bytes: %v", err)
 	}
-	e = start(cut)
-	e.Report.Collect = func(baee.Protocol, int, int) { t.Error("a finished experiment collects again") }
-	if _, err := e.Run(t.Context()); err != nil {
+	j = startTraining(t, path, cut)
+	j.Line = func(string, ...any) { t.Error("a finished experiment collects again") }
+	again, err := j.Run(t.Context(), TrainExperiment())
+	if err != nil {
 		t.Fatal(err)
+	}
+	if lost, err := startTraining(t, path, cut).Run(t.Context(), TrainExperiment()); err != nil || lost.Cost != again.Cost {
+		t.Errorf("a run with nothing to do counts as work: %+v, %+v (%v)", lost.Cost, again.Cost, err)
 	}
 	c := smallTraining()
 	c.Steps++
-	if _, err := NewTraining(c, path, cut, result.Environment{}); err == nil || !strings.Contains(err.Error(), "other settings") {
+	if _, _, err := lab.Standalone(TrainExperiment(), c, lab.ModelInputs(path), filepath.Join(cut, TrainFile), result.Environment{}); err == nil || !strings.Contains(err.Error(), "other settings") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestTrainingMistakes(t *testing.T) {
-	_, path := labtest.StreamModel(t)
+	m, path := labtest.StreamModel(t)
 	for want, change := range map[string]func(c *TrainConfig){
 		"give at least one of each":           func(c *TrainConfig) { c.Noise = nil },
 		"seed 1 is given twice":               func(c *TrainConfig) { c.Seeds = []uint64{1, 1} },
@@ -285,7 +314,7 @@ func TestTrainingMistakes(t *testing.T) {
 	} {
 		c := smallTraining()
 		change(&c)
-		if _, err := NewTraining(c, path, t.TempDir(), result.Environment{}); err == nil || !strings.Contains(err.Error(), want) {
+		if err := c.Check(m.Config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
@@ -293,7 +322,7 @@ func TestTrainingMistakes(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, TrainFile), []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewTraining(smallTraining(), path, dir, result.Environment{}); err == nil || !strings.Contains(err.Error(), "not a valid result") {
+	if _, _, err := lab.Standalone(TrainExperiment(), smallTraining(), lab.ModelInputs(path), filepath.Join(dir, TrainFile), result.Environment{}); err == nil || !strings.Contains(err.Error(), "not a valid result") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -12,6 +12,7 @@ type Cells[T any] struct {
 
 	job     *Job
 	total   int
+	fresh   bool                     // a cell was computed
 	Outcome func() (*Outcome, error) `json:"-"` // of the cells that are done
 }
 
@@ -46,7 +47,7 @@ func (c *Cells[T]) Do(ctx context.Context, name string, compute func() (T, error
 
 // Put adds a finished cell and saves all.
 func (c *Cells[T]) Put(name string, cell T) error {
-	c.Done[name] = cell
+	c.Done[name], c.fresh = cell, true
 	o, err := c.Finish()
 	if err != nil {
 		return err
@@ -55,12 +56,16 @@ func (c *Cells[T]) Put(name string, cell T) error {
 	return c.job.Save(o)
 }
 
-// Finish is the outcome of the cells that are done, with them as its details.
+// Finish is the outcome of the cells that are done, with them as its details. If all were done before, where they were and
+// what they cost is what it was.
 func (c *Cells[T]) Finish() (*Outcome, error) {
 	o, err := c.Outcome()
 	if err != nil {
 		return nil, err
 	}
 	o.Details = c
+	if before := c.job.before; !c.fresh && before != nil && o.Environment == nil && o.Cost == nil {
+		o.Environment, o.Cost = &before.Environment, &before.Cost
+	}
 	return o, nil
 }

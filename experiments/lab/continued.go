@@ -56,22 +56,6 @@ func KeysNote(path string, wanted, began tasks.Keys) string {
 		wanted.Version())
 }
 
-// BegunKeys is the version of the keys of samples that the result of an experiment at path was begun with, with a note
-// if that is not the wanted one; the wanted one if there is none, or one that a run will refuse.
-func BegunKeys(path, experiment string, wanted tasks.Keys) (k tasks.Keys, note string) {
-	before, err := result.Read(path)
-	if err != nil || before.Experiment != experiment {
-		return wanted, ""
-	}
-	k = keysOf(before.Config)
-	return k, KeysNote(path, wanted, k)
-}
-
-// JoinNotes is a line of those that say something.
-func JoinNotes(lines ...string) string {
-	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return line == "" }), "; ")
-}
-
 // kernelsOf are the kernels in an environment.
 func kernelsOf(e result.Environment) graph.Kernels {
 	_, arch, _ := strings.Cut(e.Platform, "/")

@@ -283,7 +283,7 @@ func (r *driverRun) runStep(ctx context.Context, s *Step) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := f.Write(o, true); err != nil {
+	if err := f.Write(o, !o.Partial); err != nil {
 		return err
 	}
 	return os.RemoveAll(WorkFolder(f.path))
@@ -310,7 +310,9 @@ func (r *driverRun) job(s *Step) (j *Job, f *ResultFile, release func(), err err
 	j = f.job(settings, r.Environment)
 	j.Root, j.folder = r.Root, r.folder
 	if now.State == Unfinished {
-		j.before = now.Result
+		if j.before, err = s.today(now.Result); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	j.Line = func(format string, args ...any) { r.line(s, fmt.Sprintf(format, args...)) }
 	j.Progress = func(done, total int) { r.progress(s, done, total) }

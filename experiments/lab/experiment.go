@@ -57,10 +57,19 @@ type Experiment struct {
 	Views    []View
 	Says     string // what the numbers show and what they do not, one or two sentences
 
+	// Convert reads details in the form of an earlier program, with the settings that they are of, and gives the outcome
+	// that today's run gives of them, with its details; nil if they have today's form.
+	Convert func(settings, details json.RawMessage) (*Outcome, error)
+	// Apart is what tells results that cannot share a file, and the mend, in the words of the command that writes them:
+	// "another base model or of other settings: move it away or give another --output". It is that of Joint settings.
+	Apart string
+
 	// demands, if set, plans the memory of a run before it begins, from its settings and the models it needs.
 	Demands  func(j *Job) ([]Demand, error)
 	settings func(p Profile, k tasks.Keys) any
-	Run      func(ctx context.Context, j *Job) (*Outcome, error)
+	// nil: settings are not Joint
+	join func(settings any, held json.RawMessage) (wanted, whole any, ok bool, err error)
+	Run  func(ctx context.Context, j *Job) (*Outcome, error)
 }
 
 // View shows measurements as a table: a row for every combination of the Rows labels, a column for every value of
@@ -88,16 +97,25 @@ type Job struct {
 	Root        string // the results folder
 	Dir         string // the experiment's folder in it, which exists
 	Environment result.Environment
-	// Line tells news; Progress the share that is done. Both may be called from any goroutine.
+	// Line tells news, Detail what is news where this experiment alone runs, e.g. every cell; Progress the share that is
+	// done; Step a step of a training of so many tokens. All may be called from any goroutine.
 	Line     func(format string, args ...any)
+	Detail   func(format string, args ...any)
 	Progress func(done, total int)
+	Step     func(step, steps int, loss float64, tokens int)
 
 	Settings any
-	before   *result.Result // unfinished: of an earlier call with the same key; nil without one
-	save     func(o *Outcome) error
-	Path     string                         // of the result
-	Output   *ResultFile                    // for an experiment that writes it itself, too
-	folder   func(experiment string) string // in the results folder
+	// Whole are the settings of all that the result holds after this run: its own, joined with those of what it held
+	// before.
+	Whole any
+	// Keep is the folder in which trained variants are kept as files; "" for none.
+	Keep   string
+	inputs map[string]string // paths of files that are not in Root, by the names of Inputs
+	before *result.Result    // unfinished: of an earlier call with the same key; nil without one
+	save   func(o *Outcome) error
+	Path   string                         // of the result
+	Output *ResultFile                    // for an experiment that writes it itself, too
+	folder func(experiment string) string // in the results folder
 }
 
 // Outcome is what a run measured.
@@ -106,6 +124,8 @@ type Outcome struct {
 	Protocol     string
 	Measurements []result.Measurement
 	Details      any // JSON; nil for none
+	// Partial says that cells of the job's whole settings are missing: a command of its own may compute some of them only.
+	Partial bool
 
 	// Environment and Cost are those of the measurements where not this run alone made them, e.g. a sum over single runs;
 	// nil: this run's environment, and its time added to that of the unfinished run it continued.
@@ -117,15 +137,28 @@ type Outcome struct {
 // experiment draws samples, and the field is set to the version of their keys.
 func Define[S any](e Experiment, full, quick S,
 	run func(ctx context.Context, j *Job, s S) (*Outcome, error)) Experiment {
-	e.settings = func(p Profile, k tasks.Keys) any {
-		s := full
-		if p == Quick {
-			s = quick
-		}
+	withKeys := func(s S, k tasks.Keys) S {
 		if keys := reflect.ValueOf(&s).Elem().FieldByName("SampleKeys"); keys.IsValid() {
 			keys.Set(reflect.ValueOf(k))
 		}
 		return s
+	}
+	e.settings = func(p Profile, k tasks.Keys) any {
+		if p == Quick {
+			return withKeys(quick, k)
+		}
+		return withKeys(full, k)
+	}
+	if _, joint := any(full).(Joint[S]); joint {
+		e.join = func(settings any, config json.RawMessage) (any, any, bool, error) {
+			var held S
+			if err := json.Unmarshal(config, &held); err != nil {
+				return nil, nil, false, err
+			}
+			wanted := withKeys(settings.(S), keysOf(config))
+			whole, ok := any(wanted).(Joint[S]).Join(held)
+			return wanted, whole, ok, nil
+		}
 	}
 	e.Run = func(ctx context.Context, j *Job) (*Outcome, error) { return run(ctx, j, j.Settings.(S)) }
 	e.Version = max(1, e.Version)
@@ -170,6 +203,23 @@ func (j *Job) Save(o *Outcome) error { return j.save(o) }
 // Earlier is the result that an earlier call left, nil without one.
 func (j *Job) Earlier() *result.Result { return j.before }
 
+// SameVersion says whether a result is of the version of the protocol that this run is of.
+func (j *Job) SameVersion(r *result.Result) bool { return r.Version == j.Output.head.Version }
+
+// today is r with its details in the form of today's program.
+func (e Experiment) today(r *result.Result) (*result.Result, error) {
+	if e.Convert == nil || len(r.Details) == 0 {
+		return r, nil
+	}
+	o, err := e.Convert(r.Config, r.Details)
+	if err != nil || o == nil {
+		return r, err
+	}
+	c := *r
+	c.Details, err = json.Marshal(o.Details)
+	return &c, err
+}
+
 // Before decodes the details that an earlier, unfinished call with the same settings and inputs saved, and says whether
 // there are any.
 func (j *Job) Before(details any) (bool, error) {
@@ -187,6 +237,9 @@ func (j *Job) Model() string { return j.File("pretrain", ModelFile) }
 
 // File is the path of a file that another experiment left beside its result.
 func (j *Job) File(experiment, name string) string {
+	if path, ok := j.inputs[experiment+"/"+name]; ok {
+		return path
+	}
 	return filepath.Join(j.Root, j.folder(experiment), name)
 }
 

@@ -149,48 +149,19 @@ func (f *ResultFile) outputs() (map[string]string, error) {
 	return sums, nil
 }
 
-// Standalone is a run of e by a command of its own, with settings from its command line, that keeps its result at path.
-// inputs are the files that it reads, by their names in Inputs. Whatever a result that is there already holds, Before
-// gives it: the command checks what of it belongs to its settings. Without the file's folder it is made.
-func Standalone(e Experiment, settings any, inputs map[string]string, path string, env result.Environment) (*Job,
-	*ResultFile, error) {
-	sums, err := HashFiles(inputs)
-	if err != nil {
-		return nil, nil, err
-	}
-	f, err := NewResultFile(e, e.ProfileOf(settings), settings, sums, path, env)
-	if err != nil {
-		return nil, nil, err
-	}
-	f.own = true
-	j := f.job(settings, env)
-	r, err := result.Read(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, nil, err
-	case r.Experiment != e.Name:
-		return nil, nil, fmt.Errorf("%s holds results of %s: move it away or give another --output", path, r.Experiment)
-	default:
-		j.before = r
-		f.follow(r)
-	}
-	return j, f, nil
-}
-
 // job is a run that keeps its result in f and tells nothing.
 func (f *ResultFile) job(settings any, env result.Environment) *Job {
 	return &Job{
-		Profile: Profile(f.head.Profile), Dir: filepath.Dir(f.path), Environment: env, Settings: settings, Path: f.path,
-		Output: f,
-		Line:   func(string, ...any) {}, Progress: func(int, int) {},
-		save:   func(o *Outcome) error { return f.Write(o, false) },
+		Profile: Profile(f.head.Profile), Dir: filepath.Dir(f.path), Environment: env, Settings: settings, Whole: settings,
+		Path: f.path, Output: f, Line: func(string, ...any) {}, Detail: func(string, ...any) {}, Progress: func(int, int) {},
+		Step: func(int, int, float64, int) {}, save: func(o *Outcome) error { return f.Write(o, false) },
 		folder: func(experiment string) string { return experiment },
 	}
 }
 
 // Work is a folder for the working files of a run that may be stopped and continue, beside the result. It is empty
-// where the files of an earlier run were of other settings or inputs, and is removed when the result is complete.
+// where the files of an earlier run were of other settings or inputs, and is removed when the result is complete. That
+// of a command of its own, whose settings may grow, is kept: what a checkpoint is of, its training finds out.
 func (j *Job) Work() (string, error) {
 	dir := WorkFolder(j.Path)
 	mark := filepath.Join(dir, "key")
@@ -199,6 +170,7 @@ func (j *Job) Work() (string, error) {
 		return "", err
 	}
 	switch {
+	case j.Output.own:
 	case of != "" && of == j.Output.head.Key:
 		return dir, nil
 	case of != "":
@@ -208,6 +180,9 @@ func (j *Job) Work() (string, error) {
 	}
 	if err := files.MakeFolder(dir); err != nil {
 		return "", fmt.Errorf("cannot make %s: %w", dir, files.Cause(err))
+	}
+	if j.Output.own {
+		return dir, nil
 	}
 	return dir, files.Write(mark, []byte(j.Output.head.Key))
 }
@@ -226,17 +201,6 @@ func workKey(path string) (string, error) {
 
 // WorkFolder is where the working files of a run are that keeps its result at path.
 func WorkFolder(path string) string { return path + ".work" }
-
-// ModelInputs are the pretrained model at path, and the result of its pretraining where that is beside it: the inputs
-// that a registered experiment has which needs pretrain.
-func ModelInputs(path string) map[string]string {
-	inputs := map[string]string{"pretrain/" + filepath.Base(path): path}
-	beside := filepath.Join(filepath.Dir(path), PretrainFile)
-	if _, err := os.Stat(beside); err == nil {
-		inputs["pretrain"] = beside
-	}
-	return inputs
-}
 
 // HashFiles are the SHA-256 of files, by the same names as their paths.
 func HashFiles(paths map[string]string) (map[string]string, error) {

@@ -8,6 +8,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -66,8 +67,8 @@ func (e MetricEvaluation) evalData(seed uint64, metric int) tasks.Source {
 }
 
 // Run scores a model at one context, each metric on data of its own.
-func (e MetricEvaluation) Run(ctx context.Context, m *layers.Model, t int, seed uint64) (map[string]curriculum.Accuracy,
-	error) {
+func (e MetricEvaluation) Run(ctx context.Context, m *layers.Model, t int,
+	seed uint64) (map[string]result.Score, error) {
 	p := TaskParams(m.Config, t)
 	single, err := tasks.Generate(MetricSingle, e.Samples, p, e.evalData(seed, 0))
 	if err != nil {
@@ -81,7 +82,7 @@ func (e MetricEvaluation) Run(ctx context.Context, m *layers.Model, t int, seed 
 	if err != nil {
 		return nil, err
 	}
-	accuracy := map[string]curriculum.Accuracy{}
+	scores := map[string]result.Score{}
 	for _, set := range []struct {
 		metric  string
 		samples []tasks.Sample
@@ -90,7 +91,7 @@ func (e MetricEvaluation) Run(ctx context.Context, m *layers.Model, t int, seed 
 		if err != nil {
 			return nil, err
 		}
-		accuracy[set.metric] = got.Overall
+		scores[set.metric] = result.NewScore(got)
 	}
-	return accuracy, nil
+	return scores, nil
 }

@@ -17,6 +17,7 @@ import (
 type Table struct {
 	Title   string
 	Labels  []string // columns that name a row
+	Column  string   // label whose values the groups are; "" for metrics
 	Groups  []Group
 	Rows    []Row
 	Remark  string   // of all measurements
@@ -127,7 +128,7 @@ func newTable(v lab.View, all []result.Measurement) *Table {
 	if len(found) == 0 {
 		return nil
 	}
-	t := &Table{Title: v.Title, Labels: labels}
+	t := &Table{Title: v.Title, Labels: labels, Column: v.Column}
 	places := map[place]pair{}
 	var rows, groups []string
 	values := map[string][]string{}
@@ -358,5 +359,5 @@ func difference(paper *result.MeanStd, measured *result.Measurement, f format) C
 }
 
 func methodName(method string) string {
-	return map[string]string{"wilson": "Wilson's", "bootstrap": "bootstrap", "t": "Student's t"}[method]
+	return map[string]string{"wilson": "Wilson's", "bootstrap": "bootstrap", "t": "Student's t", "newcombe": "Newcombe's, of paired shares"}[method]
 }

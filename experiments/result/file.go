@@ -153,12 +153,9 @@ func Read(path string) (*Result, error) {
 // Write replaces the file at path by r, which must be valid, and makes its folder where there is none. After a failure
 // the file is what it was before.
 func Write(path string, r *Result) error {
-	if err := r.Validate(); err != nil {
-		return fmt.Errorf("%s: the result is not valid, this is a bug: %w", r.Experiment, err)
-	}
-	text, err := r.encode()
+	text, err := Encode(r)
 	if err != nil {
-		return fmt.Errorf("%s: the result is not valid, this is a bug: %w", r.Experiment, err)
+		return err
 	}
 	if err := files.MakeFolder(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("cannot make %s: %w", filepath.Dir(path), files.Cause(err))
@@ -167,6 +164,19 @@ func Write(path string, r *Result) error {
 		return fmt.Errorf("%w: the same command continues", err)
 	}
 	return nil
+}
+
+// Encode is the text of the file of r, which must be valid.
+func Encode(r *Result) ([]byte, error) {
+	err := r.Validate()
+	var text []byte
+	if err == nil {
+		text, err = r.encode()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: the result is not valid, this is a bug: %w", r.Experiment, err)
+	}
+	return text, nil
 }
 
 // encode is r as JSON that Decode takes.

@@ -57,7 +57,7 @@ type Measurement struct {
 	Note      string    `json:"note,omitempty"`
 }
 
-// Interval is a 95% interval and the method by which it was made: wilson, bootstrap or t.
+// Interval is a 95% interval and the method by which it was made: wilson, bootstrap, t, or newcombe for paired shares.
 type Interval struct {
 	Low    float64 `json:"low"`
 	High   float64 `json:"high"`

@@ -1,4 +1,5 @@
-package main
+// Package table writes rows of text in columns, for terminals.
+package table
 
 import (
 	"fmt"
@@ -12,11 +13,10 @@ import (
 // cellLimit is how many bytes of a cell are shown: more than any text of the program's own has.
 const cellLimit = 300
 
-// writeTable prints rows in columns two spaces apart, the first `left` of them
-// aligned to the left (names) and the others to the right (numbers). Rows may
-// differ in length. Names from files are safe in it: a cell stays on its line,
-// and one of them alone does not make the table wider than a screen or two.
-func writeTable(w io.Writer, left int, rows ...[]string) error {
+// Write prints rows in columns two spaces apart, the first `left` of them aligned to the left (names) and the others to the
+// right (numbers). Rows may differ in length. Names from files are safe in it: a cell stays on its line, and one of them alone
+// does not make the table wider than a screen or two.
+func Write(w io.Writer, left int, rows ...[]string) error {
 	var widths []int
 	shown := make([][]string, len(rows))
 	for i, row := range rows {
@@ -30,14 +30,15 @@ func writeTable(w io.Writer, left int, rows ...[]string) error {
 		}
 	}
 	for _, row := range shown {
-		if _, err := fmt.Fprintln(w, tableLine(left, widths, row)); err != nil {
+		if _, err := fmt.Fprintln(w, Line(left, widths, row)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func tableLine(left int, widths []int, row []string) string {
+// Line is one row in columns of the given widths.
+func Line(left int, widths []int, row []string) string {
 	var line strings.Builder
 	for i, cell := range row {
 		space := strings.Repeat(" ", max(0, widths[i]-utf8.RuneCountInString(cell)))

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/curriculum/train"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/measure"
+	"github.com/synapnet/synapnet-train/experiments/report"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// ownRun is an experiment that has a command of its own.
+type ownRun struct {
+	experiment lab.Experiment
+	settings   any // of the flags
+	inputs     map[string]string
+	output     string // the result's file
+	keep       string // folder of trained variants; "" for none
+	place      string // of results, in messages
+	diverged   string // the mend of a training that diverged
+}
+
+// checkOwn is an error if an experiment with these settings cannot be run on the model at path, or takes more memory than there
+// is. Its flags are called as its settings are, but for those of names.
+func checkOwn(c *cli.Context, names map[string]string, settings interface {
+	Check(m layers.Config) error
+	Demands(m layers.Config) ([]lab.Demand, error)
+}, path string) error {
+	base, err := measure.LoadBase(path)
+	if err != nil {
+		return err
+	}
+	if err := settings.Check(base.Config); err != nil {
+		return err
+	}
+	return checkDemands(c, names, settings, base.Config)
+}
+
+// run carries it out, telling how it goes, and prints its tables and a last line.
+func (o ownRun) run(c *cli.Context, last string) error {
+	j, f, err := lab.Standalone(o.experiment, o.settings, o.inputs, o.output, environment())
+	if err != nil {
+		return err
+	}
+	p := newProgress(c.App.ErrWriter)
+	warn(p, f.Note)
+	j.Keep, j.Line, j.Detail, j.Step = o.keep, p.Line, p.Line, p.training()
+	r, err := j.Run(c.Context, o.experiment)
+	switch {
+	case err == nil:
+		return o.print(c, r, last)
+	case errors.Is(err, train.ErrInterrupted), c.Err() != nil:
+		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, o.place)
+	case errors.Is(err, train.ErrDiverged):
+		return fmt.Errorf("%w; %s", err, o.diverged)
+	}
+	return err
+}
+
+func (o ownRun) print(c *cli.Context, r *result.Result, last string) error {
+	if err := report.Text(c.App.Writer, o.experiment, r); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(c.App.Writer, "\n%s\n", last)
+	return err
+}
+
+// training reports the steps of one training after the other.
+func (p *progress) training() func(step, steps int, loss float64, tokens int) {
+	var last time.Time // of the step before
+	at := 0
+	return func(step, steps int, loss float64, tokens int) {
+		speed := math.NaN() // not known of the first step
+		if step != at+1 || last.IsZero() {
+			p.Start(steps)
+			p.Resume(step - 1)
+		} else {
+			speed = float64(tokens) / time.Since(last).Seconds()
+		}
+		at, last = step, time.Now()
+		p.Step(step, loss, math.NaN(), speed)
+		if step == steps {
+			p.Finish()
+			last = time.Time{}
+		}
+	}
+}

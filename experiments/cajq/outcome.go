@@ -1,0 +1,256 @@
+package cajq
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/measure"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/qat"
+	"github.com/synapnet/synapnet-train/results/published"
+)
+
+// protocol says how the numbers were got.
+const protocol = "paper: variants, seeds, data sizes and training of the published experiment, with 4 levels in CAJQ's 2 bits in place of 7 " +
+	"and on evaluation data that the base model was not trained on; strict: cajq_ptq and cajq_qat from their packed bytes, and " +
+	"variants that the paper does not have, before packing: fp16_finetuned, the same extra steps without quantisers, is the control " +
+	"for cajq_qat. Sizes are those of packed files. Intervals are Wilson's, over the samples of all seeds"
+
+// pairedProtocol is added where outcomes of samples were kept.
+const pairedProtocol = ". Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's (1998, method 10)"
+
+// outcome computes all measurements of the cells that are done.
+func outcome(s Settings, cells map[string]cell) (*lab.Outcome, error) {
+	paper, err := publishedTable()
+	if err != nil {
+		return nil, err
+	}
+	o := &lab.Outcome{Cost: &result.Cost{}}
+	var origins origins
+	for _, v := range s.Variants {
+		for _, seed := range s.Seeds {
+			c, ok := cells[cellName(v, seed)]
+			o.Partial = o.Partial || !ok || !c.has(v, s.Contexts)
+			if !ok {
+				continue
+			}
+			o.Seeds = lab.AppendNew(o.Seeds, seed)
+			*o.Cost = o.Cost.Add(c.Cost)
+			if c.Environment != nil && c.Environment.Commit != "" {
+				o.Environment = c.Environment
+			}
+			origins.add(v, c.Environment)
+		}
+		for _, t := range s.Contexts {
+			for _, metric := range measure.Metrics() {
+				o.Measurements = append(o.Measurements, accuracies(s, cells, v, result.ContextOf(t), metric, paper)...)
+			}
+		}
+	}
+	slices.Sort(o.Seeds)
+	differences, paired, err := differences(s, cells)
+	if err != nil {
+		return nil, err
+	}
+	o.Protocol = protocol
+	if paired {
+		o.Protocol += pairedProtocol
+	}
+	o.Protocol += origins.String()
+	o.Measurements = append(o.Measurements, differences...)
+	for _, v := range s.Variants {
+		o.Measurements = append(o.Measurements, sizes(v, cells[sizeName(v)].Size)...)
+	}
+	return o, nil
+}
+
+// accuracies are those of a variant over the seeds: before packing, if the paper has the variant or it has no packed bytes,
+// and from the packed bytes.
+func accuracies(s Settings, cells map[string]cell, variant, t, metric string, paper table) (all []result.Measurement) {
+	var before, packed []result.Score
+	for _, seed := range s.Seeds {
+		c := cells[cellName(variant, seed)]
+		if a, ok := c.Accuracy[t][metric]; ok {
+			before = append(before, a)
+		}
+		if a, ok := c.Packed[t][metric]; ok {
+			packed = append(packed, a)
+		}
+	}
+	l, name := result.Labels{result.VariantLabel: variant, result.ContextLabel: t}, protocolOf(variant)
+	if len(before) > 0 && (name == result.Paper || len(packed) == 0) {
+		m := result.ShareOverSeeds(l, name, metric, result.Accuracies(before))
+		if p, ok := paper[variant].PerContext[t][metric]; ok {
+			m.Published = &p
+		}
+		all = append(all, m)
+	}
+	if len(packed) > 0 {
+		m := result.ShareOverSeeds(l, result.Strict, metric, result.Accuracies(packed))
+		m.Note = "from the packed bytes"
+		all = append(all, m)
+	}
+	return all
+}
+
+// protocolOf is the protocol of a variant: strict for those that the published experiment does not have.
+func protocolOf(variant string) string {
+	for _, v := range qat.Variants() {
+		if v.Name == variant && v.Paper {
+			return result.Paper
+		}
+	}
+	return result.Strict
+}
+
+// table is the summary of the published experiment, by variant.
+type table map[string]struct {
+	PerContext map[string]map[string]result.MeanStd `json:"per_ctx"`
+}
+
+func publishedTable() (table, error) {
+	var file struct {
+		Summary table `json:"summary"`
+	}
+	err := published.Decode("exp_cajq_qat_multiseed.json", &file)
+	return file.Summary, err
+}
+
+// pairs are the variants whose difference is taken: each to FP16, and what was trained to the control.
+func pairs(variants []string) (all [][2]string) {
+	for _, v := range qat.Variants() {
+		if !slices.Contains(variants, v.Name) {
+			continue
+		}
+		if v.Name != qat.FP16 {
+			all = append(all, [2]string{v.Name, qat.FP16})
+		}
+		if v.Trains && v.Name != qat.FP16Finetuned {
+			all = append(all, [2]string{v.Name, qat.FP16Finetuned})
+		}
+	}
+	return all
+}
+
+// unpaired are the pairs whose difference is taken seed by seed where outcomes of single samples were not kept.
+func unpaired(pair [2]string) bool { return fromBytes(pair[0]) || pair[0] == qat.FP16Finetuned }
+
+// differences are what one variant answers more often than another on the same samples, from packed bytes where there are
+// some. paired says whether outcomes of single samples were compared.
+func differences(s Settings, cells map[string]cell) (all []result.Measurement, paired bool, err error) {
+	for _, metric := range measure.Metrics() {
+		for _, pair := range pairs(s.Variants) {
+			for _, t := range s.Contexts {
+				at := result.ContextOf(t)
+				a, b := bothScores(s, cells, pair, at, metric)
+				if len(a) == 0 {
+					continue
+				}
+				l := result.Labels{
+					result.TaskLabel: metric, result.VariantLabel: pair[0], result.AgainstLabel: pair[1], result.ContextLabel: at,
+				}
+				m, ok, err := result.DifferenceOverSeeds(l, result.Strict, a, b)
+				if err != nil {
+					return nil, false, fmt.Errorf("%s against %s at %s: %w", pair[0], pair[1], at, err)
+				}
+				if !ok && !unpaired(pair) {
+					continue
+				}
+				if !ok {
+					var more []float64
+					for i := range a {
+						more = append(more, a[i].Mean-b[i].Mean)
+					}
+					m = result.MeanOf(l, result.Strict, "difference", "1", more)
+				}
+				all, paired = append(all, m), paired || ok
+			}
+		}
+	}
+	return all, paired, nil
+}
+
+// bothScores are the scores of a pair of variants, of the seeds that both have.
+func bothScores(s Settings, cells map[string]cell, pair [2]string, t, metric string) (a, b []result.Score) {
+	of := func(variant string, seed uint64) (result.Score, bool) {
+		c := cells[cellName(variant, seed)]
+		scores := c.Accuracy
+		if fromBytes(variant) {
+			scores = c.Packed
+		}
+		score, ok := scores[t][metric]
+		return score, ok
+	}
+	for _, seed := range s.Seeds {
+		x, first := of(pair[0], seed)
+		y, second := of(pair[1], seed)
+		if first && second {
+			a, b = append(a, x), append(b, y)
+		}
+	}
+	return a, b
+}
+
+// What a size is of.
+const (
+	packedWeights = "packed weights"
+	wholeModel    = "whole model"
+)
+
+// publishedCompression is that of the public README, by what it is of.
+var publishedCompression = map[string]float64{packedWeights: 4.4, wholeModel: 1.13}
+
+// sizes are those of a variant's packed file; none for a variant whose weights stay in floating point.
+func sizes(variant string, p *packedSize) (all []result.Measurement) {
+	if p == nil {
+		return nil
+	}
+	add := func(of, metric, unit string, value float64) {
+		m := result.ExactOf(result.Labels{result.VariantLabel: variant, "of": of}, result.Strict, metric, unit, value)
+		if x, ok := publishedCompression[of]; ok && metric == "compression" && variant == qat.CAJQQAT {
+			m.Published = &result.MeanStd{Mean: x}
+		}
+		all = append(all, m)
+	}
+	for _, x := range []struct {
+		of             string
+		numbers, bytes int
+	}{{packedWeights, p.Weights, p.WeightBytes}, {wholeModel, p.Parameters, p.Bytes}} {
+		add(x.of, "bits", "bits/weight", 8*float64(x.bytes)/float64(x.numbers))
+		add(x.of, "compression", "x", 2*float64(x.numbers)/float64(x.bytes)) // against half precision
+		add(x.of, "size", "bytes", float64(x.bytes))
+	}
+	return all
+}
+
+// origins are the programs and machines that variants were made by.
+type origins struct {
+	all []string
+	of  map[string][]string // variants
+}
+
+func (o *origins) add(variant string, e *result.Environment) {
+	if e == nil { // version 2 did not say
+		e = &result.Environment{}
+	}
+	origin := fmt.Sprintf("commit %.10s on %s", e.Commit, lab.MachineOf(*e))
+	o.all = lab.AppendNew(o.all, origin)
+	if o.of == nil {
+		o.of = map[string][]string{}
+	}
+	o.of[origin] = lab.AppendNew(o.of[origin], variant)
+}
+
+// String says which variants were made where, if they are not all of one program and machine.
+func (o *origins) String() string {
+	if len(o.all) < 2 {
+		return ""
+	}
+	var texts []string
+	for _, origin := range o.all {
+		texts = append(texts, strings.Join(o.of[origin], ", ")+": "+origin)
+	}
+	return ". Runs are not all of one program and machine: " + strings.Join(texts, "; ")
+}

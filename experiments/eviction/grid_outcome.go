@@ -1,0 +1,184 @@
+package eviction
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/synapnet/synapnet-train/baee"
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/result"
+)
+
+// ours is the policy that the others of a protocol are compared with: baee, or where the reference does not have it, its rule.
+func (c GridConfig) ours(protocol baee.Protocol) string {
+	if slices.Contains(c.policies(protocol), "baee") {
+		return "baee"
+	}
+	return "baee_salience"
+}
+
+// pooled are a policy's cells over seeds, and those of them that stand beside one of ours of the same samples.
+type pooled struct {
+	cells []GridCell
+	pairs [][2]GridCell
+}
+
+// pool collects the cells of a case over its seeds. missing says whether one of them is not there.
+func (c GridConfig) pool(k gridKey, cells map[string][]GridCell) (p pooled, missing bool) {
+	for _, seed := range c.Seeds {
+		all := cells[GridCase{k.protocol, k.context, k.budget, k.position, seed}.name()]
+		i, ours := find(all, k.policy), find(all, c.ours(k.protocol))
+		if i < 0 {
+			missing = true
+			continue
+		}
+		p.cells = append(p.cells, all[i])
+		if ours >= 0 && ours != i {
+			p.pairs = append(p.pairs, [2]GridCell{all[i], all[ours]})
+		}
+	}
+	return p, missing
+}
+
+// What is scored in a cell.
+var gridScores = []struct {
+	metric string
+	of     func(c GridCell) result.Score
+}{
+	{"retention", func(c GridCell) result.Score { return c.Retention }},
+	{"accuracy", func(c GridCell) result.Score { return c.Accuracy }},
+}
+
+// differences are those to ours on the same samples, where outcomes are there.
+func (p pooled) differences(l result.Labels, protocol baee.Protocol, ours string) (all []result.Measurement, err error) {
+	for _, score := range gridScores {
+		var a, b []result.Score
+		for _, pair := range p.pairs {
+			a, b = append(a, score.of(pair[0])), append(b, score.of(pair[1]))
+		}
+		l := result.With(result.With(l, "of", score.metric), result.AgainstLabel, ours)
+		m, ok, err := result.DifferenceOverSeeds(l, string(protocol), a, b)
+		if err != nil {
+			return nil, fmt.Errorf("%v: %w", l, err)
+		}
+		if ok {
+			all = append(all, m)
+		}
+	}
+	return all, nil
+}
+
+// gridOutcome computes all measurements of the cells that are done, with the published ones beside the paper protocol's.
+func gridOutcome(c GridConfig, cells map[string][]GridCell) (*lab.Outcome, error) {
+	paper, err := publishedGrid()
+	if err != nil {
+		return nil, err
+	}
+	o := &lab.Outcome{Seeds: c.Seeds, Protocol: gridProtocol}
+	var order []gridKey // policies by protocol and position, over all cells of the grid but the headline case
+	overall := map[gridKey]*pooled{}
+	var differences []result.Measurement
+	for _, k := range c.keys() {
+		p, missing := c.pool(k, cells)
+		o.Partial = o.Partial || missing
+		if len(p.cells) == 0 {
+			continue
+		}
+		l := result.Labels{
+			result.ContextLabel: result.ContextOf(k.context), positionLabel: k.position, result.PolicyLabel: k.policy, budgetLabel: number(k.budget),
+		}
+		o.Measurements = append(o.Measurements, k.shares(l, p, paper)...)
+		more, err := p.differences(l, k.protocol, c.ours(k.protocol))
+		if err != nil {
+			return nil, err
+		}
+		differences = append(differences, more...)
+		if k.context == HeadlineContext {
+			continue
+		}
+		all := gridKey{protocol: k.protocol, position: k.position, policy: k.policy}
+		if overall[all] == nil {
+			order, overall[all] = append(order, all), &pooled{}
+		}
+		overall[all].cells, overall[all].pairs = append(overall[all].cells, p.cells...), append(overall[all].pairs, p.pairs...)
+	}
+	for _, k := range order {
+		l, p := result.Labels{result.PolicyLabel: k.policy, positionLabel: k.position}, overall[k]
+		correct, n := 0, 0
+		for _, c := range p.cells {
+			correct, n = correct+c.Retention.Correct, n+c.Retention.N
+		}
+		o.Measurements = append(o.Measurements, result.Share(l, string(k.protocol), "overall_retention", curriculum.NewAccuracy(correct, n)))
+		more, err := p.differences(l, k.protocol, c.ours(k.protocol))
+		if err != nil {
+			return nil, err
+		}
+		differences = append(differences, more...)
+	}
+	if len(differences) > 0 {
+		o.Protocol += ". Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's (1998, method 10)"
+	}
+	o.Measurements = append(o.Measurements, differences...)
+	return o, nil
+}
+
+// keys lists the cases over all seeds with the policies of their protocol, in the order of reports.
+func (c GridConfig) keys() (all []gridKey) {
+	for _, k := range c.cases() {
+		for _, name := range c.policies(k.Protocol) {
+			all = lab.AppendNew(all, gridKey{k.Protocol, k.Context, k.Budget, k.Position, name})
+		}
+	}
+	return all
+}
+
+// shares are the retention and the right answers of a case and policy over its seeds.
+func (k gridKey) shares(l result.Labels, p pooled, paper map[gridKey]gridFigures) (all []result.Measurement) {
+	protocol := string(k.protocol)
+	if k.protocol == baee.Paper {
+		k.protocol = ""
+	}
+	for i, score := range gridScores {
+		var seeds []curriculum.Accuracy
+		for _, c := range p.cells {
+			seeds = append(seeds, score.of(c).Accuracy)
+		}
+		m := result.ShareOverSeeds(l, protocol, score.metric, seeds)
+		if figures, ok := paper[k]; ok {
+			m.Published = &[]result.MeanStd{figures.retention, figures.accuracy}[i]
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// convertGrid reads the details that results had when they listed all cells, with summaries.
+func convertGrid(settings, details json.RawMessage) (*lab.Outcome, error) {
+	var old struct {
+		BaseSHA256 string          `json:"base_sha256"`
+		Cells      json.RawMessage `json:"cells"`
+	}
+	if err := json.Unmarshal(details, &old); err != nil || old.BaseSHA256 == "" {
+		return nil, err
+	}
+	var list []GridCell
+	var c GridConfig
+	if err := json.Unmarshal(old.Cells, &list); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(settings, &c); err != nil {
+		return nil, err
+	}
+	cells := map[string][]GridCell{}
+	for _, k := range list {
+		cells[k.name()] = append(cells[k.name()], k)
+	}
+	o, err := gridOutcome(c, cells)
+	if err != nil {
+		return nil, err
+	}
+	o.Details = lab.Cells[[]GridCell]{Done: cells}
+	return o, nil
+}
