@@ -59,7 +59,11 @@ type Experiment struct {
 	// demands, if set, plans the memory of a run before it begins, from its settings and the models it needs.
 	Demands  func(j *Job) ([]Demand, error)
 	settings func(p Profile, k tasks.Keys) any
+	decode   func(text []byte) (any, error) // settings from JSON
 	Run      func(ctx context.Context, j *Job) (*Outcome, error)
+
+	custom     string                            // its ID with other settings than the profile's; "" with those
+	registered func(p Profile, k tasks.Keys) any // the profile's settings, of a custom one
 }
 
 // View shows measurements as a table: a row for every combination of the Rows labels, a column for every value of Column.
@@ -124,6 +128,7 @@ func Define[S any](e Experiment, full, quick S, run func(ctx context.Context, j 
 		}
 		return s
 	}
+	e.decode = decoder[S]()
 	e.Run = func(ctx context.Context, j *Job) (*Outcome, error) { return run(ctx, j, j.Settings.(S)) }
 	e.Version = max(1, e.Version)
 	e.Folder = cmp.Or(e.Folder, e.Name)
