@@ -12,6 +12,7 @@ import (
 	"maps"
 	"math"
 	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -151,15 +152,15 @@ func (e Experiment) Changes(p Profile) ([]string, error) {
 	leaves, was := map[string]string{}, map[string]string{}
 	flatten(leaves, "", now)
 	flatten(was, "", before)
+	for key, text := range was {
+		if _, kept := leaves[key]; !kept { // JSON leaves it out where it is zero
+			leaves[key] = cmp.Or(map[byte]string{'t': "false", '"': `""`, '[': "[]"}[text[0]], "0")
+		}
+	}
 	var all []string
 	for _, key := range slices.Sorted(maps.Keys(leaves)) {
 		if leaves[key] != was[key] {
 			all = append(all, key+"="+leaves[key])
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(was)) {
-		if _, kept := leaves[key]; !kept {
-			all = append(all, key+" left out")
 		}
 	}
 	return all, nil
@@ -211,6 +212,9 @@ func plausible(key string, v any) error {
 			}
 		}
 	case int64:
+		if path.Ext("."+key) == "."+sampleKeys && v > int64(tasks.CurrentKeys) {
+			return &BadSetting{key, v, fmt.Sprintf("at most %d", tasks.CurrentKeys)}
+		}
 		return AtLeast(key, 0, v)
 	case float64:
 		if !(v >= 0) || math.IsInf(v, 0) {
@@ -285,8 +289,8 @@ func (d *Driver) CustomResults(plan []*Step) ([]*Step, error) {
 func (d *Driver) customResult(e Experiment, folder string, states map[string]State) (*Step, error) {
 	s := &Step{Experiment: e}
 	s.custom, s.Folder = folder, filepath.Join(customFolder, folder)
-	path := d.Path(s.Experiment)
-	r, err := result.Read(path)
+	file := d.Path(s.Experiment)
+	r, err := result.Read(file)
 	var invalid *result.Invalid
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -300,10 +304,10 @@ func (d *Driver) customResult(e Experiment, folder string, states map[string]Sta
 	with, err := e.with(d.Profile, r.Config)
 	switch {
 	case err != nil:
-		s.State, s.Reason = Unreadable, fmt.Sprintf("%s is of settings that are none any more (%v): move it away", path, err)
+		s.State, s.Reason = Unreadable, fmt.Sprintf("%s is of settings that are none any more (%v): move it away", file, err)
 		return s, nil
 	case with.ID() != folder:
-		s.State, s.Reason = Foreign, fmt.Sprintf("%s is not of the settings that its folder names: move it away", path)
+		s.State, s.Reason = Foreign, fmt.Sprintf("%s is not of the settings that its folder names: move it away", file)
 		return s, nil
 	}
 	s.Experiment = with

@@ -447,7 +447,7 @@ func folder(t *testing.T) *lab.Driver {
 // The pages say of every experiment what state its result is in, escape what results hold, and need no other file.
 func TestPages(t *testing.T) {
 	d := folder(t)
-	paths, r, err := Write(d)
+	paths, r, err := Write(d, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -486,7 +486,7 @@ func TestPages(t *testing.T) {
 			t.Errorf("the Markdown lacks %q in\n%s", want, text)
 		}
 	}
-	again, _, err := Write(d)
+	again, _, err := Write(d, false)
 	if err != nil || read(t, again[0]) != page || read(t, again[1]) != text {
 		t.Errorf("a second report of the same results differs (%v)", err)
 	}
@@ -685,7 +685,7 @@ func TestPageInABrowser(t *testing.T) {
 		t.Skip("there is no Chromium here, or the test is to be short")
 	}
 	d := folder(t)
-	if _, _, err := Write(d); err != nil {
+	if _, _, err := Write(d, false); err != nil {
 		t.Fatal(err)
 	}
 	page := filepath.Join(d.Root, "probe.html")
@@ -719,7 +719,7 @@ func TestWriteKeepsOthersPages(t *testing.T) {
 		if err := os.WriteFile(path, []byte("# My report\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := Write(d); err == nil || err.Error() != path+" is not a report of this program: move it away, or give another --results" {
+		if _, _, err := Write(d, false); err == nil || err.Error() != path+" is not a report of this program: move it away, or give another --results" {
 			t.Errorf("%s: %v", name, err)
 		}
 		if text, err := os.ReadFile(path); err != nil || string(text) != "# My report\n" {
@@ -729,7 +729,7 @@ func TestWriteKeepsOthersPages(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 { // ours are replaced
-			if _, _, err := Write(d); err != nil {
+			if _, _, err := Write(d, false); err != nil {
 				t.Error(err)
 			}
 		}
