@@ -36,6 +36,24 @@ func TestSettingsNameTheirKeysOnce(t *testing.T) {
 	}
 }
 
+// The settings of a profile are such as the experiment takes, and changes that change nothing leave them.
+func TestProfilesAreValid(t *testing.T) {
+	for _, e := range All() {
+		for _, p := range []lab.Profile{lab.Full, lab.Quick} {
+			v, ok := e.Settings(p).(interface{ Validate() error })
+			if !ok {
+				t.Fatalf("the settings of %s are not validated", e.Name)
+			}
+			if err := v.Validate(); err != nil {
+				t.Errorf("%s, profile %s: %v", e.Name, p, err)
+			}
+			if same, err := e.Change(p, nil); err != nil || same.ID() != e.Name {
+				t.Errorf("%s, profile %s, unchanged is %s (%v)", e.Name, p, same.ID(), err)
+			}
+		}
+	}
+}
+
 // The registered experiments make an order, have what the report and the plan need, and settings for both profiles.
 func TestRegistry(t *testing.T) {
 	all := All()

@@ -16,6 +16,10 @@ func again(c *cli.Context, words []string, flags ...string) []string {
 		switch value := c.Value(name).(type) {
 		case bool:
 			words = append(words, fmt.Sprintf("--%s=%v", name, value))
+		case *settingWords:
+			for _, word := range *value {
+				words = append(words, "--"+name, word)
+			}
 		case cli.IntSlice:
 			words = append(words, "--"+name)
 			for _, n := range value.Value() {

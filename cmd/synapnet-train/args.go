@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,6 +38,7 @@ func normalise(app *cli.App, args []string) ([]string, error) {
 	if len(rest) == 0 {
 		return out, nil
 	}
+	rest = joinAction(app, rest)
 	command := app.Command(rest[0])
 	if command == nil {
 		return nil, unknownCommand(app, rest[0])
@@ -52,16 +54,33 @@ func normalise(app *cli.App, args []string) ([]string, error) {
 	return append(out, local.words()...), nil
 }
 
-// helpArguments keeps the one word that `help` reads, the name of a command.
+// joinAction makes one word of a command and its action, which are a command of that name: "experiments run". Flags may
+// stand between the two. Other command lines stay as they are.
+func joinAction(app *cli.App, words []string) []string {
+	between := scanner{flags: flagsByName(nil)}
+	for _, command := range app.Commands {
+		if strings.HasPrefix(command.Name, words[0]+" ") {
+			maps.Copy(between.flags, flagsByName(command.Flags))
+		}
+	}
+	rest, err := between.scan(words[1:], true)
+	if err != nil || len(rest) == 0 || app.Command(words[0]+" "+rest[0]) == nil {
+		return words // what is wrong with them, if anything, is told of the command
+	}
+	return slices.Concat([]string{words[0] + " " + rest[0]}, between.options, rest[1:])
+}
+
+// helpArguments keeps the one word that `help` reads, the name of a command with its action.
 func helpArguments(app *cli.App, out, words []string) ([]string, error) {
 	topic := slices.IndexFunc(words, func(word string) bool { return !isFlag(word) })
 	if topic < 0 {
 		return out, nil
 	}
-	if app.Command(words[topic]) == nil {
-		return nil, unknownCommand(app, words[topic])
+	name := joinAction(app, words[topic:])[0]
+	if app.Command(name) == nil {
+		return nil, unknownCommand(app, name)
 	}
-	return append(out, words[topic]), nil
+	return append(out, name), nil
 }
 
 func unknownCommand(app *cli.App, name string) error {

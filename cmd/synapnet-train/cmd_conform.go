@@ -9,6 +9,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/experiments/conform"
 	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/internal/table"
 )
 
 func conformCommand() *cli.Command {
@@ -61,7 +62,7 @@ func printReport(c *cli.Context, path string, r *conform.Comparison) error {
 			fmt.Sprintf("of %.3g at %d: got %.6g, want %.6g", t.Limit, t.At, t.Got, t.Want), t.Note,
 		})
 	}
-	err := writeTable(&text, 5, rows...)
+	err := table.Write(&text, 5, rows...)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/internal/host"
+	"github.com/synapnet/synapnet-train/internal/table"
 	"github.com/urfave/cli/v2"
 )
 
@@ -127,7 +128,7 @@ func (d diagnosis) print(w io.Writer) error {
 	for _, hint := range d.Hints {
 		rows = append(rows, []string{"hint", hint})
 	}
-	return writeTable(w, 2, rows...)
+	return table.Write(w, 2, rows...)
 }
 
 func memoryText(m host.Memory) string {

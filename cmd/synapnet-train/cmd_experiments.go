@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -24,55 +25,95 @@ import (
 	"github.com/synapnet/synapnet-train/internal/table"
 )
 
-func experimentsCommand() *cli.Command {
-	return &cli.Command{
-		Name:        "experiments",
-		Usage:       "reproduce the paper's tables and figures: list them, run them, write the report",
-		ArgsUsage:   "list | run [NAME...] | report | convert [NAME...]",
-		Description: helpText("experiments"),
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "profile", Usage: "`PROFILE`: full (the published protocol on the reference model) or quick " +
-				"(small sizes, minutes)", Value: string(lab.Full)},
-			&cli.StringFlag{Name: "results", Usage: "results `DIR` (default: results for full, runs/quick for quick)"},
-			&cli.IntFlag{Name: "jobs", Usage: "experiments at a time; those that measure time run alone", Value: 1},
-			&cli.BoolFlag{Name: "dry-run", Usage: "only print the plan"},
-			threadsFlag(),
-		},
-		Action: runExperiments,
+// experimentAction is what `experiments` does, by a word behind it.
+type experimentAction struct {
+	name, usage, arguments, about string
+	flags                         []cli.Flag
+	do                            func(c *cli.Context, d *lab.Driver) error
+}
+
+// experimentTable lists the actions in the order of the help text.
+func experimentTable() []experimentAction {
+	return []experimentAction{
+		{name: "list", usage: "every experiment with the state of its result and the time it takes", do: listExperiments,
+			about: "Results of other settings than the profile's (see 'experiments run --help') are listed below those of the\n" +
+				"profile, with the settings that differ."},
+		{name: "run", usage: "run experiments and those that they need", arguments: "[NAME...]", do: runPlan,
+			about: helpText("experiments-run"),
+			flags: append([]cli.Flag{
+				&cli.IntFlag{Name: "jobs", Usage: "experiments at a time; those that measure time run alone", Value: 1},
+				&cli.BoolFlag{Name: "dry-run", Usage: "only print the plan"},
+			}, settingFlags()...)},
+		{name: "settings", usage: "the settings of experiments in TOML, as run --config takes them", arguments: "[NAME...]",
+			do: printSettings,
+			about: "Without a name those of all. With --set and --config the settings are those that run would have with " +
+				"them, and\n" +
+				"a comment says where the result goes.",
+			flags: settingFlags()},
+		{name: "report", usage: "write report.html and report.md from the results that are there", do: writeReport,
+			about: "Its tables are of the profile's settings alone.",
+			flags: []cli.Flag{&cli.BoolFlag{Name: "custom", Usage: "at the end the results of other settings, too"}}},
+		{name: "convert", usage: "bring results of an earlier program into today's form", arguments: "[NAME...]",
+			do:    convertResults,
+			about: "A result is converted only if its numbers stay the same, to the bit. Nothing is measured."},
 	}
 }
 
-func runExperiments(c *cli.Context) error {
-	if err := useThreads(c); err != nil {
-		return err
+func experimentsCommand() *cli.Command {
+	var names []string
+	about := ""
+	for _, a := range experimentTable() {
+		names = append(names, a.name)
+		about += fmt.Sprintf("%-10s%s\n", a.name, a.usage)
 	}
-	d, err := newDriver(c)
-	if err != nil {
-		return err
+	return &cli.Command{
+		Name:        "experiments",
+		Usage:       "reproduce the paper's tables and figures: list them, run them, write the report",
+		ArgsUsage:   strings.Join(names, " | "),
+		Description: about + "'experiments ACTION --help' says more of each.",
+		Flags:       experimentFlags(),
+		Action: func(c *cli.Context) error {
+			if word := c.Args().First(); word != "" {
+				return usagef(c, "unknown action %s%s; it is one of %s", printable(word), didYouMean(word, names, asIs),
+					strings.Join(names, ", "))
+			}
+			return usagef(c, "say what to do: %s", strings.Join(names, ", "))
+		},
 	}
-	actions := map[string]func(*cli.Context, *lab.Driver, []string) error{
-		"list": listExperiments, "run": runPlan, "report": writeReport, "convert": convertResults,
+}
+
+// experimentFlags are those of every action.
+func experimentFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "profile",
+			Usage: "`PROFILE`: full (the published protocol on the reference model) or quick (small sizes, minutes)",
+			Value: string(lab.Full)},
+		&cli.StringFlag{Name: "results", Usage: "results `DIR` (default: results for full, runs/quick for quick)"},
+		threadsFlag(),
 	}
-	names := []string{"list", "run", "report", "convert"}
-	words := c.Args().Slice()
-	if len(words) == 0 {
-		return usagef(c, "say what to do: %s", strings.Join(names, ", "))
+}
+
+// experimentActions are the commands `experiments list` and so on.
+func experimentActions() []*cli.Command {
+	var all []*cli.Command
+	for _, a := range experimentTable() {
+		all = append(all, &cli.Command{
+			Name: "experiments " + a.name, Usage: a.usage, ArgsUsage: a.arguments, Description: strings.TrimSpace(a.about),
+			Hidden: true,
+			Flags:  append(a.flags, experimentFlags()...),
+			Action: func(c *cli.Context) error {
+				if err := useThreads(c); err != nil {
+					return err
+				}
+				d, err := newDriver(c)
+				if err != nil {
+					return err
+				}
+				return a.do(c, d)
+			},
+		})
 	}
-	action, ok := actions[words[0]]
-	if !ok {
-		return usagef(c, "unknown action %s%s; it is one of %s", printable(words[0]), didYouMean(words[0], names, asIs),
-			strings.Join(names, ", "))
-	}
-	if words[0] != "run" && words[0] != "convert" && len(words) > 1 {
-		return usagef(c, "unexpected argument %s", printable(words[1]))
-	}
-	for _, name := range words[1:] {
-		if !slices.Contains(d.Names(), name) {
-			return usagef(c, "unknown experiment %s%s; 'experiments list' shows all", printable(name),
-				didYouMean(name, d.Names(), asIs))
-		}
-	}
-	return action(c, d, words[1:])
+	return all
 }
 
 // newDriver is the driver for the flags.
@@ -91,16 +132,11 @@ func newDriver(c *cli.Context) (*lab.Driver, error) {
 	default:
 		return nil, usagef(c, "--profile %s: it must be full or quick", printable(string(p)))
 	}
-	if c.Int("jobs") < 1 {
-		return nil, usagef(c, "--jobs %d: must be at least 1", c.Int("jobs"))
-	}
-	return &lab.Driver{
-		Profile: p, Root: root, Experiments: experiments.All(), Environment: environment(), Jobs: c.Int("jobs"),
-	}, nil
+	return &lab.Driver{Profile: p, Root: root, Experiments: experiments.All(), Environment: environment()}, nil
 }
 
-// listExperiments prints all with the states of their results.
-func listExperiments(c *cli.Context, d *lab.Driver, _ []string) error {
+// listExperiments prints all with the states of their results, and the results of other settings.
+func listExperiments(c *cli.Context, d *lab.Driver) error {
 	steps, err := d.Plan()
 	if err != nil {
 		return err
@@ -113,7 +149,84 @@ func listExperiments(c *cli.Context, d *lab.Driver, _ []string) error {
 		}
 		rows = append(rows, []string{s.Name, s.State.String(), timeOf(s), needs, s.Title})
 	}
+	if err := table.Write(c.App.Writer, len(rows[0]), rows...); err != nil {
+		return err
+	}
+	custom, err := d.CustomResults(steps)
+	if err != nil || len(custom) == 0 {
+		return err
+	}
+	rows = [][]string{{"custom", "result", "settings"}}
+	for _, s := range custom {
+		changed, err := s.Changes(d.Profile)
+		if err != nil {
+			return err
+		}
+		what := strings.Join(changed, " ")
+		if s.State.Blocked() {
+			what = s.Reason
+		}
+		rows = append(rows, []string{s.ID(), s.State.String(), what})
+	}
+	if _, err := fmt.Fprintln(c.App.Writer); err != nil {
+		return err
+	}
 	return table.Write(c.App.Writer, len(rows[0]), rows...)
+}
+
+// printSettings prints experiments' settings as a file for --config.
+func printSettings(c *cli.Context, d *lab.Driver) error {
+	all, err := chosen(c, d)
+	if err != nil {
+		return err
+	}
+	for i, e := range all {
+		text := settingsTOML(e.Name, e.Settings(d.Profile))
+		if e.ID() != e.Name {
+			text = fmt.Sprintf("# the result goes to %s\n%s", foreign.Path(d.Path(e)), text)
+		}
+		if i > 0 {
+			text = "\n" + text
+		}
+		if _, err := io.WriteString(c.App.Writer, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chosen are the experiments that the arguments name, all without one, with the settings of the command line.
+func chosen(c *cli.Context, d *lab.Driver) ([]lab.Experiment, error) {
+	names, err := namedExperiments(c, d)
+	if err != nil {
+		return nil, err
+	}
+	if err := customise(c, d, names); err != nil {
+		return nil, err
+	}
+	var all []lab.Experiment
+	for _, e := range d.Experiments {
+		if len(names) > 0 && !slices.Contains(names, e.Name) {
+			continue
+		}
+		if i := slices.IndexFunc(d.Custom, func(x lab.Experiment) bool { return x.Name == e.Name }); i >= 0 {
+			e = d.Custom[i]
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// namedExperiments are the command's arguments, each the name of an experiment.
+func namedExperiments(c *cli.Context, d *lab.Driver) ([]string, error) {
+	names := c.Args().Slice()
+	for _, name := range names {
+		if !slices.Contains(d.Names(), name) {
+			return nil, usagef(c, "unknown experiment %s%s; 'experiments list' shows all", printable(name),
+				didYouMean(name, d.Names(), asIs))
+		}
+	}
+	return names, nil
 }
 
 // timeOf is the time that the rest of a step takes.
@@ -138,7 +251,14 @@ func spell(t time.Duration) string {
 }
 
 // runPlan prints the plan and carries it out.
-func runPlan(c *cli.Context, d *lab.Driver, names []string) error {
+func runPlan(c *cli.Context, d *lab.Driver) error {
+	if d.Jobs = c.Int("jobs"); d.Jobs < 1 {
+		return usagef(c, "--jobs %d: must be at least 1", d.Jobs)
+	}
+	if _, err := chosen(c, d); err != nil {
+		return err
+	}
+	names := c.Args().Slice()
 	steps, err := d.Plan(names...)
 	if err != nil {
 		return err
@@ -165,7 +285,7 @@ func runPlan(c *cli.Context, d *lab.Driver, names []string) error {
 // againCommand is the command line that continues this one.
 func againCommand(c *cli.Context, names []string) string {
 	return shell.CommandLine(again(c, append([]string{"experiments", "run"}, names...), "profile", "results", "jobs",
-		"threads")...)
+		"threads", "config", "set")...)
 }
 
 // printPlan prints what is to be done and how long it takes, and returns the number of experiments that are not up to
@@ -195,7 +315,7 @@ func printPlan(w io.Writer, d *lab.Driver, steps []*lab.Step) (todo int, err err
 		if s.Measured || s.State.Blocked() {
 			source = ""
 		}
-		rows = append(rows, []string{s.Name, source + timeOf(s), state})
+		rows = append(rows, []string{s.ID(), source + timeOf(s), state})
 	}
 	if todo == 0 {
 		_, err := fmt.Fprintf(w, "all %d results in %s are up to date\n%s", current, foreign.Path(d.Root), oldSamples(old))
@@ -238,26 +358,26 @@ func (p *runProgress) hooks() lab.Hooks {
 	return lab.Hooks{
 		Begin: func(s *lab.Step, at, of int) {
 			p.last = p.now()
-			p.line("[%d/%d] %s: %s", at, of, s.Name, s.Title)
+			p.line("[%d/%d] %s: %s", at, of, s.ID(), s.Title)
 		},
-		Line: func(s *lab.Step, line string) { p.line("  %s: %s", s.Name, strings.TrimRight(line, "\n")) },
+		Line: func(s *lab.Step, line string) { p.line("  %s: %s", s.ID(), strings.TrimRight(line, "\n")) },
 		End: func(s *lab.Step, took time.Duration, err error) {
 			if errors.Is(err, context.Canceled) {
-				p.line("%s: stopped; what is saved of it continues", s.Name)
+				p.line("%s: stopped; what is saved of it continues", s.ID())
 				return
 			}
 			if err != nil {
 				text := strings.Join(strings.Fields(err.Error()), " ")
 				var bug *lab.Bug
 				if !errors.As(err, &bug) {
-					p.line("%s: FAILED: %s", s.Name, text)
+					p.line("%s: FAILED: %s", s.ID(), text)
 					return
 				}
-				p.line("%s: FAILED: %s with the output of %s=1", s.Name, text, debugVariable)
+				p.line("%s: FAILED: %s with the output of %s=1", s.ID(), text, debugVariable)
 				reportStack(p.w, bug.Stack)
 				return
 			}
-			p.line("%s: done in %s", s.Name, spell(took))
+			p.line("%s: done in %s", s.ID(), spell(took))
 		},
 		Progress: p.progress,
 	}
@@ -277,7 +397,7 @@ func (p *runProgress) progress(s *lab.Step, done, total int, left time.Duration)
 				progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
 				progressbar.OptionUseANSICodes(true))
 		}
-		text := fmt.Sprintf("%s  all: %s left", s.Name, spell(left))
+		text := fmt.Sprintf("%s  all: %s left", s.ID(), spell(left))
 		p.bar.Describe(fit(text, columns(p.terminal)-barNarrow*2-barFrame))
 		_ = p.bar.Set(1000 * done / total)
 		return
@@ -286,7 +406,7 @@ func (p *runProgress) progress(s *lab.Step, done, total int, left time.Duration)
 		return
 	}
 	p.last = now
-	p.line("  %s: %d%%, %s left for all", s.Name, 100*done/total, spell(left))
+	p.line("  %s: %d%%, %s left for all", s.ID(), 100*done/total, spell(left))
 }
 
 // line prints a line of its own.
@@ -304,8 +424,8 @@ func (p *runProgress) clear() {
 }
 
 // writeReport writes the report and says where it is and what it lacks.
-func writeReport(c *cli.Context, d *lab.Driver, _ []string) error {
-	paths, r, err := report.Write(d)
+func writeReport(c *cli.Context, d *lab.Driver) error {
+	paths, r, err := report.Write(d, c.Bool("custom"))
 	if err != nil {
 		return err
 	}
@@ -328,7 +448,11 @@ func writeReport(c *cli.Context, d *lab.Driver, _ []string) error {
 }
 
 // convertResults converts results and says which files changed, and why.
-func convertResults(c *cli.Context, d *lab.Driver, names []string) error {
+func convertResults(c *cli.Context, d *lab.Driver) error {
+	names, err := namedExperiments(c, d)
+	if err != nil {
+		return err
+	}
 	all, err := d.Convert(names...)
 	if err != nil {
 		return err

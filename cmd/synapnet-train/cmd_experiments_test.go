@@ -41,13 +41,14 @@ func TestExperimentsListAndPlan(t *testing.T) {
 func TestExperimentsMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for line, want := range map[string]string{
-		"experiments": "say what to do: list, run, report, convert; see 'synapnet-train " +
-			"experiments --help'",
-		"experiments lst":           "unknown action lst (did you mean list?); it is one of list, run, report, convert",
+		"experiments": "say what to do: list, run, settings, report, convert; see " +
+			"'synapnet-train experiments --help'",
+		"experiments lst": "unknown action lst (did you mean list?); it is one of list, run, " +
+			"settings, report, convert",
 		"experiments list pretrain": "unexpected argument pretrain",
-		"experiments run cajq-qta": "unknown experiment cajq-qta (did you mean cajq-qat?); 'experiments " +
-			"list' shows all",
 		"experiments convert cajq-qta": "unknown experiment cajq-qta (did you mean cajq-qat?); 'experiments " +
+			"list' shows all",
+		"experiments run cajq-qta": "unknown experiment cajq-qta (did you mean cajq-qat?); 'experiments " +
 			"list' shows all",
 		"experiments run pretrain xyzzy":            "unknown experiment xyzzy; 'experiments list' shows all",
 		"experiments run --profile fast":            "--profile fast: it must be full or quick",
@@ -68,15 +69,41 @@ func TestExperimentsAreInterrupted(t *testing.T) {
 	t.Chdir(t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
 	s := &stopAt{text: "[1/2] pretrain: ", cancel: cancel}
+	if err := os.WriteFile("mine.toml", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var out bytes.Buffer
-	code := run(ctx, strings.Fields(program+" experiments run cajq-qat --profile quick --results here"), &out, s)
-	want := regexp.MustCompile(`synapnet-train: interrupted \(context canceled\): what is finished or saved is in here; ` +
-		`continue with: synapnet-train experiments run cajq-qat --profile quick --results here\n$`)
+	code := run(ctx, strings.Fields(program+
+		" experiments run cajq-qat --profile quick --results here --set seeds=42 --set samples=3 --config mine.toml"), &out,
+		s)
+	want := regexp.MustCompile(`synapnet-train: interrupted \(context canceled\): what is finished or saved is in here; continue with: synapnet-train experiments run cajq-qat --profile quick --results here --config mine.toml --set seeds=42 --set samples=3\n$`)
 	if code != exitInterrupted || !want.MatchString(s.String()) {
 		t.Errorf("%d %s", code, s.String())
 	}
 	if got := present(t, "here/pretrain"); !strings.Contains(got, "checkpoint.safetensors") {
 		t.Errorf("it leaves %s", got)
+	}
+}
+
+// Every action has a help text of its own, also behind `help`, and flags may stand in front of it.
+func TestExperimentsHelp(t *testing.T) {
+	for line, want := range map[string]string{
+		"experiments --help":                    "'experiments ACTION --help' says more of each",
+		"experiments list --help":               "experiments list - every experiment with the state of its result",
+		"experiments run --help":                "A result of other settings is custom",
+		"experiments --profile quick run -h":    "A result of other settings is custom",
+		"help experiments run":                  "A result of other settings is custom",
+		"help experiments":                      "'experiments ACTION --help' says more of each",
+		"experiments settings --help":           "a comment says where the result goes",
+		"experiments report --help":             "--custom",
+		"experiments report --results x --help": "at the end the results of other settings, too",
+	} {
+		if stdout, _ := trained(t, line); !strings.Contains(stdout, want) {
+			t.Errorf("%s:\n%s", line, stdout)
+		}
+	}
+	if stdout, _ := trained(t, "help"); strings.Contains(stdout, "experiments run") {
+		t.Errorf("the list of commands has the actions:\n%s", stdout)
 	}
 }
 

@@ -120,9 +120,11 @@ func TestExportMistakes(t *testing.T) {
 		"export " + model + out + " --calib-samples 0":    "--calib-samples 0: must be from 1",
 		"export " + model + out + " --calib-context 65":   "--calib-context 65: must be from 8 to the model's 64 positions",
 		"export " + model + out + " --salient-fraction 1": "--salient-fraction 1: it must be at least 0 and below 1",
-		"export " + model + out + " --scheme ssm=int5":    `--scheme of target ssm: unknown scheme "int5": did you mean "int4"? There are seq2, `,
-		"export " + model + out + " --scheme ff=int8":     `--scheme names "ff": the weights that can be given a scheme are those of the targets ssm, attention`,
-		"export " + model + out + " --scheme ssm":         `--scheme "ssm": want TARGET=NAME`,
+		"export " + model + out +
+			" --scheme ssm=int5": `--scheme of target ssm: unknown scheme "int5": did you mean "int4"? There are seq2, `,
+		"export " + model + out +
+			" --scheme ff=int8": `--scheme names "ff": the weights that can be given a scheme are those of the targets ssm, attention`,
+		"export " + model + out + " --scheme ssm": `--scheme "ssm": want TARGET=NAME`,
 	})
 }
 

@@ -37,21 +37,28 @@ func readConfig(path string) (string, error) {
 
 // decodeConfig fills *into from the text of the TOML file at path.
 func decodeConfig(path, text string, into any) error {
-	places, line, err := placesOf(text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", position(path, line), err)
-	}
-	var values map[string]any
-	if _, err := toml.Decode(text, &values); err != nil {
-		return configError(path, err)
-	}
-	if line, problem := checkConfig(values, places, reflect.TypeOf(into)); problem != "" {
-		return fmt.Errorf("%s: %s", position(path, line), problem)
+	if _, _, err := checkedConfig(path, text, reflect.TypeOf(into)); err != nil {
+		return err
 	}
 	if _, err := toml.Decode(text, into); err != nil {
 		return configError(path, err)
 	}
 	return nil
+}
+
+// checkedConfig are the values in the text of the TOML file at path, which settings of type t take, and their places.
+func checkedConfig(path, text string, t reflect.Type) (values map[string]any, places *place, err error) {
+	places, line, err := placesOf(text)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", position(path, line), err)
+	}
+	if _, err := toml.Decode(text, &values); err != nil {
+		return nil, nil, configError(path, err)
+	}
+	if line, problem := checkConfig(values, places, t); problem != "" {
+		return nil, nil, fmt.Errorf("%s: %s", position(path, line), problem)
+	}
+	return values, places, nil
 }
 
 // nearestKey is a hint at the key that was meant: one of the same name in another table, or one spelt much like it.

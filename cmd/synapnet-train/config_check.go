@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding"
 	"fmt"
 	"math"
@@ -243,19 +244,21 @@ func configFields(t reflect.Type) map[string]reflect.Type {
 	return fields
 }
 
-// configField is one setting: its key, without those of the tables that it is in, and its type.
+// configField is one setting: its key, without those of the tables that it is in, its type, and its place in the
+// struct.
 type configField struct {
-	key string
-	t   reflect.Type
+	key   string
+	t     reflect.Type
+	index []int
 }
 
-// configFieldList are the settings of a struct in their order. Those of an embedded struct without a name are its
-// own.
+// configFieldList are the settings of a struct in their order. A key is the name in the tag for TOML, without one that
+// for JSON. Those of an embedded struct without a name are its own.
 func configFieldList(t reflect.Type) []configField {
 	var all []configField
 	for i := range t.NumField() {
 		field := t.Field(i)
-		name, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
+		name, _, _ := strings.Cut(cmp.Or(field.Tag.Get("toml"), field.Tag.Get("json")), ",")
 		inner := field.Type
 		for inner.Kind() == reflect.Pointer {
 			inner = inner.Elem()
@@ -263,12 +266,14 @@ func configFieldList(t reflect.Type) []configField {
 		switch {
 		case name == "-":
 		case field.Anonymous && name == "" && inner.Kind() == reflect.Struct:
-			all = append(all, configFieldList(inner)...)
+			for _, f := range configFieldList(inner) {
+				all = append(all, configField{f.key, f.t, append([]int{i}, f.index...)})
+			}
 		case !field.IsExported():
 		case name == "":
-			all = append(all, configField{strings.ToLower(field.Name), field.Type})
+			all = append(all, configField{strings.ToLower(field.Name), field.Type, []int{i}})
 		default:
-			all = append(all, configField{name, field.Type})
+			all = append(all, configField{name, field.Type, []int{i}})
 		}
 	}
 	return all

@@ -92,7 +92,13 @@ var fileUses = map[string]fileUse{
 	}}}},
 	"baee-grid": {inputs: []string{"classifier", "head", "checkpoint"},
 		outputs: []output{{flag: "output", of: results("baee-grid"), makes: true}}},
-	"experiments": {outputs: []output{{flag: "results", in: map[string]kind{}}}}, // plans and reports check each file
+	// Of experiments, plans and reports check each file.
+	"experiments":          {outputs: []output{{flag: "results", in: map[string]kind{}}}},
+	"experiments list":     {outputs: []output{{flag: "results", in: map[string]kind{}}}},
+	"experiments run":      {inputs: []string{"config"}, outputs: []output{{flag: "results", in: map[string]kind{}}}},
+	"experiments settings": {inputs: []string{"config"}, outputs: []output{{flag: "results", in: map[string]kind{}}}},
+	"experiments convert":  {outputs: []output{{flag: "results", in: map[string]kind{}}}},
+	"experiments report":   {outputs: []output{{flag: "results", in: map[string]kind{}}}},
 	"stream": {arguments: []string{"MODEL", "INPUT"}, inputs: []string{"classifier", "restore"}, outputs: []output{
 		{flag: "snapshot", of: tensors("snapshot of a stream", layers.SnapshotFile), same: "restore"},
 		{flag: "report", of: results("stream")},

@@ -55,6 +55,9 @@ var positions = map[string][]string{
 	"eval":    {"eval PIPE"},
 	"info":    {"info PIPE", "info --config PIPE"},
 	"conform": {"conform PIPE", "conform PIPE.json"},
+
+	"experiments run":      {"experiments run energy --config PIPE"},
+	"experiments settings": {"experiments settings energy --config PIPE"},
 }
 
 // A pipe in the place of any file that any command reads is refused in a line, and not waited for.

@@ -23,7 +23,7 @@ type usageError struct {
 func (e *usageError) Error() string {
 	words := []string{"--help"}
 	if e.command != "" {
-		words = []string{e.command, "--help"}
+		words = append(strings.Fields(e.command), "--help")
 	}
 	return fmt.Sprintf("%s; see '%s'", e.message, shell.CommandLine(words...))
 }

@@ -3,6 +3,7 @@
 package baselines
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,28 @@ const (
 
 // inInt4 are the architectures whose published names say INT4, and the selective scan beside its proxy.
 var inInt4 = []layers.Architecture{layers.Llama, layers.GRUSSM, layers.Mamba2}
+
+// Validate names the first setting that cannot be.
+func (s baselineSettings) Validate() error {
+	for _, protocol := range []string{result.Paper, result.Strict} {
+		p, prefix := (&baselines{baselineSettings: s}).part(protocol), protocol+"."
+		if k := p.Training.SampleKeys; k != 0 {
+			return &lab.BadSetting{Key: prefix + "training.sample_keys", Value: k,
+				Want: "0: the experiment's own sample_keys counts"}
+		}
+		if err := cmp.Or(lab.Distinct(prefix+"architectures", p.Architectures...), lab.Distinct(prefix+"tasks", p.Tasks...),
+			lab.AtLeast(prefix+"contexts", layers.MinContext, p.Contexts...), lab.Distinct(prefix+"contexts", p.Contexts...),
+			lab.AtLeast(prefix+"samples", 1, p.Samples)); err != nil {
+			return err
+		}
+	}
+	if err := cmp.Or(lab.AtLeast("speed", layers.MinContext, s.Speed...), lab.Distinct("speed", s.Speed...),
+		lab.AtLeast("repetitions", 1, s.Repetitions)); err != nil {
+		return err
+	}
+	_, err := (&baselines{baselineSettings: s}).models()
+	return err
+}
 
 // Experiment trains and measures the baselines beside a SynapNet of their size.
 func Experiment() lab.Experiment {

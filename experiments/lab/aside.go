@@ -12,8 +12,9 @@ import (
 	"github.com/synapnet/synapnet-train/internal/files"
 )
 
-// setAside renames the files in dir that a run of e would replace although no run of it wrote them: a user's own of the same
-// name, or one that was changed since. before is the result that the run replaces, nil without one. It tells each of them.
+// setAside renames the files in dir that a run of e would replace although no run of it wrote them: a user's own of the
+// same name, or one that was changed since. before is the result that the run replaces, nil without one. It tells each
+// of them.
 func (d *Driver) setAside(e Experiment, before *result.Result, line func(format string, args ...any)) error {
 	dir := filepath.Join(d.Root, e.Folder)
 	for _, name := range slices.Concat(e.Files, e.Extras) {
@@ -55,8 +56,8 @@ func wroteFile(path, name string, before *result.Result) (bool, error) {
 	return sum == want, nil
 }
 
-// continues says whether a run of e has unfinished work in dir whose files it takes up: its result, its working files, or the
-// checkpoint of a training.
+// continues says whether a run of e has unfinished work in dir whose files it takes up: its result, its working files,
+// or the checkpoint of a training.
 func continues(f *ResultFile, state State) (bool, error) {
 	if state == Unfinished {
 		return true, nil

@@ -28,12 +28,14 @@ func writing(f *fakes, stops int) Experiment {
 	return e
 }
 
-// A run replaces the files that its experiment left before. What it did not leave is a user's: it is moved aside and told.
+// A run replaces the files that its experiment left before. What it did not leave is a user's: it is moved aside and
+// told.
 func TestNoRunReplacesAUsersFile(t *testing.T) {
 	var f fakes
 	user := func(t *testing.T, dir, name string) {
 		t.Helper()
-		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name), []byte("theirs"), 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(dir, 0o755),
+			os.WriteFile(filepath.Join(dir, name), []byte("theirs"), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,8 +50,10 @@ func TestNoRunReplacesAUsersFile(t *testing.T) {
 		before func(t *testing.T, d *Driver, dir string)
 		aside  []string
 	}{
-		{"no result, the user's file", 0, func(t *testing.T, _ *Driver, dir string) { user(t, dir, "net") }, []string{"net.before"}},
-		{"no result, the user's picture", 0, func(t *testing.T, _ *Driver, dir string) { user(t, dir, "picture") }, []string{"picture.before"}},
+		{"no result, the user's file", 0, func(t *testing.T, _ *Driver, dir string) { user(t, dir, "net") },
+			[]string{"net.before"}},
+		{"no result, the user's picture", 0, func(t *testing.T, _ *Driver, dir string) { user(t, dir, "picture") },
+			[]string{"picture.before"}},
 		{"an older one is kept too", 0, func(t *testing.T, _ *Driver, dir string) {
 			user(t, dir, "net")
 			user(t, dir, "net.before")

@@ -56,8 +56,8 @@ func (c *Cells[T]) Put(name string, cell T) error {
 	return c.job.Save(o)
 }
 
-// Finish is the outcome of the cells that are done, with them as its details. If all were done before, where they were and
-// what they cost is what it was.
+// Finish is the outcome of the cells that are done, with them as its details. If all were done before, where they were
+// and what they cost is what it was.
 func (c *Cells[T]) Finish() (*Outcome, error) {
 	o, err := c.Outcome()
 	if err != nil {

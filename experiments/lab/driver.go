@@ -87,7 +87,7 @@ func (d *Driver) Run(ctx context.Context, steps []*Step) error {
 // sweep removes what killed runs left half-written in the results folder.
 func (d *Driver) sweep() error {
 	folders := []string{d.Root}
-	for _, e := range d.Experiments {
+	for _, e := range slices.Concat(d.Experiments, d.Custom) {
 		folders = AppendNew(folders, filepath.Join(d.Root, e.Folder))
 	}
 	for _, folder := range folders {
@@ -107,8 +107,8 @@ type driverRun struct {
 	mu      sync.Mutex
 	todo    []*Step
 	at      int
-	running map[string]*progressOf
-	ended   map[string]error // by name; nil: finished
+	running map[string]*progressOf // by ID
+	ended   map[string]error       // by ID; nil: finished
 	failed  []string
 	first   error
 	pace    float64 // real over estimated time, of the finished steps
@@ -143,7 +143,7 @@ func (r *driverRun) all(ctx context.Context) error {
 				break
 			}
 			r.at++
-			r.running[s.Name] = begin(s, time.Now())
+			r.running[s.ID()] = begin(s, time.Now())
 			at := r.at
 			if r.Hooks.Begin != nil {
 				r.Hooks.Begin(s, at, r.of)
@@ -180,7 +180,7 @@ func (r *driverRun) next() *Step {
 			i = 0
 			continue
 		}
-		alone := s.Alone || slices.ContainsFunc(r.steps, func(o *Step) bool { return o.Alone && r.running[o.Name] != nil })
+		alone := s.Alone || slices.ContainsFunc(r.steps, func(o *Step) bool { return o.Alone && r.running[o.ID()] != nil })
 		if !wait && (len(r.running) == 0 || !alone && len(r.running) < r.Jobs) {
 			r.todo = slices.Delete(r.todo, i, i+1)
 			return s
@@ -193,7 +193,7 @@ func (r *driverRun) next() *Step {
 // needs finds a needed step that failed, and whether one is still to end.
 func (r *driverRun) needs(s *Step) (failed string, wait bool) {
 	for _, need := range s.Needs {
-		i := slices.IndexFunc(r.steps, func(o *Step) bool { return o.Name == need })
+		i := slices.IndexFunc(r.steps, func(o *Step) bool { return o.ID() == need })
 		if r.steps[i].State == UpToDate {
 			continue
 		}
@@ -207,8 +207,8 @@ func (r *driverRun) needs(s *Step) (failed string, wait bool) {
 }
 
 func (r *driverRun) fail(s *Step, took time.Duration, err error) {
-	r.ended[s.Name] = err
-	r.failed = append(r.failed, s.Name)
+	r.ended[s.ID()] = err
+	r.failed = append(r.failed, s.ID())
 	if r.first == nil {
 		r.first = err
 	}
@@ -221,13 +221,13 @@ func (r *driverRun) fail(s *Step, took time.Duration, err error) {
 func (r *driverRun) end(s *Step, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	took := time.Since(r.running[s.Name].start)
-	delete(r.running, s.Name)
+	took := time.Since(r.running[s.ID()].start)
+	delete(r.running, s.ID())
 	if err != nil {
 		r.fail(s, took, err)
 		return
 	}
-	r.ended[s.Name] = nil
+	r.ended[s.ID()] = nil
 	if s.Time > 0 {
 		r.real, r.guessed = r.real+took, r.guessed+s.Time
 		r.pace = float64(r.real) / float64(r.guessed)
@@ -347,7 +347,7 @@ func (r *driverRun) open(s *Step) (f *ResultFile, now *Step, settings any, err e
 		return nil, nil, nil, err
 	}
 	settings = s.settings(r.Profile, now.Keys)
-	f, err = NewResultFile(s.Experiment, string(r.Profile), settings, inputs, r.Path(s.Experiment), r.Environment)
+	f, err = NewResultFile(s.Experiment, s.profile(r.Profile), settings, inputs, r.Path(s.Experiment), r.Environment)
 	if err == nil && now.State == Unfinished {
 		f.follow(now.Result)
 	}
@@ -374,7 +374,7 @@ func (r *driverRun) line(s *Step, text string) {
 func (r *driverRun) progress(s *Step, done, total int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.running[s.Name]
+	p := r.running[s.ID()]
 	if p == nil || total <= 0 {
 		return
 	}

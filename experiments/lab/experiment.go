@@ -68,8 +68,12 @@ type Experiment struct {
 	Demands  func(j *Job) ([]Demand, error)
 	settings func(p Profile, k tasks.Keys) any
 	// nil: settings are not Joint
-	join func(settings any, held json.RawMessage) (wanted, whole any, ok bool, err error)
-	Run  func(ctx context.Context, j *Job) (*Outcome, error)
+	join   func(settings any, held json.RawMessage) (wanted, whole any, ok bool, err error)
+	decode func(text []byte) (any, error) // settings from JSON
+	Run    func(ctx context.Context, j *Job) (*Outcome, error)
+
+	custom     string                            // its ID with other settings than the profile's; "" with those
+	registered func(p Profile, k tasks.Keys) any // the profile's settings, of a custom one
 }
 
 // View shows measurements as a table: a row for every combination of the Rows labels, a column for every value of
@@ -160,6 +164,7 @@ func Define[S any](e Experiment, full, quick S,
 			return wanted, whole, ok, nil
 		}
 	}
+	e.decode = decoder[S]()
 	e.Run = func(ctx context.Context, j *Job) (*Outcome, error) { return run(ctx, j, j.Settings.(S)) }
 	e.Version = max(1, e.Version)
 	e.Folder = cmp.Or(e.Folder, e.Name)

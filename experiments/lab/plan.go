@@ -58,6 +58,9 @@ type Driver struct {
 	Profile     Profile
 	Root        string       // the results folder
 	Experiments []Experiment // all that are registered
+	// Custom are experiments with other settings, made by Change. A plan has them in place of the registered ones of their
+	// names that are asked for; what others need is the registered.
+	Custom      []Experiment
 	Environment result.Environment
 	Jobs        int // experiments at a time, at least 1
 	Hooks       Hooks
@@ -92,28 +95,54 @@ func (d *Driver) Plan(names ...string) ([]*Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := closure(sorted, names)
+	registered, custom := d.asked(names)
+	needed := slices.Clone(registered)
+	for _, e := range custom {
+		needed = append(needed, e.Needs...)
+	}
+	wanted, err := closure(sorted, needed)
 	if err != nil {
 		return nil, err
 	}
 	d.sums = map[string]string{}
 	var steps []*Step
 	states := map[string]State{}
-	for _, e := range sorted {
-		if !wanted[e.Name] {
-			continue
-		}
+	for _, e := range append(slices.DeleteFunc(sorted, func(e Experiment) bool { return !wanted[e.Name] }), custom...) {
 		s := &Step{Experiment: e}
 		if err := d.inspect(s, states); err != nil {
 			return nil, err
 		}
-		states[e.Name] = s.State
+		if e.custom == "" {
+			states[e.Name] = s.State
+		}
 		steps = append(steps, s)
 	}
-	return steps, d.checkModel(steps, names)
+	if len(names) == 0 {
+		return steps, nil
+	}
+	return steps, d.checkModel(steps, registered)
 }
 
-// closure are the experiments of the given names and all that they need, all without a name.
+// asked are the experiments of the given names, all without a name: the names of those with the profile's settings, and
+// those with others.
+func (d *Driver) asked(names []string) (registered []string, custom []Experiment) {
+	if len(names) == 0 {
+		names = d.Names()
+	}
+	for n, name := range names {
+		if slices.Contains(names[:n], name) {
+			continue
+		}
+		if i := slices.IndexFunc(d.Custom, func(e Experiment) bool { return e.Name == name }); i >= 0 {
+			custom = append(custom, d.Custom[i])
+		} else {
+			registered = append(registered, name)
+		}
+	}
+	return registered, custom
+}
+
+// closure are the experiments of the given names and all that they need.
 func closure(sorted []Experiment, names []string) (map[string]bool, error) {
 	wanted := map[string]bool{}
 	for _, name := range names {
@@ -124,9 +153,6 @@ func closure(sorted []Experiment, names []string) (map[string]bool, error) {
 	}
 	for i := len(sorted) - 1; i >= 0; i-- { // what needs comes behind what is needed
 		e := sorted[i]
-		if len(names) == 0 {
-			wanted[e.Name] = true
-		}
 		for _, need := range e.Needs {
 			wanted[need] = wanted[need] || wanted[e.Name]
 		}
@@ -138,11 +164,11 @@ func closure(sorted []Experiment, names []string) (map[string]bool, error) {
 // something else.
 func (d *Driver) checkModel(steps []*Step, names []string) error {
 	const pretrain = "pretrain"
-	if d.Profile != Full || len(names) == 0 || slices.Contains(names, pretrain) {
+	if d.Profile != Full || slices.Contains(names, pretrain) {
 		return nil
 	}
 	for _, s := range steps {
-		if s.Name != pretrain || s.State == UpToDate {
+		if s.ID() != pretrain || s.State == UpToDate {
 			continue
 		}
 		if s.State.Blocked() {
@@ -185,10 +211,11 @@ func (d *Driver) inspect(s *Step, states map[string]State) error {
 		s.State, s.Time = Foreign, 0
 		s.Reason = fmt.Sprintf("%s is a result of %s: move it away", path, r.Experiment)
 		return nil
-	case r.Profile != string(d.Profile):
+	case r.Profile != s.profile(d.Profile):
 		s.State, s.Time = Foreign, 0
 		s.Reason = fmt.Sprintf("%s is a result of %s, profile %s, not %s: move it away, or give --profile or another "+
-			"--results", path, r.Experiment, r.Profile, d.Profile)
+			"--results",
+			path, r.Experiment, r.Profile, s.profile(d.Profile))
 		return nil
 	}
 	for _, need := range s.Needs {
@@ -213,7 +240,7 @@ func (d *Driver) inspect(s *Step, states map[string]State) error {
 		s.State, s.Reason, s.Time = Unreadable, fmt.Sprintf("%v; delete it: the same command makes it again", err), 0
 		return nil
 	}
-	f, err := NewResultFile(s.Experiment, string(d.Profile), s.settings(d.Profile, s.Keys), inputs, path, d.Environment)
+	f, err := NewResultFile(s.Experiment, s.profile(d.Profile), s.settings(d.Profile, s.Keys), inputs, path, d.Environment)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,13 @@ func (r *Report) Markdown() []byte {
 	for _, s := range r.Sections {
 		s.markdown(line)
 	}
+	if len(r.Custom) > 0 {
+		line("\n# Results of other settings\n\nThey are no part of what is said above. Each is named by its experiment and " +
+			"the key of its settings.")
+	}
+	for _, s := range r.Custom {
+		s.markdown(line)
+	}
 	line("\n## What answers the public README\n\n| list | row | experiments |\n|---|---|---|")
 	for _, m := range r.Map {
 		var names []string

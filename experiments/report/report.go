@@ -28,6 +28,7 @@ const (
 type Report struct {
 	Profile  lab.Profile
 	Sections []Section
+	Custom   []Section // of other settings than the profile's: none unless it is asked for
 	Map      []MapRow
 	Complete int // experiments with a finished result
 	Compared int // published shares with ours beside them, where ours has an interval
@@ -38,6 +39,7 @@ type Report struct {
 
 // Section is an experiment.
 type Section struct {
+	Profile                   lab.Profile
 	Name, Title, Source, Says string
 	File                      string // of the result, in the results folder
 	State                     string // complete, unfinished, stale, missing or unreadable
@@ -108,9 +110,36 @@ func New(d *lab.Driver) (*Report, error) {
 	return r, nil
 }
 
+// addCustom adds sections of the results with other settings than the profile's.
+func (r *Report) addCustom(d *lab.Driver) error {
+	plan, err := d.Plan()
+	if err != nil {
+		return err
+	}
+	steps, err := d.CustomResults(plan)
+	if err != nil {
+		return err
+	}
+	for _, step := range steps {
+		s, err := newSection(step, d.Root, d.Path(step.Experiment), d.Profile)
+		if err != nil {
+			return err
+		}
+		changes, err := step.Changes(d.Profile)
+		if err != nil {
+			return err
+		}
+		s.Name, s.Title = step.ID(), s.Title+", other settings"
+		changed := Fact{"settings", strings.Join(changes, " ")}
+		s.Facts, s.Brief = append([]Fact{changed}, s.Facts...), append([]string{changed.Value}, s.Brief...)
+		r.Custom = append(r.Custom, *s)
+	}
+	return nil
+}
+
 // newSection makes the section of an experiment.
 func newSection(step *lab.Step, root, path string, profile lab.Profile) (*Section, error) {
-	s := &Section{Name: step.Name, Title: step.Title, Source: step.Source, Says: step.Says}
+	s := &Section{Profile: profile, Name: step.Name, Title: step.Title, Source: step.Source, Says: step.Says}
 	if file, err := filepath.Rel(root, path); err == nil {
 		s.File = filepath.ToSlash(file)
 	}
@@ -221,10 +250,16 @@ func duration(seconds float64) string {
 // maxPage is the most that a page may have, in bytes.
 const maxPage = 256 << 20
 
-// Write writes both pages into the results folder of d and gives their paths.
-func Write(d *lab.Driver) (paths []string, r *Report, err error) {
+// Write writes both pages into the results folder of d and gives their paths. With custom they show at their end the
+// results of other settings, too, apart from the others.
+func Write(d *lab.Driver, custom bool) (paths []string, r *Report, err error) {
 	if r, err = New(d); err != nil {
 		return nil, nil, err
+	}
+	if custom {
+		if err := r.addCustom(d); err != nil {
+			return nil, nil, err
+		}
 	}
 	page, err := r.HTML()
 	if err != nil {

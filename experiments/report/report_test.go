@@ -481,7 +481,7 @@ func folder(t *testing.T) *lab.Driver {
 // The pages say of every experiment what state its result is in, escape what results hold, and need no other file.
 func TestPages(t *testing.T) {
 	d := folder(t)
-	paths, r, err := Write(d)
+	paths, r, err := Write(d, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -522,7 +522,7 @@ func TestPages(t *testing.T) {
 			t.Errorf("the Markdown lacks %q in\n%s", want, text)
 		}
 	}
-	again, _, err := Write(d)
+	again, _, err := Write(d, false)
 	if err != nil || read(t, again[0]) != page || read(t, again[1]) != text {
 		t.Errorf("a second report of the same results differs (%v)", err)
 	}
@@ -728,7 +728,7 @@ func TestPageInABrowser(t *testing.T) {
 		t.Skip("there is no Chromium here, or the test is to be short")
 	}
 	d := folder(t)
-	if _, _, err := Write(d); err != nil {
+	if _, _, err := Write(d, false); err != nil {
 		t.Fatal(err)
 	}
 	page := filepath.Join(d.Root, "probe.html")
@@ -764,7 +764,7 @@ func TestWriteKeepsOthersPages(t *testing.T) {
 		if err := os.WriteFile(path, []byte("# My report\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := Write(d); err == nil || err.Error() != path+
+		if _, _, err := Write(d, false); err == nil || err.Error() != path+
 			" is not a report of this program: move it away, or give another --results" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -775,7 +775,7 @@ func TestWriteKeepsOthersPages(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 { // measured are replaced
-			if _, _, err := Write(d); err != nil {
+			if _, _, err := Write(d, false); err != nil {
 				t.Error(err)
 			}
 		}

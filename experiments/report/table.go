@@ -359,5 +359,6 @@ func difference(paper *result.MeanStd, measured *result.Measurement, f format) C
 }
 
 func methodName(method string) string {
-	return map[string]string{"wilson": "Wilson's", "bootstrap": "bootstrap", "t": "Student's t", "newcombe": "Newcombe's, of paired shares"}[method]
+	return map[string]string{"wilson": "Wilson's", "bootstrap": "bootstrap", "t": "Student's t",
+		"newcombe": "Newcombe's, of paired shares"}[method]
 }

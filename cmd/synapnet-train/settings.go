@@ -1,0 +1,297 @@
+package main
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/experiments/lab"
+)
+
+// settingWords are the values of --set, in order. The flag is no list of urfave/cli's, which would take the experiments
+// behind it, and cut values at commas.
+type settingWords []string
+
+// Set adds a value.
+func (s *settingWords) Set(word string) error {
+	*s = append(*s, word)
+	return nil
+}
+
+// String is for help texts.
+func (s *settingWords) String() string { return strings.Join(*s, " ") }
+
+// Get makes it a flag.Getter.
+func (s *settingWords) Get() any { return s }
+
+// settingFlags are the flags that change experiments' settings.
+func settingFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with settings in place of the profile's, a table an experiment"},
+		&cli.GenericFlag{Name: "set", Value: new(settingWords),
+			Usage: "`KEY=VALUE`, a setting, as often as needed; lists by commas; with several experiments NAME.KEY=VALUE"},
+	}
+}
+
+// changes are settings that a command line changes, by experiment, and where each is from.
+type changes struct {
+	of map[string]map[string]any
+	// origin says for a setting, as experiment.key, what gave it: the words of a flag, or a file and line.
+	origin func(key string) string
+	given  []string // the keys of --set, as experiment.key
+}
+
+// customise gives a driver the experiments of the given names, all without a name, whose settings --config and --set
+// change.
+func customise(c *cli.Context, d *lab.Driver, names []string) error {
+	if len(names) == 0 {
+		names = d.Names()
+	}
+	ch := &changes{of: map[string]map[string]any{}, origin: func(string) string { return "--set" }}
+	if path := c.String("config"); path != "" {
+		if err := ch.read(path, d); err != nil {
+			return &usageError{message: err.Error(), command: commandName(c)}
+		}
+	}
+	for _, word := range *c.Generic("set").(*settingWords) {
+		if err := ch.set(word, d, names); err != nil {
+			return usagef(c, "--set %s: %v", printable(word), err)
+		}
+	}
+	for _, e := range d.Experiments {
+		if ch.of[e.Name] == nil {
+			continue
+		}
+		changed, err := e.Change(d.Profile, ch.of[e.Name])
+		if bad := (*lab.BadSetting)(nil); errors.As(err, &bad) {
+			return usagef(c, "%s: %v", ch.origin(e.Name+"."+bad.Key), err)
+		}
+		if err != nil {
+			return usagef(c, "%s: %s: %v", ch.origin(e.Name), e.Name, err)
+		}
+		if slices.Contains(names, e.Name) && changed.ID() != e.ID() {
+			d.Custom = append(d.Custom, changed)
+		}
+	}
+	return nil
+}
+
+// read takes over the settings of a file. All of them must be right, also those of experiments that are not asked for.
+func (ch *changes) read(path string, d *lab.Driver) error {
+	text, err := readConfig(path)
+	if err != nil {
+		return err
+	}
+	values, places, err := checkedConfig(path, text, sectionsOf(d))
+	if err != nil {
+		return err
+	}
+	for name, v := range values {
+		ch.of[name] = v.(map[string]any)
+	}
+	ch.origin = func(key string) string {
+		at := places
+		for _, name := range strings.Split(key, ".") {
+			at = at.of(name)
+		}
+		return position(path, at.line)
+	}
+	return nil
+}
+
+// sectionsOf is the type of a file with the settings of a driver's experiments, each in a table of its name.
+func sectionsOf(d *lab.Driver) reflect.Type {
+	var fields []reflect.StructField
+	for i, e := range d.Experiments {
+		fields = append(fields, reflect.StructField{
+			Name: fmt.Sprint("E", i), Type: reflect.TypeOf(e.Settings(d.Profile)),
+			Tag: reflect.StructTag(`toml:"` + e.Name + `"`),
+		})
+	}
+	return reflect.StructOf(fields)
+}
+
+// set takes over a value of --set for one of the named experiments.
+func (ch *changes) set(word string, d *lab.Driver, names []string) error {
+	key, text, ok := strings.Cut(word, "=")
+	if !ok {
+		return errors.New("it must be KEY=VALUE, e.g. seeds=42,43")
+	}
+	name, key, err := experimentOf(key, d, names)
+	if err != nil {
+		return err
+	}
+	whole := name + "." + key
+	if slices.Contains(ch.given, whole) {
+		return errors.New("the setting is given twice: give it once")
+	}
+	i := slices.IndexFunc(d.Experiments, func(e lab.Experiment) bool { return e.Name == name })
+	value, err := parseSetting(key, text, reflect.TypeOf(d.Experiments[i].Settings(d.Profile)))
+	if err != nil {
+		return err
+	}
+	ch.given = append(ch.given, whole)
+	if ch.of[name] == nil {
+		ch.of[name] = map[string]any{}
+	}
+	putSetting(ch.of[name], strings.Split(key, "."), value)
+	before := ch.origin
+	ch.origin = func(key string) string {
+		if key == whole || strings.HasPrefix(key, whole+".") {
+			return "--set " + printable(word)
+		}
+		return before(key)
+	}
+	return nil
+}
+
+// experimentOf cuts the experiment from a key. Where one is asked for it may be left out.
+func experimentOf(key string, d *lab.Driver, names []string) (name, rest string, err error) {
+	first, rest, dotted := strings.Cut(key, ".")
+	switch {
+	case dotted && slices.Contains(names, first):
+		return first, rest, nil
+	case dotted && slices.Contains(d.Names(), first):
+		return "", "", fmt.Errorf("%s is not among the experiments to run: name it, too", first)
+	case len(names) == 1:
+		return names[0], key, nil
+	case dotted:
+		return "", "", fmt.Errorf("%s is no experiment%s: begin the key with one of those to run, e.g. %s.%s",
+			printable(first), didYouMean(first, names, asIs), names[0], printable(rest))
+	}
+	return "", "", fmt.Errorf("there are several experiments to run: say which the key belongs to, e.g. %s.%s", names[0],
+		printable(key))
+}
+
+// parseSetting reads the text of the setting with a dotted key among settings of type t, as a TOML file would give it.
+func parseSetting(key, text string, t reflect.Type) (any, error) {
+	found, err := settingType(key, t)
+	if err != nil {
+		return nil, err
+	}
+	value, err := parseValue(text, found)
+	if err != nil {
+		return nil, err
+	}
+	tree := map[string]any{}
+	putSetting(tree, strings.Split(key, "."), value)
+	if _, problem := checkConfig(tree, &place{}, t); problem != "" {
+		return nil, errors.New(problem)
+	}
+	return value, nil
+}
+
+// settingType is the type of the setting with a dotted key. Those of a map have any name.
+func settingType(key string, t reflect.Type) (reflect.Type, error) {
+	found := t
+	for _, name := range strings.Split(key, ".") {
+		for found.Kind() == reflect.Pointer {
+			found = found.Elem()
+		}
+		switch next, ok := reflect.Type(nil), false; found.Kind() {
+		case reflect.Map:
+			found = found.Elem()
+		case reflect.Struct:
+			if next, ok = configFields(found)[name]; ok {
+				found = next
+				continue
+			}
+			fallthrough
+		default:
+			return nil, fmt.Errorf("unknown key %s%s", printable(key), nearestKey(key, configKeys(t, "")))
+		}
+	}
+	return found, nil
+}
+
+// parseValue reads a value for a setting of type t: text as it is, a list of values with commas between them, and what
+// begins with a bracket as TOML has it.
+func parseValue(text string, t reflect.Type) (any, error) {
+	kind := t.Kind()
+	_, own := reflect.New(t).Interface().(encoding.TextUnmarshaler)
+	zero := reflect.Zero(t)
+	switch {
+	case own || kind == reflect.String:
+		return text, nil
+	case kind == reflect.Bool:
+		if text != "true" && text != "false" {
+			return nil, errors.New("the value must be true or false")
+		}
+		return text == "true", nil
+	case zero.CanInt() || zero.CanUint():
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, errors.New("the value must be a whole number")
+		}
+		return n, nil
+	case zero.CanFloat():
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, errors.New("the value must be a number")
+		}
+		return x, nil
+	case strings.HasPrefix(text, "[") || strings.HasPrefix(text, "{"):
+		return parseTOML(text)
+	case kind != reflect.Slice || !scalar(t.Elem()):
+		return nil, fmt.Errorf("the value must be %s, as TOML has it: in brackets", kindOfType(t))
+	}
+	list := []any{}
+	for word := range strings.SplitSeq(text, ",") {
+		if text == "" {
+			break
+		}
+		v, err := parseValue(strings.TrimSpace(word), t.Elem())
+		if err != nil {
+			return nil, fmt.Errorf("%s in the list: %w", printable(word), err)
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// scalar says whether a type has values of one word.
+func scalar(t reflect.Type) bool {
+	_, own := reflect.New(t).Interface().(encoding.TextUnmarshaler)
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map, reflect.Slice, reflect.Array, reflect.Interface, reflect.Pointer:
+		return own
+	}
+	return true
+}
+
+// parseTOML reads one value in TOML.
+func parseTOML(text string) (any, error) {
+	const name = "value"
+	line := name + " = " + text
+	if strings.ContainsAny(text, "\r\n") || len(text) > maxConfigBytes {
+		return nil, fmt.Errorf("the value must be one line of at most %d bytes", maxConfigBytes)
+	}
+	if _, _, err := placesOf(line); err != nil {
+		return nil, err
+	}
+	var values map[string]any
+	if _, err := toml.Decode(line, &values); err != nil {
+		return nil, errors.New("the value is no TOML, e.g. [1, 2] or {name = \"x\"}")
+	}
+	return values[name], nil
+}
+
+// putSetting puts a value under the names of its key into a tree of settings.
+func putSetting(tree map[string]any, names []string, value any) {
+	for _, name := range names[:len(names)-1] {
+		table, ok := tree[name].(map[string]any)
+		if !ok {
+			table = map[string]any{}
+			tree[name] = table
+		}
+		tree = table
+	}
+	tree[names[len(names)-1]] = value
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// settingsTOML is a struct as a table of a TOML file, which --config takes, in the order of its fields.
+func settingsTOML(table string, settings any) string {
+	var b strings.Builder
+	writeSettings(&b, table, reflect.ValueOf(settings))
+	return b.String()
+}
+
+// writeSettings writes a table: its own values, then the tables in it.
+func writeSettings(b *strings.Builder, table string, v reflect.Value) {
+	_, _ = fmt.Fprintf(b, "[%s]\n", table)
+	keys, values := settingsOf(v)
+	for i, key := range keys {
+		if !isTable(values[i]) {
+			_, _ = fmt.Fprintf(b, "%s = %s\n", key, tomlValue(values[i]))
+		}
+	}
+	for i, key := range keys {
+		if isTable(values[i]) && (values[i].Kind() == reflect.Struct || values[i].Len() > 0) {
+			b.WriteByte('\n')
+			writeSettings(b, table+"."+key, values[i])
+		}
+	}
+}
+
+// isTable says whether a setting is a table of its own.
+func isTable(v reflect.Value) bool { return !scalar(v.Type()) && v.Kind() != reflect.Slice }
+
+// settingsOf are the keys and values of a struct, or of a map in the order of its keys.
+func settingsOf(v reflect.Value) (keys []string, values []reflect.Value) {
+	if v.Kind() == reflect.Map {
+		names := v.MapKeys()
+		slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		for _, name := range names {
+			keys, values = append(keys, name.String()), append(values, v.MapIndex(name))
+		}
+		return keys, values
+	}
+	for _, f := range configFieldList(v.Type()) {
+		keys, values = append(keys, f.key), append(values, v.FieldByIndex(f.index))
+	}
+	return keys, values
+}
+
+// tomlValue is a value on one line.
+func tomlValue(v reflect.Value) string {
+	switch {
+	case isTable(v):
+		keys, values := settingsOf(v)
+		for i := range keys {
+			keys[i] += " = " + tomlValue(values[i])
+		}
+		return "{" + strings.Join(keys, ", ") + "}"
+	case v.Kind() == reflect.Slice:
+		var all []string
+		for i := range v.Len() {
+			all = append(all, tomlValue(v.Index(i)))
+		}
+		return "[" + strings.Join(all, ", ") + "]"
+	case v.CanFloat():
+		text := strconv.FormatFloat(v.Float(), 'g', -1, v.Type().Bits())
+		if !strings.ContainsAny(text, ".eIN") {
+			text += ".0"
+		}
+		return text
+	}
+	text, spelt := v.Interface().(encoding.TextMarshaler)
+	word := fmt.Sprint(v.Interface())
+	if spelt {
+		if own, err := text.MarshalText(); err == nil { // none is kept that it could not write
+			word = string(own)
+		}
+	} else if v.Kind() != reflect.String {
+		return word
+	}
+	quoted, err := json.Marshal(word) // a string in JSON is one in TOML
+	if err != nil {
+		return strconv.Quote(word)
+	}
+	return string(quoted)
+}
