@@ -11,7 +11,8 @@ import (
 // programs begin so: of Linux, of Windows, of macOS, of WebAssembly.
 var programs = [][]byte{[]byte("\x7fELF"), []byte("MZ"), {0xcf, 0xfa, 0xed, 0xfe}, []byte("\x00asm")}
 
-// What is built is in bin/ or nowhere: `go build ./cmd/synapnet-train` at the root leaves 39 MB that a commit of all takes in.
+// What is built is in bin/ or nowhere: `go build ./cmd/synapnet-train` at the root leaves 39 MB that a commit of all
+// takes in.
 func TestNoProgramIsCommitted(t *testing.T) {
 	root := ".."
 	out, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files", "-z").Output()

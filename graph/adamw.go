@@ -16,9 +16,9 @@ type Group struct {
 	Params      []*Param
 }
 
-// AdamW is Adam with decoupled weight decay (Loshchilov and Hutter 2019), parameter groups and clipping to a global norm.
-// It is a gorgonia.Solver; Gorgonia's own Adam has neither decoupled decay nor groups. For each parameter w with gradient
-// g, after scaling all gradients by min(1, Clip / (‖g‖ + 1e-6)):
+// AdamW is Adam with decoupled weight decay (Loshchilov and Hutter 2019), parameter groups and clipping to a global
+// norm. It is a gorgonia.Solver; Gorgonia's own Adam has neither decoupled decay nor groups. For each parameter w with
+// gradient g, after scaling all gradients by min(1, Clip / (‖g‖ + 1e-6)):
 //
 //	w ← w - lr·wd·w;  m ← β₁m + (1-β₁)g;  v ← β₂v + (1-β₂)g²;  w ← w - lr·(m/(1-β₁ᵗ)) / (sqrt(v/(1-β₂ᵗ)) + ε)
 //

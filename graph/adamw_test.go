@@ -116,7 +116,8 @@ func compareAdam(t *testing.T, step int, p *Param, s *Moments, want *refAdam) {
 		if math.Abs(float64(p.Data()[i])-w) > 1e-5*math.Abs(w)+2e-6 {
 			t.Fatalf("step %d: %s[%d] = %v, want %v", step, p.Name, i, p.Data()[i], w)
 		}
-		if math.Abs(float64(s.M[i])-want.m[i]) > 1e-5*math.Abs(want.m[i])+1e-7 || math.Abs(float64(s.V[i])-want.v[i]) > 1e-5*want.v[i]+1e-10 {
+		if math.Abs(float64(s.M[i])-want.m[i]) > 1e-5*math.Abs(want.m[i])+1e-7 || math.Abs(float64(s.V[i])-want.v[i]) > 1e-5*
+			want.v[i]+1e-10 {
 			t.Fatalf("step %d: moments of %s[%d] are %v, %v, want %v, %v", step, p.Name, i, s.M[i], s.V[i], want.m[i], want.v[i])
 		}
 	}

@@ -8,17 +8,17 @@ import (
 	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
-// Attention is multi-head attention: for queries q [B, Q, D], keys k and values v [B, K, D], an optional bias [B, K] and H
-// heads of width E = D/H, per head
+// Attention is multi-head attention: for queries q [B, Q, D], keys k and values v [B, K, D], an optional bias [B, K]
+// and H heads of width E = D/H, per head
 //
 //	y = softmax(q kᵀ / sqrt(E) + bias) v,
 //
-// result [B, Q, D]. It serves every attention of the model: dense with the salience bias, sparse over the gathered top-k
-// tokens, the single query of the last block, and the read of the episodic memory (one head).
+// result [B, Q, D]. It serves every attention of the model: dense with the salience bias, sparse over the gathered
+// top-k tokens, the single query of the last block, and the read of the episodic memory (one head).
 //
 // The scores are made for a block of queries at a time, never [Q, K] as a whole; for the backward pass only the row's
-// log-sum-exp is kept and the block is computed again (Dao et al. 2022). With p the softmax, ds = p ⊙ (∂y vᵀ - rowsum(∂y ⊙ y)):
-// ∂q = ds k / sqrt(E), ∂k = dsᵀ q / sqrt(E), ∂v = pᵀ ∂y, ∂bias = Σ_heads,queries ds.
+// log-sum-exp is kept and the block is computed again (Dao et al. 2022). With p the softmax, ds = p ⊙ (∂y vᵀ -
+// rowsum(∂y ⊙ y)): ∂q = ds k / sqrt(E), ∂k = dsᵀ q / sqrt(E), ∂v = pᵀ ∂y, ∂bias = Σ_heads,queries ds.
 func Attention(g *Graph, q, k, v, bias *Node, heads int) *Node {
 	if bias == nil {
 		return Apply(g, attention{heads: heads}, q, k, v)
@@ -26,8 +26,8 @@ func Attention(g *Graph, q, k, v, bias *Node, heads int) *Node {
 	return Apply(g, attention{heads: heads, bias: true}, q, k, v, bias)
 }
 
-// CausalAttention is Attention without bias in which no query sees a later key. The Q queries are those of the last Q of the
-// K positions: query i attends to the keys 0 … K-Q+i. Scores that no query of a block may see are not computed.
+// CausalAttention is Attention without bias in which no query sees a later key. The Q queries are those of the last Q
+// of the K positions: query i attends to the keys 0 … K-Q+i. Scores that no query of a block may see are not computed.
 func CausalAttention(g *Graph, q, k, v *Node, heads int) *Node {
 	return Apply(g, attention{heads: heads, causal: true}, q, k, v)
 }
@@ -58,7 +58,8 @@ func (o attention) Plan(in []Spec) (Plan, error) {
 		return Plan{}, err
 	}
 	if o.causal && q.Shape[1] > k.Shape[1] {
-		return Plan{}, fmt.Errorf("got %d queries and %d keys, want no more queries than keys for causal attention", q.Shape[1], k.Shape[1])
+		return Plan{}, fmt.Errorf("got %d queries and %d keys, want no more queries than keys for causal attention",
+			q.Shape[1], k.Shape[1])
 	}
 	p := Plan{
 		Out:      q,

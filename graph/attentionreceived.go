@@ -8,8 +8,8 @@ import (
 	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
-// AttentionReceived is the attention that each key receives: for queries q [B, Q, D], keys k [B, K, D] and H heads of width
-// E = D/H,
+// AttentionReceived is the attention that each key receives: for queries q [B, Q, D], keys k [B, K, D] and H heads of
+// width E = D/H,
 //
 //	y[b,j] = 1/H Σ_heads,queries softmax(q kᵀ / sqrt(E))[i,j],
 //
@@ -49,7 +49,8 @@ func (o *attentionReceived) Forward(c *Call) {
 		from, to := tile(i%blocks, rows, queries)
 		sums := o.partial[i*keys : (i+1)*keys]
 		clear(sums)
-		blas.Gemm(false, true, to-from, keys, e, 1, c.In[0].F[(b*queries+from)*d+h*e:], d, c.In[1].F[b*keys*d+h*e:], d, 0, s, keys)
+		blas.Gemm(false, true, to-from, keys, e, 1, c.In[0].F[(b*queries+from)*d+h*e:], d, c.In[1].F[b*keys*d+h*e:], d, 0, s,
+			keys)
 		for r := range to - from {
 			p := s[r*keys : (r+1)*keys]
 			sum := vec.ExpShiftSum(p, vec.ScaleBiasMax(p, scale, nil))

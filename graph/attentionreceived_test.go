@@ -31,7 +31,8 @@ func refReceived(q, k ref, heads int) []float64 {
 }
 
 func TestAttentionReceived(t *testing.T) {
-	for _, c := range []struct{ b, queries, keys, heads, d int }{{2, 7, 5, 2, 6}, {1, 1, 9, 1, 3}, {3, 600, 40, 3, 6}, {1, 4, 1, 2, 2}} {
+	for _, c := range []struct{ b, queries, keys, heads, d int }{{2, 7, 5, 2, 6}, {1, 1, 9, 1, 3}, {3, 600, 40, 3, 6},
+		{1, 4, 1, 2, 2}} {
 		var q, k, y *Node
 		g, err := Build(func(g *Graph) {
 			q, k = g.Input("q", c.b, c.queries, c.d), g.Input("k", c.b, c.keys, c.d)

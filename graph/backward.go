@@ -13,8 +13,8 @@ import (
 // It is reverse-mode differentiation over Gorgonia's SDOp contract, as gorgonia.Grad is, for kernels and Gorgonia's own
 // operations alike, with two differences that this model needs: a node with several consumers sums their gradients in
 // one parallel operation (gorgonia.Grad chains single-threaded additions that allocate at every step), and a parameter
-// that loss does not depend on has no gradient instead of being an error (no gradient reaches the salience MLP in sparse
-// attention); Unreached lists those.
+// that loss does not depend on has no gradient instead of being an error (no gradient reaches the salience MLP in
+// sparse attention); Unreached lists those.
 //
 // No gradient is lost on the way. An operation between a parameter and the loss that cannot pass it on is an error that
 // names it: a kernel that is not Differentiable, an operand in its Plan.Constant, an operation of Gorgonia whose own
@@ -174,7 +174,8 @@ func passes(n, operand *Node) bool {
 	return isFloat(n) && isFloat(operand) && !readsShape(n) && !compares(n)
 }
 
-// Sum is y = x1 + x2 + …, all of one shape. Its gradient is that of y, for each operand. The sum of one node is the node.
+// Sum is y = x1 + x2 + …, all of one shape. Its gradient is that of y, for each operand. The sum of one node is the
+// node.
 func Sum(g *Graph, xs ...*Node) *Node {
 	switch len(xs) {
 	case 0:

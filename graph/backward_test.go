@@ -143,7 +143,8 @@ func TestFanIn(t *testing.T) {
 
 // A parameter that the loss does not depend on, or only through positions, has no gradient, and that is no error.
 func TestUnreachedAndFrozenParameters(t *testing.T) {
-	used, frozen, unused, ranks := NewParam("used", 2, 3), NewParam("frozen", 2, 3), NewParam("unused", 3), NewParam("ranks", 1, 4)
+	used, frozen, unused, ranks := NewParam("used", 2, 3), NewParam("frozen", 2, 3), NewParam("unused", 3),
+		NewParam("ranks", 1, 4)
 	x := NewParam("x", 1, 4, 3)
 	frozen.Frozen = true
 	for i, p := range []*Param{used, frozen, unused, ranks, x} {
@@ -205,7 +206,8 @@ func TestBackwardRefuses(t *testing.T) {
 		}, "before"},
 		"a kernel without gradient": {func(g *Graph) {
 			g.Backward(Apply(g, weigh{}, Apply(g, noGradient{}, g.Param(NewParam("p", 2))), g.Input("w", 2)))
-		}, "nogradient: operand 0 depends on a parameter that can be trained, and the kernel graph.noGradient has no Backward"},
+		},
+			"nogradient: operand 0 depends on a parameter that can be trained, and the kernel graph.noGradient has no Backward"},
 		"a constant operand": {func(g *Graph) {
 			y := Linear(g, g.Param(NewParam("p", 2, 3)), g.Param(NewParam("w", 2, 3)), nil, Sigmoid)
 			g.Backward(BinaryCrossEntropy(g, y, y))
@@ -221,8 +223,8 @@ func TestBackwardRefuses(t *testing.T) {
 	}
 }
 
-// Detach cuts: what is behind it counts as constant, for kernels that want constants and for those without a Backward, and
-// a parameter that is reached in no other way is told.
+// Detach cuts: what is behind it counts as constant, for kernels that want constants and for those without a Backward,
+// and a parameter that is reached in no other way is told.
 func TestDetach(t *testing.T) {
 	cut, both, w := NewParam("cut", 2, 3), NewParam("both", 2, 3), NewParam("w", 2, 3)
 	for i, p := range []*Param{cut, both, w} {
@@ -257,8 +259,8 @@ func TestDetach(t *testing.T) {
 	}
 }
 
-// A Backward that forgets an operand, or its end, is an error of the run that names both; what is in the memory is not taken
-// for a gradient.
+// A Backward that forgets an operand, or its end, is an error of the run that names both; what is in the memory is not
+// taken for a gradient.
 func TestForgottenGradients(t *testing.T) {
 	for _, writes := range []int{0, 5, 6} {
 		x, y := NewParam("x", 2, 3), NewParam("y", 2, 3)
@@ -281,7 +283,8 @@ func TestForgottenGradients(t *testing.T) {
 				}
 				continue
 			}
-			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("forgetful(%d): Backward did not write the gradient of operand 1", writes)) {
+			if err == nil || !strings.Contains(err.Error(),
+				fmt.Sprintf("forgetful(%d): Backward did not write the gradient of operand 1", writes)) {
 				t.Errorf("%d elements written: got %v", writes, err)
 			}
 		}

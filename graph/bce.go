@@ -9,9 +9,9 @@ import (
 const ScoreFloor = 1e-6
 
 // BinaryCrossEntropy is the mean over all elements of -(y log s + (1 - y) log(1 - s)) for scores s in (0, 1), of any
-// shape, and labels y of the same shape; labels are clamped to [0, 1], soft ones are welcome (SPEC section 5: the label is
-// the attention that an entry received). The result is [1]. Labels are constants. ∂s = (s - y) / (s (1 - s)) ∂loss / n,
-// and zero where s was clamped.
+// shape, and labels y of the same shape; labels are clamped to [0, 1], soft ones are welcome (SPEC section 5: the label
+// is the attention that an entry received). The result is [1]. Labels are constants. ∂s = (s - y) / (s (1 - s)) ∂loss /
+// n, and zero where s was clamped.
 func BinaryCrossEntropy(g *Graph, scores, labels *Node) *Node {
 	return Apply(g, binaryCrossEntropy{}, scores, labels)
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// block is a small model with every kernel of the package: embedding, convolution, salience, dense and sparse attention,
-// memory, bridge, mixing, feed-forward, head. With trainable false it has no gradient.
+// block is a small model with every kernel of the package: embedding, convolution, salience, dense and sparse
+// attention, memory, bridge, mixing, feed-forward, head. With trainable false it has no gradient.
 type block struct {
 	batch, tokens, width, vocabulary, classes int
 
@@ -60,7 +60,8 @@ func (b *block) forward(g *Graph) {
 	top := TopK(g, r, k)
 	sigma := Salience(g, r, top, k)
 	scaled := ScaleChannels(g, n, b.param(g, "smooth", d))
-	q, kk, v := b.linear(g, "q", scaled, d, Identity), b.linear(g, "k", scaled, d, Identity), b.linear(g, "v", scaled, d, SiLU)
+	q, kk, v := b.linear(g, "q", scaled, d, Identity), b.linear(g, "k", scaled, d, Identity),
+		b.linear(g, "v", scaled, d, SiLU)
 	dense := Attention(g, q, kk, v, LogSalience(g, sigma), 2)
 	sparse := Attention(g, q, Gather(g, kk, top, k, k), Gather(g, v, top, k, k), nil, 4)
 	attention := Sum(g, dense, sparse)

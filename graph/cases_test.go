@@ -33,8 +33,8 @@ func noteKernels(g *Graph) {
 	}
 }
 
-// ownTests names the tests of the kernels that have no kernelCase: their gradient is no derivative, or there is none (packed
-// weights, what is only read), or the reference has another form.
+// ownTests names the tests of the kernels that have no kernelCase: their gradient is no derivative, or there is none
+// (packed weights, what is only read), or the reference has another form.
 var ownTests = map[string]string{
 	"attentionReceived": "TestAttentionReceived",
 	"detach":            "TestDetach",
@@ -52,7 +52,8 @@ const packedTest = "TestPackedKernelsEqualFloatingPoint"
 // A kernel without a case fails the tests of the package, whenever all of them run.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if only := flag.Lookup("test.run").Value.String(); code == 0 && only == "" && flag.Lookup("test.list").Value.String() == "" {
+	if only := flag.Lookup("test.run").Value.String(); code == 0 && only == "" &&
+		flag.Lookup("test.list").Value.String() == "" {
 		for _, problem := range untested() {
 			fmt.Fprintln(os.Stderr, problem)
 			code = 1

@@ -6,13 +6,13 @@ import (
 	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
-// CausalConv is y = SiLU(p) of a short depthwise convolution over time that sees no later token: for x [B, T, C], weight w
-// [C, 1, K] and bias b [C],
+// CausalConv is y = SiLU(p) of a short depthwise convolution over time that sees no later token: for x [B, T, C],
+// weight w [C, 1, K] and bias b [C],
 //
 //	p[t,c] = b[c] + Σ_k w[c,k] x[t-K+1+k, c],
 //
-// x being zero before the first token. With e = ∂y ⊙ SiLU'(p): ∂x[t] = Σ_k w[k] e[t+K-1-k], ∂w[k] = Σ_t e[t] x[t-K+1+k],
-// ∂b = Σ_t e[t].
+// x being zero before the first token. With e = ∂y ⊙ SiLU'(p): ∂x[t] = Σ_k w[k] e[t+K-1-k], ∂w[k] = Σ_t e[t]
+// x[t-K+1+k], ∂b = Σ_t e[t].
 func CausalConv(g *Graph, x, w, b *Node) *Node { return Apply(g, causalConv{}, x, w, b) }
 
 type causalConv struct{}

@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// AddColumns is w [O, I] with cols [O, K] added to its columns at[0] … at[K-1], which are distinct: the salient columns of
-// a frozen INT4 weight, which go on training in floating point (SPEC section 4). ∂w = ∂y, ∂cols = ∂y at those columns.
+// AddColumns is w [O, I] with cols [O, K] added to its columns at[0] … at[K-1], which are distinct: the salient columns
+// of a frozen INT4 weight, which go on training in floating point (SPEC section 4). ∂w = ∂y, ∂cols = ∂y at those
+// columns.
 func AddColumns(g *Graph, w, cols *Node, at []int) *Node {
 	return Apply(g, addColumns{slices.Clone(at)}, w, cols)
 }

@@ -123,8 +123,8 @@ func (gatedConv) Backward(c *Call) {
 	}
 }
 
-// convInputGrad writes the gradient of the input: that of the residual, and the convolution of e [B, T, D], the gradient
-// before the gate, with the taps reversed.
+// convInputGrad writes the gradient of the input: that of the residual, and the convolution of e [B, T, D], the
+// gradient before the gate, with the taps reversed.
 func convInputGrad(c *Call, e []float32) {
 	length, d, k := c.Out.Dim(1), c.Out.Dim(2), c.In[2].Dim(2)
 	perRow := tiles(length, rowTile)

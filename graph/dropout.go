@@ -41,7 +41,8 @@ func (o dropout) Forward(c *Call) { o.mask(c.Out.F, c.In[0].F, c.In[1].I[0]) }
 func (o dropout) Backward(c *Call) { o.mask(c.GradIn[0].F, c.Grad.F, c.In[1].I[0]) }
 
 // mask writes x to y, with the elements that the step drops set to 0 and the others scaled. An element's random bits
-// are those that SplitMix64 (Steele, Lea and Flood 2014) gives at the element's position in the sequence of seed and step.
+// are those that SplitMix64 (Steele, Lea and Flood 2014) gives at the element's position in the sequence of seed and
+// step.
 func (o dropout) mask(y, x []float32, step int32) {
 	if step < 0 {
 		copy(y, x)

@@ -20,10 +20,12 @@ func (embed) String() string { return "embed" }
 func (embed) Plan(in []Spec) (Plan, error) {
 	ids, w, p := in[0], in[1], in[2]
 	if len(ids.Shape) != 2 || !ids.Ints || len(w.Shape) != 2 || len(p.Shape) != 3 || p.Shape[2] != w.Shape[1] {
-		return Plan{}, fmt.Errorf("got ids %v, tokens %v, positions %v, want [B, T] integers, [V, D], [1, M, D]", ids.Shape, w.Shape, p.Shape)
+		return Plan{}, fmt.Errorf("got ids %v, tokens %v, positions %v, want [B, T] integers, [V, D], [1, M, D]", ids.Shape,
+			w.Shape, p.Shape)
 	}
 	if ids.Shape[1] > p.Shape[1] {
-		return Plan{}, fmt.Errorf("got %d tokens, want at most the %d positions of the model (max-len)", ids.Shape[1], p.Shape[1])
+		return Plan{}, fmt.Errorf("got %d tokens, want at most the %d positions of the model (max-len)", ids.Shape[1],
+			p.Shape[1])
 	}
 	return Plan{Out: floatSpec(ids.Shape[0], ids.Shape[1], w.Shape[1]), Unread: []int{1, 2}}, nil
 }

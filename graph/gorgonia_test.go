@@ -60,7 +60,8 @@ func own2(f func(a, b *Node) (*Node, error)) func([]*Node) (*Node, error) {
 	return func(x []*Node) (*Node, error) { return f(x[0], x[1]) }
 }
 
-// index is the position in a tensor of the given shape whose dimensions of 1 are repeated, of element k of one of shape full.
+// index is the position in a tensor of the given shape whose dimensions of 1 are repeated, of element k of one of shape
+// full.
 func index(shape, full []int, k int) int {
 	at, size := 0, 1
 	for i, f := range slices.Backward(full) {
@@ -90,11 +91,14 @@ func elementwiseCases() (cases []ownCase) {
 		{"HadamardDiv", gorgonia.HadamardDiv, div}, {"Pow", gorgonia.Pow, math.Pow},
 	}
 	for _, s := range [][2][]int{
-		{{3, 4}, {3, 4}}, {{5}, {5}}, {{2, 3, 4}, {2, 3, 4}}, {{3, 4}, {}}, {{}, {3, 4}}, {{}, {}}, {{1}, {1}}, {{5}, {}}, {{}, {5}},
-		{{1}, {}}, {{}, {1}}, {{1, 1}, {}}, {{}, {1, 1}}, {{2, 3, 4}, {}}, {{}, {2, 3, 4}}, {{4, 1}, {4, 1}}, {{4, 1}, {4}}, {{4}, {4, 1}},
+		{{3, 4}, {3, 4}}, {{5}, {5}}, {{2, 3, 4}, {2, 3, 4}}, {{3, 4}, {}}, {{}, {3, 4}}, {{}, {}}, {{1}, {1}}, {{5}, {}},
+		{{}, {5}},
+		{{1}, {}}, {{}, {1}}, {{1, 1}, {}}, {{}, {1, 1}}, {{2, 3, 4}, {}}, {{}, {2, 3, 4}}, {{4, 1}, {4, 1}}, {{4, 1}, {4}},
+		{{4}, {4, 1}},
 	} {
 		for _, op := range binary {
-			cases = append(cases, ownCase{fmt.Sprint(op.name, s), s[:], own2(op.f), func(x []ref) []float64 { return pair(op.eval)(x).f },
+			cases = append(cases, ownCase{fmt.Sprint(op.name, s), s[:], own2(op.f),
+				func(x []ref) []float64 { return pair(op.eval)(x).f },
 				op.name == "HadamardDiv" || op.name == "Pow"})
 		}
 	}
@@ -103,9 +107,12 @@ func elementwiseCases() (cases []ownCase) {
 		left := func(x []*Node) (*Node, error) { return op.f(gorgonia.NewConstant(float32(2.5)), x[0]) }
 		right := func(x []*Node) (*Node, error) { return op.f(x[0], gorgonia.NewConstant(float32(2.5))) }
 		for name, c := range map[string]ownCase{
-			"twice":    {apply: same, eval: func(x []ref) []float64 { return each(func(v float64) float64 { return op.eval(v, v) })(x).f }},
-			"constant": {apply: left, eval: func(x []ref) []float64 { return each(func(v float64) float64 { return op.eval(2.5, v) })(x).f }},
-			"by":       {apply: right, eval: func(x []ref) []float64 { return each(func(v float64) float64 { return op.eval(v, 2.5) })(x).f }},
+			"twice": {apply: same,
+				eval: func(x []ref) []float64 { return each(func(v float64) float64 { return op.eval(v, v) })(x).f }},
+			"constant": {apply: left,
+				eval: func(x []ref) []float64 { return each(func(v float64) float64 { return op.eval(2.5, v) })(x).f }},
+			"by": {apply: right,
+				eval: func(x []ref) []float64 { return each(func(v float64) float64 { return op.eval(v, 2.5) })(x).f }},
 		} {
 			cases = append(cases, ownCase{op.name + " " + name, [][]int{{3, 4}}, c.apply, c.eval, true})
 		}
@@ -140,7 +147,8 @@ func productCases() (cases []ownCase) {
 				func(x []*Node) (*Node, error) { return gorgonia.BatchedMatMul(x[0], x[1], tA, tB) },
 				func(x []ref) (y []float64) {
 					for p := range 2 {
-						y = append(y, product(m, k, n, turned(tA, m, k, x[0].f[p*m*k:(p+1)*m*k]), turned(tB, k, n, x[1].f[p*k*n:(p+1)*k*n]))...)
+						y = append(y, product(m, k, n, turned(tA, m, k, x[0].f[p*m*k:(p+1)*m*k]),
+							turned(tB, k, n, x[1].f[p*k*n:(p+1)*k*n]))...)
 					}
 					return y
 				}, false})
@@ -149,11 +157,16 @@ func productCases() (cases []ownCase) {
 	return append(cases,
 		ownCase{"Mul of one node", [][]int{{4, 4}}, func(x []*Node) (*Node, error) { return gorgonia.Mul(x[0], x[0]) },
 			func(x []ref) []float64 { return product(4, 4, 4, x[0].f, x[0].f) }, false},
-		ownCase{"matrix by vector", [][]int{{3, 4}, {4}}, own2(gorgonia.Mul), func(x []ref) []float64 { return product(3, 4, 1, x[0].f, x[1].f) }, false},
-		ownCase{"square by vector", [][]int{{4, 4}, {4}}, own2(gorgonia.Mul), func(x []ref) []float64 { return product(4, 4, 1, x[0].f, x[1].f) }, false},
-		ownCase{"vector by matrix", [][]int{{3}, {3, 4}}, own2(gorgonia.Mul), func(x []ref) []float64 { return product(1, 3, 4, x[0].f, x[1].f) }, false},
-		ownCase{"vector by square", [][]int{{4}, {4, 4}}, own2(gorgonia.Mul), func(x []ref) []float64 { return product(1, 4, 4, x[0].f, x[1].f) }, false},
-		ownCase{"vector by vector", [][]int{{4}, {4}}, own2(gorgonia.Mul), func(x []ref) []float64 { return product(1, 4, 1, x[0].f, x[1].f) }, false},
+		ownCase{"matrix by vector", [][]int{{3, 4}, {4}}, own2(gorgonia.Mul),
+			func(x []ref) []float64 { return product(3, 4, 1, x[0].f, x[1].f) }, false},
+		ownCase{"square by vector", [][]int{{4, 4}, {4}}, own2(gorgonia.Mul),
+			func(x []ref) []float64 { return product(4, 4, 1, x[0].f, x[1].f) }, false},
+		ownCase{"vector by matrix", [][]int{{3}, {3, 4}}, own2(gorgonia.Mul),
+			func(x []ref) []float64 { return product(1, 3, 4, x[0].f, x[1].f) }, false},
+		ownCase{"vector by square", [][]int{{4}, {4, 4}}, own2(gorgonia.Mul),
+			func(x []ref) []float64 { return product(1, 4, 4, x[0].f, x[1].f) }, false},
+		ownCase{"vector by vector", [][]int{{4}, {4}}, own2(gorgonia.Mul),
+			func(x []ref) []float64 { return product(1, 4, 1, x[0].f, x[1].f) }, false},
 	)
 }
 
@@ -180,8 +193,10 @@ func reductionCases() (cases []ownCase) {
 				}
 			}
 			cases = append(cases,
-				ownCase{fmt.Sprint("Sum", shape, along), [][]int{shape}, func(x []*Node) (*Node, error) { return gorgonia.Sum(x[0], along...) }, reduce(1), false},
-				ownCase{fmt.Sprint("Mean", shape, along), [][]int{shape}, func(x []*Node) (*Node, error) { return gorgonia.Mean(x[0], along...) }, reduce(1 / float64(count)), false})
+				ownCase{fmt.Sprint("Sum", shape, along), [][]int{shape},
+					func(x []*Node) (*Node, error) { return gorgonia.Sum(x[0], along...) }, reduce(1), false},
+				ownCase{fmt.Sprint("Mean", shape, along), [][]int{shape},
+					func(x []*Node) (*Node, error) { return gorgonia.Mean(x[0], along...) }, reduce(1 / float64(count)), false})
 		}
 	}
 	return cases
@@ -189,11 +204,15 @@ func reductionCases() (cases []ownCase) {
 
 func shapeCases() (cases []ownCase) {
 	same := func(x []ref) []float64 { return x[0].f }
-	for _, c := range [][2][]int{{{3, 4}, {4, 3}}, {{3, 4}, {12}}, {{12}, {3, 4}}, {{2, 6}, {2, 3, 2}}, {{1}, {1, 1}}, {{4}, {4, 1}}, {{4, 1}, {4}}} {
-		cases = append(cases, ownCase{fmt.Sprint("Reshape", c), [][]int{c[0]}, func(x []*Node) (*Node, error) { return gorgonia.Reshape(x[0], tensor.Shape(c[1])) }, same, false})
+	for _, c := range [][2][]int{{{3, 4}, {4, 3}}, {{3, 4}, {12}}, {{12}, {3, 4}}, {{2, 6}, {2, 3, 2}}, {{1}, {1, 1}},
+		{{4}, {4, 1}}, {{4, 1}, {4}}} {
+		cases = append(cases, ownCase{fmt.Sprint("Reshape", c), [][]int{c[0]},
+			func(x []*Node) (*Node, error) { return gorgonia.Reshape(x[0], tensor.Shape(c[1])) }, same, false})
 	}
-	for _, c := range [][2][]int{{{3, 4}, {1, 0}}, {{2, 3, 4}, {0, 2, 1}}, {{2, 3, 4}, {2, 0, 1}}, {{2, 3, 4}, {1, 2, 0}}, {{2, 3, 4, 2}, {3, 1, 0, 2}}, {{4, 1}, {1, 0}}, {{3, 3}, {1, 0}}} {
-		cases = append(cases, ownCase{fmt.Sprint("Transpose", c), [][]int{c[0]}, func(x []*Node) (*Node, error) { return gorgonia.Transpose(x[0], c[1]...) },
+	for _, c := range [][2][]int{{{3, 4}, {1, 0}}, {{2, 3, 4}, {0, 2, 1}}, {{2, 3, 4}, {2, 0, 1}}, {{2, 3, 4}, {1, 2, 0}},
+		{{2, 3, 4, 2}, {3, 1, 0, 2}}, {{4, 1}, {1, 0}}, {{3, 3}, {1, 0}}} {
+		cases = append(cases, ownCase{fmt.Sprint("Transpose", c), [][]int{c[0]},
+			func(x []*Node) (*Node, error) { return gorgonia.Transpose(x[0], c[1]...) },
 			func(x []ref) []float64 { return refPermuted(x[0], c[1]) }, false})
 	}
 	return append(cases, partCases()...)
@@ -218,7 +237,8 @@ func partCases() (cases []ownCase) {
 		shape          []int
 		axis, from, to int
 		step           int
-	}{{[]int{4, 3}, 0, 1, 3, 1}, {[]int{4, 3}, 0, 1, 2, 1}, {[]int{4, 3}, 1, 1, 3, 1}, {[]int{4, 3}, 1, 1, 2, 1}, {[]int{6}, 0, 1, 4, 1}, {[]int{6}, 0, 2, 3, 1}, {[]int{4, 3, 2}, 0, 1, 3, 1}, {[]int{6}, 0, 0, 6, 2}} {
+	}{{[]int{4, 3}, 0, 1, 3, 1}, {[]int{4, 3}, 0, 1, 2, 1}, {[]int{4, 3}, 1, 1, 3, 1}, {[]int{4, 3}, 1, 1, 2, 1},
+		{[]int{6}, 0, 1, 4, 1}, {[]int{6}, 0, 2, 3, 1}, {[]int{4, 3, 2}, 0, 1, 3, 1}, {[]int{6}, 0, 0, 6, 2}} {
 		cases = append(cases, ownCase{fmt.Sprint("Slice", c), [][]int{c.shape}, func(x []*Node) (*Node, error) {
 			slices := make([]tensor.Slice, c.axis+1)
 			slices[c.axis] = gorgonia.S(c.from, c.to, c.step)
@@ -228,8 +248,10 @@ func partCases() (cases []ownCase) {
 	for _, c := range []struct {
 		axis int
 		a, b []int
-	}{{0, []int{2, 3}, []int{4, 3}}, {1, []int{2, 3}, []int{2, 2}}, {1, []int{2, 2}, []int{2, 1}}, {0, []int{2}, []int{3}}} {
-		cases = append(cases, ownCase{fmt.Sprint("Concat", c), [][]int{c.a, c.b}, func(x []*Node) (*Node, error) { return gorgonia.Concat(c.axis, x...) },
+	}{{0, []int{2, 3}, []int{4, 3}}, {1, []int{2, 3}, []int{2, 2}}, {1, []int{2, 2}, []int{2, 1}},
+		{0, []int{2}, []int{3}}} {
+		cases = append(cases, ownCase{fmt.Sprint("Concat", c), [][]int{c.a, c.b},
+			func(x []*Node) (*Node, error) { return gorgonia.Concat(c.axis, x...) },
 			func(x []ref) (y []float64) {
 				if c.axis == 0 {
 					return slices.Concat(x[0].f, x[1].f)
@@ -271,11 +293,16 @@ func broadcastCases() (cases []ownCase) {
 		wideA, rowB []int // with the dimensions that are repeated as 1
 		l, r        []byte
 	}{
-		{[]int{3, 4}, []int{1, 4}, []int{3, 4}, []int{1, 4}, nil, []byte{0}}, {[]int{3, 4}, []int{4}, []int{3, 4}, []int{1, 4}, nil, []byte{0}},
-		{[]int{3, 4}, []int{3, 1}, []int{3, 4}, []int{3, 1}, nil, []byte{1}}, {[]int{3, 4}, []int{3}, []int{3, 4}, []int{3, 1}, nil, []byte{1}},
-		{[]int{1, 4}, []int{3, 4}, []int{1, 4}, []int{3, 4}, []byte{0}, nil}, {[]int{4, 4}, []int{4}, []int{4, 4}, []int{1, 4}, nil, []byte{0}},
-		{[]int{4, 4}, []int{4}, []int{4, 4}, []int{4, 1}, nil, []byte{1}}, {[]int{2, 3, 4}, []int{2, 1, 4}, []int{2, 3, 4}, []int{2, 1, 4}, nil, []byte{1}},
-		{[]int{2, 3, 4}, []int{1, 1, 4}, []int{2, 3, 4}, []int{1, 1, 4}, nil, []byte{0, 1}}, {[]int{2, 3, 4}, []int{4}, []int{2, 3, 4}, []int{1, 1, 4}, nil, []byte{0, 1}},
+		{[]int{3, 4}, []int{1, 4}, []int{3, 4}, []int{1, 4}, nil, []byte{0}},
+		{[]int{3, 4}, []int{4}, []int{3, 4}, []int{1, 4}, nil, []byte{0}},
+		{[]int{3, 4}, []int{3, 1}, []int{3, 4}, []int{3, 1}, nil, []byte{1}},
+		{[]int{3, 4}, []int{3}, []int{3, 4}, []int{3, 1}, nil, []byte{1}},
+		{[]int{1, 4}, []int{3, 4}, []int{1, 4}, []int{3, 4}, []byte{0}, nil},
+		{[]int{4, 4}, []int{4}, []int{4, 4}, []int{1, 4}, nil, []byte{0}},
+		{[]int{4, 4}, []int{4}, []int{4, 4}, []int{4, 1}, nil, []byte{1}},
+		{[]int{2, 3, 4}, []int{2, 1, 4}, []int{2, 3, 4}, []int{2, 1, 4}, nil, []byte{1}},
+		{[]int{2, 3, 4}, []int{1, 1, 4}, []int{2, 3, 4}, []int{1, 1, 4}, nil, []byte{0, 1}},
+		{[]int{2, 3, 4}, []int{4}, []int{2, 3, 4}, []int{1, 1, 4}, nil, []byte{0, 1}},
 		{[]int{3, 1}, []int{1, 4}, []int{3, 1}, []int{1, 4}, []byte{1}, []byte{0}},
 	} {
 		full := make([]int, len(c.wideA))
@@ -328,13 +355,20 @@ func TestGorgoniaGradientsRefused(t *testing.T) {
 		"Sign":        {x(3, 4), own1(gorgonia.Sign), []string{"sign", "graph.Detach"}},
 		"Ceil":        {x(3, 4), own1(gorgonia.Ceil), []string{"ceil", "graph.Detach"}},
 		"Floor":       {x(3, 4), own1(gorgonia.Floor), []string{"floor", "graph.Round"}},
-		"Max":         {x(3, 4), func(x []*Node) (*Node, error) { return gorgonia.Max(x[0], 1) }, []string{"MaxAlong", "equal maxima"}},
-		"SoftMax":     {x(3, 4), func(x []*Node) (*Node, error) { return gorgonia.SoftMax(x[0]) }, []string{"Softmax{", "graph.Softmax"}},
-		"LogSoftMax":  {x(3, 4), func(x []*Node) (*Node, error) { return gorgonia.LogSoftMax(x[0]) }, []string{"Softmax{", "graph.Softmax"}},
-		"Sparsemax":   {x(3, 4), func(x []*Node) (*Node, error) { return gorgonia.Sparsemax(x[0]) }, []string{"Sparsemax", "graph.Softmax"}},
-		"OuterProd":   {[][]int{{4}, {4}}, own2(gorgonia.OuterProd), []string{"⊗", "graph.MatMul"}},
-		"Tensordot":   {[][]int{{3, 4}, {4, 5}}, func(x []*Node) (*Node, error) { return gorgonia.Tensordot([]int{1}, []int{0}, x[0], x[1]) }, []string{"Tensordot", "graph.Kernel"}},
-		"Dropout":     {x(3, 4), func(x []*Node) (*Node, error) { return gorgonia.Dropout(x[0], 0.5) }, []string{"ropout", "graph.Dropout"}},
+		"Max": {x(3, 4), func(x []*Node) (*Node, error) { return gorgonia.Max(x[0], 1) },
+			[]string{"MaxAlong", "equal maxima"}},
+		"SoftMax": {x(3, 4), func(x []*Node) (*Node, error) { return gorgonia.SoftMax(x[0]) },
+			[]string{"Softmax{", "graph.Softmax"}},
+		"LogSoftMax": {x(3, 4), func(x []*Node) (*Node, error) { return gorgonia.LogSoftMax(x[0]) },
+			[]string{"Softmax{", "graph.Softmax"}},
+		"Sparsemax": {x(3, 4), func(x []*Node) (*Node, error) { return gorgonia.Sparsemax(x[0]) },
+			[]string{"Sparsemax", "graph.Softmax"}},
+		"OuterProd": {[][]int{{4}, {4}}, own2(gorgonia.OuterProd), []string{"⊗", "graph.MatMul"}},
+		"Tensordot": {[][]int{{3, 4}, {4, 5}},
+			func(x []*Node) (*Node, error) { return gorgonia.Tensordot([]int{1}, []int{0}, x[0], x[1]) },
+			[]string{"Tensordot", "graph.Kernel"}},
+		"Dropout": {x(3, 4), func(x []*Node) (*Node, error) { return gorgonia.Dropout(x[0], 0.5) },
+			[]string{"ropout", "graph.Dropout"}},
 		"Conv2d": {[][]int{{1, 1, 5, 5}, {1, 1, 3, 3}}, func(x []*Node) (*Node, error) {
 			return gorgonia.Conv2d(x[0], x[1], tensor.Shape{3, 3}, []int{1, 1}, []int{1, 1}, []int{1, 1})
 		}, []string{"im2col", "graph.GatedConv"}},
@@ -345,9 +379,11 @@ func TestGorgoniaGradientsRefused(t *testing.T) {
 			y, _, _, _, err := gorgonia.BatchNorm(x[0], nil, nil, 0.1, 1e-5)
 			return y, err
 		}, []string{"atchnorm", "graph.LayerNorm"}},
-		"Sum of 4 dimensions":    {x(2, 2, 3, 2), func(x []*Node) (*Node, error) { return gorgonia.Sum(x[0], 2) }, []string{"Σ[2]", "4 dimensions"}},
-		"Slice of a long tensor": {x(300), func(x []*Node) (*Node, error) { return gorgonia.Slice(x[0], gorgonia.S(1, 3)) }, []string{"T[1:3:1", "graph.SliceRows"}},
-		"At":                     {x(3, 4), func(x []*Node) (*Node, error) { return gorgonia.At(x[0], 1, 2) }, []string{"At(", "graph.Kernel"}},
+		"Sum of 4 dimensions": {x(2, 2, 3, 2), func(x []*Node) (*Node, error) { return gorgonia.Sum(x[0], 2) },
+			[]string{"Σ[2]", "4 dimensions"}},
+		"Slice of a long tensor": {x(300), func(x []*Node) (*Node, error) { return gorgonia.Slice(x[0], gorgonia.S(1, 3)) },
+			[]string{"T[1:3:1", "graph.SliceRows"}},
+		"At": {x(3, 4), func(x []*Node) (*Node, error) { return gorgonia.At(x[0], 1, 2) }, []string{"At(", "graph.Kernel"}},
 	} {
 		k := ownCase{name: name, operands: c.operands, apply: c.apply}.kernelCase(true)
 		_, err := Build(func(g *Graph) {
@@ -433,7 +469,8 @@ func TestViewsOfGorgonia(t *testing.T) {
 	if err := p.Run(); err != nil {
 		t.Fatal(err)
 	}
-	for n, want := range map[*Node][]float32{turned: {1, 4, 2, 5, 3, 6}, columns: {2, 3, 5, 6}, after: {2, 8, 4, 10, 6, 12}} {
+	for n, want := range map[*Node][]float32{turned: {1, 4, 2, 5, 3, 6}, columns: {2, 3, 5, 6},
+		after: {2, 8, 4, 10, 6, 12}} {
 		if got := p.Value(n); !slices.Equal(got, want) {
 			t.Errorf("%v: got %v, want %v", n, got, want)
 		}
@@ -445,7 +482,8 @@ func TestViewsOfGorgonia(t *testing.T) {
 	if got := rowMajor(lazy).([]float32); !slices.Equal(got, []float32{1, 4, 2, 5, 3, 6}) {
 		t.Errorf("a tensor transposed without moving reads %v", got)
 	}
-	cut, err := tensor.New(tensor.WithShape(2, 3), tensor.WithBacking([]int32{1, 2, 3, 4, 5, 6})).Slice(nil, gorgonia.S(1, 3))
+	cut, err := tensor.New(tensor.WithShape(2, 3), tensor.WithBacking([]int32{1, 2, 3, 4, 5, 6})).Slice(nil,
+		gorgonia.S(1, 3))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -454,8 +492,8 @@ func TestViewsOfGorgonia(t *testing.T) {
 	}
 }
 
-// A value that is kept, or that a parameter or an input holds, is not overwritten by an operation of Gorgonia's that reads
-// it last.
+// A value that is kept, or that a parameter or an input holds, is not overwritten by an operation of Gorgonia's that
+// reads it last.
 func TestGorgoniaOverwritesNothing(t *testing.T) {
 	w := NewParam("w", 2, 3)
 	fillNormal(random(1), w.Data())
@@ -465,7 +503,8 @@ func TestGorgoniaOverwritesNothing(t *testing.T) {
 		x = g.Input("x", 2, 3)
 		y = Sum(g, x, g.Param(w))
 		flat := gorgonia.Must(gorgonia.Reshape(y, tensor.Shape{6}))
-		g.Keep(y, gorgonia.Must(gorgonia.Neg(flat)), gorgonia.Must(gorgonia.Square(y)), gorgonia.Must(gorgonia.Tanh(g.Param(w))))
+		g.Keep(y, gorgonia.Must(gorgonia.Neg(flat)), gorgonia.Must(gorgonia.Square(y)),
+			gorgonia.Must(gorgonia.Tanh(g.Param(w))))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -545,7 +584,8 @@ func TestOperationsOfOthers(t *testing.T) {
 // What is not float32 is refused where a kernel or a gradient would take it for float32.
 func TestOtherTypes(t *testing.T) {
 	wide := func(g *Graph) *Node {
-		return gorgonia.NewMatrix(g.Expr(), tensor.Float64, gorgonia.WithShape(2, 2), gorgonia.WithName("wide"), gorgonia.WithInit(gorgonia.Ones()))
+		return gorgonia.NewMatrix(g.Expr(), tensor.Float64, gorgonia.WithShape(2, 2), gorgonia.WithName("wide"),
+			gorgonia.WithInit(gorgonia.Ones()))
 	}
 	_, err := Build(func(g *Graph) { Sum(g, wide(g), g.Input("x", 2, 2)) })
 	if err == nil || !strings.Contains(err.Error(), "operand 0 is of type float64, want float32 or int32") {

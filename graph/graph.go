@@ -27,8 +27,8 @@ func NewParam(name string, shape ...int) *Param {
 	return &Param{Name: name, Value: tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(shape...))}
 }
 
-// OutlineParam makes a parameter of a name and a shape without memory, for graphs that are only planned (Outline). It has
-// no Data.
+// OutlineParam makes a parameter of a name and a shape without memory, for graphs that are only planned (Outline). It
+// has no Data.
 func OutlineParam(name string, shape ...int) *Param { return &Param{Name: name, outline: shape} }
 
 // Data is the parameter's memory, row-major.
@@ -83,8 +83,8 @@ func Fail(format string, args ...any) {
 // Build runs f on a new graph and returns the graph, or the error with which its construction failed.
 func Build(f func(g *Graph)) (*Graph, error) { return newGraph(f, false) }
 
-// Outline is Build of a graph of which nothing but its Plan is wanted: it takes no memory, whatever its shapes. Floats and
-// Ints of its inputs are nil, its parameters need no memory, and it cannot be compiled.
+// Outline is Build of a graph of which nothing but its Plan is wanted: it takes no memory, whatever its shapes. Floats
+// and Ints of its inputs are nil, its parameters need no memory, and it cannot be compiled.
 func Outline(f func(g *Graph)) (*Graph, error) { return newGraph(f, true) }
 
 func newGraph(f func(g *Graph), outline bool) (g *Graph, err error) {

@@ -14,8 +14,8 @@ import (
 //	n = tanh(x_n + r ⊙ (W_n h[t-1] + b_n))
 //	h[t] = (1 - z) ⊙ n + z ⊙ h[t-1]
 //
-// for x [B, T, 3D], the input's projections (x_r, x_z, x_n) with their biases, which a Linear makes for all tokens in one
-// product, the recurrent weights w = (W_r; W_z; W_n) [3D, D] and biases b [3D]. The result is h, [B, T, D].
+// for x [B, T, 3D], the input's projections (x_r, x_z, x_n) with their biases, which a Linear makes for all tokens in
+// one product, the recurrent weights w = (W_r; W_z; W_n) [3D, D] and biases b [3D]. The result is h, [B, T, D].
 //
 // Backward is backpropagation through all T steps: with δ = ∂h[t] + what step t+1 gives back,
 //
@@ -54,8 +54,8 @@ func (*gru) Plan(in []Spec) (Plan, error) {
 	}, nil
 }
 
-// gruRows is the number of sequences that go through the steps together. They share the reading of the weights, which is
-// what a step waits for; more of them would leave threads without work.
+// gruRows is the number of sequences that go through the steps together. They share the reading of the weights, which
+// is what a step waits for; more of them would leave threads without work.
 const gruRows = 2
 
 func (o *gru) Forward(c *Call) {
@@ -102,8 +102,8 @@ func (o *gru) turn(w []float32, d int) {
 	})
 }
 
-// gruStep computes h from the state before it (nil: zero), the input's projections x and the recurrent ones g, and leaves
-// r, z, n and g_n in state.
+// gruStep computes h from the state before it (nil: zero), the input's projections x and the recurrent ones g, and
+// leaves r, z, n and g_n in state.
 func gruStep(h, before, x, g, state []float32) {
 	d := len(h)
 	gates, n, gn := state[:2*d], state[2*d:3*d], state[3*d:]
@@ -192,7 +192,8 @@ func (*gru) weightGrad(c *Call) {
 			from, to := tile(i, weightRows, 3*d)
 			for b := range batch { // of h[-1] = 0 there is no term
 				beta := float32(min(b, 1))
-				blas.Gemm(true, false, to-from, d, length-1, 1, e[(b*length+1)*3*d+from:], 3*d, c.Out.F[b*length*d:], d, beta, dw[from*d:to*d], d)
+				blas.Gemm(true, false, to-from, d, length-1, 1, e[(b*length+1)*3*d+from:], 3*d, c.Out.F[b*length*d:], d, beta,
+					dw[from*d:to*d], d)
 			}
 		})
 	} else if dw != nil {

@@ -51,7 +51,8 @@ func TestGRU(t *testing.T) {
 	inputs := gruCase(2, 4, 3)
 	inputs.name, inputs.operands[0].frozen = "no gradient of the input", true
 	checkKernels(t, []kernelCase{
-		gruCase(1, 1, 1), gruCase(3, 1, 4), gruCase(2, 12, 5), gruCase(2*gruRows+1, 9, 4), gruCase(1, 40, weightRows/3+3), frozen, inputs,
+		gruCase(1, 1, 1), gruCase(3, 1, 4), gruCase(2, 12, 5), gruCase(2*gruRows+1, 9, 4), gruCase(1, 40, weightRows/3+3),
+		frozen, inputs,
 	})
 }
 
@@ -138,11 +139,13 @@ func BenchmarkGRU(b *testing.B) {
 	}
 }
 
-// What the way back through many steps has made too small to be seen is 0, not a subnormal number, with which products are slow.
+// What the way back through many steps has made too small to be seen is 0, not a subnormal number, with which products
+// are slow.
 func TestGRUGradientsEnd(t *testing.T) {
 	const d = 3
 	delta, dx, e := []float32{1e-30, -1e-26, 1e-20}, make([]float32, 3*d), make([]float32, 3*d)
-	gruStepGrad(delta, dx, e, []float32{0.1, 0.2, 0.3}, []float32{0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4})
+	gruStepGrad(delta, dx, e, []float32{0.1, 0.2, 0.3}, []float32{0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.2, 0.2, 0.2, 0.4, 0.4,
+		0.4})
 	for _, x := range [][]float32{delta, dx[:d], dx[d : 2*d], dx[2*d:], e[:d], e[d : 2*d], e[2*d:]} {
 		if x[0] != 0 || x[1] != 0 || x[2] == 0 {
 			t.Errorf("gradients %v of 1e-30, -1e-26 and 1e-20, want two zeros", x)

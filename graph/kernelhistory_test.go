@@ -7,7 +7,8 @@ import (
 )
 
 func TestKernelHistoriesGrowWithChangesAlone(t *testing.T) {
-	a, b := Kernels{SIMD: "avx2", BLAS: "OpenBLAS 1 Haswell", Arch: "amd64", Go: "go1"}, Kernels{SIMD: "go", BLAS: "gonum", Arch: "amd64", Go: "go1"}
+	a, b := Kernels{SIMD: "avx2", BLAS: "OpenBLAS 1 Haswell", Arch: "amd64", Go: "go1"},
+		Kernels{SIMD: "go", BLAS: "gonum", Arch: "amd64", Go: "go1"}
 	var h KernelHistory
 	var warnings []string
 	for _, s := range []struct {

@@ -9,8 +9,8 @@ import (
 	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
-// Kernels names what the bits of a computation depend on besides its input: equal runs on equal kernels give equal bytes,
-// whatever the number of threads; on other kernels they agree within rounding. The zero value is "not recorded".
+// Kernels names what the bits of a computation depend on besides its input: equal runs on equal kernels give equal
+// bytes, whatever the number of threads; on other kernels they agree within rounding. The zero value is "not recorded".
 type Kernels struct {
 	SIMD string `json:"simd"` // level of graph/vec
 	BLAS string `json:"blas"` // library, version and processor kernels of graph/blas
@@ -40,8 +40,9 @@ type KernelRange struct {
 // KernelHistory are the kernels of a run, in the order of its steps. Its length grows only where kernels change.
 type KernelHistory []KernelRange
 
-// Continue is the history of a run that goes on after `done` steps on the kernels now. Where these are others than before,
-// warning is a line that says so, for users; it is empty otherwise. A run without a history is of a program that kept none.
+// Continue is the history of a run that goes on after `done` steps on the kernels now. Where these are others than
+// before, warning is a line that says so, for users; it is empty otherwise. A run without a history is of a program
+// that kept none.
 func (h KernelHistory) Continue(done int, now Kernels) (all KernelHistory, warning string) {
 	if done == 0 {
 		return KernelHistory{{0, now}}, ""
@@ -60,7 +61,8 @@ func (h KernelHistory) Continue(done int, now Kernels) (all KernelHistory, warni
 	return append(all, KernelRange{done, now}), changed(was, now)
 }
 
-// Changes is the history of a run whose kernels changed on the way, nil for one that was made on the same from end to end.
+// Changes is the history of a run whose kernels changed on the way, nil for one that was made on the same from end to
+// end.
 func (h KernelHistory) Changes() KernelHistory {
 	if len(h) < 2 {
 		return nil
@@ -72,7 +74,8 @@ func (h KernelHistory) Changes() KernelHistory {
 func changed(was, now Kernels) string {
 	const result = "what follows equals what an unbroken run gives within rounding, not to the bit"
 	if was == (Kernels{}) {
-		return fmt.Sprintf("it is not recorded on which kernels this was begun; these are %s: if they are others, %s", now, result)
+		return fmt.Sprintf("it is not recorded on which kernels this was begun; these are %s: if they are others, %s", now,
+			result)
 	}
 	var from, to []string
 	for _, part := range []struct{ name, was, now string }{
@@ -82,5 +85,6 @@ func changed(was, now Kernels) string {
 			from, to = append(from, part.name+part.was), append(to, part.name+part.now)
 		}
 	}
-	return fmt.Sprintf("it goes on with other kernels: from %s to %s; %s", strings.Join(from, ", "), strings.Join(to, ", "), result)
+	return fmt.Sprintf("it goes on with other kernels: from %s to %s; %s", strings.Join(from, ", "),
+		strings.Join(to, ", "), result)
 }

@@ -323,7 +323,8 @@ func TestSum(t *testing.T) {
 		cases = append(cases, c)
 	}
 	large := cases[1]
-	large.name, large.operands = "several tiles", []operand{floats(2*elementTile + 5), floats(2*elementTile + 5), floats(2*elementTile + 5)}
+	large.name, large.operands = "several tiles", []operand{floats(2*elementTile + 5), floats(2*elementTile + 5),
+		floats(2*elementTile + 5)}
 	checkKernels(t, append(cases, large))
 }
 

@@ -86,7 +86,8 @@ func (l layerNorm) Backward(c *Call) {
 					dx = c.GradIn[p].F[r*d : (r+1)*d]
 				}
 				dy := c.Grad.F[(r*l.paths+p)*d : (r*l.paths+p+1)*d]
-				vec.NormRowGrad(dx, dGamma, dBeta, dy, c.In[p].F[r*d:(r+1)*d], gamma, c.Saved[0].F[p*rows+r], c.Saved[1].F[p*rows+r])
+				vec.NormRowGrad(dx, dGamma, dBeta, dy, c.In[p].F[r*d:(r+1)*d], gamma, c.Saved[0].F[p*rows+r],
+					c.Saved[1].F[p*rows+r])
 			}
 		}
 	})

@@ -56,7 +56,8 @@ func (l linear) Plan(in []Spec) (Plan, error) {
 		return Plan{}, err
 	}
 	if len(x.Shape) == 0 || lastDim(x) != w.Shape[1] {
-		return Plan{}, fmt.Errorf("got input %v and weight %v, want the last dimension of the input to be that of the weight", x.Shape, w.Shape)
+		return Plan{}, fmt.Errorf("got input %v and weight %v, want the last dimension of the input to be that of the weight",
+			x.Shape, w.Shape)
 	}
 	if l.bias {
 		if err := wantShape("bias", in[2], w.Shape[0]); err != nil {
@@ -160,7 +161,8 @@ func (l linear) Backward(c *Call) {
 	switch {
 	case c.GradIn[0].F == nil:
 	case byPanels(m, k):
-		forX, scratch, part = panelProduct{x: e, y: c.GradIn[0].F, m: m, n: k, k: n, panel: panelOfTransposed(w.F, n, k)}.parts()
+		forX, scratch, part = panelProduct{x: e, y: c.GradIn[0].F, m: m, n: k, k: n,
+			panel: panelOfTransposed(w.F, n, k)}.parts()
 	default:
 		forX, part = tiles(m, gemmRows), func(i int, _ []float32) {
 			a, b := tile(i, gemmRows, m)

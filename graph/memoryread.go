@@ -8,8 +8,9 @@ import (
 	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
-// A memory whose size changes from chunk to chunk would need a graph for every size. Instead it has a capacity: the rows
-// that are in use come first, `valid` says how many, and what lies behind them is neither read nor given any weight.
+// A memory whose size changes from chunk to chunk would need a graph for every size. Instead it has a capacity: the
+// rows that are in use come first, `valid` says how many, and what lies behind them is neither read nor given any
+// weight.
 
 // PackBank is the bank that a memory read sees: the first valid[b] rows of external [B, E, D], directly behind them the
 // rows of fresh [B, S, D], then zeros; the result is [B, E+S, D]. valid is int32 [B], each from 0 to E.
@@ -83,14 +84,14 @@ const (
 	receivedRows   = 3
 )
 
-// MemoryRead is single-head attention that also tells which keys were attended to, from one pass: for queries q [B, Q, D],
-// keys k and values v [B, K, D],
+// MemoryRead is single-head attention that also tells which keys were attended to, from one pass: for queries q [B, Q,
+// D], keys k and values v [B, K, D],
 //
 //	p = softmax(q kᵀ / sqrt(D)) over the rows in use, y = p v
 //
 // y is [B, Q, D]; received [B, 3, K] holds, for each key, the sum of p over all queries, over the last `window` queries
-// (at least 1, at most all) and of the last query alone. Rows in use are the first valid[b] + fresh (valid int32 [B]; nil:
-// all K rows); the others get no weight and receive 0.
+// (at least 1, at most all) and of the last query alone. Rows in use are the first valid[b] + fresh (valid int32 [B];
+// nil: all K rows); the others get no weight and receive 0.
 //
 // The gradients are those of Attention with one head; received is a constant to them.
 func MemoryRead(g *Graph, q, k, v, valid *Node, fresh, window int) (y, received *Node) {

@@ -75,8 +75,9 @@ func readCase(queries, keys, d, fresh int, valid ...int32) kernelCase {
 		used[i] = int(n) + fresh
 	}
 	return kernelCase{
-		name:     fmt.Sprintf("%d queries, %v + %d of %d keys of width %d", queries, valid, fresh, keys, d),
-		operands: []operand{floats(b, queries, d), floats(b, keys, d), floats(b, keys, d), {shape: []int{b}, ints: counts(valid...)}},
+		name: fmt.Sprintf("%d queries, %v + %d of %d keys of width %d", queries, valid, fresh, keys, d),
+		operands: []operand{floats(b, queries, d), floats(b, keys, d), floats(b, keys, d),
+			{shape: []int{b}, ints: counts(valid...)}},
 		apply: func(g *Graph, n []*Node) *Node {
 			y, _ := MemoryRead(g, n[0], n[1], n[2], n[3], fresh, 3)
 			return y
@@ -146,7 +147,8 @@ func TestMemoryReadTellsTheAttentionReceived(t *testing.T) {
 	valid := []int32{3, 7, 0}
 	q, k, v := normals(1, 3*queries*d), normals(2, 3*keys*d), normals(3, 3*keys*d)
 	_, got := runRead(t, q, k, v, keys, d, valid, fresh, window)
-	in := []ref{{shape: []int{3, queries, d}, f: wide(q)}, {shape: []int{3, keys, d}, f: wide(k)}, {shape: []int{3, keys, d}, f: wide(v)}}
+	in := []ref{{shape: []int{3, queries, d}, f: wide(q)}, {shape: []int{3, keys, d}, f: wide(k)},
+		{shape: []int{3, keys, d}, f: wide(v)}}
 	_, want := refRead(in, []int{5, 9, 2}, window)
 	for i := range want {
 		if !near(float64(got[i]), want[i], 1) {

@@ -176,8 +176,8 @@ func broadcast(f func(a, b *Node, left, right []byte) (*Node, error)) func(*Grap
 
 func logistic(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
-// mixedOps are what users reach for: unary and binary operations, reductions, broadcasts, products and changes of shape, of
-// both kinds, and some whose gradient is refused.
+// mixedOps are what users reach for: unary and binary operations, reductions, broadcasts, products and changes of
+// shape, of both kinds, and some whose gradient is refused.
 func mixedOps() []mixedOp {
 	return slices.Concat(unaryOps(), binaryOps(), productOps(), shapeOps(), reductionOps(), obstacles())
 }
@@ -219,10 +219,12 @@ func unaryOps() []mixedOp {
 }
 
 func binaryOps() []mixedOp {
-	own := func(name string, f func(a, b *Node) (*Node, error), eval func(a, b float64) float64, safe func([]ref) bool) mixedOp {
+	own := func(name string, f func(a, b *Node) (*Node, error), eval func(a, b float64) float64,
+		safe func([]ref) bool) mixedOp {
 		return mixedOp{name: "gorgonia." + name, args: 2, fits: alikeOrNumber, apply: ownOf2(f), eval: pair(eval), safe: safe}
 	}
-	wide := func(name string, f func(a, b *Node, left, right []byte) (*Node, error), eval func(a, b float64) float64) mixedOp {
+	wide := func(name string, f func(a, b *Node, left, right []byte) (*Node, error),
+		eval func(a, b float64) float64) mixedOp {
 		return mixedOp{name: "gorgonia." + name, args: 2, fits: matrixAndRow, apply: broadcast(f), eval: refBroadcast(eval)}
 	}
 	summed := func(g *Graph, a, b *Node) *Node { return Sum(g, a, b) }
@@ -373,8 +375,9 @@ func (p *mixedProgram) lossAt(leaves []ref, detached map[int]ref) float64 {
 	return sum
 }
 
-// newMixedProgram draws a program: any operation on any values that fit it, one value as often as it likes, so that there
-// are fan-outs, diamonds and repeated operands. Steps whose values are too large or too near a kink are drawn again.
+// newMixedProgram draws a program: any operation on any values that fit it, one value as often as it likes, so that
+// there are fan-outs, diamonds and repeated operands. Steps whose values are too large or too near a kink are drawn
+// again.
 func newMixedProgram(r *rand.Rand, steps int, refusable bool) *mixedProgram {
 	p := &mixedProgram{}
 	for i, shape := range [][]int{{2, 3}, {3, 4}, {3, 4}, {4, 3}, {4}, {3}, {3, 4}} {
@@ -417,7 +420,8 @@ func newMixedProgram(r *rand.Rand, steps int, refusable bool) *mixedProgram {
 	return p
 }
 
-// expect says, from the program alone, which parameters have a gradient, and the operations that would have to be refused.
+// expect says, from the program alone, which parameters have a gradient, and the operations that would have to be
+// refused.
 func (p *mixedProgram) expect() (reached map[int]bool, refused []string) {
 	depends := make([]bool, len(p.leaves)+len(p.steps))
 	for i, k := range p.kinds {
@@ -648,8 +652,9 @@ func rms64(x []float64) float64 {
 	return math.Sqrt(sum / float64(len(x)))
 }
 
-// Kernels and Gorgonia's own operations on one graph, in every order and as often as one likes: the values and gradients are
-// those of an independent interpreter in float64, or the graph is refused by the name of an operation in the way.
+// Kernels and Gorgonia's own operations on one graph, in every order and as often as one likes: the values and
+// gradients are those of an independent interpreter in float64, or the graph is refused by the name of an operation in
+// the way.
 func TestMixedGraphs(t *testing.T) {
 	outcomes := map[string]int{}
 	used := map[string]bool{}

@@ -14,11 +14,15 @@ import (
 // The operations that models outside of this one are made of, against their equations in float64.
 func TestOperations(t *testing.T) {
 	positive := func(shape ...int) operand {
-		return operand{shape: shape, fill: func(r *rand.Rand, _ int) float32 { return float32(0.3 + math.Abs(r.NormFloat64())) }}
+		return operand{shape: shape, fill: func(r *rand.Rand,
+			_ int) float32 {
+			return float32(0.3 + math.Abs(r.NormFloat64()))
+		}}
 	}
 	unary := func(name string, o operand, f func(*Graph, *Node) *Node, eval func([]ref) ref) kernelCase {
-		return kernelCase{name: fmt.Sprint(name, o.shape), operands: []operand{o}, reference: func(in []ref) []float64 { return eval(in).f },
-			apply: func(g *Graph, n []*Node) *Node { return f(g, n[0]) }}
+		return kernelCase{name: fmt.Sprint(name, o.shape), operands: []operand{o},
+			reference: func(in []ref) []float64 { return eval(in).f },
+			apply:     func(g *Graph, n []*Node) *Node { return f(g, n[0]) }}
 	}
 	var cases []kernelCase
 	for _, shape := range [][]int{{7}, {2, 3, 5}, {300, 70}} {
@@ -26,12 +30,14 @@ func TestOperations(t *testing.T) {
 			unary("tanh", floats(shape...), Tanh, each(math.Tanh)), unary("exp", floats(shape...), Exp, each(math.Exp)),
 			unary("log", positive(shape...), Log, each(math.Log)), unary("softmax", floats(shape...), Softmax, refSoftmax))
 	}
-	for _, c := range [][2][]int{{{2, 3}, {}}, {{5, 7}, {}}, {{2, 3, 4}, {0, 2, 1}}, {{2, 3, 4}, {2, 0, 1}}, {{3, 2, 4, 2}, {3, 1, 0, 2}}, {{130, 140}, {1, 0}}} {
+	for _, c := range [][2][]int{{{2, 3}, {}}, {{5, 7}, {}}, {{2, 3, 4}, {0, 2, 1}}, {{2, 3, 4}, {2, 0, 1}},
+		{{3, 2, 4, 2}, {3, 1, 0, 2}}, {{130, 140}, {1, 0}}} {
 		axes := c[1]
 		if len(axes) == 0 {
 			axes = []int{1, 0}
 		}
-		cases = append(cases, unary(fmt.Sprint("transpose", c[1]), floats(c[0]...), func(g *Graph, x *Node) *Node { return Transpose(g, x, c[1]...) },
+		cases = append(cases, unary(fmt.Sprint("transpose", c[1]), floats(c[0]...),
+			func(g *Graph, x *Node) *Node { return Transpose(g, x, c[1]...) },
 			func(in []ref) ref { return ref{f: refPermuted(in[0], axes)} }))
 	}
 	for _, c := range [][2][]int{{{2, 3}, {6}}, {{6}, {1, 2, 3}}, {{1}, {}}, {{4, 6}, {2, 2, 6}}} {
@@ -39,15 +45,21 @@ func TestOperations(t *testing.T) {
 			return Reshape(g, Reshape(g, x, c[1]...), Spec{Shape: c[1]}.Size())
 		}, func(in []ref) ref { return in[0] }))
 	}
-	for _, c := range [][2][]int{{{3, 4}, {4, 5}}, {{1, 4}, {4, 1}}, {{2, 3, 4}, {2, 4, 5}}, {{2, 2, 3, 1}, {2, 2, 1, 4}}, {{600, 3}, {3, 2}}, {{3, 200}, {200, 4}}} {
+	for _, c := range [][2][]int{{{3, 4}, {4, 5}}, {{1, 4}, {4, 1}}, {{2, 3, 4}, {2, 4, 5}}, {{2, 2, 3, 1}, {2, 2, 1, 4}},
+		{{600, 3}, {3, 2}}, {{3, 200}, {200, 4}}} {
 		cases = append(cases, kernelCase{name: fmt.Sprint("matmul", c), operands: []operand{floats(c[0]...), floats(c[1]...)},
 			apply:     func(g *Graph, n []*Node) *Node { return MatMul(g, n[0], n[1]) },
 			reference: func(in []ref) []float64 { return refProducts(in[0], in[1]) }})
 	}
 	cases = append(cases,
-		kernelCase{name: "matmul of one node", operands: []operand{floats(4, 4)}, apply: func(g *Graph, n []*Node) *Node { return MatMul(g, n[0], n[0]) },
+		kernelCase{name: "matmul of one node", operands: []operand{floats(4, 4)}, apply: func(g *Graph, n []*Node) *Node {
+			return MatMul(g, n[0], n[0])
+		},
 			reference: func(in []ref) []float64 { return refProducts(in[0], in[0]) }},
-		kernelCase{name: "mse", operands: []operand{floats(40, 600), floats(40, 600)}, apply: func(g *Graph, n []*Node) *Node { return MeanSquaredError(g, n[0], n[1]) },
+		kernelCase{name: "mse", operands: []operand{floats(40, 600), floats(40, 600)},
+			apply: func(g *Graph, n []*Node) *Node {
+				return MeanSquaredError(g, n[0], n[1])
+			},
 			reference: func(in []ref) []float64 {
 				var sum float64
 				for i, x := range in[0].f {
@@ -55,7 +67,8 @@ func TestOperations(t *testing.T) {
 				}
 				return []float64{sum}
 			}},
-		kernelCase{name: "dropout", operands: []operand{floats(6, 5), {shape: []int{1}, ints: func(*rand.Rand, int) int32 { return 3 }}},
+		kernelCase{name: "dropout", operands: []operand{floats(6, 5),
+			{shape: []int{1}, ints: func(*rand.Rand, int) int32 { return 3 }}},
 			apply: func(g *Graph, n []*Node) *Node { return Dropout(g, n[0], n[1], 0.4, 9) },
 			reference: func(in []ref) (y []float64) {
 				for i, m := range maskOf(t, 0.4, 9, 3, 30) {
@@ -70,7 +83,8 @@ func TestOperations(t *testing.T) {
 func refProducts(a, b ref) (y []float64) {
 	m, k, n := a.dim(-2), a.dim(-1), b.dim(-1)
 	for p := range len(a.f) / (m * k) {
-		y = append(y, refMatMul([]ref{{shape: []int{m, k}, f: a.f[p*m*k : (p+1)*m*k]}, {shape: []int{k, n}, f: b.f[p*k*n : (p+1)*k*n]}}).f...)
+		y = append(y, refMatMul([]ref{{shape: []int{m, k}, f: a.f[p*m*k : (p+1)*m*k]},
+			{shape: []int{k, n}, f: b.f[p*k*n : (p+1)*k*n]}}).f...)
 	}
 	return y
 }
@@ -143,7 +157,8 @@ func TestDropoutMask(t *testing.T) {
 		}
 	}
 	expect("dropped", dropped(mask), n, p)
-	for what, other := range map[string][]float32{"the next step": maskOf(t, p, 1, 8, n), "another seed": maskOf(t, p, 2, 7, n), "step and seed exchanged": maskOf(t, p, 7, 1, n)} {
+	for what, other := range map[string][]float32{"the next step": maskOf(t, p, 1, 8, n),
+		"another seed": maskOf(t, p, 2, 7, n), "step and seed exchanged": maskOf(t, p, 7, 1, n)} {
 		expect(what, dropped(other), n, p)
 		expect("dropped together with "+what, both(mask, other), n, p*p)
 	}
@@ -249,7 +264,8 @@ func TestShapesOfIntegers(t *testing.T) {
 	if err := p.Run(); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := p.Ints(y), []int32{1, 4, 2, 5, 3, 6}; !slices.Equal(got, want) || !reflect.DeepEqual(Shape(y), []int{3, 2}) {
+	if got, want := p.Ints(y), []int32{1, 4, 2, 5, 3, 6}; !slices.Equal(got, want) ||
+		!reflect.DeepEqual(Shape(y), []int{3, 2}) {
 		t.Errorf("got %v of %v, want %v of [3 2]", got, Shape(y), want)
 	}
 }
@@ -296,17 +312,25 @@ func TestErrorsOfOperations(t *testing.T) {
 		f    func(g *Graph)
 		want []string
 	}{
-		"matmul":              {func(g *Graph) { MatMul(g, g.Input("a", 2, 3), g.Input("b", 4, 5)) }, []string{"matmul", "[2 3]", "[4 5]", "[..., K, N]"}},
-		"matmul: batches":     {func(g *Graph) { MatMul(g, g.Input("a", 2, 2, 3), g.Input("b", 3, 3, 5)) }, []string{"matmul", "[2 2 3]"}},
-		"reshape":             {func(g *Graph) { Reshape(g, g.Input("a", 2, 3), 4) }, []string{"reshape[4]", "[2 3]", "6 elements"}},
-		"reshape: negative":   {func(g *Graph) { Reshape(g, g.Input("a", 2, 3), -2, -3) }, []string{"reshape", "[-2 -3]"}},
-		"transpose":           {func(g *Graph) { Transpose(g, g.Input("a", 2, 3), 1, 1) }, []string{"transpose[1 1]", "each of 0 … 1 once"}},
+		"matmul": {func(g *Graph) { MatMul(g, g.Input("a", 2, 3), g.Input("b", 4, 5)) },
+			[]string{"matmul", "[2 3]", "[4 5]", "[..., K, N]"}},
+		"matmul: batches": {func(g *Graph) { MatMul(g, g.Input("a", 2, 2, 3), g.Input("b", 3, 3, 5)) },
+			[]string{"matmul", "[2 2 3]"}},
+		"reshape": {func(g *Graph) { Reshape(g, g.Input("a", 2, 3), 4) },
+			[]string{"reshape[4]", "[2 3]", "6 elements"}},
+		"reshape: negative": {func(g *Graph) { Reshape(g, g.Input("a", 2, 3), -2, -3) }, []string{"reshape", "[-2 -3]"}},
+		"transpose": {func(g *Graph) { Transpose(g, g.Input("a", 2, 3), 1, 1) },
+			[]string{"transpose[1 1]", "each of 0 … 1 once"}},
 		"transpose: a vector": {func(g *Graph) { Transpose(g, g.Input("a", 2)) }, []string{"transpose", "[2]"}},
-		"mse":                 {func(g *Graph) { MeanSquaredError(g, g.Input("a", 2, 3), g.Input("b", 2)) }, []string{"mse", "[2 3]", "[2]"}},
-		"dropout: p":          {func(g *Graph) { Dropout(g, g.Input("a", 2, 3), g.InputInts("s", 1), 1, 1) }, []string{"dropout", "probability 1"}},
-		"dropout: NaN":        {func(g *Graph) { Dropout(g, g.Input("a", 2, 3), g.InputInts("s", 1), math.NaN(), 1) }, []string{"dropout", "NaN"}},
-		"dropout: step":       {func(g *Graph) { Dropout(g, g.Input("a", 2, 3), g.Input("s", 1), 0.1, 1) }, []string{"dropout", "one integer"}},
-		"softmax":             {func(g *Graph) { Softmax(g, g.InputInts("a", 2, 3)) }, []string{"softmax", "integers"}},
+		"mse": {func(g *Graph) { MeanSquaredError(g, g.Input("a", 2, 3), g.Input("b", 2)) },
+			[]string{"mse", "[2 3]", "[2]"}},
+		"dropout: p": {func(g *Graph) { Dropout(g, g.Input("a", 2, 3), g.InputInts("s", 1), 1, 1) },
+			[]string{"dropout", "probability 1"}},
+		"dropout: NaN": {func(g *Graph) { Dropout(g, g.Input("a", 2, 3), g.InputInts("s", 1), math.NaN(), 1) },
+			[]string{"dropout", "NaN"}},
+		"dropout: step": {func(g *Graph) { Dropout(g, g.Input("a", 2, 3), g.Input("s", 1), 0.1, 1) },
+			[]string{"dropout", "one integer"}},
+		"softmax": {func(g *Graph) { Softmax(g, g.InputInts("a", 2, 3)) }, []string{"softmax", "integers"}},
 	} {
 		_, err := Build(c.f)
 		for _, want := range c.want {

@@ -35,7 +35,9 @@ func (l linearPacked) Plan(in []Spec) (Plan, error) {
 		return Plan{}, fmt.Errorf("got packed weight %v, want [out, in]", l.w.shape)
 	}
 	if x := in[0]; x.Ints || len(x.Shape) == 0 || lastDim(x) != l.w.cols {
-		return Plan{}, fmt.Errorf("got input %v and packed weight %v, want the last dimension of the input to be that of the weight", x.Shape, l.w.shape)
+		return Plan{},
+			fmt.Errorf("got input %v and packed weight %v, want the last dimension of the input to be that of the weight",
+				x.Shape, l.w.shape)
 	}
 	if l.bias {
 		if err := wantShape("bias", in[1], l.w.rows); err != nil {

@@ -10,7 +10,8 @@ type panelProduct struct {
 	bias    []float32 // nil: none
 	m, n, k int
 	act     Activation
-	panel   func(dst []float32, from int) // writes the panel of the rows of W from `from` on; rows beyond the last may be anything finite
+	// writes the panel of the rows of W from `from` on; rows beyond the last may be anything finite
+	panel func(dst []float32, from int)
 }
 
 // byPanels says whether a product is made by panels: there is assembly for them, and enough rows and columns for the
@@ -18,8 +19,8 @@ type panelProduct struct {
 func byPanels(m, n int) bool { return vec.HasPanels() && m >= 16 && n >= vec.PanelLanes() }
 
 // Tiles of the product. A panel is made once for panelRows rows of x at most, which stay in the second-level cache.
-// actRows rows of its result are computed in memory of their own, which stays in the first-level cache, where they do not
-// go to their place at once.
+// actRows rows of its result are computed in memory of their own, which stays in the first-level cache, where they do
+// not go to their place at once.
 const (
 	panelRows = 2048
 	actRows   = 96

@@ -13,7 +13,8 @@ func Parallel(n int, f func(i int)) {
 	ParallelScratch(n, 0, func(i int, _ []float32) { f(i) })
 }
 
-// ParallelElements calls f on ranges that together are 0 … n-1, for work on n elements that do not depend on each other.
+// ParallelElements calls f on ranges that together are 0 … n-1, for work on n elements that do not depend on each
+// other.
 func ParallelElements(n int, f func(from, to int)) {
 	Parallel(tiles(n, elementTile), func(i int) { f(tile(i, elementTile, n)) })
 }

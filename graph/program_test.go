@@ -73,7 +73,8 @@ func randomOp(g *Graph, r *rand.Rand, any func() *Node, param func(...int) *Node
 	case 3:
 		return Mix(g, x, any(), any(), any(), any(), any())
 	case 4:
-		wide := NormConcat(g, []*Node{x, any(), any()}, []*Node{param(d), param(d), param(d)}, []*Node{param(d), param(d), param(d)})
+		wide := NormConcat(g, []*Node{x, any(), any()}, []*Node{param(d), param(d), param(d)},
+			[]*Node{param(d), param(d), param(d)})
 		return Mix(g, x, any(), any(), wide)
 	case 5:
 		score := Linear(g, x, param(1, d), param(1), Identity)
@@ -248,7 +249,8 @@ func TestRunAllocatesLittle(t *testing.T) {
 		}
 		runtime.ReadMemStats(&after)
 		bytes, count := (after.TotalAlloc-before.TotalAlloc)/runs, (after.Mallocs-before.Mallocs)/runs
-		t.Logf("%d tokens: %d bytes in %d allocations a run, arena %d bytes, %d instructions", tokens, bytes, count, b.program.ArenaBytes(), len(b.program.nodes))
+		t.Logf("%d tokens: %d bytes in %d allocations a run, arena %d bytes, %d instructions", tokens, bytes, count,
+			b.program.ArenaBytes(), len(b.program.nodes))
 		if bytes > 100<<10 {
 			t.Errorf("%d tokens: a run allocates %d bytes, want at most 100 KiB", tokens, bytes)
 		}
@@ -263,33 +265,50 @@ func TestErrorsOfBuild(t *testing.T) {
 		f    func(g *Graph)
 		want []string // the operation, what it got, what it wants
 	}{
-		{"linear: width", func(g *Graph) { Linear(g, in(g, 2, 3), in(g, 5, 4), nil, Identity) }, []string{"linear", "[2 3]", "[5 4]", "want"}},
-		{"linear: weight", func(g *Graph) { Linear(g, in(g, 2, 3), in(g, 3), nil, Identity) }, []string{"linear", "[3]", "[out, in]"}},
-		{"linear: bias", func(g *Graph) { Linear(g, in(g, 2, 3), in(g, 5, 3), in(g, 3), Identity) }, []string{"linear", "[3]", "[5]"}},
-		{"linear: activation", func(g *Graph) { Linear(g, in(g, 2, 3), in(g, 5, 3), nil, "tanh") }, []string{"linear", "tanh", "want", "gelu"}},
+		{"linear: width", func(g *Graph) { Linear(g, in(g, 2, 3), in(g, 5, 4), nil, Identity) },
+			[]string{"linear", "[2 3]", "[5 4]", "want"}},
+		{"linear: weight", func(g *Graph) { Linear(g, in(g, 2, 3), in(g, 3), nil, Identity) },
+			[]string{"linear", "[3]", "[out, in]"}},
+		{"linear: bias", func(g *Graph) { Linear(g, in(g, 2, 3), in(g, 5, 3), in(g, 3), Identity) },
+			[]string{"linear", "[3]", "[5]"}},
+		{"linear: activation", func(g *Graph) { Linear(g, in(g, 2, 3), in(g, 5, 3), nil, "tanh") },
+			[]string{"linear", "tanh", "want", "gelu"}},
 		{"layernorm", func(g *Graph) { LayerNorm(g, in(g, 2, 3), in(g, 4), in(g, 3)) }, []string{"layernorm", "[4]", "[3]"}},
-		{"normconcat", func(g *Graph) { NormConcat(g, []*Node{in(g, 2, 3)}, []*Node{in(g, 3)}, nil) }, []string{"layernorm", "2 operands", "1 pathways"}},
-		{"embed: type", func(g *Graph) { Embed(g, in(g, 2, 3), in(g, 5, 4), in(g, 1, 9, 4)) }, []string{"embed", "[2 3]", "integers"}},
-		{"embed: length", func(g *Graph) { Embed(g, ints(g, 2, 9), in(g, 5, 4), in(g, 1, 8, 4)) }, []string{"embed", "9 tokens", "8 positions"}},
-		{"conv", func(g *Graph) { GatedConv(g, in(g, 2, 5, 3), in(g, 2, 5, 3), in(g, 3, 1, 4), in(g, 3)) }, []string{"gatedconv", "[3 1 4]", "K odd"}},
+		{"normconcat", func(g *Graph) { NormConcat(g, []*Node{in(g, 2, 3)}, []*Node{in(g, 3)}, nil) },
+			[]string{"layernorm", "2 operands", "1 pathways"}},
+		{"embed: type", func(g *Graph) { Embed(g, in(g, 2, 3), in(g, 5, 4), in(g, 1, 9, 4)) },
+			[]string{"embed", "[2 3]", "integers"}},
+		{"embed: length", func(g *Graph) { Embed(g, ints(g, 2, 9), in(g, 5, 4), in(g, 1, 8, 4)) },
+			[]string{"embed", "9 tokens", "8 positions"}},
+		{"conv", func(g *Graph) { GatedConv(g, in(g, 2, 5, 3), in(g, 2, 5, 3), in(g, 3, 1, 4), in(g, 3)) },
+			[]string{"gatedconv", "[3 1 4]", "K odd"}},
 		{"topk", func(g *Graph) { TopK(g, in(g, 2, 5), 6) }, []string{"topk", "k = 6", "1 … 5"}},
-		{"salience", func(g *Graph) { Salience(g, in(g, 2, 5), ints(g, 2, 2), 3) }, []string{"salience", "[2 2]", "[2, at least 3]"}},
+		{"salience", func(g *Graph) { Salience(g, in(g, 2, 5), ints(g, 2, 2), 3) },
+			[]string{"salience", "[2 2]", "[2, at least 3]"}},
 		{"logsalience", func(g *Graph) { LogSalience(g, in(g, 2, 5, 1)) }, []string{"logsalience", "[2 5 1]", "[B, T]"}},
-		{"gather", func(g *Graph) { Gather(g, in(g, 2, 5, 3), ints(g, 2, 2), 3, 4) }, []string{"gather", "count 3", "2 positions", "want"}},
-		{"concat", func(g *Graph) { ConcatRows(g, in(g, 2, 5, 3), in(g, 2, 5, 4)) }, []string{"concatrows", "[2 5 3]", "[2 5 4]", "want"}},
+		{"gather", func(g *Graph) { Gather(g, in(g, 2, 5, 3), ints(g, 2, 2), 3, 4) },
+			[]string{"gather", "count 3", "2 positions", "want"}},
+		{"concat", func(g *Graph) { ConcatRows(g, in(g, 2, 5, 3), in(g, 2, 5, 4)) },
+			[]string{"concatrows", "[2 5 3]", "[2 5 4]", "want"}},
 		{"slice", func(g *Graph) { SliceRows(g, in(g, 2, 5, 3), 3, 3) }, []string{"slicerows", "3 … 5", "of 5", "want"}},
 		{"mean", func(g *Graph) { MeanRows(g, in(g, 2, 5)) }, []string{"meanrows", "[2 5]", "[B, S, D]"}},
-		{"attention: heads", func(g *Graph) { x := in(g, 2, 5, 6); Attention(g, x, x, x, nil, 4) }, []string{"attention", "4 heads", "width 6"}},
-		{"attention: keys", func(g *Graph) { Attention(g, in(g, 2, 5, 6), in(g, 2, 5, 4), in(g, 2, 5, 4), nil, 2) }, []string{"attention", "[2 5 4]", "[2, K, 6]"}},
-		{"attention: bias", func(g *Graph) { x := in(g, 2, 5, 6); Attention(g, x, x, x, in(g, 2, 4), 2) }, []string{"attention", "[2 4]", "[2 5]"}},
+		{"attention: heads", func(g *Graph) { x := in(g, 2, 5, 6); Attention(g, x, x, x, nil, 4) },
+			[]string{"attention", "4 heads", "width 6"}},
+		{"attention: keys", func(g *Graph) { Attention(g, in(g, 2, 5, 6), in(g, 2, 5, 4), in(g, 2, 5, 4), nil, 2) },
+			[]string{"attention", "[2 5 4]", "[2, K, 6]"}},
+		{"attention: bias", func(g *Graph) { x := in(g, 2, 5, 6); Attention(g, x, x, x, in(g, 2, 4), 2) },
+			[]string{"attention", "[2 4]", "[2 5]"}},
 		{"mix: paths", func(g *Graph) { x := in(g, 2, 5, 6); Mix(g, x, x, x, x, x) }, []string{"mix", "2 pathways", "three"}},
 		{"mix: packed", func(g *Graph) { x := in(g, 2, 5, 6); Mix(g, x, x, x, x) }, []string{"mix", "[2 5 6]", "[2 5 18]"}},
-		{"cross entropy", func(g *Graph) { CrossEntropy(g, in(g, 2, 5), ints(g, 3)) }, []string{"crossentropy", "[3]", "2 integers"}},
+		{"cross entropy", func(g *Graph) { CrossEntropy(g, in(g, 2, 5), ints(g, 3)) },
+			[]string{"crossentropy", "[3]", "2 integers"}},
 		{"sum", func(g *Graph) { Sum(g, in(g, 2, 5), in(g, 5, 2)) }, []string{"sum", "[2 5]", "[5 2]"}},
 		{"sum of nothing", func(g *Graph) { Sum(g) }, []string{"sum", "nothing"}},
 		{"channels", func(g *Graph) { ScaleChannels(g, in(g, 2, 5), in(g, 2)) }, []string{"scalechannels", "[2]", "[5]"}},
-		{"missing operand", func(g *Graph) { LayerNorm(g, in(g, 2, 5), nil, nil) }, []string{"layernorm", "operand 1", "missing"}},
-		{"integers for floats", func(g *Graph) { LayerNorm(g, ints(g, 2, 5), in(g, 5), in(g, 5)) }, []string{"layernorm", "integers", "want"}},
+		{"missing operand", func(g *Graph) { LayerNorm(g, in(g, 2, 5), nil, nil) },
+			[]string{"layernorm", "operand 1", "missing"}},
+		{"integers for floats", func(g *Graph) { LayerNorm(g, ints(g, 2, 5), in(g, 5), in(g, 5)) },
+			[]string{"layernorm", "integers", "want"}},
 		{"float positions", func(g *Graph) { Gather(g, in(g, 2, 5, 3), in(g, 2, 2), 2, 2) }, []string{"gather", "integers"}},
 		{"empty input", func(g *Graph) { in(g, 2, 0) }, []string{"[2 0]", "at least 1"}},
 		{"missing parameter", func(g *Graph) { g.Param(nil) }, []string{"missing parameter"}},
@@ -332,7 +351,8 @@ func TestErrorsOfRun(t *testing.T) {
 		{func() { b.graph.Ints(b.labels)[0] = math.MinInt32 }, "of row 0 is outside"},
 	} {
 		c.spoil()
-		if err := b.program.Run(); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+		if err := b.program.Run(); err == nil || !strings.Contains(err.Error(), c.want) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("got %v, want one line with %q", err, c.want)
 		}
 		b.fill(1)

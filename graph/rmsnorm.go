@@ -10,8 +10,9 @@ import (
 // RMSNormEps is the ε of every RMSNorm (SPEC section 7, Baselines).
 const RMSNormEps = 1e-6
 
-// RMSNorm is y = x / sqrt(mean(x²) + ε) ⊙ s over the last dimension, for x [..., D] and the scale s [D] (Zhang and Sennrich
-// 2019). With ρ = 1/sqrt(mean(x²) + ε), x̂ = ρ x and h = ∂y ⊙ s: ∂x = ρ (h - x̂ mean(h ⊙ x̂)), ∂s = Σ_rows ∂y ⊙ x̂.
+// RMSNorm is y = x / sqrt(mean(x²) + ε) ⊙ s over the last dimension, for x [..., D] and the scale s [D] (Zhang and
+// Sennrich 2019). With ρ = 1/sqrt(mean(x²) + ε), x̂ = ρ x and h = ∂y ⊙ s: ∂x = ρ (h - x̂ mean(h ⊙ x̂)), ∂s = Σ_rows ∂y
+// ⊙ x̂.
 func RMSNorm(g *Graph, x, scale *Node) *Node { return Apply(g, rmsNorm{}, x, scale) }
 
 type rmsNorm struct{}

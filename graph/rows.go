@@ -8,7 +8,8 @@ import (
 
 // Gather takes rows of x [B, T, D] by position: the result [B, S, D] holds x[b, idx[b,i]] for the first count positions
 // of idx (int32 [B, ≥count]) and zeros in the remaining S-count rows. The episodic memory's write is a Gather of the
-// most salient tokens. A position outside 0 … T-1 stops the run with an error. ∂x is ∂y added up at the positions taken, zero elsewhere.
+// most salient tokens. A position outside 0 … T-1 stops the run with an error. ∂x is ∂y added up at the positions
+// taken, zero elsewhere.
 func Gather(g *Graph, x, idx *Node, count, slots int) *Node {
 	return Apply(g, gather{count, slots}, x, idx)
 }
@@ -26,7 +27,8 @@ func (o gather) Plan(in []Spec) (Plan, error) {
 		return Plan{}, fmt.Errorf("got rows %v, positions %v, want [B, T, D] and integers [B, k]", x.Shape, idx.Shape)
 	}
 	if o.count < 1 || o.count > idx.Shape[1] || o.count > o.slots {
-		return Plan{}, fmt.Errorf("got count %d, want 1 … the lesser of %d positions and %d slots", o.count, idx.Shape[1], o.slots)
+		return Plan{}, fmt.Errorf("got count %d, want 1 … the lesser of %d positions and %d slots", o.count, idx.Shape[1],
+			o.slots)
 	}
 	return Plan{Out: floatSpec(x.Shape[0], o.slots, x.Shape[2]), Unread: []int{0}}, nil
 }
@@ -98,8 +100,8 @@ func (concatRows) Backward(c *Call) {
 	}
 }
 
-// SliceRows takes count rows of x [B, T, D] from position `from` on: the result is [B, count, D]. Its gradient is zero at
-// the rows not taken. The classification head needs only the last one.
+// SliceRows takes count rows of x [B, T, D] from position `from` on: the result is [B, count, D]. Its gradient is zero
+// at the rows not taken. The classification head needs only the last one.
 func SliceRows(g *Graph, x *Node, from, count int) *Node {
 	return Apply(g, sliceRows{from, count}, x)
 }
@@ -116,7 +118,8 @@ func (o sliceRows) Plan(in []Spec) (Plan, error) {
 		return Plan{}, err
 	}
 	if o.from < 0 || o.count < 1 || o.from+o.count > x.Shape[1] {
-		return Plan{}, fmt.Errorf("got rows %d … %d of %d, want rows within 0 … %d", o.from, o.from+o.count-1, x.Shape[1], x.Shape[1]-1)
+		return Plan{}, fmt.Errorf("got rows %d … %d of %d, want rows within 0 … %d", o.from, o.from+o.count-1, x.Shape[1],
+			x.Shape[1]-1)
 	}
 	return Plan{Out: floatSpec(x.Shape[0], o.count, x.Shape[2]), Unread: []int{0}}, nil
 }

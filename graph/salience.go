@@ -56,8 +56,8 @@ func (o topK) Forward(c *Call) {
 const SalienceGain = 10
 
 // Salience is the soft mask σ[t] = sigmoid(10 (r[t] - θ)) with θ the k-th largest r of the row, for r [B, T, 1] and the
-// descending top positions idx [B, ≥k] of r. The result is [B, T]. θ is not detached: with z[t] = 10 ∂σ[t] σ[t] (1 - σ[t]),
-// ∂r[t] = z[t], less Σz at the k-th position.
+// descending top positions idx [B, ≥k] of r. The result is [B, T]. θ is not detached: with z[t] = 10 ∂σ[t] σ[t] (1 -
+// σ[t]), ∂r[t] = z[t], less Σz at the k-th position.
 func Salience(g *Graph, r, idx *Node, k int) *Node { return Apply(g, salience{k}, r, idx) }
 
 type salience struct{ k int }

@@ -8,30 +8,30 @@ import (
 	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
-// SelectiveScan is the state space model of Mamba-2 (Dao and Gu, "Transformers are SSMs", 2024), with H heads of width P
-// and a state of N × P a head, from S[-1] = 0. Per head h, with x[t] [P] its part of the input,
+// SelectiveScan is the state space model of Mamba-2 (Dao and Gu, "Transformers are SSMs", 2024), with H heads of width
+// P and a state of N × P a head, from S[-1] = 0. Per head h, with x[t] [P] its part of the input,
 //
 //	Δ[t] = softplus(dt[t,h] + dtBias[h]), a[t] = -exp(aLog[h]) Δ[t]
 //	S[t] = exp(a[t]) S[t-1] + Δ[t] B[t] ⊗ x[t]
 //	y[t] = C[t]ᵀ S[t] + skip[h] x[t].
 //
-// xbc [B, T, H·P + 2N] holds x of all heads and B and C, which the heads share, side by side; dt is [B, T, H]; dtBias, aLog
-// and skip are [H]; N is `state`. The result is [B, T, H·P].
+// xbc [B, T, H·P + 2N] holds x of all heads and B and C, which the heads share, side by side; dt is [B, T, H]; dtBias,
+// aLog and skip are [H]; N is `state`. The result is [B, T, H·P].
 //
-// It is computed in chunks of 64 tokens by matrix products (the paper's section 6): with s[i] the sum of a over a chunk's
-// tokens up to i, and S the state before the chunk,
+// It is computed in chunks of 64 tokens by matrix products (the paper's section 6): with s[i] the sum of a over a
+// chunk's tokens up to i, and S the state before the chunk,
 //
 //	y[i] = Σ_{j≤i} exp(s[i]-s[j]) (C[i]·B[j]) Δ[j] x[j] + exp(s[i]) C[i]ᵀ S + skip x[i]
 //	S ← exp(s[last]) S + Σ_j exp(s[last]-s[j]) Δ[j] B[j] ⊗ x[j].
 //
-// For the backward pass only those states are kept; everything else of a chunk is computed again. The gradient is exact: that
-// of these two lines, from the last chunk to the first.
+// For the backward pass only those states are kept; everything else of a chunk is computed again. The gradient is
+// exact: that of these two lines, from the last chunk to the first.
 func SelectiveScan(g *Graph, xbc, dt, dtBias, aLog, skip *Node, state int) *Node {
 	return Apply(g, selectiveScan{state}, xbc, dt, dtBias, aLog, skip)
 }
 
-// scanChunk is the number of tokens in a chunk: about as many as make the products within it cost what those with the state
-// do.
+// scanChunk is the number of tokens in a chunk: about as many as make the products within it cost what those with the
+// state do.
 const scanChunk = 64
 
 type selectiveScan struct{ state int }
@@ -52,7 +52,8 @@ func (o selectiveScan) Plan(in []Spec) (Plan, error) {
 	}
 	inner := lastDim(xbc) - 2*o.state
 	if o.state < 1 || inner < 1 || inner%h != 0 {
-		return Plan{}, fmt.Errorf("got x, B and C %v with a state of %d and %d heads, want [B, T, H·P+2N]", xbc.Shape, o.state, h)
+		return Plan{}, fmt.Errorf("got x, B and C %v with a state of %d and %d heads, want [B, T, H·P+2N]", xbc.Shape,
+			o.state, h)
 	}
 	for _, s := range in[2:] {
 		if err := wantShape("parameter of the heads", s, h); err != nil {
@@ -106,7 +107,8 @@ func (s *scan) begin(chunk int) {
 	}
 }
 
-// x, bs and cs are the chunk's first row of x, B and C, in matrices whose rows are `width` apart; in is xbc or its gradient.
+// x, bs and cs are the chunk's first row of x, B and C, in matrices whose rows are `width` apart; in is xbc or its
+// gradient.
 func (s *scan) x(in []float32) []float32 { return in[(s.b*s.length+s.from)*s.width+s.h*s.dim:] }
 func (s *scan) bs() []float32            { return s.c.In[0].F[(s.b*s.length+s.from)*s.width+s.inner:] }
 func (s *scan) cs() []float32            { return s.c.In[0].F[(s.b*s.length+s.from)*s.width+s.inner+s.n:] }

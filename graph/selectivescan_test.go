@@ -35,7 +35,8 @@ func TestCausalConv(t *testing.T) {
 			reference: refCausalConv,
 		}
 	}
-	checkKernels(t, []kernelCase{of(2, 20, 5, 4), of(2, 2, 4, 4), of(3, 1, 4, 3), of(1, 5, 3, 1), of(2, rowTile+2, 3, 4), of(1, 2*rowTile+3, 2, 2)})
+	checkKernels(t, []kernelCase{of(2, 20, 5, 4), of(2, 2, 4, 4), of(3, 1, 4, 3), of(1, 5, 3, 1), of(2, rowTile+2, 3, 4),
+		of(1, 2*rowTile+3, 2, 2)})
 	expectBuildError(t, "want [3, 1, K]", func(g *Graph) {
 		CausalConv(g, g.Input("x", 1, 2, 3), g.Input("w", 3, 4), g.Input("b", 3))
 	})
@@ -95,7 +96,8 @@ func TestSelectiveScan(t *testing.T) {
 	})
 }
 
-// The state before the last chunk carries the first token to the last one, with the weight that the recurrence gives it.
+// The state before the last chunk carries the first token to the last one, with the weight that the recurrence gives
+// it.
 func TestSelectiveScanRemembers(t *testing.T) {
 	const length = 4*scanChunk + 5
 	var xbc, dt, y *Node
@@ -137,7 +139,8 @@ func TestSelectiveScanRefusesShapes(t *testing.T) {
 		"parameter of the heads [3], want [2": {[]int{1, 2, 8}, []int{1, 2, 2}, []int{3}, 2},
 	} {
 		expectBuildError(t, want, func(g *Graph) {
-			SelectiveScan(g, g.Input("xbc", c.xbc...), g.Input("dt", c.dt...), g.Input("bias", c.head...), g.Input("a", c.head...), g.Input("skip", c.head...), c.state)
+			SelectiveScan(g, g.Input("xbc", c.xbc...), g.Input("dt", c.dt...), g.Input("bias", c.head...),
+				g.Input("a", c.head...), g.Input("skip", c.head...), c.state)
 		})
 	}
 }

@@ -14,12 +14,14 @@ var _ gorgonia.Solver = (*SGD)(nil)
 // gradientOf is a gradient as a Program gives it.
 func gradientOf(p *Param, g ...float32) gorgonia.ValueGrad { return &ParamGrad{param: p, grad: g} }
 
-// Three steps of torch.optim.SGD (dampening 0) by its documented algorithm, in float64, for every combination of settings.
+// Three steps of torch.optim.SGD (dampening 0) by its documented algorithm, in float64, for every combination of
+// settings.
 func TestSGDIsTorchs(t *testing.T) {
 	for _, c := range []struct {
 		momentum, decay, clip float64
 		nesterov              bool
-	}{{}, {momentum: 0.9}, {momentum: 0.9, nesterov: true}, {decay: 0.1}, {momentum: 0.8, decay: 0.1, nesterov: true}, {momentum: 0.9, decay: 0.01, clip: 0.5}} {
+	}{{}, {momentum: 0.9}, {momentum: 0.9, nesterov: true}, {decay: 0.1}, {momentum: 0.8, decay: 0.1, nesterov: true},
+		{momentum: 0.9, decay: 0.01, clip: 0.5}} {
 		p := NewParam("p", 3)
 		copy(p.Data(), []float32{1, -2, 0.5})
 		s := NewSGD(c.momentum, c.nesterov, c.clip, &Group{LR: 0.1, WeightDecay: c.decay, Params: []*Param{p}})
@@ -46,7 +48,8 @@ func TestSGDIsTorchs(t *testing.T) {
 					w[i] -= 0.1 * b[i]
 				}
 				if math.Abs(float64(p.Data()[i])-w[i]) > 1e-6 || math.Abs(float64(s.State(p)[i])-b[i]) > 1e-6 {
-					t.Errorf("%+v, step %d: w[%d] = %v with momentum %v, want %v and %v", c, step, i, p.Data()[i], s.State(p)[i], w[i], b[i])
+					t.Errorf("%+v, step %d: w[%d] = %v with momentum %v, want %v and %v", c, step, i, p.Data()[i], s.State(p)[i], w[i],
+						b[i])
 				}
 			}
 		}

@@ -258,20 +258,28 @@ func (r *baselines) models() ([]baselineModel, error) {
 			if err := c.Validate(); err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
-			for _, t := range p.Contexts {
-				if t > c.Model.MaxLen {
-					return nil, fmt.Errorf("context length %d: the model's max_len is %d", t, c.Model.MaxLen)
-				}
-				for _, task := range p.Tasks {
-					if err := tasks.Check(task, measure.TaskParams(c.Model, t)); err != nil {
-						return nil, err
-					}
-				}
+			if err := checkTests(c.Model, p.Contexts, p.Tasks); err != nil {
+				return nil, err
 			}
 			all = append(all, baselineModel{protocol, name, c})
 		}
 	}
 	return all, nil
+}
+
+// checkTests refuses tests that a model is too small for.
+func checkTests(m layers.Config, contexts []int, names []string) error {
+	for _, t := range contexts {
+		if t > m.MaxLen {
+			return fmt.Errorf("context length %d: the model's max_len is %d", t, m.MaxLen)
+		}
+		for _, task := range names {
+			if err := tasks.Check(task, measure.TaskParams(m, t)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (r *baselines) checkpoint(m baselineModel) string {
@@ -500,26 +508,11 @@ func (r *baselines) outcome(models []baselineModel, paper func(m baselineModel, 
 			continue
 		}
 		for _, form := range formsOf(m) {
-			for _, at := range sortedContexts(cell.Accuracy[form]) {
-				for _, task := range r.part(m.protocol).Tasks {
-					a := cell.Accuracy[form][at][task]
-					l := result.Labels{result.ModelLabel: m.name, result.VariantLabel: form,
-						result.TaskLabel: task[strings.LastIndexByte(task, '/')+1:], result.ContextLabel: at}
-					x := result.Share(l, m.protocol, "accuracy", a)
-					x.Published, x.Note = paper(m, form).accuracy(at)
-					o.Measurements = append(o.Measurements, x)
-					if key := m.protocol + task + at; !guessed[key] {
-						guessed[key] = true
-						length, _ := strconv.Atoi(at) // we wrote it
-						p, err := tasks.Chance(task, measure.TaskParams(cell.Config, length))
-						if err != nil {
-							return nil, err
-						}
-						o.Measurements = append(o.Measurements,
-							result.GuessingOf(result.With(l, result.ModelLabel, "-"), m.protocol, a.N, p))
-					}
-				}
+			more, err := r.accuracies(m, form, cell, paper(m, form), guessed)
+			if err != nil {
+				return nil, err
 			}
+			o.Measurements = append(o.Measurements, more...)
 		}
 		o.Measurements = append(o.Measurements,
 			result.ExactOf(result.Labels{result.ModelLabel: m.name}, m.protocol, "parameters", "1", float64(cell.Parameters)),
@@ -531,6 +524,33 @@ func (r *baselines) outcome(models []baselineModel, paper func(m baselineModel, 
 		}
 	}
 	return o, nil
+}
+
+// accuracies are those of a form of a model, and the share that guessing would get where guessed does not have it yet.
+func (r *baselines) accuracies(m baselineModel, form string, cell baselineCell, paper baselineFigures,
+	guessed map[string]bool) (all []result.Measurement, err error) {
+	for _, at := range sortedContexts(cell.Accuracy[form]) {
+		for _, task := range r.part(m.protocol).Tasks {
+			a := cell.Accuracy[form][at][task]
+			l := result.Labels{result.ModelLabel: m.name, result.VariantLabel: form,
+				result.TaskLabel: task[strings.LastIndexByte(task, '/')+1:], result.ContextLabel: at}
+			x := result.Share(l, m.protocol, "accuracy", a)
+			x.Published, x.Note = paper.accuracy(at)
+			all = append(all, x)
+			key := m.protocol + task + at
+			if guessed[key] {
+				continue
+			}
+			guessed[key] = true
+			length, _ := strconv.Atoi(at) // we wrote it
+			p, err := tasks.Chance(task, measure.TaskParams(cell.Config, length))
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, result.GuessingOf(result.With(l, result.ModelLabel, "-"), m.protocol, a.N, p))
+		}
+	}
+	return all, nil
 }
 
 // costs are the speed and the memory of passes over a sequence.

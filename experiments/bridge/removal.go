@@ -200,24 +200,7 @@ func (r *removal) outcome(c layers.Config, paper removalTable) (*lab.Outcome, er
 	for _, protocol := range []string{result.Paper, result.Strict} {
 		for _, t := range r.Contexts {
 			for _, metric := range measure.Metrics() {
-				l := result.Labels{result.TaskLabel: metric, result.ContextLabel: result.ContextOf(t)}
-				n := 0
-				for _, variant := range []string{withBridge, noBridge} {
-					var seeds []curriculum.Accuracy
-					for _, seed := range r.Seeds {
-						if cell, ok := r.done.Done[r.name(protocol, variant, seed, t)]; ok {
-							seeds, n = append(seeds, cell[metric].Accuracy), n+cell[metric].N
-						}
-					}
-					if len(seeds) == 0 {
-						continue
-					}
-					m := result.ShareOverSeeds(result.With(l, result.VariantLabel, variant), protocol, "accuracy", seeds)
-					if p, ok := paper[variant][strconv.Itoa(t)][metric]; ok && protocol == result.Paper {
-						m.Published = &p
-					}
-					o.Measurements = append(o.Measurements, m)
-				}
+				found, n := r.accuracies(protocol, t, metric, paper)
 				if n == 0 {
 					continue
 				}
@@ -225,11 +208,34 @@ func (r *removal) outcome(c layers.Config, paper removalTable) (*lab.Outcome, er
 				if err != nil {
 					return nil, err
 				}
-				o.Measurements = append(o.Measurements, result.GuessingOf(l, protocol, n, p))
+				l := result.Labels{result.TaskLabel: metric, result.ContextLabel: result.ContextOf(t)}
+				o.Measurements = append(append(o.Measurements, found...), result.GuessingOf(l, protocol, n, p))
 			}
 		}
 	}
 	return o, nil
+}
+
+// accuracies are those of both variants in the cells that are done, and the number of samples in them.
+func (r *removal) accuracies(protocol string, t int, metric string, paper removalTable) (all []result.Measurement, n int) {
+	l := result.Labels{result.TaskLabel: metric, result.ContextLabel: result.ContextOf(t)}
+	for _, variant := range []string{withBridge, noBridge} {
+		var seeds []curriculum.Accuracy
+		for _, seed := range r.Seeds {
+			if cell, ok := r.done.Done[r.name(protocol, variant, seed, t)]; ok {
+				seeds, n = append(seeds, cell[metric].Accuracy), n+cell[metric].N
+			}
+		}
+		if len(seeds) == 0 {
+			continue
+		}
+		m := result.ShareOverSeeds(result.With(l, result.VariantLabel, variant), protocol, "accuracy", seeds)
+		if p, ok := paper[variant][strconv.Itoa(t)][metric]; ok && protocol == result.Paper {
+			m.Published = &p
+		}
+		all = append(all, m)
+	}
+	return all, n
 }
 
 // removalTable is the published summary by variant, context and metric.

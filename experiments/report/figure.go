@@ -724,25 +724,30 @@ func (t *Table) drawScatter(v lab.View, labels []string, found []result.Measurem
 	t.assignSeries(f.Series, series)
 	for _, title := range titles {
 		l := panels[title]
-		for i := range l.data {
-			l.data[i].series = slices.Index(series, l.data[i].m.Labels[f.Series])
-		}
 		l.series, l.heavy = series, f.Heavy
-		p := newPlot()
-		p.Add(grid(true, true))
-		setValues(&p.X, l.xs, false)
-		if low, high := extent(l.xs); f.LogX && low > 0 && p.X.Scale != (plot.LogScale{}) {
-			setLog(&p.X, l.xs[0].m.Unit, low/1.3, high*1.3)
-		}
-		setValues(&p.Y, l.data, false)
-		p.Add(*l)
-		svg, err := render(p, panelHeight, v.Title+" "+title)
+		svg, err := l.draw(f, v.Title+" "+title)
 		if err != nil {
 			return err
 		}
 		t.Figures = append(t.Figures, Figure{title, svg})
 	}
 	return nil
+}
+
+// draw is a panel with the points.
+func (l *points) draw(f *lab.Figure, title string) (string, error) {
+	for i := range l.data {
+		l.data[i].series = slices.Index(l.series, l.data[i].m.Labels[f.Series])
+	}
+	p := newPlot()
+	p.Add(grid(true, true))
+	setValues(&p.X, l.xs, false)
+	if low, high := extent(l.xs); f.LogX && low > 0 && p.X.Scale != (plot.LogScale{}) {
+		setLog(&p.X, l.xs[0].m.Unit, low/1.3, high*1.3)
+	}
+	setValues(&p.Y, l.data, false)
+	p.Add(*l)
+	return render(p, panelHeight, title)
 }
 
 // words is the name of a metric in running text.

@@ -39,7 +39,8 @@ import (
 // It panics if a dimension is negative, a leading dimension is smaller than the
 // row it strides over, or a slice is too short: these are errors of the calling
 // code, never of a user's input.
-func Gemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+func Gemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32,
+	c []float32, ldc int) {
 	sgemm(transpose(transA), transpose(transB), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 }
 

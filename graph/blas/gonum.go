@@ -20,7 +20,8 @@ const (
 
 // sgemm goes through C tile by tile and through k in ascending order, so the
 // order of every accumulation is a function of the shape alone.
-func sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+func sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32,
+	c []float32, ldc int) {
 	if m <= tileM && n <= tileN || m < 0 || n < 0 || k <= 0 {
 		// One tile, nothing to sum, or an error: gonum is serial here, and it
 		// has the argument checks.
@@ -38,7 +39,8 @@ func sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float32, lda i
 
 // tileSum computes the tile of C[mi, nj] whose first element is (i, j); c starts
 // at that element.
-func tileSum(tA, tB blas.Transpose, i, j, mi, nj, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+func tileSum(tA, tB blas.Transpose, i, j, mi, nj, k int, alpha float32, a []float32, lda int, b []float32, ldb int,
+	beta float32, c []float32, ldc int) {
 	for l := 0; l < k; l += tileK {
 		gonum.Implementation{}.Sgemm(tA, tB, mi, nj, min(tileK, k-l), alpha,
 			a[offset(tA, i, l, lda):], lda, b[offset(tB, l, j, ldb):], ldb, beta, c, ldc)

@@ -20,8 +20,8 @@ import (
 )
 
 // The callers tile and parallelise; a library that also did would oversubscribe
-// the processors and cut accumulations by their number. Where that is so already (threads_linux.go), the call would only
-// start threads again.
+// the processors and cut accumulations by their number. Where that is so already (threads_linux.go), the call would
+// only start threads again.
 func init() {
 	if C.openblas_get_num_threads() != 1 {
 		C.openblas_set_num_threads(1)

@@ -16,9 +16,9 @@ extern int blas_thread_shutdown_(void) __attribute__((weak));
 extern void blas_shutdown(void) __attribute__((weak));
 
 // A limit on address space (ulimit -v) counts what is reserved, used or not: for each thread 8 MB of stack and 64 MB of
-// malloc's own arena, and 128 MB for each of the threads that OpenBLAS starts while it is loaded, which nobody uses (see
-// openblas.go). That would be gigabytes on a machine of many cores. C code here is OpenBLAS alone, which needs kilobytes
-// of stack and calls malloc next to never.
+// malloc's own arena, and 128 MB for each of the threads that OpenBLAS starts while it is loaded, which nobody uses
+// (see openblas.go). That would be gigabytes on a machine of many cores. C code here is OpenBLAS alone, which needs
+// kilobytes of stack and calls malloc next to never.
 //
 // This runs before Go starts its threads and takes memory, and before anything multiplies. Never later, nor twice: what
 // blas_shutdown has unmapped it would unmap again, whoever has it then.

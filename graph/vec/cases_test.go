@@ -34,7 +34,8 @@ const (
 // avoid a decay to denormals.
 var testScale float32 = 0.37
 
-func unary(name string, rel float64, f func(dst, x []float32), ref func(x float64) float64, mag func(x float64) float64) kernelCase {
+func unary(name string, rel float64, f func(dst, x []float32), ref func(x float64) float64,
+	mag func(x float64) float64) kernelCase {
 	return kernelCase{name: name, args: 2, rel: rel, pointwise: true,
 		run: func(v [][]float32) []float64 { f(v[0], v[1]); return nil },
 		ref: func(v, m [][]float64) (_, _ []float64) {

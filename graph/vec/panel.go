@@ -2,9 +2,9 @@ package vec
 
 import "fmt"
 
-// A panel holds the weights of 2·PanelLanes output channels, channel by channel within a column, the columns one after the
-// other: [columns, 2·PanelLanes]. In this order a product reads it from one end to the other, and packed codes of as many
-// rows as a register has lanes are unpacked into it directly.
+// A panel holds the weights of 2·PanelLanes output channels, channel by channel within a column, the columns one after
+// the other: [columns, 2·PanelLanes]. In this order a product reads it from one end to the other, and packed codes of
+// as many rows as a register has lanes are unpacked into it directly.
 
 // PanelLanes is half the width of a panel.
 func PanelLanes() int {
@@ -21,15 +21,17 @@ const MaxPanelLanes = 16
 func HasPanels() bool { return active != levelGo }
 
 // PanelUnpack computes (q - zero)·scale for the codes of PanelLanes rows: those of row i begin at codes[offsets[i]],
-// zeros[i] and scales[i] are its own. words is the number of columns in units of 32/bits, bits 8 (two's complement), 4 or 2, the
-// first code in a byte's lowest bits. Column j of row i goes to dst[j·stride + i]. All levels give the same bits.
+// zeros[i] and scales[i] are its own. words is the number of columns in units of 32/bits, bits 8 (two's complement), 4
+// or 2, the first code in a byte's lowest bits. Column j of row i goes to dst[j·stride + i]. All levels give the same
+// bits.
 func PanelUnpack(bits int, dst []float32, codes []byte, offsets []int32, zeros, scales []float32, words, stride int) {
 	lanes := PanelLanes()
 	if words <= 0 {
 		return
 	}
 	columns := words * 32 / bits
-	if len(offsets) != lanes || len(zeros) != lanes || len(scales) != lanes || stride < lanes || len(dst) < (columns-1)*stride+lanes {
+	if len(offsets) != lanes || len(zeros) != lanes || len(scales) != lanes || stride < lanes ||
+		len(dst) < (columns-1)*stride+lanes {
 		panelMismatch("PanelUnpack", len(dst), len(offsets), len(zeros), len(scales))
 	}
 	for _, o := range offsets {
@@ -66,15 +68,16 @@ func PanelPack(dst, w []float32, offsets []int32, k, stride int) {
 	panelPackKernel(dst, w, offsets, k, stride)
 }
 
-// PanelMul computes c = a·b + bias for a [rows, k] with lda floats from row to row, the panel b [k, 2·PanelLanes] and bias
-// [2·PanelLanes], into c [rows, 2·PanelLanes] with ldc floats from row to row. Each element is summed in the order of k,
-// beginning with the bias.
+// PanelMul computes c = a·b + bias for a [rows, k] with lda floats from row to row, the panel b [k, 2·PanelLanes] and
+// bias [2·PanelLanes], into c [rows, 2·PanelLanes] with ldc floats from row to row. Each element is summed in the order
+// of k, beginning with the bias.
 func PanelMul(c, a, b, bias []float32, rows, k, lda, ldc int) {
 	width := 2 * PanelLanes()
 	if rows == 0 {
 		return
 	}
-	if k < 1 || lda < k || ldc < width || len(a) < (rows-1)*lda+k || len(b) < k*width || len(bias) < width || len(c) < (rows-1)*ldc+width {
+	if k < 1 || lda < k || ldc < width || len(a) < (rows-1)*lda+k || len(b) < k*width || len(bias) < width ||
+		len(c) < (rows-1)*ldc+width {
 		panelMismatch("PanelMul", len(c), len(a), len(b), len(bias), rows, k, lda, ldc)
 	}
 	many := 6

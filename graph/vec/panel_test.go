@@ -75,8 +75,8 @@ func TestPanelPack(t *testing.T) {
 	})
 }
 
-// The product with a panel is that of float64 within rounding, for every number of rows and of columns, with gaps between
-// rows that are neither read nor written; how rows are divided among calls does not change a bit.
+// The product with a panel is that of float64 within rounding, for every number of rows and of columns, with gaps
+// between rows that are neither read nor written; how rows are divided among calls does not change a bit.
 func TestPanelMul(t *testing.T) {
 	r := rand.New(rand.NewSource(32))
 	eachLevel(t, func(t *testing.T) {

@@ -12,9 +12,11 @@ import (
 var edgeValues = []float32{
 	0, float32(math.Copysign(0, -1)), 1, -1, 0.5, -0.5, 1e-30, -1e-30,
 	math.SmallestNonzeroFloat32, -math.SmallestNonzeroFloat32, 0x1p-127, -0x1p-127, 0x1p-126,
-	3.9, -3.9, 13.9, -13.9, 14.1, -14.1, 17, -17, 87.3, -87.3, -87.33654, -87.4, 88.7, 88.72283, 88.73, 89, -89, 103, -103, 105, -105,
+	3.9, -3.9, 13.9, -13.9, 14.1, -14.1, 17, -17, 87.3, -87.3, -87.33654, -87.4, 88.7, 88.72283, 88.73, 89, -89, 103, -103,
+	105, -105,
 	1e4, -1e4, 1e19, -1e19, 1e38, -1e38, math.MaxFloat32, -math.MaxFloat32,
-	float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), math.Float32frombits(0x7fc12345), math.Float32frombits(0xffffffff),
+	float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), math.Float32frombits(0x7fc12345),
+	math.Float32frombits(0xffffffff),
 }
 
 func normal(r *rand.Rand, n int, scale float64) []float32 {
@@ -74,7 +76,8 @@ func differ(got, want, rel, mag float64) string {
 	case math.Abs(got-want) <= rel*mag+minNormal:
 		return ""
 	}
-	return fmt.Sprintf("got %v, want %v (error %.3g of magnitude %.3g, bound %.3g)", got, want, math.Abs(got-want)/mag, mag, rel)
+	return fmt.Sprintf("got %v, want %v (error %.3g of magnitude %.3g, bound %.3g)", got, want, math.Abs(got-want)/mag,
+		mag, rel)
 }
 
 // check compares what run did to v with the float64 reference on the input.

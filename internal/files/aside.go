@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// SetAside renames the file at path to the first free one of PATH.before, PATH.before-2, PATH.before-3 and so on, and gives
-// the new path. The caller keeps others from writing to the folder.
+// SetAside renames the file at path to the first free one of PATH.before, PATH.before-2, PATH.before-3 and so on, and
+// gives the new path. The caller keeps others from writing to the folder.
 func SetAside(path string) (kept string, err error) {
 	kept = path + ".before"
 	for n := 2; ; n++ {

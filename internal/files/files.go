@@ -1,8 +1,8 @@
 // Package files is the one way in which this program opens what a user names and writes what it makes.
 //
-// What is read is a regular file: a pipe, a device or a folder in its place is refused and never waited for. What is written
-// replaces its file at once or not at all, power cuts included. What a killed process left half-written has a name that is
-// nobody else's, and is removed by the next one.
+// What is read is a regular file: a pipe, a device or a folder in its place is refused and never waited for. What is
+// written replaces its file at once or not at all, power cuts included. What a killed process left half-written has a
+// name that is nobody else's, and is removed by the next one.
 package files
 
 import (
@@ -15,8 +15,8 @@ import (
 	"path/filepath"
 )
 
-// Open opens a regular file, or a link to one, for reading. It does not wait: where a pipe, a device, a socket or a folder has
-// the name, the error says so.
+// Open opens a regular file, or a link to one, for reading. It does not wait: where a pipe, a device, a socket or a
+// folder has the name, the error says so.
 func Open(path string) (*os.File, error) {
 	if _, err := regular(path); err != nil { // opening a device may do something: a tape is wound
 		return nil, err
@@ -48,13 +48,14 @@ func Read(path string, limit int64) (text []byte, err error) {
 		return nil, err
 	}
 	if int64(len(text)) > limit {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("it is larger than %s, the most that such a file may have", inUnits(limit))}
+		return nil, &fs.PathError{Op: "read", Path: path,
+			Err: fmt.Errorf("it is larger than %s, the most that such a file may have", inUnits(limit))}
 	}
 	return text, nil
 }
 
-// OpenStream opens what may be read once, as it comes: a file, a pipe, a terminal. Opening a pipe waits for who writes to it,
-// until ctx ends.
+// OpenStream opens what may be read once, as it comes: a file, a pipe, a terminal. Opening a pipe waits for who writes
+// to it, until ctx ends.
 func OpenStream(ctx context.Context, path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -133,8 +134,8 @@ func Kind(mode fs.FileMode) string {
 	return "device"
 }
 
-// Cause is an error about a file without the file's name, which the caller gives, or its temporary one, which means nothing
-// to a user.
+// Cause is an error about a file without the file's name, which the caller gives, or its temporary one, which means
+// nothing to a user.
 func Cause(err error) error {
 	if link, ok := errors.AsType[*os.LinkError](err); ok {
 		return link.Err
@@ -145,8 +146,8 @@ func Cause(err error) error {
 	return err
 }
 
-// Target is the file that writing to path replaces: where path is a link, what it points to, as everywhere on the system. The
-// error of a link to nothing, and of one in a circle, says so.
+// Target is the file that writing to path replaces: where path is a link, what it points to, as everywhere on the
+// system. The error of a link to nothing, and of one in a circle, says so.
 func Target(path string) (string, error) {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink == 0 {

@@ -149,7 +149,8 @@ func abandon(t *testing.T, path string) string {
 func TestSweepTakesOnlyWhatKilledWritersLeft(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.json")
-	users := []string{".backup-20260101", ".notes123456", ".a.json5577006791947779410", ".synapnet-notes.tmp", ".synapnet-a.json-1.tmp", "a.json", ".gitignore"}
+	users := []string{".backup-20260101", ".notes123456", ".a.json5577006791947779410", ".synapnet-notes.tmp",
+		".synapnet-a.json-1.tmp", "a.json", ".gitignore"}
 	for _, name := range users {
 		put(t, filepath.Join(dir, name), "mine")
 	}

@@ -39,7 +39,8 @@ func TestWhatIsNoFileIsRefusedAndNotWaitedFor(t *testing.T) {
 		t.Skip(err)
 	}
 	defer l.Close()
-	for path, kind := range map[string]string{pipe: "pipe", link: "pipe", socket: "socket", dir: "folder", "/dev/zero": "device"} {
+	for path, kind := range map[string]string{pipe: "pipe", link: "pipe", socket: "socket", dir: "folder",
+		"/dev/zero": "device"} {
 		for what, f := range map[string]func() error{
 			"Open":          func() error { _, err := Open(path); return err },
 			"Read":          func() error { _, err := Read(path, 1<<10); return err },
@@ -84,7 +85,8 @@ func TestOpenStreamWaitsUntilTheContextEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	if err := inTime(t, "OpenStream", func() error { _, err := OpenStream(ctx, never); return err }); !errors.Is(err, context.Canceled) {
+	if err := inTime(t, "OpenStream", func() error { _, err := OpenStream(ctx, never); return err }); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 	go func() {

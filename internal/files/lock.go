@@ -10,8 +10,9 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// Lock takes the lock at path, which no other process then gets until release is called or this process ends. held is false if
-// another one has it. A file that is left holds nobody up. A system that knows no locks runs one process: it holds all.
+// Lock takes the lock at path, which no other process then gets until release is called or this process ends. held is
+// false if another one has it. A file that is left holds nobody up. A system that knows no locks runs one process: it
+// holds all.
 func Lock(path string) (release func(), held bool, err error) {
 	for {
 		if _, err := regular(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -48,5 +49,6 @@ func Lock(path string) (release func(), held bool, err error) {
 }
 
 func lockError(path string, err error) error {
-	return fmt.Errorf("cannot write %s: %w; make %s writable or choose another directory", path, Cause(err), filepath.Dir(path))
+	return fmt.Errorf("cannot write %s: %w; make %s writable or choose another directory", path, Cause(err),
+		filepath.Dir(path))
 }

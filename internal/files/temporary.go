@@ -20,8 +20,8 @@ var temporaryName = regexp.MustCompile(`(?s)^\.synapnet-(.*)-[0-9a-f]{16}\.tmp$`
 // maxBase is how much of NAME is kept, in bytes: file systems take names of 255.
 const maxBase = 200
 
-// temporary is a file that is being written. While it is, its writer holds a lock on it, which ends with the process however
-// that ends, and which other machines and containers that see the file see as well.
+// temporary is a file that is being written. While it is, its writer holds a lock on it, which ends with the process
+// however that ends, and which other machines and containers that see the file see as well.
 type temporary struct {
 	*os.File
 	lock    *flock.Flock // nil where there is none to be had
@@ -30,7 +30,8 @@ type temporary struct {
 
 func newTemporary(path string, mode fs.FileMode) (*temporary, error) {
 	for {
-		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".synapnet-%s-%016x.tmp", cutBase(filepath.Base(path)), rand.Uint64()))
+		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".synapnet-%s-%016x.tmp", cutBase(filepath.Base(path)),
+			rand.Uint64()))
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 		if errors.Is(err, fs.ErrExist) {
 			continue
@@ -109,7 +110,8 @@ func cutBase(base string) string {
 	return base[:n]
 }
 
-// Sweep removes what killed processes left half-written of the file at path: its temporary files that no process is writing.
+// Sweep removes what killed processes left half-written of the file at path: its temporary files that no process is
+// writing.
 func Sweep(path string) error {
 	target, err := Target(path)
 	if err != nil {
@@ -119,7 +121,8 @@ func Sweep(path string) error {
 	return sweep(filepath.Dir(target), func(of string) bool { return of == base })
 }
 
-// SweepFolder does for every file in a folder of this program's what Sweep does for one. A folder that is not there is clean.
+// SweepFolder does for every file in a folder of this program's what Sweep does for one. A folder that is not there is
+// clean.
 func SweepFolder(dir string) error { return sweep(dir, func(string) bool { return true }) }
 
 func sweep(dir string, ours func(base string) bool) error {

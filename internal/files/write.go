@@ -21,9 +21,10 @@ func Write(path string, data []byte) error {
 	})
 }
 
-// Replace replaces the file at path, or the one that a link there points to, by what write writes, of about size bytes. It
-// does so at once: after an error, a kill or a power cut, path is what it was before or all of the new. A new file may be read
-// by all whom the umask allows; an old one's permissions stay. w is buffered. The error names the file, the cause and the mend.
+// Replace replaces the file at path, or the one that a link there points to, by what write writes, of about size bytes.
+// It does so at once: after an error, a kill or a power cut, path is what it was before or all of the new. A new file
+// may be read by all whom the umask allows; an old one's permissions stay. w is buffered. The error names the file, the
+// cause and the mend.
 func Replace(path string, size int64, write func(w io.Writer) error) error {
 	if err := replace(path, write); err != nil {
 		return writeError(path, size, err)
@@ -86,9 +87,9 @@ func (t *temporary) become(path string) error {
 	return syncFolder(filepath.Dir(path))
 }
 
-// OpenAppending opens a regular file, or a link to one, to be read and written on. With anew it begins empty, and is made where
-// there is none: its name survives a power cut when OpenAppending returns, what is written when it is synced. It does not wait
-// for a pipe.
+// OpenAppending opens a regular file, or a link to one, to be read and written on. With anew it begins empty, and is
+// made where there is none: its name survives a power cut when OpenAppending returns, what is written when it is
+// synced. It does not wait for a pipe.
 func OpenAppending(path string, anew bool) (_ *os.File, err error) {
 	if path, err = Target(path); err != nil {
 		return nil, err
@@ -117,8 +118,8 @@ func OpenAppending(path string, anew bool) (_ *os.File, err error) {
 	return f, nil
 }
 
-// MakeFolder makes a folder and those above it, as os.MkdirAll does, so that they survive a power cut as what is written into
-// them does.
+// MakeFolder makes a folder and those above it, as os.MkdirAll does, so that they survive a power cut as what is
+// written into them does.
 func MakeFolder(dir string) error {
 	var parents []string // of the folders that are made
 	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
@@ -138,9 +139,10 @@ func MakeFolder(dir string) error {
 	return nil
 }
 
-// syncFolder makes what was created or renamed in a folder survive a power cut, as far as can be. Windows has no such call for
-// a folder, some file systems (of a network, FUSE) refuse it with EINVAL or ENOTSUP, and a folder that we may write to but not
-// read cannot be opened for it. There the file itself is safe, and the system decides when its name is.
+// syncFolder makes what was created or renamed in a folder survive a power cut, as far as can be. Windows has no such
+// call for a folder, some file systems (of a network, FUSE) refuse it with EINVAL or ENOTSUP, and a folder that we may
+// write to but not read cannot be opened for it. There the file itself is safe, and the system decides when its name
+// is.
 func syncFolder(dir string) (err error) {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -160,8 +162,8 @@ func syncFolder(dir string) (err error) {
 	return err
 }
 
-// CheckWritable finds out whether a file of at least room bytes can be written at path, and leaves no trace. Its errors are
-// those of Write; errors.Unwrap gives the cause alone.
+// CheckWritable finds out whether a file of at least room bytes can be written at path, and leaves no trace. Its errors
+// are those of Write; errors.Unwrap gives the cause alone.
 func CheckWritable(path string, room int) error {
 	err := func() error {
 		target, err := Target(path)

@@ -36,7 +36,8 @@ func TestText(t *testing.T) {
 // A word is quoted where its ends could be misread, and else left alone.
 func TestWord(t *testing.T) {
 	cases := map[string]string{
-		"plain": "plain", "é": "é", "": `""`, "two words": `"two words"`, "a\nb": `"a\nb"`, `a"b`: `"a\"b"`, `a\b`: `"a\\b"`, "a\x1b": `"a\u001b"`,
+		"plain": "plain", "é": "é", "": `""`, "two words": `"two words"`, "a\nb": `"a\nb"`, `a"b`: `"a\"b"`, `a\b`: `"a\\b"`,
+		"a\x1b":    `"a\u001b"`,
 		"a\u3000b": "\"a\u3000b\"",
 	}
 	for in, want := range cases {
@@ -50,7 +51,8 @@ func TestWord(t *testing.T) {
 func TestLongWordsAreCutInTheMiddle(t *testing.T) {
 	for _, letter := range []string{"x", "é", "字", "🙂", "\x1b", "\xff"} {
 		got := Text("begin-" + strings.Repeat(letter, 100_000) + "-end")
-		if !strings.HasPrefix(got, "begin-") || !strings.HasSuffix(got, "-end") || !utf8.ValidString(got) || !strings.Contains(got, ellipsis) {
+		if !strings.HasPrefix(got, "begin-") || !strings.HasSuffix(got, "-end") || !utf8.ValidString(got) ||
+			!strings.Contains(got, ellipsis) {
 			t.Errorf("%q: got %s", letter, got)
 		}
 		if len(got) > 6*WordLimit {
@@ -70,7 +72,8 @@ func TestLine(t *testing.T) {
 	for _, letter := range []string{"x", "字", "\x1b", "\U000e0001"} {
 		for limit := 50; limit < 80; limit++ {
 			got := Line("file: key "+strings.Repeat(letter, 1000)+" is unknown; leave it out", limit)
-			if len(got) > limit || !utf8.ValidString(got) || !strings.HasPrefix(got, "file: key ") || !strings.HasSuffix(got, "leave it out") {
+			if len(got) > limit || !utf8.ValidString(got) || !strings.HasPrefix(got, "file: key ") ||
+				!strings.HasSuffix(got, "leave it out") {
 				t.Errorf("%q to %d: %d bytes: %s", letter, limit, len(got), got)
 			}
 			front, _, _ := strings.Cut(got, ellipsis)
@@ -157,7 +160,8 @@ func TestGuardCutsLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(out.String(), "\n")
-	if len(lines) != 3 || lines[0] != "short" || len(lines[1]) > 100 || !strings.HasSuffix(lines[1], " end") || lines[2] != "last" {
+	if len(lines) != 3 || lines[0] != "short" || len(lines[1]) > 100 || !strings.HasSuffix(lines[1], " end") ||
+		lines[2] != "last" {
 		t.Errorf("%q", lines)
 	}
 }

@@ -92,8 +92,8 @@ func Check(what string, need uint64) error {
 	return check(what, need, free(false))
 }
 
-// CheckComputation is Check for the memory of a computation. Under a limit on address space even the smallest is asked for:
-// where OpenBLAS cannot reserve its buffers it waits for ever.
+// CheckComputation is Check for the memory of a computation. Under a limit on address space even the smallest is asked
+// for: where OpenBLAS cannot reserve its buffers it waits for ever.
 func CheckComputation(what string, need uint64) error {
 	if need < unchecked && !addressRoom(false).Known {
 		return nil
@@ -145,8 +145,8 @@ func Plus(terms ...uint64) uint64 {
 }
 
 // BoundGarbage makes Go collect garbage before the process reaches what limits it: without, the heap may grow to twice
-// what is in use, and a run that fits is ended. GOMEMLIMIT of the user's own has the last word. It changes when memory is
-// collected, never what is computed.
+// what is in use, and a run that fits is ended. GOMEMLIMIT of the user's own has the last word. It changes when memory
+// is collected, never what is computed.
 func BoundGarbage() {
 	if _, set := os.LookupEnv("GOMEMLIMIT"); set {
 		return

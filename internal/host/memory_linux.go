@@ -19,7 +19,8 @@ func SystemMemory() Memory {
 	return Memory{Total: f["MemTotal"], Available: f["MemAvailable"]}
 }
 
-// kilobytes are the values in bytes of a file of lines such as "MemTotal:  8123456 kB"; those of other forms are left out.
+// kilobytes are the values in bytes of a file of lines such as "MemTotal: 8123456 kB"; those of other forms are left
+// out.
 func kilobytes(file string) map[string]uint64 {
 	values := map[string]uint64{}
 	text, err := os.ReadFile(file)
@@ -51,8 +52,9 @@ const (
 	runtimeBytes = 64 << 20
 )
 
-// addressRoom is what RLIMIT_AS (ulimit -v) leaves. It counts what is reserved, not what is used: a program of Go starts
-// with hundreds of megabytes of that. If a computation is still to begin, threads and OpenBLAS's buffers are to come too.
+// addressRoom is what RLIMIT_AS (ulimit -v) leaves. It counts what is reserved, not what is used: a program of Go
+// starts with hundreds of megabytes of that. If a computation is still to begin, threads and OpenBLAS's buffers are to
+// come too.
 func addressRoom(computing bool) Room {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_AS, &limit); err != nil || limit.Cur >= 1<<62 {
@@ -149,7 +151,8 @@ func groupLevel(dir string, v2 bool, read func(string) ([]byte, error)) Room {
 		}
 		used, _ := number(read, filepath.Join(dir, usage)) // 0: then the limit itself is the room
 		used -= min(used, statistic(read, filepath.Join(dir, "memory.stat"), cache))
-		room = room.least(Room{Bytes: limit - min(limit, used), Known: true, Limit: "the control group's limit of " + Size(limit) + " (" + filepath.Join(dir, name) + ")"})
+		room = room.least(Room{Bytes: limit - min(limit, used), Known: true, Limit: "the control group's limit of " +
+			Size(limit) + " (" + filepath.Join(dir, name) + ")"})
 	}
 	return room
 }

@@ -15,15 +15,18 @@ func TestGroupRoom(t *testing.T) {
 		want           uint64 // 0: not known
 	}{
 		"version 2, the parent's limit": {"0::/a/b\n", "35 31 0:32 / /cg rw - cgroup2 cgroup2 rw\n",
-			map[string]string{"/cg/a/b/memory.max": "max\n", "/cg/a/memory.max": "1000\n", "/cg/a/memory.current": "700\n", "/cg/a/memory.stat": "anon 1\ninactive_file 200\n"}, 500},
+			map[string]string{"/cg/a/b/memory.max": "max\n", "/cg/a/memory.max": "1000\n", "/cg/a/memory.current": "700\n",
+				"/cg/a/memory.stat": "anon 1\ninactive_file 200\n"}, 500},
 		"version 2, high below max": {"0::/a\n", "35 31 0:32 / /cg rw - cgroup2 cgroup2 rw\n",
 			map[string]string{"/cg/a/memory.max": "1000\n", "/cg/a/memory.high": "400\n", "/cg/a/memory.current": "100\n"}, 300},
 		"version 1": {"4:cpu,memory:/x\n0::/\n", "35 31 0:32 / /m rw - cgroup cgroup rw,memory\n",
-			map[string]string{"/m/x/memory.limit_in_bytes": "800\n", "/m/x/memory.usage_in_bytes": "300\n", "/m/memory.limit_in_bytes": "9223372036854771712\n"}, 500},
+			map[string]string{"/m/x/memory.limit_in_bytes": "800\n", "/m/x/memory.usage_in_bytes": "300\n",
+				"/m/memory.limit_in_bytes": "9223372036854771712\n"}, 500},
 		"version 1 in a container": {"4:memory:/docker/1\n", "35 31 0:32 /docker/1 /m rw - cgroup cgroup rw,memory\n",
 			map[string]string{"/m/memory.limit_in_bytes": "800\n", "/m/memory.usage_in_bytes": "900\n"}, 0},
-		"no limit": {"0::/a\n", "35 31 0:32 / /cg rw - cgroup2 cgroup2 rw\n", map[string]string{"/cg/a/memory.max": "max\n"}, 0},
-		"nothing":  {"", "", nil, 0},
+		"no limit": {"0::/a\n", "35 31 0:32 / /cg rw - cgroup2 cgroup2 rw\n", map[string]string{"/cg/a/memory.max": "max\n"},
+			0},
+		"nothing": {"", "", nil, 0},
 	} {
 		read := func(path string) ([]byte, error) {
 			if text, ok := c.files[path]; ok {

@@ -1,7 +1,7 @@
-// Package metrics keeps the history of a training run in a file of its own beside the checkpoint: one JSON object a line, in
-// the order of the run, each with its kind. Lines are only ever appended, so that a checkpoint need not hold them: it holds a
-// [Mark], and a run that continues from it cuts the file back to there. What a killed run wrote after its last checkpoint is
-// written again, in the same bytes if the run is the same.
+// Package metrics keeps the history of a training run in a file of its own beside the checkpoint: one JSON object a
+// line, in the order of the run, each with its kind. Lines are only ever appended, so that a checkpoint need not hold
+// them: it holds a [Mark], and a run that continues from it cuts the file back to there. What a killed run wrote after
+// its last checkpoint is written again, in the same bytes if the run is the same.
 package metrics
 
 import (
@@ -42,7 +42,8 @@ func Beside(checkpoint string) string {
 const (
 	StepKind       = "step"       // of the optimiser
 	EvaluationKind = "evaluation" // at the end of an epoch
-	LostKind       = "lost"       // first in a history whose beginning was gone when the run was resumed: {"kind":"lost","steps":N}
+	// first in a history whose beginning was gone when the run was resumed: {"kind":"lost","steps":N}
+	LostKind = "lost"
 )
 
 // Mark is a place in a history: all lines up to it. It has the same size wherever it is.
@@ -57,7 +58,8 @@ type Changed struct{ Path, Problem string }
 
 // Error is one line with the mend.
 func (e *Changed) Error() string {
-	return fmt.Sprintf("%s is not the history that the checkpoint goes with (%s): put back the file that was written with it, "+
+	return fmt.Sprintf("%s is not the history that the checkpoint goes with (%s): put back the file that was written "+
+		"with it, "+
 		"or delete it to continue without the history so far", e.Path, e.Problem)
 }
 
@@ -70,16 +72,16 @@ type Log struct {
 	mark Mark
 }
 
-// New is a log that begins. A file of an earlier run in its place is replaced, a file of another kind is refused, both when
-// the first line is added.
+// New is a log that begins. A file of an earlier run in its place is replaced, a file of another kind is refused, both
+// when the first line is added.
 func New(path string) *Log { return &Log{path: path} }
 
-// Continue is the log that was at a mark when its checkpoint was written. What follows the mark in the file is cut off when
-// the first line is added. Errors, then: a *Changed; one that is fs.ErrNotExist without a file.
+// Continue is the log that was at a mark when its checkpoint was written. What follows the mark in the file is cut off
+// when the first line is added. Errors, then: a *Changed; one that is fs.ErrNotExist without a file.
 func Continue(path string, at Mark) *Log { return &Log{path: path, from: &at} }
 
-// Add appends v, a JSON object, as a line of the given kind. The line is handed to the system before Add returns: it survives
-// the end of the process. A nil log keeps nothing.
+// Add appends v, a JSON object, as a line of the given kind. The line is handed to the system before Add returns: it
+// survives the end of the process. A nil log keeps nothing.
 func (l *Log) Add(kind string, v any) error {
 	if l == nil {
 		return nil
@@ -186,8 +188,8 @@ func (l *Log) position(file *os.File) error {
 	return nil
 }
 
-// checkRest refuses to cut off what no log wrote: a note of the user's. What a killed run wrote after its checkpoint are lines
-// that it will write again, the last one perhaps not whole.
+// checkRest refuses to cut off what no log wrote: a note of the user's. What a killed run wrote after its checkpoint
+// are lines that it will write again, the last one perhaps not whole.
 func (l *Log) checkRest(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil {
@@ -198,7 +200,8 @@ func (l *Log) checkRest(file *os.File) error {
 		line, err := rest.ReadSlice('\n')
 		said := bytes.TrimLeft(line, "\x00\r\n\t ") // a power cut leaves zeros
 		if begin := said[:min(len(said), len(beginning))]; !strings.HasPrefix(beginning, string(begin)) {
-			return fmt.Errorf("%s: line %d, after those that the checkpoint goes with, is none of the run's: move it away; the run would cut it off", l.path, lines)
+			return fmt.Errorf("%s: line %d, after those that the checkpoint goes with, is none of the run's: move it away; "+
+				"the run would cut it off", l.path, lines)
 		}
 		for errors.Is(err, bufio.ErrBufferFull) { // a line that is longer than any of a run is judged by its beginning
 			_, err = rest.ReadSlice('\n')
@@ -213,7 +216,8 @@ func (l *Log) checkRest(file *os.File) error {
 	}
 }
 
-// check refuses what is in the log's place and is no file, or that no log wrote. Where a log continues, the sum tells that.
+// check refuses what is in the log's place and is no file, or that no log wrote. Where a log continues, the sum tells
+// that.
 func (l *Log) check() error {
 	file, err := files.Open(l.path)
 	var other files.NotRegularError
@@ -297,5 +301,6 @@ func scan(path string, file io.Reader, at Mark, see func(line []byte) error) err
 
 // writeError is one line with the path, once, and the mend.
 func writeError(path string, err error) error {
-	return fmt.Errorf("cannot write %s: %w; free space or make the folder writable: the run continues from its checkpoint", path, files.Cause(err))
+	return fmt.Errorf("cannot write %s: %w; free space or make the folder writable: the run continues from its checkpoint",
+		path, files.Cause(err))
 }

@@ -43,7 +43,8 @@ func steps(t testing.TB, path string, at Mark) (n int, err error) {
 	t.Helper()
 	err = Read(path, at, func(kind string, text []byte) error {
 		n++
-		if want := fmt.Sprintf(`{"kind":"step","step":%d,"loss":`, n); kind != "step" || !strings.HasPrefix(string(text), want) {
+		if want := fmt.Sprintf(`{"kind":"step","step":%d,"loss":`, n); kind != "step" ||
+			!strings.HasPrefix(string(text), want) {
 			t.Errorf("line %d is %s of kind %s", n, text, kind)
 		}
 		return nil
@@ -168,7 +169,8 @@ func TestNotesAreNotCutOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := Continue(path, mark).Add("step", line{6, 0})
-		if err == nil || !strings.Contains(err.Error(), "is none of the run's: move it away") || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error(), "is none of the run's: move it away") ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v", note, err)
 		}
 		if got := text(t, path); got != noted {
@@ -231,7 +233,8 @@ func TestTwoMillionSteps(t *testing.T) {
 	path := filepath.Join(t.TempDir(), Name)
 	l := New(path)
 	add(t, l, 1, 1)
-	// Add hands each line to the system, which takes seconds for so many: the rest is written at once, as a killed run leaves it.
+	// Add hands each line to the system, which takes seconds for so many: the rest is written at once, as a killed run
+	// leaves it.
 	row := must[[]byte](t)(encode("step", line{2, 0.5}))
 	block := strings.Repeat(string(row), 1000)
 	for range n / 1000 {

@@ -33,9 +33,9 @@ func Nearest[S ~string](name S, known []S) S {
 	return best
 }
 
-// Suggest is the candidate that word is most likely a misspelling of: the one with the fewest edited letters, if these are
-// at most a third of the word, or else the only one that word is the beginning of. The first of equals wins, so candidates
-// should be in a fixed order. There may be none.
+// Suggest is the candidate that word is most likely a misspelling of: the one with the fewest edited letters, if these
+// are at most a third of the word, or else the only one that word is the beginning of. The first of equals wins, so
+// candidates should be in a fixed order. There may be none.
 func Suggest(word string, candidates []string) (string, bool) {
 	word = strings.ToLower(word)
 	best, distance := "", max(1, (len(word)+1)/3)+1

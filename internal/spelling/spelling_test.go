@@ -21,7 +21,8 @@ func TestNearest(t *testing.T) {
 }
 
 func TestDistance(t *testing.T) {
-	for pair, want := range map[[2]string]int{{"", ""}: 0, {"abc", "ABC"}: 0, {"abc", "abd"}: 1, {"abc", "bc"}: 1, {"", "abc"}: 3} {
+	for pair, want := range map[[2]string]int{{"", ""}: 0, {"abc", "ABC"}: 0, {"abc", "abd"}: 1, {"abc", "bc"}: 1,
+		{"", "abc"}: 3} {
 		if got := Distance(pair[0], pair[1]); got != want {
 			t.Errorf("%q: %d, want %d", pair, got, want)
 		}

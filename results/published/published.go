@@ -1,5 +1,5 @@
-// Package published holds the figures of the SynapNet-Edge paper as its public repository ships them, so that reports can
-// print them beside ours wherever the program runs.
+// Package published holds the figures of the SynapNet-Edge paper as its public repository ships them, so that reports
+// can print them beside ours wherever the program runs.
 package published
 
 import (

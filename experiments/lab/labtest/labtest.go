@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,24 +114,20 @@ func CheckOutcome(t *testing.T, e lab.Experiment, o *lab.Outcome) {
 		}
 	}
 	for _, v := range e.Views {
-		rows := 0
-		for _, m := range o.Measurements {
-			has := v.Metric == "" || m.Metric == v.Metric
-			for _, l := range v.Rows {
-				has = has && m.Labels[l] != ""
-			}
-			want := len(v.Rows) + 1
-			if v.Column == "" {
-				want--
-			}
-			if has && len(m.Labels) == want && (v.Column == "" || m.Labels[v.Column] != "") {
-				rows++
-			}
-		}
-		if rows == 0 {
+		if !slices.ContainsFunc(o.Measurements, func(m result.Measurement) bool { return shows(v, m) }) {
 			t.Errorf("view %q shows nothing", v.Title)
 		}
 	}
+}
+
+// shows says whether a measurement is in the table of a view.
+func shows(v lab.View, m result.Measurement) bool {
+	labels := v.Rows
+	if v.Column != "" {
+		labels = append(slices.Clone(labels), v.Column)
+	}
+	return (v.Metric == "" || m.Metric == v.Metric) && len(m.Labels) == len(labels) &&
+		!slices.ContainsFunc(labels, func(l string) bool { return m.Labels[l] == "" })
 }
 
 // CheckRuns runs an experiment, stops it after its first save and continues, and wants the same as of a run that was

@@ -183,7 +183,8 @@ func sumSqFinish(g *gen, acc [][]vec) {
 
 func softmax() []kernel {
 	return []kernel{
-		{name: "scaleMax", doc: "computes x = x·scale and returns the largest.", sig: "func(x []float32, scale float32) float32",
+		{name: "scaleMax", doc: "computes x = x·scale and returns the largest.",
+			sig:   "func(x []float32, scale float32) float32",
 			loads: []string{"x"}, stores: []string{"x"}, scalars: []string{"scale"}, unroll: 4,
 			accs: 1, accInit: negInf, finish: storeReduced(VMAXPS),
 			body: func(g *gen, in, sc, acc []vec) []vec {
@@ -200,7 +201,8 @@ func softmax() []kernel {
 				g.accumulateMax(acc[0], in[0])
 				return in[:1]
 			}},
-		{name: "expShiftSum", doc: "computes x = e^(x-shift) and returns the sum.", sig: "func(x []float32, shift float32) float32",
+		{name: "expShiftSum", doc: "computes x = e^(x-shift) and returns the sum.",
+			sig:   "func(x []float32, shift float32) float32",
 			loads: []string{"x"}, stores: []string{"x"}, scalars: []string{"shift"}, unroll: 2, hoist: expHoist,
 			accs: 1, finish: storeReduced(VADDPS),
 			body: func(g *gen, in, sc, acc []vec) []vec {
@@ -216,7 +218,8 @@ func softmax() []kernel {
 			}},
 		{name: "expScaleBias", doc: "computes dst = e^(x·scale + bias - shift).",
 			sig:   "func(dst, x []float32, scale float32, bias []float32, shift float32)",
-			loads: []string{"x", "bias"}, stores: []string{"dst"}, scalars: []string{"scale", "shift"}, unroll: 2, hoist: expHoist,
+			loads: []string{"x", "bias"}, stores: []string{"dst"}, scalars: []string{"scale", "shift"}, unroll: 2,
+			hoist: expHoist,
 			body: func(g *gen, in, sc, _ []vec) []vec {
 				g.fma(in[0], sc[0], in[1])
 				return []vec{g.exp(g.sub(in[0], sc[1]), false)}

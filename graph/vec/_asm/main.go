@@ -17,7 +17,8 @@ import (
 
 var (
 	isaFlag      = flag.String("isa", "", "instruction set to write: avx512 or avx2")
-	dispatchFlag = flag.String("dispatch", "", "write dispatch_amd64.go and dispatch_noasm.go to this directory, and nothing else")
+	dispatchFlag = flag.String("dispatch", "",
+		"write dispatch_amd64.go and dispatch_noasm.go to this directory, and nothing else")
 )
 
 func main() {

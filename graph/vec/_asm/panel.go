@@ -15,7 +15,8 @@ func panels() []kernel {
 	var ks []kernel
 	for _, bits := range []int{8, 4, 2} {
 		ks = append(ks, kernel{name: fmt.Sprintf("panelUnpack%d", bits), sig: unpackSig,
-			doc:    fmt.Sprintf("unpacks the %d-bit codes of words times 32 bits of as many rows as a register has lanes.", bits),
+			doc: fmt.Sprintf("unpacks the %d-bit codes of words times 32 bits of as many rows as a register has lanes.",
+				bits),
 			custom: func(g *gen) { g.panelUnpack(bits) }})
 	}
 	ks = append(ks, kernel{name: "panelPack", sig: "func(dst, w []float32, offsets []int32, k, stride int)",

@@ -18,9 +18,11 @@ func unpackers() []kernel {
 	return []kernel{
 		{name: "unpack8", doc: "computes dst = (q-zero)·scale for signed bytes q.", sig: sig,
 			custom: func(g *gen) { g.unpack(8, g.bytes) }},
-		{name: "unpack4", doc: "computes dst = (q-zero)·scale for 4-bit codes q, the first in the low half of a byte.", sig: sig,
+		{name: "unpack4", doc: "computes dst = (q-zero)·scale for 4-bit codes q, the first in the low half of a byte.",
+			sig:    sig,
 			custom: func(g *gen) { g.unpack(4, g.nibbles) }},
-		{name: "unpack2", doc: "computes dst = (q-zero)·scale for 2-bit codes q, the first in the lowest bits of a byte.", sig: sig,
+		{name: "unpack2", doc: "computes dst = (q-zero)·scale for 2-bit codes q, the first in the lowest bits of a byte.",
+			sig:    sig,
 			custom: func(g *gen) { g.unpack(2, g.crumbs) }},
 	}
 }
