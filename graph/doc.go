@@ -35,8 +35,8 @@
 // Kernels and Gorgonia's own operations (on Graph.Expr) mix in any order. No gradient is lost between a parameter and
 // the loss: what cannot pass it on is an error of Build that names the operation and says what to do.
 //
-//   - A kernel is Differentiable, or it may stand only where no gradient is wanted. An operand that has none although it
-//     holds floats (a label, a mask) is in its Plan.Constant, and must not depend on a parameter that is trained.
+//   - A kernel is Differentiable, or it may stand only where no gradient is wanted. An operand that has none although
+//     it holds floats (a label, a mask) is in its Plan.Constant, and must not depend on a parameter that is trained.
 //   - Detach says that no gradient shall flow. None can through integers: token ids, labels, the positions of TopK.
 //   - Of Gorgonia v0.9.18's operations those are differentiated whose gradients agree with central differences in every
 //     form of their operands; the others are refused, some of them (Log2, InverseSqrt, OuterProd, Max, SoftMax) because
