@@ -36,7 +36,8 @@ type experimentAction struct {
 func experimentTable() []experimentAction {
 	return []experimentAction{
 		{name: "list", usage: "every experiment with the state of its result and the time it takes", do: listExperiments,
-			about: "Results of other settings than the profile's (see 'experiments run --help') are listed below those of the\n" +
+			about: "Results of other settings than the profile's (see 'experiments run --help') are listed below those " +
+				"of the\n" +
 				"profile, with the settings that differ."},
 		{name: "run", usage: "run experiments and those that they need", arguments: "[NAME...]", do: runPlan,
 			about: helpText("experiments-run"),

@@ -76,7 +76,9 @@ func TestExperimentsAreInterrupted(t *testing.T) {
 	code := run(ctx, strings.Fields(program+
 		" experiments run cajq-qat --profile quick --results here --set seeds=42 --set samples=3 --config mine.toml"), &out,
 		s)
-	want := regexp.MustCompile(`synapnet-train: interrupted \(context canceled\): what is finished or saved is in here; continue with: synapnet-train experiments run cajq-qat --profile quick --results here --config mine.toml --set seeds=42 --set samples=3\n$`)
+	want := regexp.MustCompile(`synapnet-train: interrupted \(context canceled\): what is finished or saved is in here; ` +
+		`continue with: synapnet-train experiments run cajq-qat --profile quick --results here --config mine.toml --set ` +
+		`seeds=42 --set samples=3\n$`)
 	if code != exitInterrupted || !want.MatchString(s.String()) {
 		t.Errorf("%d %s", code, s.String())
 	}

@@ -123,7 +123,8 @@ func TestExportMistakes(t *testing.T) {
 		"export " + model + out +
 			" --scheme ssm=int5": `--scheme of target ssm: unknown scheme "int5": did you mean "int4"? There are seq2, `,
 		"export " + model + out +
-			" --scheme ff=int8": `--scheme names "ff": the weights that can be given a scheme are those of the targets ssm, attention`,
+			" --scheme ff=int8": `--scheme names "ff": the weights that can be given a scheme are those of the targets ssm, ` +
+			`attention`,
 		"export " + model + out + " --scheme ssm": `--scheme "ssm": want TARGET=NAME`,
 	})
 }

@@ -207,12 +207,15 @@ func TestCustomPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, _ := trained(t, "experiments settings cajq-qat --profile quick --config mine.toml --set seeds=8,9")
-	if !regexp.MustCompile(`^# the result goes to runs/quick/custom/cajq-qat-[0-9a-f]{8}/cajq-qat.json\n\[cajq-qat\]\nseeds = \[8, 9\]\ncontexts = \[128, 256\]\nsamples = 6\n`).MatchString(stdout) {
+	if !regexp.MustCompile(`^# the result goes to ` +
+		`runs/quick/custom/cajq-qat-[0-9a-f]{8}/cajq-qat.json\n\[cajq-qat\]\nseeds = \[8, 9\]\ncontexts = \[128, ` +
+		`256\]\nsamples = 6\n`).MatchString(stdout) {
 		t.Errorf("settings\n%s", stdout)
 	}
 	stdout,
 		_ = trained(t, "experiments run cajq-qat --profile quick --dry-run --config mine.toml --set cajq-qat.seeds=8,9")
-	if !regexp.MustCompile(`^experiment +time +result\npretrain +~1 min 15 s +missing\ncajq-qat-[0-9a-f]{8} +~40 s +after pretrain\n2 to run`).MatchString(stdout) {
+	if !regexp.MustCompile(`^experiment +time +result\npretrain +~1 min 15 s +missing\ncajq-qat-[0-9a-f]{8} +~40 s ` +
+		`+after pretrain\n2 to run`).MatchString(stdout) {
 		t.Errorf("the plan:\n%s", stdout)
 	}
 	stdout, _ = trained(t, "experiments run cajq-qat --profile quick --dry-run --set seeds=42,43 --set samples=12")
@@ -240,7 +243,8 @@ func TestCustomRun(t *testing.T) {
 		t.Fatalf("%v %v, and the profile's: %v", found, err, missing)
 	}
 	stdout, _ := trained(t, "experiments list"+quick)
-	if want := `(?m)^pretrain-[0-9a-f]{8}  up to date  curriculum=\[64\] epochs_per_stage=1 eval_samples=8 samples_per_stage=64$`; !regexp.MustCompile(want).MatchString(stdout) {
+	if want := `(?m)^pretrain-[0-9a-f]{8}  up to date  curriculum=\[64\] epochs_per_stage=1 eval_samples=8 ` +
+		`samples_per_stage=64$`; !regexp.MustCompile(want).MatchString(stdout) {
 		t.Errorf("the list:\n%s", stdout)
 	}
 	stdout,

@@ -217,7 +217,8 @@ func (r *removal) outcome(c layers.Config, paper removalTable) (*lab.Outcome, er
 }
 
 // accuracies are those of both variants in the cells that are done, and the number of samples in them.
-func (r *removal) accuracies(protocol string, t int, metric string, paper removalTable) (all []result.Measurement, n int) {
+func (r *removal) accuracies(protocol string, t int, metric string,
+	paper removalTable) (all []result.Measurement, n int) {
 	l := result.Labels{result.TaskLabel: metric, result.ContextLabel: result.ContextOf(t)}
 	for _, variant := range []string{withBridge, noBridge} {
 		var seeds []curriculum.Accuracy

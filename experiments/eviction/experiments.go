@@ -93,7 +93,8 @@ func GridExperiment() lab.Experiment {
 		Says: "Retention says that some layer still holds an entry written at the target's key, not that the model can use " +
 			"it. Under the paper's protocol several " +
 			"policies are the same algorithm, because the reference never accumulates attention; the strict protocol gives " +
-			"each its own. Policy baee has the network that was trained on which entries carry the answers of the other tasks; " +
+			"each its own. Policy baee has the network that was trained on which entries carry the answers of the other " +
+			"tasks; " +
 			"its rivals had no labels. The 8,192-token case is ours alone: the public README's 71% in an 8K stream is the " +
 			"published cell of 2,048 tokens, early, 10%.",
 	}, DefaultGrid(), quick, runGrid))
