@@ -38,18 +38,16 @@ type experimentAction struct {
 func experimentTable() []experimentAction {
 	return []experimentAction{
 		{name: "list", usage: "every experiment with the state of its result and the time it takes", do: listExperiments,
-			about: "Results of other settings than the profile's (see 'experiments run --help') are listed below\n" +
-				"those of the profile, with the settings that differ."},
-		{name: "run", usage: "run experiments and those that they need", arguments: "[NAME...]", do: runPlan,
-			about: experimentsRunHelp,
+			about: "Results of other settings than the profile's (see 'experiments run --help') are listed below those of the\n" +
+				"profile, with the settings that differ."},
+		{name: "run", usage: "run experiments and those that they need", arguments: "[NAME...]", do: runPlan, about: experimentsRunHelp,
 			flags: append([]cli.Flag{
 				&cli.IntFlag{Name: "jobs", Usage: "experiments at a time; those that measure time run alone", Value: 1},
 				&cli.BoolFlag{Name: "dry-run", Usage: "only print the plan"},
 			}, settingFlags()...)},
-		{name: "settings", usage: "the settings of experiments in TOML, as run --config takes them", arguments: "[NAME...]",
-			do: printSettings,
-			about: "Without a name those of all. With --set and --config the settings are those that run would have with\n" +
-				"them, and a comment says where the result goes.",
+		{name: "settings", usage: "the settings of experiments in TOML, as run --config takes them", arguments: "[NAME...]", do: printSettings,
+			about: "Without a name those of all. With --set and --config the settings are those that run would have with them, and\n" +
+				"a comment says where the result goes.",
 			flags: settingFlags()},
 		{name: "report", usage: "write report.html and report.md from the results that are there", do: writeReport,
 			about: "Its tables are of the profile's settings alone.",
@@ -72,8 +70,7 @@ func experimentsCommand() *cli.Command {
 		Flags:       experimentFlags(),
 		Action: func(c *cli.Context) error {
 			if word := c.Args().First(); word != "" {
-				return usagef(c, "unknown action %s%s; it is one of %s",
-					printable(word), didYouMean(word, names, asIs), strings.Join(names, ", "))
+				return usagef(c, "unknown action %s%s; it is one of %s", printable(word), didYouMean(word, names, asIs), strings.Join(names, ", "))
 			}
 			return usagef(c, "say what to do: %s", strings.Join(names, ", "))
 		},
@@ -83,8 +80,7 @@ func experimentsCommand() *cli.Command {
 // experimentFlags are those of every action.
 func experimentFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "profile", Value: string(lab.Full),
-			Usage: "`PROFILE`: full (the published protocol on the reference model) or quick (small sizes, minutes)"},
+		&cli.StringFlag{Name: "profile", Usage: "`PROFILE`: full (the published protocol on the reference model) or quick (small sizes, minutes)", Value: string(lab.Full)},
 		&cli.StringFlag{Name: "results", Usage: "results `DIR` (default: results for full, runs/quick for quick)"},
 		threadsFlag(),
 	}
@@ -95,8 +91,8 @@ func experimentActions() []*cli.Command {
 	var all []*cli.Command
 	for _, a := range experimentTable() {
 		all = append(all, &cli.Command{
-			Name: "experiments " + a.name, Usage: a.usage, ArgsUsage: a.arguments, Hidden: true,
-			Description: strings.TrimSpace(a.about), Flags: append(a.flags, experimentFlags()...),
+			Name: "experiments " + a.name, Usage: a.usage, ArgsUsage: a.arguments, Description: strings.TrimSpace(a.about), Hidden: true,
+			Flags: append(a.flags, experimentFlags()...),
 			Action: func(c *cli.Context) error {
 				if err := useThreads(c); err != nil {
 					return err
@@ -196,8 +192,7 @@ func chosen(c *cli.Context, d *lab.Driver) ([]lab.Experiment, error) {
 	names := c.Args().Slice()
 	for _, name := range names {
 		if !slices.Contains(d.Names(), name) {
-			return nil, usagef(c, "unknown experiment %s%s; 'experiments list' shows all",
-				printable(name), didYouMean(name, d.Names(), asIs))
+			return nil, usagef(c, "unknown experiment %s%s; 'experiments list' shows all", printable(name), didYouMean(name, d.Names(), asIs))
 		}
 	}
 	if err := customise(c, d, names); err != nil {
@@ -270,8 +265,7 @@ func runPlan(c *cli.Context, d *lab.Driver) error {
 
 // againCommand is the command line that continues this one.
 func againCommand(c *cli.Context, names []string) string {
-	words := append([]string{"experiments", "run"}, names...)
-	return shell.CommandLine(again(c, words, "profile", "results", "jobs", "threads", "config", "set")...)
+	return shell.CommandLine(again(c, append([]string{"experiments", "run"}, names...), "profile", "results", "jobs", "threads", "config", "set")...)
 }
 
 // printPlan prints what is to be done and how long it takes, and returns the number of experiments that are not up to date.

@@ -7,8 +7,8 @@ import (
 )
 
 // commands is the table of commands, in the order of the help text. Each is a
-// function in a file of its own, cmd_NAME.go. The actions of one, as `experiments run`, are commands behind it whose
-// names have both words. A command whose ArgsUsage is empty
+// function in a file of its own, cmd_NAME.go. The actions of one, as `experiments run`, are commands behind it whose names
+// have both words. A command whose ArgsUsage is empty
 // takes no arguments besides flags. Do not use the Required field of a flag: a
 // value may also come from the configuration file, so the Action checks it.
 func commands() []*cli.Command {

@@ -244,16 +244,15 @@ func configFields(t reflect.Type) map[string]reflect.Type {
 	return fields
 }
 
-// configField is one setting: its key, without those of the tables that it is in, its type, and its place in the
-// struct.
+// configField is one setting: its key, without those of the tables that it is in, its type, and its place in the struct.
 type configField struct {
 	key   string
 	t     reflect.Type
 	index []int
 }
 
-// configFieldList are the settings of a struct in their order. A key is the name in the tag for TOML, without one that
-// for JSON. Those of an embedded struct without a name are its own.
+// configFieldList are the settings of a struct in their order. A key is the name in the tag for TOML, without one that for
+// JSON. Those of an embedded struct without a name are its own.
 func configFieldList(t reflect.Type) []configField {
 	var all []configField
 	for i := range t.NumField() {

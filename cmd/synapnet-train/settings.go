@@ -111,8 +111,7 @@ func sectionsOf(d *lab.Driver) reflect.Type {
 	var fields []reflect.StructField
 	for i, e := range d.Experiments {
 		fields = append(fields, reflect.StructField{
-			Name: fmt.Sprint("E", i), Type: reflect.TypeOf(e.Settings(d.Profile)),
-			Tag: reflect.StructTag(`toml:"` + e.Name + `"`),
+			Name: fmt.Sprint("E", i), Type: reflect.TypeOf(e.Settings(d.Profile)), Tag: reflect.StructTag(`toml:"` + e.Name + `"`),
 		})
 	}
 	return reflect.StructOf(fields)
@@ -166,8 +165,7 @@ func experimentOf(key string, d *lab.Driver, names []string) (name, rest string,
 		return "", "", fmt.Errorf("%s is no experiment%s: begin the key with one of those to run, e.g. %s.%s",
 			printable(first), didYouMean(first, names, asIs), names[0], printable(rest))
 	}
-	return "", "", fmt.Errorf("there are several experiments to run: say which the key belongs to, e.g. %s.%s", names[0],
-		printable(key))
+	return "", "", fmt.Errorf("there are several experiments to run: say which the key belongs to, e.g. %s.%s", names[0], printable(key))
 }
 
 // parseSetting reads the text of the setting with a dotted key among settings of type t, as a TOML file would give it.

@@ -39,7 +39,8 @@ func exportedFields(t reflect.Type) (n int) {
 	return n
 }
 
-// Every setting of every experiment is printed, and what is printed is read back as the same settings.
+// Every setting of every experiment is printed, and what is printed is read back as the same settings. Every key has the
+// name that results have for it.
 func TestEverySettingIsPrintedAndReadBack(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, profile := range []lab.Profile{lab.Full, lab.Quick} {
@@ -63,8 +64,7 @@ func TestEverySettingIsPrintedAndReadBack(t *testing.T) {
 				t.Errorf("%s prints %d settings, it has %d", e.Name, n, want+inMaps)
 			}
 			for _, key := range configKeys(reflect.TypeOf(s), "") {
-				if first, _, _ := strings.Cut(key, "."); slices.ContainsFunc(experiments.All(),
-					func(e lab.Experiment) bool { return e.Name == first }) {
+				if first, _, _ := strings.Cut(key, "."); slices.ContainsFunc(experiments.All(), func(e lab.Experiment) bool { return e.Name == first }) {
 					t.Errorf("%s: the setting %s could be taken for an experiment", e.Name, key)
 				}
 			}
@@ -97,8 +97,8 @@ func others(v reflect.Value) []string {
 	return []string{"other"}
 }
 
-// Every setting can be given by --set, and is then the one that has changed; a value that the experiment refuses is
-// named in the error.
+// Every setting can be given by --set and by a file, and is then part of the settings; a value that the experiment refuses
+// is named in the error.
 func TestEverySettingCanBeGiven(t *testing.T) {
 	d := &lab.Driver{Profile: lab.Quick, Experiments: experiments.All()}
 	for _, e := range d.Experiments {
@@ -121,8 +121,7 @@ func TestEverySettingCanBeGiven(t *testing.T) {
 				}
 				return
 			}
-			if last := key[strings.LastIndex(key, ".")+1:]; !strings.Contains(refused, last) && !strings.Contains(refused,
-				"other") {
+			if last := key[strings.LastIndex(key, ".")+1:]; !strings.Contains(refused, last) && !strings.Contains(refused, "other") {
 				t.Errorf("%s: %s takes no other value: %s", e.Name, key, refused)
 			}
 		})
@@ -139,41 +138,32 @@ func TestSettingMistakes(t *testing.T) {
 		return "experiments run cajq-qat --config mine.toml"
 	}
 	for _, c := range []struct{ line, want string }{
-		{"experiments run cajq-qat --set seedz=42",
-			"--set seedz=42: unknown key seedz (did you mean seeds?); see 'synapnet-train experiments run --help'"},
-		{"experiments run cajq-qat --set finetune.steps=2",
-			"--set finetune.steps=2: unknown key finetune.steps (did you mean experiment.finetune.steps?)"},
+		{"experiments run cajq-qat --set seedz=42", "--set seedz=42: unknown key seedz (did you mean seeds?); see 'synapnet-train experiments run --help'"},
+		{"experiments run cajq-qat --set finetune.steps=2", "--set finetune.steps=2: unknown key finetune.steps (did you mean experiment.finetune.steps?)"},
 		{"experiments run cajq-qat --set seeds.x=2", "--set seeds.x=2: unknown key seeds.x"},
 		{"experiments run cajq-qat --set seeds", "--set seeds: it must be KEY=VALUE, e.g. seeds=42,43"},
 		{"experiments run cajq-qat --set seeds=42,x", "--set seeds=42,x: x in the list: the value must be a whole number"},
 		{"experiments run cajq-qat --set seeds=", "--set seeds=: seeds is []: it must be a list of at least one value"},
-		{"experiments run cajq-qat --set seeds=42 --set seeds=43",
-			"--set seeds=43: the setting is given twice: give it once"},
+		{"experiments run cajq-qat --set seeds=42 --set seeds=43", "--set seeds=43: the setting is given twice: give it once"},
 		{"experiments run cajq-qat --set seeds=[42", "--set seeds=[42: the value is no TOML"},
 		{"experiments run cajq-qat --set seeds=-1", "--set seeds=-1: seeds is -1: it must be at least 0"},
 		{"experiments run cajq-qat --set samples=many", "--set samples=many: the value must be a whole number"},
-		{"experiments run cajq-qat --set experiment=1",
-			"--set experiment=1: the value must be a table, as TOML has it: in brackets"},
-		{"experiments run cajq-qat --set experiment.finetune.lr=NaN",
-			"--set experiment.finetune.lr=NaN: experiment.finetune.lr is NaN: it must be a finite number, at least 0"},
+		{"experiments run cajq-qat --set experiment=1", "--set experiment=1: the value must be a table, as TOML has it: in brackets"},
+		{"experiments run cajq-qat --set experiment.finetune.lr=NaN", "--set experiment.finetune.lr=NaN: experiment.finetune.lr is NaN: it must be a finite number, at least 0"},
 		{"experiments run cajq-qat --set experiment.finetune.constant_lr=yes", "the value must be true or false"},
 		{"experiments run baee-grid --set headline=1", "--set headline=1: the value must be true or false"},
 		{"experiments run cajq-qat --set samples=0", "--set samples=0: samples is 0: it must be at least 1"},
 		{"experiments run cajq-qat --set variants=fp16,cajk", "variants is cajk: it must be one of [fp16 "},
-		{"experiments run cajq-qat --set contexts=64,64",
-			"--set contexts=64,64: contexts is [64 64]: it must be a list with 64 once"},
+		{"experiments run cajq-qat --set contexts=64,64", "--set contexts=64,64: contexts is [64 64]: it must be a list with 64 once"},
 		{"experiments run energy --set seconds=0", "--set seconds=0: seconds is 0: it must be above 0 and at most"},
 		{"experiments run pretrain --set model.heads=5", "--set: pretrain: "},
 		{"experiments run baee-grid --set policies=fofi", "--set: baee-grid: policies: "},
 		{"experiments run baselines --set paper.training.sample_keys=1", "the experiment's own sample_keys counts"},
 		{"experiments run pareto --set accuracy=energy", "it must be one of [cajq-qat cajq-ablation]"},
 		{"experiments run cajq-qat --set sample_keys=9", "--set sample_keys=9: sample_keys is 9: it must be at most 2"},
-		{"experiments run --set seeds=42",
-			"there are several experiments to run: say which the key belongs to, e.g. pretrain.seeds"},
-		{"experiments run cajq-qat energy --set cajq.seeds=42",
-			"cajq is no experiment (did you mean cajq-qat?): begin the key with one of those to run, e.g. cajq-qat.seeds"},
-		{"experiments run energy --set cajq-qat.seeds=42",
-			"--set cajq-qat.seeds=42: cajq-qat is not among the experiments to run: name it, too"},
+		{"experiments run --set seeds=42", "there are several experiments to run: say which the key belongs to, e.g. pretrain.seeds"},
+		{"experiments run cajq-qat energy --set cajq.seeds=42", "cajq is no experiment (did you mean cajq-qat?): begin the key with one of those to run, e.g. cajq-qat.seeds"},
+		{"experiments run energy --set cajq-qat.seeds=42", "--set cajq-qat.seeds=42: cajq-qat is not among the experiments to run: name it, too"},
 		{"experiments list --set seeds=42", "unknown flag --set"},
 		{"experiments run cajq-qat --config none.toml", "configuration none.toml: no such file"},
 	} {
@@ -185,41 +175,33 @@ func TestSettingMistakes(t *testing.T) {
 		"[cajq-qat]\nseeds = 42\n":         "mine.toml:2: cajq-qat.seeds: the value is a whole number, but must be a list",
 		"[energy]\n\nseconds = -1\n":       "mine.toml:3: seconds is -1: it must be at least 0",
 		"seeds = [42]\n":                   "mine.toml:1: unknown key seeds",
-		"[energy]\nseconds = 1\nSeconds=2": "mine.toml:3: keys energy.seconds (line 2) and energy.Seconds (line 3)",
+		"[energy]\nseconds = 1\nSeconds=2": "mine.toml:3: keys energy.seconds (line 2) and energy.Seconds (line 3) differ in case alone",
 	} {
 		refusal(t, exitUsage, file(text), want)
 	}
-	refusal(t, exitUsage, file("[cajq-qat]\nseeds = [42]\n")+" --set seeds=-2",
-		"--set seeds=-2: seeds is -2: it must be at least 0")
+	refusal(t, exitUsage, file("[cajq-qat]\nseeds = [42]\n")+" --set seeds=-2", "--set seeds=-2: seeds is -2: it must be at least 0")
 	if got := present(t, "."); got != "mine.toml" {
 		t.Errorf("left %s", got)
 	}
 }
 
-// Flags win over the file, and the file over the profile; a setting that keeps its value makes no custom run; the plan
-// says what runs with other settings, and what it needs runs with the profile's.
+// Flags win over the file, and the file over the profile; a setting that keeps its value makes no custom run; the plan says
+// what runs with other settings, and what it needs runs with the profile's.
 func TestCustomPlan(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.WriteFile("mine.toml", []byte("[cajq-qat]\nsamples = 6\nseeds = [7]\n\n[energy]\nseconds = 0.25\n"),
-		0o600); err != nil {
+	if err := os.WriteFile("mine.toml", []byte("[cajq-qat]\nsamples = 6\nseeds = [7]\n\n[energy]\nseconds = 0.25\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	stdout, _ := trained(t, "experiments settings cajq-qat --profile quick --config mine.toml --set seeds=8,9")
-	want := `^# the result goes to runs/quick/custom/cajq-qat-[0-9a-f]{8}/cajq-qat.json\n` +
-		`\[cajq-qat\]\nseeds = \[8, 9\]\ncontexts = \[128, 256\]\nsamples = 6\n`
-	if !regexp.MustCompile(want).MatchString(stdout) {
+	if !regexp.MustCompile(`^# the result goes to runs/quick/custom/cajq-qat-[0-9a-f]{8}/cajq-qat.json\n\[cajq-qat\]\nseeds = \[8, 9\]\ncontexts = \[128, 256\]\nsamples = 6\n`).MatchString(stdout) {
 		t.Errorf("settings\n%s", stdout)
 	}
-	stdout, _ = trained(t,
-		"experiments settings cajq-qat --set experiment.finetune.lr=2e-3 --set experiment={finetune={steps=7}}")
+	stdout, _ = trained(t, "experiments settings cajq-qat --set experiment.finetune.lr=2e-3 --set experiment={finetune={steps=7}}")
 	if !strings.Contains(stdout, "\nsteps = 7\n") || !strings.Contains(stdout, "\nlr = 0.002\n") {
 		t.Errorf("a key and a table that does not name it: %s", stdout)
 	}
-	stdout, _ = trained(t,
-		"experiments run cajq-qat --profile quick --dry-run --config mine.toml --set cajq-qat.seeds=8,9")
-	want = `^experiment +time +result\npretrain +~1 min 15 s +missing\n` +
-		`cajq-qat-[0-9a-f]{8} +~40 s +after pretrain\n2 to run`
-	if !regexp.MustCompile(want).MatchString(stdout) {
+	stdout, _ = trained(t, "experiments run cajq-qat --profile quick --dry-run --config mine.toml --set cajq-qat.seeds=8,9")
+	if !regexp.MustCompile(`^experiment +time +result\npretrain +~1 min 15 s +missing\ncajq-qat-[0-9a-f]{8} +~40 s +after pretrain\n2 to run`).MatchString(stdout) {
 		t.Errorf("the plan:\n%s", stdout)
 	}
 	stdout, _ = trained(t, "experiments run cajq-qat --profile quick --dry-run --set seeds=42,43 --set samples=12")
@@ -236,8 +218,7 @@ func TestCustomPlan(t *testing.T) {
 func TestCustomRun(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const quick = " --profile quick --results res"
-	const small = "experiments run pretrain --set samples_per_stage=64 --set epochs_per_stage=1 --set eval_samples=8"
-	if _, stderr := trained(t, small+" --set curriculum=64"+quick); !strings.Contains(stderr, "pretrain-") {
+	if _, stderr := trained(t, "experiments run pretrain --set samples_per_stage=64 --set curriculum=64 --set epochs_per_stage=1 --set eval_samples=8"+quick); !strings.Contains(stderr, "pretrain-") {
 		t.Errorf("stderr %s", stderr)
 	}
 	found, err := filepath.Glob("res/custom/pretrain-????????/pretrain.json")
@@ -245,12 +226,10 @@ func TestCustomRun(t *testing.T) {
 		t.Fatalf("%v %v, and the profile's: %v", found, err, missing)
 	}
 	stdout, _ := trained(t, "experiments list"+quick)
-	want := `(?m)^pretrain-[0-9a-f]{8}  up to date  ` +
-		`curriculum=\[64\] epochs_per_stage=1 eval_samples=8 samples_per_stage=64$`
-	if !regexp.MustCompile(want).MatchString(stdout) {
+	if want := `(?m)^pretrain-[0-9a-f]{8}  up to date  curriculum=\[64\] epochs_per_stage=1 eval_samples=8 samples_per_stage=64$`; !regexp.MustCompile(want).MatchString(stdout) {
 		t.Errorf("the list:\n%s", stdout)
 	}
-	stdout, _ = trained(t, small+" --set curriculum=[64]"+quick)
+	stdout, _ = trained(t, "experiments run pretrain --set curriculum=[64] --set epochs_per_stage=1 --set eval_samples=8 --set samples_per_stage=064"+quick)
 	if !strings.HasPrefix(stdout, "all 1 results in res are up to date") {
 		t.Errorf("again:\n%s", stdout)
 	}
@@ -269,10 +248,8 @@ func TestCustomRun(t *testing.T) {
 
 // Any --set is a value or a line of an error; what it gives, --config gives, too.
 func FuzzSetting(f *testing.F) {
-	for _, word := range []string{"seeds=42,43", "experiment.finetune.steps=20", "samples=", "=", "a.b.c=1",
-		`variants=["a,b"]`, "experiment.options.schemes={ssm=\"x\"}",
-		"experiment.options.schemes.ssm=x", "experiment.finetune.lr=1e400", "seeds=[[[[[[[[[[[[[[[[[[1", "sample_keys=1",
-		"experiment={}"} {
+	for _, word := range []string{"seeds=42,43", "experiment.finetune.steps=20", "samples=", "=", "a.b.c=1", `variants=["a,b"]`, "experiment.options.schemes={ssm=\"x\"}",
+		"experiment.options.schemes.ssm=x", "experiment.finetune.lr=1e400", "seeds=[[[[[[[[[[[[[[[[[[1", "sample_keys=1", "experiment={}"} {
 		f.Add(word)
 	}
 	d := &lab.Driver{Profile: lab.Quick, Experiments: experiments.All()}

@@ -63,8 +63,7 @@ func (s baselineSettings) Validate() error {
 	for _, protocol := range []string{result.Paper, result.Strict} {
 		p, prefix := (&baselines{baselineSettings: s}).part(protocol), protocol+"."
 		if k := p.Training.SampleKeys; k != 0 {
-			want := "0: the experiment's own sample_keys counts"
-			return &lab.BadSetting{Key: prefix + "training.sample_keys", Value: k, Want: want}
+			return &lab.BadSetting{Key: prefix + "training.sample_keys", Value: k, Want: "0: the experiment's own sample_keys counts"}
 		}
 		if err := cmp.Or(lab.Distinct(prefix+"architectures", p.Architectures...), lab.Distinct(prefix+"tasks", p.Tasks...),
 			lab.AtLeast(prefix+"contexts", layers.MinContext, p.Contexts...), lab.Distinct(prefix+"contexts", p.Contexts...),

@@ -10,11 +10,7 @@ import (
 
 // Validate names the first setting that no model allows. What depends on the model is checked when it is read.
 func (s cajqSettings) Validate() error {
-	return cmp.Or(
-		lab.Distinct("seeds", s.Seeds...), lab.AtLeast("contexts", layers.MinContext, s.Contexts...),
-		lab.Distinct("contexts", s.Contexts...), lab.AtLeast("samples", 1, s.Samples),
-		lab.Known("variants", qat.VariantNames(), s.Variants...),
-		lab.AtLeast("experiment.finetune.steps", 1, s.Experiment.Finetune.Steps),
-		lab.AtLeast("experiment.finetune.batch", 1, s.Experiment.Finetune.Batch),
-	)
+	return cmp.Or(lab.Distinct("seeds", s.Seeds...), lab.AtLeast("contexts", layers.MinContext, s.Contexts...),
+		lab.Distinct("contexts", s.Contexts...), lab.AtLeast("samples", 1, s.Samples), lab.Known("variants", qat.VariantNames(), s.Variants...),
+		lab.AtLeast("experiment.finetune.steps", 1, s.Experiment.Finetune.Steps), lab.AtLeast("experiment.finetune.batch", 1, s.Experiment.Finetune.Batch))
 }

@@ -41,12 +41,12 @@
 //
 // # Other settings
 //
-// [Experiment.Change] makes of an experiment one with other settings than a profile's, by their names in JSON. It has
-// an [Experiment.ID] made of the settings, a folder of that name under custom, and results of the profile [Custom]: the
-// same settings find and continue their own result, and never touch the protocol's. [Driver.Custom] has a plan run it in
-// place of the registered experiment; what other experiments need is the registered one always. Settings with a method
-// Validate are asked before anything runs; [AtLeast], [Within], [Known] and [Distinct] make its errors.
-// [Driver.CustomResults] finds the results that are there.
+// [Experiment.Change] makes of an experiment one with other settings than a profile's, by their names in JSON. It has an
+// [Experiment.ID] made of the settings, a folder of that name under custom, and results of the profile [Custom]: the same
+// settings find and continue their own result, and never touch the protocol's. [Driver.Custom] has a plan run it in place of
+// the registered experiment; what other experiments need is the registered one always. Settings with a method Validate are
+// asked before anything runs; [AtLeast], [Within], [Known] and [Distinct] make its errors. [Driver.CustomResults] finds the
+// results that are there.
 //
 // # Keys of samples
 //

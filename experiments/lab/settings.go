@@ -78,8 +78,8 @@ func Known[T ~string](key string, known []T, values ...T) error {
 	return Distinct(key, values...)
 }
 
-// ID names the experiment and its settings: its name with those of a profile, NAME-KEY8 with others. KEY8 are the first
-// 8 hex digits of the SHA-256 of the settings in canonical form.
+// ID names the experiment and its settings: its name with the settings of a profile, NAME-KEY8 with others. KEY8 are the
+// first 8 hex digits of the SHA-256 of the settings in canonical form.
 func (e Experiment) ID() string { return cmp.Or(e.custom, e.Name) }
 
 // profile is the profile of the experiment's results.
@@ -90,10 +90,10 @@ func (e Experiment) profile(p Profile) string {
 	return string(p)
 }
 
-// Change is the experiment with other settings than those of p. The changes are values by their names in JSON, tables
-// as maps. Its results have a folder of their own, custom/ID, and the profile Custom. An experiment whose settings the
-// changes leave as they are is the same. A value that the experiment does not take is a *BadSetting, or the error of
-// the settings' own Validate, if they have one.
+// Change is the experiment with other settings than those of p. The changes are values by their names in JSON, tables as
+// maps. Its results have a folder of their own, custom/ID, and the profile Custom. An experiment whose settings the
+// changes leave as they are is the same. A value that the experiment does not take is a *BadSetting, or the error of the
+// settings' own Validate, if they have one.
 func (e Experiment) Change(p Profile, changes map[string]any) (Experiment, error) {
 	if err := plausible("", changes); err != nil {
 		return e, err

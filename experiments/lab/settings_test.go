@@ -60,15 +60,13 @@ func TestChangesOfTablesAndLists(t *testing.T) {
 	s := settings{inner{1, 2}, []inner{{3, 4}, {5, 6}}, map[string]int{"a": 1}, nil}
 	e := Define(Experiment{Name: "e"}, s, s, func(context.Context, *Job, settings) (*Outcome, error) { return nil, nil })
 	c := change(t, e, map[string]any{
-		"table": map[string]any{"y": int64(7)}, "list": []any{map[string]any{"x": int64(8)}},
-		"names": map[string]any{"b": int64(9)},
+		"table": map[string]any{"y": int64(7)}, "list": []any{map[string]any{"x": int64(8)}}, "names": map[string]any{"b": int64(9)},
 	})
 	want := settings{inner{1, 7}, []inner{{8, 0}}, map[string]int{"a": 1, "b": 9}, nil}
 	if got := c.Settings(Quick); !SameButKeys(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if got := e.Settings(Quick); !SameButKeys(got, settings{inner{1, 2}, []inner{{3, 4}, {5, 6}}, map[string]int{"a": 1},
-		nil}) {
+	if got := e.Settings(Quick); !SameButKeys(got, settings{inner{1, 2}, []inner{{3, 4}, {5, 6}}, map[string]int{"a": 1}, nil}) {
 		t.Errorf("the profile's are now %+v", got)
 	}
 }
@@ -153,7 +151,7 @@ func TestDriverRunsCustomSettings(t *testing.T) {
 	check("a from 0, b from 0", "b")
 }
 
-// A custom run that is stopped continues with its own settings; what needs the registered experiment runs that.
+// A custom run that is stopped continues with its own settings; meanwhile what needs the registered experiment runs that.
 func TestDriverContinuesCustomSettings(t *testing.T) {
 	var f fakes
 	ctx, cancel := context.WithCancel(t.Context())
@@ -181,18 +179,14 @@ func TestDriverPlansMemoryOfCustomSettings(t *testing.T) {
 	a := f.fake("a", 1, nil)
 	a.Demands = func(j *Job) ([]Demand, error) {
 		steps := j.Settings.(fakeSettings).Steps
-		return []Demand{{Setting: "steps", Value: steps, What: "counting", Need: func(n int) (uint64,
-			error) {
-			return uint64(n-1) << 60, nil
-		}}}, nil
+		return []Demand{{Setting: "steps", Value: steps, What: "counting", Need: func(n int) (uint64, error) { return uint64(n-1) << 60, nil }}}, nil
 	}
 	d := newDriver(t.TempDir(), a)
 	if ran, err := f.run(t, d); ran != "a from 0" || err != nil {
 		t.Errorf("ran %s: %v", ran, err)
 	}
 	d.Custom = []Experiment{change(t, a, map[string]any{"steps": int64(3)})}
-	if ran, err := f.run(t, d); host.Free().Known && (ran != "" || err == nil || !strings.Contains(err.Error(),
-		"steps 3: counting takes at least")) {
+	if ran, err := f.run(t, d); host.Free().Known && (ran != "" || err == nil || !strings.Contains(err.Error(), "steps 3: counting takes at least")) {
 		t.Errorf("ran %s: %v", ran, err)
 	}
 }
@@ -228,8 +222,7 @@ func TestCustomResults(t *testing.T) {
 	var f fakes
 	d := newDriver(t.TempDir(), f.fake("a", 1, nil), f.fake("a-b", 1, nil, "a"))
 	d.Custom = []Experiment{
-		change(t, d.Experiments[0], map[string]any{"steps": int64(2)}), change(t, d.Experiments[1],
-			map[string]any{"steps": int64(3)}),
+		change(t, d.Experiments[0], map[string]any{"steps": int64(2)}), change(t, d.Experiments[1], map[string]any{"steps": int64(3)}),
 	}
 	if _, err := f.run(t, d); err != nil {
 		t.Fatal(err)

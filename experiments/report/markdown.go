@@ -24,8 +24,7 @@ func (r *Report) Markdown() []byte {
 		s.markdown(line)
 	}
 	if len(r.Custom) > 0 {
-		line("\n# Results of other settings\n\nThey are no part of what is said above. " +
-			"Each is named by its experiment and the key of its settings.")
+		line("\n# Results of other settings\n\nThey are no part of what is said above. Each is named by its experiment and the key of its settings.")
 	}
 	for _, s := range r.Custom {
 		s.markdown(line)

@@ -17,9 +17,7 @@ func (p suitePart) validate(prefix string) error {
 	if len(p.Variants) == 0 && len(p.Tasks) == 0 {
 		return nil // a suite without this protocol
 	}
-	return cmp.Or(
-		lab.Known(prefix+"variants", qat.VariantNames(), p.Variants...), lab.Distinct(prefix+"tasks", p.Tasks...),
+	return cmp.Or(lab.Known(prefix+"variants", qat.VariantNames(), p.Variants...), lab.Distinct(prefix+"tasks", p.Tasks...),
 		lab.AtLeast(prefix+"contexts", layers.MinContext, p.Contexts...), lab.Distinct(prefix+"contexts", p.Contexts...),
-		lab.AtLeast(prefix+"samples", 1, p.Samples),
-	)
+		lab.AtLeast(prefix+"samples", 1, p.Samples))
 }
