@@ -196,10 +196,6 @@ func TestCustomPlan(t *testing.T) {
 	if !regexp.MustCompile(`^# the result goes to runs/quick/custom/cajq-qat-[0-9a-f]{8}/cajq-qat.json\n\[cajq-qat\]\nseeds = \[8, 9\]\ncontexts = \[128, 256\]\nsamples = 6\n`).MatchString(stdout) {
 		t.Errorf("settings\n%s", stdout)
 	}
-	stdout, _ = trained(t, "experiments settings cajq-qat --set experiment.finetune.lr=2e-3 --set experiment={finetune={steps=7}}")
-	if !strings.Contains(stdout, "\nsteps = 7\n") || !strings.Contains(stdout, "\nlr = 0.002\n") {
-		t.Errorf("a key and a table that does not name it: %s", stdout)
-	}
 	stdout, _ = trained(t, "experiments run cajq-qat --profile quick --dry-run --config mine.toml --set cajq-qat.seeds=8,9")
 	if !regexp.MustCompile(`^experiment +time +result\npretrain +~1 min 15 s +missing\ncajq-qat-[0-9a-f]{8} +~40 s +after pretrain\n2 to run`).MatchString(stdout) {
 		t.Errorf("the plan:\n%s", stdout)
@@ -211,6 +207,16 @@ func TestCustomPlan(t *testing.T) {
 	stdout, _ = trained(t, "experiments run pareto cajq-qat --profile quick --dry-run --set cajq-qat.seeds=1")
 	if n := len(regexp.MustCompile(`(?m)^cajq-qat(-[0-9a-f]{8})? `).FindAllString(stdout, -1)); n != 2 {
 		t.Errorf("pareto needs cajq-qat with the profile's settings, too:\n%s", stdout)
+	}
+}
+
+// A table of --set leaves what another --set gave of it.
+func TestTablesOfSetAreJoined(t *testing.T) {
+	t.Chdir(t.TempDir())
+	stdout, _ := trained(t, "experiments settings cajq-qat --set experiment.finetune.lr=2e-3"+
+		" --set experiment={finetune={steps=7}}")
+	if !strings.Contains(stdout, "\nsteps = 7\n") || !strings.Contains(stdout, "\nlr = 0.002\n") {
+		t.Errorf("settings\n%s", stdout)
 	}
 }
 
