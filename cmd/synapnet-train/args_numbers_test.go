@@ -34,7 +34,8 @@ func wholeFlags(t *testing.T, f func(command string, flag cli.Flag)) {
 		for _, flag := range command.Flags {
 			switch kind := flag.(type) {
 			case *cli.BoolFlag, *cli.StringFlag, *cli.StringSliceFlag, *cli.Float64Flag, *cli.Float64SliceFlag,
-				*cli.DurationFlag:
+				*cli.DurationFlag,
+				*cli.GenericFlag:
 			default:
 				if !isWhole(flag) {
 					t.Fatalf("%s: a flag of kind %T, of which isWhole does not know whether it takes whole numbers", command.Name,

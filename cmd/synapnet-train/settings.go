@@ -195,18 +195,17 @@ func settingType(key string, t reflect.Type) (reflect.Type, error) {
 		for found.Kind() == reflect.Pointer {
 			found = found.Elem()
 		}
-		switch next, ok := reflect.Type(nil), false; found.Kind() {
-		case reflect.Map:
-			found = found.Elem()
-		case reflect.Struct:
-			if next, ok = configFields(found)[name]; ok {
-				found = next
-				continue
-			}
-			fallthrough
-		default:
+		var next reflect.Type // nil: there is none
+		switch {
+		case found.Kind() == reflect.Struct:
+			next = configFields(found)[name]
+		case found.Kind() == reflect.Map && name != "":
+			next = found.Elem()
+		}
+		if next == nil {
 			return nil, fmt.Errorf("unknown key %s%s", printable(key), nearestKey(key, configKeys(t, "")))
 		}
+		found = next
 	}
 	return found, nil
 }
@@ -283,7 +282,7 @@ func parseTOML(text string) (any, error) {
 	return values[name], nil
 }
 
-// putSetting puts a value under the names of its key into a tree of settings.
+// putSetting puts a value under the names of its key into a tree of settings. A table is put key by key.
 func putSetting(tree map[string]any, names []string, value any) {
 	for _, name := range names[:len(names)-1] {
 		table, ok := tree[name].(map[string]any)
@@ -293,5 +292,12 @@ func putSetting(tree map[string]any, names []string, value any) {
 		}
 		tree = table
 	}
-	tree[names[len(names)-1]] = value
+	last := names[len(names)-1]
+	table, isTable := value.(map[string]any)
+	if !isTable {
+		tree[last] = value
+	}
+	for key, v := range table {
+		putSetting(tree, []string{last, key}, v)
+	}
 }

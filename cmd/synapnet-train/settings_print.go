@@ -43,7 +43,7 @@ func settingsOf(v reflect.Value) (keys []string, values []reflect.Value) {
 		names := v.MapKeys()
 		slices.SortFunc(names, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, name := range names {
-			keys, values = append(keys, name.String()), append(values, v.MapIndex(name))
+			keys, values = append(keys, tomlKey(name.String())), append(values, v.MapIndex(name))
 		}
 		return keys, values
 	}
@@ -51,6 +51,23 @@ func settingsOf(v reflect.Value) (keys []string, values []reflect.Value) {
 		keys, values = append(keys, f.key), append(values, v.FieldByIndex(f.index))
 	}
 	return keys, values
+}
+
+// tomlKey is a name of a map as a key, in quotes where TOML wants them.
+func tomlKey(name string) string {
+	if name != "" && strings.IndexFunc(name, func(r rune) bool { return r > '~' || !isBareKey(byte(r)) }) < 0 {
+		return name
+	}
+	return tomlString(name)
+}
+
+// tomlString is a string in quotes: one in JSON is one in TOML.
+func tomlString(s string) string {
+	quoted, err := json.Marshal(s)
+	if err != nil { // none that JSON could not write
+		return strconv.Quote(s)
+	}
+	return strings.ReplaceAll(string(quoted), "\x7f", `\u007f`)
 }
 
 // tomlValue is a value on one line.
@@ -84,9 +101,5 @@ func tomlValue(v reflect.Value) string {
 	} else if v.Kind() != reflect.String {
 		return word
 	}
-	quoted, err := json.Marshal(word) // a string in JSON is one in TOML
-	if err != nil {
-		return strconv.Quote(word)
-	}
-	return string(quoted)
+	return tomlString(word)
 }

@@ -228,6 +228,16 @@ func TestCustomPlan(t *testing.T) {
 	}
 }
 
+// A table of --set leaves what another --set gave of it.
+func TestTablesOfSetAreJoined(t *testing.T) {
+	t.Chdir(t.TempDir())
+	stdout, _ := trained(t, "experiments settings cajq-qat --set experiment.finetune.lr=2e-3"+
+		" --set experiment={finetune={steps=7}}")
+	if !strings.Contains(stdout, "\nsteps = 7\n") || !strings.Contains(stdout, "\nlr = 0.002\n") {
+		t.Errorf("settings\n%s", stdout)
+	}
+}
+
 // A run with settings of its own leaves the profile's result alone, is listed and reported apart, and is up to date.
 func TestCustomRun(t *testing.T) {
 	t.Chdir(t.TempDir())

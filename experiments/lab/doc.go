@@ -12,6 +12,8 @@
 //		SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // set by Define
 //	}
 //
+//	func (s settings) Validate() error { return lab.Distinct("seeds", s.Seeds...) }
+//
 //	func Experiment() lab.Experiment {
 //		full, quick := settings{Seeds: []uint64{42, 43, 44}}, settings{Seeds: []uint64{42}}
 //		e := lab.Experiment{Name: "mine", Title: "...", Needs: []string{"pretrain"}, Views: views}
@@ -38,6 +40,17 @@
 //	Waits       an experiment that it needs has to run first: its inputs are not known yet
 //	Unreadable  the file is no valid result: nothing is done, the reason says the mend
 //	Foreign     the file is a result of another experiment or profile: it is not overwritten
+//
+// # Other settings
+//
+// [Experiment.Change] makes of an experiment one with other settings than a profile's, by their names in JSON. It has
+// an [Experiment.ID] made of the settings, a folder of that name under custom, and results of the profile [Custom]: the
+// same settings find and continue their own result, and never touch the protocol's. [Driver.Custom] has a plan run it
+// in place of the registered experiment; what other experiments need is the registered one always. Settings with a
+// method Validate are asked before anything runs; [AtLeast], [Within], [Known] and [Distinct] make its errors.
+// [Driver.CustomResults] finds the results that are there.
+//
+// # Keys of samples
 //
 // A result keeps the version of the keys of samples that it was measured with (tasks.Keys): it is up to date with that
 // one, and what is measured anew has the current one.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/host"
 )
 
 // change is the experiment of a driver with other settings.
@@ -171,6 +172,26 @@ func TestDriverContinuesCustomSettings(t *testing.T) {
 	}
 	stop = false
 	if ran, err := f.run(t, d, "a", "b"); ran != "a from 0, b from 0, a from 2" || err != nil {
+		t.Errorf("ran %s: %v", ran, err)
+	}
+}
+
+// The memory of a custom run is planned from its own settings.
+func TestDriverPlansMemoryOfCustomSettings(t *testing.T) {
+	var f fakes
+	a := f.fake("a", 1, nil)
+	a.Demands = func(j *Job) ([]Demand, error) {
+		steps := j.Settings.(fakeSettings).Steps
+		return []Demand{{Setting: "steps", Value: steps, What: "counting",
+			Need: func(n int) (uint64, error) { return uint64(n-1) << 60, nil }}}, nil
+	}
+	d := newDriver(t.TempDir(), a)
+	if ran, err := f.run(t, d); ran != "a from 0" || err != nil {
+		t.Errorf("ran %s: %v", ran, err)
+	}
+	d.Custom = []Experiment{change(t, a, map[string]any{"steps": int64(3)})}
+	if ran, err := f.run(t, d); host.Free().Known &&
+		(ran != "" || err == nil || !strings.Contains(err.Error(), "steps 3: counting takes at least")) {
 		t.Errorf("ran %s: %v", ran, err)
 	}
 }

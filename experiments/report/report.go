@@ -121,7 +121,7 @@ func (r *Report) addCustom(d *lab.Driver) error {
 		return err
 	}
 	for _, step := range steps {
-		s, err := newSection(step, d.Root, d.Path(step.Experiment), d.Profile)
+		s, err := newSection(step, d.Root, d.Path(step.Experiment), lab.Custom)
 		if err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func newSection(step *lab.Step, root, path string, profile lab.Profile) (*Sectio
 	s.Seconds, s.Wall, s.Commit = r.Cost.WallSeconds, duration(r.Cost.WallSeconds), short(r.Environment.Commit)
 	s.Facts = facts(r)
 	s.Brief = []string{count(len(r.Seeds), "seed"), "n " + s.Facts[1].Value, "commit " + s.Commit}
-	if profile != lab.Full { // of a small model: nothing that the paper's values could be compared with
+	if profile != lab.Full { // nothing that the paper's values could be compared with
 		r = withoutPublished(r)
 	}
 	s.compare(r.Measurements)
