@@ -31,7 +31,8 @@ func TestComparisonIsAnExperiment(t *testing.T) {
 	root := t.TempDir()
 	labtest.Put(t, root, "pretrain", lab.ModelFile, path)
 	o := labtest.CheckRuns(t, QATExperiment(), root, QATExperiment().Run, labtest.Always)
-	l := result.Labels{result.TaskLabel: measure.MetricSingle, result.VariantLabel: qat.CAJQQAT, result.AgainstLabel: qat.FP16Finetuned, result.ContextLabel: "128"}
+	l := result.Labels{result.TaskLabel: measure.MetricSingle, result.VariantLabel: qat.CAJQQAT,
+		result.AgainstLabel: qat.FP16Finetuned, result.ContextLabel: "128"}
 	if d := labtest.Find(t, o, result.Strict, "difference", l); d.N != 24 || d.Interval.Method != "newcombe" {
 		t.Errorf("%+v", d)
 	}
@@ -49,8 +50,8 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// Details of before become cells with the measurements that they gave: the differences that were taken seed by seed are, and
-// no others; sizes are kept as counts. Those of today are left alone.
+// Details of before become cells with the measurements that they gave: the differences that were taken seed by seed
+// are, and no others; sizes are kept as counts. Those of today are left alone.
 func TestComparisonIsConverted(t *testing.T) {
 	s := Settings{Default(), []string{qat.FP16, "int8_uniform", qat.CAJQQAT}}
 	s.Seeds, s.Contexts = []uint64{42, 43}, []int{1024}
@@ -69,7 +70,8 @@ func TestComparisonIsConverted(t *testing.T) {
 	}
 	var runs []run
 	for i, seed := range s.Seeds {
-		runs = append(runs, run{qat.FP16, seed, score(20 + i), nil}, run{"int8_uniform", seed, score(21), nil}, run{qat.CAJQQAT, seed, score(30), score(28 - 3*i)})
+		runs = append(runs, run{qat.FP16, seed, score(20 + i), nil}, run{"int8_uniform", seed, score(21), nil},
+			run{qat.CAJQQAT, seed, score(30), score(28 - 3*i)})
 	}
 	size := packedSize{Weights: 1000, WeightBytes: 487, Parameters: 8700123, Bytes: 15400001}
 	details := map[string]any{"base_sha256": "x", "runs": runs, "sizes": sizes(qat.CAJQQAT, &size), "summary": []int{1}}
@@ -85,11 +87,13 @@ func TestComparisonIsConverted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := result.Labels{result.TaskLabel: measure.MetricMixture, result.VariantLabel: qat.CAJQQAT, result.AgainstLabel: qat.FP16, result.ContextLabel: "1024"}
+	l := result.Labels{result.TaskLabel: measure.MetricMixture, result.VariantLabel: qat.CAJQQAT,
+		result.AgainstLabel: qat.FP16, result.ContextLabel: "1024"}
 	if d := labtest.Find(t, o, result.Strict, "difference", l); d.N != 2 || d.Interval.Method != "t" {
 		t.Errorf("%+v", d)
 	}
-	if cells := o.Details.(lab.Cells[cell]).Done; !reflect.DeepEqual(cells[sizeName(qat.CAJQQAT)].Size, &size) || len(cells) != 7 {
+	if cells := o.Details.(lab.Cells[cell]).Done; !reflect.DeepEqual(cells[sizeName(qat.CAJQQAT)].Size, &size) ||
+		len(cells) != 7 {
 		t.Errorf("%d cells, size %+v", len(cells), cells[sizeName(qat.CAJQQAT)].Size)
 	}
 	if n := len(o.Measurements); n != 4*3+3+6 || o.Partial {

@@ -42,7 +42,8 @@ type GridConfig struct {
 // DefaultGrid is the published grid in both protocols, with the policies that it does not have and the headline case.
 func DefaultGrid() GridConfig {
 	return GridConfig{
-		Policies: Policies(), Budgets: []float64{0.1, 0.2, 0.3, 0.5}, Positions: []string{string(tasks.Early), string(tasks.Late)},
+		Policies: Policies(), Budgets: []float64{0.1, 0.2, 0.3, 0.5}, Positions: []string{string(tasks.Early),
+			string(tasks.Late)},
 		Seeds: []uint64{42, 43, 44}, Contexts: []int{1024, 2048}, Protocols: []baee.Protocol{baee.Paper, baee.Strict},
 		Samples: 24, Chunk: 512, Headline: true, SampleKeys: tasks.CurrentKeys,
 	}
@@ -50,7 +51,8 @@ func DefaultGrid() GridConfig {
 
 // Policies lists the built-in policies in the order of reports: ours, the nine of the published grid, newer rivals.
 func Policies() []string {
-	return []string{"baee", "baee_salience", "fifo", "lru", "random", "h2o", "scissorhands", "snapkv", "pyramidkv", "locret_proxy",
+	return []string{"baee", "baee_salience", "fifo", "lru", "random", "h2o", "scissorhands", "snapkv", "pyramidkv",
+		"locret_proxy",
 		"tova", "keydiff", "knorm", "expected_attention"}
 }
 
@@ -81,9 +83,10 @@ type GridCell struct {
 	NetworkSHA256 string       `json:"network_sha256,omitempty"`
 }
 
-const gridProtocol = "paper: the reference's scoring rules; padding is stored and counts, the first chunk reads a row of zeros, attention " +
-	"is not accumulated. strict: each method's own algorithm on attention really received; padding is not stored. Both: budget a layer = " +
-	"floor(chunks x slots x fraction), retained = at the end any layer holds an entry written at a target's key; policies of a case share a chunk's forward while their memories are equal"
+const gridProtocol = "paper: the reference's scoring rules; padding is stored and counts, the first chunk reads a " +
+	"row of zeros, attention is not accumulated. strict: each method's own algorithm on attention really received; " +
+	"padding is not stored. Both: budget a layer = floor(chunks x slots x fraction), retained = at the end any layer " +
+	"holds an entry written at a target's key; policies of a case share a chunk's forward while their memories are equal"
 
 // grid measures cells on a model.
 type grid struct {
@@ -114,7 +117,8 @@ func newGrid(j *lab.Job, c GridConfig, purpose tasks.Purpose) (*grid, error) {
 			return nil, err
 		}
 		if network.Dim != base.Config.Dim {
-			return nil, fmt.Errorf("%s is for entries of width %d, the model has %d: train one for this model", n.path, network.Dim, base.Config.Dim)
+			return nil, fmt.Errorf("%s is for entries of width %d, the model has %d: train one for this model", n.path,
+				network.Dim, base.Config.Dim)
 		}
 		if n.head {
 			g.head = network
@@ -142,14 +146,18 @@ func (c GridConfig) Check(m layers.Config) error {
 	if m.LanguageModel() {
 		return fmt.Errorf("the model predicts tokens (num_classes 0): the grid needs a model with a classification head")
 	}
-	if len(c.Policies) == 0 || len(c.Budgets) == 0 || len(c.Positions) == 0 || len(c.Seeds) == 0 || len(c.Contexts) == 0 || len(c.Protocols) == 0 || c.Samples < 1 {
-		return fmt.Errorf("policies %v, budgets %v, positions %v, seeds %v, contexts %v, protocols %v, samples %d: give at least one of each",
+	if len(c.Policies) == 0 || len(c.Budgets) == 0 || len(c.Positions) == 0 || len(c.Seeds) == 0 || len(c.Contexts) == 0 ||
+		len(c.Protocols) == 0 || c.Samples < 1 {
+		return fmt.Errorf("policies %v, budgets %v, positions %v, seeds %v, contexts %v, protocols %v, samples %d: give "+
+			"at least one of each",
 			c.Policies, c.Budgets, c.Positions, c.Seeds, c.Contexts, c.Protocols, c.Samples)
 	}
 	if c.Chunk < layers.MinContext || c.Chunk > m.MaxLen {
-		return fmt.Errorf("chunk of %d tokens: it must be from %d to the model's max_len %d", c.Chunk, layers.MinContext, m.MaxLen)
+		return fmt.Errorf("chunk of %d tokens: it must be from %d to the model's max_len %d", c.Chunk, layers.MinContext,
+			m.MaxLen)
 	}
-	if err := errors.Join(lab.Once("policy", c.Policies), lab.Once("budget", c.Budgets), lab.Once("position", c.Positions), lab.Once("seed", c.Seeds),
+	if err := errors.Join(lab.Once("policy", c.Policies), lab.Once("budget", c.Budgets), lab.Once("position", c.Positions),
+		lab.Once("seed", c.Seeds),
 		lab.Once("context length", c.Contexts), lab.Once("protocol", c.Protocols)); err != nil {
 		return err
 	}
@@ -185,7 +193,8 @@ func (c GridConfig) Check(m layers.Config) error {
 const pressureTask = "memory_pressure_niah"
 
 func (c GridConfig) params(m layers.Config, k GridCase) tasks.Params {
-	return tasks.Params{Length: k.Context, Vocab: m.VocabSize, Classes: m.NumClasses, Position: tasks.Position(k.Position), Needles: c.Needles}
+	return tasks.Params{Length: k.Context, Vocab: m.VocabSize, Classes: m.NumClasses, Position: tasks.Position(k.Position),
+		Needles: c.Needles}
 }
 
 // policies are those that a protocol has.
@@ -208,7 +217,8 @@ func (n neededNetwork) missing(err error) error {
 	if n.head {
 		what = "Locret-style head"
 	}
-	return fmt.Errorf("policy %s needs a trained %s (%w): make one with baee-train, or leave the policy out", n.policy, what, err)
+	return fmt.Errorf("policy %s needs a trained %s (%w): make one with baee-train, or leave the policy out", n.policy,
+		what, err)
 }
 
 // networks are the files that the strict policies need.
@@ -293,8 +303,8 @@ func (g *grid) sha(k GridCase, name string) string {
 	return g.shas[strings.TrimSuffix(name, inTiers)]
 }
 
-// inTiers behind a policy's name says that its memory has as many bytes as the budget's entries take in half precision, and
-// stores each in the tier that its score calls for.
+// inTiers behind a policy's name says that its memory has as many bytes as the budget's entries take in half precision,
+// and stores each in the tier that its score calls for.
 const inTiers = ", tiers"
 
 // missing is a case with the policies that are to be run.
@@ -313,8 +323,8 @@ func find(cells []GridCell, policy string) int {
 	return slices.IndexFunc(cells, func(c GridCell) bool { return c.Policy == policy })
 }
 
-// runGrid computes the cells that are missing, cases in parallel: policies of a case share a chunk's forward. Results do not
-// depend on the number of cases at a time.
+// runGrid computes the cells that are missing, cases in parallel: policies of a case share a chunk's forward. Results
+// do not depend on the number of cases at a time.
 func runGrid(ctx context.Context, j *lab.Job, c GridConfig) (*lab.Outcome, error) {
 	g, err := newGrid(j, c, tasks.Eviction)
 	if err != nil {
@@ -347,7 +357,8 @@ func runGrid(ctx context.Context, j *lab.Job, c GridConfig) (*lab.Outcome, error
 	at := 0
 	tell := func(c GridCell, note string) {
 		at++
-		j.Detail("[%d/%d] %s  ctx %d  budget %g%%  %s  seed %d  %s  kept %d/%d%s", at, total, c.Protocol, c.Context, 100*c.Budget,
+		j.Detail("[%d/%d] %s  ctx %d  budget %g%%  %s  seed %d  %s  kept %d/%d%s", at, total, c.Protocol, c.Context,
+			100*c.Budget,
 			c.Position, c.Seed, c.Policy, c.Retention.Correct, c.Retention.N, note)
 	}
 	for _, c := range before {
@@ -355,7 +366,8 @@ func runGrid(ctx context.Context, j *lab.Job, c GridConfig) (*lab.Outcome, error
 	}
 	err = g.parallel(ctx, todo, func(fresh []GridCell) error {
 		k := fresh[0].GridCase
-		kept := slices.DeleteFunc(slices.Clone(cells.Done[k.name()]), func(c GridCell) bool { return find(fresh, c.Policy) >= 0 })
+		replaced := func(c GridCell) bool { return find(fresh, c.Policy) >= 0 }
+		kept := slices.DeleteFunc(slices.Clone(cells.Done[k.name()]), replaced)
 		for _, c := range fresh {
 			tell(c, "")
 		}
@@ -396,7 +408,8 @@ feed:
 	return context.Cause(ctx)
 }
 
-func (g *grid) worker(ctx context.Context, queue <-chan missing, saving *sync.Mutex, save func([]GridCell) error) (err error) {
+func (g *grid) worker(ctx context.Context, queue <-chan missing, saving *sync.Mutex,
+	save func([]GridCell) error) (err error) {
 	defer func() { // a panic in a goroutine would end the process without a word for the user
 		if problem := recover(); problem != nil {
 			err = &lab.Bug{Problem: problem, Stack: debug.Stack()}

@@ -31,7 +31,8 @@ func (s jointSettings) Join(held jointSettings) (jointSettings, bool) {
 
 // jointExperiment has a cell a name, which it computes by compute.
 func jointExperiment(compute func(name string) (int, error)) Experiment {
-	return Define(Experiment{Name: "joint", Apart: "other settings: move it away"}, jointSettings{}, jointSettings{Names: []string{"a", "b"}},
+	return Define(Experiment{Name: "joint", Apart: "other settings: move it away"}, jointSettings{},
+		jointSettings{Names: []string{"a", "b"}},
 		func(ctx context.Context, j *Job, s jointSettings) (*Outcome, error) {
 			whole := j.Whole.(jointSettings)
 			cells, err := NewCells[int](j, len(whole.Names))
@@ -62,7 +63,8 @@ func jointOutcome(s jointSettings, cells map[string]int) *Outcome {
 }
 
 // standalone runs the experiment by a command of its own.
-func standalone(t *testing.T, e Experiment, s jointSettings, inputs map[string]string, path string) (*result.Result, error) {
+func standalone(t *testing.T, e Experiment, s jointSettings, inputs map[string]string, path string) (*result.Result,
+	error) {
 	t.Helper()
 	j, _, err := Standalone(e, s, inputs, path, result.Environment{Commit: "c"})
 	if err != nil {
@@ -71,8 +73,8 @@ func standalone(t *testing.T, e Experiment, s jointSettings, inputs map[string]s
 	return j.Run(t.Context(), e)
 }
 
-// Runs on one file join: each computes what it asks for and is not there, the file holds all, and is complete when no cell of
-// all its settings is missing. A run that finds all there costs nothing.
+// Runs on one file join: each computes what it asks for and is not there, the file holds all, and is complete when no
+// cell of all its settings is missing. A run that finds all there costs nothing.
 func TestSettingsJoin(t *testing.T) {
 	var computed []string
 	e := jointExperiment(func(name string) (int, error) {
@@ -91,9 +93,11 @@ func TestSettingsJoin(t *testing.T) {
 		if err := json.Unmarshal(r.Config, &s); err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Join(computed, " "); got != wantComputed || strings.Join(s.Names, " ") != wantNames || len(r.Measurements) != len(s.Names) ||
+		if got := strings.Join(computed, " "); got != wantComputed || strings.Join(s.Names, " ") != wantNames ||
+			len(r.Measurements) != len(s.Names) ||
 			!r.Complete || r.Profile != profile {
-			t.Errorf("%s: computed %q, the file holds %v (%d measurements, complete %t, %s)", names, got, s.Names, len(r.Measurements), r.Complete, r.Profile)
+			t.Errorf("%s: computed %q, the file holds %v (%d measurements, complete %t, %s)", names, got, s.Names,
+				len(r.Measurements), r.Complete, r.Profile)
 		}
 		return r
 	}
@@ -132,9 +136,18 @@ func TestWhatDoesNotJoin(t *testing.T) {
 	more := s
 	more.Samples = 7
 	for want, run := range map[string]func() (*result.Result, error){
-		"r.json holds results of other settings: move it away": func() (*result.Result, error) { return standalone(t, e, more, ModelInputs(model), path) },
-		"holds results of other settings":                      func() (*result.Result, error) { return standalone(t, e, s, ModelInputs(other), path) },
-		"holds results of joint":                               func() (*result.Result, error) { return standalone(t, renamed, s, ModelInputs(model), path) },
+		"r.json holds results of other settings: move it away": func() (*result.Result, error) {
+			return standalone(t, e, more,
+				ModelInputs(model), path)
+		},
+		"holds results of other settings": func() (*result.Result, error) {
+			return standalone(t, e, s,
+				ModelInputs(other), path)
+		},
+		"holds results of joint": func() (*result.Result, error) {
+			return standalone(t, renamed,
+				s, ModelInputs(model), path)
+		},
 	} {
 		if _, err := run(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
@@ -145,8 +158,8 @@ func TestWhatDoesNotJoin(t *testing.T) {
 	}
 }
 
-// What a file began with, the version of the keys of samples, goes on, and is said; a file of an earlier form goes on in
-// today's.
+// What a file began with, the version of the keys of samples, goes on, and is said; a file of an earlier form goes on
+// in today's.
 func TestStandaloneContinuesWhatItFinds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "r.json")
 	failing := jointExperiment(func(name string) (int, error) {
@@ -155,7 +168,8 @@ func TestStandaloneContinuesWhatItFinds(t *testing.T) {
 		}
 		return 1, nil
 	})
-	if _, err := standalone(t, failing, jointSettings{Names: []string{"a", "b"}, SampleKeys: tasks.Keys1}, nil, path); err == nil {
+	if _, err := standalone(t, failing, jointSettings{Names: []string{"a", "b"}, SampleKeys: tasks.Keys1}, nil,
+		path); err == nil {
 		t.Fatal("it did not stop")
 	}
 	r, err := result.Read(path)
@@ -168,12 +182,15 @@ func TestStandaloneContinuesWhatItFinds(t *testing.T) {
 	}
 	e := jointExperiment(func(string) (int, error) { return 2, nil })
 	e.Convert = convertJoint
-	j, f, err := Standalone(e, jointSettings{Names: []string{"a", "b"}, SampleKeys: tasks.CurrentKeys}, nil, path, result.Environment{Commit: "c"})
-	if err != nil || !strings.Contains(f.Note, "goes on with them, not with") || j.Settings.(jointSettings).SampleKeys.Version() != tasks.Keys1 {
+	j, f, err := Standalone(e, jointSettings{Names: []string{"a", "b"}, SampleKeys: tasks.CurrentKeys}, nil, path,
+		result.Environment{Commit: "c"})
+	if err != nil || !strings.Contains(f.Note, "goes on with them, not with") ||
+		j.Settings.(jointSettings).SampleKeys.Version() != tasks.Keys1 {
 		t.Fatalf("%v, note %q, settings %+v", err, f.Note, j.Settings)
 	}
 	r, err = j.Run(t.Context(), e)
-	if err != nil || len(r.Measurements) != 2 || r.Measurements[0].Mean != 5 || r.Measurements[1].Mean != 2 || !r.Complete {
+	if err != nil || len(r.Measurements) != 2 || r.Measurements[0].Mean != 5 || r.Measurements[1].Mean != 2 ||
+		!r.Complete {
 		t.Errorf("%+v (%v)", r, err)
 	}
 }
@@ -234,7 +251,8 @@ func TestConvert(t *testing.T) {
 	before := contents(t, d.Root)
 	d.Experiments[0].Convert = convertJoint
 	all, err := d.Convert()
-	if err != nil || len(all) != 3 || all[0].Converted != 2 || !slices.Equal(all[1].Inputs, []string{"joint"}) || !slices.Equal(all[2].Inputs, []string{"middle"}) {
+	if err != nil || len(all) != 3 || all[0].Converted != 2 || !slices.Equal(all[1].Inputs, []string{"joint"}) ||
+		!slices.Equal(all[2].Inputs, []string{"middle"}) {
 		t.Fatalf("%+v (%v)", all, err)
 	}
 	if got := states(t, d); got != current {
@@ -252,10 +270,12 @@ func TestConvert(t *testing.T) {
 		t.Errorf("after a cut: %v", err)
 	}
 	// Details that give other numbers are refused, and nothing changes.
-	for what, details := range map[string]string{"another value": `{"old":{"a":3,"b":4}}`, "one fewer": `{"old":{"a":3}}`} {
+	for what, details := range map[string]string{"another value": `{"old":{"a":3,"b":4}}`,
+		"one fewer": `{"old":{"a":3}}`} {
 		spoil(func(r *result.Result) { r.Details = json.RawMessage(details) })
 		before := contents(t, d.Root)
-		if _, err := d.Convert(); err == nil || !strings.Contains(err.Error(), "joint.json: its details do not give the measurement that it has of value map[variant:b]") {
+		if _, err := d.Convert(); err == nil || !strings.Contains(err.Error(),
+			"joint.json: its details do not give the measurement that it has of value map[variant:b]") {
 			t.Errorf("%s: %v", what, err)
 		}
 		if !maps.Equal(contents(t, d.Root), before) {

@@ -8,8 +8,8 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
-// A table for a terminal has a line for each group of a row, the published value beside ours, and what a page says in notes;
-// without a number there is no line, and a view that shows nothing is left out.
+// A table for a terminal has a line for each group of a row, the published value beside ours, and what a page says in
+// notes; without a number there is no line, and a view that shows nothing is left out.
 func TestText(t *testing.T) {
 	noted := share(variantAt("b", "64"), result.Strict, 1, 4, nil)
 	noted.Note = "by hand"
