@@ -18,8 +18,7 @@ func pressureModelFile(t *testing.T) string {
 	})
 }
 
-const smallBAEETrain = " --seeds 42 43 --learning-rates 0.001 --noise 0 --sequences 10 --context 64 --chunk-size 16 " +
-	"--steps 4 --paper-sequences 8 --paper-context 32 --paper-steps 4 --hidden 4"
+const smallBAEETrain = " --seeds 42 43 --learning-rates 0.001 --noise 0 --sequences 10 --context 64 --chunk-size 16 --steps 4 --paper-sequences 8 --paper-context 32 --paper-steps 4 --hidden 4"
 
 // lines counts those that begin so.
 func lines(text, pattern string) int {
@@ -32,22 +31,17 @@ func TestBAEETrainAndGrid(t *testing.T) {
 	model := pressureModelFile(t)
 	train := strings.Fields("baee-train --checkpoint " + model + smallBAEETrain)
 	code, stdout, stderr := real(t, train...)
-	if code != exitOK || strings.Count(stderr, "  AUC ") != 14 || !strings.Contains(stderr,
-		"paper: collecting from 8 sequences of 32 tokens\n") ||
-		!strings.Contains(stdout, "ours (strict)") || lines(stdout, "needle +0.001 +0 ") != 1 || lines(stdout,
-		"needle +(salience|use) +0.001 +0 ") != 2 || !strings.HasSuffix(stdout, "all are in runs/baee\n") {
+	if code != exitOK || strings.Count(stderr, "  AUC ") != 14 || !strings.Contains(stderr, "paper: collecting from 8 sequences of 32 tokens\n") ||
+		!strings.Contains(stdout, "ours (strict)") || lines(stdout, "needle +0.001 +0 ") != 1 || lines(stdout, "needle +(salience|use) +0.001 +0 ") != 2 || !strings.HasSuffix(stdout, "all are in runs/baee\n") {
 		t.Fatalf("%d\n%s%s", code, stderr, stdout)
 	}
-	if got := present(t, "runs/baee"); got != "baee-train.json classifier-attention.safetensors classifier.safetensors "+
-		"head.safetensors" {
+	if got := present(t, "runs/baee"); got != "baee-train.json classifier-attention.safetensors classifier.safetensors head.safetensors" {
 		t.Errorf("it leaves %s", got)
 	}
-	if code, again, stderr := real(t, train...); code != exitOK || again != stdout || strings.Count(stderr,
-		"done before") != 14 || strings.Contains(stderr, "collecting") {
+	if code, again, stderr := real(t, train...); code != exitOK || again != stdout || strings.Count(stderr, "done before") != 14 || strings.Contains(stderr, "collecting") {
 		t.Errorf("again: %d\n%s%s", code, stderr, again)
 	}
-	grid := strings.Fields("baee-grid --checkpoint " + model +
-		" --contexts 64 --chunk-size 16 --budgets 0.25 --seeds 42 --samples 2 --headline=false")
+	grid := strings.Fields("baee-grid --checkpoint " + model + " --contexts 64 --chunk-size 16 --budgets 0.25 --seeds 42 --samples 2 --headline=false")
 	code, stdout, stderr = real(t, grid...)
 	if code != exitOK || strings.Count(stderr, "  kept ") != 2*(9+14) {
 		t.Errorf("%d\n%s%s", code, stderr, stdout)
@@ -55,9 +49,8 @@ func TestBAEETrainAndGrid(t *testing.T) {
 	// A line for each policy early, late, and over all cells of either; and its difference to ours of its protocol.
 	for line, n := range map[string]int{
 		"64 +(early|late) ": 2 * 2 * 14, "[a-z][a-z0-9_]+ +(early|late) ": 2 * 14,
-		"(retention|accuracy) +64 +(early|late) +[a-z0-9_]+ +baee ":          2 * 2 * 13,
-		"(retention|accuracy) +64 +(early|late) +[a-z0-9_]+ +baee_salience ": 2 * 2 * 8,
-		"(retention|accuracy) +[a-z][a-z0-9_]+ +baee +(early|late) ":         2 * 2 * 13,
+		"(retention|accuracy) +64 +(early|late) +[a-z0-9_]+ +baee ": 2 * 2 * 13, "(retention|accuracy) +64 +(early|late) +[a-z0-9_]+ +baee_salience ": 2 * 2 * 8,
+		"(retention|accuracy) +[a-z][a-z0-9_]+ +baee +(early|late) ": 2 * 2 * 13,
 	} {
 		if got := lines(stdout, line); got != n {
 			t.Errorf("%d lines %q, want %d:\n%s", got, line, n, stdout)
@@ -78,8 +71,7 @@ func TestBAEETrainAndGrid(t *testing.T) {
 func TestBAEEGridHeadline(t *testing.T) {
 	model := pressureModelFile(t)
 	output := filepath.Join(t.TempDir(), "r.json")
-	stdout := success(t, strings.Fields("baee-grid --checkpoint "+model+" --protocol paper --policies fifo --positions "+
-		"late --contexts 64 --chunk-size 64 --budgets 0.25 --seeds 42 --samples 1 --output "+output)...)
+	stdout := success(t, strings.Fields("baee-grid --checkpoint "+model+" --protocol paper --policies fifo --positions late --contexts 64 --chunk-size 64 --budgets 0.25 --seeds 42 --samples 1 --output "+output)...)
 	if lines(stdout, "8192 +early +fifo +0.1 ") != 2 {
 		t.Errorf("got\n%s", stdout)
 	}
@@ -98,11 +90,9 @@ func TestBAEECommandMistakes(t *testing.T) {
 	for line, want := range map[string]string{
 		"baee-train": "there is no pretrained model results/pretrain/model.safetensors",
 		"baee-train --context 64 --chunk-size 65 --checkpoint " + model: "two or more whole chunks",
-		"baee-train --checkpoint absent.safetensors": "--checkpoint: stat absent.safetensors: no such " +
-			"file or directory; name the model.safetensors of a pretraining run",
+		"baee-train --checkpoint absent.safetensors":                    "--checkpoint: stat absent.safetensors: no such file or directory; name the model.safetensors of a pretraining run",
 		"baee-grid": "there is no pretrained model",
-		"baee-grid --checkpoint absent.safetensors": "--checkpoint: stat absent.safetensors: " +
-			"no such file or directory; name the model.safetensors of a pretraining run",
+		"baee-grid --checkpoint absent.safetensors":                            "--checkpoint: stat absent.safetensors: no such file or directory; name the model.safetensors of a pretraining run",
 		"baee-grid --contexts 64 --chunk-size 64 --checkpoint " + model:        "make one with baee-train",
 		"baee-grid --checkpoint " + model + " --protocol lax --chunk-size 64":  `protocol is "lax"`,
 		"baee-grid --checkpoint " + model + " --budgets 1.5 --chunk-size 64":   "budget 1.5: it must be above 0",

@@ -22,28 +22,18 @@ func baeeTrainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "baee-train",
 		Usage: "train the retention classifier on what matters later, over seeds, learning rates and label noise",
-		Description: "It streams samples through the pretrained model, collects what every memory entry was like, how " +
-			"much attention it received\n" +
-			"later and whether its token carries the answer, trains, and reports ROC-AUC on held-out sequences beside the " +
-			"published\n" +
-			"figures and beside salience or use alone. It leaves " + lab.ClassifierFile +
-			" (for policy baee: network needle, trained on\n" +
-			"which tokens carry the answer), " + eviction.AttentionClassifierFile +
-			" (network retention, trained on attention received in later\n" +
-			"chunks; give it to baee-grid with --classifier), " + lab.HeadFile + " (for locret_proxy) and " +
-			eviction.TrainFile + ".\n" +
+		Description: "It streams samples through the pretrained model, collects what every memory entry was like, how much attention it received\n" +
+			"later and whether its token carries the answer, trains, and reports ROC-AUC on held-out sequences beside the published\n" +
+			"figures and beside salience or use alone. It leaves " + lab.ClassifierFile + " (for policy baee: network needle, trained on\n" +
+			"which tokens carry the answer), " + eviction.AttentionClassifierFile + " (network retention, trained on attention received in later\n" +
+			"chunks; give it to baee-grid with --classifier), " + lab.HeadFile + " (for locret_proxy) and " + eviction.TrainFile + ".\n" +
 			"Results are saved as each training finishes; a second call continues.",
 		Flags: []cli.Flag{
-			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s of weights, split and noise",
-				Value: cli.NewUint64Slice(d.Seeds...)},
-			&cli.Float64SliceFlag{Name: "learning-rates", Usage: "learning `RATE`s of training on standardised features",
-				Value: cli.NewFloat64Slice(d.LearningRates...)},
-			&cli.Float64SliceFlag{Name: "published-rates", Usage: "learning `RATE`s of the published training",
-				Value: cli.NewFloat64Slice(d.PublishedRates...)},
-			&cli.Float64SliceFlag{Name: "noise", Usage: "`PROBABILITY`s that a label is flipped",
-				Value: cli.NewFloat64Slice(d.Noise...)},
-			&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME`s of tasks to stream, in equal parts",
-				Value: cli.NewStringSlice(d.Tasks...)},
+			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s of weights, split and noise", Value: cli.NewUint64Slice(d.Seeds...)},
+			&cli.Float64SliceFlag{Name: "learning-rates", Usage: "learning `RATE`s of training on standardised features", Value: cli.NewFloat64Slice(d.LearningRates...)},
+			&cli.Float64SliceFlag{Name: "published-rates", Usage: "learning `RATE`s of the published training", Value: cli.NewFloat64Slice(d.PublishedRates...)},
+			&cli.Float64SliceFlag{Name: "noise", Usage: "`PROBABILITY`s that a label is flipped", Value: cli.NewFloat64Slice(d.Noise...)},
+			&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME`s of tasks to stream, in equal parts", Value: cli.NewStringSlice(d.Tasks...)},
 			&cli.IntFlag{Name: "sequences", Usage: "streams to collect from", Value: d.Sequences},
 			&cli.IntFlag{Name: "context", Usage: "`TOKENS` of a stream", Value: d.Context},
 			&cli.IntFlag{Name: "chunk-size", Usage: "`TOKENS` that are read at a time", Value: d.Chunk},
@@ -77,13 +67,10 @@ func baeeTrain(c *cli.Context) error {
 		return err
 	}
 	conf := eviction.TrainConfig{
-		Seeds: c.Uint64Slice("seeds"), LearningRates: c.Float64Slice("learning-rates"),
-		PublishedRates: c.Float64Slice("published-rates"), Noise: c.Float64Slice("noise"),
+		Seeds: c.Uint64Slice("seeds"), LearningRates: c.Float64Slice("learning-rates"), PublishedRates: c.Float64Slice("published-rates"), Noise: c.Float64Slice("noise"),
 		Tasks: c.StringSlice("tasks"), Sequences: c.Int("sequences"), Context: c.Int("context"), Chunk: c.Int("chunk-size"),
-		PerDecision: c.Int("examples"), Steps: c.Int("steps"), PaperSequences: c.Int("paper-sequences"),
-		PaperContext: c.Int("paper-context"),
-		PaperSteps:   c.Int("paper-steps"), Batch: c.Int("batch-size"), Hidden: c.Int("hidden"),
-		DataSeed:   c.Uint64("data-seed"),
+		PerDecision: c.Int("examples"), Steps: c.Int("steps"), PaperSequences: c.Int("paper-sequences"), PaperContext: c.Int("paper-context"),
+		PaperSteps: c.Int("paper-steps"), Batch: c.Int("batch-size"), Hidden: c.Int("hidden"), DataSeed: c.Uint64("data-seed"),
 		SampleKeys: tasks.CurrentKeys,
 	}
 	dir := c.String("output-dir")
@@ -94,13 +81,10 @@ func baeeTrain(c *cli.Context) error {
 		return err
 	}
 	return ownRun{
-		experiment: eviction.TrainExperiment(), settings: conf, inputs: lab.ModelInputs(path), output: filepath.Join(dir,
-			eviction.TrainFile),
+		experiment: eviction.TrainExperiment(), settings: conf, inputs: lab.ModelInputs(path), output: filepath.Join(dir, eviction.TrainFile),
 		place: dir, diverged: "leave that rate out of --learning-rates and --published-rates, and give another --output-dir",
-	}.run(c, fmt.Sprintf("%s (network %s), %s (%s) and %s are the strict trainings at the learning rate with the best "+
-		"mean AUC; all are in %s",
-		lab.ClassifierFile, eviction.NeedleNetwork, eviction.AttentionClassifierFile, eviction.RetentionNetwork, lab.HeadFile,
-		foreign.Path(filepath.Clean(dir))))
+	}.run(c, fmt.Sprintf("%s (network %s), %s (%s) and %s are the strict trainings at the learning rate with the best mean AUC; all are in %s",
+		lab.ClassifierFile, eviction.NeedleNetwork, eviction.AttentionClassifierFile, eviction.RetentionNetwork, lab.HeadFile, foreign.Path(filepath.Clean(dir))))
 }
 
 // pretrainedBase is --checkpoint, with a word on the mend if it is not there.

@@ -24,23 +24,17 @@ func cajqCommand() *cli.Command {
 		Description: "Variants:\n" + variantList() +
 			"Results are saved as each variant and seed finishes; a second call continues.",
 		Flags: []cli.Flag{
-			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s, a run of every variant each",
-				Value: cli.NewUint64Slice(d.Seeds...)},
-			&cli.IntSliceFlag{Name: "context-lengths", Usage: "`LENGTH`s in tokens to evaluate at",
-				Value: cli.NewIntSlice(d.Contexts...)},
-			&cli.StringSliceFlag{Name: "variants", Usage: "`NAME`s of variants",
-				Value: cli.NewStringSlice(cajq.DefaultVariants()...)},
+			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s, a run of every variant each", Value: cli.NewUint64Slice(d.Seeds...)},
+			&cli.IntSliceFlag{Name: "context-lengths", Usage: "`LENGTH`s in tokens to evaluate at", Value: cli.NewIntSlice(d.Contexts...)},
+			&cli.StringSliceFlag{Name: "variants", Usage: "`NAME`s of variants", Value: cli.NewStringSlice(cajq.DefaultVariants()...)},
 			&cli.IntFlag{Name: "samples", Usage: "evaluation samples of each single task", Value: d.Samples},
-			&cli.IntFlag{Name: "qat-steps", Usage: "training steps of the variants that train",
-				Value: d.Experiment.Finetune.Steps},
+			&cli.IntFlag{Name: "qat-steps", Usage: "training steps of the variants that train", Value: d.Experiment.Finetune.Steps},
 			&cli.IntFlag{Name: "qat-ctx", Usage: "context length in training, tokens", Value: d.Experiment.Finetune.Context},
 			&cli.IntFlag{Name: "qat-batch", Usage: "samples a training step", Value: d.Experiment.Finetune.Batch},
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with these and further settings, see configs/cajq-qat.toml"},
 			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
 			&cli.StringFlag{Name: "output", Usage: "result `FILE`", Value: "runs/cajq/cajq-qat.json"},
-			&cli.StringFlag{Name: "keep-models",
-				Usage: "`FOLDER` in which the variants that train are kept: VARIANT-SEED.safetensors for export, and " +
-					"VARIANT-SEED.packed.safetensors, its packed bytes, for eval, stream and inspect"},
+			&cli.StringFlag{Name: "keep-models", Usage: "`FOLDER` in which the variants that train are kept: VARIANT-SEED.safetensors for export, and VARIANT-SEED.packed.safetensors, its packed bytes, for eval, stream and inspect"},
 			threadsFlag(),
 		},
 		Action: cajqQAT,
@@ -140,9 +134,7 @@ func cajqQAT(c *cli.Context) error {
 	}
 	output := c.String("output")
 	return ownRun{
-		experiment: cajq.ExperimentOf(settings), settings: settings, inputs: lab.ModelInputs(path), output: output,
-		place: output,
-		keep:  c.String("keep-models"), diverged: "set lower ones under [experiment.finetune] in a --config file, and give " +
-			"another --output",
+		experiment: cajq.ExperimentOf(settings), settings: settings, inputs: lab.ModelInputs(path), output: output, place: output,
+		keep: c.String("keep-models"), diverged: "set lower ones under [experiment.finetune] in a --config file, and give another --output",
 	}.run(c, "results are in "+foreign.Path(output))
 }

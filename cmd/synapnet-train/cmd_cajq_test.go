@@ -34,8 +34,7 @@ func TestCAJQ(t *testing.T) {
 	output := filepath.Join(t.TempDir(), "new", "cajq.json")
 	line := cajqLine(t, output, "--seeds 42 43")
 	code, stdout, stderr := real(t, line...)
-	if code != exitOK || strings.Count(stderr, "  ctx 32  niah_single") != 2*6 || strings.Count(stderr,
-		"  ctx 32, from the packed bytes  niah_single") != 2*2 {
+	if code != exitOK || strings.Count(stderr, "  ctx 32  niah_single") != 2*6 || strings.Count(stderr, "  ctx 32, from the packed bytes  niah_single") != 2*2 {
 		t.Fatalf("%d\n%s%s", code, stderr, stdout)
 	}
 	for _, want := range []string{
@@ -50,8 +49,7 @@ func TestCAJQ(t *testing.T) {
 		t.Errorf("again:\n%s%s", stderr, again)
 	}
 	more := append(line[:len(line):len(line)], "44")
-	if code, _, stderr := real(t, more...); code != exitOK || strings.Count(stderr, "done before") != 2*6 ||
-		strings.Count(stderr, "  ctx 32") != 6+2 {
+	if code, _, stderr := real(t, more...); code != exitOK || strings.Count(stderr, "done before") != 2*6 || strings.Count(stderr, "  ctx 32") != 6+2 {
 		t.Errorf("one more seed: %d\n%s", code, stderr)
 	}
 	text, err := os.ReadFile(output)
@@ -71,19 +69,17 @@ func TestCAJQ(t *testing.T) {
 // Each component alone, and all of them, in one table.
 func TestCAJQAblation(t *testing.T) {
 	output := filepath.Join(t.TempDir(), "ablation.json")
-	stdout := success(t, cajqLine(t, output,
-		"--seeds 42 --variants cajq_ssm_only cajq_attention_only cajq_memory_only cajq_full")...)
+	stdout := success(t, cajqLine(t, output, "--seeds 42 --variants cajq_ssm_only cajq_attention_only cajq_memory_only cajq_full")...)
 	// Two lines more are of sizes: of the packed weights and of the whole model.
-	for want, n := range map[string]int{"\ncajq_ssm_only ": 9, "\ncajq_attention_only ": 9, "\ncajq_memory_only ": 3,
-		"\ncajq_full ": 9} {
+	for want, n := range map[string]int{"\ncajq_ssm_only ": 9, "\ncajq_attention_only ": 9, "\ncajq_memory_only ": 3, "\ncajq_full ": 9} {
 		if strings.Count(stdout, want) != n {
 			t.Errorf("%q is not once in each of the three tables, and in that of sizes, of\n%s", want, stdout)
 		}
 	}
 }
 
-// The published variants have both: before packing under paper, from the packed bytes under strict. A result of version
-// 1 lacks the latter: only what lacks them is made again.
+// The published variants have both: before packing under paper, from the packed bytes under strict. A result of version 1
+// lacks the latter: only what lacks them is made again.
 func TestCAJQPackedBytes(t *testing.T) {
 	output := filepath.Join(t.TempDir(), "cajq.json")
 	line := cajqLine(t, output, "--seeds 42 --variants fp16 cajq_ptq")
@@ -101,8 +97,7 @@ func TestCAJQPackedBytes(t *testing.T) {
 			of["difference"]++
 		}
 	}
-	if want := map[string]int{"fp16 paper": 1, "cajq_ptq paper": 1, "cajq_ptq strict": 1, "difference": 3}; !maps.Equal(of,
-		want) {
+	if want := map[string]int{"fp16 paper": 1, "cajq_ptq paper": 1, "cajq_ptq strict": 1, "difference": 3}; !maps.Equal(of, want) {
 		t.Errorf("%v, want %v", of, want)
 	}
 	var details struct {
@@ -118,8 +113,7 @@ func TestCAJQPackedBytes(t *testing.T) {
 	if err := result.Write(output, r); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, stderr := real(t, line...); code != exitOK || strings.Count(stderr, "done before") != 1 ||
-		strings.Count(stderr, "  ctx 32") != 2 {
+	if code, _, stderr := real(t, line...); code != exitOK || strings.Count(stderr, "done before") != 1 || strings.Count(stderr, "  ctx 32") != 2 {
 		t.Errorf("%d: %s", code, stderr)
 	}
 }
@@ -168,17 +162,15 @@ func TestCAJQIsInterrupted(t *testing.T) {
 	}
 }
 
-// Trained variants are kept as files that the other commands take: of what was done before, too, without evaluating it
-// again, and to the same bytes. A file of another kind, or one that is read, is not replaced.
+// Trained variants are kept as files that the other commands take: of what was done before, too, without evaluating it again,
+// and to the same bytes. A file of another kind, or one that is read, is not replaced.
 func TestCAJQKeepsModels(t *testing.T) {
 	dir := t.TempDir()
 	kept := filepath.Join(dir, "kept")
-	line := cajqLine(t, filepath.Join(dir, "cajq.json"),
-		"--seeds 42 --variants cajq_ptq cajq_qat fp16_finetuned cajq_memory_only")
+	line := cajqLine(t, filepath.Join(dir, "cajq.json"), "--seeds 42 --variants cajq_ptq cajq_qat fp16_finetuned cajq_memory_only")
 	success(t, line...)
 	line = append(line, "--keep-models", kept)
-	if code, _, stderr := real(t, line...); code != exitOK || strings.Contains(stderr, "ctx 32") || strings.Count(stderr,
-		"done before") != 1 {
+	if code, _, stderr := real(t, line...); code != exitOK || strings.Contains(stderr, "ctx 32") || strings.Count(stderr, "done before") != 1 {
 		t.Errorf("%d %s", code, stderr)
 	}
 	if got := present(t, kept); got != "cajq_memory_only-42.safetensors cajq_qat-42.packed.safetensors "+
@@ -194,24 +186,21 @@ func TestCAJQKeepsModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, words := range [][]string{
-		{"eval", file("cajq_qat-42.packed.safetensors"), "--contexts", "32", "--samples", "2"}, {"inspect",
-			file("cajq_qat-42.packed.safetensors")},
+		{"eval", file("cajq_qat-42.packed.safetensors"), "--contexts", "32", "--samples", "2"}, {"inspect", file("cajq_qat-42.packed.safetensors")},
 		{"eval", file("fp16_finetuned-42.safetensors"), "--contexts", "32", "--samples", "2"},
 		{"inspect", file("cajq_qat-42.packed.safetensors"), "--against", file("cajq_qat-42.safetensors")},
 		{"export", file("cajq_qat-42.safetensors"), "--output", filepath.Join(dir, "packed.safetensors")},
 	} {
 		success(t, words...)
 	}
-	if exported, err := os.ReadFile(filepath.Join(dir, "packed.safetensors")); err != nil || !bytes.Equal(exported,
-		before) {
+	if exported, err := os.ReadFile(filepath.Join(dir, "packed.safetensors")); err != nil || !bytes.Equal(exported, before) {
 		t.Errorf("the packed file is not what export makes of the other (%v)", err)
 	}
 	// Lost and spoilt ones are made again; what is something else is not replaced.
 	if err := os.Rename(file("cajq_qat-42.safetensors"), file("cajq_qat-42.packed.safetensors")); err != nil {
 		t.Fatal(err)
 	}
-	refusal(t, exitUsage, strings.Join(line, " "),
-		"cajq_qat-42.packed.safetensors: it exists and is no packed model: move it away, or give another path")
+	refusal(t, exitUsage, strings.Join(line, " "), "cajq_qat-42.packed.safetensors: it exists and is no packed model: move it away, or give another path")
 	if err := os.Remove(file("cajq_qat-42.packed.safetensors")); err != nil {
 		t.Fatal(err)
 	}

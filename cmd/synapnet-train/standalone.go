@@ -27,8 +27,8 @@ type ownRun struct {
 	diverged   string // the mend of a training that diverged
 }
 
-// checkOwn is an error if an experiment with these settings cannot be run on the model at path, or takes more memory
-// than there is. Its flags are called as its settings are, but for those of names.
+// checkOwn is an error if an experiment with these settings cannot be run on the model at path, or takes more memory than there
+// is. Its flags are called as its settings are, but for those of names.
 func checkOwn(c *cli.Context, names map[string]string, settings interface {
 	Check(m layers.Config) error
 	Demands(m layers.Config) ([]lab.Demand, error)

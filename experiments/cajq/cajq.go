@@ -156,8 +156,7 @@ func run(ctx context.Context, j *lab.Job, s Settings) (*lab.Outcome, error) {
 				continue
 			}
 			j.Line("[%d/%d] %s, seed %d", at, total, v.Name, seed)
-			progress := func(share float64) { j.Progress(int(1000*(float64(at-1)+share)), 1000*total) }
-			if err := e.variant(ctx, v, seed, progress); err != nil {
+			if err := e.variant(ctx, v, seed, func(share float64) { j.Progress(int(1000*(float64(at-1)+share)), 1000*total) }); err != nil {
 				return nil, err
 			}
 		}
@@ -191,8 +190,7 @@ func (e *comparison) done(v qat.Variant, seed uint64) (bool, error) {
 	return len(c.Kept) > 0, nil
 }
 
-// variant makes a variant, evaluates it unless that was done, and adds it to the cells. progress tells the share that
-// is done.
+// variant makes a variant, evaluates it unless that was done, and adds it to the cells. progress tells the share that is done.
 func (e *comparison) variant(ctx context.Context, v qat.Variant, seed uint64, progress func(share float64)) error {
 	watch := lab.StartWatch()
 	tune := e.Experiment.Finetune
@@ -229,8 +227,8 @@ func (e *comparison) variant(ctx context.Context, v qat.Variant, seed uint64, pr
 	return lab.RemoveCheckpoint(session.CheckpointPath)
 }
 
-// evaluate is the cell of a variant that was made: the one that is there if it has all that is wanted, or else all
-// contexts, those of before too, so that one program made all of a cell.
+// evaluate is the cell of a variant that was made: the one that is there if it has all that is wanted, or else all contexts,
+// those of before too, so that one program made all of a cell.
 func (e *comparison) evaluate(ctx context.Context, v qat.Variant, seed uint64, built *qat.Built) (cell, error) {
 	before := e.cells.Done[cellName(v.Name, seed)]
 	if before.has(v.Name, e.Contexts) {
@@ -261,9 +259,7 @@ func (e *comparison) evaluate(ctx context.Context, v qat.Variant, seed uint64, b
 }
 
 // score evaluates a model at every context.
-func (e *comparison) score(
-	ctx context.Context, m *layers.Model, seed uint64, contexts []int, note string,
-) (scores, error) {
+func (e *comparison) score(ctx context.Context, m *layers.Model, seed uint64, contexts []int, note string) (scores, error) {
 	all := scores{}
 	for _, t := range contexts {
 		of, err := e.evaluation().Run(ctx, m, t, seed)
@@ -281,8 +277,8 @@ func (e *comparison) score(
 	return all, nil
 }
 
-// size is the cell of a variant's packed file, untrained, for training changes no size; empty for a variant whose
-// weights stay in floating point.
+// size is the cell of a variant's packed file, untrained, for training changes no size; empty for a variant whose weights stay
+// in floating point.
 func (e *comparison) size(ctx context.Context, v qat.Variant) (cell, error) {
 	v.Trains = false
 	built, err := v.Build(ctx, e.base, e.Experiment, e.evaluation().Draw(e.Seeds[0]), qat.Session{})
@@ -304,9 +300,8 @@ func (e *comparison) size(ctx context.Context, v qat.Variant) (cell, error) {
 	return cell{Size: &packedSize{i.PackedWeights, i.PackedBytes, i.Parameters, int(size)}}, nil
 }
 
-// KeptFiles are the names of the files in which a trained variant is kept: the trained model, with its quantisers if it
-// has any, which export packs; and, if any of its weights are quantised, its packed bytes, which eval, stream and
-// inspect take.
+// KeptFiles are the names of the files in which a trained variant is kept: the trained model, with its quantisers if it has
+// any, which export packs; and, if any of its weights are quantised, its packed bytes, which eval, stream and inspect take.
 func KeptFiles(variant string, seed uint64) (model, packed string) {
 	name := fmt.Sprintf("%s-%d", variant, seed)
 	return name + ".safetensors", name + ".packed.safetensors"

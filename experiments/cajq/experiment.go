@@ -15,19 +15,16 @@ func QATExperiment() lab.Experiment {
 	return experimentOf(lab.Experiment{
 		Name: "cajq-qat", Title: "CAJQ against uniform quantisation, over seeds",
 		Source: "Section 3.2, exp_cajq_qat_multiseed.json",
-		Covers: []string{"Quickstart: train with CAJQ", "Component-Aware Joint Quantization: accuracy (NIAH-single, 3 seeds)",
-			"Ablations: quantization strategy"},
+		Covers: []string{"Quickstart: train with CAJQ", "Component-Aware Joint Quantization: accuracy (NIAH-single, 3 seeds)", "Ablations: quantization strategy"},
 		Estimate: func(p lab.Profile) time.Duration {
 			if p == lab.Quick {
 				return 40 * time.Second
 			}
 			return 65 * time.Minute
 		},
-		Says: "The published comparison gives only CAJQ-QAT 200 more training steps; fp16_finetuned is the control with " +
-			"the same steps and no quantiser, and what it gains is not the quantiser's merit. CAJQ has 4 levels in its 2 bits " +
-			"here, 7 in the reference; strict runs it from the packed file. Three seeds share one pretrained model, so the " +
-			"spread over them is that of samples and of the further training, and says little of what another pretraining " +
-			"would give: variants compare on the same model, ours and the published do not. " + measure.BeyondTraining,
+		Says: "The published comparison gives only CAJQ-QAT 200 more training steps; fp16_finetuned is the control with the same steps and no quantiser, and what it gains " +
+			"is not the quantiser's merit. CAJQ has 4 levels in its 2 bits here, 7 in the reference; strict runs it from the packed file. Three seeds share one pretrained model, so the spread over them is that of samples and of the " +
+			"further training, and says little of what another pretraining would give: variants compare on the same model, ours and the published do not. " + measure.BeyondTraining,
 	}, DefaultVariants())
 }
 
@@ -48,8 +45,7 @@ func AblationExperiment() lab.Experiment {
 		Name: "cajq-ablation", Title: "CAJQ by component, and what it saves",
 		Source: "Contribution 1 of the public README: compression, component table",
 		Covers: []string{
-			"Component-Aware Joint Quantization: SSM layers, 2-bit",
-			"Component-Aware Joint Quantization: sparse attention, INT4",
+			"Component-Aware Joint Quantization: SSM layers, 2-bit", "Component-Aware Joint Quantization: sparse attention, INT4",
 			"Component-Aware Joint Quantization: episodic memory, INT8", "Component-Aware Joint Quantization: compression",
 		},
 		Estimate: func(p lab.Profile) time.Duration {
@@ -58,11 +54,9 @@ func AblationExperiment() lab.Experiment {
 			}
 			return 80 * time.Minute
 		},
-		Says: "Each component alone in its own precision, then everything together. Bits and compression are of packed " +
-			"files, metadata and salient columns included; whole-model compression holds every parameter against the same in " +
-			"FP16. Accuracies are those before packing, whose rounding of scales moves them a little, see cajq-qat. Memory " +
-			"entries are activations: quantising them saves no weights. All were trained for the same 200 steps, so the " +
-			"control that they are to be held against is fp16_finetuned in cajq-qat.",
+		Says: "Each component alone in its own precision, then everything together. Bits and compression are of packed files, metadata and salient columns included; " +
+			"whole-model compression holds every parameter against the same in FP16. Accuracies are those before packing, whose rounding of scales moves them a little, see cajq-qat. Memory entries are activations: quantising them saves no weights. " +
+			"All were trained for the same 200 steps, so the control that they are to be held against is fp16_finetuned in cajq-qat.",
 	}, []string{"cajq_ssm_only", "cajq_attention_only", "cajq_memory_only", qat.CAJQFull})
 }
 
@@ -86,9 +80,8 @@ func experimentOf(e lab.Experiment, variants []string) lab.Experiment {
 		})
 	}
 	if slices.Contains(variants, qat.FP16) {
-		e.Views = append(e.Views, lab.View{Title: "Difference to another variant, seed by seed on the same samples",
-			Metric: "difference",
-			Rows:   []string{result.TaskLabel, result.VariantLabel, result.AgainstLabel}, Column: result.ContextLabel})
+		e.Views = append(e.Views, lab.View{Title: "Difference to another variant, seed by seed on the same samples", Metric: "difference",
+			Rows: []string{result.TaskLabel, result.VariantLabel, result.AgainstLabel}, Column: result.ContextLabel})
 	}
 	e.Views = append(e.Views, lab.View{Title: "Size of the packed file", Rows: []string{result.VariantLabel, "of"}})
 	full := Settings{Default(), variants}

@@ -13,15 +13,13 @@ import (
 )
 
 // protocol says how the numbers were got.
-const protocol = "paper: variants, seeds, data sizes and training of the published experiment, with 4 levels in " +
-	"CAJQ's 2 bits in place of 7 and on evaluation data that the base model was not trained on; strict: cajq_ptq and " +
-	"cajq_qat from their packed bytes, and variants that the paper does not have, before packing: fp16_finetuned, the " +
-	"same extra steps without quantisers, is the control for cajq_qat. Sizes are those of packed files. Intervals are " +
-	"Wilson's, over the samples of all seeds"
+const protocol = "paper: variants, seeds, data sizes and training of the published experiment, with 4 levels in CAJQ's 2 bits in place of 7 " +
+	"and on evaluation data that the base model was not trained on; strict: cajq_ptq and cajq_qat from their packed bytes, and " +
+	"variants that the paper does not have, before packing: fp16_finetuned, the same extra steps without quantisers, is the control " +
+	"for cajq_qat. Sizes are those of packed files. Intervals are Wilson's, over the samples of all seeds"
 
 // pairedProtocol is added where outcomes of samples were kept.
-const pairedProtocol = ". Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's " +
-	"(1998, method 10)"
+const pairedProtocol = ". Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's (1998, method 10)"
 
 // outcome computes all measurements of the cells that are done.
 func outcome(s Settings, cells map[string]cell) (*lab.Outcome, error) {
@@ -68,8 +66,8 @@ func outcome(s Settings, cells map[string]cell) (*lab.Outcome, error) {
 	return o, nil
 }
 
-// accuracies are those of a variant over the seeds: before packing, if the paper has the variant or it has no packed
-// bytes, and from the packed bytes.
+// accuracies are those of a variant over the seeds: before packing, if the paper has the variant or it has no packed bytes,
+// and from the packed bytes.
 func accuracies(s Settings, cells map[string]cell, variant, t, metric string, paper table) (all []result.Measurement) {
 	var before, packed []result.Score
 	for _, seed := range s.Seeds {
@@ -139,8 +137,8 @@ func pairs(variants []string) (all [][2]string) {
 // unpaired are the pairs whose difference is taken seed by seed where outcomes of single samples were not kept.
 func unpaired(pair [2]string) bool { return fromBytes(pair[0]) || pair[0] == qat.FP16Finetuned }
 
-// differences are what one variant answers more often than another on the same samples, from packed bytes where there
-// are some. paired says whether outcomes of single samples were compared.
+// differences are what one variant answers more often than another on the same samples, from packed bytes where there are
+// some. paired says whether outcomes of single samples were compared.
 func differences(s Settings, cells map[string]cell) (all []result.Measurement, paired bool, err error) {
 	for _, metric := range measure.Metrics() {
 		for _, pair := range pairs(s.Variants) {

@@ -13,8 +13,7 @@ import (
 	"github.com/synapnet/synapnet-train/qat"
 )
 
-// ThreePhaseFile is the result of a three-phase run, beside ModelFile, the model with its quantisers, and
-// ClassifierFile.
+// ThreePhaseFile is the result of a three-phase run, beside ModelFile, the model with its quantisers, and ClassifierFile.
 const ThreePhaseFile = "cajq-3phase.json"
 
 // ThreePhase is one run of the three-phase trainer (SPEC section 4) in an output directory, with a retention classifier
@@ -42,11 +41,9 @@ type ThreePhaseResult struct {
 	Kernels     graph.KernelHistory  `json:"kernels,omitempty"`    // of the steps
 }
 
-// NewThreePhase prepares a run from its beginning, from a copy of base or, if that is nil, from initial weights. A
-// directory that holds a run already is refused.
-func NewThreePhase(
-	c qat.ThreePhaseConfig, base *layers.Model, dir string, env result.Environment,
-) (*ThreePhase, error) {
+// NewThreePhase prepares a run from its beginning, from a copy of base or, if that is nil, from initial weights. A directory
+// that holds a run already is refused.
+func NewThreePhase(c qat.ThreePhaseConfig, base *layers.Model, dir string, env result.Environment) (*ThreePhase, error) {
 	t, err := qat.NewThreePhase(c, base)
 	if err != nil {
 		return nil, err
@@ -62,8 +59,8 @@ func NewThreePhase(
 	return r, nil
 }
 
-// ReadThreePhaseConfig is the configuration of the run in dir that ResumeThreePhase would continue. Of the checkpoint
-// no more than the header is read.
+// ReadThreePhaseConfig is the configuration of the run in dir that ResumeThreePhase would continue. Of the checkpoint no more
+// than the header is read.
 func ReadThreePhaseConfig(dir string) (qat.ThreePhaseConfig, error) {
 	d := lab.RunDir{Dir: dir}
 	path, err := d.Checkpoint()
@@ -106,8 +103,7 @@ func (r *ThreePhase) join(t *qat.ThreePhase) error {
 	return t.Join(RetentionLoss(r.Classifier, t.Model))
 }
 
-// Run trains to the end and writes the model, the classifier and the result, or until ctx ends, when it leaves a
-// checkpoint.
+// Run trains to the end and writes the model, the classifier and the result, or until ctx ends, when it leaves a checkpoint.
 func (r *ThreePhase) Run(ctx context.Context) (*ThreePhaseResult, error) {
 	if err := r.Lock(); err != nil {
 		return nil, err
@@ -137,8 +133,7 @@ func (r *ThreePhase) finish() (*ThreePhaseResult, error) {
 	t := r.Trainer
 	out := &ThreePhaseResult{
 		Experiment: "cajq-3phase", Config: t.Config, Parameters: t.Model.Params.Count(), Environment: r.Environment,
-		Cost: r.Cost(), Model: lab.ModelFile, Epochs: lab.ThinTo(lab.MostEvaluations, t.Evaluations),
-		Steps: lab.Thin(t.Steps), Kernels: t.Kernels,
+		Cost: r.Cost(), Model: lab.ModelFile, Epochs: lab.ThinTo(lab.MostEvaluations, t.Evaluations), Steps: lab.Thin(t.Steps), Kernels: t.Kernels,
 	}
 	if r.Classifier != nil {
 		out.Classifier = lab.ClassifierFile

@@ -15,8 +15,8 @@ import (
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// collection is a set of examples with what is needed to split it. Their own labels are of attention (or utility, in
-// the paper protocol).
+// collection is a set of examples with what is needed to split it. Their own labels are of attention (or utility, in the
+// paper protocol).
 type collection struct {
 	baee.Examples
 	needle   []float32 // strict: the label "written at a token that carries the answer"
@@ -31,8 +31,8 @@ func (c *collection) add(attended, needle float32, sequence int, fresh, later bo
 	c.sequence, c.fresh, c.later = append(c.sequence, sequence), append(c.fresh, fresh), append(c.later, later)
 }
 
-// subset are the examples that belong to a part, with the given labels, as a set of their own. width cuts their
-// features short.
+// subset are the examples that belong to a part, with the given labels, as a set of their own. width cuts their features
+// short.
 func (c *collection) subset(width int, labels []float32, in func(i int) bool) baee.Examples {
 	n := 0
 	for i := range labels {
@@ -62,8 +62,8 @@ func (c *collection) positives() int {
 }
 
 // collectPaper is the published collection (SPEC section 5): one pass over whole samples of the training mixture, an
-// example for each written slot, labelled by salience x distinctiveness above its 70% quantile. The features are
-// content, salience, slot over slots, the same again as age, and 0 uses.
+// example for each written slot, labelled by salience x distinctiveness above its 70% quantile. The features are content,
+// salience, slot over slots, the same again as age, and 0 uses.
 func collectPaper(ctx context.Context, m *layers.Model, sequences, length int, from tasks.Source) (*collection, error) {
 	samples, err := tasks.Mixture(sequences, measure.TaskParams(m.Config, length), from, nil)
 	if err != nil {
@@ -132,10 +132,10 @@ func distinctiveness(bank []float32, d int) []float64 {
 }
 
 // collectStrict streams samples of the tasks, in equal parts, through a memory that keeps everything, and looks at each
-// layer after each chunk as an eviction would: an example is an entry with its features at that time. It has two
-// labels: whether it is among the 30% of the entries there that received most attention in all LATER chunks (unknown
-// after the last one), and whether it was written at a token that carries the answer. Of each layer and chunk at most
-// PerDecision examples are taken, at random.
+// layer after each chunk as an eviction would: an example is an entry with its features at that time. It has two labels:
+// whether it is among the 30% of the entries there that received most attention in all LATER chunks (unknown after the last
+// one), and whether it was written at a token that carries the answer. Of each layer and chunk at most PerDecision examples
+// are taken, at random.
 func collectStrict(ctx context.Context, m *layers.Model, c TrainConfig) (*collection, error) {
 	var weights []tasks.Weight
 	for _, name := range c.Tasks {

@@ -42,8 +42,7 @@ type GridConfig struct {
 // DefaultGrid is the published grid in both protocols, with the policies that it does not have and the headline case.
 func DefaultGrid() GridConfig {
 	return GridConfig{
-		Policies: Policies(), Budgets: []float64{0.1, 0.2, 0.3, 0.5}, Positions: []string{string(tasks.Early),
-			string(tasks.Late)},
+		Policies: Policies(), Budgets: []float64{0.1, 0.2, 0.3, 0.5}, Positions: []string{string(tasks.Early), string(tasks.Late)},
 		Seeds: []uint64{42, 43, 44}, Contexts: []int{1024, 2048}, Protocols: []baee.Protocol{baee.Paper, baee.Strict},
 		Samples: 24, Chunk: 512, Headline: true, SampleKeys: tasks.CurrentKeys,
 	}
@@ -51,8 +50,7 @@ func DefaultGrid() GridConfig {
 
 // Policies lists the built-in policies in the order of reports: ours, the nine of the published grid, newer rivals.
 func Policies() []string {
-	return []string{"baee", "baee_salience", "fifo", "lru", "random", "h2o", "scissorhands", "snapkv", "pyramidkv",
-		"locret_proxy",
+	return []string{"baee", "baee_salience", "fifo", "lru", "random", "h2o", "scissorhands", "snapkv", "pyramidkv", "locret_proxy",
 		"tova", "keydiff", "knorm", "expected_attention"}
 }
 
@@ -83,10 +81,9 @@ type GridCell struct {
 	NetworkSHA256 string       `json:"network_sha256,omitempty"`
 }
 
-const gridProtocol = "paper: the reference's scoring rules; padding is stored and counts, the first chunk reads a " +
-	"row of zeros, attention is not accumulated. strict: each method's own algorithm on attention really received; " +
-	"padding is not stored. Both: budget a layer = floor(chunks x slots x fraction), retained = at the end any layer " +
-	"holds an entry written at a target's key; policies of a case share a chunk's forward while their memories are equal"
+const gridProtocol = "paper: the reference's scoring rules; padding is stored and counts, the first chunk reads a row of zeros, attention " +
+	"is not accumulated. strict: each method's own algorithm on attention really received; padding is not stored. Both: budget a layer = " +
+	"floor(chunks x slots x fraction), retained = at the end any layer holds an entry written at a target's key; policies of a case share a chunk's forward while their memories are equal"
 
 // grid measures cells on a model.
 type grid struct {
@@ -117,8 +114,7 @@ func newGrid(j *lab.Job, c GridConfig, purpose tasks.Purpose) (*grid, error) {
 			return nil, err
 		}
 		if network.Dim != base.Config.Dim {
-			return nil, fmt.Errorf("%s is for entries of width %d, the model has %d: train one for this model", n.path,
-				network.Dim, base.Config.Dim)
+			return nil, fmt.Errorf("%s is for entries of width %d, the model has %d: train one for this model", n.path, network.Dim, base.Config.Dim)
 		}
 		if n.head {
 			g.head = network
@@ -146,18 +142,14 @@ func (c GridConfig) Check(m layers.Config) error {
 	if m.LanguageModel() {
 		return fmt.Errorf("the model predicts tokens (num_classes 0): the grid needs a model with a classification head")
 	}
-	if len(c.Policies) == 0 || len(c.Budgets) == 0 || len(c.Positions) == 0 || len(c.Seeds) == 0 || len(c.Contexts) == 0 ||
-		len(c.Protocols) == 0 || c.Samples < 1 {
-		return fmt.Errorf("policies %v, budgets %v, positions %v, seeds %v, contexts %v, protocols %v, samples %d: give "+
-			"at least one of each",
+	if len(c.Policies) == 0 || len(c.Budgets) == 0 || len(c.Positions) == 0 || len(c.Seeds) == 0 || len(c.Contexts) == 0 || len(c.Protocols) == 0 || c.Samples < 1 {
+		return fmt.Errorf("policies %v, budgets %v, positions %v, seeds %v, contexts %v, protocols %v, samples %d: give at least one of each",
 			c.Policies, c.Budgets, c.Positions, c.Seeds, c.Contexts, c.Protocols, c.Samples)
 	}
 	if c.Chunk < layers.MinContext || c.Chunk > m.MaxLen {
-		return fmt.Errorf("chunk of %d tokens: it must be from %d to the model's max_len %d", c.Chunk, layers.MinContext,
-			m.MaxLen)
+		return fmt.Errorf("chunk of %d tokens: it must be from %d to the model's max_len %d", c.Chunk, layers.MinContext, m.MaxLen)
 	}
-	if err := errors.Join(lab.Once("policy", c.Policies), lab.Once("budget", c.Budgets), lab.Once("position", c.Positions),
-		lab.Once("seed", c.Seeds),
+	if err := errors.Join(lab.Once("policy", c.Policies), lab.Once("budget", c.Budgets), lab.Once("position", c.Positions), lab.Once("seed", c.Seeds),
 		lab.Once("context length", c.Contexts), lab.Once("protocol", c.Protocols)); err != nil {
 		return err
 	}
@@ -193,8 +185,7 @@ func (c GridConfig) Check(m layers.Config) error {
 const pressureTask = "memory_pressure_niah"
 
 func (c GridConfig) params(m layers.Config, k GridCase) tasks.Params {
-	return tasks.Params{Length: k.Context, Vocab: m.VocabSize, Classes: m.NumClasses, Position: tasks.Position(k.Position),
-		Needles: c.Needles}
+	return tasks.Params{Length: k.Context, Vocab: m.VocabSize, Classes: m.NumClasses, Position: tasks.Position(k.Position), Needles: c.Needles}
 }
 
 // policies are those that a protocol has.
@@ -217,8 +208,7 @@ func (n neededNetwork) missing(err error) error {
 	if n.head {
 		what = "Locret-style head"
 	}
-	return fmt.Errorf("policy %s needs a trained %s (%w): make one with baee-train, or leave the policy out", n.policy,
-		what, err)
+	return fmt.Errorf("policy %s needs a trained %s (%w): make one with baee-train, or leave the policy out", n.policy, what, err)
 }
 
 // networks are the files that the strict policies need.
@@ -303,8 +293,8 @@ func (g *grid) sha(k GridCase, name string) string {
 	return g.shas[strings.TrimSuffix(name, inTiers)]
 }
 
-// inTiers behind a policy's name says that its memory has as many bytes as the budget's entries take in half precision,
-// and stores each in the tier that its score calls for.
+// inTiers behind a policy's name says that its memory has as many bytes as the budget's entries take in half precision, and
+// stores each in the tier that its score calls for.
 const inTiers = ", tiers"
 
 // missing is a case with the policies that are to be run.
@@ -323,8 +313,8 @@ func find(cells []GridCell, policy string) int {
 	return slices.IndexFunc(cells, func(c GridCell) bool { return c.Policy == policy })
 }
 
-// runGrid computes the cells that are missing, cases in parallel: policies of a case share a chunk's forward. Results
-// do not depend on the number of cases at a time.
+// runGrid computes the cells that are missing, cases in parallel: policies of a case share a chunk's forward. Results do not
+// depend on the number of cases at a time.
 func runGrid(ctx context.Context, j *lab.Job, c GridConfig) (*lab.Outcome, error) {
 	g, err := newGrid(j, c, tasks.Eviction)
 	if err != nil {
@@ -357,8 +347,7 @@ func runGrid(ctx context.Context, j *lab.Job, c GridConfig) (*lab.Outcome, error
 	at := 0
 	tell := func(c GridCell, note string) {
 		at++
-		j.Detail("[%d/%d] %s  ctx %d  budget %g%%  %s  seed %d  %s  kept %d/%d%s", at, total, c.Protocol, c.Context,
-			100*c.Budget,
+		j.Detail("[%d/%d] %s  ctx %d  budget %g%%  %s  seed %d  %s  kept %d/%d%s", at, total, c.Protocol, c.Context, 100*c.Budget,
 			c.Position, c.Seed, c.Policy, c.Retention.Correct, c.Retention.N, note)
 	}
 	for _, c := range before {
@@ -366,8 +355,7 @@ func runGrid(ctx context.Context, j *lab.Job, c GridConfig) (*lab.Outcome, error
 	}
 	err = g.parallel(ctx, todo, func(fresh []GridCell) error {
 		k := fresh[0].GridCase
-		replaced := func(c GridCell) bool { return find(fresh, c.Policy) >= 0 }
-		kept := slices.DeleteFunc(slices.Clone(cells.Done[k.name()]), replaced)
+		kept := slices.DeleteFunc(slices.Clone(cells.Done[k.name()]), func(c GridCell) bool { return find(fresh, c.Policy) >= 0 })
 		for _, c := range fresh {
 			tell(c, "")
 		}
@@ -408,8 +396,7 @@ feed:
 	return context.Cause(ctx)
 }
 
-func (g *grid) worker(ctx context.Context, queue <-chan missing, saving *sync.Mutex,
-	save func([]GridCell) error) (err error) {
+func (g *grid) worker(ctx context.Context, queue <-chan missing, saving *sync.Mutex, save func([]GridCell) error) (err error) {
 	defer func() { // a panic in a goroutine would end the process without a word for the user
 		if problem := recover(); problem != nil {
 			err = &lab.Bug{Problem: problem, Stack: debug.Stack()}

@@ -12,8 +12,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
-// ours is the policy that the others of a protocol are compared with: baee, or where the reference does not have it,
-// its rule.
+// ours is the policy that the others of a protocol are compared with: baee, or where the reference does not have it, its rule.
 func (c GridConfig) ours(protocol baee.Protocol) string {
 	if slices.Contains(c.policies(protocol), "baee") {
 		return "baee"
@@ -54,8 +53,7 @@ var gridScores = []struct {
 }
 
 // differences are those to ours on the same samples, where outcomes are there.
-func (p pooled) differences(l result.Labels, protocol baee.Protocol, ours string) ([]result.Measurement, error) {
-	var all []result.Measurement
+func (p pooled) differences(l result.Labels, protocol baee.Protocol, ours string) (all []result.Measurement, err error) {
 	for _, score := range gridScores {
 		var a, b []result.Score
 		for _, pair := range p.pairs {
@@ -73,8 +71,7 @@ func (p pooled) differences(l result.Labels, protocol baee.Protocol, ours string
 	return all, nil
 }
 
-// gridOutcome computes all measurements of the cells that are done, with the published ones beside the paper
-// protocol's.
+// gridOutcome computes all measurements of the cells that are done, with the published ones beside the paper protocol's.
 func gridOutcome(c GridConfig, cells map[string][]GridCell) (*lab.Outcome, error) {
 	paper, err := publishedGrid()
 	if err != nil {
@@ -91,8 +88,7 @@ func gridOutcome(c GridConfig, cells map[string][]GridCell) (*lab.Outcome, error
 			continue
 		}
 		l := result.Labels{
-			result.ContextLabel: result.ContextOf(k.context), positionLabel: k.position, result.PolicyLabel: k.policy,
-			budgetLabel: number(k.budget),
+			result.ContextLabel: result.ContextOf(k.context), positionLabel: k.position, result.PolicyLabel: k.policy, budgetLabel: number(k.budget),
 		}
 		o.Measurements = append(o.Measurements, k.shares(l, p, paper)...)
 		more, err := p.differences(l, k.protocol, c.ours(k.protocol))
@@ -107,8 +103,7 @@ func gridOutcome(c GridConfig, cells map[string][]GridCell) (*lab.Outcome, error
 		if overall[all] == nil {
 			order, overall[all] = append(order, all), &pooled{}
 		}
-		overall[all].cells = append(overall[all].cells, p.cells...)
-		overall[all].pairs = append(overall[all].pairs, p.pairs...)
+		overall[all].cells, overall[all].pairs = append(overall[all].cells, p.cells...), append(overall[all].pairs, p.pairs...)
 	}
 	for _, k := range order {
 		l, p := result.Labels{result.PolicyLabel: k.policy, positionLabel: k.position}, overall[k]
@@ -116,8 +111,7 @@ func gridOutcome(c GridConfig, cells map[string][]GridCell) (*lab.Outcome, error
 		for _, c := range p.cells {
 			correct, n = correct+c.Retention.Correct, n+c.Retention.N
 		}
-		o.Measurements = append(o.Measurements, result.Share(l, string(k.protocol), "overall_retention",
-			curriculum.NewAccuracy(correct, n)))
+		o.Measurements = append(o.Measurements, result.Share(l, string(k.protocol), "overall_retention", curriculum.NewAccuracy(correct, n)))
 		more, err := p.differences(l, k.protocol, c.ours(k.protocol))
 		if err != nil {
 			return nil, err
@@ -125,8 +119,7 @@ func gridOutcome(c GridConfig, cells map[string][]GridCell) (*lab.Outcome, error
 		differences = append(differences, more...)
 	}
 	if len(differences) > 0 {
-		o.Protocol += ". Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's (1998, " +
-			"method 10)"
+		o.Protocol += ". Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's (1998, method 10)"
 	}
 	o.Measurements = append(o.Measurements, differences...)
 	return o, nil

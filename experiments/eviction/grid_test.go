@@ -27,11 +27,9 @@ import (
 // smallGrid is a grid for it.
 func smallGrid() GridConfig {
 	return GridConfig{
-		Policies:  []string{"baee", "baee_salience", "fifo", "lru", "random", "pyramidkv", "locret_proxy", "keydiff"},
-		Budgets:   []float64{0.25, 0.5},
-		Positions: []string{"early", "late"}, Seeds: []uint64{42, 43}, Contexts: []int{64},
-		Protocols: []baee.Protocol{baee.Paper, baee.Strict},
-		Samples:   5, Chunk: 16,
+		Policies: []string{"baee", "baee_salience", "fifo", "lru", "random", "pyramidkv", "locret_proxy", "keydiff"}, Budgets: []float64{0.25, 0.5},
+		Positions: []string{"early", "late"}, Seeds: []uint64{42, 43}, Contexts: []int{64}, Protocols: []baee.Protocol{baee.Paper, baee.Strict},
+		Samples: 5, Chunk: 16,
 	}
 }
 
@@ -58,8 +56,7 @@ func TestTheDefaultGridIsThePublishedOne(t *testing.T) {
 		t.Errorf("%v cells, want 432 in the paper protocol and 14 policies in the strict one", cells)
 	}
 	got := paper[gridKey{"", 2048, 0.1, "early", "baee_salience"}]
-	if math.Abs(got.retention.Mean-0.7083) > 1e-4 || math.Abs(got.accuracy.Mean-0.0556) > 1e-4 ||
-		math.Abs(got.accuracy.Std-0.0481) > 1e-4 {
+	if math.Abs(got.retention.Mean-0.7083) > 1e-4 || math.Abs(got.accuracy.Mean-0.0556) > 1e-4 || math.Abs(got.accuracy.Std-0.0481) > 1e-4 {
 		t.Errorf("published: %+v, want 0.708 retained and 0.056 right", got)
 	}
 	for budget, want := range map[float64]int{0.1: 6, 0.2: 12, 0.3: 19, 0.5: 32} {
@@ -73,8 +70,7 @@ func TestTheDefaultGridIsThePublishedOne(t *testing.T) {
 		got, err := tasks.Generate(pressureTask, 2, p, g.source(k))
 		want, errWant := tasks.Generate(pressureTask, 2, p, old)
 		if err != nil || errWant != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("budget %g: with sample keys 1 the samples are not those of the committed results: %v %v", budget, err,
-				errWant)
+			t.Errorf("budget %g: with sample keys 1 the samples are not those of the committed results: %v %v", budget, err, errWant)
 		}
 	}
 }
@@ -127,8 +123,7 @@ func TestACellIsItsPolicyAlone(t *testing.T) {
 		of[m.Metric]++
 	}
 	// Both scores of a case and of all, each to baee, or to baee_salience under the paper's protocol.
-	if want := map[string]int{"retention": 4 * (6 + 8), "accuracy": 4 * (6 + 8), "overall_retention": 2 * (6 + 8),
-		"difference": 2 * (4 + 2) * (5 + 7)}; !maps.Equal(of, want) {
+	if want := map[string]int{"retention": 4 * (6 + 8), "accuracy": 4 * (6 + 8), "overall_retention": 2 * (6 + 8), "difference": 2 * (4 + 2) * (5 + 7)}; !maps.Equal(of, want) {
 		t.Errorf("measurements %v, want %v", of, want)
 	}
 	n := 0
@@ -137,16 +132,14 @@ func TestACellIsItsPolicyAlone(t *testing.T) {
 		if c.Seed != 43 || c.Budget != 0.25 {
 			continue
 		}
-		samples, err := tasks.Generate(pressureTask, 5, tasks.Params{Length: 64, Vocab: 128, Classes: 40,
-			Position: tasks.Position(c.Position)},
+		samples, err := tasks.Generate(pressureTask, 5, tasks.Params{Length: 64, Vocab: 128, Classes: 40, Position: tasks.Position(c.Position)},
 			tasks.Draw{Keys: g.SampleKeys, Seed: 43}.For(tasks.Eviction, 25))
 		if err != nil {
 			t.Fatal(err)
 		}
 		var kept, right []bool
 		for n, s := range samples {
-			memory, err := baee.New(baee.Config{Dim: 8, Layers: 2, Slots: 4, Policy: c.Policy, Protocol: c.Protocol,
-				EntriesPerLayer: 4, Window: 16,
+			memory, err := baee.New(baee.Config{Dim: 8, Layers: 2, Slots: 4, Policy: c.Policy, Protocol: c.Protocol, EntriesPerLayer: 4, Window: 16,
 				Seed: 4325<<20 + uint64(n), Classifier: g.classifier, Head: g.head})
 			if err != nil {
 				t.Fatal(err)
@@ -171,8 +164,7 @@ func TestACellIsItsPolicyAlone(t *testing.T) {
 	}
 }
 
-// A run that is cut off and continued, on another number of processors, gives the same cells; other settings are
-// refused.
+// A run that is cut off and continued, on another number of processors, gives the same cells; other settings are refused.
 func TestTheGridContinues(t *testing.T) {
 	f := gridFiles{}
 	_, f.model = labtest.StreamModel(t)
@@ -211,8 +203,7 @@ func TestTheGridContinues(t *testing.T) {
 	if before < 20 || before == 8*(6+8) {
 		t.Errorf("%d of %d cells were done before", before, 8*(6+8))
 	}
-	if !reflect.DeepEqual(gridCells(t, whole), gridCells(t, continued)) || !reflect.DeepEqual(whole.Measurements,
-		continued.Measurements) {
+	if !reflect.DeepEqual(gridCells(t, whole), gridCells(t, continued)) || !reflect.DeepEqual(whole.Measurements, continued.Measurements) {
 		t.Error("the continued run differs from the whole one")
 	}
 
@@ -246,8 +237,7 @@ func TestTheGridContinues(t *testing.T) {
 	}
 	c := smallGrid()
 	c.Samples = 6
-	if _, err := openGrid(c, f, output); err == nil || !strings.Contains(err.Error(),
-		"holds results of another base model, sample count") {
+	if _, err := openGrid(c, f, output); err == nil || !strings.Contains(err.Error(), "holds results of another base model, sample count") {
 		t.Errorf("other settings: %v", err)
 	}
 	other := f
@@ -256,8 +246,7 @@ func TestTheGridContinues(t *testing.T) {
 	if err != nil || os.WriteFile(other.model, text, 0o600) != nil {
 		t.Fatal(err)
 	}
-	if _, err := openGrid(smallGrid(), other, output); err == nil || !strings.Contains(err.Error(),
-		"holds results of another base model, sample count") {
+	if _, err := openGrid(smallGrid(), other, output); err == nil || !strings.Contains(err.Error(), "holds results of another base model, sample count") {
 		t.Errorf("another model: %v", err)
 	}
 }
@@ -293,8 +282,7 @@ func TestGridMistakes(t *testing.T) {
 	if err := os.WriteFile(output, []byte("{}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openGrid(smallGrid(), gridFiles{path, classifier, head}, output); err == nil ||
-		!strings.Contains(err.Error(), "not a valid result") {
+	if _, err := openGrid(smallGrid(), gridFiles{path, classifier, head}, output); err == nil || !strings.Contains(err.Error(), "not a valid result") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -332,8 +320,7 @@ func TestGridIsConverted(t *testing.T) {
 		t.Fatal(err)
 	}
 	o, err := convertGrid(settings, old)
-	if err != nil || !reflect.DeepEqual(o.Measurements, want.Measurements) || o.Partial ||
-		len(o.Measurements) != 2*(4*2+2)+2*2 {
+	if err != nil || !reflect.DeepEqual(o.Measurements, want.Measurements) || o.Partial || len(o.Measurements) != 2*(4*2+2)+2*2 {
 		t.Errorf("%d measurements, want %d (%v)", len(o.Measurements), len(want.Measurements), err)
 	}
 	today, err := json.Marshal(o.Details)

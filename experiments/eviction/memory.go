@@ -14,8 +14,8 @@ import (
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// exampleBytes is what one example of a collection takes at most: in the lists of all, which grow by copying to as much
-// as two and a quarter times, and once more in a training's own set.
+// exampleBytes is what one example of a collection takes at most: in the lists of all, which grow by copying to as much as
+// two and a quarter times, and once more in a training's own set.
 func exampleBytes(dim int) int { return 13 * (4*(dim+baee.HistoryFeatures) + 18) / 4 }
 
 // Demands are those of collecting examples from a model and of training on them.
@@ -50,8 +50,7 @@ func (c TrainConfig) strictBytes(m *layers.Model, sequences, perDecision int) (u
 	k, chunks := m.Config, c.Context/c.Chunk
 	rows := chunks * k.EpisodicSlots // of a layer at the end: nothing is evicted
 	// One sequence's decisions: after the n-th chunk a layer has n times what a chunk writes.
-	seen := host.Times(k.Depth, chunks, chunks+1, k.EpisodicSlots,
-		(4*(k.Dim+baee.HistoryFeatures)+int(unsafe.Sizeof(policy.Entry{}))+12)) / 2
+	seen := host.Times(k.Depth, chunks, chunks+1, k.EpisodicSlots, (4*(k.Dim+baee.HistoryFeatures)+int(unsafe.Sizeof(policy.Entry{}))+12)) / 2
 	taken := uint64(0)
 	for n := 1; n <= chunks; n++ {
 		if perDecision <= n*k.EpisodicSlots { // from here on always so many
@@ -66,8 +65,7 @@ func (c TrainConfig) strictBytes(m *layers.Model, sequences, perDecision int) (u
 	if all > lab.MostPlanned {
 		return all, nil
 	}
-	reader, err := m.PlanReader(c.Chunk, slices.Repeat([]int{max(1, rows)}, k.Depth), min(baee.DefaultWindow, c.Chunk),
-		false)
+	reader, err := m.PlanReader(c.Chunk, slices.Repeat([]int{max(1, rows)}, k.Depth), min(baee.DefaultWindow, c.Chunk), false)
 	return host.Plus(all, uint64(reader.Arena)), err
 }
 
@@ -83,8 +81,8 @@ func (c TrainConfig) paperBytes(m *layers.Model, sequences int) (uint64, error) 
 	return host.Plus(all, uint64(infer.Arena)), err
 }
 
-// fitBytes is the memory of training a classifier, its examples apart: weights with their gradients and moments, and of
-// each example its features, four rows of hidden units and their gradients.
+// fitBytes is the memory of training a classifier, its examples apart: weights with their gradients and moments, and of each
+// example its features, four rows of hidden units and their gradients.
 func (c TrainConfig) fitBytes(dim, batch, hidden int) uint64 {
 	width := dim + baee.HistoryFeatures
 	return host.Plus(host.Times(4, 4, hidden, width+hidden), host.Times(4, batch, width), host.Times(8, 4, batch, hidden))

@@ -28,15 +28,13 @@ type pressureSettings struct {
 
 // MemoryPressureExperiment evaluates policies where much more is written than fits.
 func MemoryPressureExperiment() lab.Experiment {
-	full := pressureSettings{Policies: Policies(), Tiered: []string{"baee", "baee_salience"}, Contexts: []int{1024, 2048},
-		Samples: 64, Needles: 16, Chunk: 512, Budget: 0.1, Seed: 2025}
+	full := pressureSettings{Policies: Policies(), Tiered: []string{"baee", "baee_salience"}, Contexts: []int{1024, 2048}, Samples: 64, Needles: 16, Chunk: 512, Budget: 0.1, Seed: 2025}
 	quick := full
 	quick.Contexts, quick.Samples, quick.Chunk, quick.Needles = []int{128, 256}, 8, 64, 8
 	return lab.Define(lab.Experiment{
 		Name: "memory-pressure", Folder: "baee", Title: "Memory pressure: 16 facts, room for a tenth",
-		Source: "Section 4, exp_baee_memory_pressure.json",
-		Covers: []string{"Budget-Aware Episodic Eviction: budget enforcement",
-			"Budget-Aware Episodic Eviction: vs FIFO / LRU", "Ablations: eviction policy"},
+		Source:  "Section 4, exp_baee_memory_pressure.json",
+		Covers:  []string{"Budget-Aware Episodic Eviction: budget enforcement", "Budget-Aware Episodic Eviction: vs FIFO / LRU", "Ablations: eviction policy"},
 		Needs:   []string{"pretrain", "baee-train"},
 		Version: 2, // version 1 had no memories in tiers
 		Estimate: func(p lab.Profile) time.Duration {
@@ -46,30 +44,23 @@ func MemoryPressureExperiment() lab.Experiment {
 			return 6 * time.Minute
 		},
 		Views: []lab.View{
-			{Title: "Target still held at the end of the stream", Metric: "retention", Rows: []string{result.PolicyLabel},
-				Column: result.ContextLabel,
+			{Title: "Target still held at the end of the stream", Metric: "retention", Rows: []string{result.PolicyLabel}, Column: result.ContextLabel,
 				Figure: &lab.Figure{Kind: "bar", X: result.PolicyLabel, Series: result.ContextLabel}},
 			{Title: "Answers right", Metric: "accuracy", Rows: []string{result.PolicyLabel}, Column: result.ContextLabel},
-			{Title: "Rows held at the end, over all layers", Metric: "rows", Rows: []string{result.PolicyLabel},
-				Column: result.ContextLabel},
-			{Title: "Bytes of their contents", Metric: "store_bytes", Rows: []string{result.PolicyLabel},
-				Column: result.ContextLabel},
+			{Title: "Rows held at the end, over all layers", Metric: "rows", Rows: []string{result.PolicyLabel}, Column: result.ContextLabel},
+			{Title: "Bytes of their contents", Metric: "store_bytes", Rows: []string{result.PolicyLabel}, Column: result.ContextLabel},
 		},
-		Says: "Retention says whether any layer still holds an entry written at a target's key, not whether the model can " +
-			"use it: that is the second table, to be read against guessing. The published answers are right in 0 to 6 of 100 " +
-			"cases, under every policy. Policies in tiers have the bytes that the others' entries take: in INT8 they keep " +
-			"nearly twice as many entries, and low scores only as summaries, which count as lost here. Policy baee was " +
-			"trained on which entries carry the answers of the other tasks; its rivals had no labels.",
+		Says: "Retention says whether any layer still holds an entry written at a target's key, not whether the model can use it: " +
+			"that is the second table, to be read against guessing. The published answers are right in 0 to 6 of 100 cases, under every policy. Policies in tiers have the bytes that the " +
+			"others' entries take: in INT8 they keep nearly twice as many entries, and low scores only as summaries, which count as lost here. Policy baee was trained on which entries carry the answers of the other tasks; its rivals had no labels.",
 	}, full, quick, runMemoryPressure)
 }
 
 // runMemoryPressure is a row of the retention grid with a sample count and seed of its own.
 func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*lab.Outcome, error) {
 	g, err := newGrid(j, GridConfig{
-		Policies: s.Policies, Budgets: []float64{s.Budget}, Positions: []string{string(tasks.Early)}, Seeds: []uint64{s.Seed},
-		Contexts:  s.Contexts,
-		Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: s.Samples, Chunk: s.Chunk, Needles: s.Needles,
-		SampleKeys: s.SampleKeys,
+		Policies: s.Policies, Budgets: []float64{s.Budget}, Positions: []string{string(tasks.Early)}, Seeds: []uint64{s.Seed}, Contexts: s.Contexts,
+		Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: s.Samples, Chunk: s.Chunk, Needles: s.Needles, SampleKeys: s.SampleKeys,
 	}, tasks.MemoryPressure)
 	if err != nil {
 		return nil, err
@@ -91,9 +82,7 @@ func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*la
 		}
 	}
 	done.Outcome = func() (*lab.Outcome, error) {
-		o := &lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: gridProtocol +
-			". One data seed of our own generator; the target is written 3 times in the first 40%. In tiers: a budget in " +
-			"bytes over all layers, that of the others' entries in half precision, with the default thresholds"}
+		o := &lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: gridProtocol + ". One data seed of our own generator; the target is written 3 times in the first 40%. In tiers: a budget in bytes over all layers, that of the others' entries in half precision, with the default thresholds"}
 		for _, k := range cases {
 			of := done.Done[name(k)]
 			for _, c := range of {
@@ -107,8 +96,7 @@ func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*la
 				return nil, err
 			}
 			o.Measurements = append(o.Measurements, result.Measurement{
-				Labels:   result.Labels{result.PolicyLabel: result.Guessing, result.ContextLabel: result.ContextOf(k.Context)},
-				Protocol: string(k.Protocol), Metric: "accuracy", Unit: "1", N: s.Samples, Mean: p,
+				Labels: result.Labels{result.PolicyLabel: result.Guessing, result.ContextLabel: result.ContextOf(k.Context)}, Protocol: string(k.Protocol), Metric: "accuracy", Unit: "1", N: s.Samples, Mean: p,
 			})
 		}
 		return o, nil
@@ -154,8 +142,7 @@ func publishedPressure() (t pressureTable, err error) {
 // measurements are those of a cell, with the published ones beside the paper protocol's.
 func (t pressureTable) measurements(c GridCell) []result.Measurement {
 	l := result.Labels{result.PolicyLabel: c.Policy, result.ContextLabel: result.ContextOf(c.Context)}
-	retention, accuracy := result.Share(l, string(c.Protocol), "retention", c.Retention.Accuracy), result.Share(l,
-		string(c.Protocol), "accuracy", c.Accuracy.Accuracy)
+	retention, accuracy := result.Share(l, string(c.Protocol), "retention", c.Retention.Accuracy), result.Share(l, string(c.Protocol), "accuracy", c.Accuracy.Accuracy)
 	for _, e := range t.Experiments {
 		if p, ok := e.Policies[c.Policy]; ok && e.Context == c.Context && c.Protocol == baee.Paper {
 			retention.Published, accuracy.Published = &result.MeanStd{Mean: p.Retention}, &result.MeanStd{Mean: p.Accuracy}

@@ -57,14 +57,12 @@ const (
 func MicrobenchExperiment() lab.Experiment {
 	full := microbenchSettings{
 		Policies: Policies(), Sizes: []int{16, 64, 256, 1024, 4096, 16384}, Warmups: 3, Timed: 30,
-		Context: 2048, Chunk: 512, Entries: 32, Pairs: 16, PaperSamples: 16, StrictSamples: 64, Needles: 16,
-		TargetSeed:  12345,
+		Context: 2048, Chunk: 512, Entries: 32, Pairs: 16, PaperSamples: 16, StrictSamples: 64, Needles: 16, TargetSeed: 12345,
 		PaperStream: 8192, StrictStream: 131072,
 	}
 	quick := full
 	quick.Sizes, quick.Warmups, quick.Timed = []int{16, 256, 1024}, 1, 5
-	quick.Context, quick.Chunk, quick.Entries, quick.Pairs, quick.PaperSamples, quick.StrictSamples, quick.Needles = 256,
-		64, 8, 2, 4, 4, 8
+	quick.Context, quick.Chunk, quick.Entries, quick.Pairs, quick.PaperSamples, quick.StrictSamples, quick.Needles = 256, 64, 8, 2, 4, 4, 8
 	quick.PaperStream, quick.StrictStream = 1024, 2048
 	return lab.Define(lab.Experiment{
 		Name: "baee-microbench", Folder: "baee", Title: "What an eviction costs and what it keeps",
@@ -80,34 +78,24 @@ func MicrobenchExperiment() lab.Experiment {
 			return 7 * time.Minute
 		},
 		Views: []lab.View{
-			{Title: "One eviction down to a quarter of the store, microseconds", Metric: "eviction_time",
-				Rows: []string{result.PolicyLabel}, Column: entriesLabel,
+			{Title: "One eviction down to a quarter of the store, microseconds", Metric: "eviction_time", Rows: []string{result.PolicyLabel}, Column: entriesLabel,
 				Figure: &lab.Figure{Kind: "line", X: entriesLabel, Series: result.PolicyLabel, Heavy: "baee", LogX: true}},
-			{Title: "Eviction in a stream, microseconds a token", Metric: "overhead_per_token",
-				Rows: []string{result.PolicyLabel}, Column: baselineLabel},
-			{Title: "Eviction in a stream, share of the time without it", Metric: "relative_overhead",
-				Rows: []string{result.PolicyLabel}, Column: baselineLabel},
-			{Title: "Share of the entries held that belong to the target", Metric: "precision",
-				Rows: []string{result.PolicyLabel}, Column: result.ContextLabel},
-			{Title: "Share of the target's facts that are held", Metric: "recall", Rows: []string{result.PolicyLabel},
-				Column: result.ContextLabel},
-			{Title: "Growth of the process over a stream, bytes", Metric: "rss_growth", Rows: []string{result.PolicyLabel},
-				Column: result.TokensLabel},
+			{Title: "Eviction in a stream, microseconds a token", Metric: "overhead_per_token", Rows: []string{result.PolicyLabel}, Column: baselineLabel},
+			{Title: "Eviction in a stream, share of the time without it", Metric: "relative_overhead", Rows: []string{result.PolicyLabel}, Column: baselineLabel},
+			{Title: "Share of the entries held that belong to the target", Metric: "precision", Rows: []string{result.PolicyLabel}, Column: result.ContextLabel},
+			{Title: "Share of the target's facts that are held", Metric: "recall", Rows: []string{result.PolicyLabel}, Column: result.ContextLabel},
+			{Title: "Growth of the process over a stream, bytes", Metric: "rss_growth", Rows: []string{result.PolicyLabel}, Column: result.TokensLabel},
 		},
-		Says: "Times are of this machine; the published ones are of Python on another. Against an unbounded store an " +
-			"eviction may cost less than nothing, because later reads are smaller; its interval says whether it is told from " +
-			"nothing. Times of some microseconds, of small stores, jump between two levels from run to run. Recall is bounded " +
-			"by what the model's salience writes at all, see the row of the unbounded store.",
+		Says: "Times are of this machine; the published ones are of Python on another. Against an unbounded store an eviction may cost less than " +
+			"nothing, because later reads are smaller; its interval says whether it is told from nothing. Times of some microseconds, of small stores, jump between two levels from run to run. Recall is bounded by what the model's salience writes at all, see the row of the unbounded store.",
 	}, full, quick, runMicrobench)
 }
 
-const microbenchProtocol = "eviction_time: the whole eviction of one layer of N random entries of the model's width " +
-	"down to N/4 (scores, choice, the store put together), where the published one is the choice alone; median of the " +
-	"repetitions. overhead: streams of random tokens, pairs of the same sample without and with eviction; paper: the " +
-	"baseline reads no memory; strict: it reads a store that is never full. precision and recall, over all layers at " +
-	"the end of a stream: paper: an entry counts if it was written at a target's key or the token before it, as in the " +
-	"reference; strict: at a target's key or its value, recall counts facts. rss_growth: paper: from before the first " +
-	"chunk; strict: from a sixteenth of the stream on"
+const microbenchProtocol = "eviction_time: the whole eviction of one layer of N random entries of the model's width down to N/4 (scores, choice, the store put " +
+	"together), where the published one is the choice alone; median of the repetitions. overhead: streams of random tokens, pairs of the same sample without and with " +
+	"eviction; paper: the baseline reads no memory; strict: it reads a store that is never full. precision and recall, over all layers at the end of a stream: paper: an " +
+	"entry counts if it was written at a target's key or the token before it, as in the reference; strict: at a target's key or its value, recall counts facts. " +
+	"rss_growth: paper: from before the first chunk; strict: from a sixteenth of the stream on"
 
 // microbench is the experiment under way.
 type microbench struct {
@@ -119,10 +107,8 @@ type microbench struct {
 
 func runMicrobench(ctx context.Context, j *lab.Job, s microbenchSettings) (*lab.Outcome, error) {
 	g, err := newGrid(j, GridConfig{
-		Policies: s.Policies, Budgets: []float64{0.1}, Positions: []string{string(tasks.Early)},
-		Seeds: []uint64{s.TargetSeed}, Contexts: []int{s.Context},
-		Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: max(s.PaperSamples, s.StrictSamples), Chunk: s.Chunk,
-		Needles: s.Needles, SampleKeys: s.SampleKeys,
+		Policies: s.Policies, Budgets: []float64{0.1}, Positions: []string{string(tasks.Early)}, Seeds: []uint64{s.TargetSeed}, Contexts: []int{s.Context},
+		Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: max(s.PaperSamples, s.StrictSamples), Chunk: s.Chunk, Needles: s.Needles, SampleKeys: s.SampleKeys,
 	}, "")
 	if err != nil {
 		return nil, err
@@ -179,8 +165,7 @@ func (b *microbench) parts() []microPart {
 	if _, err := host.CurrentRSS(); err != nil { // a system that does not tell
 		return all
 	}
-	for _, p := range []microPart{{"stream", baee.Paper, "baee_salience", 0}, {"stream", baee.Paper, "fifo", 0}, {"stream",
-		baee.Strict, "baee", 0}, {"stream", baee.Strict, "fifo", 0}} {
+	for _, p := range []microPart{{"stream", baee.Paper, "baee_salience", 0}, {"stream", baee.Paper, "fifo", 0}, {"stream", baee.Strict, "baee", 0}, {"stream", baee.Strict, "fifo", 0}} {
 		if slices.Contains(b.grid.policies(p.protocol), p.policy) {
 			all = append(all, p)
 		}
@@ -209,8 +194,8 @@ func (b *microbench) memory(p microPart, slots, entries int) (*baee.Manager, err
 	})
 }
 
-// eviction times a store that one chunk fills with four times as much as it may keep, in microseconds: from when the
-// chunk has been taken in, where Observe is called, to when the store is back within its budget.
+// eviction times a store that one chunk fills with four times as much as it may keep, in microseconds: from when the chunk
+// has been taken in, where Observe is called, to when the store is back within its budget.
 func (b *microbench) eviction(ctx context.Context, p microPart) (microCell, error) {
 	m, err := b.memory(p, p.size, max(1, p.size/4))
 	if err != nil {
@@ -313,8 +298,7 @@ func streamed(s *baee.Stream, ids []int32) error {
 	return s.Push(ids, func([]float32) error { return nil })
 }
 
-// baseline computes a sample without eviction: in the paper protocol without memory, otherwise with one that is never
-// full.
+// baseline computes a sample without eviction: in the paper protocol without memory, otherwise with one that is never full.
 func (b *microbench) baseline(p microPart) (run func(ids []int32) error, free func(), err error) {
 	model := b.grid.base
 	if p.protocol == baee.Paper {
@@ -382,8 +366,7 @@ func (b *microbench) targets(ctx context.Context, protocol baee.Protocol) (micro
 	if protocol == baee.Paper {
 		n = b.PaperSamples
 	}
-	samples, err := tasks.Generate(pressureTask, n, e.params(e.base.Config, k.GridCase), tasks.Draw{Keys: b.SampleKeys,
-		Seed: b.TargetSeed}.For(tasks.EvictionCost, 0))
+	samples, err := tasks.Generate(pressureTask, n, e.params(e.base.Config, k.GridCase), tasks.Draw{Keys: b.SampleKeys, Seed: b.TargetSeed}.For(tasks.EvictionCost, 0))
 	if err != nil {
 		return microCell{}, err
 	}
@@ -401,8 +384,7 @@ func (b *microbench) targets(ctx context.Context, protocol baee.Protocol) (micro
 		if err != nil {
 			return cell, err
 		}
-		all, err := b.memory(microPart{policy: "fifo", protocol: protocol}, e.base.Config.EpisodicSlots,
-			b.Context/b.Chunk*e.base.Config.EpisodicSlots)
+		all, err := b.memory(microPart{policy: "fifo", protocol: protocol}, e.base.Config.EpisodicSlots, b.Context/b.Chunk*e.base.Config.EpisodicSlots)
 		if err != nil {
 			return cell, err
 		}
@@ -452,8 +434,7 @@ func (b *microbench) stream(ctx context.Context, p microPart) (microCell, error)
 			}
 		}
 		if at < total {
-			if err := stream.Push(measure.RandomTokens(rng, b.Chunk, model.Config.VocabSize),
-				func([]float32) error { return nil }); err != nil {
+			if err := stream.Push(measure.RandomTokens(rng, b.Chunk, model.Config.VocabSize), func([]float32) error { return nil }); err != nil {
 				return microCell{}, err
 			}
 		}
@@ -477,8 +458,7 @@ func (b *microbench) outcome(parts []microPart) *lab.Outcome {
 		}
 		switch p.what {
 		case "eviction":
-			m := result.MedianOf(result.Labels{result.PolicyLabel: p.policy, entriesLabel: strconv.Itoa(p.size)},
-				string(p.protocol), "eviction_time", "us", cell.Values)
+			m := result.MedianOf(result.Labels{result.PolicyLabel: p.policy, entriesLabel: strconv.Itoa(p.size)}, string(p.protocol), "eviction_time", "us", cell.Values)
 			o.Measurements = append(o.Measurements, b.beside(p, m, b.paper.eviction(p.policy, p.size)))
 		case "overhead":
 			o.Measurements = append(o.Measurements, b.overheads(p, cell)...)
@@ -486,9 +466,8 @@ func (b *microbench) outcome(parts []microPart) *lab.Outcome {
 			o.Measurements = append(o.Measurements, b.held(p, cell)...)
 		case "stream":
 			o.Measurements = append(o.Measurements, b.beside(p, result.Measurement{
-				Labels:   result.Labels{result.PolicyLabel: p.policy, result.TokensLabel: strconv.Itoa(b.tokens(p.protocol))},
-				Protocol: string(p.protocol),
-				Metric:   "rss_growth", Unit: "bytes", N: 1, Mean: cell.Values[0],
+				Labels: result.Labels{result.PolicyLabel: p.policy, result.TokensLabel: strconv.Itoa(b.tokens(p.protocol))}, Protocol: string(p.protocol),
+				Metric: "rss_growth", Unit: "bytes", N: 1, Mean: cell.Values[0],
 			}, b.paper.growth(p.policy)))
 		}
 	}
@@ -552,8 +531,7 @@ func (b *microbench) held(p microPart, cell microCell) []result.Measurement {
 			{"recall", ratio(facts, func(h heldFacts) int { return h.Written }), recall},
 		} {
 			all = append(all, b.beside(p, result.Measurement{
-				Labels:   result.Labels{result.PolicyLabel: name, result.ContextLabel: result.ContextOf(b.Context)},
-				Protocol: string(p.protocol), Metric: m.metric, Unit: "1",
+				Labels: result.Labels{result.PolicyLabel: name, result.ContextLabel: result.ContextOf(b.Context)}, Protocol: string(p.protocol), Metric: m.metric, Unit: "1",
 				N: len(samples), Mean: m.value(sequence(len(samples))), Interval: result.Bootstrap(len(samples), m.value),
 			}, m.theirs))
 		}

@@ -14,27 +14,21 @@ import (
 func TestMicrobench(t *testing.T) {
 	s := microbenchSettings{
 		Policies: []string{"baee", "baee_salience", "fifo", "expected_attention"}, Sizes: []int{16, 64}, Warmups: 1, Timed: 3,
-		Context: 64, Chunk: 16, Entries: 4, Pairs: 2, PaperSamples: 3, StrictSamples: 4, Needles: 16, TargetSeed: 12345,
-		PaperStream: 64, StrictStream: 128,
+		Context: 64, Chunk: 16, Entries: 4, Pairs: 2, PaperSamples: 3, StrictSamples: 4, Needles: 16, TargetSeed: 12345, PaperStream: 64, StrictStream: 128,
 	}
 	// What is timed, and the memory of the process, differ from run to run.
 	timeless := func(m result.Measurement) bool { return m.Metric == "precision" || m.Metric == "recall" }
 	root, _ := labtest.StreamRoot(t)
-	o := labtest.CheckRuns(t, MicrobenchExperiment(), root, func(ctx context.Context, j *lab.Job) (*lab.Outcome,
-		error) {
-		return runMicrobench(ctx, j, s)
-	}, timeless)
+	o := labtest.CheckRuns(t, MicrobenchExperiment(), root, func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) { return runMicrobench(ctx, j, s) }, timeless)
 	for _, m := range o.Measurements {
 		if m.Metric == "eviction_time" && m.Mean <= 0 {
 			t.Errorf("an eviction took no time: %+v", m)
 		}
 	}
 	for _, protocol := range []string{result.Paper, result.Strict} {
-		all := labtest.Find(t, o, protocol, "recall", result.Labels{result.PolicyLabel: result.Unbounded,
-			result.ContextLabel: "64"}).Mean
+		all := labtest.Find(t, o, protocol, "recall", result.Labels{result.PolicyLabel: result.Unbounded, result.ContextLabel: "64"}).Mean
 		for _, name := range []string{"baee_salience", "fifo"} {
-			if got := labtest.Find(t, o, protocol, "recall", result.Labels{result.PolicyLabel: name,
-				result.ContextLabel: "64"}).Mean; got > all {
+			if got := labtest.Find(t, o, protocol, "recall", result.Labels{result.PolicyLabel: name, result.ContextLabel: "64"}).Mean; got > all {
 				t.Errorf("%s: %s holds %g of the target, a memory that evicts nothing %g", protocol, name, got, all)
 			}
 		}
@@ -47,15 +41,13 @@ func TestCountHeld(t *testing.T) {
 		baee.Paper:  {Entries: 4, Target: 2, Facts: 1, Written: 2},
 		baee.Strict: {Entries: 4, Target: 3, Facts: 2, Written: 2},
 	} {
-		m, err := baee.New(baee.Config{Dim: 2, Layers: 1, Slots: 4, Policy: "fifo", Protocol: protocol, EntriesPerLayer: 8,
-			Window: 1})
+		m, err := baee.New(baee.Config{Dim: 2, Layers: 1, Slots: 4, Policy: "fifo", Protocol: protocol, EntriesPerLayer: 8, Window: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		even := []float32{.25, .25, .25, .25}
 		if err := m.Update(0, baee.Read{
-			Bank: make([]float32, 8), Positions: []int64{9, 10, 11, 21}, Salience: even, Queries: 1, WindowQueries: 1, All: even,
-			Window: even, Last: even,
+			Bank: make([]float32, 8), Positions: []int64{9, 10, 11, 21}, Salience: even, Queries: 1, WindowQueries: 1, All: even, Window: even, Last: even,
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -71,8 +63,7 @@ func TestPublishedMicrobench(t *testing.T) {
 		t.Fatal(err)
 	}
 	us, _ := table.overhead("baee_salience")
-	if e := table.eviction("baee_salience", 16384); e == nil || math.Abs(e.Mean-9759.75) > 0.01 || us == nil ||
-		math.Abs(us.Mean-2255.74) > 0.01 {
+	if e := table.eviction("baee_salience", 16384); e == nil || math.Abs(e.Mean-9759.75) > 0.01 || us == nil || math.Abs(us.Mean-2255.74) > 0.01 {
 		t.Errorf("published eviction %v, overhead %v", e, us)
 	}
 	if p, r := table.targets("scissorhands"); p == nil || r == nil || table.growth("fifo") == nil {

@@ -28,8 +28,8 @@ type TrainConfig struct {
 	Batch         int       `json:"batch"`
 	DataSeed      uint64    `json:"data_seed"`
 
-	// The published protocol: one pass over PaperSequences samples of PaperContext tokens, PaperSteps steps.
-	// PublishedRates are the learning rates of the published training.
+	// The published protocol: one pass over PaperSequences samples of PaperContext tokens, PaperSteps steps. PublishedRates
+	// are the learning rates of the published training.
 	PublishedRates []float64 `json:"published_rates"`
 	PaperSequences int       `json:"paper_sequences"`
 	PaperContext   int       `json:"paper_context"`
@@ -54,9 +54,8 @@ func DefaultTrain() TrainConfig {
 		names = append(names, w.Task)
 	}
 	return TrainConfig{
-		Seeds: []uint64{42, 43, 44}, LearningRates: []float64{5e-3, 1e-2, 2e-2}, Noise: []float64{0, 0.1, 0.2},
-		Hidden: baee.DefaultHidden,
-		Batch:  64, DataSeed: 7000, PaperSequences: 32, PaperContext: 1024, PaperSteps: 400,
+		Seeds: []uint64{42, 43, 44}, LearningRates: []float64{5e-3, 1e-2, 2e-2}, Noise: []float64{0, 0.1, 0.2}, Hidden: baee.DefaultHidden,
+		Batch: 64, DataSeed: 7000, PaperSequences: 32, PaperContext: 1024, PaperSteps: 400,
 		PublishedRates: []float64{1e-4, 5e-4, 1e-3},
 		Tasks:          names, Sequences: 192, Context: 2048, Chunk: 512, PerDecision: 48, Steps: 3000,
 		SampleKeys: tasks.CurrentKeys,
@@ -94,19 +93,15 @@ type TrainCell struct {
 	Losses      []float32 `json:"losses"` // of training, each the mean of a twentieth of the steps
 }
 
-const trainProtocol = "paper: 6,144 entries, label = salience x distinctiveness above the 70% quantile, split 80/20 " +
-	"by entry, noise on all labels, Xavier-uniform weights of gain 0.1, AdamW, weight decay 0.01, batch 64, clip 1, 400 " +
-	"steps; network published takes features as they are at a fixed learning rate, network retention whitens the " +
-	"content (ridge 0.1) and scales the history to variance 1, with moments of the examples trained on, folded into the " +
-	"first layer's weights after training, and lowers a higher learning rate to 0 along a cosine. strict: trained like " +
-	"the latter on streams of the pretraining tasks, which the grid's task is not one of, split 80/20 by sequence, " +
-	"noise on the labels trained on only. Label of retention and head = among the 30% of a layer's entries with most " +
-	"attention received in later chunks; label of needle = the entry was written at a token that carries the sample's " +
-	"answer. The use feature is the share of reads, of one more than there were, in which the entry received at least " +
-	"an even share of the attention. Files, whose logits are moved from the share of positives among the examples to " +
-	"the 30% that the tiers' thresholds presume (needles are under 1% of the entries), are strict trainings without " +
-	"noise, first seed, at the learning rate with the best mean AUC: classifier.safetensors is network needle, " +
-	"classifier-attention.safetensors network retention, head.safetensors network head"
+const trainProtocol = "paper: 6,144 entries, label = salience x distinctiveness above the 70% quantile, split 80/20 by entry, noise on all labels, " +
+	"Xavier-uniform weights of gain 0.1, AdamW, weight decay 0.01, batch 64, clip 1, 400 steps; network published takes features as they are at a fixed learning rate, " +
+	"network retention whitens the content (ridge 0.1) and scales the history to variance 1, with moments of the examples trained on, folded into the first layer's weights after " +
+	"training, and lowers a higher learning rate to 0 along a cosine. strict: trained like the latter on streams of the pretraining tasks, which the grid's task is not one of, split 80/20 by " +
+	"sequence, noise on the labels trained on only. Label of retention and head = among the 30% of a layer's entries with most attention received in later chunks; " +
+	"label of needle = the entry was written at a token that carries the sample's answer. The use feature is the share of reads, of one more than there were, in which the entry " +
+	"received at least an even share of the attention. Files, whose logits are moved from the share of positives among the examples to the 30% that the tiers' thresholds presume " +
+	"(needles are under 1% of the entries), are strict trainings without noise, first seed, at the learning rate with the best mean AUC: classifier.safetensors " +
+	"is network needle, classifier-attention.safetensors network retention, head.safetensors network head"
 
 // training is the experiment under way.
 type training struct {
@@ -123,19 +118,16 @@ const (
 )
 
 // selectedFiles are where the selected training of each strict network goes.
-var selectedFiles = map[string]string{NeedleNetwork: lab.ClassifierFile, RetentionNetwork: AttentionClassifierFile,
-	HeadNetwork: lab.HeadFile}
+var selectedFiles = map[string]string{NeedleNetwork: lab.ClassifierFile, RetentionNetwork: AttentionClassifierFile, HeadNetwork: lab.HeadFile}
 
-// CheckFolder refuses a folder that holds a file of those that a run leaves, but no result of a run: it is somebody
-// else's.
+// CheckFolder refuses a folder that holds a file of those that a run leaves, but no result of a run: it is somebody else's.
 func CheckFolder(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, TrainFile)); err == nil {
 		return nil
 	}
 	for _, name := range []string{lab.ClassifierFile, AttentionClassifierFile, lab.HeadFile} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil { // of cajq-3phase, or anybody's
-			return fmt.Errorf("%s holds a %s but no %s: it is not of this command, and would be replaced; move it away or "+
-				"give another --output-dir", dir, name, TrainFile)
+			return fmt.Errorf("%s holds a %s but no %s: it is not of this command, and would be replaced; move it away or give another --output-dir", dir, name, TrainFile)
 		}
 	}
 	return nil
@@ -147,8 +139,7 @@ func (c TrainConfig) Join(held TrainConfig) (TrainConfig, bool) {
 	whole.Seeds, whole.Noise = lab.Union(held.Seeds, c.Seeds), lab.Union(held.Noise, c.Noise)
 	whole.LearningRates = lab.Union(held.LearningRates, c.LearningRates)
 	whole.PublishedRates = lab.Union(held.PublishedRates, c.PublishedRates)
-	held.Seeds, held.Noise, held.LearningRates, held.PublishedRates = whole.Seeds, whole.Noise, whole.LearningRates,
-		whole.PublishedRates
+	held.Seeds, held.Noise, held.LearningRates, held.PublishedRates = whole.Seeds, whole.Noise, whole.LearningRates, whole.PublishedRates
 	return whole, lab.SameButKeys(held, whole)
 }
 
@@ -157,20 +148,16 @@ func (c TrainConfig) Check(m layers.Config) error {
 	if m.LanguageModel() {
 		return fmt.Errorf("the model predicts tokens (num_classes 0): the samples need a model with a classification head")
 	}
-	if len(c.Seeds) == 0 || len(c.LearningRates) == 0 || len(c.PublishedRates) == 0 || len(c.Noise) == 0 ||
-		len(c.Tasks) == 0 {
-		return fmt.Errorf("seeds %v, learning rates %v, published rates %v, noise %v, tasks %v: give at least one of each",
-			c.Seeds, c.LearningRates, c.PublishedRates, c.Noise, c.Tasks)
+	if len(c.Seeds) == 0 || len(c.LearningRates) == 0 || len(c.PublishedRates) == 0 || len(c.Noise) == 0 || len(c.Tasks) == 0 {
+		return fmt.Errorf("seeds %v, learning rates %v, published rates %v, noise %v, tasks %v: give at least one of each", c.Seeds, c.LearningRates, c.PublishedRates, c.Noise, c.Tasks)
 	}
-	if err := errors.Join(lab.Once("seed", c.Seeds), lab.Once("learning rate", c.LearningRates), lab.Once("published rate",
-		c.PublishedRates), lab.Once("noise", c.Noise), lab.Once("task", c.Tasks)); err != nil {
+	if err := errors.Join(lab.Once("seed", c.Seeds), lab.Once("learning rate", c.LearningRates), lab.Once("published rate", c.PublishedRates), lab.Once("noise", c.Noise), lab.Once("task", c.Tasks)); err != nil {
 		return err
 	}
 	for _, s := range []struct {
 		name         string
 		value, least int
-	}{{"hidden", c.Hidden, 1}, {"batch", c.Batch, 1}, {"paper sequences", c.PaperSequences, 2}, {"paper steps",
-		c.PaperSteps, 1},
+	}{{"hidden", c.Hidden, 1}, {"batch", c.Batch, 1}, {"paper sequences", c.PaperSequences, 2}, {"paper steps", c.PaperSteps, 1},
 		{"sequences", c.Sequences, 5}, {"per decision", c.PerDecision, 1}, {"steps", c.Steps, 1}} {
 		if s.value < s.least {
 			return fmt.Errorf("%s %d: it must be at least %d", s.name, s.value, s.least)
@@ -187,12 +174,10 @@ func (c TrainConfig) Check(m layers.Config) error {
 		}
 	}
 	if c.Chunk < layers.MinContext || c.Chunk > m.MaxLen || c.Context < 2*c.Chunk || c.Context%c.Chunk != 0 {
-		return fmt.Errorf("context length %d, chunk %d: the context must be two or more whole chunks, a chunk from %d to "+
-			"the model's max_len %d tokens", c.Context, c.Chunk, layers.MinContext, m.MaxLen)
+		return fmt.Errorf("context length %d, chunk %d: the context must be two or more whole chunks, a chunk from %d to the model's max_len %d tokens", c.Context, c.Chunk, layers.MinContext, m.MaxLen)
 	}
 	if c.PaperContext < layers.MinContext || c.PaperContext > m.MaxLen {
-		return fmt.Errorf("paper context length %d: it must be from %d to the model's max_len %d", c.PaperContext,
-			layers.MinContext, m.MaxLen)
+		return fmt.Errorf("paper context length %d: it must be from %d to the model's max_len %d", c.PaperContext, layers.MinContext, m.MaxLen)
 	}
 	for _, name := range c.Tasks {
 		if err := tasks.Check(name, measure.TaskParams(m, c.Context)); err != nil {
@@ -207,8 +192,7 @@ func (c TrainConfig) Check(m layers.Config) error {
 	return nil
 }
 
-// source is that of all samples: what a classifier learns from and what it is tested on are sequences of one set,
-// split.
+// source is that of all samples: what a classifier learns from and what it is tested on are sequences of one set, split.
 func (c TrainConfig) source() tasks.Source {
 	return tasks.Draw{Keys: c.SampleKeys, Seed: c.DataSeed}.For(tasks.Retention, 0)
 }
@@ -218,8 +202,7 @@ func (c TrainConfig) keys() []TrainKey {
 	var all []TrainKey
 	for _, kind := range []TrainKey{
 		{Protocol: baee.Paper, Network: PublishedNetwork}, {Protocol: baee.Paper, Network: RetentionNetwork},
-		{Protocol: baee.Strict, Network: RetentionNetwork}, {Protocol: baee.Strict, Network: NeedleNetwork},
-		{Protocol: baee.Strict, Network: HeadNetwork},
+		{Protocol: baee.Strict, Network: RetentionNetwork}, {Protocol: baee.Strict, Network: NeedleNetwork}, {Protocol: baee.Strict, Network: HeadNetwork},
 	} {
 		rates := c.LearningRates
 		if kind.Network == PublishedNetwork {
@@ -273,8 +256,7 @@ func runTraining(ctx context.Context, j *lab.Job, c TrainConfig) (*lab.Outcome, 
 		if err != nil {
 			return nil, err
 		}
-		j.Detail("[%d/%d] %s %s  lr %g  noise %g  seed %d  AUC %.4f%s", i+1, len(keys), k.Protocol, k.Network, k.LR, k.Noise,
-			k.Seed, cell.AUC, note)
+		j.Detail("[%d/%d] %s %s  lr %g  noise %g  seed %d  AUC %.4f%s", i+1, len(keys), k.Protocol, k.Network, k.LR, k.Noise, k.Seed, cell.AUC, note)
 	}
 	if err := e.writeNetworks(ctx, whole.selected(cells.Done), written); err != nil {
 		return nil, err
@@ -282,8 +264,8 @@ func runTraining(ctx context.Context, j *lab.Job, c TrainConfig) (*lab.Outcome, 
 	return cells.Finish()
 }
 
-// written are the trainings whose weights an earlier run wrote, by network, from the cells that it left. Networks are
-// written last: else the files may be of a run before it.
+// written are the trainings whose weights an earlier run wrote, by network, from the cells that it left. Networks are written
+// last: else the files may be of a run before it.
 func (e *training) written(cells map[string]TrainCell) (map[string]TrainKey, error) {
 	r := e.job.Earlier()
 	if r == nil || !r.Complete || !e.job.SameVersion(r) {
@@ -414,8 +396,7 @@ func (e *training) train(ctx context.Context, k TrainKey) (cell TrainCell, netwo
 }
 
 // fit trains one network as its key says. report is called after each step.
-func (e *training) fit(ctx context.Context, k TrainKey, train baee.Examples, report func(step int,
-	loss float32)) (*baee.Classifier, error) {
+func (e *training) fit(ctx context.Context, k TrainKey, train baee.Examples, report func(step int, loss float32)) (*baee.Classifier, error) {
 	newNetwork, options := baee.NewClassifier, baee.StandardisedFit
 	if k.Network == HeadNetwork {
 		newNetwork = baee.NewHead
@@ -449,8 +430,7 @@ func (e *training) evaluate(cell *TrainCell, network *baee.Classifier, c *collec
 	}
 	var ok bool
 	if cell.AUC, ok = baee.AUC(network.Scores(held.Features), held.Labels); !ok {
-		return fmt.Errorf("%s %s, seed %d: %d of %d held-out examples are positive: there must be some of both kinds, "+
-			"collect more sequences", cell.Protocol, cell.Network, cell.Seed, cell.Positives, cell.HeldOut)
+		return fmt.Errorf("%s %s, seed %d: %d of %d held-out examples are positive: there must be some of both kinds, collect more sequences", cell.Protocol, cell.Network, cell.Seed, cell.Positives, cell.HeldOut)
 	}
 	if cell.Network == HeadNetwork {
 		return nil // its examples have no history to compare with
@@ -546,8 +526,7 @@ func trainOutcome(c TrainConfig, cells map[string]TrainCell) (*lab.Outcome, erro
 			{"use", func(c TrainCell) float64 { return c.UseAUC }},
 		} {
 			l := result.With(l, "feature", x.feature)
-			o.Measurements = append(o.Measurements, result.MeanOf(l, string(k.Protocol), "baseline_auc", "1", valuesOf(of,
-				x.auc)))
+			o.Measurements = append(o.Measurements, result.MeanOf(l, string(k.Protocol), "baseline_auc", "1", valuesOf(of, x.auc)))
 		}
 	}
 	return o, nil
@@ -564,8 +543,8 @@ func convertTraining(settings, details json.RawMessage) (*lab.Outcome, error) {
 // publishedRate is the learning rate of the published summary over seeds.
 const publishedRate = 5e-4
 
-// publishedStability gives the published AUC at a learning rate and noise: over three seeds at 5e-4 without noise, of
-// one seed where one of the two differs, nil elsewhere.
+// publishedStability gives the published AUC at a learning rate and noise: over three seeds at 5e-4 without noise, of one
+// seed where one of the two differs, nil elsewhere.
 func publishedStability() (func(lr, noise float64) *result.MeanStd, error) {
 	type final struct {
 		LR    float64 `json:"lr"`

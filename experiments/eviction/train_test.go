@@ -25,22 +25,18 @@ import (
 
 func smallTraining() TrainConfig {
 	c := DefaultTrain()
-	c.Seeds, c.LearningRates, c.PublishedRates, c.Noise, c.Hidden = []uint64{42, 43}, []float64{5e-3, 1e-2},
-		[]float64{5e-4}, []float64{0, 0.1}, 4
+	c.Seeds, c.LearningRates, c.PublishedRates, c.Noise, c.Hidden = []uint64{42, 43}, []float64{5e-3, 1e-2}, []float64{5e-4}, []float64{0, 0.1}, 4
 	c.PaperSequences, c.PaperContext, c.PaperSteps, c.Steps = 20, 64, 20, 20
 	c.Tasks, c.Sequences, c.Context, c.Chunk, c.PerDecision = []string{"fa", pressureTask}, 20, 64, 16, 5
 	return c
 }
 
-// An example is positive if its entry is among the 30% of the layer's that received most attention AFTER the chunk
-// looked at; after the last chunk that is not known. The other label is that its token carries the answer.
+// An example is positive if its entry is among the 30% of the layer's that received most attention AFTER the chunk looked
+// at; after the last chunk that is not known. The other label is that its token carries the answer.
 func TestLabelsAreOfLaterAttention(t *testing.T) {
 	w := watcher{dim: 1, slots: 10}
 	see := func(layer, entries int, received func(j int) float32) {
-		o := baee.Observation{Layer: layer, Entries: make([]policy.Entry, entries), Content: func(dst []float32,
-			i int) {
-			dst[0] = float32(i)
-		}}
+		o := baee.Observation{Layer: layer, Entries: make([]policy.Entry, entries), Content: func(dst []float32, i int) { dst[0] = float32(i) }}
 		for j := range entries {
 			o.Entries[j].Position = int64(j)
 			o.Received = append(o.Received, received(j))
@@ -101,8 +97,7 @@ func TestDistinctiveness(t *testing.T) {
 	}
 }
 
-// The strict protocol holds out whole sequences and leaves their labels alone; the paper's splits entries and flips
-// both.
+// The strict protocol holds out whole sequences and leaves their labels alone; the paper's splits entries and flips both.
 func TestSplits(t *testing.T) {
 	const n, sequences = 2000, 20
 	c := &collection{Examples: baee.Examples{Width: 5}}
@@ -157,8 +152,7 @@ func TestSplits(t *testing.T) {
 // startTraining is a run by a command of its own in dir.
 func startTraining(t *testing.T, model, dir string) *lab.Job {
 	t.Helper()
-	j, _, err := lab.Standalone(TrainExperiment(), smallTraining(), lab.ModelInputs(model), filepath.Join(dir, TrainFile),
-		result.Environment{})
+	j, _, err := lab.Standalone(TrainExperiment(), smallTraining(), lab.ModelInputs(model), filepath.Join(dir, TrainFile), result.Environment{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,8 +182,7 @@ func TestBAEETraining(t *testing.T) {
 		t.Fatalf("%d cells, %d measurements", len(cells), len(whole.Measurements))
 	}
 	for network, rate := range map[string]string{PublishedNetwork: "0.0005", RetentionNetwork: "0.005"} {
-		m := labtest.Find(t, &lab.Outcome{Measurements: whole.Measurements}, "paper", "auc",
-			result.Labels{networkLabel: network, rateLabel: rate, noiseLabel: "0"})
+		m := labtest.Find(t, &lab.Outcome{Measurements: whole.Measurements}, "paper", "auc", result.Labels{networkLabel: network, rateLabel: rate, noiseLabel: "0"})
 		if m.N != 2 || m.Published == nil || math.Abs(m.Published.Mean-0.9066) > 1e-4 {
 			t.Errorf("%+v", m)
 		}
@@ -203,15 +196,13 @@ func TestBAEETraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &training{TrainConfig: smallTraining(), job: startTraining(t, path, t.TempDir()), base: base,
-		data: map[baee.Protocol]*collection{}}
+	e := &training{TrainConfig: smallTraining(), job: startTraining(t, path, t.TempDir()), base: base, data: map[baee.Protocol]*collection{}}
 	data, err := e.examples(t.Context(), baee.Strict)
 	if err != nil {
 		t.Fatal(err)
 	}
 	selected := e.selected(cells)
-	for network, file := range map[string]string{NeedleNetwork: "classifier.safetensors",
-		RetentionNetwork: "classifier-attention.safetensors", HeadNetwork: "head.safetensors"} {
+	for network, file := range map[string]string{NeedleNetwork: "classifier.safetensors", RetentionNetwork: "classifier-attention.safetensors", HeadNetwork: "head.safetensors"} {
 		written, err := baee.LoadClassifier(filepath.Join(dir, file))
 		if err != nil {
 			t.Fatal(err)
@@ -233,22 +224,19 @@ func TestBAEETraining(t *testing.T) {
 		// Two scores that differ by little can be moved to equal ones: a pair of them is worth this much.
 		cell := cells[k.name()]
 		pair := 1 / float64(cell.Positives*(cell.HeldOut-cell.Positives))
-		if auc, _ := baee.AUC(written.Scores(held.Features), held.Labels); math.Abs(auc-cell.AUC) > pair || k.Noise != 0 ||
-			k.Seed != 42 {
+		if auc, _ := baee.AUC(written.Scores(held.Features), held.Labels); math.Abs(auc-cell.AUC) > pair || k.Noise != 0 || k.Seed != 42 {
 			t.Errorf("%s: the file has AUC %v, its cell %+v", network, auc, cell)
 		}
 	}
 
-	// It is cut when two networks are already selected. What an earlier run of another model left in their files is not
-	// theirs.
+	// It is cut when two networks are already selected. What an earlier run of another model left in their files is not theirs.
 	const first = 32
 	// A run does not begin among such files.
 	cut := t.TempDir()
 	if err := os.Link(filepath.Join(dir, lab.HeadFile), filepath.Join(cut, lab.ClassifierFile)); err != nil {
 		t.Fatal(err)
 	}
-	if err := CheckFolder(cut); err == nil || !strings.Contains(err.Error(),
-		"holds a "+lab.ClassifierFile+" but no "+TrainFile) {
+	if err := CheckFolder(cut); err == nil || !strings.Contains(err.Error(), "holds a "+lab.ClassifierFile+" but no "+TrainFile) {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -271,8 +259,7 @@ func TestBAEETraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if before != first || !reflect.DeepEqual(cells, trainCells(t, continued)) || !reflect.DeepEqual(whole.Measurements,
-		continued.Measurements) {
+	if before != first || !reflect.DeepEqual(cells, trainCells(t, continued)) || !reflect.DeepEqual(whole.Measurements, continued.Measurements) {
 		t.Errorf("%d cells were done before; the continued run is not the whole one", before)
 	}
 	for _, file := range selectedFiles {
@@ -303,14 +290,12 @@ func TestBAEETraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lost, err := startTraining(t, path, cut).Run(t.Context(), TrainExperiment()); err != nil ||
-		lost.Cost != again.Cost {
+	if lost, err := startTraining(t, path, cut).Run(t.Context(), TrainExperiment()); err != nil || lost.Cost != again.Cost {
 		t.Errorf("a run with nothing to do counts as work: %+v, %+v (%v)", lost.Cost, again.Cost, err)
 	}
 	c := smallTraining()
 	c.Steps++
-	if _, _, err := lab.Standalone(TrainExperiment(), c, lab.ModelInputs(path), filepath.Join(cut, TrainFile),
-		result.Environment{}); err == nil || !strings.Contains(err.Error(), "other settings") {
+	if _, _, err := lab.Standalone(TrainExperiment(), c, lab.ModelInputs(path), filepath.Join(cut, TrainFile), result.Environment{}); err == nil || !strings.Contains(err.Error(), "other settings") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -337,8 +322,7 @@ func TestTrainingMistakes(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, TrainFile), []byte("x"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := lab.Standalone(TrainExperiment(), smallTraining(), lab.ModelInputs(path), filepath.Join(dir,
-		TrainFile), result.Environment{}); err == nil || !strings.Contains(err.Error(), "not a valid result") {
+	if _, _, err := lab.Standalone(TrainExperiment(), smallTraining(), lab.ModelInputs(path), filepath.Join(dir, TrainFile), result.Environment{}); err == nil || !strings.Contains(err.Error(), "not a valid result") {
 		t.Errorf("got %v", err)
 	}
 }

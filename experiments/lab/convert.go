@@ -25,10 +25,10 @@ type Conversion struct {
 	text       []byte
 }
 
-// Convert brings the details of the named results, all without a name, into the form of today's program, and carries
-// the new hashes of their files through to the results that depend on them, so that what was up to date still is.
-// Nothing is measured: a result whose measurements are not those of its new details, each equal in every field, is
-// refused, and then no file is changed.
+// Convert brings the details of the named results, all without a name, into the form of today's program, and carries the new
+// hashes of their files through to the results that depend on them, so that what was up to date still is. Nothing is measured:
+// a result whose measurements are not those of its new details, each equal in every field, is refused, and then no file is
+// changed.
 func (d *Driver) Convert(names ...string) (all []Conversion, err error) {
 	sorted, err := order(d.Experiments)
 	if err != nil {
@@ -39,8 +39,7 @@ func (d *Driver) Convert(names ...string) (all []Conversion, err error) {
 		return nil, err
 	}
 	if !held {
-		return nil, fmt.Errorf("another process runs experiments in %s: wait for it, stop it, or give another --results",
-			d.Root)
+		return nil, fmt.Errorf("another process runs experiments in %s: wait for it, stop it, or give another --results", d.Root)
 	}
 	defer release()
 	sums := map[string][2]string{} // of changed results, before and after, by experiment
@@ -53,8 +52,7 @@ func (d *Driver) Convert(names ...string) (all []Conversion, err error) {
 			all = append(all, *c)
 		}
 	}
-	// What needs is written before what is needed: after a failure the same again finds it with its new inputs and ends
-	// well.
+	// What needs is written before what is needed: after a failure the same again finds it with its new inputs and ends well.
 	for _, c := range slices.Backward(all) {
 		if err := files.Write(c.Path, c.text); err != nil {
 			return nil, fmt.Errorf("%w: the same command continues", err)
@@ -130,8 +128,8 @@ func (c *Conversion) details(e Experiment, r *result.Result) error {
 	return err
 }
 
-// equal is an error unless both are the same measurements, in any order. Means of equal values, of which nothing is
-// learnt of the spread, had a t-interval without width in the files of early programs; today they have none.
+// equal is an error unless both are the same measurements, in any order. Means of equal values, of which nothing is learnt of
+// the spread, had a t-interval without width in the files of early programs; today they have none.
 func equal(file, converted []result.Measurement) error {
 	left := slices.Clone(converted)
 	for _, m := range file {
@@ -140,15 +138,13 @@ func equal(file, converted []result.Measurement) error {
 		}
 		i := slices.IndexFunc(left, func(o result.Measurement) bool { return reflect.DeepEqual(m, o) })
 		if i < 0 {
-			return fmt.Errorf("its details do not give the measurement that it has of %s %v (%s): mean %v, std %v, n %d; it "+
-				"is not converted",
+			return fmt.Errorf("its details do not give the measurement that it has of %s %v (%s): mean %v, std %v, n %d; it is not converted",
 				m.Metric, m.Labels, m.Protocol, m.Mean, m.Std, m.N)
 		}
 		left = slices.Delete(left, i, i+1)
 	}
 	if len(left) > 0 {
-		return fmt.Errorf("its details give %d measurements that it does not have, the first of %s %v (%s); it is not "+
-			"converted",
+		return fmt.Errorf("its details give %d measurements that it does not have, the first of %s %v (%s); it is not converted",
 			len(left), left[0].Metric, left[0].Labels, left[0].Protocol)
 	}
 	return nil

@@ -14,17 +14,16 @@ import (
 
 // Joint are settings of which one result may hold several: the cells of all.
 type Joint[S any] interface {
-	// Join gives the settings of all that is in a file after a run with these settings on one with held. It is not ok if
-	// they differ in what a cell depends on.
+	// Join gives the settings of all that is in a file after a run with these settings on one with held. It is not ok if they
+	// differ in what a cell depends on.
 	Join(held S) (whole S, ok bool)
 }
 
 // Standalone is a run of e by a command of its own, with settings from its command line, that keeps its result at path.
-// inputs are the files that it reads, by their names in Inputs: Job.File finds them. What a result that is there
-// already holds continues: with the keys of samples that it began with, and if the settings are Joint, together with
-// theirs. A result of another experiment, base model or settings is refused. Without the file's folder it is made.
-func Standalone(e Experiment, settings any, inputs map[string]string, path string, env result.Environment) (*Job,
-	*ResultFile, error) {
+// inputs are the files that it reads, by their names in Inputs: Job.File finds them. What a result that is there already holds
+// continues: with the keys of samples that it began with, and if the settings are Joint, together with theirs. A result of
+// another experiment, base model or settings is refused. Without the file's folder it is made.
+func Standalone(e Experiment, settings any, inputs map[string]string, path string, env result.Environment) (*Job, *ResultFile, error) {
 	before, err := e.held(path)
 	if err != nil {
 		return nil, nil, err
@@ -86,8 +85,8 @@ func modelSum(inputs map[string]string) string {
 	return ""
 }
 
-// ModelInputs are the pretrained model at path, and the result of its pretraining where that is beside it: the inputs
-// that a registered experiment has which needs pretrain.
+// ModelInputs are the pretrained model at path, and the result of its pretraining where that is beside it: the inputs that a
+// registered experiment has which needs pretrain.
 func ModelInputs(path string) map[string]string {
 	inputs := map[string]string{pretrained + ModelFile: path}
 	beside := filepath.Join(filepath.Dir(path), PretrainFile)
@@ -97,8 +96,8 @@ func ModelInputs(path string) map[string]string {
 	return inputs
 }
 
-// Run carries out a job of Standalone for e and gives its result. No other process writes that meanwhile. When ctx
-// ends, what is finished is in the result and a training under way in its checkpoint: the next run continues from both.
+// Run carries out a job of Standalone for e and gives its result. No other process writes that meanwhile. When ctx ends, what
+// is finished is in the result and a training under way in its checkpoint: the next run continues from both.
 func (j *Job) Run(ctx context.Context, e Experiment) (*result.Result, error) {
 	release, err := j.Output.Hold()
 	if err != nil {

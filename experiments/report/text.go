@@ -13,8 +13,7 @@ import (
 
 // Text writes the tables of an experiment's views for a terminal.
 func Text(w io.Writer, e lab.Experiment, r *result.Result) error {
-	if _, err := fmt.Fprintln(w, "mean ± std over seeds (without ± it is of one, or they agree) [95% "+
-		"interval]"); err != nil {
+	if _, err := fmt.Fprintln(w, "mean ± std over seeds (without ± it is of one, or they agree) [95% interval]"); err != nil {
 		return err
 	}
 	for _, v := range e.Views {
@@ -27,8 +26,7 @@ func Text(w io.Writer, e lab.Experiment, r *result.Result) error {
 	return nil
 }
 
-// text writes the table with a line for each group of a row, so that it is no wider than a terminal however many there
-// are.
+// text writes the table with a line for each group of a row, so that it is no wider than a terminal however many there are.
 func (t *Table) text(w io.Writer) error {
 	var kinds []Kind
 	for k := PublishedColumn; k <= RatioColumn; k++ {

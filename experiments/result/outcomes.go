@@ -8,8 +8,8 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 )
 
-// Outcomes says of each of n samples whether the answer was right: sample i is bit i%8 of byte i/8. In JSON it is
-// base64; n is told beside it.
+// Outcomes says of each of n samples whether the answer was right: sample i is bit i%8 of byte i/8. In JSON it is base64; n
+// is told beside it.
 type Outcomes []byte
 
 // NewOutcomes packs the outcomes of samples.
@@ -95,8 +95,8 @@ func Pair(a, b Score) (p Pairs, ok bool, err error) {
 }
 
 // Difference is the share that the first answers right less that of the second, with the 95% interval of Newcombe 1998
-// (Statistics in Medicine 17, 2635), method 10: Wilson's intervals of both shares, combined with the correlation φ of
-// the outcomes, which is corrected for continuity.
+// (Statistics in Medicine 17, 2635), method 10: Wilson's intervals of both shares, combined with the correlation φ of the
+// outcomes, which is corrected for continuity.
 func (p Pairs) Difference() (mean float64, i Interval) {
 	a, b, c, d, n := float64(p.Both), float64(p.First), float64(p.Second), float64(p.Neither), float64(p.N())
 	first, second := curriculum.NewAccuracy(p.Both+p.First, p.N()), curriculum.NewAccuracy(p.Both+p.Second, p.N())
@@ -117,9 +117,8 @@ func (p Pairs) Difference() (mean float64, i Interval) {
 	}
 }
 
-// DifferenceOverSeeds is the difference of two shares on the same samples, pooled over seeds: a and b are the scores of
-// each seed. The deviation is that of the seeds' differences. It is not ok if any of them has no outcomes, or there are
-// none.
+// DifferenceOverSeeds is the difference of two shares on the same samples, pooled over seeds: a and b are the scores of each
+// seed. The deviation is that of the seeds' differences. It is not ok if any of them has no outcomes, or there are none.
 func DifferenceOverSeeds(l Labels, protocol string, a, b []Score) (m Measurement, ok bool, err error) {
 	var all Pairs
 	var differences []float64

@@ -7,9 +7,8 @@ import (
 	"testing"
 )
 
-// Worked examples of method 10: Altman et al., Statistics with Confidence (2000), table 6.2; Bentur et al. (2009) and
-// Cavo et al. (2012), as Fagerland, Lydersen and Laake compute them in Statistical Analysis of Contingency Tables,
-// chapter 8.
+// Worked examples of method 10: Altman et al., Statistics with Confidence (2000), table 6.2; Bentur et al. (2009) and Cavo et
+// al. (2012), as Fagerland, Lydersen and Laake compute them in Statistical Analysis of Contingency Tables, chapter 8.
 func TestPairedDifference(t *testing.T) {
 	for name, c := range map[string]struct {
 		pairs           Pairs
@@ -43,8 +42,7 @@ func TestScore(t *testing.T) {
 	right := []bool{true, false, false, true, true, false, true, false, false, true, true}
 	s := ScoreOf(right)
 	text, err := json.Marshal(s)
-	if err != nil || !strings.Contains(string(text), `"n":11,"correct":6,`) || !strings.Contains(string(text),
-		`"outcomes":"WQY="`) {
+	if err != nil || !strings.Contains(string(text), `"n":11,"correct":6,`) || !strings.Contains(string(text), `"outcomes":"WQY="`) {
 		t.Fatalf("%s (%v)", text, err)
 	}
 	var read Score
@@ -92,8 +90,7 @@ func TestDifferenceOverSeeds(t *testing.T) {
 	a := []Score{ScoreOf([]bool{true, true, false, true}), ScoreOf([]bool{true, false, false, true})}
 	b := []Score{ScoreOf([]bool{false, true, false, false}), ScoreOf([]bool{true, false, true, true})}
 	m, ok, err := DifferenceOverSeeds(Labels{"variant": "x"}, Strict, a, b)
-	if err != nil || !ok || m.N != 8 || m.Mean != 0.125 || math.Abs(m.Std-math.Sqrt(0.28125)) > 1e-12 ||
-		m.Interval.Method != "newcombe" || m.Metric != "difference" {
+	if err != nil || !ok || m.N != 8 || m.Mean != 0.125 || math.Abs(m.Std-math.Sqrt(0.28125)) > 1e-12 || m.Interval.Method != "newcombe" || m.Metric != "difference" {
 		t.Errorf("%+v %v %v", m, ok, err)
 	}
 	b[1].Outcomes = nil

@@ -13,9 +13,9 @@ import (
 // cellLimit is how many bytes of a cell are shown: more than any text of the program's own has.
 const cellLimit = 300
 
-// Write prints rows in columns two spaces apart, the first `left` of them aligned to the left (names) and the others to
-// the right (numbers). Rows may differ in length. Names from files are safe in it: a cell stays on its line, and one of
-// them alone does not make the table wider than a screen or two.
+// Write prints rows in columns two spaces apart, the first `left` of them aligned to the left (names) and the others to the
+// right (numbers). Rows may differ in length. Names from files are safe in it: a cell stays on its line, and one of them alone
+// does not make the table wider than a screen or two.
 func Write(w io.Writer, left int, rows ...[]string) error {
 	var widths []int
 	shown := make([][]string, len(rows))
