@@ -2,6 +2,7 @@ package eviction
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -163,6 +164,17 @@ func (k gridKey) shares(l result.Labels, p pooled, paper map[gridKey]gridFigures
 
 // convertGrid reads the details that results had when they listed all cells, with summaries.
 func convertGrid(settings, details json.RawMessage) (*lab.Outcome, error) {
+	cells := map[string][]GridCell{}
+	add := func(c GridCell) { cells[c.name()] = append(cells[c.name()], c) }
+	outcome := func(c GridConfig) (*lab.Outcome, error) { return gridOutcome(c, cells) }
+	return convertList(settings, details, add, outcome, cells)
+}
+
+// convertList reads details of before, which say what base model they are of: it adds each cell of their list to cells,
+// of which outcome is that of the settings. Today's are left alone.
+func convertList[S, C, T any](
+	settings, details json.RawMessage, add func(c C), outcome func(s S) (*lab.Outcome, error), cells map[string]T,
+) (*lab.Outcome, error) {
 	var old struct {
 		BaseSHA256 string          `json:"base_sha256"`
 		Cells      json.RawMessage `json:"cells"`
@@ -170,22 +182,18 @@ func convertGrid(settings, details json.RawMessage) (*lab.Outcome, error) {
 	if err := json.Unmarshal(details, &old); err != nil || old.BaseSHA256 == "" {
 		return nil, err
 	}
-	var list []GridCell
-	var c GridConfig
-	if err := json.Unmarshal(old.Cells, &list); err != nil {
+	var list []C
+	var s S
+	if err := errors.Join(json.Unmarshal(old.Cells, &list), json.Unmarshal(settings, &s)); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(settings, &c); err != nil {
-		return nil, err
+	for _, c := range list {
+		add(c)
 	}
-	cells := map[string][]GridCell{}
-	for _, k := range list {
-		cells[k.name()] = append(cells[k.name()], k)
-	}
-	o, err := gridOutcome(c, cells)
+	o, err := outcome(s)
 	if err != nil {
 		return nil, err
 	}
-	o.Details = lab.Cells[[]GridCell]{Done: cells}
+	o.Details = lab.Cells[T]{Done: cells}
 	return o, nil
 }

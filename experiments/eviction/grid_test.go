@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/synapnet/synapnet-train/baee"
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
@@ -296,5 +297,51 @@ func TestGridMistakes(t *testing.T) {
 	if _, err := openGrid(smallGrid(), gridFiles{path, classifier, head}, output); err == nil ||
 		!strings.Contains(err.Error(), "not a valid result") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// As a registered experiment the grid shows something in every view, and a run that was stopped ends alike.
+func TestTheGridIsAnExperiment(t *testing.T) {
+	root, _ := labtest.StreamRoot(t)
+	labtest.CheckRuns(t, GridExperiment(), root, GridExperiment().Run, labtest.Always)
+}
+
+// Details of before become cells with the same measurements; those of today are left alone.
+func TestGridIsConverted(t *testing.T) {
+	c := smallGrid()
+	c.Policies, c.Protocols, c.Headline = []string{"fifo", "lru"}, []baee.Protocol{baee.Paper}, true
+	var list []GridCell
+	cells := map[string][]GridCell{}
+	for i, k := range c.cases() {
+		for n, name := range c.policies(k.Protocol) {
+			score := result.Score{Accuracy: curriculum.NewAccuracy((i+n)%6, 5+n)}
+			list = append(list, GridCell{GridCase: k, Policy: name, EntriesALayer: 4, Retention: score, Accuracy: score})
+			cells[k.name()] = append(cells[k.name()], list[len(list)-1])
+		}
+	}
+	slices.Reverse(list)
+	settings, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := json.Marshal(map[string]any{"base_sha256": "x", "cells": list, "summary": []int{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := gridOutcome(c, cells)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := convertGrid(settings, old)
+	if err != nil || !reflect.DeepEqual(o.Measurements, want.Measurements) || o.Partial || len(o.Measurements) != 2*
+		(4*2+2)+2*2 {
+		t.Errorf("%d measurements, want %d (%v)", len(o.Measurements), len(want.Measurements), err)
+	}
+	today, err := json.Marshal(o.Details)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, err := convertGrid(settings, today); o != nil || err != nil {
+		t.Errorf("today's form is converted: %v %v", o, err)
 	}
 }

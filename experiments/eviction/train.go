@@ -559,31 +559,10 @@ func trainOutcome(c TrainConfig, cells map[string]TrainCell) (*lab.Outcome, erro
 
 // convertTraining reads the details that results had when they listed all cells, with summaries.
 func convertTraining(settings, details json.RawMessage) (*lab.Outcome, error) {
-	var old struct {
-		BaseSHA256 string          `json:"base_sha256"`
-		Cells      json.RawMessage `json:"cells"`
-	}
-	if err := json.Unmarshal(details, &old); err != nil || old.BaseSHA256 == "" {
-		return nil, err
-	}
-	var list []TrainCell
-	var c TrainConfig
-	if err := json.Unmarshal(old.Cells, &list); err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(settings, &c); err != nil {
-		return nil, err
-	}
 	cells := map[string]TrainCell{}
-	for _, k := range list {
-		cells[k.name()] = k
-	}
-	o, err := trainOutcome(c, cells)
-	if err != nil {
-		return nil, err
-	}
-	o.Details = lab.Cells[TrainCell]{Done: cells}
-	return o, nil
+	add := func(c TrainCell) { cells[c.name()] = c }
+	outcome := func(c TrainConfig) (*lab.Outcome, error) { return trainOutcome(c, cells) }
+	return convertList(settings, details, add, outcome, cells)
 }
 
 // publishedRate is the learning rate of the published summary over seeds.

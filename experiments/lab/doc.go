@@ -69,4 +69,14 @@
 // the run and is removed when the result is complete. A command that runs one experiment with settings of its own makes
 // its job with [Standalone]; its result has the profile [Custom] and counts for no plan. A training run with a folder
 // of its own, as pretrain makes it, is a [RunDir].
+//
+// The measurements are computed from the cells alone, in one function, so that a result whose details have the form of
+// an earlier program can be brought into today's: Experiment.Convert reads them, and [Driver.Convert] writes the file
+// if the measurements are those that it has.
+//
+// # A command of its own
+//
+// A command that runs one experiment is settings from its flags, [Standalone] and [Job.Run]: the same run, on a file
+// that the user names. Settings that are [Joint] may be given for a file that holds others: the run computes what it
+// was asked for and is not there, and the file holds all.
 package lab

@@ -67,6 +67,8 @@ func suiteViews(name string) []lab.View {
 		{Title: name + ": accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.VariantLabel},
 			Column: result.ContextLabel,
 			Figure: &lab.Figure{Kind: "line", X: result.ContextLabel, Series: result.VariantLabel, LogX: true}},
+		{Title: name + ": difference to " + qat.FP16 + " on the same samples", Metric: "difference",
+			Rows: []string{result.TaskLabel, result.VariantLabel, result.AgainstLabel}, Column: result.ContextLabel},
 	}
 }
 

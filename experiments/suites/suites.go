@@ -55,7 +55,7 @@ type suiteRun struct {
 	job      *lab.Job
 	work     string // folder of checkpoints
 	base     *layers.Model
-	done     *lab.Cells[curriculum.Accuracy]
+	done     *lab.Cells[result.Score]
 	protocol string                                             // of the outcome
 	paper    func(c suiteCell) (p *result.MeanStd, note string) // the published figure of a cell
 }
@@ -73,7 +73,7 @@ func runSuite(ctx context.Context, j *lab.Job, s suiteSettings, purpose tasks.Pu
 		return nil, err
 	}
 	all := r.cells()
-	if r.done, err = lab.NewCells[curriculum.Accuracy](j, len(all)); err != nil {
+	if r.done, err = lab.NewCells[result.Score](j, len(all)); err != nil {
 		return nil, err
 	}
 	r.done.Outcome = r.outcome
@@ -188,13 +188,13 @@ func (r *suiteRun) evaluate(ctx context.Context, v qat.Variant, own []suiteCell)
 			}
 			packed = true
 		}
-		accuracy, err := r.done.Do(ctx, c.name(), func() (curriculum.Accuracy, error) {
+		accuracy, err := r.done.Do(ctx, c.name(), func() (result.Score, error) {
 			samples, err := r.samples(c)
 			if err != nil {
-				return curriculum.Accuracy{}, err
+				return result.Score{}, err
 			}
 			e, err := curriculum.EvaluateContext(ctx, model, samples, measure.EvalBatch)
-			return e.Overall, err
+			return result.NewScore(e), err
 		})
 		if err != nil {
 			return err
@@ -217,9 +217,8 @@ func (r *suiteRun) outcome() (*lab.Outcome, error) {
 		if !ok {
 			continue
 		}
-		l := result.Labels{result.VariantLabel: c.variant, result.TaskLabel: c.task[strings.LastIndexByte(c.task, '/')+1:],
-			result.ContextLabel: result.ContextOf(c.context)}
-		m := result.Share(l, c.protocol, "accuracy", a)
+		l := c.labels()
+		m := result.Share(l, c.protocol, "accuracy", a.Accuracy)
 		m.Published, m.Note = r.paper(c)
 		o.Measurements = append(o.Measurements, m)
 		c.variant = result.Guessing
@@ -233,5 +232,36 @@ func (r *suiteRun) outcome() (*lab.Outcome, error) {
 		}
 		o.Measurements = append(o.Measurements, result.GuessingOf(l, c.protocol, a.N, p))
 	}
-	return o, nil
+	return o, r.compare(o)
+}
+
+// compare adds the difference of each variant to FP16 on the same samples, where outcomes are there.
+func (r *suiteRun) compare(o *lab.Outcome) error {
+	before := len(o.Measurements)
+	for _, c := range r.cells() {
+		base := c
+		base.variant = qat.FP16
+		a, first := r.done.Done[c.name()]
+		b, second := r.done.Done[base.name()]
+		if !first || !second || c == base {
+			continue
+		}
+		m, ok, err := result.DifferenceOverSeeds(result.With(c.labels(), result.AgainstLabel, base.variant), c.protocol,
+			[]result.Score{a}, []result.Score{b})
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name(), err)
+		}
+		if ok {
+			o.Measurements = append(o.Measurements, m)
+		}
+	}
+	if len(o.Measurements) > before {
+		o.Protocol += ". Differences are paired, sample by sample; their intervals are Newcombe's (1998, method 10)"
+	}
+	return nil
+}
+
+func (c suiteCell) labels() result.Labels {
+	return result.Labels{result.VariantLabel: c.variant, result.TaskLabel: c.task[strings.LastIndexByte(c.task, '/')+1:],
+		result.ContextLabel: result.ContextOf(c.context)}
 }

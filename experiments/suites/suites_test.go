@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,8 +37,14 @@ func TestSuiteExperiments(t *testing.T) {
 				j.Settings = s
 				return e.Run(ctx, j)
 			}, labtest.Always)
-			// Each variant, and guessing, on each task.
-			want := (len(s.Paper.Variants)+1)*len(s.Paper.Tasks) + (len(s.Strict.Variants)+1)*len(s.Strict.Tasks)
+			// Each variant, guessing, and the difference of each to fp16 where that is, on each task.
+			want := 0
+			for _, p := range []suitePart{s.Paper, s.Strict} {
+				want += (len(p.Variants) + 1) * len(p.Tasks)
+				if slices.Contains(p.Variants, qat.FP16) {
+					want += (len(p.Variants) - 1) * len(p.Tasks)
+				}
+			}
 			if len(o.Measurements) != want {
 				t.Errorf("%d measurements, want %d", len(o.Measurements), want)
 			}
