@@ -85,6 +85,9 @@ func positionOf(f *safetensors.File) (*position, error) {
 	if p.History != nil {
 		p.Epochs = len(p.History.Evaluations) // an old checkpoint has no number of its own
 	}
+	if err := p.Config.Model.CheckRegistered(); err != nil {
+		return nil, err
+	}
 	if err := p.Config.Validate(); err != nil {
 		return nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
 	}

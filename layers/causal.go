@@ -31,12 +31,12 @@ func (l *CausalAttention) Forward(g *graph.Graph, n, queries *graph.Node) *graph
 
 func causalCost(tokens, rows, dim int) Cost {
 	k := Cost{Component: AttentionComponent}
-	k.linear(rows, dim, dim, false, true)   // Q
-	k.linear(tokens, dim, dim, false, true) // K
-	k.linear(tokens, dim, dim, false, true) // V
+	k.Linear(rows, dim, dim, false, true)   // Q
+	k.Linear(tokens, dim, dim, false, true) // K
+	k.Linear(tokens, dim, dim, false, true) // V
 	pairs := rows*tokens - rows*(rows-1)/2  // of a query and a key that it sees
-	k.product(pairs, dim, 1, true)          // scores
-	k.product(pairs, dim, 1, true)          // weighted sum
-	k.linear(rows, dim, dim, false, true)
+	k.Product(pairs, dim, 1, true)          // scores
+	k.Product(pairs, dim, 1, true)          // weighted sum
+	k.Linear(rows, dim, dim, false, true)
 	return k
 }

@@ -11,7 +11,8 @@ const (
 	BridgeComponent      = "bridge"
 	GatesComponent       = "gates"
 	FeedForwardComponent = "feed-forward"
-	NormsComponent       = "norms" // those of the blocks and of the head; the bridge's own count as bridge
+	NormsComponent       = "norms"  // those of the blocks and of the head; the bridge's own count as bridge
+	LayersComponent      = "layers" // of Config.BlockLayers, without their norms
 	HeadComponent        = "head"
 )
 
@@ -19,7 +20,7 @@ const (
 func Components() []string {
 	return []string{
 		EmbeddingComponent, SSMComponent, AttentionComponent, MemoryComponent, BridgeComponent, GatesComponent,
-		FeedForwardComponent, NormsComponent, HeadComponent,
+		FeedForwardComponent, LayersComponent, NormsComponent, HeadComponent,
 	}
 }
 
@@ -39,17 +40,17 @@ type Cost struct {
 	Forward, Backward float64 // operations
 }
 
-// linear adds a layer [in] → [out] applied to a number of rows; without gradient if it does not act on the loss.
-func (k *Cost) linear(rows, in, out int, bias, gradient bool) {
+// Linear adds a layer [in] → [out] applied to a number of rows; without gradient if it does not act on the loss.
+func (k *Cost) Linear(rows, in, out int, bias, gradient bool) {
 	k.Parameters += in * out
 	if bias {
 		k.Parameters += out
 	}
-	k.product(rows, in, out, gradient)
+	k.Product(rows, in, out, gradient)
 }
 
-// product adds a matrix product of `rows` rows of `in` elements to rows of `out`.
-func (k *Cost) product(rows, in, out int, gradient bool) {
+// Product adds a matrix product of `rows` rows of `in` elements to rows of `out`.
+func (k *Cost) Product(rows, in, out int, gradient bool) {
 	n := 2 * float64(rows) * float64(in) * float64(out)
 	k.Forward += n
 	if gradient {
@@ -57,10 +58,10 @@ func (k *Cost) product(rows, in, out int, gradient bool) {
 	}
 }
 
-// attend adds the two products of attention: scores and weighted sum.
-func (k *Cost) attend(queries, keys, width int) {
-	k.product(queries, width, keys, true)
-	k.product(queries, keys, width, true)
+// Attend adds the two products of attention: scores and weighted sum.
+func (k *Cost) Attend(queries, keys, width int) {
+	k.Product(queries, width, keys, true)
+	k.Product(queries, keys, width, true)
 }
 
 // Costs lists what each component of the model holds and computes for one sequence of T tokens, as ForwardLast and
@@ -71,73 +72,28 @@ func (c Config) Costs(tokens int) []Cost { return c.costs(tokens, c.LanguageMode
 func (c Config) CostsWithoutShortcut(tokens int) []Cost { return c.costs(tokens, true) }
 
 func (c Config) costs(tokens int, every bool) []Cost {
-	if c.Architecture != SynapNet {
-		return c.baselineCosts(tokens, every)
-	}
+	a := c.Architecture.find()
 	all := []Cost{{Block: Outside, Component: EmbeddingComponent, Parameters: (c.VocabSize + c.MaxLen) * c.Dim}}
 	for i := range c.Depth {
-		rows, gated := tokens, tokens
+		rows := tokens
 		if i == c.Depth-1 && !every {
-			rows, gated = 1, min(tokens, KernelSize/2+1)
+			rows = 1
 		}
-		all = append(all, c.blockCosts(i, tokens, rows, gated)...)
+		for _, k := range a.Costs(c, i, tokens, rows) {
+			k.Block = i
+			all = append(all, k)
+		}
 	}
 	norm := Cost{Block: Outside, Component: NormsComponent, Parameters: 2 * c.Dim}
-	head := Cost{Block: Outside, Component: HeadComponent}
+	if a.RMSNorm {
+		norm.Parameters = c.Dim
+	}
+	head, rows := Cost{Block: Outside, Component: HeadComponent}, 1
 	if c.LanguageModel() {
-		head.linear(tokens, c.Dim, c.VocabSize, true, true)
-	} else {
-		head.linear(1, c.Dim, c.NumClasses, true, true)
+		rows = tokens
 	}
+	head.Linear(rows, c.Dim, c.outputs(), !a.UnbiasedOut, true)
 	return append(all, norm, head)
-}
-
-// blockCosts is block i for T tokens of which `rows` are wanted and `gated` go through the SSM's gate.
-func (c Config) blockCosts(i, tokens, rows, gated int) []Cost {
-	d := c.Dim
-	dense := tokens <= c.SparseThreshold
-	keys := tokens
-	if !dense {
-		keys = fraction(c.KFrac, tokens)
-	}
-	ssm := Cost{Component: SSMComponent, Parameters: (KernelSize + 1) * d}
-	ssm.linear(gated, d, d, true, true)
-
-	attention := Cost{Component: AttentionComponent}
-	attention.linear(rows, d, d, false, true) // Q
-	attention.linear(keys, d, d, false, true) // K
-	attention.linear(keys, d, d, false, true) // V
-	attention.attend(rows, keys, d)
-	attention.linear(rows, d, d, true, true)
-	attention.linear(tokens, d, d/2, true, dense) // the choice of tokens has no gradient, the bias has
-	attention.linear(tokens, d/2, 1, true, dense)
-
-	memory := Cost{Component: MemoryComponent}
-	memory.linear(c.EpisodicSlots, d, d, false, true) // key
-	memory.linear(c.EpisodicSlots, d, d, false, true) // value
-	memory.linear(rows, d, d, false, true)            // query
-	memory.attend(rows, c.EpisodicSlots, d)
-	memory.linear(rows, d, d, true, true)
-
-	all := []Cost{ssm, attention, memory}
-	if c.UseScaleBridge {
-		bridge := Cost{Component: BridgeComponent, Parameters: 3 * 2 * d}
-		bridge.linear(rows, 3*d, 3*d, true, true)
-		all = append(all, bridge)
-	}
-	gates := Cost{Component: GatesComponent}
-	gates.linear(rows, d, d, true, true)
-	gates.linear(rows, d, d, true, true)
-
-	forward := Cost{Component: FeedForwardComponent}
-	forward.linear(rows, d, c.hidden(), true, true)
-	forward.linear(rows, c.hidden(), d, true, true)
-
-	all = append(all, gates, forward, Cost{Component: NormsComponent, Parameters: 2 * 2 * d})
-	for j := range all {
-		all[j].Block = i
-	}
-	return all
 }
 
 // Total adds costs up.

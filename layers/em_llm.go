@@ -1,20 +1,16 @@
 package layers
 
-import (
-	"fmt"
+import "github.com/synapnet/synapnet-train/graph"
 
-	"github.com/synapnet/synapnet-train/graph"
-)
-
-// emLLMArchitecture is the baseline with an episodic memory, the reference's EM-LLM (SPEC section 7, Baselines): attention
+// emLLM is the baseline with an episodic memory, the reference's EM-LLM (SPEC section 7, Baselines): attention
 // that is not causal, and a memory of the tokens that received the most of it, the top tenth of them, at most
 // EpisodicSlots. The reference's norm_mem, which it never reads, is left out.
-var emLLMArchitecture = architecture{
-	name: EMLLM, about: "dense attention and a memory of the most attended tokens (EM-LLM)",
-	block:    func(ps *Params, i int, c Config) BaselineBlock { return NewEMLLMBlock(ps, i, c) },
-	costs:    emLLMCosts,
-	mlpRatio: 4, writeFrac: 0.1, deeper: 1,
-	seesLater: "its attention and memory",
+var emLLM = ArchitectureSpec{
+	Name: string(EMLLM), Doc: "dense attention and a memory of the most attended tokens (EM-LLM)", Source: baselineSource,
+	Block:     func(ps *Params, name string, _ int, c Config) Block { return NewEMLLMBlock(ps, name, c) },
+	Costs:     emLLMCosts,
+	SeesLater: "its attention and memory",
+	MLPRatio:  4, WriteFraction: 0.1,
 }
 
 // EMLLMBlock is, with n = LayerNorm(x),
@@ -34,9 +30,8 @@ type EMLLMBlock struct {
 	heads        int
 }
 
-// NewEMLLMBlock registers block i of a model of configuration c.
-func NewEMLLMBlock(ps *Params, i int, c Config) *EMLLMBlock {
-	name := fmt.Sprintf("blocks.%d", i)
+// NewEMLLMBlock registers a block of a model of configuration c.
+func NewEMLLMBlock(ps *Params, name string, c Config) *EMLLMBlock {
 	linear := func(part string, bias bool) *Linear { return NewLinear(ps, name+part, c.Dim, c.Dim, bias) }
 	return &EMLLMBlock{
 		Norm1: NewLayerNorm(ps, name+".norm1", c.Dim),
@@ -50,23 +45,23 @@ func NewEMLLMBlock(ps *Params, i int, c Config) *EMLLMBlock {
 			Slots: c.EpisodicSlots, WriteFrac: c.EpisodicWriteFrac,
 		},
 		Gate:  linear(".mem_gate", true),
-		FF1:   NewLinear(ps, name+".ff.0", c.Dim, c.hidden(), true),
-		FF2:   NewLinear(ps, name+".ff.2", c.hidden(), c.Dim, true),
+		FF1:   NewLinear(ps, name+".ff.0", c.Dim, c.Hidden(), true),
+		FF2:   NewLinear(ps, name+".ff.2", c.Hidden(), c.Dim, true),
 		heads: c.Heads,
 	}
 }
 
-// Forward maps x [B, T, D] through the block, see BaselineBlock. The queries of all tokens are needed even if only the last
+// Forward maps x [B, T, D] through the block, see Block. The queries of all tokens are needed even if only the last
 // one is wanted: they decide what is in the memory.
 func (b *EMLLMBlock) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.Node {
 	n := b.Norm1.Forward(g, x)
-	row := wanted(g, n, last)
+	row := Wanted(g, n, last)
 	q, k, v := b.Q.Forward(g, n, graph.Identity), b.K.Forward(g, n, graph.Identity), b.V.Forward(g, n, graph.Identity)
-	attended := b.Out.Forward(g, graph.Attention(g, wanted(g, q, last), k, v, nil, b.heads), graph.Identity)
+	attended := b.Out.Forward(g, graph.Attention(g, Wanted(g, q, last), k, v, nil, b.heads), graph.Identity)
 
 	top := graph.TopK(g, graph.AttentionReceived(g, q, k, b.heads), b.Memory.Writes(graph.Shape(n)[1]))
 	read := b.Memory.Read(g, row, nil, b.Memory.Write(g, n, top)).Y
-	x = graph.Sum(g, wanted(g, x, last), attended, graph.Product(g, b.Gate.Forward(g, row, graph.Sigmoid), read))
+	x = graph.Sum(g, Wanted(g, x, last), attended, graph.Product(g, b.Gate.Forward(g, row, graph.Sigmoid), read))
 
 	hidden := b.FF1.Forward(g, b.Norm2.Forward(g, x), graph.GELU)
 	return graph.Sum(g, x, b.FF2.Forward(g, hidden, graph.Identity))
@@ -75,21 +70,21 @@ func (b *EMLLMBlock) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.No
 func emLLMCosts(c Config, _, tokens, rows int) []Cost {
 	d := c.Dim
 	attention := Cost{Component: AttentionComponent}
-	attention.linear(tokens, d, d, false, true) // Q
-	attention.linear(tokens, d, d, false, true) // K
-	attention.linear(tokens, d, d, false, true) // V
-	attention.attend(rows, tokens, d)
-	attention.product(tokens, d, tokens, false) // what every token received
-	attention.linear(rows, d, d, true, true)
+	attention.Linear(tokens, d, d, false, true) // Q
+	attention.Linear(tokens, d, d, false, true) // K
+	attention.Linear(tokens, d, d, false, true) // V
+	attention.Attend(rows, tokens, d)
+	attention.Product(tokens, d, tokens, false) // what every token received
+	attention.Linear(rows, d, d, true, true)
 
 	memory := Cost{Component: MemoryComponent}
-	memory.linear(rows, d, d, false, true)            // query
-	memory.linear(c.EpisodicSlots, d, d, false, true) // key
-	memory.linear(c.EpisodicSlots, d, d, false, true) // value
-	memory.attend(rows, c.EpisodicSlots, d)
-	memory.linear(rows, d, d, true, true)
+	memory.Linear(rows, d, d, false, true)            // query
+	memory.Linear(c.EpisodicSlots, d, d, false, true) // key
+	memory.Linear(c.EpisodicSlots, d, d, false, true) // value
+	memory.Attend(rows, c.EpisodicSlots, d)
+	memory.Linear(rows, d, d, true, true)
 
 	gate := Cost{Component: GatesComponent}
-	gate.linear(rows, d, d, true, true)
-	return []Cost{attention, memory, gate, geluCost(rows, d, c.hidden()), {Component: NormsComponent, Parameters: 2 * 2 * d}}
+	gate.Linear(rows, d, d, true, true)
+	return []Cost{attention, memory, gate, geluCost(rows, d, c.Hidden()), {Component: NormsComponent, Parameters: 2 * 2 * d}}
 }

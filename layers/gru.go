@@ -17,7 +17,7 @@ type GRU struct {
 // NewGRU registers the parameters.
 func NewGRU(ps *Params, name string, dim int) *GRU {
 	uniform := func(name string, shape ...int) *graph.Param {
-		return ps.drawn(name, func(r *rand.Rand) float64 { return (2*r.Float64() - 1) / math.Sqrt(float64(dim)) }, shape...)
+		return ps.Drawn(name, func(r *rand.Rand) float64 { return (2*r.Float64() - 1) / math.Sqrt(float64(dim)) }, shape...)
 	}
 	return &GRU{
 		InputW:  uniform(name+".weight_ih_l0", 3*dim, dim),
@@ -46,14 +46,14 @@ func NewGatedGRU(ps *Params, name string, dim int) *GatedGRU {
 
 // Forward mixes n [B, T, D]; with last, it gives the last row only, for which the GRU runs over all.
 func (l *GatedGRU) Forward(g *graph.Graph, n *graph.Node, last bool) *graph.Node {
-	return graph.Product(g, wanted(g, l.GRU.Forward(g, n), last), l.Gate.Forward(g, wanted(g, n, last), graph.Sigmoid))
+	return graph.Product(g, Wanted(g, l.GRU.Forward(g, n), last), l.Gate.Forward(g, Wanted(g, n, last), graph.Sigmoid))
 }
 
 func gatedGRUCosts(tokens, rows, dim int) []Cost {
 	ssm := Cost{Component: SSMComponent, Parameters: 3*dim*dim + 3*dim}
-	ssm.linear(tokens, dim, 3*dim, true, true)
-	ssm.product(tokens-1, dim, 3*dim, true) // the first state is zero
+	ssm.Linear(tokens, dim, 3*dim, true, true)
+	ssm.Product(tokens-1, dim, 3*dim, true) // the first state is zero
 	gate := Cost{Component: GatesComponent}
-	gate.linear(rows, dim, dim, true, true)
+	gate.Linear(rows, dim, dim, true, true)
 	return []Cost{ssm, gate}
 }

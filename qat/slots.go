@@ -21,7 +21,8 @@ var covers = []struct {
 	target Target
 }{
 	{"ssm.", SSM}, {"attn.to_", Attention}, {"epmem.", MemProj}, {"scale_bridge.", Bridge}, {"alpha_gate.", Gates},
-	{"beta_gate.", Gates}, {"ff.", FF}, {"head.", Head}, {"token_embed.", Embeddings}, {"pos_embed", Embeddings},
+	{"beta_gate.", Gates}, {"ff.", FF}, {"layers.", Layers},
+	{"head.", Head}, {"token_embed.", Embeddings}, {"pos_embed", Embeddings},
 }
 
 // slots walks through the model's weights and gives those that some target covers.
@@ -33,6 +34,10 @@ func slots(m *layers.Model) []slot {
 			var number string
 			number, name, _ = strings.Cut(inside, ".")
 			block, _ = strconv.Atoi(number) // a layer's own name need not have one, and then no target covers it
+			if m.Config.Architecture != layers.SynapNet {
+				all = append(all, slot{w, Layers, block})
+				continue
+			}
 		}
 		for _, c := range covers {
 			if strings.HasPrefix(name, c.prefix) {

@@ -25,7 +25,7 @@ func exportCommand() *cli.Command {
 			"(PTQ): it is calibrated on samples of the training mixture. Targets: " + targetNames() + ".\n" +
 			"The file's layout is described in layers/scheme/FORMAT.md; inspect shows what is in it, and eval runs it.",
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "targets", Usage: "`NAME`s of what to quantise, or all (default: ssm attention)"},
+			&cli.StringSliceFlag{Name: "targets", Usage: "`NAME`s of what to quantise, or all (default: ssm attention; of another architecture layers)"},
 			&cli.StringFlag{Name: "output", Usage: "packed `FILE` to write"},
 			&cli.BoolFlag{Name: "force", Usage: "replace --output if it exists"},
 			&cli.IntFlag{Name: "calib-samples", Usage: "samples to calibrate attention on", Value: 32},
@@ -45,7 +45,7 @@ func exportCommand() *cli.Command {
 
 func targetNames() string {
 	var names []string
-	for _, t := range qat.AllTargets() {
+	for _, t := range append(qat.AllTargets(), qat.Layers) {
 		names = append(names, string(t))
 	}
 	return strings.Join(names, ", ")
@@ -152,6 +152,9 @@ func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (*qat.Q
 func exportOptions(c *cli.Context, m layers.Config) (qat.Options, error) {
 	o := qat.DefaultOptions()
 	o.Metadata = qat.MetadataCompact
+	if m.Architecture != layers.SynapNet {
+		o.Targets = []qat.Target{qat.Layers}
+	}
 	if names := c.StringSlice("targets"); c.IsSet("targets") {
 		o.Targets = nil
 		for _, n := range names {

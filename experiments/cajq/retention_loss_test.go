@@ -233,7 +233,7 @@ func TestThreePhasesTrainTheClassifierAlong(t *testing.T) {
 		t.Errorf("the retention loss went from %v to %v, where the best constant has %v", first.Auxiliary, last.Auxiliary, constant)
 	}
 	q, err := qat.Load(filepath.Join(dir, lab.ModelFile))
-	if err != nil || q.Model.Config != jointConfig().Model {
+	if err != nil || !q.Model.Config.Equal(jointConfig().Model) {
 		t.Errorf("the model: %v", err)
 	}
 	c, err := baee.LoadClassifier(filepath.Join(dir, lab.ClassifierFile))
