@@ -52,6 +52,8 @@ lint: ## gofmt, go vet, golangci-lint
 	@tags="$(TAGS)"; set -ex; \
 	go vet -tags "$$tags" ./...; \
 	CGO_ENABLED=0 go vet ./...; \
+	go run $(GOLANGCI) run --build-tags "$$tags" ./...; \
+	cd examples/outside; go vet -tags "$$tags" ./...; \
 	go run $(GOLANGCI) run --build-tags "$$tags" ./...
 
 bench: build ## time training and inference of the reference model

@@ -87,6 +87,9 @@ func positionOf(f *safetensors.File) (*position, error) {
 	if p.History != nil {
 		p.Epochs = len(p.History.Evaluations) // an old checkpoint has no number of its own
 	}
+	if err := p.Config.Model.CheckRegistered(); err != nil {
+		return nil, err
+	}
 	if err := p.Config.Validate(); err != nil {
 		return nil, fmt.Errorf("the configuration in the header is not valid: %w", err)
 	}
@@ -106,7 +109,7 @@ func restored(f *safetensors.File) (*Trainer, *position, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if m.Config != p.Config.Model {
+	if !m.Config.Equal(p.Config.Model) {
 		return nil, nil, fmt.Errorf("the model is of another configuration than the run in the header")
 	}
 	t, err := newTrainer(p.Config, m)

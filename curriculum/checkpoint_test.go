@@ -51,7 +51,7 @@ func halfway(t *testing.T) *Trainer {
 func TestCheckpointIsAModel(t *testing.T) {
 	r := halfway(t)
 	m, err := layers.Load(r.CheckpointPath)
-	if err != nil || m.Config != r.Config.Model {
+	if err != nil || !m.Config.Equal(r.Config.Model) {
 		t.Fatalf("%+v %v", m, err)
 	}
 	for i, p := range m.Params.All() {

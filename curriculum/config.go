@@ -23,8 +23,10 @@ type Config struct {
 	Beta1           float64 `json:"beta1" toml:"beta1"`
 	Beta2           float64 `json:"beta2" toml:"beta2"`
 	Clip            float64 `json:"clip" toml:"clip"` // global gradient norm; 0: none
-	Seed            uint64  `json:"seed" toml:"seed"` // initial weights, data and their order
-	EvalSamples     int     `json:"eval_samples" toml:"eval_samples"`
+	// Mixture are the tasks of the samples, with their shares; none: tasks.TrainingMixture.
+	Mixture     []tasks.Weight `json:"mixture,omitempty" toml:"mixture"`
+	Seed        uint64         `json:"seed" toml:"seed"` // initial weights, data and their order
+	EvalSamples int            `json:"eval_samples" toml:"eval_samples"`
 	// SampleKeys is the version of the keys of the samples' streams; 0 is 1, as of runs from before there were versions.
 	SampleKeys tasks.Keys `json:"sample_keys,omitempty" toml:"sample_keys"`
 }
@@ -67,7 +69,7 @@ func (c Config) Validate() error {
 		if t < layers.MinContext || t > c.Model.MaxLen {
 			return fmt.Errorf("curriculum has context %d: it must be from %d to the model's max_len %d (raise --max-len for longer ones)", t, layers.MinContext, c.Model.MaxLen)
 		}
-		for _, w := range tasks.TrainingMixture() {
+		for _, w := range c.mixture() {
 			if err := tasks.Check(w.Task, c.params(t)); err != nil {
 				return err
 			}
@@ -85,6 +87,9 @@ func (c Config) Validate() error {
 		if s.value < s.least || s.value > s.most {
 			return fmt.Errorf("%s is %d: it must be from %d to %d", s.name, s.value, s.least, s.most)
 		}
+	}
+	if _, err := c.Samples(); err != nil {
+		return fmt.Errorf("mixture: %w", err)
 	}
 	if err := c.SampleKeys.Check(); err != nil {
 		return err
@@ -123,12 +128,20 @@ func (c Config) params(t int) tasks.Params {
 	return tasks.Params{Length: t, Vocab: c.Model.VocabSize, Classes: c.Model.NumClasses}
 }
 
+// mixture are the tasks of the samples.
+func (c Config) mixture() []tasks.Weight {
+	if len(c.Mixture) > 0 {
+		return c.Mixture
+	}
+	return tasks.TrainingMixture()
+}
+
 // draw is the seed of all samples.
 func (c Config) draw() tasks.Draw { return tasks.Draw{Keys: c.SampleKeys, Seed: c.Seed} }
 
 // Samples is the size of one stage's dataset: the mixture's counts, which add up to about SamplesPerStage.
 func (c Config) Samples() (int, error) {
-	counts, err := tasks.Counts(c.SamplesPerStage, tasks.TrainingMixture())
+	counts, err := tasks.Counts(c.SamplesPerStage, c.mixture())
 	n := 0
 	for _, k := range counts {
 		n += k

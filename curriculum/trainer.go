@@ -108,11 +108,11 @@ func (t *Trainer) Run(ctx context.Context) error {
 func (t *Trainer) begin(stage, from int) (*program, error) {
 	c, length := t.Config, t.Config.Curriculum[stage]
 	source := c.draw().For(tasks.Training, stage)
-	data, err := tasks.Mixture(c.SamplesPerStage, c.params(length), source, nil)
+	data, err := tasks.Mixture(c.SamplesPerStage, c.params(length), source, c.mixture())
 	if err != nil {
 		return nil, err
 	}
-	held, err := tasks.Mixture(c.EvalSamples, c.params(length), c.draw().For(tasks.HeldOut, stage), nil)
+	held, err := tasks.Mixture(c.EvalSamples, c.params(length), c.draw().For(tasks.HeldOut, stage), c.mixture())
 	if err != nil {
 		return nil, err
 	}

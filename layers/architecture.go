@@ -1,9 +1,13 @@
 package layers
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/registry"
 )
 
 // Architecture names what a model's blocks are. The zero value is SynapNet, and "synapnet" its name in files and flags.
@@ -22,44 +26,84 @@ const (
 // synapNetName is the name of the zero value.
 const synapNetName = "synapnet"
 
-// architecture is what the models of one architecture have in common.
-type architecture struct {
-	name  Architecture
-	about string // one line
+// ArchitectureSpec is what the models of one architecture have in common. Embedding and head are those of every model: a
+// learned position embedding on the token embedding, and a normalisation with a Linear.
+type ArchitectureSpec struct {
+	Name   string // in files, flags and settings
+	Doc    string // one line
+	Source string // paper or document that it follows
 
-	block func(ps *Params, i int, c Config) BaselineBlock
-	uses  []use // what the layers of a block are counted as, in Costs
-	// products adds those of block i that no weight takes part in.
-	products func(c Config, i int, n rowCounts, of func(component string) *Cost)
+	// Block makes block i of a model, with parameters under name ("blocks.0").
+	Block func(ps *Params, name string, i int, c Config) Block
+	// Uses say what the parameters of a block are counted as in Config.Costs. Those that none fits are counted as
+	// OtherComponent, with products of every row.
+	Uses []Use
+	// Products, if set, adds the products of block i in which no weight that is a Matrix takes part, to those of a
+	// component, one of Components.
+	Products func(c Config, i int, n RowCounts, of func(component string) *Cost)
+	// Period is after how many blocks the kinds of blocks repeat. 0: all are alike.
+	Period int
 
-	causal       bool   // no token depends on a later one
-	seesLater    string // by what one does, if it is not causal
-	rmsNorm      bool   // norm_out is an RMSNorm
-	headBiasless bool
+	// Either Causal, no token depends on a later one, or SeesLater says by what one does: "its attention".
+	Causal    bool
+	SeesLater string
 
-	// What MatchedConfig sets besides the width.
-	mlpRatio  float64
-	writeFrac float64 // share of tokens written to memory; 0: there is no memory
-	deeper    int     // blocks for each block of a transformer
+	RMSNorm     bool // norm_out is an RMSNorm, in place of a LayerNorm
+	UnbiasedOut bool // head has no bias
+
+	// What MatchedConfig sets besides the width and the depth.
+	MLPRatio      float64 // feed-forward width over D; 0: the reference's
+	WriteFraction float64 // share of tokens written to memory; 0: the blocks have no memory
+	Deeper        int     // blocks for each block of a transformer; 0: one
+
+	// Options are the settings of its own that Config.Options can hold, with the values that they have unset.
+	Options map[string]float64
+	// Check, if set, says what is wrong with the settings of a model of which nothing else is wrong.
+	Check func(c Config) error
 }
 
-// architectures is the table of all, SynapNet first.
-func architectures() []architecture {
-	return []architecture{
-		{name: SynapNet, about: "gated convolution, salience-steered sparse attention and episodic memory", mlpRatio: 4, writeFrac: 0.05, deeper: 1,
-			seesLater: "its convolution, attention and memory", uses: synapUses, products: synapProducts},
-		llamaArchitecture, gruSSMArchitecture, mamba2Architecture, falconH1Architecture, emLLMArchitecture,
+// Block is a block of an architecture.
+type Block interface {
+	// Forward maps x [B, T, D] to [B, T, D]; with last, to the last row of that, [B, 1, D], at the cost of what it needs.
+	Forward(g *graph.Graph, x *graph.Node, last bool) *graph.Node
+}
+
+// baselineSource is that of the baselines which the reference has.
+const baselineSource = "SynapNet-Edge, baselines of the reference"
+
+// architectures holds all: those of this package, SynapNet first, and behind them what RegisterArchitecture added.
+var architectures = registry.Words("architecture", ArchitectureSpec.complete).
+	With(func(a ArchitectureSpec) string { return a.Name },
+		synapNet, llama, gruSSM, mamba2, falconH1, emLLM,
+	)
+
+// RegisterArchitecture adds an architecture, for an init function of the package that has it. From then on it can be chosen
+// by its name, and files of its models can be read.
+func RegisterArchitecture(a ArchitectureSpec) error { return architectures.Add(a.Name, a) }
+
+func (a ArchitectureSpec) complete() error {
+	switch {
+	case a.Doc == "":
+		return errors.New("its Doc is empty: say in a line what its blocks are")
+	case a.Block == nil:
+		return errors.New("its Block is nil: give it a constructor of blocks")
+	case a.Causal == (a.SeesLater != ""):
+		return errors.New("either Causal is true, or SeesLater says by what a token sees later ones")
+	case !optionNames(a.Options):
+		return errOptionNames
+	case a.Period < 0 || a.Deeper < 0:
+		return fmt.Errorf("its Period is %d and Deeper is %d: neither can be negative", a.Period, a.Deeper)
 	}
+	return checkUses(a.Uses)
 }
 
 // Architectures lists the names of all architectures, "synapnet" first.
-func Architectures() []string {
-	var names []string
-	for _, a := range architectures() {
-		names = append(names, a.name.String())
-	}
-	return names
-}
+func Architectures() []string { return architectures.Names() }
+
+var builtinArchitectures = architectures.Names()
+
+// BuiltinArchitectures lists those that this package has, without what was registered.
+func BuiltinArchitectures() []string { return slices.Clone(builtinArchitectures) }
 
 // String is the name in files and flags.
 func (a Architecture) String() string {
@@ -70,13 +114,13 @@ func (a Architecture) String() string {
 }
 
 // About describes the architecture in one line; empty for an unknown one.
-func (a Architecture) About() string { return a.find().about }
+func (a Architecture) About() string { return a.find().Doc }
 
 // Causal says whether no token's representation depends on a later token, as a language model needs.
-func (a Architecture) Causal() bool { return a.find().causal }
+func (a Architecture) Causal() bool { return a.find().Causal }
 
 // HasMemory says whether the blocks have an episodic memory.
-func (a Architecture) HasMemory() bool { return a.find().writeFrac > 0 }
+func (a Architecture) HasMemory() bool { return a.find().WriteFraction > 0 }
 
 // UnmarshalText reads a name as String writes it. Unknown names are left to Config.Validate.
 func (a *Architecture) UnmarshalText(text []byte) error {
@@ -102,19 +146,16 @@ func ParseArchitecture(name string) (Architecture, error) {
 }
 
 func (a Architecture) validate() error {
-	if slices.Contains(Architectures(), a.String()) {
+	if _, ok := architectures.Find(a.String()); ok {
 		return nil
 	}
 	return fmt.Errorf("architecture is %q: it must be one of %s", string(a), strings.Join(Architectures(), ", "))
 }
 
-// find is the table's entry; the zero entry if there is none, which Validate rules out.
-func (a Architecture) find() architecture {
-	all := architectures()
-	if i := slices.IndexFunc(all, func(x architecture) bool { return x.name == a }); i >= 0 {
-		return all[i]
-	}
-	return architecture{}
+// find is what was registered; the zero value if nothing was, which Validate rules out.
+func (a Architecture) find() ArchitectureSpec {
+	found, _ := architectures.Find(a.String())
+	return found
 }
 
 // MatchTolerance is how far the parameters of a matched baseline may be from the reference's, as a share of them.
@@ -136,12 +177,15 @@ func MatchedConfig(a Architecture, reference Config) (Config, error) {
 	}
 	kind := a.find()
 	c := reference
-	c.Architecture, c.MLPRatio, c.UseScaleBridge = a, kind.mlpRatio, a == SynapNet
-	if kind.writeFrac > 0 {
-		c.EpisodicWriteFrac = kind.writeFrac
+	c.Architecture, c.UseScaleBridge, c.BlockLayers, c.Options = a, a == SynapNet, nil, nil
+	if kind.MLPRatio > 0 {
+		c.MLPRatio = kind.MLPRatio
+	}
+	if kind.WriteFraction > 0 {
+		c.EpisodicWriteFrac = kind.WriteFraction
 	}
 	want := reference.Parameters()
-	depth := max(1, reference.Depth*kind.deeper/reference.Architecture.find().deeper)
+	depth := max(1, reference.Depth*max(1, kind.Deeper)/max(1, reference.Architecture.find().Deeper))
 	for away := range depth {
 		for _, c.Depth = range []int{depth + away, depth - away} {
 			c.Dim = nearestWidth(c, want)
@@ -150,8 +194,8 @@ func MatchedConfig(a Architecture, reference Config) (Config, error) {
 			}
 		}
 	}
-	return Config{}, fmt.Errorf("there is no model of architecture %s with %d heads and a number of parameters within %g%% of %d: use fewer heads",
-		a, c.Heads, 100*MatchTolerance, want)
+	return Config{}, fmt.Errorf("there is no model of architecture %s with %d heads and a number of parameters within %g%% of %d: "+
+		"use fewer heads", a, c.Heads, 100*MatchTolerance, want)
 }
 
 // nearestWidth is the multiple of the heads at which the model has the number of parameters nearest to want.

@@ -44,6 +44,16 @@ func NewSparseAttention(ps *Params, name string, dim, heads int, kFrac float64, 
 	}
 }
 
+// SparseAttentionUses are those of a SparseAttention whose parameters' names in a block begin so ("attn.").
+func SparseAttentionUses(prefix string) []Use {
+	return []Use{
+		{Prefix: prefix + "to_k.", Component: AttentionComponent, Rows: AttentionKeys},
+		{Prefix: prefix + "to_v.", Component: AttentionComponent, Rows: AttentionKeys},
+		{Prefix: prefix + "salience_mlp.", Component: AttentionComponent, Rows: EveryToken, Chooses: true},
+		{Prefix: prefix, Component: AttentionComponent, Rows: WantedRows},
+	}
+}
+
 // Salience is what the attention tells of its tokens, for the episodic memory.
 type Salience struct {
 	Sigma *graph.Node // soft mask σ [B, T]

@@ -7,7 +7,7 @@ import (
 // A training step of each architecture matched to the reference, forward and backward, batch 4, context 1024.
 func BenchmarkArchitectures(b *testing.B) {
 	const batch, tokens = 4, 1024
-	for _, name := range Architectures() {
+	for _, name := range BuiltinArchitectures() {
 		b.Run(name, func(b *testing.B) {
 			a, err := ParseArchitecture(name)
 			if err != nil {

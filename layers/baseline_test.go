@@ -13,11 +13,11 @@ import (
 	"github.com/synapnet/synapnet-train/graph"
 )
 
-// baselines lists the architectures but SynapNet.
+// baselines lists the architectures of this package but SynapNet.
 func baselines() []Architecture {
 	var all []Architecture
-	for _, a := range architectures()[1:] {
-		all = append(all, a.name)
+	for _, name := range BuiltinArchitectures()[1:] {
+		all = append(all, Architecture(name))
 	}
 	return all
 }
@@ -67,7 +67,7 @@ func TestMatchedConfig(t *testing.T) {
 		if c.Architecture != a || c.VocabSize != 4096 || c.MaxLen != 8192 || c.NumClasses != 64 || c.Heads != 6 {
 			t.Errorf("%s: %+v", a, c)
 		}
-		if again, err := MatchedConfig(a, c); err != nil || again != c {
+		if again, err := MatchedConfig(a, c); err != nil || !again.Equal(c) {
 			t.Errorf("%s: matched to itself it is %+v, %v", a, again, err)
 		}
 	}
@@ -351,7 +351,7 @@ func TestBaselineFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back.Config != c {
+		if !back.Config.Equal(c) {
 			t.Errorf("configuration %+v, want %+v", back.Config, c)
 		}
 		clone, err := m.Clone()

@@ -34,7 +34,7 @@ func lastTokenAlone(t *testing.T, c Config, tokens int) {
 	want, wantP := lossOf(t, batch, tokens, ids, labels, func(g *graph.Graph, in *graph.Node) *graph.Node {
 		x, bank := m.Embedding.Forward(g, in), (*graph.Node)(nil)
 		for _, b := range m.Blocks {
-			o := b.Forward(g, x, nil)
+			o := b.ForwardMemory(g, x, nil, false)
 			x, bank = o.X, o.Bank
 		}
 		return m.Head.Classify(g, graph.SliceRows(g, x, tokens-1, 1), bank)

@@ -29,17 +29,18 @@ func (l *CausalAttention) Forward(g *graph.Graph, n, queries *graph.Node) *graph
 	return l.Out.Forward(g, y, graph.Identity)
 }
 
-// causalUses are the uses of the layers under a name.
-func causalUses(name string) []use {
-	return []use{
-		{name + "to_k.", AttentionComponent, everyToken}, {name + "to_v.", AttentionComponent, everyToken},
-		{name, AttentionComponent, wantedRows},
+// causalAttentionUses are those of a CausalAttention whose parameters' names in a block begin so.
+func causalAttentionUses(prefix string) []Use {
+	return []Use{
+		{Prefix: prefix + "to_k.", Component: AttentionComponent, Rows: EveryToken},
+		{Prefix: prefix + "to_v.", Component: AttentionComponent, Rows: EveryToken},
+		{Prefix: prefix, Component: AttentionComponent, Rows: WantedRows},
 	}
 }
 
 // attendCausally adds the two products of attention, of the pairs of a query and a key that it sees.
-func (k *Cost) attendCausally(n rowCounts, dim int) {
-	pairs := n.wanted*n.tokens - n.wanted*(n.wanted-1)/2
-	k.product(pairs, dim, 1, true)
-	k.product(pairs, dim, 1, true)
+func (k *Cost) attendCausally(n RowCounts, dim int) {
+	pairs := n.Wanted*n.Tokens - n.Wanted*(n.Wanted-1)/2
+	k.Product(pairs, dim, 1, true)
+	k.Product(pairs, dim, 1, true)
 }

@@ -2,7 +2,10 @@ package layers
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -22,6 +25,11 @@ type Config struct {
 	MLPRatio          float64      `json:"mlp_ratio" toml:"mlp_ratio"`                     // feed-forward width over D
 	UseScaleBridge    bool         `json:"use_scale_bridge" toml:"use_scale_bridge"`
 	SparseThreshold   int          `json:"sparse_threshold" toml:"sparse_threshold"` // dense attention up to this many tokens
+
+	// BlockLayers are registered layers behind the feed-forward of every block of SynapNet, in their order.
+	BlockLayers []string `json:"block_layers,omitempty" toml:"block_layers"`
+	// Options are settings that the architecture, or a layer in its blocks, has of its own; see Config.Option.
+	Options map[string]float64 `json:"options,omitempty" toml:"options"`
 }
 
 // Reference is the 8,714,950-parameter model of the paper (SPEC section 1).
@@ -46,6 +54,9 @@ const MaxParameters = 1 << 31
 // Validate names the first setting that cannot work, its value and what is allowed.
 func (c Config) Validate() error {
 	if err := c.Architecture.validate(); err != nil {
+		return err
+	}
+	if err := c.checkLayers(); err != nil {
 		return err
 	}
 	for _, s := range []struct {
@@ -73,19 +84,23 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%s is %g: it must be above 0 and at most 1", s.name, s.value)
 		}
 	}
-	if !(c.MLPRatio > 0 && c.MLPRatio <= maxMLPRatio) || c.hidden() < 1 {
+	if !(c.MLPRatio > 0 && c.MLPRatio <= maxMLPRatio) || c.Hidden() < 1 {
 		return fmt.Errorf("mlp_ratio is %g: it must be above 0, at most %d, and give a feed-forward width of at least 1", c.MLPRatio, maxMLPRatio)
 	}
+	if err := c.checkOptions(); err != nil {
+		return err
+	}
 	if n := c.Parameters(); n > MaxParameters {
-		return fmt.Errorf("the model would have %d parameters, more than %d: lower dim (%d), depth (%d), vocab_size (%d) or max_len (%d)", n, MaxParameters, c.Dim, c.Depth, c.VocabSize, c.MaxLen)
+		return fmt.Errorf("the model would have %d parameters, more than %d: lower dim (%d), depth (%d), vocab_size (%d) or max_len (%d)",
+			n, MaxParameters, c.Dim, c.Depth, c.VocabSize, c.MaxLen)
 	}
 	return nil
 }
 
 const maxMLPRatio = 1024
 
-// hidden is the width of the feed-forward layer.
-func (c Config) hidden() int { return int(float64(c.Dim) * c.MLPRatio) }
+// Hidden is the width of the feed-forward layer.
+func (c Config) Hidden() int { return int(float64(c.Dim) * c.MLPRatio) }
 
 // CheckCausal refuses to train a language model whose tokens see those that they are to predict: its loss would fall for
 // the wrong reason, and it would not be able to generate.
@@ -94,25 +109,34 @@ func (c Config) CheckCausal() error {
 		return nil
 	}
 	var causal []string
-	for _, a := range architectures() {
-		if a.causal {
-			causal = append(causal, a.name.String())
+	for _, name := range Architectures() {
+		if Architecture(name).Causal() {
+			causal = append(causal, name)
 		}
 	}
-	return fmt.Errorf("num_classes is 0, a language model, and architecture %s is not causal: through %s its tokens see the later ones that they are to predict (causal are %s); it can be trained with at least 2 classes",
-		c.Architecture, c.Architecture.find().seesLater, strings.Join(causal, ", "))
+	return fmt.Errorf("num_classes is 0, a language model, and architecture %s is not causal: through %s its tokens see the later "+
+		"ones that they are to predict (causal are %s); it can be trained with at least 2 classes",
+		c.Architecture, c.Architecture.find().SeesLater, strings.Join(causal, ", "))
 }
 
 // Parameters is the number of elements of all parameters of the model, found by walking through an outline of it.
-// Blocks repeat in pairs (falcon_h1 alternates two kinds): a few are counted, however deep the model is.
+// Blocks repeat after the architecture's period: a few are counted, however deep the model is.
 func (c Config) Parameters() int {
-	pairs, rest := c.Depth/2, c.Depth%2
+	period := max(1, c.Architecture.find().Period)
+	times, rest := c.Depth/period, c.Depth%period
 	of := func(depth int) int {
 		c.Depth = depth
 		return outline(c, nil).Params.Count()
 	}
 	outside := of(0)
-	return of(rest) + pairs*(of(2)-outside)
+	return of(rest) + times*(of(period)-outside)
+}
+
+// Equal says whether two configurations are of the same model.
+func (c Config) Equal(other Config) bool {
+	same := slices.Equal(c.BlockLayers, other.BlockLayers) && maps.Equal(c.Options, other.Options)
+	c.BlockLayers, c.Options, other.BlockLayers, other.Options = nil, nil, nil, nil
+	return same && reflect.DeepEqual(c, other)
 }
 
 func nearestDivisor(n, near int) int {

@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,16 +18,17 @@ const (
 	BridgeComponent      = "bridge"
 	GatesComponent       = "gates"
 	FeedForwardComponent = "feed-forward"
-	NormsComponent       = "norms" // those of the blocks and of the head; the bridge's own count as bridge
+	NormsComponent       = "norms"  // those of the blocks and of the head; the bridge's own count as bridge
+	LayersComponent      = "layers" // of Config.BlockLayers, without their norms
 	HeadComponent        = "head"
-	OtherComponent       = "other" // layers that are none of ours
+	OtherComponent       = "other" // what its architecture says no component of
 )
 
 // Components lists all of them.
 func Components() []string {
 	return []string{
 		EmbeddingComponent, SSMComponent, AttentionComponent, MemoryComponent, BridgeComponent, GatesComponent,
-		FeedForwardComponent, NormsComponent, HeadComponent, OtherComponent,
+		FeedForwardComponent, LayersComponent, NormsComponent, HeadComponent, OtherComponent,
 	}
 }
 
@@ -46,9 +48,9 @@ type Cost struct {
 	Forward, Backward float64 // operations
 }
 
-// product adds a matrix product of `rows` rows of `in` elements to rows of `out`; without gradient if it does not act
+// Product adds a matrix product of `rows` rows of `in` elements to rows of `out`; without gradient if it does not act
 // on the loss.
-func (k *Cost) product(rows, in, out int, gradient bool) {
+func (k *Cost) Product(rows, in, out int, gradient bool) {
 	n := 2 * float64(rows) * float64(in) * float64(out)
 	k.Forward += n
 	if gradient {
@@ -56,10 +58,10 @@ func (k *Cost) product(rows, in, out int, gradient bool) {
 	}
 }
 
-// attend adds the two products of attention: scores and weighted sum.
-func (k *Cost) attend(queries, keys, width int) {
-	k.product(queries, width, keys, true)
-	k.product(queries, keys, width, true)
+// Attend adds the two products of attention of a width: scores and weighted sum.
+func (k *Cost) Attend(queries, keys, width int) {
+	k.Product(queries, width, keys, true)
+	k.Product(queries, keys, width, true)
 }
 
 // Costs lists what each component of the model holds and computes for one sequence of T tokens, as ForwardLast and
@@ -69,91 +71,115 @@ func (c Config) Costs(tokens int) []Cost { return c.costs(tokens, c.LanguageMode
 // CostsWithoutShortcut is Costs if the last block computed every token, as the reference does.
 func (c Config) CostsWithoutShortcut(tokens int) []Cost { return c.costs(tokens, true) }
 
-// use says what the layers of a block are counted as whose names begin so.
-type use struct {
-	prefix    string
-	component string
-	rows      func(n rowCounts) int // of the inputs that a Matrix is multiplied with
+// Use says what the parameters of a block are counted as whose names in it begin with a prefix, and of how many rows
+// its Linears, and other weights that are a Matrix, make the product. Of several uses the first that fits counts.
+type Use struct {
+	Prefix    string // "attn.to_k." is for blocks.N.attn.to_k.weight
+	Component string // one of Components
+
+	// Rows is EveryToken, WantedRows, AttentionKeys, MemorySlots or a function of another layer's own. nil: there is no
+	// Matrix among them.
+	Rows func(n RowCounts) int
+	// Chooses says that their result chooses the tokens of sparse attention: a choice has no gradient. Dense attention
+	// adds it as a bias, which has one.
+	Chooses bool
 }
 
-// rowCounts are the numbers of rows in one block, for one sequence.
-type rowCounts struct {
-	tokens int  // all
-	wanted int  // of the block's result
-	keys   int  // that attention chose
-	slots  int  // of the memory bank
-	gated  int  // that the convolution of the wanted rows sees
-	dense  bool // attention is: the choice of tokens has no gradient, the bias of dense attention has
+// RowCounts are the numbers of rows in one block, for one sequence.
+type RowCounts struct {
+	Tokens int  // all rows T of its input
+	Wanted int  // of its result: T, or 1 in the last block of a classifier
+	Keys   int  // tokens that sparse attention chose; T if it is dense
+	Slots  int  // of the memory bank
+	Dense  bool // sparse attention is dense, as it is up to Config.SparseThreshold tokens
 }
 
-func everyToken(n rowCounts) int  { return n.tokens }
-func wantedRows(n rowCounts) int  { return n.wanted }
-func memorySlots(n rowCounts) int { return n.slots }
+// EveryToken are the rows of what reads all of a block's input.
+func EveryToken(n RowCounts) int { return n.Tokens }
 
-// synapUses are the layers of a SynapBlock.
-var synapUses = []use{
-	{"ssm.", SSMComponent, func(n rowCounts) int { return n.gated }},
-	{"attn.to_k.", AttentionComponent, func(n rowCounts) int { return n.keys }},
-	{"attn.to_v.", AttentionComponent, func(n rowCounts) int { return n.keys }},
-	{salienceMLP, AttentionComponent, everyToken}, {"attn.", AttentionComponent, wantedRows},
-	{"epmem.key_proj.", MemoryComponent, memorySlots}, {"epmem.val_proj.", MemoryComponent, memorySlots},
-	{"epmem.", MemoryComponent, wantedRows},
-	{"scale_bridge.", BridgeComponent, wantedRows},
-	{"alpha_gate.", GatesComponent, wantedRows}, {"beta_gate.", GatesComponent, wantedRows},
-	{"ff.0.", NormsComponent, nil}, {"ff.", FeedForwardComponent, wantedRows}, {"norm", NormsComponent, nil},
-}
+// WantedRows are those of what is computed for the rows of the block's result alone.
+func WantedRows(n RowCounts) int { return n.Wanted }
 
-// salienceMLP is what chooses the tokens of sparse attention.
-const salienceMLP = "attn.salience_mlp."
+// AttentionKeys are those of the keys and values of SparseAttention.
+func AttentionKeys(n RowCounts) int { return n.Keys }
 
-func synapProducts(c Config, _ int, n rowCounts, of func(component string) *Cost) {
-	of(AttentionComponent).attend(n.wanted, n.keys, c.Dim)
-	of(MemoryComponent).attend(n.wanted, n.slots, c.Dim)
-}
+// MemorySlots are those of the keys and values of an EpisodicMemory.
+func MemorySlots(n RowCounts) int { return n.Slots }
 
 // outerUses are the layers around the blocks.
-var outerUses = []use{
-	{"pos_embed", EmbeddingComponent, nil}, {"token_embed.", EmbeddingComponent, nil}, {"norm", NormsComponent, nil},
-	{"head.", HeadComponent, wantedRows},
+var outerUses = []Use{
+	{Prefix: "pos_embed", Component: EmbeddingComponent}, {Prefix: "token_embed.", Component: EmbeddingComponent},
+	{Prefix: "norm", Component: NormsComponent}, {Prefix: "head.", Component: HeadComponent, Rows: WantedRows},
 }
 
-// costs walks through the parameters of an outline of two blocks, of which all others are copies: falcon_h1 has two
-// kinds.
+// checkUses is an error for a component that Components does not have.
+func checkUses(uses []Use) error {
+	for _, u := range uses {
+		if !slices.Contains(Components(), u.Component) {
+			return fmt.Errorf("its Uses count %q as component %q: it must be one of %s",
+				u.Prefix, u.Component, strings.Join(Components(), ", "))
+		}
+	}
+	return nil
+}
+
+// costs walks through the parameters of an outline that has one block of each kind, of which all others are copies.
 func (c Config) costs(tokens int, every bool) []Cost {
-	pair, a := c, c.Architecture.find()
-	pair.Depth = 2
-	m := outline(pair, nil)
-	n := rowCounts{
-		tokens: tokens, wanted: 1, keys: tokens, slots: c.EpisodicSlots, gated: tokens, dense: tokens <= c.SparseThreshold,
+	kinds, a := c, c.Architecture.find()
+	kinds.Depth = max(1, a.Period)
+	m := outline(kinds, nil)
+	n := RowCounts{
+		Tokens: tokens, Wanted: 1, Keys: tokens, Slots: c.EpisodicSlots, Dense: tokens <= c.SparseThreshold,
 	}
 	if c.LanguageModel() {
-		n.wanted = tokens
+		n.Wanted = tokens
 	}
-	all := m.costs(Outside, outerUses, n)
-	if !n.dense {
-		n.keys = fraction(c.KFrac, tokens)
+	uses := append(c.layerUses(), a.Uses...)
+	var all []Cost
+	for _, k := range m.costs(Outside, outerUses, n) {
+		k.Block = Outside
+		all = append(all, *k)
+	}
+	if !n.Dense {
+		n.Keys = fraction(c.KFrac, tokens)
 	}
 	for i := range c.Depth {
-		n.wanted = tokens
-		if i == c.Depth-1 && !every {
-			n.wanted, n.gated = 1, min(tokens, KernelSize/2+1)
+		n.Wanted = tokens
+		if i == c.Depth-1 && !every && !c.mixesRows() {
+			n.Wanted = 1
 		}
-		block := m.costs(i%2, a.uses, n)
-		a.products(c, i, n, func(component string) *Cost {
-			return &block[slices.IndexFunc(block, func(k Cost) bool { return k.Component == component })]
-		})
-		for j := range block {
-			block[j].Block = i
+		block := m.costs(i%kinds.Depth, uses, n)
+		if a.Products != nil {
+			a.Products(c, i, n, block.of)
 		}
-		all = append(all, block...)
+		for _, l := range c.blockLayers() {
+			if l.Products != nil {
+				l.Products(c, n, block.of(LayersComponent))
+			}
+		}
+		for _, k := range block {
+			k.Block = i
+			all = append(all, *k)
+		}
 	}
 	return all
 }
 
+// componentCosts are the costs of one block, or Outside, a component each.
+type componentCosts []*Cost
+
+// of finds the cost of a component, and makes one if there is none.
+func (all *componentCosts) of(component string) *Cost {
+	i := slices.IndexFunc(*all, func(k *Cost) bool { return k.Component == component })
+	if i < 0 {
+		i, *all = len(*all), append(*all, &Cost{Component: component})
+	}
+	return (*all)[i]
+}
+
 // costs are those of the parameters and matrices of one block, or Outside, by component. A component that only other
 // blocks have is listed too.
-func (m *Model) costs(block int, uses []use, n rowCounts) []Cost {
-	var all []Cost
+func (m *Model) costs(block int, uses []Use, n RowCounts) (all componentCosts) {
 	matrices := map[string]*Weight{}
 	for _, w := range m.Params.Weights() {
 		if w.Role == Matrix {
@@ -165,20 +191,17 @@ func (m *Model) costs(block int, uses []use, n rowCounts) []Cost {
 		if (in == Outside) != (block == Outside) {
 			continue
 		}
-		u := use{"", OtherComponent, everyToken}
-		if i := slices.IndexFunc(uses, func(u use) bool { return strings.HasPrefix(name, u.prefix) }); i >= 0 {
+		u := Use{Component: OtherComponent, Rows: EveryToken}
+		if i := slices.IndexFunc(uses, func(u Use) bool { return strings.HasPrefix(name, u.Prefix) }); i >= 0 {
 			u = uses[i]
 		}
-		at := slices.IndexFunc(all, func(k Cost) bool { return k.Component == u.component })
-		if at < 0 {
-			at, all = len(all), append(all, Cost{Block: block, Component: u.component})
-		}
+		k := all.of(u.Component)
 		if in != block {
 			continue
 		}
-		all[at].Parameters += p.Size()
-		if w := matrices[p.Name]; w != nil && u.rows != nil {
-			all[at].product(u.rows(n), w.Shape[1], w.Shape[0], n.dense || u.prefix != salienceMLP)
+		k.Parameters += p.Size()
+		if w := matrices[p.Name]; w != nil && u.Rows != nil {
+			k.Product(u.Rows(n), w.Shape[1], w.Shape[0], n.Dense || !u.Chooses)
 		}
 	}
 	return all

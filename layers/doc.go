@@ -6,8 +6,9 @@
 // S the memory slots.
 //
 // Besides the hybrid there are the architectures that it is compared with (Architectures), each of one file with its
-// block and its costs; MatchedConfig gives them the hybrid's number of parameters. They have the same embedding,
-// head, trainer and files, and no memory from chunk to chunk.
+// block and what its parameters are counted as (Use); MatchedConfig gives them the hybrid's number of parameters. They
+// have the same embedding, head, trainer and files, and no memory from chunk to chunk. Other modules register
+// architectures (RegisterArchitecture) and layers for the hybrid's blocks (RegisterLayer) of their own.
 //
 // What can be quantised is a Weight: a layer registers it with NewWeight or, mostly, as that of a Linear, and calls
 // its methods, which do the right thing in floating point, behind a quantiser and in packed form. Params.Weights

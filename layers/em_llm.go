@@ -1,30 +1,29 @@
 package layers
 
-import (
-	"fmt"
+import "github.com/synapnet/synapnet-train/graph"
 
-	"github.com/synapnet/synapnet-train/graph"
-)
-
-// emLLMArchitecture is the baseline with an episodic memory, the reference's EM-LLM (SPEC section 7, Baselines): attention
+// emLLM is the baseline with an episodic memory, the reference's EM-LLM (SPEC section 7, Baselines): attention
 // that is not causal, and a memory of the tokens that received the most of it, the top tenth of them, at most
 // EpisodicSlots. The reference's norm_mem, which it never reads, is left out.
-var emLLMArchitecture = architecture{
-	name: EMLLM, about: "dense attention and a memory of the most attended tokens (EM-LLM)",
-	block: func(ps *Params, i int, c Config) BaselineBlock { return NewEMLLMBlock(ps, i, c) },
-	uses: []use{
-		{"to_out.", AttentionComponent, wantedRows}, {"to_", AttentionComponent, everyToken},
-		{"mem.to_k.", MemoryComponent, memorySlots}, {"mem.to_v.", MemoryComponent, memorySlots},
-		{"mem.", MemoryComponent, wantedRows},
-		{"mem_gate.", GatesComponent, wantedRows}, {"ff.", FeedForwardComponent, wantedRows}, {"norm", NormsComponent, nil},
+var emLLM = ArchitectureSpec{
+	Name: string(EMLLM), Doc: "dense attention and a memory of the most attended tokens (EM-LLM)", Source: baselineSource,
+	Block: func(ps *Params, name string, _ int, c Config) Block { return NewEMLLMBlock(ps, name, c) },
+	Uses: []Use{
+		{Prefix: "to_out.", Component: AttentionComponent, Rows: WantedRows},
+		{Prefix: "to_", Component: AttentionComponent, Rows: EveryToken},
+		{Prefix: "mem.to_k.", Component: MemoryComponent, Rows: MemorySlots},
+		{Prefix: "mem.to_v.", Component: MemoryComponent, Rows: MemorySlots},
+		{Prefix: "mem.", Component: MemoryComponent, Rows: WantedRows},
+		{Prefix: "mem_gate.", Component: GatesComponent, Rows: WantedRows},
+		{Prefix: "ff.", Component: FeedForwardComponent, Rows: WantedRows}, {Prefix: "norm", Component: NormsComponent},
 	},
-	products: func(c Config, _ int, n rowCounts, of func(component string) *Cost) {
-		of(AttentionComponent).attend(n.wanted, n.tokens, c.Dim)
-		of(AttentionComponent).product(n.tokens, c.Dim, n.tokens, false) // what every token received
-		of(MemoryComponent).attend(n.wanted, n.slots, c.Dim)
+	Products: func(c Config, _ int, n RowCounts, of func(component string) *Cost) {
+		of(AttentionComponent).Attend(n.Wanted, n.Tokens, c.Dim)
+		of(AttentionComponent).Product(n.Tokens, c.Dim, n.Tokens, false) // what every token received
+		of(MemoryComponent).Attend(n.Wanted, n.Slots, c.Dim)
 	},
-	mlpRatio: 4, writeFrac: 0.1, deeper: 1,
-	seesLater: "its attention and memory",
+	SeesLater: "its attention and memory",
+	MLPRatio:  4, WriteFraction: 0.1,
 }
 
 // EMLLMBlock is, with n = LayerNorm(x),
@@ -44,9 +43,8 @@ type EMLLMBlock struct {
 	heads        int
 }
 
-// NewEMLLMBlock registers block i of a model of configuration c.
-func NewEMLLMBlock(ps *Params, i int, c Config) *EMLLMBlock {
-	name := fmt.Sprintf("blocks.%d", i)
+// NewEMLLMBlock registers a block of a model of configuration c.
+func NewEMLLMBlock(ps *Params, name string, c Config) *EMLLMBlock {
 	linear := func(part string, bias bool) *Linear { return NewLinear(ps, name+part, c.Dim, c.Dim, bias) }
 	return &EMLLMBlock{
 		Norm1: NewLayerNorm(ps, name+".norm1", c.Dim),
@@ -60,23 +58,23 @@ func NewEMLLMBlock(ps *Params, i int, c Config) *EMLLMBlock {
 			Slots: c.EpisodicSlots, WriteFrac: c.EpisodicWriteFrac,
 		},
 		Gate:  linear(".mem_gate", true),
-		FF1:   NewLinear(ps, name+".ff.0", c.Dim, c.hidden(), true),
-		FF2:   NewLinear(ps, name+".ff.2", c.hidden(), c.Dim, true),
+		FF1:   NewLinear(ps, name+".ff.0", c.Dim, c.Hidden(), true),
+		FF2:   NewLinear(ps, name+".ff.2", c.Hidden(), c.Dim, true),
 		heads: c.Heads,
 	}
 }
 
-// Forward maps x [B, T, D] through the block, see BaselineBlock. The queries of all tokens are needed even if only the last
+// Forward maps x [B, T, D] through the block, see Block. The queries of all tokens are needed even if only the last
 // one is wanted: they decide what is in the memory.
 func (b *EMLLMBlock) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.Node {
 	n := b.Norm1.Forward(g, x)
-	row := wanted(g, n, last)
+	row := Wanted(g, n, last)
 	q, k, v := b.Q.Forward(g, n, graph.Identity), b.K.Forward(g, n, graph.Identity), b.V.Forward(g, n, graph.Identity)
-	attended := b.Out.Forward(g, graph.Attention(g, wanted(g, q, last), k, v, nil, b.heads), graph.Identity)
+	attended := b.Out.Forward(g, graph.Attention(g, Wanted(g, q, last), k, v, nil, b.heads), graph.Identity)
 
 	top := graph.TopK(g, graph.AttentionReceived(g, q, k, b.heads), b.Memory.Writes(graph.Shape(n)[1]))
 	read := b.Memory.Read(g, row, nil, b.Memory.Write(g, n, top)).Y
-	x = graph.Sum(g, wanted(g, x, last), attended, graph.Product(g, b.Gate.Forward(g, row, graph.Sigmoid), read))
+	x = graph.Sum(g, Wanted(g, x, last), attended, graph.Product(g, b.Gate.Forward(g, row, graph.Sigmoid), read))
 
 	hidden := b.FF1.Forward(g, b.Norm2.Forward(g, x), graph.GELU)
 	return graph.Sum(g, x, b.FF2.Forward(g, hidden, graph.Identity))

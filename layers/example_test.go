@@ -31,9 +31,9 @@ func ExampleSynapBlock() {
 		EpisodicWriteFrac: 0.25, MLPRatio: 2, UseScaleBridge: true, SparseThreshold: layers.SparseThreshold,
 	}
 	ps := layers.NewParams(42)
-	block, own := layers.NewSynapBlock(ps, 0, c), newResidual(ps, "own", c.Dim)
+	block, own := layers.NewSynapBlock(ps, "blocks.0", c), newResidual(ps, "own", c.Dim)
 	_, err := graph.Build(func(g *graph.Graph) {
-		out := block.Forward(g, g.Input("x", 2, 24, c.Dim), nil)
+		out := block.ForwardMemory(g, g.Input("x", 2, 24, c.Dim), nil, false)
 		y := own.forward(g, out.X)
 		fmt.Println("output", graph.Shape(y), "memory bank", graph.Shape(out.Bank))
 	})

@@ -17,7 +17,7 @@ type GRU struct {
 // NewGRU registers the parameters.
 func NewGRU(ps *Params, name string, dim int) *GRU {
 	uniform := func(name string, shape ...int) *graph.Param {
-		return ps.drawn(name, func(r *rand.Rand) float64 { return (2*r.Float64() - 1) / math.Sqrt(float64(dim)) }, shape...)
+		return ps.Drawn(name, func(r *rand.Rand) float64 { return (2*r.Float64() - 1) / math.Sqrt(float64(dim)) }, shape...)
 	}
 	return &GRU{
 		InputW:  uniform(name+".weight_ih_l0", 3*dim, dim),
@@ -46,16 +46,17 @@ func NewGatedGRU(ps *Params, name string, dim int) *GatedGRU {
 
 // Forward mixes n [B, T, D]; with last, it gives the last row only, for which the GRU runs over all.
 func (l *GatedGRU) Forward(g *graph.Graph, n *graph.Node, last bool) *graph.Node {
-	return graph.Product(g, wanted(g, l.GRU.Forward(g, n), last), l.Gate.Forward(g, wanted(g, n, last), graph.Sigmoid))
+	return graph.Product(g, Wanted(g, l.GRU.Forward(g, n), last), l.Gate.Forward(g, Wanted(g, n, last), graph.Sigmoid))
 }
 
-func gatedGRUUses() []use {
-	return []use{{"gru.", SSMComponent, nil}, {"gate.", GatesComponent, wantedRows}}
+// gatedGRUUses are those of a GatedGRU of a block.
+var gatedGRUUses = []Use{
+	{Prefix: "gru.", Component: SSMComponent}, {Prefix: "gate.", Component: GatesComponent, Rows: WantedRows},
 }
 
 // recur adds the products of a GRU, whose weights are no Matrix: of its input, and of every state but the first,
 // which is zero.
-func (k *Cost) recur(n rowCounts, dim int) {
-	k.product(n.tokens, dim, 3*dim, true)
-	k.product(n.tokens-1, dim, 3*dim, true)
+func (k *Cost) recur(n RowCounts, dim int) {
+	k.Product(n.Tokens, dim, 3*dim, true)
+	k.Product(n.Tokens-1, dim, 3*dim, true)
 }

@@ -9,20 +9,15 @@ type Head struct {
 	Out  *Linear
 }
 
-// NewHead registers norm_out and head.
+// NewHead registers norm_out and head as the architecture has them.
 func NewHead(ps *Params, c Config) *Head {
-	return &Head{Norm: NewLayerNorm(ps, "norm_out", c.Dim), Out: NewLinear(ps, "head", c.Dim, c.outputs(), true)}
-}
-
-// newBaselineHead registers norm_out and head as the architecture has them.
-func newBaselineHead(ps *Params, c Config) *Head {
 	a, l := c.Architecture.find(), &Head{}
-	if a.rmsNorm {
+	if a.RMSNorm {
 		l.RMS = NewRMSNorm(ps, "norm_out", c.Dim)
 	} else {
 		l.Norm = NewLayerNorm(ps, "norm_out", c.Dim)
 	}
-	l.Out = NewLinear(ps, "head", c.Dim, c.outputs(), !a.headBiasless)
+	l.Out = NewLinear(ps, "head", c.Dim, c.outputs(), !a.UnbiasedOut)
 	return l
 }
 
@@ -40,11 +35,9 @@ func (l *Head) Classify(g *graph.Graph, x, bank *graph.Node) *graph.Node {
 	return l.Out.Forward(g, graph.Sum(g, l.Norm.Forward(g, x), graph.MeanRows(g, bank)), graph.Identity)
 }
 
-// LanguageModel gives logits [B, T, V] for the token after each one.
-func (l *Head) LanguageModel(g *graph.Graph, x *graph.Node) *graph.Node { return l.project(g, x) }
-
-// project gives [..., O] from x [..., D] alone: what a language model, and every baseline, does.
-func (l *Head) project(g *graph.Graph, x *graph.Node) *graph.Node {
+// Project gives logits [..., O] from x [..., D] alone: for the token after each one, as a language model, and what every
+// architecture but SynapNet does.
+func (l *Head) Project(g *graph.Graph, x *graph.Node) *graph.Node {
 	if l.RMS != nil {
 		return l.Out.Forward(g, l.RMS.Forward(g, x), graph.Identity)
 	}

@@ -1,7 +1,6 @@
 package layers
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -15,21 +14,23 @@ const (
 	Mamba2Conv   = 4  // width in tokens of the causal convolution
 )
 
-// mamba2Architecture is the selective state space baseline: blocks of Mamba-2 (Dao and Gu 2024) alone, without feed-forward,
-// with a final RMSNorm. The reference has no such model; its Mamba-2 proxy is gruSSMArchitecture.
-var mamba2Architecture = architecture{
-	name: Mamba2, about: "selective state space with scalar decay a head (Mamba-2)",
-	block: func(ps *Params, i int, c Config) BaselineBlock { return NewMamba2Block(ps, i, c) },
-	uses: []use{
-		{"mixer.in_proj.xbc.", SSMComponent, everyToken}, {"mixer.in_proj.dt.", SSMComponent, everyToken},
-		{"mixer.", SSMComponent, wantedRows}, {"norm", NormsComponent, nil},
+// mamba2 is the selective state space baseline: blocks of Mamba-2 (Dao and Gu 2024) alone, without feed-forward,
+// with a final RMSNorm. The reference has no such model; its Mamba-2 proxy is gruSSM.
+var mamba2 = ArchitectureSpec{
+	Name: string(Mamba2), Doc: "selective state space with scalar decay a head (Mamba-2)",
+	Source: "Dao and Gu, Transformers are SSMs (2024)",
+	Block:  func(ps *Params, name string, _ int, c Config) Block { return NewMamba2Block(ps, name, c) },
+	Uses: []Use{
+		{Prefix: "mixer.in_proj.xbc.", Component: SSMComponent, Rows: EveryToken},
+		{Prefix: "mixer.in_proj.dt.", Component: SSMComponent, Rows: EveryToken},
+		{Prefix: "mixer.", Component: SSMComponent, Rows: WantedRows}, {Prefix: "norm", Component: NormsComponent},
 	},
-	products: func(c Config, _ int, n rowCounts, of func(component string) *Cost) {
-		of(SSMComponent).product(n.tokens, Mamba2State, Mamba2Expand*c.Dim, true) // Δ B ⊗ x
-		of(SSMComponent).product(n.tokens, Mamba2State, Mamba2Expand*c.Dim, true) // Cᵀ S
+	Products: func(c Config, _ int, n RowCounts, of func(component string) *Cost) {
+		of(SSMComponent).Product(n.Tokens, Mamba2State, Mamba2Expand*c.Dim, true) // Δ B ⊗ x
+		of(SSMComponent).Product(n.Tokens, Mamba2State, Mamba2Expand*c.Dim, true) // Cᵀ S
 	},
-	causal: true, rmsNorm: true,
-	mlpRatio: 4, deeper: 2, // it has no feed-forward: two blocks are about one of a transformer
+	Causal: true, RMSNorm: true,
+	MLPRatio: 4, Deeper: 2, // it has no feed-forward: two blocks are about one of a transformer
 }
 
 // Mamba2Block is x ← x + mixer(RMSNorm(x)) with the mixer of Mamba-2: for its input n, inner width I = 2D, H heads of width
@@ -52,9 +53,8 @@ type Mamba2Block struct {
 	Out              *Linear
 }
 
-// NewMamba2Block registers block i of a model of configuration c.
-func NewMamba2Block(ps *Params, i int, c Config) *Mamba2Block {
-	name := fmt.Sprintf("blocks.%d", i)
+// NewMamba2Block registers a block of a model of configuration c.
+func NewMamba2Block(ps *Params, name string, c Config) *Mamba2Block {
 	mixer := name + ".mixer"
 	inner := Mamba2Expand * c.Dim
 	conv := inner + 2*Mamba2State
@@ -64,26 +64,26 @@ func NewMamba2Block(ps *Params, i int, c Config) *Mamba2Block {
 		InZ:   NewLinear(ps, mixer+".in_proj.z", c.Dim, inner, false),
 		InXBC: NewLinear(ps, mixer+".in_proj.xbc", c.Dim, conv, false),
 		InDT:  NewLinear(ps, mixer+".in_proj.dt", c.Dim, c.Heads, false),
-		Conv:  ps.drawn(mixer+".conv1d.weight", short, conv, 1, Mamba2Conv),
-		ConvB: ps.drawn(mixer+".conv1d.bias", short, conv),
-		DTBias: ps.drawn(mixer+".dt_bias", func(r *rand.Rand) float64 {
+		Conv:  ps.Drawn(mixer+".conv1d.weight", short, conv, 1, Mamba2Conv),
+		ConvB: ps.Drawn(mixer+".conv1d.bias", short, conv),
+		DTBias: ps.Drawn(mixer+".dt_bias", func(r *rand.Rand) float64 {
 			const least, most = 1e-3, 1e-1
 			step := least * math.Exp(r.Float64()*math.Log(most/least))
 			return step + math.Log(-math.Expm1(-step)) // softplus⁻¹
 		}, c.Heads),
-		ALog:    ps.drawn(mixer+".A_log", func(r *rand.Rand) float64 { return math.Log(1 + 15*r.Float64()) }, c.Heads),
+		ALog:    ps.Drawn(mixer+".A_log", func(r *rand.Rand) float64 { return math.Log(1 + 15*r.Float64()) }, c.Heads),
 		Skip:    ps.Ones(mixer+".D", c.Heads),
 		OutNorm: NewRMSNorm(ps, mixer+".norm", inner),
 		Out:     NewLinear(ps, mixer+".out_proj", inner, c.Dim, false),
 	}
 }
 
-// Forward maps x [B, T, D] through the block, see BaselineBlock.
+// Forward maps x [B, T, D] through the block, see Block.
 func (b *Mamba2Block) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.Node {
 	n := b.Norm.Forward(g, x)
 	xbc := graph.CausalConv(g, b.InXBC.Forward(g, n, graph.Identity), g.Param(b.Conv), g.Param(b.ConvB))
 	y := graph.SelectiveScan(g, xbc, b.InDT.Forward(g, n, graph.Identity),
 		g.Param(b.DTBias), g.Param(b.ALog), g.Param(b.Skip), Mamba2State)
-	gated := graph.Product(g, wanted(g, y, last), b.InZ.Forward(g, wanted(g, n, last), graph.SiLU))
-	return graph.Sum(g, wanted(g, x, last), b.Out.Forward(g, b.OutNorm.Forward(g, gated), graph.Identity))
+	gated := graph.Product(g, Wanted(g, y, last), b.InZ.Forward(g, Wanted(g, n, last), graph.SiLU))
+	return graph.Sum(g, Wanted(g, x, last), b.Out.Forward(g, b.OutNorm.Forward(g, gated), graph.Identity))
 }

@@ -30,6 +30,15 @@ func NewEpisodicMemory(ps *Params, name string, dim, slots int, writeFrac float6
 	}
 }
 
+// EpisodicMemoryUses are those of an EpisodicMemory whose parameters' names in a block begin so ("epmem.").
+func EpisodicMemoryUses(prefix string) []Use {
+	return []Use{
+		{Prefix: prefix + "key_proj.", Component: MemoryComponent, Rows: MemorySlots},
+		{Prefix: prefix + "val_proj.", Component: MemoryComponent, Rows: MemorySlots},
+		{Prefix: prefix, Component: MemoryComponent, Rows: WantedRows},
+	}
+}
+
 // Writes is the number of the T tokens that are written, before the limit of S slots.
 func (l *EpisodicMemory) Writes(t int) int { return fraction(l.WriteFrac, t) }
 

@@ -8,14 +8,15 @@ import (
 )
 
 // Model is the SynapNet-Edge hybrid: embedding, L blocks, head (SPEC section 1); or, if its configuration names another
-// architecture, a baseline in the same frame.
+// architecture, the blocks of that one in the same frame.
 type Model struct {
 	Config    Config
 	Params    *Params
 	Embedding *Embedding
-	Blocks    []*SynapBlock   // none in a baseline
-	Baseline  []BaselineBlock // the blocks of a baseline
+	Blocks    []*SynapBlock // those of SynapNet; none in another architecture
 	Head      *Head
+
+	all []Block // the blocks, of whatever architecture
 
 	// EveryRow makes a classifier compute all T rows of its last block, of which the head reads only the last one.
 	// Calibration needs them: the statistics are over all tokens.
@@ -40,12 +41,14 @@ func modelFor(c Config, seed uint64, mend string) (*Model, error) {
 
 // assemble makes the layers, whose parameters go into ps.
 func assemble(c Config, ps *Params) *Model {
-	if c.Architecture != SynapNet {
-		return assembleBaseline(c, ps)
-	}
+	a := c.Architecture.find()
 	m := &Model{Config: c, Params: ps, Embedding: NewEmbedding(ps, c)}
 	for i := range c.Depth {
-		m.Blocks = append(m.Blocks, NewSynapBlock(ps, i, c))
+		block := a.Block(ps, fmt.Sprintf("blocks.%d", i), i, c)
+		m.all = append(m.all, block)
+		if own, ok := block.(*SynapBlock); ok && c.Architecture == SynapNet {
+			m.Blocks = append(m.Blocks, own)
+		}
 	}
 	m.Head = NewHead(ps, c)
 	return m
@@ -54,7 +57,7 @@ func assemble(c Config, ps *Params) *Model {
 // Output is the result of a forward pass.
 type Output struct {
 	Logits *graph.Node   // [B, 1, C] for classification, [B, T, V] for a language model
-	Blocks []BlockOutput // salience and fresh memory bank of each block; none in a baseline
+	Blocks []BlockOutput // salience and fresh memory bank of each block; none of blocks that are no MemoryBlock
 }
 
 // Forward adds the model to g for ids, int32 [B, T]. external holds one memory [B, E, D] a block from earlier chunks, or
@@ -72,39 +75,57 @@ func (m *Model) Forward(g *graph.Graph, ids *graph.Node, external []*graph.Node)
 
 // ForwardExternal is Forward with one External a block, or none.
 func (m *Model) ForwardExternal(g *graph.Graph, ids *graph.Node, external []*External) Output {
-	if m.Config.Architecture != SynapNet {
-		if err := m.Config.Architecture.CheckSynapNet(); external != nil && err != nil {
+	if external != nil {
+		if err := m.CheckMemory(); err != nil {
 			graph.Fail("model: external memory: %v", err)
 		}
-		return m.forwardBaseline(g, ids)
-	}
-	if external != nil && len(external) != len(m.Blocks) {
-		graph.Fail("model: got external memory for %d blocks, want %d", len(external), len(m.Blocks))
+		if len(external) != len(m.all) {
+			graph.Fail("model: got external memory for %d blocks, want %d", len(external), len(m.all))
+		}
 	}
 	x := m.Embedding.Forward(g, ids)
 	var out Output
-	for i, b := range m.Blocks {
-		var ext *External
-		if external != nil {
-			ext = external[i]
+	for i, b := range m.all {
+		want := graph.Shape(x)
+		last := i == len(m.all)-1 && !m.Config.LanguageModel() && !m.EveryRow // a classifier reads nothing but the last token
+		if last {
+			want = []int{want[0], 1, want[2]}
 		}
-		forward := b.Forward
-		if i == len(m.Blocks)-1 && !m.Config.LanguageModel() && !m.EveryRow {
-			forward = b.ForwardLast // the classification head reads nothing but the last token
+		if remembers, ok := b.(MemoryBlock); ok {
+			var ext *External
+			if external != nil {
+				ext = external[i]
+			}
+			o := remembers.ForwardMemory(g, x, ext, last)
+			out.Blocks = append(out.Blocks, o)
+			x = o.X
+		} else {
+			x = b.Forward(g, x, last)
 		}
-		o := forward(g, x, ext)
-		out.Blocks = append(out.Blocks, o)
-		x = o.X
+		checkShape(fmt.Sprintf("block %d of architecture %s", i, m.Config.Architecture), x, want)
 	}
-	if m.Config.LanguageModel() {
-		out.Logits = m.Head.LanguageModel(g, x)
+	if !m.Config.LanguageModel() && graph.Shape(x)[1] > 1 {
+		x = LastRow(g, x)
+	}
+	if m.Config.LanguageModel() || len(m.Blocks) == 0 {
+		out.Logits = m.Head.Project(g, x)
 	} else {
-		if rows := graph.Shape(x)[1]; rows > 1 {
-			x = graph.SliceRows(g, x, rows-1, 1)
-		}
 		out.Logits = m.Head.Classify(g, x, out.Blocks[len(out.Blocks)-1].Bank)
 	}
 	return out
+}
+
+// LastRow is the last row of x [B, T, D], [B, 1, D].
+func LastRow(g *graph.Graph, x *graph.Node) *graph.Node {
+	return graph.SliceRows(g, x, graph.Shape(x)[1]-1, 1)
+}
+
+// Wanted is x, or its last row: what a Block that is asked for the last row makes of its rows.
+func Wanted(g *graph.Graph, x *graph.Node, last bool) *graph.Node {
+	if last {
+		return LastRow(g, x)
+	}
+	return x
 }
 
 // Outputs is the width of a row of logits.
@@ -213,7 +234,7 @@ func (m *Model) Infer(batch, tokens, external int) (*Inference, error) {
 
 func (m *Model) inferenceGraph(build buildGraph, batch, tokens, external int) (*Inference, *graph.Graph, error) {
 	if external > 0 {
-		if err := m.Config.Architecture.CheckSynapNet(); err != nil {
+		if err := m.CheckMemory(); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -221,7 +242,7 @@ func (m *Model) inferenceGraph(build buildGraph, batch, tokens, external int) (*
 	g, err := build(func(g *graph.Graph) {
 		ids := g.InputInts("ids", batch, tokens)
 		var ext []*graph.Node
-		for i := range m.Blocks {
+		for i := range m.all {
 			if external > 0 {
 				n := g.Input(fmt.Sprintf("external.%d", i), batch, external, m.Config.Dim)
 				ext = append(ext, n)

@@ -51,7 +51,7 @@ func TestLanguageModelLearns(t *testing.T) {
 
 // A language model whose tokens see those that they are to predict is refused by every trainer, and still runs.
 func TestOnlyCausalLanguageModelsAreTrained(t *testing.T) {
-	for _, name := range Architectures() {
+	for _, name := range BuiltinArchitectures() {
 		c := tiny()
 		a, err := ParseArchitecture(name)
 		if err != nil {

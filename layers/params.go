@@ -89,17 +89,17 @@ const InitStd = 0.02
 
 // Normal adds a parameter drawn from N(0, 0.02²).
 func (ps *Params) Normal(name string, shape ...int) *graph.Param {
-	return ps.drawn(name, func(r *rand.Rand) float64 { return InitStd * r.NormFloat64() }, shape...)
+	return ps.Drawn(name, func(r *rand.Rand) float64 { return InitStd * r.NormFloat64() }, shape...)
 }
 
 // Uniform adds a parameter drawn from the interval ±1/sqrt(fanIn).
 func (ps *Params) Uniform(name string, fanIn int, shape ...int) *graph.Param {
 	bound := 1 / math.Sqrt(float64(fanIn))
-	return ps.drawn(name, func(r *rand.Rand) float64 { return bound * (2*r.Float64() - 1) }, shape...)
+	return ps.Drawn(name, func(r *rand.Rand) float64 { return bound * (2*r.Float64() - 1) }, shape...)
 }
 
-// drawn adds a parameter whose elements are drawn by f.
-func (ps *Params) drawn(name string, f func(r *rand.Rand) float64, shape ...int) *graph.Param {
+// Drawn adds a parameter whose elements are drawn by f.
+func (ps *Params) Drawn(name string, f func(r *rand.Rand) float64, shape ...int) *graph.Param {
 	p := ps.add(name, shape...)
 	for i, data := 0, ps.toFill(p); i < len(data); i++ {
 		data[i] = float32(f(ps.rng))

@@ -36,11 +36,11 @@ func (m *Model) Reader(tokens int, capacity []int, window int, projections bool)
 }
 
 func (m *Model) readerGraph(build buildGraph, tokens int, capacity []int, window int, projections bool) (*Reader, *graph.Graph, error) {
-	if err := m.Config.Architecture.CheckSynapNet(); err != nil {
+	if err := m.CheckMemory(); err != nil {
 		return nil, nil, err
 	}
-	if len(capacity) != len(m.Blocks) {
-		return nil, nil, fmt.Errorf("model: got memory capacities for %d blocks, want %d", len(capacity), len(m.Blocks))
+	if len(capacity) != len(m.all) {
+		return nil, nil, fmt.Errorf("model: got memory capacities for %d blocks, want %d", len(capacity), len(m.all))
 	}
 	r := &Reader{Tokens: tokens, Capacity: slices.Clone(capacity), model: m}
 	g, err := build(func(g *graph.Graph) {
@@ -95,8 +95,8 @@ func (r *Reader) Salience(i int) []float32 { return r.Program.Value(r.out.Blocks
 // Written is the positions in the chunk of the tokens in block i's fresh bank, in its order; the bank's further rows are
 // zero padding.
 func (r *Reader) Written(i int) []int32 {
-	m := r.model.Blocks[i].Memory
-	return r.Program.Ints(r.out.Blocks[i].Salience.Top)[:min(m.Writes(r.Tokens), m.Slots)]
+	c := r.model.Config
+	return r.Program.Ints(r.out.Blocks[i].Salience.Top)[:min(fraction(c.EpisodicWriteFrac, r.Tokens), c.EpisodicSlots)]
 }
 
 // Received is the attention that each of the Rows of block i's read received, one of the graph.Received… kinds.

@@ -35,3 +35,6 @@ func (l *SSM) ForwardLast(g *graph.Graph, n *graph.Node) *graph.Node {
 	s := l.Forward(g, graph.SliceRows(g, n, t-window, window))
 	return graph.SliceRows(g, s, window-1, 1)
 }
+
+// convolvedRows are those that the convolution of the wanted rows sees, of the rows before them.
+func convolvedRows(n RowCounts) int { return min(n.Tokens, n.Wanted+KernelSize/2) }

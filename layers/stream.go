@@ -16,7 +16,7 @@ type Stream struct {
 
 // NewStream starts a stream with chunks of the given number of tokens.
 func NewStream(m *Model, chunk int) (*Stream, error) {
-	if err := m.Config.Architecture.CheckSynapNet(); err != nil {
+	if err := m.CheckMemory(); err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
 	}
 	if chunk < 1 || chunk > m.Config.MaxLen {
@@ -65,7 +65,7 @@ func (s *Stream) run(ids []int32, f func(logits []float32) error) error {
 		return err
 	}
 	if s.banks == nil {
-		s.banks = make([][]float32, len(s.model.Blocks))
+		s.banks = make([][]float32, s.model.Config.Depth)
 	}
 	for i := range s.banks {
 		s.banks[i] = append(s.banks[i][:0], p.Bank(i)...)

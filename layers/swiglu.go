@@ -2,6 +2,14 @@ package layers
 
 import "github.com/synapnet/synapnet-train/graph"
 
+// swiGLU is SwiGLU as a layer within SynapNet's blocks, as wide as their feed-forward.
+var swiGLU = LayerSpec{
+	Name: "swiglu", Doc: "gated feed-forward W_down (SiLU(W_gate x) ⊙ W_up x) of width mlp_ratio D",
+	Source:  "Shazeer, GLU Variants Improve Transformer (2020)",
+	New:     func(ps *Params, name string, c Config) Layer { return NewSwiGLU(ps, name, c.Dim, c.Hidden()) },
+	RowWise: true,
+}
+
 // SwiGLU is the feed-forward y = W_down (SiLU(W_gate x) ⊙ W_up x), without biases (Shazeer 2020).
 type SwiGLU struct {
 	Gate, Up, Down *Linear

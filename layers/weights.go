@@ -90,7 +90,7 @@ func configOf(f *safetensors.File, called string, want ...FileKind) (Config, err
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		return Config{}, fmt.Errorf("the model configuration in the header is not valid: %w", err)
 	}
-	return c, nil
+	return c, c.CheckRegistered()
 }
 
 // FromFile makes the model that a file describes; a packed file's weights stay packed (NewPackedModel). The file holds

@@ -37,7 +37,7 @@ func TestSaveAndLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Config != c || !slices.Equal(snapshot(got), snapshot(m)) {
+		if !got.Config.Equal(c) || !slices.Equal(snapshot(got), snapshot(m)) {
 			t.Errorf("loaded %+v, want %+v; equal weights: %v", got.Config, c, slices.Equal(snapshot(got), snapshot(m)))
 		}
 		if err := got.Save(again); err != nil {

@@ -43,7 +43,7 @@ func linearNames(m *layers.Model) (names []string) {
 
 // Uniform INT4 rounds the Linears of a baseline, and nothing else: not a GRU.
 func TestUniformVariantsOfBaselines(t *testing.T) {
-	for _, name := range layers.Architectures()[1:] {
+	for _, name := range layers.BuiltinArchitectures()[1:] {
 		base := newBaseline(t, layers.Architecture(name))
 		for _, variant := range []string{"int8_uniform", "int4_uniform"} {
 			v, err := LookupVariants(variant)
@@ -62,7 +62,7 @@ func TestUniformVariantsOfBaselines(t *testing.T) {
 }
 
 func TestRoundBaseline(t *testing.T) {
-	for _, name := range layers.Architectures()[1:] {
+	for _, name := range layers.BuiltinArchitectures()[1:] {
 		base := newBaseline(t, layers.Architecture(name))
 		m, err := base.Clone()
 		if err != nil {
@@ -106,6 +106,49 @@ func TestCAJQRefusesBaselines(t *testing.T) {
 	for what, err := range map[string]error{"build": build, "calibrate": calibrate, "prepare": prepare} {
 		if err == nil || !strings.Contains(err.Error(), "architecture llama") {
 			t.Errorf("%s: got %v", what, err)
+		}
+	}
+}
+
+// Targets of other architectures, and of layers in SynapNet's blocks, are packed, and compute what was simulated.
+func TestPackedLayersEqualTheFakeQuantGraph(t *testing.T) {
+	configs := map[string]layers.Config{}
+	for _, name := range layers.BuiltinArchitectures() {
+		c := tiny()
+		c.Architecture, c.UseScaleBridge = layers.Architecture(name), false
+		configs[name] = c
+	}
+	c := tiny()
+	c.BlockLayers = []string{"swiglu"}
+	configs["swiglu in the blocks"] = c
+	delete(configs, "synapnet")
+	for name, c := range configs {
+		t.Run(name, func(t *testing.T) {
+			q := prepareModel(t, c, tinyOptions(TargetsOf(c)...), 48)
+			if !slices.ContainsFunc(q.Weights, func(w *layers.Weight) bool { return strings.HasPrefix(w.Name, "blocks.0.") }) {
+				t.Error("no weight of a block is quantised")
+			}
+			m := loadPacked(t, writePacked(t, q))
+			convert(t, q)
+			sameLogits(t, m, q.Model, 2, 40, 0)
+		})
+	}
+}
+
+// What a model does not have is refused.
+func TestTargetsOfTheModel(t *testing.T) {
+	of := func(change func(*layers.Config), targets ...Target) error {
+		c := tiny()
+		change(&c)
+		return tinyOptions(targets...).Validate(c)
+	}
+	for want, err := range map[string]error{
+		`targets names "ssm", and the model is of architecture llama`: of(func(c *layers.Config) { c.Architecture = layers.Llama }, SSM),
+		`it has layers, embeddings, head`:                             of(func(c *layers.Config) { c.Architecture = layers.Llama }, Bridge),
+		`targets names "layers", and the model is of architecture sy`: of(func(*layers.Config) {}, SSM, Layers),
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
 		}
 	}
 }

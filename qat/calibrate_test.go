@@ -25,7 +25,7 @@ func activations(t *testing.T, m *layers.Model, block, size, tokens int, ids []i
 		input = g.Ints(node)
 		x := m.Embedding.Forward(g, node)
 		for _, b := range m.Blocks[:block+1] {
-			x = b.Forward(g, x, nil).X
+			x = b.Forward(g, x, false)
 		}
 		g.Keep(nNode, outNode, x)
 	})

@@ -24,16 +24,27 @@ const (
 	Gates      Target = "gates"      // alpha and beta gates, INT4 groups
 	Embeddings Target = "embeddings" // token and position tables, INT4 groups or INT8 rows
 	Head       Target = "head"       // output weight, INT8 rows or INT4 groups
+
+	// Layers are the weights of the layers of Config.BlockLayers; in another architecture than SynapNet, those of its
+	// blocks. INT4 groups.
+	Layers Target = "layers"
 )
 
-// AllTargets lists every target.
+// AllTargets lists every target of a SynapNet without further layers.
 func AllTargets() []Target {
 	return []Target{SSM, Attention, Memory, FF, Bridge, MemProj, Gates, Embeddings, Head}
 }
 
-// TargetsOf lists every target that a model of configuration c has: all, without the bridge if it has none.
+// TargetsOf lists every target that a model of configuration c has.
 func TargetsOf(c layers.Config) []Target {
-	return slices.DeleteFunc(AllTargets(), func(t Target) bool { return t == Bridge && !c.UseScaleBridge })
+	if c.Architecture != layers.SynapNet {
+		return []Target{Layers, Embeddings, Head}
+	}
+	all := slices.DeleteFunc(AllTargets(), func(t Target) bool { return t == Bridge && !c.UseScaleBridge })
+	if len(c.BlockLayers) > 0 {
+		all = append(all, Layers)
+	}
+	return all
 }
 
 // Quantisers of the SSM weights: what the setting calls scheme.SEQ2 and scheme.Paper7.
@@ -91,14 +102,14 @@ func (o Options) Has(t Target) bool { return slices.Contains(o.Targets, t) }
 
 // Validate names the first setting that cannot work for a model of configuration c, its value and what is allowed.
 func (o Options) Validate(c layers.Config) error {
-	if err := c.Architecture.CheckSynapNet(); err != nil {
-		return err
-	}
-	if err := checkNames("target", o.Targets, AllTargets()); err != nil {
+	if err := checkNames("target", o.Targets, append(AllTargets(), Layers)); err != nil {
 		return err
 	}
 	if len(o.Targets) == 0 {
-		return fmt.Errorf("targets is empty: name at least one of %s", join(AllTargets()))
+		return fmt.Errorf("targets is empty: name at least one of %s", join(TargetsOf(c)))
+	}
+	if err := o.checkTargets(c); err != nil {
+		return err
 	}
 	for _, s := range []struct {
 		name, value string
@@ -133,8 +144,20 @@ func (o Options) Validate(c layers.Config) error {
 			return fmt.Errorf("%s is %d: it must be 4 or 8", s.name, s.bits)
 		}
 	}
-	if o.Has(Bridge) && !c.UseScaleBridge {
-		return fmt.Errorf("targets names %q, and the model has no ScaleBridge (use_scale_bridge is false): leave it out", Bridge)
+	return nil
+}
+
+// checkTargets refuses targets that the model does not have.
+func (o Options) checkTargets(c layers.Config) error {
+	for _, t := range o.Targets {
+		switch {
+		case slices.Contains(TargetsOf(c), t):
+		case t == Bridge && c.Architecture == layers.SynapNet:
+			return fmt.Errorf("targets names %q, and the model has no ScaleBridge (use_scale_bridge is false): leave it out", t)
+		default:
+			return fmt.Errorf("targets names %q, and the model is of architecture %s with block_layers %q: it has %s", t,
+				c.Architecture, c.BlockLayers, join(TargetsOf(c)))
+		}
 	}
 	return nil
 }

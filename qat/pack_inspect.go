@@ -56,7 +56,7 @@ func Inspect(f *safetensors.File, size int64, against *Reference) (*Inspection, 
 		return nil, ErrNotPacked
 	}
 	r := &Inspection{Config: m.Config, Parameters: m.Config.Parameters(), FileBytes: size, MemoryInt8: m.MemoryInt8()}
-	if against != nil && against.config != m.Config {
+	if against != nil && !against.config.Equal(m.Config) {
 		return nil, fmt.Errorf("its model (%+v) is another than the one to compare with (%+v)", m.Config, against.config)
 	}
 	smooth := smoothingOf(m)

@@ -20,7 +20,8 @@ var covers = []struct {
 	target Target
 }{
 	{"ssm.", SSM}, {"attn.to_", Attention}, {"epmem.", MemProj}, {"scale_bridge.", Bridge}, {"alpha_gate.", Gates},
-	{"beta_gate.", Gates}, {"ff.", FF}, {"head.", Head}, {"token_embed.", Embeddings}, {"pos_embed", Embeddings},
+	{"beta_gate.", Gates}, {"ff.", FF}, {"layers.", Layers},
+	{"head.", Head}, {"token_embed.", Embeddings}, {"pos_embed", Embeddings},
 }
 
 // slots walks through the model's weights and gives those that some target covers.
@@ -28,6 +29,10 @@ func slots(m *layers.Model) []slot {
 	var all []slot
 	for _, w := range m.Params.Weights() {
 		block, name := layers.InBlock(w.Name)
+		if block != layers.Outside && m.Config.Architecture != layers.SynapNet {
+			all = append(all, slot{w, Layers, block})
+			continue
+		}
 		for _, c := range covers {
 			outer := c.target == Head || c.target == Embeddings
 			if outer == (block == layers.Outside) && strings.HasPrefix(name, c.prefix) {

@@ -186,7 +186,7 @@ func NewThreePhase(c ThreePhaseConfig, base *layers.Model) (*ThreePhase, error) 
 	switch {
 	case base == nil:
 		t.Model, err = layers.NewModel(c.Model, c.Seed)
-	case base.Config != c.Model:
+	case !base.Config.Equal(c.Model):
 		return nil, fmt.Errorf("the model to begin with is of another configuration than [model]: %+v instead of %+v", base.Config, c.Model)
 	case prepared(base):
 		return nil, fmt.Errorf("the model to begin with is quantised already: give a floating-point checkpoint")
@@ -507,7 +507,7 @@ func resumeThreePhase(f *safetensors.File) (t *ThreePhase, at train.Position, er
 	} else if t.Model, err = layers.FromFile(f); err != nil {
 		return nil, at, err
 	}
-	if t.Model.Config != p.Config.Model {
+	if !t.Model.Config.Equal(p.Config.Model) {
 		return nil, at, fmt.Errorf("the model is of another configuration than the run in the header")
 	}
 	t.resumed = f

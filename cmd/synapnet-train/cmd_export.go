@@ -23,7 +23,8 @@ func exportCommand() *cli.Command {
 		ArgsUsage:   "MODEL.safetensors",
 		Description: helpText("export", "{targetNames}", targetNames()),
 		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "targets", Usage: "`NAME`s of what to quantise, or all (default: ssm attention)"},
+			&cli.StringSliceFlag{Name: "targets",
+				Usage: "`NAME`s of what to quantise, or all (default: ssm attention; of another architecture layers)"},
 			&cli.StringFlag{Name: "output", Usage: "packed `FILE` to write"},
 			&cli.BoolFlag{Name: "force", Usage: "replace --output if it exists"},
 			&cli.IntFlag{Name: "calib-samples", Usage: "samples to calibrate attention on", Value: 32},
@@ -46,7 +47,7 @@ func exportCommand() *cli.Command {
 
 func targetNames() string {
 	var names []string
-	for _, t := range qat.AllTargets() {
+	for _, t := range append(qat.AllTargets(), qat.Layers) {
 		names = append(names, string(t))
 	}
 	return strings.Join(names, ", ")
@@ -157,6 +158,9 @@ func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (*qat.Q
 func exportOptions(c *cli.Context, m layers.Config) (qat.Options, error) {
 	o := qat.DefaultOptions()
 	o.Metadata = qat.MetadataCompact
+	if m.Architecture != layers.SynapNet {
+		o.Targets = []qat.Target{qat.Layers}
+	}
 	if names := c.StringSlice("targets"); c.IsSet("targets") {
 		o.Targets = nil
 		for _, n := range names {

@@ -157,7 +157,7 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 	if err := overrideModel(c, &conf.Model); err != nil {
 		return nil, err
 	}
-	if conf.Model != curriculum.Default().Model && c.String("config") == "" {
+	if !conf.Model.Equal(curriculum.Default().Model) && c.String("config") == "" {
 		d.Model = "a model of these settings"
 	}
 	d.Config = conf.Model

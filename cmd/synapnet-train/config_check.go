@@ -281,7 +281,7 @@ func configFieldList(t reflect.Type) []configField {
 
 // configKeys lists the dotted keys that a struct type takes from a TOML file.
 func configKeys(t reflect.Type, prefix string) []string {
-	for t.Kind() == reflect.Pointer {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice { // of tables, too
 		t = t.Elem()
 	}
 	if t.Kind() != reflect.Struct {

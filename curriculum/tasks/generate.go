@@ -90,8 +90,8 @@ func (t Task) sample(rng *rand.Rand, p Params) (Sample, error) {
 
 // Weight is a task's share of a mixture.
 type Weight struct {
-	Task  string
-	Share float64
+	Task  string  `json:"task" toml:"task"`
+	Share float64 `json:"share" toml:"share"`
 }
 
 // TrainingMixture returns the shares of the reference recipe (SPEC section 2, Mixture).

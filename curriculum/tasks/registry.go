@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
-	"sync"
 
+	"github.com/synapnet/synapnet-train/internal/registry"
 	"github.com/synapnet/synapnet-train/internal/spelling"
 )
 
@@ -49,63 +48,32 @@ func (e *UnknownTaskError) Error() string {
 	return fmt.Sprintf("unknown task %q: did you mean %q?", e.Name, e.Nearest)
 }
 
-var registry = struct {
-	sync.RWMutex
-	tasks map[string]Task
-}{tasks: builtinByName()}
+var registered = registry.New("task", registry.Word+"ABCDEFGHIJKLMNOPQRSTUVWXYZ-./", "letters, digits and _ - . /", Task.complete).
+	With(func(t Task) string { return t.Name }, builtin()...)
 
 func builtin() []Task {
 	return slices.Concat(curriculumTasks(), needleBench(), ruler(), longBench(), publishedRULER(), publishedLongBench())
 }
 
-func builtinByName() map[string]Task {
-	all := builtin()
-	byName := make(map[string]Task, len(all))
-	for _, t := range all {
-		byName[t.Name] = t
-	}
-	return byName
-}
-
 // Register adds a task under its name. It fails if the name is empty, malformed or
 // taken, or if Doc, Chance or Generate is missing. It is safe for concurrent use.
-func Register(t Task) error {
-	if err := t.complete(); err != nil {
-		return err
-	}
-	registry.Lock()
-	defer registry.Unlock()
-	if _, taken := registry.tasks[t.Name]; taken {
-		return fmt.Errorf("register task %q: the name is taken: choose another", t.Name)
-	}
-	registry.tasks[t.Name] = t
-	return nil
-}
+func Register(t Task) error { return registered.Add(t.Name, t) }
 
 func (t Task) complete() error {
-	bad := func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./", r)
-	}
 	switch {
-	case t.Name == "":
-		return errors.New("register task: Name is empty: give it a name")
-	case strings.ContainsFunc(t.Name, bad):
-		return fmt.Errorf("register task %q: a name has only letters, digits and _ - . /", t.Name)
 	case t.Doc == "":
-		return fmt.Errorf("register task %q: Doc is empty: say in a line what is hidden and what is asked", t.Name)
+		return errors.New("Doc is empty: say in a line what is hidden and what is asked")
 	case t.Chance == nil:
-		return fmt.Errorf("register task %q: Chance is nil: declare the accuracy of guessing", t.Name)
+		return errors.New("Chance is nil: declare the accuracy of guessing")
 	case t.Generate == nil:
-		return fmt.Errorf("register task %q: Generate is nil: give it a generator", t.Name)
+		return errors.New("Generate is nil: give it a generator")
 	}
 	return nil
 }
 
 // Lookup returns the task of that name, or an *UnknownTaskError.
 func Lookup(name string) (Task, error) {
-	registry.RLock()
-	t, ok := registry.tasks[name]
-	registry.RUnlock()
+	t, ok := registered.Find(name)
 	if !ok {
 		return Task{}, &UnknownTaskError{Name: name, Nearest: spelling.Nearest(name, Names())}
 	}
@@ -113,13 +81,4 @@ func Lookup(name string) (Task, error) {
 }
 
 // Names returns the names of all registered tasks, sorted.
-func Names() []string {
-	registry.RLock()
-	defer registry.RUnlock()
-	names := make([]string, 0, len(registry.tasks))
-	for name := range registry.tasks {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func Names() []string { return slices.Sorted(slices.Values(registered.Names())) }

@@ -7,13 +7,16 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"github.com/synapnet/synapnet-train/internal/registry"
 )
 
 // Purpose says what samples are for. It is part of the key of their stream, so that what a model is tested on is never
 // what it was trained on, whatever the seeds of the two are.
 type Purpose string
 
-// All purposes there are. A new one is a constant here and a line in purposes.
+// The purposes of this program. A new one is a constant here and a line in purposes, or that of another module's experiment
+// is registered with RegisterPurpose.
 const (
 	Training       Purpose = "training"        // stage: of the curriculum
 	HeldOut        Purpose = "held-out"        // evaluations while a model trains; stage: of the curriculum
@@ -59,7 +62,7 @@ const (
 	orderOfQAT        = 0x716174
 )
 
-// purposes lists all, with the numbers that Keys1 added to seeds (SPEC section 3; SPEC section 4; SPEC section 5).
+// purposes lists those, with the numbers that Keys1 added to seeds (SPEC section 3; SPEC section 4; SPEC section 5).
 var purposes = []purpose{
 	{Training, nil, orderOfCurriculum},
 	{HeldOut, plus(9000), 0},
@@ -86,11 +89,18 @@ var purposes = []purpose{
 	{Demonstration, nil, 0},
 }
 
-// Purposes lists all.
+var registeredPurposes = registry.New("purpose", registry.Word+"-", "lower-case letters, digits, _ and -",
+	func(purpose) error { return nil }).With(func(p purpose) string { return string(p.Purpose) }, purposes...)
+
+// RegisterPurpose makes a purpose known, for an init function of the package that draws samples for it. A misspelt purpose
+// would draw other samples, unnoticed: one that is not known gives none.
+func RegisterPurpose(p Purpose) error { return registeredPurposes.Add(string(p), purpose{Purpose: p}) }
+
+// Purposes lists all, registered ones last.
 func Purposes() []Purpose {
 	var all []Purpose
-	for _, p := range purposes {
-		all = append(all, p.Purpose)
+	for _, name := range registeredPurposes.Names() {
+		all = append(all, Purpose(name))
 	}
 	return all
 }
@@ -153,6 +163,9 @@ func (s Source) check() error {
 			names = append(names, string(p))
 		}
 		return fmt.Errorf("samples for the purpose %q: it must be one of %s", s.purpose, strings.Join(names, ", "))
+	}
+	if own := func(p purpose) bool { return p.Purpose == s.purpose }; s.draw.Keys.Version() == Keys1 && !slices.ContainsFunc(purposes, own) {
+		return fmt.Errorf("samples for the purpose %q with sample_keys 1, which have no place for further purposes: use sample_keys 2", s.purpose)
 	}
 	if s.stage < 0 {
 		return fmt.Errorf("samples of stage %d: it must be at least 0", s.stage)

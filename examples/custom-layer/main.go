@@ -1,5 +1,5 @@
-// Command custom-layer adds a layer of its own to a model, in this one file, and trains the model on a task of the
-// registry:
+// Command custom-layer adds a layer of its own to the blocks of a model, in this one file, and trains the model with the
+// trainer of the library:
 //
 //	go run ./examples/custom-layer
 //
@@ -7,14 +7,17 @@
 //
 //	y = (SiLU(x W₁ᵀ) ⊙ x W₃ᵀ) W₂ᵀ,
 //
-// with a kernel of its own for ⊙. main_test.go checks its gradients by central differences, and that the loss falls.
+// with a kernel of its own for ⊙. main_test.go checks its gradients by central differences, and that the model learns.
+// examples/outside has one beside an architecture, a task, a policy and a scheme, in a module of its own.
 package main
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"slices"
 
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/graph/vec"
@@ -68,16 +71,16 @@ func (product) Backward(c *graph.Call) {
 
 // --- 2. A layer ------------------------------------------------------------------------------------------------------
 
-// SwiGLU is a struct of its parameters, here those of three Linear layers.
-type SwiGLU struct {
+// GatedMLP is a struct of its parameters, here those of three Linear layers.
+type GatedMLP struct {
 	W1, W3 *layers.Linear // D → hidden
 	W2     *layers.Linear // hidden → D
 }
 
-// NewSwiGLU registers the parameters under name.w1, name.w2 and name.w3, with the initial values of Linear. A parameter
+// NewGatedMLP registers the parameters under name.w1, name.w2 and name.w3, with the initial values of Linear. A parameter
 // of another kind comes from ps.Zeros, ps.Ones, ps.Normal or ps.Uniform.
-func NewSwiGLU(ps *layers.Params, name string, dim, hidden int) *SwiGLU {
-	return &SwiGLU{
+func NewGatedMLP(ps *layers.Params, name string, dim, hidden int) *GatedMLP {
+	return &GatedMLP{
 		W1: layers.NewLinear(ps, name+".w1", dim, hidden, false),
 		W2: layers.NewLinear(ps, name+".w2", hidden, dim, false),
 		W3: layers.NewLinear(ps, name+".w3", dim, hidden, false),
@@ -85,116 +88,76 @@ func NewSwiGLU(ps *layers.Params, name string, dim, hidden int) *SwiGLU {
 }
 
 // Forward adds the equation to a graph: x [B, T, D] to y [B, T, D].
-func (l *SwiGLU) Forward(g *graph.Graph, x *graph.Node) *graph.Node {
+func (l *GatedMLP) Forward(g *graph.Graph, x *graph.Node) *graph.Node {
 	gate := l.W1.Forward(g, x, graph.SiLU)
 	return l.W2.Forward(g, Product(g, gate, l.W3.Forward(g, x, graph.Identity)), graph.Identity)
 }
 
-// --- 3. A model with the layer in it ---------------------------------------------------------------------------------
+// --- 3. Its name -----------------------------------------------------------------------------------------------------
 
-// Model is a SynapBlock followed by a SwiGLU with its own normalisation and residual, between embedding and head.
-type Model struct {
-	Params    *layers.Params
-	Embedding *layers.Embedding
-	Block     *layers.SynapBlock
-	Norm      *layers.LayerNorm
-	Gated     *SwiGLU
-	Head      *layers.Head
-}
+// layerName is what block_layers calls the layer, widthOption a setting of its own: its width over D.
+const (
+	layerName   = "gated_mlp"
+	widthOption = "gated_mlp_width"
+)
 
-// NewModel makes a model with initial weights of the given seed.
-func NewModel(c layers.Config, seed uint64) (*Model, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
+func width(c layers.Config) int { return int(c.Option(widthOption) * float64(c.Dim)) }
+
+// Registered, the layer can stand in the blocks of any SynapNet, x ← x + layer(LayerNorm(x)), with all that the library
+// does with one: training, checkpoints, quantisation of its weights, packed files, streams.
+func init() {
+	err := layers.RegisterLayer(layers.LayerSpec{
+		Name: layerName, Doc: "W₂ (SiLU(W₁ x) ⊙ W₃ x)", Source: "Shazeer, GLU Variants Improve Transformer (2020)",
+		New: func(ps *layers.Params, name string, c layers.Config) layers.Layer {
+			return NewGatedMLP(ps, name, c.Dim, width(c))
+		},
+		RowWise: true,
+		Options: map[string]float64{widthOption: 2},
+		Check: func(c layers.Config) error {
+			if width(c) < 1 {
+				return fmt.Errorf("%s is %g: it must give a width of at least 1", widthOption, c.Option(widthOption))
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
 	}
-	ps := layers.NewParams(seed)
-	return &Model{
-		Params:    ps,
-		Embedding: layers.NewEmbedding(ps, c),
-		Block:     layers.NewSynapBlock(ps, 0, c),
-		Norm:      layers.NewLayerNorm(ps, "gated_norm", c.Dim),
-		Gated:     NewSwiGLU(ps, "gated", c.Dim, 2*c.Dim),
-		Head:      layers.NewHead(ps, c),
-	}, nil
-}
-
-// Forward maps ids, int32 [B, T], to logits [B, 1, C].
-func (m *Model) Forward(g *graph.Graph, ids *graph.Node) *graph.Node {
-	x := m.Block.Forward(g, m.Embedding.Forward(g, ids), nil)
-	y := graph.Sum(g, x.X, m.Gated.Forward(g, m.Norm.Forward(g, x.X)))
-	last := graph.Shape(y)[1] - 1
-	return m.Head.Classify(g, graph.SliceRows(g, y, last, 1), x.Bank)
 }
 
 // --- 4. Training -----------------------------------------------------------------------------------------------------
 
-// The task: one class token is hidden among 32; the model has to tell which of the 8 it is.
-var (
-	config = layers.Config{
+// config is a run of the trainer, as a file for pretrain would have it. The task: one class token is hidden among 32; the
+// model has to tell which of the 8 it is.
+func config() curriculum.Config {
+	c := curriculum.Default()
+	c.Model = layers.Config{
 		Dim: 32, Depth: 1, Heads: 2, VocabSize: 64, MaxLen: 32, NumClasses: 8, KFrac: 0.25, EpisodicSlots: 8,
 		EpisodicWriteFrac: 0.1, MLPRatio: 2, UseScaleBridge: true, SparseThreshold: layers.SparseThreshold,
+		BlockLayers: []string{layerName}, Options: map[string]float64{widthOption: 2},
 	}
-	task = tasks.Params{Length: 32, Vocab: 64, Classes: 8}
-)
-
-const (
-	taskName  = "niah_single"
-	batchSize = 16
-	rate      = 3e-3
-)
-
-// train makes the given number of steps and calls report with the loss of each.
-func train(m *Model, steps int, report func(step int, loss float32)) error {
-	samples, err := tasks.Generate(taskName, steps*batchSize, task, tasks.Seeded(42).For(tasks.Training, 0))
-	if err != nil {
-		return err
-	}
-	// A graph is built once for its shapes. Whatever does not fit is an error here and not a panic later.
-	var ids, labels, loss *graph.Node
-	g, err := graph.Build(func(g *graph.Graph) {
-		ids, labels = g.InputInts("ids", batchSize, task.Length), g.InputInts("labels", batchSize)
-		loss = graph.CrossEntropy(g, m.Forward(g, ids), labels)
-		g.Backward(loss)
-		g.Keep(loss) // values that are not kept share their memory with others
-	})
-	if err != nil {
-		return err
-	}
-	program, err := g.Compile()
-	if err != nil {
-		return err
-	}
-	defer program.Close()
-	solver := graph.NewAdamW(0.9, 0.99, 1, &graph.Group{LR: rate, WeightDecay: 0.01, Params: m.Params.All()})
-	for step := range steps {
-		for i, s := range samples[step*batchSize : (step+1)*batchSize] {
-			copy(g.Ints(ids)[i*task.Length:], s.IDs)
-			g.Ints(labels)[i] = s.Label
-		}
-		if err := program.Run(); err != nil {
-			return err
-		}
-		report(step, program.Value(loss)[0])
-		if err := solver.Step(program.Gradients()); err != nil {
-			return err
-		}
-	}
-	return nil
+	c.Mixture = []tasks.Weight{{Task: "niah_single", Share: 1}}
+	c.Curriculum, c.SamplesPerStage, c.EpochsPerStage, c.BatchSize = []int{32}, 2416, 1, 16
+	c.LR, c.WarmupSteps, c.EvalSamples = 3e-3, 10, 128
+	return c
 }
 
 func main() {
 	log.SetFlags(0)
-	m, err := NewModel(config, 42)
+	t, err := curriculum.New(config())
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%d parameters, task %s, %d classes\n", m.Params.Count(), taskName, task.Classes)
-	err = train(m, 201, func(step int, loss float32) {
-		if step%20 == 0 {
-			fmt.Printf("step %3d  loss %.3f\n", step, loss)
+	fmt.Printf("%d parameters, layers in the block: %v\n", t.Model.Parameters(), t.Config.Model.BlockLayers)
+	t.Hooks.Step = func(s curriculum.Step) {
+		if s.Step%20 == 0 {
+			fmt.Printf("step %3d  loss %.3f\n", s.Step, s.Loss)
 		}
-	})
-	if err != nil {
+	}
+	t.Hooks.Evaluation = func(e curriculum.EpochEvaluation) {
+		fmt.Printf("accuracy on held-out samples %.3f [%.3f, %.3f]\n", e.Overall.Mean, e.Overall.Low, e.Overall.High)
+	}
+	if err := t.Run(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 }

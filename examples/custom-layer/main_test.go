@@ -1,40 +1,44 @@
 package main
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
-	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// The model with the new layer learns its task: from guessing among 8 classes to right answers.
-func TestLossFalls(t *testing.T) {
-	m, err := NewModel(config, 42)
+// The model with the new layer in its block learns its task: from guessing among 8 classes to right answers.
+func TestModelLearns(t *testing.T) {
+	trainer, err := curriculum.New(config())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var losses []float64
-	if err := train(m, 151, func(_ int, loss float32) { losses = append(losses, float64(loss)) }); err != nil {
+	trainer.Hooks.Step = func(s curriculum.Step) { losses = append(losses, s.Loss) }
+	var accuracy curriculum.Accuracy
+	trainer.Hooks.Evaluation = func(e curriculum.EpochEvaluation) { accuracy = e.Overall }
+	if err := trainer.Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	first, last := losses[0], losses[len(losses)-1]
-	if math.Abs(first-math.Log(float64(task.Classes))) > 0.1 {
-		t.Errorf("the loss begins at %.3f, want that of guessing, %.3f", first, math.Log(float64(task.Classes)))
+	guessing := math.Log(float64(trainer.Config.Model.NumClasses))
+	if first := losses[0]; math.Abs(first-guessing) > 0.1 {
+		t.Errorf("the loss begins at %.3f, want that of guessing, %.3f", first, guessing)
 	}
-	if last > 0.2 {
-		t.Errorf("the loss ends at %.3f, want at most 0.2", last)
+	if last := losses[len(losses)-1]; last > 1 || accuracy.Mean < 0.9 {
+		t.Errorf("the loss ends at %.3f, accuracy %.3f; want at most 1 and at least 0.9", last, accuracy.Mean)
 	}
 }
 
 // The gradients of the layer, that of its input among them, are those of central differences.
 func TestGradients(t *testing.T) {
 	ps := layers.NewParams(1)
-	l := NewSwiGLU(ps, "gated", 4, 6)
+	l := NewGatedMLP(ps, "gated", 4, 6)
 	x := ps.Zeros("x", 2, 3, 4)
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, p := range ps.All() {
@@ -116,12 +120,21 @@ func (halved) String() string                           { return "halved" }
 func (halved) Plan(in []graph.Spec) (graph.Plan, error) { return graph.Plan{Out: in[0]}, nil }
 func (halved) Forward(c *graph.Call)                    { vec.Scale(c.Out.F, 0.5, c.In[0].F) }
 
-// The task is what the model's configuration says.
-func TestTaskFitsModel(t *testing.T) {
-	if err := tasks.Check(taskName, task); err != nil {
-		t.Error(err)
+// The layer's own setting decides its width, and is checked.
+func TestOption(t *testing.T) {
+	c := config().Model
+	m, err := layers.NewModel(c, 1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if task.Vocab != config.VocabSize || task.Classes != config.NumClasses || task.Length > config.MaxLen {
-		t.Errorf("task %+v, model %+v", task, config)
+	if w, ok := m.Params.ByName("blocks.0.layers.0.gated_mlp.w1.weight"); !ok || w.Shape()[0] != 2*c.Dim {
+		t.Errorf("W₁ is %v", w)
+	}
+	if got := layers.Total(c.Costs(32)).Parameters; got != m.Parameters() {
+		t.Errorf("the costs have %d parameters, the model %d", got, m.Parameters())
+	}
+	c.Options = map[string]float64{widthOption: 0}
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "gated_mlp_width is 0: it must give a width") {
+		t.Errorf("got %v", err)
 	}
 }

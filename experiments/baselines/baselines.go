@@ -99,7 +99,7 @@ func Experiment() lab.Experiment {
 			Tasks: []string{"paper/ruler/niah_single"}, Contexts: []int{128, 256}, Samples: 32, Seed: 7_000_041,
 		},
 		Strict: baselinePart{
-			Architectures: layers.Architectures(), Training: strict,
+			Architectures: layers.BuiltinArchitectures(), Training: strict,
 			Tasks: measure.SuiteTasks("mixture"), Contexts: []int{128, 256, 512}, Samples: 192, Seed: 7_000_043,
 		},
 		Making: qat.DefaultExperiment(), Speed: []int{256, 1024}, Repetitions: 5,

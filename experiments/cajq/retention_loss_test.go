@@ -237,7 +237,7 @@ func TestThreePhasesTrainTheClassifierAlong(t *testing.T) {
 			constant)
 	}
 	q, err := qat.Load(filepath.Join(dir, lab.ModelFile))
-	if err != nil || q.Model.Config != jointConfig().Model {
+	if err != nil || !q.Model.Config.Equal(jointConfig().Model) {
 		t.Errorf("the model: %v", err)
 	}
 	c, err := baee.LoadClassifier(filepath.Join(dir, lab.ClassifierFile))

@@ -174,7 +174,7 @@ func moduleOutputs(c layers.Config, tokens int) []moduleOutput {
 
 // publishedActivations are the published figures by context, of the reference model; none of another.
 func publishedActivations(c layers.Config) (map[int]*result.MeanStd, error) {
-	if c != layers.Reference() {
+	if !c.Equal(layers.Reference()) {
 		return nil, nil
 	}
 	var table struct {

@@ -234,10 +234,10 @@ type publishedLatency struct {
 // publishedDeploymentOf is that of a model of the given configuration; it is empty for one that the paper does not
 // have.
 func publishedDeploymentOf(c layers.Config) (d publishedDeployment, err error) {
-	switch c {
-	case layers.Reference():
+	switch {
+	case c.Equal(layers.Reference()):
 		err = published.Decode("exp_deployment.json", &d)
-	case largeReference():
+	case c.Equal(largeReference()):
 		err = published.Decode("130m/exp_deployment.json", &d)
 	}
 	return d, err

@@ -195,7 +195,7 @@ type publishedEnergy struct {
 
 // publishedEnergies are those of the reference model by context; none of another.
 func publishedEnergies(c layers.Config) (map[int]publishedEnergy, error) {
-	if c != layers.Reference() {
+	if !c.Equal(layers.Reference()) {
 		return nil, nil
 	}
 	var table struct {

@@ -200,7 +200,7 @@ func growthKey(policy string, tokens int) string { return fmt.Sprintf("%s %d", p
 
 // publishedGrowth are the published points of the reference model by growthKey; none of another.
 func publishedGrowth(c layers.Config) (map[string]growthPoint, error) {
-	if c != layers.Reference() {
+	if !c.Equal(layers.Reference()) {
 		return nil, nil
 	}
 	var table struct {

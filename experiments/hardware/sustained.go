@@ -208,7 +208,7 @@ type sustainedTable struct {
 
 // publishedSustained is that of the reference model; it is empty for another.
 func publishedSustained(c layers.Config) (t sustainedTable, err error) {
-	if c != layers.Reference() {
+	if !c.Equal(layers.Reference()) {
 		return t, nil
 	}
 	var file struct {
