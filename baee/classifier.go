@@ -55,7 +55,8 @@ func newClassifier(dim, history, hidden int, seed uint64) (*Classifier, error) {
 		return nil, fmt.Errorf("classifier: dim is %d: it must be from 1 to %d, the model's width", dim, maxWidth)
 	}
 	if hidden < 1 || hidden > maxWidth {
-		return nil, fmt.Errorf("classifier: hidden is %d: it must be from 1 to %d; %d is usual", hidden, maxWidth, DefaultHidden)
+		return nil, fmt.Errorf("classifier: hidden is %d: it must be from 1 to %d; %d is usual", hidden, maxWidth,
+			DefaultHidden)
 	}
 	if history != 0 && history != HistoryFeatures {
 		return nil, fmt.Errorf("classifier: history is %d: it must be 0 (content alone) or %d", history, HistoryFeatures)
@@ -109,21 +110,22 @@ func (c *Classifier) Loss(g *graph.Graph, features, labels *graph.Node) *graph.N
 	return graph.BinaryCrossEntropy(g, c.Forward(g, features), labels)
 }
 
-// MovePrior makes scores, which are probabilities where a share `from` of the entries is positive, probabilities where a share
-// `to` is: it moves the logits by logit(to) - logit(from), the prior correction of Elkan (2001). The order of the entries by score
-// stays. Both shares must lie strictly between 0 and 1.
+// MovePrior makes scores, which are probabilities where a share `from` of the entries is positive, probabilities where
+// a share `to` is: it moves the logits by logit(to) - logit(from), the prior correction of Elkan (2001). The order of
+// the entries by score stays. Both shares must lie strictly between 0 and 1.
 func (c *Classifier) MovePrior(from, to float64) error {
 	if !(from > 0 && from < 1 && to > 0 && to < 1) {
-		return fmt.Errorf("classifier: positive shares %g and %g: both must lie between 0 and 1, these not included", from, to)
+		return fmt.Errorf("classifier: positive shares %g and %g: both must lie between 0 and 1, these not included", from,
+			to)
 	}
 	logit := func(p float64) float64 { return math.Log(p) - math.Log1p(-p) }
 	c.b[2].Data()[0] += float32(logit(to) - logit(from))
 	return nil
 }
 
-// Project is what the first layer makes of an entry's content x [D] before its history is known; dst is [Hidden]. It stays
-// the same as long as the content does, so a store computes it once. Each value is one sum in a fixed order: it does not
-// depend on what else is projected.
+// Project is what the first layer makes of an entry's content x [D] before its history is known; dst is [Hidden]. It
+// stays the same as long as the content does, so a store computes it once. Each value is one sum in a fixed order: it
+// does not depend on what else is projected.
 func (c *Classifier) Project(dst, x []float32) {
 	w, b, width := c.w[0].Data(), c.b[0].Data(), c.Width()
 	for h := range dst {
@@ -196,8 +198,8 @@ func (c *Classifier) tensors(prefix string) []safetensors.Tensor {
 
 func (c *Classifier) shape() classifierShape { return classifierShape{c.Dim, c.History, c.Hidden} }
 
-// SetWeights sets all parameters from the tensors prefix + name of f; if one is missing, malformed or not finite, none is
-// changed.
+// SetWeights sets all parameters from the tensors prefix + name of f; if one is missing, malformed or not finite, none
+// is changed.
 func (c *Classifier) SetWeights(f *safetensors.File, prefix string) error {
 	return layers.SetParams(f, prefix, c.Params())
 }
@@ -250,7 +252,8 @@ func classifierFrom(f *safetensors.File, s classifierShape, prefix string) (*Cla
 	if !ok || len(t.Shape) != 2 || t.Shape[0] != s.Hidden || t.Shape[1] != s.Dim+s.History {
 		return nil, fmt.Errorf("tensor %snet.0.weight is missing or not [%d, %d]", prefix, s.Hidden, s.Dim+s.History)
 	}
-	if second, ok := f.Lookup(prefix + "net.2.weight"); !ok || len(second.Shape) != 2 || second.Shape[0] != s.Hidden || second.Shape[1] != s.Hidden {
+	if second, ok := f.Lookup(prefix + "net.2.weight"); !ok || len(second.Shape) != 2 || second.Shape[0] != s.Hidden ||
+		second.Shape[1] != s.Hidden {
 		return nil, fmt.Errorf("tensor %snet.2.weight is missing or not [%d, %d]", prefix, s.Hidden, s.Hidden)
 	}
 	c, err := newClassifier(s.Dim, s.History, s.Hidden, 0)

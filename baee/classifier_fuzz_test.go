@@ -10,8 +10,8 @@ import (
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
-// FuzzClassifier: whatever the header and the values, reading a classifier ends with an error or with one that can be saved
-// and read again. The file is put together anew for each input, so that no checksum keeps a change out.
+// FuzzClassifier: whatever the header and the values, reading a classifier ends with an error or with one that can be
+// saved and read again. The file is put together anew for each input, so that no checksum keeps a change out.
 func FuzzClassifier(f *testing.F) {
 	for _, history := range []int{HistoryFeatures, 0} {
 		c, err := newClassifier(3, history, 2, 1)

@@ -106,7 +106,8 @@ func TestScoresEqualTheGraph(t *testing.T) {
 	}
 }
 
-// Where half of the entries were positive and a tenth is to be presumed, odds fall by 9: score s becomes s / (s + 9 (1 - s)).
+// Where half of the entries were positive and a tenth is to be presumed, odds fall by 9: score s becomes s / (s + 9 (1
+// - s)).
 func TestMovePriorScalesTheOdds(t *testing.T) {
 	c := trained(t, 8)
 	x := normal(1, 50*c.Width())
@@ -215,7 +216,8 @@ func TestFitLearns(t *testing.T) {
 
 func TestFitRefuses(t *testing.T) {
 	c := classifier(t, 6, 4)
-	for _, e := range []Examples{{Width: 10}, examples(1, 5, 7), {Width: 10, Features: make([]float32, 15), Labels: make([]float32, 2)}} {
+	for _, e := range []Examples{{Width: 10}, examples(1, 5, 7),
+		{Width: 10, Features: make([]float32, 15), Labels: make([]float32, 2)}} {
 		if err := c.Fit(context.Background(), e, DefaultFit(1)); err == nil {
 			t.Errorf("%d examples of width %d were accepted", e.Len(), e.Width)
 		}
@@ -229,7 +231,8 @@ func TestFitRefuses(t *testing.T) {
 	o := DefaultFit(1)
 	o.LR = 1e38
 	err = c.Fit(context.Background(), examples(1, 500, 6), o)
-	if !errors.Is(err, train.ErrDiverged) || !strings.HasSuffix(err.Error(), "; the training diverged at learning rate 1e+38") {
+	if !errors.Is(err, train.ErrDiverged) ||
+		!strings.HasSuffix(err.Error(), "; the training diverged at learning rate 1e+38") {
 		t.Errorf("of a training that diverged: %v", err)
 	}
 }

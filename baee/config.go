@@ -9,9 +9,9 @@ import (
 // Protocol says by which rules a memory is run (SPEC section 6).
 type Protocol string
 
-// Strict is the memory as the methods' papers mean it: only real entries are stored, all reads are counted. Paper is the
-// reference's published experiment: zero padding is stored and counted as entries (salience 0, position -1), the first
-// chunk reads one row of zeros, attention received is never accumulated.
+// Strict is the memory as the methods' papers mean it: only real entries are stored, all reads are counted. Paper is
+// the reference's published experiment: zero padding is stored and counted as entries (salience 0, position -1), the
+// first chunk reads one row of zeros, attention received is never accumulated.
 const (
 	Strict Protocol = "strict"
 	Paper  Protocol = "paper"
@@ -73,7 +73,9 @@ func (c *Config) rule(p policy.Policy) (policy.Func, error) {
 		return p.Keep, nil
 	case Paper:
 		if p.Paper == nil {
-			return nil, fmt.Errorf("policy %s has no rule in the paper protocol: the reference does not have it; use protocol %s", p.Name, Strict)
+			return nil,
+				fmt.Errorf("policy %s has no rule in the paper protocol: the reference does not have it; use protocol %s", p.Name,
+					Strict)
 		}
 		return p.Paper, nil
 	}
@@ -96,18 +98,21 @@ func (c *Config) validate(p policy.Policy) error {
 		}
 	}
 	if !(0 <= c.WarmThreshold && c.WarmThreshold <= c.HotThreshold && c.HotThreshold <= 1) {
-		return fmt.Errorf("the thresholds are hot %g and warm %g: they must satisfy 0 <= warm <= hot <= 1", c.HotThreshold, c.WarmThreshold)
+		return fmt.Errorf("the thresholds are hot %g and warm %g: they must satisfy 0 <= warm <= hot <= 1", c.HotThreshold,
+			c.WarmThreshold)
 	}
 	if err := c.validateBudget(); err != nil {
 		return err
 	}
 	if c.Tiers && p.Score == nil {
-		return fmt.Errorf("policy %s has no scores to choose tiers by: switch tiers off, or use baee or baee_salience", p.Name)
+		return fmt.Errorf("policy %s has no scores to choose tiers by: switch tiers off, or use baee or baee_salience",
+			p.Name)
 	}
 	if c.Protocol == Paper {
 		return nil
 	}
-	if err := c.validateNetwork(p.Name, "a trained retention classifier", p.Needs.Retention, c.Classifier, HistoryFeatures); err != nil {
+	if err := c.validateNetwork(p.Name, "a trained retention classifier", p.Needs.Retention, c.Classifier,
+		HistoryFeatures); err != nil {
 		return err
 	}
 	return c.validateNetwork(p.Name, "a trained Locret-style head", p.Needs.Head, c.Head, 0)
@@ -120,20 +125,23 @@ func (c *Config) validateNetwork(name, what string, needed bool, n *Classifier, 
 	case n == nil:
 		return fmt.Errorf("policy %s needs %s: give one", name, what)
 	case n.Dim != c.Dim || n.History != history:
-		return fmt.Errorf("policy %s needs %s for entries of width %d and %d history features: this one is for %d and %d", name, what, c.Dim, history, n.Dim, n.History)
+		return fmt.Errorf("policy %s needs %s for entries of width %d and %d history features: this one is for %d and %d",
+			name, what, c.Dim, history, n.Dim, n.History)
 	}
 	return nil
 }
 
 func (c *Config) validateBudget() error {
 	if c.Protocol == Paper && (c.BudgetBytes != 0 || c.EntriesPerLayer == 0 || c.Tiers) {
-		return fmt.Errorf("the paper protocol budgets entries: set entries_per_layer (now %d), leave budget_bytes (now %d) at 0 and tiers (now %t) off", c.EntriesPerLayer, c.BudgetBytes, c.Tiers)
+		return fmt.Errorf("the paper protocol budgets entries: set entries_per_layer (now %d), leave budget_bytes (now %d) "+
+			"at 0 and tiers (now %t) off", c.EntriesPerLayer, c.BudgetBytes, c.Tiers)
 	}
 	if c.BudgetBytes == 0 && c.EntriesPerLayer == 0 {
 		return fmt.Errorf("no budget: set budget_bytes or entries_per_layer above 0")
 	}
 	if least := c.Layers * hotBytes(c.Dim); c.BudgetBytes > 0 && c.BudgetBytes < least {
-		return fmt.Errorf("budget_bytes is %d: too small for one entry of %d bytes in each of %d layers; it must be at least %d", c.BudgetBytes, hotBytes(c.Dim), c.Layers, least)
+		return fmt.Errorf("budget_bytes is %d: too small for one entry of %d bytes in each of %d layers; it must be at "+
+			"least %d", c.BudgetBytes, hotBytes(c.Dim), c.Layers, least)
 	}
 	return nil
 }

@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// Digest tells sequences of token ids apart, as they come: FNV-1a of their bytes (Fowler, Noll and Vo), four an id. It finds
-// mistakes, not forgeries. The zero value is "not known", to which nothing can be added.
+// Digest tells sequences of token ids apart, as they come: FNV-1a of their bytes (Fowler, Noll and Vo), four an id. It
+// finds mistakes, not forgeries. The zero value is "not known", to which nothing can be added.
 type Digest uint64
 
 // NewDigest is that of no tokens.

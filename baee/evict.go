@@ -28,7 +28,8 @@ func (m *Manager) evict(i int, l *layer, ctx *policy.Context) error {
 	return nil
 }
 
-// choose asks the policy which of the entries to keep. It refuses an answer that cannot be: user's policies are run here.
+// choose asks the policy which of the entries to keep. It refuses an answer that cannot be: user's policies are run
+// here.
 func (m *Manager) choose(l *layer, ctx *policy.Context, budget int) ([]int, error) {
 	kept := m.keep(ctx, l.entries, budget)
 	if len(kept) > budget && m.config.Protocol == Strict {
@@ -141,9 +142,9 @@ func (m *Manager) summarySlots(l *layer) int {
 }
 
 // compress is the progressive pipeline of BAEE (SPEC section 5). The score of an entry calls for a tier; an entry never
-// goes back to a higher one, since what was lost does not return. Then, while the layer is above its share, the entry with
-// the lowest score goes one step down: first every HOT one becomes WARM, before any is merged into a summary or, if there
-// can be none, evicted.
+// goes back to a higher one, since what was lost does not return. Then, while the layer is above its share, the entry
+// with the lowest score goes one step down: first every HOT one becomes WARM, before any is merged into a summary or,
+// if there can be none, evicted.
 func (m *Manager) compress(l *layer, ctx *policy.Context) error {
 	scores := m.policy.Score(ctx, l.entries)
 	if len(scores) != len(l.entries) {
@@ -197,7 +198,8 @@ func (m *Manager) squeeze(l *layer, scores []float64, out []bool) {
 		return
 	}
 	if warm < hot {
-		for _, j := range m.lowest(scores, ceil(over, hot-warm), func(j int) bool { return !out[j] && l.contents[j].tier == Hot }) {
+		for _, j := range m.lowest(scores, ceil(over, hot-warm),
+			func(j int) bool { return !out[j] && l.contents[j].tier == Hot }) {
 			m.demote(l, j)
 			over -= hot - warm
 		}
@@ -247,8 +249,8 @@ func (m *Manager) demote(l *layer, j int) {
 	}
 }
 
-// merge puts an entry into a summary: into a new one while there may be more, then into the one whose mean is nearest. If
-// there can be none, the entry is evicted.
+// merge puts an entry into a summary: into a new one while there may be more, then into the one whose mean is nearest.
+// If there can be none, the entry is evicted.
 func (m *Manager) merge(l *layer, j int) {
 	d := m.config.Dim
 	if m.summarySlots(l) == 0 {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// An entry of any size comes back within the bound of its form: HOT within 2^-11 of each value or 2^-25, WARM within half of
-// a scale that is max|x|/127 or hardly more.
+// An entry of any size comes back within the bound of its form: HOT within 2^-11 of each value or 2^-25, WARM within
+// half of a scale that is max|x|/127 or hardly more.
 func TestEntriesAreHeldWithinTheBoundOfTheirForm(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 4))
 	for m := 1e-10; m <= 65504; m *= 1.3 {
@@ -38,8 +38,9 @@ func TestUpdateRefusesValuesBeyondHalfPrecision(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		read := Read{Bank: []float32{1, 65504, bad, 0}, Positions: []int64{0, 1}, Salience: []float32{1, 1}, Queries: 1, WindowQueries: 1,
-			All: []float32{1, 0}, Window: []float32{1, 0}, Last: []float32{1, 0}}
+		read := Read{Bank: []float32{1, 65504, bad, 0}, Positions: []int64{0, 1}, Salience: []float32{1, 1}, Queries: 1,
+			WindowQueries: 1,
+			All:           []float32{1, 0}, Window: []float32{1, 0}, Last: []float32{1, 0}}
 		if err := m.Update(0, read); err == nil || !strings.Contains(err.Error(), "half precision, up to 65504") {
 			t.Errorf("%g: error %v", bad, err)
 		}

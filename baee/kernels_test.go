@@ -30,7 +30,8 @@ func TestSnapshotsNameTheirKernels(t *testing.T) {
 		t.Cleanup(back.Close)
 		return back
 	}
-	if back := restore(); back.Warning != "" || !reflect.DeepEqual(back.Kernels(), graph.KernelHistory{{From: 0, Kernels: now}}) {
+	if back := restore(); back.Warning != "" ||
+		!reflect.DeepEqual(back.Kernels(), graph.KernelHistory{{From: 0, Kernels: now}}) {
 		t.Errorf("%q, %+v", back.Warning, back.Kernels())
 	}
 	f, err := safetensors.Read(path)
@@ -51,7 +52,8 @@ func TestSnapshotsNameTheirKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := restore()
-	if want := "it goes on with other kernels: from SIMD other to SIMD " + now.SIMD + "; "; !strings.HasPrefix(back.Warning, want) {
+	if want := "it goes on with other kernels: from SIMD other to SIMD " + now.SIMD +
+		"; "; !strings.HasPrefix(back.Warning, want) {
 		t.Errorf("%q, want %q", back.Warning, want)
 	}
 	// Tokens that wait for their chunk are run on the new ones.

@@ -30,8 +30,8 @@ type Manager struct {
 	at      []int          // see lowest
 	negated []float64
 
-	// Observe, if set, is called in each Update when the reads of a layer have been counted and before anything is evicted,
-	// with what its entries hold. It is how examples for a classifier are collected.
+	// Observe, if set, is called in each Update when the reads of a layer have been counted and before anything is
+	// evicted, with what its entries hold. It is how examples for a classifier are collected.
 	Observe func(o Observation)
 }
 
@@ -177,8 +177,8 @@ func (m *Manager) NeedsProjections() bool {
 	return m.config.Protocol == Strict && m.policy.Needs.Projections
 }
 
-// Update takes over what a chunk wrote to layer i and what its read attended to, and then evicts down to the budget. Each
-// layer is updated once a chunk; EndChunk follows. After an error the memory must be reset.
+// Update takes over what a chunk wrote to layer i and what its read attended to, and then evicts down to the budget.
+// Each layer is updated once a chunk; EndChunk follows. After an error the memory must be reset.
 func (m *Manager) Update(i int, r Read) error {
 	if i < 0 || i >= len(m.layers) {
 		return fmt.Errorf("memory: layer %d: there are %d", i, len(m.layers))
@@ -218,11 +218,13 @@ func (m *Manager) check(i int, r Read) error {
 	case len(r.Bank) != s*d:
 		return fmt.Errorf("got a bank of %d values, want %d slots of %d", len(r.Bank), s, d)
 	case len(r.Positions) > s || len(r.Positions) != len(r.Salience):
-		return fmt.Errorf("got %d positions and %d saliences, want as many of each, at most %d", len(r.Positions), len(r.Salience), s)
+		return fmt.Errorf("got %d positions and %d saliences, want as many of each, at most %d", len(r.Positions),
+			len(r.Salience), s)
 	case vec.HasNonFinite(r.Bank) || vec.HasNonFinite(r.Salience):
 		return fmt.Errorf("the bank or its salience has values that are not finite: the model's weights are not usable")
 	case slices.ContainsFunc(r.Bank, beyondHalf):
-		return fmt.Errorf("the bank has the value %g: entries are held in half precision, up to %d; the model's activations are too large for a memory",
+		return fmt.Errorf("the bank has the value %g: entries are held in half precision, up to %d; the model's "+
+			"activations are too large for a memory",
 			r.Bank[slices.IndexFunc(r.Bank, beyondHalf)], maxHalf)
 	case slices.ContainsFunc(r.Positions, func(p int64) bool { return p < 0 }):
 		return fmt.Errorf("got positions %v, want none below 0", r.Positions)
@@ -239,7 +241,8 @@ func (m *Manager) check(i int, r Read) error {
 	case anyNegative(r.All) || anyNegative(r.Window) || anyNegative(r.Last):
 		return fmt.Errorf("attention received has values below 0")
 	case m.NeedsProjections() && (len(r.Keys) != rows*d || len(r.Values) != rows*d || len(r.QueryRows) != r.Queries*d):
-		return fmt.Errorf("policy %s needs the read's projections: got %d, %d and %d values", m.policy.Name, len(r.QueryRows), len(r.Keys), len(r.Values))
+		return fmt.Errorf("policy %s needs the read's projections: got %d, %d and %d values", m.policy.Name, len(r.QueryRows),
+			len(r.Keys), len(r.Values))
 	}
 	return nil
 }
@@ -338,7 +341,8 @@ func (m *Manager) observe(i int, l *layer, before, read int, r Read) {
 // context is what the policy may know beside the entries. It is valid until the next decision.
 func (m *Manager) context(i int, l *layer, before, read int, r Read) *policy.Context {
 	ctx := &m.ctx
-	ctx.Layer, ctx.Layers, ctx.Chunk, ctx.Dim, ctx.WindowStart, ctx.Rand = i, m.config.Layers, m.chunk, m.config.Dim, r.WindowStart, m.rng
+	ctx.Layer, ctx.Layers, ctx.Chunk, ctx.Dim, ctx.WindowStart, ctx.Rand = i, m.config.Layers, m.chunk, m.config.Dim,
+		r.WindowStart, m.rng
 	ctx.Head = func() []float32 { return l.head }
 	scored := false
 	ctx.Retention = func() []float32 {

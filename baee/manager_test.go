@@ -14,7 +14,8 @@ import (
 	"github.com/synapnet/synapnet-train/baee/policy"
 )
 
-// fake makes a read of layer i of memory m at the given position: random contents, random attention that sums to 1 a query.
+// fake makes a read of layer i of memory m at the given position: random contents, random attention that sums to 1 a
+// query.
 func fake(r *rand.Rand, m *Manager, i int, position int64) Read {
 	c := m.Config()
 	written := r.IntN(c.Slots + 1)
@@ -84,11 +85,12 @@ func newManager(t testing.TB, c Config) *Manager {
 }
 
 // builtin are the policies of the package, without those that other tests register.
-var builtin = []string{"baee", "baee_salience", "expected_attention", "fifo", "h2o", "keydiff", "knorm", "locret_proxy", "lru",
+var builtin = []string{"baee", "baee_salience", "expected_attention", "fifo", "h2o", "keydiff", "knorm", "locret_proxy",
+	"lru",
 	"pyramidkv", "random", "scissorhands", "snapkv", "tova"}
 
-// Over random streams, layers and budgets no update leaves more bytes than the budget allows, what is counted is what is
-// held, and without tiers a policy always fills its budget.
+// Over random streams, layers and budgets no update leaves more bytes than the budget allows, what is counted is what
+// is held, and without tiers a policy always fills its budget.
 func TestTheBudgetHoldsAfterEveryUpdate(t *testing.T) {
 	for _, name := range builtin {
 		check := func(seed uint64, l, d, s uint8, extra, rows uint16, tiers, both bool) bool {
@@ -118,7 +120,8 @@ func TestTheBudgetHoldsAfterEveryUpdate(t *testing.T) {
 					entered += int64(len(f.Positions))
 					total, layer := m.Total(), m.Layer(i)
 					held := 2*c.Dim*(total.Hot+total.Summaries) + (c.Dim+2)*total.Warm
-					if total.Bytes > c.BudgetBytes || total.Bytes != held || c.EntriesPerLayer > 0 && total.Rows() > c.Layers*c.EntriesPerLayer {
+					if total.Bytes > c.BudgetBytes || total.Bytes != held || c.EntriesPerLayer > 0 &&
+						total.Rows() > c.Layers*c.EntriesPerLayer {
 						t.Logf("%s: %+v of %+v", name, total, c)
 						return false
 					}
@@ -146,7 +149,8 @@ func TestTheBudgetHoldsAfterEveryUpdate(t *testing.T) {
 func TestBudgetsThatCannotHoldAnEntryAreRefused(t *testing.T) {
 	c := networks(t, Default(192, 6, 32, nil))
 	c.BudgetBytes = 6*384 - 1
-	if _, err := New(c); err == nil || !strings.Contains(err.Error(), "too small for one entry of 384 bytes in each of 6 layers; it must be at least 2304") {
+	if _, err := New(c); err == nil || !strings.Contains(err.Error(),
+		"too small for one entry of 384 bytes in each of 6 layers; it must be at least 2304") {
 		t.Errorf("got %v", err)
 	}
 	c.BudgetBytes++
@@ -183,7 +187,8 @@ func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
 // read is a read with one even query, in which the given rows of memory and of the fresh bank received these parts.
 func read(m *Manager, i int, position int64, received ...float32) Read {
 	c := m.Config()
-	f := Read{Bank: make([]float32, c.Slots*c.Dim), Queries: 1, WindowQueries: 1, All: received, Window: received, Last: received}
+	f := Read{Bank: make([]float32, c.Slots*c.Dim), Queries: 1, WindowQueries: 1, All: received, Window: received,
+		Last: received}
 	for j := range c.Slots {
 		f.Positions, f.Salience = append(f.Positions, position+int64(j)), append(f.Salience, 0.9-float32(j)/10)
 		f.Bank[j*c.Dim] = float32(position) + float32(j)
@@ -209,7 +214,8 @@ func TestReadsAreCounted(t *testing.T) {
 	}
 	m.EndChunk()
 	first := m.Entries(0)
-	if e := first[0]; e.Age != 1 || e.Reads != 1 || e.Uses != 1 || e.Pivotal != 1 || e.Position != 10 || e.Salience != 0.9 {
+	if e := first[0]; e.Age != 1 || e.Reads != 1 || e.Uses != 1 || e.Pivotal != 1 || e.Position != 10 ||
+		e.Salience != 0.9 {
 		t.Errorf("after its own chunk: %+v", e)
 	}
 	if e := first[1]; e.Uses != 0 || e.Slot != 1 || e.LastUse != 0 {
@@ -224,7 +230,8 @@ func TestReadsAreCounted(t *testing.T) {
 	if len(got) != 3 || got[0].ID != 1 || got[1].ID != 2 || got[2].ID != 3 {
 		t.Fatalf("kept %+v", got)
 	}
-	if e := got[0]; e.Uses != 1 || e.LastUse != 1 || e.Pivotal != 0b01 || e.Age != 2 || math.Abs(e.Attention-0.8) > 1e-6 || e.Last != 0.6 {
+	if e := got[0]; e.Uses != 1 || e.LastUse != 1 || e.Pivotal != 0b01 || e.Age != 2 || math.Abs(e.Attention-0.8) > 1e-6 ||
+		e.Last != 0.6 {
 		t.Errorf("%+v", e)
 	}
 	if c := m.Total(); c.Evicted != 1 || c.Bytes != 3*4 {
@@ -400,7 +407,8 @@ func TestAUsersMistakesAreErrors(t *testing.T) {
 	}
 	for _, answer = range [][]int{{0, 1, 2}, {0, 0}, {-1}, {7}} {
 		m := newManager(t, plain("test_wrong", 2, 1, 3, 2))
-		if err := m.Update(0, read(m, 0, 0, 0, 0, 0)); err == nil || !strings.Contains(err.Error(), "policy test_wrong keeps") {
+		if err := m.Update(0, read(m, 0, 0, 0, 0, 0)); err == nil ||
+			!strings.Contains(err.Error(), "policy test_wrong keeps") {
 			t.Errorf("%v: %v", answer, err)
 		}
 	}

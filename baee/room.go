@@ -13,7 +13,8 @@ type Room struct {
 	Bytes    uint64 // of what the Manager holds beyond what it holds now: contents, and what is known of them
 }
 
-// rowBytes is what is known of a row besides its content. The lists of rows grow by copying: for a moment there are two.
+// rowBytes is what is known of a row besides its content. The lists of rows grow by copying: for a moment there are
+// two.
 func (m *Manager) rowBytes() int {
 	n := int(unsafe.Sizeof(policy.Entry{}) + unsafe.Sizeof(content{}))
 	if m.scored() {
@@ -25,8 +26,8 @@ func (m *Manager) rowBytes() int {
 	return 2 * n
 }
 
-// RoomFor is the room of a stream in chunks of `chunk` tokens that goes on with `tokens` more; below 0: with any number.
-// What a stream writes bounds it, and the budget does.
+// RoomFor is the room of a stream in chunks of `chunk` tokens that goes on with `tokens` more; below 0: with any
+// number. What a stream writes bounds it, and the budget does.
 func (m *Manager) RoomFor(chunk int, tokens int64) Room {
 	r := Room{Capacity: make([]int, len(m.layers))}
 	content, held := uint64(0), uint64(m.Total().Bytes)
@@ -51,8 +52,8 @@ func (m *Manager) RoomFor(chunk int, tokens int64) Room {
 	return r
 }
 
-// capacityFor is the room that a graph of room `now` gets for `rows` rows of at most `most` (0: no limit): twice as much as
-// often as is needed, but no more than there will ever be, unless a rule exceeds its budget.
+// capacityFor is the room that a graph of room `now` gets for `rows` rows of at most `most` (0: no limit): twice as
+// much as often as is needed, but no more than there will ever be, unless a rule exceeds its budget.
 func capacityFor(now, rows, most int) int {
 	for now < rows || now == 0 {
 		now = max(leastCapacity, 2*now)

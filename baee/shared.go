@@ -11,8 +11,8 @@ import (
 )
 
 // Shared runs sequences through one model with several memories side by side, each as a Stream of its own would, and
-// computes a chunk once for all memories that hold the same at its start: the first chunk for all of one protocol, later
-// ones for as long as policies have not come to differ. It is not for concurrent use.
+// computes a chunk once for all memories that hold the same at its start: the first chunk for all of one protocol,
+// later ones for as long as policies have not come to differ. It is not for concurrent use.
 type Shared struct {
 	model  *layers.Model
 	chunk  int
@@ -28,7 +28,8 @@ type Shared struct {
 // NewShared prepares to run sequences in chunks of the given number of tokens.
 func NewShared(model *layers.Model, chunk int) (*Shared, error) {
 	if chunk < 1 || chunk > model.Config.MaxLen {
-		return nil, fmt.Errorf("stream: chunk size %d: it must be from 1 to the model's max-len %d", chunk, model.Config.MaxLen)
+		return nil, fmt.Errorf("stream: chunk size %d: it must be from 1 to the model's max-len %d", chunk,
+			model.Config.MaxLen)
 	}
 	return &Shared{model: model, chunk: chunk}, nil
 }
@@ -41,15 +42,19 @@ func (s *Shared) Close() {
 	}
 }
 
-// Run takes a whole number of chunks through every memory, from its state on, and returns the last chunk's logits for each.
+// Run takes a whole number of chunks through every memory, from its state on, and returns the last chunk's logits for
+// each.
 func (s *Shared) Run(ids []int32, memories []*Manager) ([][]float32, error) {
 	if len(ids) == 0 || len(ids)%s.chunk != 0 {
 		return nil, fmt.Errorf("stream: %d tokens are not a whole number of chunks of %d", len(ids), s.chunk)
 	}
 	for _, m := range memories {
-		if c, k := s.model.Config, m.config; k.Dim != c.Dim || k.Layers != c.Depth || k.Slots != c.EpisodicSlots || k.Window != memories[0].config.Window {
-			return nil, fmt.Errorf("stream: a memory is for %d layers of %d slots of width %d and a window of %d, the model and the others have %d, %d, %d and %d",
-				k.Layers, k.Slots, k.Dim, k.Window, c.Depth, c.EpisodicSlots, c.Dim, memories[0].config.Window)
+		if c, k := s.model.Config, m.config; k.Dim != c.Dim || k.Layers != c.Depth || k.Slots != c.EpisodicSlots ||
+			k.Window != memories[0].config.Window {
+			return nil,
+				fmt.Errorf("stream: a memory is for %d layers of %d slots of width %d and a window of %d, the model and the "+
+					"others have %d, %d, %d and %d",
+					k.Layers, k.Slots, k.Dim, k.Window, c.Depth, c.EpisodicSlots, c.Dim, memories[0].config.Window)
 		}
 	}
 	logits := make([][]float32, len(memories))

@@ -48,13 +48,17 @@ func TestSharedRunsAreThoseOfSingleStreams(t *testing.T) {
 				}
 				for l := range 2 {
 					got, entries := memories[i].Entries(l), alone.Memory().Entries(l)
-					if !slices.EqualFunc(got, entries, func(a, b policy.Entry) bool { return a.ID == b.ID && a.Position == b.Position && a.Uses == b.Uses }) {
+					if !slices.EqualFunc(got, entries, func(a, b policy.Entry) bool {
+						return a.ID == b.ID &&
+							a.Position == b.Position && a.Uses == b.Uses
+					}) {
 						t.Errorf("%s %s: layer %d holds %v, alone %v", protocol, name, l, got, entries)
 					}
 				}
 			}
 		}
-		if shared.Chunks != int64(2*6*len(names)) || shared.Forwards >= shared.Chunks-int64(len(names)) || shared.Forwards < 12 {
+		if shared.Chunks != int64(2*6*len(names)) || shared.Forwards >= shared.Chunks-int64(len(names)) ||
+			shared.Forwards < 12 {
 			t.Errorf("%s: %d of %d chunks were computed", protocol, shared.Forwards, shared.Chunks)
 		}
 	}

@@ -18,9 +18,9 @@ import (
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
-// A snapshot is a safetensors file (versioned, with checksums over header and data, written beside its place and renamed).
-// Contents are stored as they are held, so what is restored is what was saved, to the bit. Under the header's key "memory"
-// stands what is not a tensor.
+// A snapshot is a safetensors file (versioned, with checksums over header and data, written beside its place and
+// renamed). Contents are stored as they are held, so what is restored is what was saved, to the bit. Under the header's
+// key "memory" stands what is not a tensor.
 const (
 	snapshotVersion = 1
 	memoryKey       = "memory"
@@ -91,15 +91,19 @@ type column struct {
 var columns = []column{
 	{"id", func(e *policy.Entry) int64 { return int64(e.ID) }, func(e *policy.Entry, v int64) { e.ID = uint64(v) }},
 	{"position", func(e *policy.Entry) int64 { return e.Position }, func(e *policy.Entry, v int64) { e.Position = v }},
-	{"salience", func(e *policy.Entry) int64 { return bits32(e.Salience) }, func(e *policy.Entry, v int64) { e.Salience = from32(v) }},
+	{"salience", func(e *policy.Entry) int64 { return bits32(e.Salience) },
+		func(e *policy.Entry, v int64) { e.Salience = from32(v) }},
 	{"slot", func(e *policy.Entry) int64 { return int64(e.Slot) }, func(e *policy.Entry, v int64) { e.Slot = int(v) }},
 	{"age", func(e *policy.Entry) int64 { return int64(e.Age) }, func(e *policy.Entry, v int64) { e.Age = int(v) }},
 	{"reads", func(e *policy.Entry) int64 { return int64(e.Reads) }, func(e *policy.Entry, v int64) { e.Reads = int(v) }},
 	{"uses", func(e *policy.Entry) int64 { return int64(e.Uses) }, func(e *policy.Entry, v int64) { e.Uses = int(v) }},
 	{"last_use", func(e *policy.Entry) int64 { return e.LastUse }, func(e *policy.Entry, v int64) { e.LastUse = v }},
-	{"pivotal", func(e *policy.Entry) int64 { return int64(e.Pivotal) }, func(e *policy.Entry, v int64) { e.Pivotal = uint64(v) }},
-	{"attention", func(e *policy.Entry) int64 { return int64(math.Float64bits(e.Attention)) }, func(e *policy.Entry, v int64) { e.Attention = math.Float64frombits(uint64(v)) }},
-	{"window", func(e *policy.Entry) int64 { return bits32(e.Window) }, func(e *policy.Entry, v int64) { e.Window = from32(v) }},
+	{"pivotal", func(e *policy.Entry) int64 { return int64(e.Pivotal) },
+		func(e *policy.Entry, v int64) { e.Pivotal = uint64(v) }},
+	{"attention", func(e *policy.Entry) int64 { return int64(math.Float64bits(e.Attention)) },
+		func(e *policy.Entry, v int64) { e.Attention = math.Float64frombits(uint64(v)) }},
+	{"window", func(e *policy.Entry) int64 { return bits32(e.Window) },
+		func(e *policy.Entry, v int64) { e.Window = from32(v) }},
 	{"last", func(e *policy.Entry) int64 { return bits32(e.Last) }, func(e *policy.Entry, v int64) { e.Last = from32(v) }},
 }
 
@@ -133,9 +137,11 @@ func (l *layer) tensors(prefix string, d int) []safetensors.Tensor {
 	}
 	all = append(all,
 		safetensors.FromUint8(prefix+"tier", []int{n}, tiers),
-		safetensors.Tensor{Name: prefix + "hot", DType: safetensors.F16, Shape: []int{len(hot) / hotBytes(d), d}, Data: nonNil(hot)},
+		safetensors.Tensor{Name: prefix + "hot", DType: safetensors.F16, Shape: []int{len(hot) / hotBytes(d), d},
+			Data: nonNil(hot)},
 		safetensors.FromUint8(prefix+"warm", []int{len(warm) / warmBytes(d), warmBytes(d)}, warm),
-		safetensors.Tensor{Name: prefix + "summaries", DType: safetensors.F16, Shape: []int{len(counts), d}, Data: nonNil(cold)},
+		safetensors.Tensor{Name: prefix + "summaries", DType: safetensors.F16, Shape: []int{len(counts), d},
+			Data: nonNil(cold)},
 		safetensors.FromInt64(prefix+"summary_counts", []int{len(counts)}, counts))
 	if len(l.head) > 0 {
 		all = append(all, safetensors.FromFloat32(prefix+"head", []int{n}, l.head))
@@ -159,7 +165,8 @@ func memoryFrom(f *safetensors.File) (*Manager, error) {
 		return nil, fmt.Errorf("the snapshot has version %d, this program reads version %d", h.Version, snapshotVersion)
 	}
 	if len(h.Layers) != h.Config.Layers {
-		return nil, fmt.Errorf("the snapshot has %d layers, its configuration %d: the file is corrupt", len(h.Layers), h.Config.Layers)
+		return nil, fmt.Errorf("the snapshot has %d layers, its configuration %d: the file is corrupt", len(h.Layers),
+			h.Config.Layers)
 	}
 	var err error
 	if h.Classifier != nil {
@@ -177,7 +184,8 @@ func memoryFrom(f *safetensors.File) (*Manager, error) {
 		return nil, err
 	}
 	if h.Chunk < 0 || h.Chunk > mostCount || h.NextID > mostCount {
-		return nil, fmt.Errorf("the snapshot is of chunk %d, its next entry has the number %d: the file is corrupt", h.Chunk, h.NextID)
+		return nil, fmt.Errorf("the snapshot is of chunk %d, its next entry has the number %d: the file is corrupt", h.Chunk,
+			h.NextID)
 	}
 	m.chunk, m.nextID = h.Chunk, h.NextID
 	if err := m.source.UnmarshalBinary(h.Random); err != nil {
@@ -286,9 +294,11 @@ func (m *Manager) plausible(i int, l *layer) error {
 			return fmt.Errorf("entry %d has values that are not finite: the file is corrupt", j)
 		case e.ID >= m.nextID || j > 0 && m.config.Protocol == Strict && e.ID <= l.entries[j-1].ID:
 			return fmt.Errorf("entry %d has the number %d, out of order: the file is corrupt", j, e.ID)
-		case e.Position < -1 || e.Slot < 0 || e.Slot >= m.config.Slots || e.Age < 0 || int64(e.Age) > mostCount || e.Reads < 0 || int64(e.Reads) > mostCount || e.Uses < 0 || e.Uses > e.Reads || e.LastUse < 0 || e.LastUse > m.chunk:
+		case e.Position < -1 || e.Slot < 0 || e.Slot >= m.config.Slots || e.Age < 0 || int64(e.Age) > mostCount ||
+			e.Reads < 0 || int64(e.Reads) > mostCount || e.Uses < 0 || e.Uses > e.Reads || e.LastUse < 0 || e.LastUse > m.chunk:
 			return fmt.Errorf("entry %d has an impossible history: the file is corrupt", j)
-		case !(e.Salience >= 0 && e.Salience <= 1) || !(e.Attention >= 0) || !(e.Window >= 0) || !(e.Last >= 0) || math.IsInf(e.Attention+float64(e.Window)+float64(e.Last), 0):
+		case !(e.Salience >= 0 && e.Salience <= 1) || !(e.Attention >= 0) || !(e.Window >= 0) || !(e.Last >= 0) ||
+			math.IsInf(e.Attention+float64(e.Window)+float64(e.Last), 0):
 			return fmt.Errorf("entry %d has impossible salience or attention: the file is corrupt", j)
 		}
 	}
@@ -302,7 +312,8 @@ func (m *Manager) plausible(i int, l *layer) error {
 		return fmt.Errorf("%d bytes are held where %d are allowed: the file is corrupt", l.held(), l.bytes)
 	}
 	if len(l.summaries) > m.summarySlots(l) {
-		return fmt.Errorf("%d summaries are held where %d are allowed: the file is corrupt", len(l.summaries), m.summarySlots(l))
+		return fmt.Errorf("%d summaries are held where %d are allowed: the file is corrupt", len(l.summaries),
+			m.summarySlots(l))
 	}
 	if most := m.MostRows(i); m.config.Protocol == Strict && most > 0 && len(l.entries)+len(l.summaries) > most {
 		return fmt.Errorf("%d rows are held where %d are allowed: the file is corrupt", len(l.entries)+len(l.summaries), most)
@@ -323,8 +334,8 @@ func (r *reader) fail(format string, args ...any) {
 	}
 }
 
-// bytes are a tensor's, `size` of them; -1: any number. There are none if it has not that many: the size is what a header
-// asks for, and no memory is taken for what the file does not hold.
+// bytes are a tensor's, `size` of them; -1: any number. There are none if it has not that many: the size is what a
+// header asks for, and no memory is taken for what the file does not hold.
 func (r *reader) bytes(name string, dtype safetensors.DType, size int) []byte {
 	t, ok := r.file.Lookup(r.prefix + name)
 	if !ok || t.DType != dtype {
@@ -376,8 +387,8 @@ type streamHeader struct {
 	Taken Digest `json:"taken,omitzero"`
 }
 
-// Save writes a snapshot of the stream: its memory, the tokens that wait, its position. A stream restored from it gives the
-// same logits for the same further tokens, to the bit on the same kernels.
+// Save writes a snapshot of the stream: its memory, the tokens that wait, its position. A stream restored from it gives
+// the same logits for the same further tokens, to the bit on the same kernels.
 func (s *Stream) Save(path string) error {
 	if s.broken != nil {
 		return fmt.Errorf("cannot write %s: the stream failed before: %w", path, s.broken)
@@ -437,15 +448,20 @@ func streamFrom(model *layers.Model, f *safetensors.File) (*Stream, error) {
 		return nil, err
 	}
 	if h.Model != print {
-		return nil, fmt.Errorf("the snapshot was made with another model or another packing of it (fingerprint %.12s, this one has %.12s): restore it with the same file of weights", h.Model, print)
+		return nil,
+			fmt.Errorf("the snapshot was made with another model or another packing of it (fingerprint %.12s, this one has "+
+				"%.12s): restore it with the same file of weights", h.Model, print)
 	}
 	for _, id := range h.Pending {
 		if id < 0 || int(id) >= model.Config.VocabSize {
-			return nil, fmt.Errorf("the token id %d waits, and the model's vocabulary is 0..%d: the file is corrupt", id, model.Config.VocabSize-1)
+			return nil, fmt.Errorf("the token id %d waits, and the model's vocabulary is 0..%d: the file is corrupt", id,
+				model.Config.VocabSize-1)
 		}
 	}
 	if len(h.Pending) >= h.Chunk || h.Position < 0 || h.Position > mostCount || len(h.Capacity) != len(m.layers) {
-		return nil, fmt.Errorf("%d tokens wait at position %d for a chunk of %d, with room for %d layers: the file is corrupt", len(h.Pending), h.Position, h.Chunk, len(h.Capacity))
+		return nil,
+			fmt.Errorf("%d tokens wait at position %d for a chunk of %d, with room for %d layers: the file is corrupt",
+				len(h.Pending), h.Position, h.Chunk, len(h.Capacity))
 	}
 	for i, c := range h.Capacity {
 		if c != 0 && (c < m.Rows(i) || c > maxCapacity(m.Rows(i), m.MostRows(i))) {

@@ -144,18 +144,33 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 		"a count is -2,":      func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Layers[0].Evicted = -2 }) },
 		"a count is -3,":      func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Layers[0].Merged = -3 }) },
 		"a count is -4,":      func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Layers[0].Demoted = -4 }) },
-		"a count is 9223":     func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Layers[0].Queries = math.MaxInt64 }) },
+		"a count is 9223": func(f *safetensors.File) {
+			memory(f,
+				func(h *memoryHeader) { h.Layers[0].Queries = math.MaxInt64 })
+		},
 		"has the number 1844": func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.NextID = math.MaxUint64 }) },
 		"bytes are held": func(f *safetensors.File) {
 			memory(f, func(h *memoryHeader) { h.Config.BudgetBytes = 96 })
 		},
-		"net.0.weight is missing":   func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Classifier.Hidden = 1 << 15 }) },
+		"net.0.weight is missing": func(f *safetensors.File) {
+			memory(f,
+				func(h *memoryHeader) { h.Classifier.Hidden = 1 << 15 })
+		},
 		"needs a trained retention": func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Classifier = nil }) },
 		"layer.0.id has 0 bytes":    func(f *safetensors.File) { x := at(f, "layer.0.id"); x.Shape, x.Data = []int{0}, nil },
 		"layer.1.tier is missing":   func(f *safetensors.File) { at(f, "layer.1.tier").Name = "other" },
-		"has tier 7":                func(f *safetensors.File) { x := at(f, "layer.0.tier"); x.Data = slices.Clone(x.Data); x.Data[0] = 7 },
-		"out of order":              func(f *safetensors.File) { x := at(f, "layer.0.id"); x.Data = make([]byte, len(x.Data)) },
-		"impossible history":        func(f *safetensors.File) { x := at(f, "layer.0.age"); x.Data = bytes.Repeat([]byte{0xff}, len(x.Data)) },
+		"has tier 7": func(f *safetensors.File) {
+			x := at(f,
+				"layer.0.tier")
+			x.Data = slices.Clone(x.Data)
+			x.Data[0] = 7
+		},
+		"out of order": func(f *safetensors.File) { x := at(f, "layer.0.id"); x.Data = make([]byte, len(x.Data)) },
+		"impossible history": func(f *safetensors.File) {
+			x := at(f,
+				"layer.0.age")
+			x.Data = bytes.Repeat([]byte{0xff}, len(x.Data))
+		},
 		"impossible salience": func(f *safetensors.File) {
 			x := at(f, "layer.0.salience")
 			x.Data = bytes.Repeat([]byte{0x7f}, len(x.Data))
@@ -164,9 +179,20 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 			x := at(f, "layer.0.warm")
 			x.Data = bytes.Repeat([]byte{0x7f}, len(x.Data))
 		},
-		"summary 0 is not valid":       func(f *safetensors.File) { x := at(f, "layer.0.summary_counts"); x.Data = make([]byte, len(x.Data)) },
-		"summaries are held where":     func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Config.SummarySlots = 0 }) },
-		"layer.1.summaries has 0 byte": func(f *safetensors.File) { x := at(f, "layer.1.summaries"); x.Shape, x.Data = []int{0, 6}, nil },
+		"summary 0 is not valid": func(f *safetensors.File) {
+			x := at(f,
+				"layer.0.summary_counts")
+			x.Data = make([]byte, len(x.Data))
+		},
+		"summaries are held where": func(f *safetensors.File) {
+			memory(f,
+				func(h *memoryHeader) { h.Config.SummarySlots = 0 })
+		},
+		"layer.1.summaries has 0 byte": func(f *safetensors.File) {
+			x := at(f, "layer.1.summaries")
+			x.Shape,
+				x.Data = []int{0, 6}, nil
+		},
 	} {
 		if _, err := restore(rewrite(t, data, change)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want an error with %q, got %v", want, err)
@@ -189,9 +215,9 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 }
 
 // FuzzRestore: whatever the header and the contents, restoring ends with an error or with a memory that can be saved,
-// restored and used. An input is a change to the snapshot of a policy: which, its header, and bytes from a place on. That
-// keeps inputs small and no checksum in the way. Run it with -fuzzminimizetime 1x: Go shortens each new input byte by byte,
-// for a minute, in which it tries nothing new.
+// restored and used. An input is a change to the snapshot of a policy: which, its header, and bytes from a place on.
+// That keeps inputs small and no checksum in the way. Run it with -fuzzminimizetime 1x: Go shortens each new input byte
+// by byte, for a minute, in which it tries nothing new.
 func FuzzRestore(f *testing.F) {
 	var snapshots []*safetensors.File
 	for i, name := range policy.Names() { // the state of every one

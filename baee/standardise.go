@@ -13,16 +13,16 @@ const (
 	// ridge is added to the variances of the content, as a part of their mean, before it is whitened: directions in which
 	// entries hardly differ must not be blown up.
 	ridge = 0.1
-	// enoughMoments is the number of examples that suffice for the moments. Of more, every n-th is taken, with the largest n that
-	// leaves as many: fewer than twice as many, spread evenly over all.
+	// enoughMoments is the number of examples that suffice for the moments. Of more, every n-th is taken, with the largest
+	// n that leaves as many: fewer than twice as many, spread evenly over all.
 	enoughMoments = 1 << 14
 	// leastSpread is the standard deviation from which a feature of the history counts as varying.
 	leastSpread = 1e-6
 )
 
-// standardiser maps features x [N, W] to z = (x - mean) M with mean 0, with variance 1 for each feature of the history and,
-// but for the ridge, with covariance 1 for the content. It is affine: fold moves it into a classifier's first layer, so
-// that a trained classifier sees features as they are.
+// standardiser maps features x [N, W] to z = (x - mean) M with mean 0, with variance 1 for each feature of the history
+// and, but for the ridge, with covariance 1 for the content. It is affine: fold moves it into a classifier's first
+// layer, so that a trained classifier sees features as they are.
 type standardiser struct {
 	mean []float32 // [W]
 	m    []float32 // [W, W]
@@ -72,7 +72,8 @@ func (s *standardiser) whiten(rows mat.Matrix, width int) error {
 	}
 	var c mat.Cholesky
 	if !c.Factorize(&cov) {
-		return fmt.Errorf("classifier: the contents of the examples have no usable covariance: look for values that are not finite")
+		return fmt.Errorf("classifier: the contents of the examples have no usable covariance: look for values that are " +
+			"not finite")
 	}
 	var l, inverse mat.TriDense
 	c.LTo(&l)

@@ -23,9 +23,10 @@ const (
 // String is the tier's name.
 func (t Tier) String() string { return [...]string{"HOT", "WARM", "COLD"}[t] }
 
-// The default thresholds of scores (SPEC section 5). They go with scores that are probabilities where a share ScorePrior of
-// the entries is positive, as under the published label (the 30% with the highest value): an entry of which nothing is known
-// then lies at the WARM threshold. Classifier.MovePrior brings the scores of a rarer label there.
+// The default thresholds of scores (SPEC section 5). They go with scores that are probabilities where a share
+// ScorePrior of the entries is positive, as under the published label (the 30% with the highest value): an entry of
+// which nothing is known then lies at the WARM threshold. Classifier.MovePrior brings the scores of a rarer label
+// there.
 const (
 	HotThreshold  = 0.6
 	WarmThreshold = 0.3
@@ -54,8 +55,8 @@ func fromHalf(b []byte) float32 {
 	return float16.Frombits(binary.LittleEndian.Uint16(b)).Float32()
 }
 
-// encodeHot stores x [D] in half precision, little-endian: within 2^-11 of each value or, of those below 6.1e-5, within 2^-25,
-// which is nothing beside the other rows of a read.
+// encodeHot stores x [D] in half precision, little-endian: within 2^-11 of each value or, of those below 6.1e-5, within
+// 2^-25, which is nothing beside the other rows of a read.
 func encodeHot(x []float32) []byte {
 	b := make([]byte, hotBytes(len(x)))
 	for i, v := range x {
@@ -65,8 +66,8 @@ func encodeHot(x []float32) []byte {
 }
 
 // encodeWarm stores x [D] as D signed bytes behind a half-precision scale, max|x|/127 (scheme.HalfScale). The bytes are
-// rounded with the scale as it is stored, so that values up to 65504 come back within half of it, which is max|x|/254 and
-// at most 2^-25 or a share of 2^-11 more.
+// rounded with the scale as it is stored, so that values up to 65504 come back within half of it, which is max|x|/254
+// and at most 2^-25 or a share of 2^-11 more.
 func encodeWarm(x []float32) []byte {
 	b := make([]byte, warmBytes(len(x)))
 	largest := float32(0)

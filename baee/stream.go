@@ -35,7 +35,8 @@ func NewStream(model *layers.Model, memory *Manager, chunk int) (*Stream, error)
 		return nil, fmt.Errorf("stream: chunk size %d: it must be from 1 to the model's max-len %d", chunk, c.MaxLen)
 	}
 	if k.Dim != c.Dim || k.Layers != c.Depth || k.Slots != c.EpisodicSlots {
-		return nil, fmt.Errorf("stream: the memory is for %d layers of %d slots of width %d, the model has %d, %d and %d", k.Layers, k.Slots, k.Dim, c.Depth, c.EpisodicSlots, c.Dim)
+		return nil, fmt.Errorf("stream: the memory is for %d layers of %d slots of width %d, the model has %d, %d and %d",
+			k.Layers, k.Slots, k.Dim, c.Depth, c.EpisodicSlots, c.Dim)
 	}
 	s := &Stream{model: model, memory: memory, chunk: chunk, capacity: make([]int, c.Depth), taken: NewDigest()}
 	s.kernels, _ = s.kernels.Continue(0, graph.CurrentKernels())
@@ -57,10 +58,10 @@ func (s *Stream) Taken() Digest { return s.taken }
 // Kernels are those of the tokens taken so far, by position.
 func (s *Stream) Kernels() graph.KernelHistory { return s.kernels }
 
-// Push runs every whole chunk that the given tokens complete and calls f with each one's logits: [C] for classification,
-// [tokens, V] for a language model, valid during the call. Left-over tokens wait for more. An error ends the call: if it
-// is f's, that chunk and those before it are done and the tokens after it are not taken; after any other the stream must
-// be Reset.
+// Push runs every whole chunk that the given tokens complete and calls f with each one's logits: [C] for
+// classification, [tokens, V] for a language model, valid during the call. Left-over tokens wait for more. An error
+// ends the call: if it is f's, that chunk and those before it are done and the tokens after it are not taken; after any
+// other the stream must be Reset.
 func (s *Stream) Push(ids []int32, f func(logits []float32) error) error {
 	for len(ids) > 0 {
 		n := min(len(ids), s.chunk-len(s.pending))
@@ -96,8 +97,8 @@ func (s *Stream) Flush(f func(logits []float32) error) error {
 	return f(logits)
 }
 
-// LastLogits are those of the last position of the last chunk that was run, [C] for classification and [V] for a language
-// model, and nil before the first one: what the stream has answered so far.
+// LastLogits are those of the last position of the last chunk that was run, [C] for classification and [V] for a
+// language model, and nil before the first one: what the stream has answered so far.
 func (s *Stream) LastLogits() []float32 { return slices.Clone(s.last) }
 
 // Reset starts a new sequence with an empty memory.

@@ -82,7 +82,8 @@ func TestAFIFOOfOneBankIsTheUnmanagedStream(t *testing.T) {
 			t.Fatal(err)
 		}
 		var logits [][]float32
-		if err := want.Push(ids, func(l []float32) error { logits = append(logits, slices.Clone(l)); return nil }); err != nil {
+		if err := want.Push(ids,
+			func(l []float32) error { logits = append(logits, slices.Clone(l)); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		c := forModel(m, "test_newest", 4)
@@ -100,8 +101,8 @@ func TestAFIFOOfOneBankIsTheUnmanagedStream(t *testing.T) {
 	}
 }
 
-// An unlimited memory grows over several capacities without changing what is read: every chunk equals a forward pass over
-// exactly the rows that were stored.
+// An unlimited memory grows over several capacities without changing what is read: every chunk equals a forward pass
+// over exactly the rows that were stored.
 func TestAStreamReadsAllThatIsStored(t *testing.T) {
 	m := model(t, 3, 0.5, 3)
 	s := stream(t, m, forModel(m, "fifo", 1000), 8)
@@ -153,7 +154,8 @@ func TestEntriesKnowTheirPositionInTheStream(t *testing.T) {
 		t.Fatalf("%d entries", len(entries))
 	}
 	for j, e := range entries {
-		if from := int64(12 * (j / 3)); e.Position < from || e.Position >= min(from+12, 30) || e.Age != 3-j/3 || e.Reads != e.Age {
+		if from := int64(12 * (j / 3)); e.Position < from || e.Position >= min(from+12, 30) || e.Age != 3-j/3 ||
+			e.Reads != e.Age {
 			t.Errorf("entry %d: %+v", j, e)
 		}
 		if e.Salience < 0.5 || e.Salience > 1 {
@@ -164,7 +166,8 @@ func TestEntriesKnowTheirPositionInTheStream(t *testing.T) {
 
 // Whatever the policy, a stream restored at any moment goes on to the same logits, to the last bit.
 func TestARestoredStreamGoesOnToTheSameLogits(t *testing.T) {
-	for _, name := range []string{"baee", "random", "lru", "locret_proxy", "expected_attention"} { // each keeps another state
+	// each keeps another state
+	for _, name := range []string{"baee", "random", "lru", "locret_proxy", "expected_attention"} {
 		m := model(t, 3, 0.3, 3)
 		c := networks(t, forModel(m, name, 9))
 		if name == "baee" {
@@ -268,7 +271,8 @@ func TestSnapshotsOfAnotherPackingAreRefused(t *testing.T) {
 	smoothed.Blocks[0].Attention.Smooth = graph.NewParam("smooth", 16)
 	held.Blocks[0].Memory.EntryQuant = scheme.FakeInt8
 	for what, x := range map[string]*layers.Model{
-		"unpacked": m, "4 bits": packedWith(w.Data(), 4), "another weight": packedWith(other, 8), "smoothing": smoothed, "entries in INT8": held,
+		"unpacked": m, "4 bits": packedWith(w.Data(), 4), "another weight": packedWith(other, 8), "smoothing": smoothed,
+		"entries in INT8": held,
 	} {
 		if _, err := RestoreStream(x, path); err == nil || !strings.Contains(err.Error(), "another packing") {
 			t.Errorf("%s: %v", what, err)
@@ -319,7 +323,8 @@ func TestAStreamThatFailedMustBeReset(t *testing.T) {
 		t.Error("a broken stream was saved")
 	}
 	s.Reset()
-	if got := push(t, s, ids); !slices.EqualFunc(got, push(t, stream(t, m, forModel(m, "fifo", 9), 10), ids), slices.Equal[[]float32]) {
+	if got := push(t, s, ids); !slices.EqualFunc(got, push(t, stream(t, m, forModel(m, "fifo", 9), 10), ids),
+		slices.Equal[[]float32]) {
 		t.Error("other logits after a reset")
 	}
 }
@@ -362,10 +367,10 @@ func TestMemoryIsConstant(t *testing.T) {
 	}
 }
 
-// BenchmarkStream is a chunk of 512 tokens of the reference model. overhead-% is the time that the memory takes (handing its
-// rows to the model, then counting what was read, storing, scoring, evicting) over that of the forward pass with these
-// reads; both by the fastest chunk. "published" has 32 entries a layer as in the published microbenchmark; the others are
-// full stores in 4 MB.
+// BenchmarkStream is a chunk of 512 tokens of the reference model. overhead-% is the time that the memory takes
+// (handing its rows to the model, then counting what was read, storing, scoring, evicting) over that of the forward
+// pass with these reads; both by the fastest chunk. "published" has 32 entries a layer as in the published
+// microbenchmark; the others are full stores in 4 MB.
 func BenchmarkStream(b *testing.B) {
 	m, err := layers.NewModel(layers.Reference(), 1)
 	if err != nil {
@@ -390,7 +395,8 @@ func BenchmarkStream(b *testing.B) {
 	for _, x := range []struct {
 		name   string
 		config Config
-	}{{"published", published}, {"baee", within("baee")}, {"fifo", within("fifo")}, {"h2o", within("h2o")}, {"snapkv", within("snapkv")}, {"expected_attention", within("expected_attention")}} {
+	}{{"published", published}, {"baee", within("baee")}, {"fifo", within("fifo")}, {"h2o", within("h2o")},
+		{"snapkv", within("snapkv")}, {"expected_attention", within("expected_attention")}} {
 		b.Run(x.name, func(b *testing.B) { benchmarkStream(b, m, x.config, ids) })
 	}
 }
@@ -432,8 +438,8 @@ func benchmarkStream(b *testing.B, m *layers.Model, c Config, ids []int32) {
 	b.ReportMetric(float64(s.memory.Rows(0)), "rows")
 }
 
-// BenchmarkEvict is the eviction of a store of N entries of width 192 down to a quarter: features, scores, choice, and the
-// store put together again.
+// BenchmarkEvict is the eviction of a store of N entries of width 192 down to a quarter: features, scores, choice, and
+// the store put together again.
 func BenchmarkEvict(b *testing.B) {
 	for n := 16; n <= 16384; n *= 4 {
 		b.Run(fmt.Sprintf("N%d", n), func(b *testing.B) {
@@ -450,7 +456,8 @@ func BenchmarkEvict(b *testing.B) {
 				m.append(l, Read{Bank: x, Positions: []int64{int64(j)}, Salience: []float32{r.Float32()}})
 			}
 			full := *l
-			l.entries, l.contents, l.projected = slices.Clone(full.entries), slices.Clone(full.contents), slices.Clone(full.projected)
+			l.entries, l.contents, l.projected = slices.Clone(full.entries), slices.Clone(full.contents),
+				slices.Clone(full.projected)
 			var all, best time.Duration
 			b.ReportAllocs()
 			for b.Loop() {

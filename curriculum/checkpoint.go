@@ -78,7 +78,8 @@ func positionOf(f *safetensors.File) (*position, error) {
 	}
 	text, ok := f.Metadata[train.Key]
 	if !ok {
-		return nil, fmt.Errorf("not a checkpoint of a run: the header has no key %q (a finished model cannot be resumed)", train.Key)
+		return nil, fmt.Errorf("not a checkpoint of a run: the header has no key %q (a finished model cannot be resumed)",
+			train.Key)
 	}
 	var p position
 	if err := json.Unmarshal([]byte(text), &p); err != nil {

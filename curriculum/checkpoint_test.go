@@ -91,8 +91,10 @@ func TestResumeRefuses(t *testing.T) {
 		damage func(*safetensors.File)
 		want   string
 	}{
-		"a finished model": {func(f *safetensors.File) { delete(f.Metadata, train.Key) }, `not a checkpoint of a run: the header has no key "training" (a finished model cannot be resumed)`},
-		"no JSON":          {func(f *safetensors.File) { f.Metadata[train.Key] = "{" }, "the training position in the header is not valid"},
+		"a finished model": {func(f *safetensors.File) { delete(f.Metadata, train.Key) },
+			`not a checkpoint of a run: the header has no key "training" (a finished model cannot be resumed)`},
+		"no JSON": {func(f *safetensors.File) { f.Metadata[train.Key] = "{" },
+			"the training position in the header is not valid"},
 		"a missing weight": {without("head.weight"), "tensor head.weight is missing"},
 		"a missing moment": {without("optim.v.head.weight"), "tensor optim.v.head.weight is missing"},
 		"an extra tensor": {func(f *safetensors.File) {
@@ -144,7 +146,8 @@ func TestResumeRefuses(t *testing.T) {
 	}
 	flipped := []byte(whole)
 	flipped[len(flipped)/2] ^= 4
-	for what, text := range map[string]string{"empty": "", "cut": whole[:len(whole)-10], "cut in the header": whole[:50], "flipped bit": string(flipped), "not safetensors": "hello, world"} {
+	for what, text := range map[string]string{"empty": "", "cut": whole[:len(whole)-10], "cut in the header": whole[:50],
+		"flipped bit": string(flipped), "not safetensors": "hello, world"} {
 		t.Run(what, func(t *testing.T) { refused(t, written(t, text), "") })
 	}
 	refused(t, filepath.Join(t.TempDir(), "absent"), "no such file")
@@ -153,7 +156,8 @@ func TestResumeRefuses(t *testing.T) {
 func refused(t *testing.T, path, want string) {
 	t.Helper()
 	r, err := Resume(path)
-	if r != nil || err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+	if r != nil || err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) ||
+		strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v\nwant %s: …%s", err, path, want)
 	}
 }
@@ -168,7 +172,9 @@ func TestDivergenceStopsTheRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := r.Run(t.Context())
-	if err == nil || !strings.HasPrefix(err.Error(), "training stopped at step ") || !strings.Contains(err.Error(), r.CheckpointPath) || !strings.HasSuffix(err.Error(), "; the training diverged at lr 1e+30") || !errors.Is(err, train.ErrDiverged) {
+	if err == nil || !strings.HasPrefix(err.Error(), "training stopped at step ") ||
+		!strings.Contains(err.Error(), r.CheckpointPath) ||
+		!strings.HasSuffix(err.Error(), "; the training diverged at lr 1e+30") || !errors.Is(err, train.ErrDiverged) {
 		t.Errorf("got %v", err)
 	}
 	kept := resumed(t, r.CheckpointPath)
@@ -188,7 +194,8 @@ func TestSaveKeepsTheLastGoodCheckpoint(t *testing.T) {
 		before := contents(t, r.CheckpointPath)
 		spoil(r)
 		err := r.Save()
-		if err == nil || !strings.Contains(err.Error(), "head.bias") || !strings.Contains(err.Error(), "the last good checkpoint, of step 7, is "+r.CheckpointPath) {
+		if err == nil || !strings.Contains(err.Error(), "head.bias") ||
+			!strings.Contains(err.Error(), "the last good checkpoint, of step 7, is "+r.CheckpointPath) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if contents(t, r.CheckpointPath) != before {
@@ -208,7 +215,8 @@ func TestDivergenceInTheLastStep(t *testing.T) {
 			r.Model.Head.Out.B.Data()[0] = float32(math.NaN())
 		}
 	}
-	if err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "training stopped at step 6: evaluation: sample 0") {
+	if err := r.Run(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), "training stopped at step 6: evaluation: sample 0") {
 		t.Errorf("%v", err)
 	}
 }

@@ -35,8 +35,8 @@ func limitFileSize(t *testing.T) (lift func()) {
 	}
 }
 
-// A disk that fills up during a run ends it with an error; the checkpoint before stays whole, nothing is left beside it,
-// and the run can go on from it.
+// A disk that fills up during a run ends it with an error; the checkpoint before stays whole, nothing is left beside
+// it, and the run can go on from it.
 func TestFullDisk(t *testing.T) {
 	want := finished(t, begin(t, tiny()))
 	r := begin(t, tiny())
@@ -69,7 +69,8 @@ func TestInterruptOnAFullDisk(t *testing.T) {
 	lift := limitFileSize(t)
 	err := r.Run(ctx)
 	lift()
-	if !errors.Is(err, train.ErrInterrupted) || !strings.Contains(err.Error(), "interrupted at step 1, and the checkpoint could not be written: cannot write ") {
+	if !errors.Is(err, train.ErrInterrupted) ||
+		!strings.Contains(err.Error(), "interrupted at step 1, and the checkpoint could not be written: cannot write ") {
 		t.Error(err)
 	}
 }

@@ -67,7 +67,8 @@ func (c Config) Validate() error {
 	}
 	for _, t := range c.Curriculum {
 		if t < layers.MinContext || t > c.Model.MaxLen {
-			return fmt.Errorf("curriculum has context %d: it must be from %d to the model's max_len %d (raise --max-len for longer ones)", t, layers.MinContext, c.Model.MaxLen)
+			return fmt.Errorf("curriculum has context %d: it must be from %d to the model's max_len %d (raise --max-len for "+
+				"longer ones)", t, layers.MinContext, c.Model.MaxLen)
 		}
 		for _, w := range c.mixture() {
 			if err := tasks.Check(w.Task, c.params(t)); err != nil {
@@ -101,7 +102,8 @@ func (c Config) Validate() error {
 		open     bool // from itself is not allowed
 	}{
 		{"lr", c.LR, 0, math.MaxFloat64, true}, {"weight_decay", c.WeightDecay, 0, math.MaxFloat64, false},
-		{"beta1", c.Beta1, 0, 1 - 1e-9, false}, {"beta2", c.Beta2, 0, 1 - 1e-9, false}, {"clip", c.Clip, 0, math.MaxFloat64, false},
+		{"beta1", c.Beta1, 0, 1 - 1e-9, false}, {"beta2", c.Beta2, 0, 1 - 1e-9, false},
+		{"clip", c.Clip, 0, math.MaxFloat64, false},
 	} {
 		if !(s.value >= s.from && s.value <= s.to) || s.open && s.value == s.from {
 			return fmt.Errorf("%s is %g: it must be %s", s.name, s.value, allowed(s.from, s.to, s.open))
@@ -161,13 +163,14 @@ func (c Config) TotalSteps() (int, error) {
 	return n * c.EpochsPerStage * len(c.Curriculum), err
 }
 
-// WarmupProblem says that the warm-up is as long as the run of `total` steps or longer, so that LR is never reached; empty
-// if it is shorter.
+// WarmupProblem says that the warm-up is as long as the run of `total` steps or longer, so that LR is never reached;
+// empty if it is shorter.
 func (c Config) WarmupProblem(total int) string {
 	if c.WarmupSteps < total || total < 1 {
 		return ""
 	}
-	return fmt.Sprintf("warmup_steps is %d and the run has %d steps: the largest learning rate that it reaches is %.3g, not lr %g; give a --warmup-steps below %d",
+	return fmt.Sprintf("warmup_steps is %d and the run has %d steps: the largest learning rate that it reaches is %.3g, "+
+		"not lr %g; give a --warmup-steps below %d",
 		c.WarmupSteps, total, c.schedule(total).At(total-1), c.LR, total)
 }
 

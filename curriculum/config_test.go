@@ -21,7 +21,8 @@ func TestReferenceRecipe(t *testing.T) {
 	perEpoch, errB := c.StepsPerEpoch()
 	total, errC := c.TotalSteps()
 	if samples != 2047 || perEpoch != 512 || total != 2048 || errA != nil || errB != nil || errC != nil {
-		t.Errorf("%d samples, %d steps an epoch, %d in all (%v %v %v), want 2047, 512, 2048", samples, perEpoch, total, errA, errB, errC)
+		t.Errorf("%d samples, %d steps an epoch, %d in all (%v %v %v), want 2047, 512, 2048", samples, perEpoch, total, errA,
+			errB, errC)
 	}
 }
 
@@ -29,7 +30,8 @@ func TestReferenceRecipe(t *testing.T) {
 func TestLearningRate(t *testing.T) {
 	c := Default()
 	const total = 2048
-	for step, want := range map[int]float64{0: 0, 50: 0.25 * 3e-4, 100: 0.5 * 3e-4, 200: 3e-4, 200 + 924: 0.5 * 3e-4, 2048: 0} {
+	for step, want := range map[int]float64{0: 0, 50: 0.25 * 3e-4, 100: 0.5 * 3e-4, 200: 3e-4, 200 + 924: 0.5 * 3e-4,
+		2048: 0} {
 		if got := c.schedule(total).At(step); math.Abs(got-want) > 1e-12 {
 			t.Errorf("step %d: %g, want %g", step, got, want)
 		}
@@ -95,26 +97,34 @@ func TestValidate(t *testing.T) {
 		t.Errorf("tiny: %v", err)
 	}
 	for want, change := range map[string]func(*Config){
-		"heads is 5: it must divide dim (16); the nearest that does is 4":        func(c *Config) { c.Model.Heads = 5 },
-		"num_classes is 0, a language model, and architecture synapnet is not":   func(c *Config) { c.Model.NumClasses = 0 },
-		"num_classes is 0: the curriculum's tasks are classifications":           func(c *Config) { c.Model.NumClasses, c.Model.Architecture = 0, layers.Llama },
-		"curriculum is empty: give the context length of each stage":             func(c *Config) { c.Curriculum = nil },
-		"curriculum has context 7: it must be from 8 to the model's max_len 40":  func(c *Config) { c.Curriculum = []int{24, 7} },
-		"curriculum has context 41: it must be from 8 to the model's max_len 40": func(c *Config) { c.Curriculum = []int{41} },
-		"samples_per_stage is 0: it must be from 1 to 16777216":                  func(c *Config) { c.SamplesPerStage = 0 },
-		"epochs_per_stage is 0: it must be from 1 to 1048576":                    func(c *Config) { c.EpochsPerStage = 0 },
-		"batch_size is 0: it must be from 1 to 65536":                            func(c *Config) { c.BatchSize = 0 },
-		"batch_size is 100000: it must be from 1 to 65536":                       func(c *Config) { c.BatchSize = 100_000 },
-		"warmup_steps is -1: it must be from 0 to 2147483647":                    func(c *Config) { c.WarmupSteps = -1 },
-		"eval_samples is 0: it must be from 1 to 16777216":                       func(c *Config) { c.EvalSamples = 0 },
-		"lr is 0: it must be above 0 and finite":                                 func(c *Config) { c.LR = 0 },
-		"lr is -0.001: it must be above 0 and finite":                            func(c *Config) { c.LR = -1e-3 },
-		"lr is NaN: it must be above 0 and finite":                               func(c *Config) { c.LR = math.NaN() },
-		"lr is +Inf: it must be above 0 and finite":                              func(c *Config) { c.LR = math.Inf(1) },
-		"weight_decay is -1: it must be at least 0 and finite":                   func(c *Config) { c.WeightDecay = -1 },
-		"beta1 is 1: it must be at least 0 and below 1":                          func(c *Config) { c.Beta1 = 1 },
-		"beta2 is -0.1: it must be at least 0 and below 1":                       func(c *Config) { c.Beta2 = -0.1 },
-		"clip is NaN: it must be at least 0 and finite":                          func(c *Config) { c.Clip = math.NaN() },
+		"heads is 5: it must divide dim (16); the nearest that does is 4":      func(c *Config) { c.Model.Heads = 5 },
+		"num_classes is 0, a language model, and architecture synapnet is not": func(c *Config) { c.Model.NumClasses = 0 },
+		"num_classes is 0: the curriculum's tasks are classifications": func(c *Config) {
+			c.Model.NumClasses,
+				c.Model.Architecture = 0, layers.Llama
+		},
+		"curriculum is empty: give the context length of each stage": func(c *Config) { c.Curriculum = nil },
+		"curriculum has context 7: it must be from 8 to the model's max_len 40": func(c *Config) {
+			c.Curriculum = []int{24,
+				7}
+		},
+		"curriculum has context 41: it must be from 8 to the model's max_len 40": func(c *Config) {
+			c.Curriculum = []int{41}
+		},
+		"samples_per_stage is 0: it must be from 1 to 16777216": func(c *Config) { c.SamplesPerStage = 0 },
+		"epochs_per_stage is 0: it must be from 1 to 1048576":   func(c *Config) { c.EpochsPerStage = 0 },
+		"batch_size is 0: it must be from 1 to 65536":           func(c *Config) { c.BatchSize = 0 },
+		"batch_size is 100000: it must be from 1 to 65536":      func(c *Config) { c.BatchSize = 100_000 },
+		"warmup_steps is -1: it must be from 0 to 2147483647":   func(c *Config) { c.WarmupSteps = -1 },
+		"eval_samples is 0: it must be from 1 to 16777216":      func(c *Config) { c.EvalSamples = 0 },
+		"lr is 0: it must be above 0 and finite":                func(c *Config) { c.LR = 0 },
+		"lr is -0.001: it must be above 0 and finite":           func(c *Config) { c.LR = -1e-3 },
+		"lr is NaN: it must be above 0 and finite":              func(c *Config) { c.LR = math.NaN() },
+		"lr is +Inf: it must be above 0 and finite":             func(c *Config) { c.LR = math.Inf(1) },
+		"weight_decay is -1: it must be at least 0 and finite":  func(c *Config) { c.WeightDecay = -1 },
+		"beta1 is 1: it must be at least 0 and below 1":         func(c *Config) { c.Beta1 = 1 },
+		"beta2 is -0.1: it must be at least 0 and below 1":      func(c *Config) { c.Beta2 = -0.1 },
+		"clip is NaN: it must be at least 0 and finite":         func(c *Config) { c.Clip = math.NaN() },
 	} {
 		c := tiny()
 		change(&c)
@@ -134,7 +144,8 @@ func TestValidate(t *testing.T) {
 	} {
 		c := tiny()
 		change(&c)
-		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), strings.Fields(what)[0]) || strings.Contains(err.Error(), "\n") {
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), strings.Fields(what)[0]) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

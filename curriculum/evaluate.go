@@ -40,8 +40,8 @@ type Scored struct {
 	Outcomes []bool // of each sample, in their order: whether the answer was right
 }
 
-// EvaluateContext classifies samples of one length in batches and scores them by task. Logits that are not finite are an
-// error, not a wrong answer. When ctx ends, it gives up between two batches, with ctx's error.
+// EvaluateContext classifies samples of one length in batches and scores them by task. Logits that are not finite are
+// an error, not a wrong answer. When ctx ends, it gives up between two batches, with ctx's error.
 func EvaluateContext(ctx context.Context, m *layers.Model, samples []tasks.Sample, batch int) (Scored, error) {
 	if len(samples) == 0 {
 		return Scored{}, fmt.Errorf("evaluation: no samples")
@@ -54,9 +54,10 @@ func EvaluateContext(ctx context.Context, m *layers.Model, samples []tasks.Sampl
 	return EvaluateSamples(ctx, m, len(samples), len(samples[0].IDs), batch, next)
 }
 
-// EvaluateSamples is EvaluateContext of n samples of the given number of tokens that are made as they are needed: no more
-// than a batch of them is held.
-func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int, next func() (tasks.Sample, error)) (Scored, error) {
+// EvaluateSamples is EvaluateContext of n samples of the given number of tokens that are made as they are needed: no
+// more than a batch of them is held.
+func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
+	next func() (tasks.Sample, error)) (Scored, error) {
 	if n < 1 || batch < 1 {
 		return Scored{}, fmt.Errorf("evaluation: %d samples in batches of %d: use at least 1", n, batch)
 	}

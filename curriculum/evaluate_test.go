@@ -112,7 +112,8 @@ func TestEvaluateRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	m.Head.Out.B.Data()[2] = float32(math.NaN())
-	if _, err := EvaluateContext(t.Context(), m, samplesFor(t, c, 32), 4); err == nil || !strings.HasPrefix(err.Error(), "evaluation: sample 0 (") || !strings.Contains(err.Error(), "NaN") {
+	if _, err := EvaluateContext(t.Context(), m, samplesFor(t, c, 32), 4); err == nil ||
+		!strings.HasPrefix(err.Error(), "evaluation: sample 0 (") || !strings.Contains(err.Error(), "NaN") {
 		t.Error(err)
 	}
 }

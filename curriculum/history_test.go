@@ -91,7 +91,8 @@ func TestOldCheckpointsContinue(t *testing.T) {
 		delete(p, "epochs")
 		p["history"] = r.History
 	})
-	for what, beside := range map[string]string{"nothing": "", "what a killed run left": contents(t, metrics.Beside(r.CheckpointPath))} {
+	for what, beside := range map[string]string{"nothing": "",
+		"what a killed run left": contents(t, metrics.Beside(r.CheckpointPath))} {
 		put(t, metrics.Beside(old), beside)
 		again := resumed(t, old)
 		if again.Done() != 9 || !reflect.DeepEqual(again.History.Evaluations, r.History.Evaluations) {
@@ -115,9 +116,11 @@ func TestHistoriesThatAreGoneOrChanged(t *testing.T) {
 	r := halfway(t)
 	file := metrics.Beside(r.CheckpointPath)
 	history := contents(t, file)
-	for name, text := range map[string]string{"cut": history[:len(history)-9], "changed": strings.Replace(history, `"step":2`, `"step":3`, 1), "empty": ""} {
+	for name, text := range map[string]string{"cut": history[:len(history)-9],
+		"changed": strings.Replace(history, `"step":2`, `"step":3`, 1), "empty": ""} {
 		put(t, file, text)
-		if _, err := Resume(r.CheckpointPath); err == nil || !strings.HasPrefix(err.Error(), file+" is not the history that the checkpoint goes with") {
+		if _, err := Resume(r.CheckpointPath); err == nil ||
+			!strings.HasPrefix(err.Error(), file+" is not the history that the checkpoint goes with") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if contents(t, file) != text {
@@ -128,13 +131,15 @@ func TestHistoriesThatAreGoneOrChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := resumed(t, r.CheckpointPath)
-	if want := []string{file + " is gone: the run goes on, and its history begins at step 8"}; !reflect.DeepEqual(again.Warnings, want) {
+	if want := []string{file +
+		" is gone: the run goes on, and its history begins at step 8"}; !reflect.DeepEqual(again.Warnings, want) {
 		t.Errorf("warnings %q, want %q", again.Warnings, want)
 	}
 	if err := again.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(weights(again), weights(whole)) || len(again.History.Steps) != 13 || again.History.Evaluations[0].Step != 10 {
+	if !reflect.DeepEqual(weights(again), weights(whole)) || len(again.History.Steps) != 13 ||
+		again.History.Evaluations[0].Step != 10 {
 		t.Errorf("%d steps, evaluations %+v, or other weights", len(again.History.Steps), again.History.Evaluations)
 	}
 	if !strings.HasPrefix(contents(t, file), `{"kind":"lost","steps":7}`+"\n"+`{"kind":"step","step":8,`) {
@@ -145,7 +150,8 @@ func TestHistoriesThatAreGoneOrChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := resumed(t, r.CheckpointPath)
-	if err := last.Run(t.Context()); err != nil || len(last.History.Evaluations) != 1 || last.History.Evaluations[0].Step != tinyTotal {
+	if err := last.Run(t.Context()); err != nil || len(last.History.Evaluations) != 1 ||
+		last.History.Evaluations[0].Step != tinyTotal {
 		t.Errorf("%v: %+v", err, last.History.Evaluations)
 	}
 }
@@ -161,7 +167,8 @@ func weights(r *Trainer) (all [][]float32) {
 func TestOtherKernelsAreToldOf(t *testing.T) {
 	now := graph.CurrentKernels()
 	r := halfway(t)
-	if want := (graph.KernelHistory{{From: 0, Kernels: now}}); !reflect.DeepEqual(r.Kernels, want) || len(resumed(t, r.CheckpointPath).Warnings) != 0 {
+	if want := (graph.KernelHistory{{From: 0, Kernels: now}}); !reflect.DeepEqual(r.Kernels, want) ||
+		len(resumed(t, r.CheckpointPath).Warnings) != 0 {
 		t.Fatalf("%+v, want %+v without a warning", r.Kernels, want)
 	}
 	others := now
@@ -171,13 +178,17 @@ func TestOtherKernelsAreToldOf(t *testing.T) {
 		want graph.KernelHistory
 		line string
 	}{
-		"others": {graph.KernelHistory{{From: 0, Kernels: others}}, graph.KernelHistory{{From: 0, Kernels: others}, {From: 7, Kernels: now}},
-			fmt.Sprintf("it goes on with other kernels: from SIMD other, BLAS OpenBLAS 0.0 Prescott (cgo) to SIMD %s, BLAS %s; ", now.SIMD, now.BLAS)},
-		"none, as of an old checkpoint": {nil, graph.KernelHistory{{From: 0}, {From: 7, Kernels: now}}, "it is not recorded on which kernels this was begun; these are "},
+		"others": {graph.KernelHistory{{From: 0, Kernels: others}},
+			graph.KernelHistory{{From: 0, Kernels: others}, {From: 7, Kernels: now}},
+			fmt.Sprintf("it goes on with other kernels: from SIMD other, BLAS OpenBLAS 0.0 Prescott (cgo) to SIMD %s, BLAS %s; ",
+				now.SIMD, now.BLAS)},
+		"none, as of an old checkpoint": {nil, graph.KernelHistory{{From: 0}, {From: 7, Kernels: now}},
+			"it is not recorded on which kernels this was begun; these are "},
 	} {
 		path := rewritten(t, r.CheckpointPath, func(p map[string]any) { p["kernels"] = c.was })
 		again := resumed(t, path)
-		if len(again.Warnings) != 1 || !strings.HasPrefix(again.Warnings[0], c.line) || strings.Contains(again.Warnings[0], "\n") {
+		if len(again.Warnings) != 1 || !strings.HasPrefix(again.Warnings[0], c.line) ||
+			strings.Contains(again.Warnings[0], "\n") {
 			t.Errorf("%s: %q, want %q", name, again.Warnings, c.line)
 		}
 		if err := again.Run(t.Context()); err != nil {
@@ -189,8 +200,9 @@ func TestOtherKernelsAreToldOf(t *testing.T) {
 	}
 }
 
-// With the old keys a run draws what it always did: the samples of a stage are those of seed + stage, what it is evaluated on
-// those of seed + 9000 + stage. With the new ones no sample of an evaluation is drawn by a training, whatever the two seeds.
+// With the old keys a run draws what it always did: the samples of a stage are those of seed + stage, what it is
+// evaluated on those of seed + 9000 + stage. With the new ones no sample of an evaluation is drawn by a training,
+// whatever the two seeds.
 func TestSampleKeys(t *testing.T) {
 	ids := func(keys tasks.Keys, seed uint64, p tasks.Purpose) map[string]bool {
 		c := tiny()

@@ -41,7 +41,8 @@ func TestRunFollowsTheCurriculum(t *testing.T) {
 		if i%tinyPerEpoch == tinyPerEpoch-1 {
 			samples = 5
 		}
-		want := Step{Step: i + 1, Stage: stage, Context: c.Curriculum[stage], LR: c.schedule(tinyTotal).At(i), Tokens: samples * c.Curriculum[stage]}
+		want := Step{Step: i + 1, Stage: stage, Context: c.Curriculum[stage], LR: c.schedule(tinyTotal).At(i),
+			Tokens: samples * c.Curriculum[stage]}
 		got := Step{Step: s.Step, Stage: s.Stage, Context: s.Context, LR: s.LR, Tokens: s.Tokens}
 		if got != want {
 			t.Errorf("got %+v, want %+v", got, want)
@@ -51,14 +52,15 @@ func TestRunFollowsTheCurriculum(t *testing.T) {
 		}
 	}
 	for i, e := range told.Evaluations {
-		if e.Step != (i+1)*tinyPerEpoch || e.Stage != i/2 || e.Epoch != i%2 || e.Context != c.Curriculum[i/2] || e.Overall.N != 32 {
+		if e.Step != (i+1)*tinyPerEpoch || e.Stage != i/2 || e.Epoch != i%2 || e.Context != c.Curriculum[i/2] ||
+			e.Overall.N != 32 {
 			t.Errorf("evaluation %d: %+v", i, e)
 		}
 	}
 }
 
-// Every sample of a stage is seen once an epoch, in another order each time. Of a model that hardly moves, the losses of
-// an epoch's batches add up to the same, batch by batch they differ.
+// Every sample of a stage is seen once an epoch, in another order each time. Of a model that hardly moves, the losses
+// of an epoch's batches add up to the same, batch by batch they differ.
 func TestEpochsTakeEverySampleOnce(t *testing.T) {
 	c := tiny()
 	c.LR, c.EpochsPerStage, c.Curriculum = 1e-30, 3, []int{24}
@@ -177,7 +179,8 @@ func (c *looks) Err() error {
 	return nil
 }
 
-// An evaluation does not keep a run that was told to stop. It is made when the run continues, which ends in the same bytes.
+// An evaluation does not keep a run that was told to stop. It is made when the run continues, which ends in the same
+// bytes.
 func TestInterruptedEvaluationsAreMadeUpFor(t *testing.T) {
 	want := finished(t, begin(t, tiny()))
 	const perEvaluation = 4 // batches: the context is looked at before each, as before each step
@@ -187,7 +190,8 @@ func TestInterruptedEvaluationsAreMadeUpFor(t *testing.T) {
 		err := r.Run(&looks{t.Context(), x.epoch*perEpoch + tinyPerEpoch + x.batch})
 		at := (x.epoch + 1) * tinyPerEpoch
 		if !errors.Is(err, train.ErrInterrupted) || r.Done() != at || len(r.History.Evaluations) != x.epoch {
-			t.Fatalf("batch %d after step %d: stopped at step %d with %d evaluations: %v", x.batch, at, r.Done(), len(r.History.Evaluations), err)
+			t.Fatalf("batch %d after step %d: stopped at step %d with %d evaluations: %v", x.batch, at, r.Done(),
+				len(r.History.Evaluations), err)
 		}
 		again := resumed(t, r.CheckpointPath)
 		if again.Done() != at {

@@ -1,4 +1,5 @@
-// Package examples_test runs the tests of the examples that are a module of their own, which `go test ./...` does not enter.
+// Package examples_test runs the tests of the examples that are a module of their own, which `go test ./...` does not
+// enter.
 package examples_test
 
 import (
@@ -11,7 +12,8 @@ import (
 	"github.com/synapnet/synapnet-train/graph/blas"
 )
 
-// A layer, an architecture, a policy, a task and a scheme of another module are trained, evaluated, packed and streamed.
+// A layer, an architecture, a policy, a task and a scheme of another module are trained, evaluated, packed and
+// streamed.
 func TestOutsideModule(t *testing.T) {
 	goTool, err := exec.LookPath("go")
 	if errors.Is(err, exec.ErrNotFound) {

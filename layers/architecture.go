@@ -26,8 +26,8 @@ const (
 // synapNetName is the name of the zero value.
 const synapNetName = "synapnet"
 
-// ArchitectureSpec is what the models of one architecture have in common. Embedding and head are those of every model: a
-// learned position embedding on the token embedding, and a normalisation with a Linear.
+// ArchitectureSpec is what the models of one architecture have in common. Embedding and head are those of every model:
+// a learned position embedding on the token embedding, and a normalisation with a Linear.
 type ArchitectureSpec struct {
 	Name   string // in files, flags and settings
 	Doc    string // one line
@@ -77,8 +77,8 @@ var architectures = registry.Words("architecture", ArchitectureSpec.complete).
 		synapNet, llama, gruSSM, mamba2, falconH1, emLLM,
 	)
 
-// RegisterArchitecture adds an architecture, for an init function of the package that has it. From then on it can be chosen
-// by its name, and files of its models can be read.
+// RegisterArchitecture adds an architecture, for an init function of the package that has it. From then on it can be
+// chosen by its name, and files of its models can be read.
 func RegisterArchitecture(a ArchitectureSpec) error { return architectures.Add(a.Name, a) }
 
 func (a ArchitectureSpec) complete() error {
@@ -162,9 +162,9 @@ func (a Architecture) find() ArchitectureSpec {
 const MatchTolerance = 0.05
 
 // MatchedConfig is the model of architecture a that has the vocabulary, the positions, the classes and the heads of the
-// reference and a number of parameters within 5% of its: the depth is the reference's, double for Mamba-2 (whose block is
-// half of a transformer's), and the width the multiple of the heads that comes nearest; if none is near enough, the next
-// depth at which one is. A reference of architecture a is returned as it is.
+// reference and a number of parameters within 5% of its: the depth is the reference's, double for Mamba-2 (whose block
+// is half of a transformer's), and the width the multiple of the heads that comes nearest; if none is near enough, the
+// next depth at which one is. A reference of architecture a is returned as it is.
 func MatchedConfig(a Architecture, reference Config) (Config, error) {
 	if err := a.validate(); err != nil {
 		return Config{}, err
@@ -194,8 +194,9 @@ func MatchedConfig(a Architecture, reference Config) (Config, error) {
 			}
 		}
 	}
-	return Config{}, fmt.Errorf("there is no model of architecture %s with %d heads and a number of parameters within %g%% of %d: "+
-		"use fewer heads", a, c.Heads, 100*MatchTolerance, want)
+	return Config{},
+		fmt.Errorf("there is no model of architecture %s with %d heads and a number of parameters within %g%% of %d: "+
+			"use fewer heads", a, c.Heads, 100*MatchTolerance, want)
 }
 
 // nearestWidth is the multiple of the heads at which the model has the number of parameters nearest to want.

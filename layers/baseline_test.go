@@ -74,7 +74,8 @@ func TestMatchedConfig(t *testing.T) {
 }
 
 func TestMatchedConfigRefusals(t *testing.T) {
-	if _, err := MatchedConfig("lama", Reference()); err == nil || !strings.Contains(err.Error(), `"lama"`) || !strings.Contains(err.Error(), "synapnet, llama") {
+	if _, err := MatchedConfig("lama", Reference()); err == nil || !strings.Contains(err.Error(), `"lama"`) ||
+		!strings.Contains(err.Error(), "synapnet, llama") {
 		t.Errorf("unknown architecture: got %v", err)
 	}
 	c := Reference()
@@ -85,7 +86,8 @@ func TestMatchedConfigRefusals(t *testing.T) {
 	c = tiny()
 	c.Heads, c.Dim = 512, 512
 	c.VocabSize, c.MaxLen, c.Depth = 1, 8, 1
-	if got, err := MatchedConfig(Llama, c); err == nil && math.Abs(float64(got.Parameters()-c.Parameters())) > 0.05*float64(c.Parameters()) {
+	if got, err := MatchedConfig(Llama, c); err == nil && math.Abs(float64(got.Parameters()-c.Parameters())) > 0.05*
+		float64(c.Parameters()) {
 		t.Errorf("%d parameters for %d", got.Parameters(), c.Parameters())
 	}
 }
@@ -93,7 +95,8 @@ func TestMatchedConfigRefusals(t *testing.T) {
 func TestArchitectureNames(t *testing.T) {
 	c := tiny()
 	c.Architecture = "mamba3"
-	if _, err := NewModel(c, 1); err == nil || !strings.Contains(err.Error(), `architecture is "mamba3": it must be one of synapnet, `) {
+	if _, err := NewModel(c, 1); err == nil ||
+		!strings.Contains(err.Error(), `architecture is "mamba3": it must be one of synapnet, `) {
 		t.Errorf("unknown architecture: got %v", err)
 	}
 	for _, name := range Architectures() {
@@ -163,8 +166,8 @@ func TestBaselineOperations(t *testing.T) {
 	})
 }
 
-// otherOperations is what `operations` counts too much of a forward pass: the products that a causal mask leaves out. Less,
-// as a negative number, the products of the scans, which it does not know. once is what has no gradient.
+// otherOperations is what `operations` counts too much of a forward pass: the products that a causal mask leaves out.
+// Less, as a negative number, the products of the scans, which it does not know. once is what has no gradient.
 func otherOperations(g *graph.Graph) (over, once float64) {
 	for _, n := range g.Expr().AllNodes() {
 		if n.Op() == nil {

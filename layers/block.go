@@ -9,8 +9,9 @@ import (
 
 // synapNet is the architecture of this project (SPEC section 1).
 var synapNet = ArchitectureSpec{
-	Name: synapNetName, Doc: "gated convolution, salience-steered sparse attention and episodic memory", Source: "SynapNet-Edge",
-	Block: func(ps *Params, name string, _ int, c Config) Block { return NewSynapBlock(ps, name, c) },
+	Name: synapNetName, Doc: "gated convolution, salience-steered sparse attention and episodic memory",
+	Source: "SynapNet-Edge",
+	Block:  func(ps *Params, name string, _ int, c Config) Block { return NewSynapBlock(ps, name, c) },
 	Uses: slices.Concat(
 		[]Use{
 			{Prefix: "ssm.", Component: SSMComponent, Rows: convolvedRows},
@@ -91,8 +92,8 @@ func (b *SynapBlock) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.No
 	return b.ForwardMemory(g, x, nil, last).X
 }
 
-// ForwardMemory is Forward with memory from earlier chunks, see MemoryBlock. For the last row alone, everything that the
-// other tokens contribute to it (keys, values, salience, the bank) is computed, and nothing else.
+// ForwardMemory is Forward with memory from earlier chunks, see MemoryBlock. For the last row alone, everything that
+// the other tokens contribute to it (keys, values, salience, the bank) is computed, and nothing else.
 func (b *SynapBlock) ForwardMemory(g *graph.Graph, x *graph.Node, external *External, last bool) BlockOutput {
 	n := b.Norm.Forward(g, x)
 	if !last || b.mixesRows {

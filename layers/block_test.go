@@ -65,7 +65,9 @@ func TestGradientOfTheSalience(t *testing.T) {
 		c.SparseThreshold = threshold
 		m := scrambled(t, c)
 		ids, labels := randomBatch(2, 20, c)
-		_, p := lossOf(t, 2, 20, ids, labels, func(g *graph.Graph, in *graph.Node) *graph.Node { return m.Forward(g, in, nil).Logits })
+		_, p := lossOf(t, 2, 20, ids, labels, func(g *graph.Graph, in *graph.Node) *graph.Node {
+			return m.Forward(g, in, nil).Logits
+		})
 		learns := false
 		for _, x := range p.Grad(m.Blocks[0].Attention.Salience1.W.Param) {
 			learns = learns || x != 0

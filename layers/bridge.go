@@ -6,8 +6,8 @@ import (
 	"github.com/synapnet/synapnet-train/graph"
 )
 
-// ScaleBridge brings the outputs of pathways of different precision to one scale, in floating point (SPEC section 1, 4):
-// LayerNorm of each, side by side, Linear PD → PD for P pathways.
+// ScaleBridge brings the outputs of pathways of different precision to one scale, in floating point (SPEC section 1,
+// 4): LayerNorm of each, side by side, Linear PD → PD for P pathways.
 type ScaleBridge struct {
 	Norms []*LayerNorm
 	Fuse  *Linear

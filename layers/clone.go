@@ -1,7 +1,7 @@
 package layers
 
-// Clone is a model of the same configuration with a copy of every weight. Hooks (fake-quant nodes, smoothing, observers)
-// are not copied: they belong to the parameters of the model that they were made for.
+// Clone is a model of the same configuration with a copy of every weight. Hooks (fake-quant nodes, smoothing,
+// observers) are not copied: they belong to the parameters of the model that they were made for.
 func (m *Model) Clone() (*Model, error) {
 	if m.Packed() {
 		return nil, ErrPacked

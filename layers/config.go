@@ -12,19 +12,21 @@ import (
 // Config is the shape of a model. The names in files (TOML configurations, checkpoint and golden headers) are those of
 // the reference.
 type Config struct {
-	Architecture      Architecture `json:"architecture,omitempty" toml:"architecture"`     // of the blocks; empty or "synapnet": SynapNet
-	Dim               int          `json:"dim" toml:"dim"`                                 // width D
-	Depth             int          `json:"depth" toml:"depth"`                             // blocks L
-	Heads             int          `json:"heads" toml:"heads"`                             // attention heads H
-	VocabSize         int          `json:"vocab_size" toml:"vocab_size"`                   // token ids V
-	MaxLen            int          `json:"max_len" toml:"max_len"`                         // positions
-	NumClasses        int          `json:"num_classes" toml:"num_classes"`                 // 0: language-model head
-	KFrac             float64      `json:"k_frac" toml:"k_frac"`                           // share of tokens above the salience threshold
-	EpisodicSlots     int          `json:"episodic_slots" toml:"episodic_slots"`           // memory slots S
-	EpisodicWriteFrac float64      `json:"episodic_write_frac" toml:"episodic_write_frac"` // share of tokens written to memory
-	MLPRatio          float64      `json:"mlp_ratio" toml:"mlp_ratio"`                     // feed-forward width over D
-	UseScaleBridge    bool         `json:"use_scale_bridge" toml:"use_scale_bridge"`
-	SparseThreshold   int          `json:"sparse_threshold" toml:"sparse_threshold"` // dense attention up to this many tokens
+	// of the blocks; empty or "synapnet": SynapNet
+	Architecture Architecture `json:"architecture,omitempty" toml:"architecture"`
+	Dim          int          `json:"dim" toml:"dim"`                 // width D
+	Depth        int          `json:"depth" toml:"depth"`             // blocks L
+	Heads        int          `json:"heads" toml:"heads"`             // attention heads H
+	VocabSize    int          `json:"vocab_size" toml:"vocab_size"`   // token ids V
+	MaxLen       int          `json:"max_len" toml:"max_len"`         // positions
+	NumClasses   int          `json:"num_classes" toml:"num_classes"` // 0: language-model head
+	// share of tokens above the salience threshold
+	KFrac             float64 `json:"k_frac" toml:"k_frac"`
+	EpisodicSlots     int     `json:"episodic_slots" toml:"episodic_slots"`           // memory slots S
+	EpisodicWriteFrac float64 `json:"episodic_write_frac" toml:"episodic_write_frac"` // share of tokens written to memory
+	MLPRatio          float64 `json:"mlp_ratio" toml:"mlp_ratio"`                     // feed-forward width over D
+	UseScaleBridge    bool    `json:"use_scale_bridge" toml:"use_scale_bridge"`
+	SparseThreshold   int     `json:"sparse_threshold" toml:"sparse_threshold"` // dense attention up to this many tokens
 
 	// BlockLayers are registered layers behind the feed-forward of every block of SynapNet, in their order.
 	BlockLayers []string `json:"block_layers,omitempty" toml:"block_layers"`
@@ -74,7 +76,8 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.Dim%c.Heads != 0 {
-		return fmt.Errorf("heads is %d: it must divide dim (%d); the nearest that does is %d", c.Heads, c.Dim, nearestDivisor(c.Dim, c.Heads))
+		return fmt.Errorf("heads is %d: it must divide dim (%d); the nearest that does is %d", c.Heads, c.Dim,
+			nearestDivisor(c.Dim, c.Heads))
 	}
 	for _, s := range []struct {
 		name  string
@@ -85,13 +88,15 @@ func (c Config) Validate() error {
 		}
 	}
 	if !(c.MLPRatio > 0 && c.MLPRatio <= maxMLPRatio) || c.Hidden() < 1 {
-		return fmt.Errorf("mlp_ratio is %g: it must be above 0, at most %d, and give a feed-forward width of at least 1", c.MLPRatio, maxMLPRatio)
+		return fmt.Errorf("mlp_ratio is %g: it must be above 0, at most %d, and give a feed-forward width of at least 1",
+			c.MLPRatio, maxMLPRatio)
 	}
 	if err := c.checkOptions(); err != nil {
 		return err
 	}
 	if n := c.Parameters(); n > MaxParameters {
-		return fmt.Errorf("the model would have %d parameters, more than %d: lower dim (%d), depth (%d), vocab_size (%d) or max_len (%d)",
+		return fmt.Errorf("the model would have %d parameters, more than %d: lower dim (%d), depth (%d), vocab_size (%d) "+
+			"or max_len (%d)",
 			n, MaxParameters, c.Dim, c.Depth, c.VocabSize, c.MaxLen)
 	}
 	return nil
@@ -102,8 +107,8 @@ const maxMLPRatio = 1024
 // Hidden is the width of the feed-forward layer.
 func (c Config) Hidden() int { return int(float64(c.Dim) * c.MLPRatio) }
 
-// CheckCausal refuses to train a language model whose tokens see those that they are to predict: its loss would fall for
-// the wrong reason, and it would not be able to generate.
+// CheckCausal refuses to train a language model whose tokens see those that they are to predict: its loss would fall
+// for the wrong reason, and it would not be able to generate.
 func (c Config) CheckCausal() error {
 	if !c.LanguageModel() || c.Architecture.Causal() {
 		return nil
@@ -114,7 +119,8 @@ func (c Config) CheckCausal() error {
 			causal = append(causal, name)
 		}
 	}
-	return fmt.Errorf("num_classes is 0, a language model, and architecture %s is not causal: through %s its tokens see the later "+
+	return fmt.Errorf("num_classes is 0, a language model, and architecture %s is not causal: through %s its tokens see "+
+		"the later "+
 		"ones that they are to predict (causal are %s); it can be trained with at least 2 classes",
 		c.Architecture, c.Architecture.find().SeesLater, strings.Join(causal, ", "))
 }

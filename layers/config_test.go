@@ -51,28 +51,34 @@ func TestConfigValidate(t *testing.T) {
 		t.Errorf("a language model: %v", err)
 	}
 	for want, change := range map[string]func(*Config){
-		"dim is 1: it must be from 2 to 65536":                                                func(c *Config) { c.Dim = 1 },
-		"dim is -192: it must be from 2 to 65536":                                             func(c *Config) { c.Dim = -192 },
-		"dim is 1000000: it must be from 2 to 65536":                                          func(c *Config) { c.Dim = 1_000_000 },
-		"depth is 0: it must be from 1 to 4096":                                               func(c *Config) { c.Depth = 0 },
-		"heads is 0: it must be from 1 to 65536":                                              func(c *Config) { c.Heads = 0 },
-		"heads is 5: it must divide dim (192); the nearest that does is 4":                    func(c *Config) { c.Heads = 5 },
-		"heads is 7: it must divide dim (192); the nearest that does is 6":                    func(c *Config) { c.Heads = 7 },
-		"heads is 500: it must divide dim (192); the nearest that does is 192":                func(c *Config) { c.Heads = 500 },
-		"vocab_size is 0: it must be from 1 to 16777216":                                      func(c *Config) { c.VocabSize = 0 },
-		"max_len is 7: it must be from 8 to 16777216":                                         func(c *Config) { c.MaxLen = 7 },
-		"num_classes is -1: it must be from 0 to 16777216":                                    func(c *Config) { c.NumClasses = -1 },
-		"episodic_slots is 0: it must be from 1 to 1048576":                                   func(c *Config) { c.EpisodicSlots = 0 },
-		"sparse_threshold is -1: it must be from 0 to 2147483647":                             func(c *Config) { c.SparseThreshold = -1 },
-		"k_frac is 0: it must be above 0 and at most 1":                                       func(c *Config) { c.KFrac = 0 },
-		"k_frac is NaN: it must be above 0 and at most 1":                                     func(c *Config) { c.KFrac = math.NaN() },
-		"k_frac is 1.5: it must be above 0 and at most 1":                                     func(c *Config) { c.KFrac = 1.5 },
-		"episodic_write_frac is -0.5: it must be above 0 and at most 1":                       func(c *Config) { c.EpisodicWriteFrac = -0.5 },
-		"mlp_ratio is 0: it must be above 0, at most 1024, and give a feed-forward width":     func(c *Config) { c.MLPRatio = 0 },
-		"mlp_ratio is 0.001: it must be above 0, at most 1024, and give a feed-forward width": func(c *Config) { c.MLPRatio = 0.001 },
-		"mlp_ratio is +Inf: it must be above 0, at most 1024":                                 func(c *Config) { c.MLPRatio = math.Inf(1) },
-		"mlp_ratio is NaN: it must be above 0, at most 1024":                                  func(c *Config) { c.MLPRatio = math.NaN() },
-		"the model would have ":                                                               func(c *Config) { c.Dim, c.Heads = 1<<16, 1 },
+		"dim is 1: it must be from 2 to 65536":                                 func(c *Config) { c.Dim = 1 },
+		"dim is -192: it must be from 2 to 65536":                              func(c *Config) { c.Dim = -192 },
+		"dim is 1000000: it must be from 2 to 65536":                           func(c *Config) { c.Dim = 1_000_000 },
+		"depth is 0: it must be from 1 to 4096":                                func(c *Config) { c.Depth = 0 },
+		"heads is 0: it must be from 1 to 65536":                               func(c *Config) { c.Heads = 0 },
+		"heads is 5: it must divide dim (192); the nearest that does is 4":     func(c *Config) { c.Heads = 5 },
+		"heads is 7: it must divide dim (192); the nearest that does is 6":     func(c *Config) { c.Heads = 7 },
+		"heads is 500: it must divide dim (192); the nearest that does is 192": func(c *Config) { c.Heads = 500 },
+		"vocab_size is 0: it must be from 1 to 16777216":                       func(c *Config) { c.VocabSize = 0 },
+		"max_len is 7: it must be from 8 to 16777216":                          func(c *Config) { c.MaxLen = 7 },
+		"num_classes is -1: it must be from 0 to 16777216":                     func(c *Config) { c.NumClasses = -1 },
+		"episodic_slots is 0: it must be from 1 to 1048576":                    func(c *Config) { c.EpisodicSlots = 0 },
+		"sparse_threshold is -1: it must be from 0 to 2147483647":              func(c *Config) { c.SparseThreshold = -1 },
+		"k_frac is 0: it must be above 0 and at most 1":                        func(c *Config) { c.KFrac = 0 },
+		"k_frac is NaN: it must be above 0 and at most 1":                      func(c *Config) { c.KFrac = math.NaN() },
+		"k_frac is 1.5: it must be above 0 and at most 1":                      func(c *Config) { c.KFrac = 1.5 },
+		"episodic_write_frac is -0.5: it must be above 0 and at most 1": func(c *Config) {
+			c.EpisodicWriteFrac = -0.5
+		},
+		"mlp_ratio is 0: it must be above 0, at most 1024, and give a feed-forward width": func(c *Config) { c.MLPRatio = 0 },
+		"mlp_ratio is 0.001: it must be above 0, at most 1024, and give a feed-forward width": func(c *Config) {
+			c.MLPRatio = 0.001
+		},
+		"mlp_ratio is +Inf: it must be above 0, at most 1024": func(c *Config) {
+			c.MLPRatio = math.Inf(1)
+		},
+		"mlp_ratio is NaN: it must be above 0, at most 1024": func(c *Config) { c.MLPRatio = math.NaN() },
+		"the model would have ":                              func(c *Config) { c.Dim, c.Heads = 1<<16, 1 },
 	} {
 		c := Reference()
 		change(&c)
@@ -103,7 +109,8 @@ func TestNearestDivisor(t *testing.T) {
 	}
 }
 
-// The number of parameters is that of all blocks, in every architecture and at any depth, negative ones left to Validate.
+// The number of parameters is that of all blocks, in every architecture and at any depth, negative ones left to
+// Validate.
 func TestParametersOfEveryDepth(t *testing.T) {
 	for _, name := range Architectures() {
 		c := Reference()

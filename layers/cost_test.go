@@ -31,7 +31,8 @@ func TestCostParameters(t *testing.T) {
 		}
 		got := map[string]int{}
 		if n := Total(c.Costs(16)).Parameters; n != m.Params.Count() || n != c.Parameters() {
-			t.Errorf("%s: %d parameters in the costs, %d in the model, %d in its outline", name, n, m.Params.Count(), c.Parameters())
+			t.Errorf("%s: %d parameters in the costs, %d in the model, %d in its outline", name, n, m.Params.Count(),
+				c.Parameters())
 		}
 		for _, k := range c.Costs(16) {
 			got[fmt.Sprintf("%d %s", k.Block, k.Component)] += k.Parameters
@@ -93,7 +94,8 @@ func TestCostOperations(t *testing.T) {
 			}
 			full := Total(c.CostsWithoutShortcut(tokens))
 			if saves := full.Forward > k.Forward && full.Backward > k.Backward; saves == c.LanguageModel() {
-				t.Errorf("%s, %d tokens: the shortcut saves %g of %g operations", name, tokens, full.Forward-k.Forward, full.Forward)
+				t.Errorf("%s, %d tokens: the shortcut saves %g of %g operations", name, tokens, full.Forward-k.Forward,
+					full.Forward)
 			}
 		}
 	}

@@ -31,8 +31,8 @@ var emLLM = ArchitectureSpec{
 //	x ← x + attention(n) + sigmoid(gate(n)) ⊙ memory(n)
 //	x ← x + W₂ GELU(W₁ LayerNorm(x)).
 //
-// The memory holds the rows of n that received the most attention, over all heads and queries, a constant to gradients; the
-// rest of its slots are zero, and are read.
+// The memory holds the rows of n that received the most attention, over all heads and queries, a constant to gradients;
+// the rest of its slots are zero, and are read.
 type EMLLMBlock struct {
 	Norm1        *LayerNorm
 	Q, K, V, Out *Linear
@@ -54,7 +54,8 @@ func NewEMLLMBlock(ps *Params, name string, c Config) *EMLLMBlock {
 		V:     linear(".to_v", false),
 		Out:   linear(".to_out", true),
 		Memory: &EpisodicMemory{
-			Query: linear(".mem.to_q", false), Key: linear(".mem.to_k", false), Val: linear(".mem.to_v", false), Out: linear(".mem.out", true),
+			Query: linear(".mem.to_q", false), Key: linear(".mem.to_k", false), Val: linear(".mem.to_v", false),
+			Out:   linear(".mem.out", true),
 			Slots: c.EpisodicSlots, WriteFrac: c.EpisodicWriteFrac,
 		},
 		Gate:  linear(".mem_gate", true),

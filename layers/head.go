@@ -35,8 +35,8 @@ func (l *Head) Classify(g *graph.Graph, x, bank *graph.Node) *graph.Node {
 	return l.Out.Forward(g, graph.Sum(g, l.Norm.Forward(g, x), graph.MeanRows(g, bank)), graph.Identity)
 }
 
-// Project gives logits [..., O] from x [..., D] alone: for the token after each one, as a language model, and what every
-// architecture but SynapNet does.
+// Project gives logits [..., O] from x [..., D] alone: for the token after each one, as a language model, and what
+// every architecture but SynapNet does.
 func (l *Head) Project(g *graph.Graph, x *graph.Node) *graph.Node {
 	if l.RMS != nil {
 		return l.Out.Forward(g, l.RMS.Forward(g, x), graph.Identity)

@@ -12,14 +12,15 @@ type FileKind int
 
 // The kinds of files that the program writes or takes.
 const (
-	ForeignFile    FileKind = iota // not of this program: none of its keys
-	ModelFile                      // a model in floating point; also a checkpoint of pretrain, of which the model is a part
-	PackedFile                     // a model in packed form
-	QuantisedFile                  // a model with its quantisers in floating point
-	QuantisedRun                   // a checkpoint of the training of such a model
-	SnapshotFile                   // a stream's memory and position
-	ClassifierFile                 // a retention classifier or a Locret-style head
-	GoldenFile                     // tensors of the reference implementation
+	ForeignFile FileKind = iota // not of this program: none of its keys
+	// a model in floating point; also a checkpoint of pretrain, of which the model is a part
+	ModelFile
+	PackedFile     // a model in packed form
+	QuantisedFile  // a model with its quantisers in floating point
+	QuantisedRun   // a checkpoint of the training of such a model
+	SnapshotFile   // a stream's memory and position
+	ClassifierFile // a retention classifier or a Locret-style head
+	GoldenFile     // tensors of the reference implementation
 )
 
 // fileKinds tell the kinds by their keys: the first all of whose keys are there. The keys are written in the packages
@@ -31,11 +32,15 @@ var fileKinds = []struct {
 	use  string // which command takes it
 }{
 	{PackedFile, []string{configKey, packedKey}, "a packed model", "eval, stream and inspect take it"},
-	{QuantisedRun, []string{configKey, "qat", "training"}, "the checkpoint of a training through quantisers", "the command that began it continues it"},
-	{QuantisedFile, []string{configKey, "qat"}, "a model with its quantisers in floating point, as cajq-3phase leaves it", "pack it with export, and give the packed file"},
+	{QuantisedRun, []string{configKey, "qat", "training"}, "the checkpoint of a training through quantisers",
+		"the command that began it continues it"},
+	{QuantisedFile, []string{configKey, "qat"}, "a model with its quantisers in floating point, as cajq-3phase leaves it",
+		"pack it with export, and give the packed file"},
 	{ModelFile, []string{configKey}, "a model in floating point", "eval, stream and export take it"},
-	{SnapshotFile, []string{"memory", "stream"}, "the snapshot of a stream", "continue it with stream MODEL --restore FILE"},
-	{ClassifierFile, []string{"classifier"}, "a classifier of memory entries", "give it to stream, beside a model, with --classifier"},
+	{SnapshotFile, []string{"memory", "stream"}, "the snapshot of a stream",
+		"continue it with stream MODEL --restore FILE"},
+	{ClassifierFile, []string{"classifier"}, "a classifier of memory entries",
+		"give it to stream, beside a model, with --classifier"},
 	{GoldenFile, []string{"case"}, "a file of golden tensors", "conform takes it"},
 }
 
@@ -70,8 +75,8 @@ func (e *OtherKindError) Error() string {
 	return "this is not " + e.Want
 }
 
-// WantKind is an *OtherKindError for a file of another kind of this program than `want`, called by what it is to be; nil for
-// foreign files and for those of one of the kinds.
+// WantKind is an *OtherKindError for a file of another kind of this program than `want`, called by what it is to be;
+// nil for foreign files and for those of one of the kinds.
 func WantKind(f *safetensors.File, called string, want ...FileKind) error {
 	got := KindOf(f)
 	if got == ForeignFile {

@@ -51,14 +51,15 @@ var layerSpecs = registry.Words("layer", LayerSpec.complete).
 		swiGLU,
 	)
 
-// RegisterLayer adds a layer, for an init function of the package that has it. From then on Config.BlockLayers can name it,
-// and files of models with it can be read.
+// RegisterLayer adds a layer, for an init function of the package that has it. From then on Config.BlockLayers can name
+// it, and files of models with it can be read.
 func RegisterLayer(l LayerSpec) error {
 	for _, name := range Layers() {
 		other, _ := layerSpecs.Find(name)
 		for option := range l.Options {
 			if _, taken := other.Options[option]; taken && name != l.Name {
-				return fmt.Errorf("register layer %q: its option %s is one of layer %s, too: give it another name", l.Name, option, name)
+				return fmt.Errorf("register layer %q: its option %s is one of layer %s, too: give it another name", l.Name, option,
+					name)
 			}
 		}
 	}
@@ -77,7 +78,8 @@ func (l LayerSpec) complete() error {
 	return nil
 }
 
-var errOptionNames = errors.New("the names of its Options are to have lower-case letters, digits and _, and their values are to be finite")
+var errOptionNames = errors.New("the names of its Options are to have lower-case letters, digits and _, and their " +
+	"values are to be finite")
 
 // optionNames says whether options can stand in configuration files and headers.
 func optionNames(options map[string]float64) bool {
@@ -95,7 +97,8 @@ func Layers() []string { return layerSpecs.Names() }
 // maxBlockLayers bounds Config.BlockLayers: a layer may have no parameters that would bound it.
 const maxBlockLayers = 64
 
-// blockLayers are the layers behind the feed-forward; those that are not registered, which Validate rules out, are left out.
+// blockLayers are the layers behind the feed-forward; those that are not registered, which Validate rules out, are left
+// out.
 func (c Config) blockLayers() []LayerSpec {
 	var all []LayerSpec
 	for _, name := range c.BlockLayers {
@@ -169,7 +172,8 @@ func (c Config) checkLayers() error {
 		return nil
 	}
 	if c.Architecture != SynapNet {
-		return fmt.Errorf("block_layers is %q, and architecture %s has no place for further layers: leave it out, or use architecture %s",
+		return fmt.Errorf("block_layers is %q, and architecture %s has no place for further layers: leave it out, or use "+
+			"architecture %s",
 			c.BlockLayers, c.Architecture, SynapNet)
 	}
 	if n := len(c.BlockLayers); n > maxBlockLayers {
@@ -177,7 +181,8 @@ func (c Config) checkLayers() error {
 	}
 	for _, name := range c.BlockLayers {
 		if _, ok := layerSpecs.Find(name); !ok {
-			return fmt.Errorf("block_layers names %q: did you mean %q? Registered are %s", name, spelling.Nearest(name, Layers()), strings.Join(Layers(), ", "))
+			return fmt.Errorf("block_layers names %q: did you mean %q? Registered are %s", name,
+				spelling.Nearest(name, Layers()), strings.Join(Layers(), ", "))
 		}
 	}
 	return nil
@@ -189,10 +194,12 @@ func (c Config) checkOptions() error {
 	for _, name := range slices.Sorted(maps.Keys(c.Options)) {
 		switch v := c.Options[name]; {
 		case len(known) == 0:
-			return fmt.Errorf("options has %q: architecture %s has no options of its own, nor have layers in its blocks; leave it out",
+			return fmt.Errorf("options has %q: architecture %s has no options of its own, nor have layers in its blocks; "+
+				"leave it out",
 				name, c.Architecture)
 		case !slices.Contains(known, name):
-			return fmt.Errorf("options has %q: did you mean %q? There are %s", name, spelling.Nearest(name, known), strings.Join(known, ", "))
+			return fmt.Errorf("options has %q: did you mean %q? There are %s", name, spelling.Nearest(name, known),
+				strings.Join(known, ", "))
 		case math.IsNaN(v) || math.IsInf(v, 0):
 			return fmt.Errorf("options.%s is %g: it must be a finite number", name, v)
 		}

@@ -33,8 +33,8 @@ var mamba2 = ArchitectureSpec{
 	MLPRatio: 4, Deeper: 2, // it has no feed-forward: two blocks are about one of a transformer
 }
 
-// Mamba2Block is x ← x + mixer(RMSNorm(x)) with the mixer of Mamba-2: for its input n, inner width I = 2D, H heads of width
-// I/H and state N = 64,
+// Mamba2Block is x ← x + mixer(RMSNorm(x)) with the mixer of Mamba-2: for its input n, inner width I = 2D, H heads of
+// width I/H and state N = 64,
 //
 //	z = W_z n, (u, B, C) = SiLU(causal convolution of W_xbc n), dt = W_dt n
 //	y = SelectiveScan(u, B, C, dt)

@@ -85,7 +85,8 @@ func (l *EpisodicMemory) Read(g *graph.Graph, n *graph.Node, external *External,
 	}
 	y := (*graph.Node)(nil)
 	if external.Valid != nil || external.Window > 0 {
-		y, r.Received = graph.MemoryRead(g, r.Queries, r.Keys, r.Values, external.Valid, graph.Shape(fresh)[1], max(1, external.Window))
+		y, r.Received = graph.MemoryRead(g, r.Queries, r.Keys, r.Values, external.Valid, graph.Shape(fresh)[1],
+			max(1, external.Window))
 	} else {
 		y = graph.Attention(g, r.Queries, r.Keys, r.Values, nil, 1)
 	}

@@ -6,8 +6,8 @@ import (
 	"github.com/synapnet/synapnet-train/graph"
 )
 
-// MemoryBlock is a Block whose memory can last from one chunk of a stream to the next. Models whose blocks all are one can
-// be streamed.
+// MemoryBlock is a Block whose memory can last from one chunk of a stream to the next. Models whose blocks all are one
+// can be streamed.
 type MemoryBlock interface {
 	Block
 	// ForwardMemory is Forward with memory from earlier chunks; external is nil without.
@@ -26,7 +26,8 @@ type BlockOutput struct {
 func (m *Model) CheckMemory() error {
 	for _, b := range m.all {
 		if _, ok := b.(MemoryBlock); !ok {
-			return fmt.Errorf("the model is of architecture %s, whose blocks have no memory from chunk to chunk, which this needs: "+
+			return fmt.Errorf("the model is of architecture %s, whose blocks have no memory from chunk to chunk, which this "+
+				"needs: "+
 				"give a model of architecture %s", m.Config.Architecture, SynapNet)
 		}
 	}

@@ -28,7 +28,8 @@ func NewModel(c Config, seed uint64) (*Model, error) {
 	return modelFor(c, seed, "give a smaller model")
 }
 
-// modelFor is NewModel with the mend for a model that does not fit into memory: one that is in a file cannot be another.
+// modelFor is NewModel with the mend for a model that does not fit into memory: one that is in a file cannot be
+// another.
 func modelFor(c Config, seed uint64, mend string) (*Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
@@ -60,8 +61,8 @@ type Output struct {
 	Blocks []BlockOutput // salience and fresh memory bank of each block; none of blocks that are no MemoryBlock
 }
 
-// Forward adds the model to g for ids, int32 [B, T]. external holds one memory [B, E, D] a block from earlier chunks, or
-// is nil.
+// Forward adds the model to g for ids, int32 [B, T]. external holds one memory [B, E, D] a block from earlier chunks,
+// or is nil.
 func (m *Model) Forward(g *graph.Graph, ids *graph.Node, external []*graph.Node) Output {
 	if external == nil {
 		return m.ForwardExternal(g, ids, nil)
@@ -141,13 +142,13 @@ type Trainer struct {
 	terms   []*graph.Node
 }
 
-// Term adds a further term [1] of the training loss to a graph that holds the model's output: a regulariser, an auxiliary
-// loss.
+// Term adds a further term [1] of the training loss to a graph that holds the model's output: a regulariser, an
+// auxiliary loss.
 type Term func(g *graph.Graph, out Output) *graph.Node
 
 // Train compiles the training graph for batches of B samples of T tokens. Labels are one a sample for classification,
-// one a token for a language model, which must be of a causal architecture (Config.CheckCausal). What is minimised is the
-// sum of the cross-entropy and the terms.
+// one a token for a language model, which must be of a causal architecture (Config.CheckCausal). What is minimised is
+// the sum of the cross-entropy and the terms.
 func (m *Model) Train(batch, tokens int, terms ...Term) (*Trainer, error) {
 	if err := m.Config.CheckCausal(); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
@@ -192,7 +193,8 @@ func (m *Model) trainGraph(build buildGraph, batch, tokens int, terms ...Term) (
 // Run computes the gradients of one batch, ids [B, T] row by row, and its cross-entropy, without further terms.
 func (t *Trainer) Run(ids, labels []int32) (loss float32, err error) {
 	if len(ids) != len(t.ids) || len(labels) != len(t.labels) {
-		return 0, fmt.Errorf("model: got %d ids and %d labels, want %d and %d", len(ids), len(labels), len(t.ids), len(t.labels))
+		return 0, fmt.Errorf("model: got %d ids and %d labels, want %d and %d", len(ids), len(labels), len(t.ids),
+			len(t.labels))
 	}
 	copy(t.ids, ids)
 	copy(t.labels, labels)
@@ -263,7 +265,8 @@ func (m *Model) inferenceGraph(build buildGraph, batch, tokens, external int) (*
 // until the next run.
 func (f *Inference) Run(ids []int32, external [][]float32) ([]float32, error) {
 	if len(ids) != len(f.ids) || len(external) != len(f.external) {
-		return nil, fmt.Errorf("model: got %d ids and %d memories, want %d and %d", len(ids), len(external), len(f.ids), len(f.external))
+		return nil, fmt.Errorf("model: got %d ids and %d memories, want %d and %d", len(ids), len(external), len(f.ids),
+			len(f.external))
 	}
 	copy(f.ids, ids)
 	for i, e := range external {

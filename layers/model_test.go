@@ -45,7 +45,8 @@ func TestLanguageModelLearns(t *testing.T) {
 		t.Errorf("%d logits, want [%d, %d, %d]", got, batch, tokens, c.VocabSize)
 	}
 	if math.Abs(float64(first)-math.Log(float64(c.VocabSize))) > 0.1 || last > 0.1 {
-		t.Errorf("the loss goes from %.3f to %.3f, want from about log %d = %.3f to below 0.1", first, last, c.VocabSize, math.Log(float64(c.VocabSize)))
+		t.Errorf("the loss goes from %.3f to %.3f, want from about log %d = %.3f to below 0.1", first, last, c.VocabSize,
+			math.Log(float64(c.VocabSize)))
 	}
 }
 
@@ -62,7 +63,8 @@ func TestOnlyCausalLanguageModelsAreTrained(t *testing.T) {
 		switch _, err := m.Train(1, 12); {
 		case a.Causal() && err != nil:
 			t.Errorf("%s: %v", name, err)
-		case !a.Causal() && (err == nil || !strings.Contains(err.Error(), "architecture "+name+" is not causal") || !strings.Contains(err.Error(), "attention and memory")):
+		case !a.Causal() && (err == nil || !strings.Contains(err.Error(), "architecture "+name+" is not causal") ||
+			!strings.Contains(err.Error(), "attention and memory")):
 			t.Errorf("%s: got %v", name, err)
 		}
 		if _, err := m.Infer(1, 12, 0); err != nil {
@@ -136,13 +138,21 @@ func TestRunRefuses(t *testing.T) {
 	alien, worse := slices.Clone(ids), slices.Clone(labels)
 	alien[13], worse[1] = int32(c.VocabSize), int32(c.NumClasses)
 	for want, run := range map[string]func() error{
-		"got 19 ids and 2 labels, want 20 and 2":   func() error { _, err := step.Run(ids[1:], labels); return err },
-		"got 20 ids and 1 labels, want 20 and 2":   func() error { _, err := step.Run(ids, labels[1:]); return err },
-		"token id 40 at row 1, position 3":         func() error { _, err := step.Run(alien, labels); return err },
-		"label 7 of row 1 is outside 0..6":         func() error { _, err := step.Run(ids, worse); return err },
-		"got 10 ids and 1 memories, want 10 and 2": func() error { _, err := inf.Run(ids[:10], [][]float32{bank}); return err },
+		"got 19 ids and 2 labels, want 20 and 2": func() error { _, err := step.Run(ids[1:], labels); return err },
+		"got 20 ids and 1 labels, want 20 and 2": func() error { _, err := step.Run(ids, labels[1:]); return err },
+		"token id 40 at row 1, position 3":       func() error { _, err := step.Run(alien, labels); return err },
+		"label 7 of row 1 is outside 0..6":       func() error { _, err := step.Run(ids, worse); return err },
+		"got 10 ids and 1 memories, want 10 and 2": func() error {
+			_,
+				err := inf.Run(ids[:10], [][]float32{bank})
+			return err
+		},
 		"got 10 ids and 0 memories, want 10 and 2": func() error { _, err := inf.Run(ids[:10], nil); return err },
-		"external memory 1 has 53 values, want 54": func() error { _, err := inf.Run(ids[:10], [][]float32{bank, bank[1:]}); return err },
+		"external memory 1 has 53 values, want 54": func() error {
+			_,
+				err := inf.Run(ids[:10], [][]float32{bank, bank[1:]})
+			return err
+		},
 		"got external memory for 1 blocks, want 2": func() error { _, err := withMemories(m, 1); return err },
 		"every dimension must be at least 1":       func() error { _, err := m.Infer(0, 10, 0); return err },
 		"position":                                 func() error { _, err := m.Train(1, c.MaxLen+1); return err },

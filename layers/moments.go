@@ -11,8 +11,8 @@ const (
 	secondMoment = OptimiserPrefix + "v."
 )
 
-// AddMoments adds the optimiser's moments of the parameters to a checkpoint, as optim.m.NAME and optim.v.NAME, and returns its
-// update counts by parameter, which have no tensor. Moments that are not finite are an error.
+// AddMoments adds the optimiser's moments of the parameters to a checkpoint, as optim.m.NAME and optim.v.NAME, and
+// returns its update counts by parameter, which have no tensor. Moments that are not finite are an error.
 func AddMoments(f *safetensors.File, a *graph.AdamW, params []*graph.Param) (updates map[string]int, err error) {
 	updates = map[string]int{}
 	for _, p := range params {

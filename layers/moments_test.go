@@ -50,11 +50,13 @@ func TestMomentsSurviveTheirFile(t *testing.T) {
 		}
 	}
 	f.Tensors = f.Tensors[:3]
-	if err := SetMoments(f, b, params, updates); err == nil || !strings.Contains(err.Error(), "tensor optim.v.b is missing") {
+	if err := SetMoments(f, b, params, updates); err == nil ||
+		!strings.Contains(err.Error(), "tensor optim.v.b is missing") {
 		t.Errorf("without a moment: got %v", err)
 	}
 	a.State(params[1]).V[2] = float32(math.NaN())
-	if _, err := AddMoments(f, a, params); err == nil || !strings.Contains(err.Error(), "tensor optim.v.b has the value NaN at index 2") {
+	if _, err := AddMoments(f, a, params); err == nil ||
+		!strings.Contains(err.Error(), "tensor optim.v.b has the value NaN at index 2") {
 		t.Errorf("a moment that is no number: got %v", err)
 	}
 }
@@ -70,14 +72,16 @@ func TestParamsAreSetTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := []*graph.Param{graph.NewParam("a", 2, 3), graph.NewParam("b", 5)}
-	if err := SetParams(f, "x.", other); err == nil || !strings.Contains(err.Error(), "tensor x.b has shape [4], the model needs [5]") {
+	if err := SetParams(f, "x.", other); err == nil ||
+		!strings.Contains(err.Error(), "tensor x.b has shape [4], the model needs [5]") {
 		t.Errorf("another shape: got %v", err)
 	}
 	if other[0].Data()[0] != 0 {
 		t.Error("a parameter was set before the error")
 	}
 	other[1] = graph.NewParam("b", 4)
-	if err := SetParams(f, "x.", other); err != nil || !slices.Equal(other[0].Data(), params[0].Data()) || !slices.Equal(other[1].Data(), params[1].Data()) {
+	if err := SetParams(f, "x.", other); err != nil || !slices.Equal(other[0].Data(), params[0].Data()) ||
+		!slices.Equal(other[1].Data(), params[1].Data()) {
 		t.Errorf("got %v and %v (%v)", other[0].Data(), other[1].Data(), err)
 	}
 }

@@ -48,7 +48,8 @@ func checkTensors(c Config, f *safetensors.File, packed map[string]*scheme.Packe
 	known := map[string]bool{}
 	// A model has at least a dozen tensors a block: a file with fewer is refused without listing what the model has.
 	if len(f.Tensors) < c.Depth {
-		return fmt.Errorf("%d tensors are too few for the model of the header, of depth %d: the file is not complete or was put together wrongly", len(f.Tensors), c.Depth)
+		return fmt.Errorf("%d tensors are too few for the model of the header, of depth %d: the file is not complete or "+
+			"was put together wrongly", len(f.Tensors), c.Depth)
 	}
 	for _, p := range outline(c, packed).Params.All() {
 		if _, err := FindTensor(f, "", p); err != nil {
@@ -61,7 +62,8 @@ func checkTensors(c Config, f *safetensors.File, packed map[string]*scheme.Packe
 	}
 	for _, name := range f.Names() {
 		if !known[name] && !strings.HasPrefix(name, OptimiserPrefix) {
-			return fmt.Errorf("tensor %s is not of the model that the header describes (depth %d, ScaleBridge %v): the file is not complete or was put together wrongly", name, c.Depth, c.UseScaleBridge)
+			return fmt.Errorf("tensor %s is not of the model that the header describes (depth %d, ScaleBridge %v): the file "+
+				"is not complete or was put together wrongly", name, c.Depth, c.UseScaleBridge)
 		}
 	}
 	return nil

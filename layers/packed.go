@@ -17,7 +17,8 @@ import (
 )
 
 // ErrPacked is what a packed model gives where floating-point weights are needed.
-var ErrPacked = errors.New("the model is packed: it runs, but can be neither trained nor changed; give the checkpoint that it was exported from")
+var ErrPacked = errors.New("the model is packed: it runs, but can be neither trained nor changed; give the " +
+	"checkpoint that it was exported from")
 
 // NewPackedModel makes a model whose weights named in packed (state-dict names) stay in packed form: they have no
 // parameter and are never unpacked as a whole. All other parameters are to be set. A name that the model does not
@@ -190,7 +191,8 @@ func fromPackedFile(c Config, f *safetensors.File) (*Model, error) {
 		w, isPacked := packed[base]
 		isPacked = isPacked && name == base+"."+w.Spec().Scheme
 		if !isParam && !smooth[name] && !isPacked {
-			return nil, fmt.Errorf("tensor %s is not of the model that the header describes: the file was put together wrongly", name)
+			return nil, fmt.Errorf("tensor %s is not of the model that the header describes: the file was put together wrongly",
+				name)
 		}
 	}
 	return m, nil
@@ -210,7 +212,9 @@ func readPackedHeader(text string) (packedHeader, error) {
 		if v.Version != nil {
 			got = fmt.Sprint(*v.Version)
 		}
-		return h, fmt.Errorf("packed layout version %s: this program reads version %d; export the model again with this program, or use the one that wrote it", got, PackedVersion)
+		return h,
+			fmt.Errorf("packed layout version %s: this program reads version %d; export the model again with this program, or "+
+				"use the one that wrote it", got, PackedVersion)
 	}
 	d := json.NewDecoder(bytes.NewReader([]byte(text)))
 	d.DisallowUnknownFields()
@@ -230,7 +234,8 @@ func packedTensor(f *safetensors.File, name string, s scheme.Spec) (*scheme.Pack
 		return nil, fmt.Errorf("tensor %s.%s is missing, which the header says is packed", name, s.Scheme)
 	}
 	if t.DType != safetensors.U8 || len(t.Shape) != 1 {
-		return nil, fmt.Errorf("tensor %s has dtype %v and shape %v, want the bytes of a packed weight (U8, one dimension)", t.Name, t.DType, t.Shape)
+		return nil, fmt.Errorf("tensor %s has dtype %v and shape %v, want the bytes of a packed weight (U8, one dimension)",
+			t.Name, t.DType, t.Shape)
 	}
 	w, err := scheme.Parse(s, slices.Clone(t.Data)) // t.Data is a part of the whole file's bytes
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
-// A packed model keeps nothing of the file that it came from: else all of a file stays in memory for the sake of the part
-// that is packed.
+// A packed model keeps nothing of the file that it came from: else all of a file stays in memory for the sake of the
+// part that is packed.
 func TestPackedModelKeepsNoFile(t *testing.T) {
 	c := Reference()
 	c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, c.NumClasses, c.EpisodicSlots = 8, 1, 2, 32, 16, 4, 2

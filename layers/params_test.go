@@ -82,8 +82,10 @@ func normal(t *testing.T, p *graph.Param) {
 		}
 	}
 	const beyondTwo = 0.0455 // share of a normal distribution
-	if math.Abs(sum/n) > 5/math.Sqrt(n) || math.Abs(square/n-1) > 5*math.Sqrt(2/n) || math.Abs(tail/n-beyondTwo) > 5*math.Sqrt(beyondTwo/n) {
-		t.Errorf("%s is not N(0, 0.02²): mean %.3f, variance %.3f, beyond two %.4f (in units of 0.02)", p.Name, sum/n, square/n, tail/n)
+	if math.Abs(sum/n) > 5/math.Sqrt(n) || math.Abs(square/n-1) > 5*math.Sqrt(2/n) || math.Abs(tail/n-beyondTwo) > 5*
+		math.Sqrt(beyondTwo/n) {
+		t.Errorf("%s is not N(0, 0.02²): mean %.3f, variance %.3f, beyond two %.4f (in units of 0.02)", p.Name, sum/n,
+			square/n, tail/n)
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"github.com/synapnet/synapnet-train/graph"
 )
 
-// Reader is the forward graph of one chunk of a stream, with external memory whose size may change from run to run within
-// a capacity, and with all that a memory manager wants to know of the reads.
+// Reader is the forward graph of one chunk of a stream, with external memory whose size may change from run to run
+// within a capacity, and with all that a memory manager wants to know of the reads.
 type Reader struct {
 	Program  *graph.Program
 	Tokens   int   // the chunk's length T
@@ -22,8 +22,8 @@ type Reader struct {
 }
 
 // Reader compiles the forward graph for one sample of T tokens and the given capacity, at least 1 row, of each block.
-// window is the number of queries at the end of the chunk whose attention is told apart, at least 1. With projections the
-// reads' queries, keys and values can be asked for.
+// window is the number of queries at the end of the chunk whose attention is told apart, at least 1. With projections
+// the reads' queries, keys and values can be asked for.
 func (m *Model) Reader(tokens int, capacity []int, window int, projections bool) (*Reader, error) {
 	r, g, err := m.readerGraph(graph.Build, tokens, capacity, window, projections)
 	if err != nil {
@@ -35,7 +35,8 @@ func (m *Model) Reader(tokens int, capacity []int, window int, projections bool)
 	return r, nil
 }
 
-func (m *Model) readerGraph(build buildGraph, tokens int, capacity []int, window int, projections bool) (*Reader, *graph.Graph, error) {
+func (m *Model) readerGraph(build buildGraph, tokens int, capacity []int, window int,
+	projections bool) (*Reader, *graph.Graph, error) {
 	if err := m.CheckMemory(); err != nil {
 		return nil, nil, err
 	}
@@ -92,8 +93,8 @@ func (r *Reader) Bank(i int) []float32 { return r.Program.Value(r.out.Blocks[i].
 // Salience is block i's soft mask [T].
 func (r *Reader) Salience(i int) []float32 { return r.Program.Value(r.out.Blocks[i].Salience.Sigma) }
 
-// Written is the positions in the chunk of the tokens in block i's fresh bank, in its order; the bank's further rows are
-// zero padding.
+// Written is the positions in the chunk of the tokens in block i's fresh bank, in its order; the bank's further rows
+// are zero padding.
 func (r *Reader) Written(i int) []int32 {
 	c := r.model.Config
 	return r.Program.Ints(r.out.Blocks[i].Salience.Top)[:min(fraction(c.EpisodicWriteFrac, r.Tokens), c.EpisodicSlots)]
@@ -109,8 +110,8 @@ func (r *Reader) Received(i, kind int) []float32 {
 // Queries is the number of queries of block i's read: the last block of a classifier reads for the last token only.
 func (r *Reader) Queries(i int) int { return graph.Shape(r.out.Blocks[i].Read.Queries)[1] }
 
-// Projections are block i's queries [Q, D] and the keys and values [Rows, D] of its read. The reader must have been made
-// with projections.
+// Projections are block i's queries [Q, D] and the keys and values [Rows, D] of its read. The reader must have been
+// made with projections.
 func (r *Reader) Projections(i int) (queries, keys, values []float32) {
 	read := r.out.Blocks[i].Read
 	n := r.Rows(i) * r.model.Config.Dim

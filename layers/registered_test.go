@@ -111,7 +111,8 @@ func oneLine(t *testing.T, err error, want string) {
 }
 
 func TestWhatIsBuiltInIsComplete(t *testing.T) {
-	if got := BuiltinArchitectures(); !slices.Equal(got, []string{"synapnet", "llama", "gru_ssm", "mamba2", "falcon_h1", "em_llm"}) {
+	if got := BuiltinArchitectures(); !slices.Equal(got, []string{"synapnet", "llama", "gru_ssm", "mamba2", "falcon_h1",
+		"em_llm"}) {
 		t.Errorf("the architectures are %v", got)
 	}
 	for _, name := range BuiltinArchitectures() {
@@ -146,17 +147,23 @@ func TestRegisterRefuses(t *testing.T) {
 		`architecture "a b": a name has only`:     architecture(func(a *ArchitectureSpec) { a.Name = "a b" }),
 		`architecture "other": its Doc is empty`:  architecture(func(a *ArchitectureSpec) { a.Doc = "" }),
 		`architecture "other": its Block is nil`:  architecture(func(a *ArchitectureSpec) { a.Block = nil }),
-		`its Uses count "in." as component "ffn"`: architecture(func(a *ArchitectureSpec) { a.Uses = []Use{{Prefix: "in.", Component: "ffn"}} }),
-		`either Causal is true, or SeesLater`:     architecture(func(a *ArchitectureSpec) { a.Causal = false }),
-		`or SeesLater says by what`:               architecture(func(a *ArchitectureSpec) { a.SeesLater = "its attention" }),
-		`its Period is -1`:                        architecture(func(a *ArchitectureSpec) { a.Period = -1 }),
-		`the names of its Options`:                architecture(func(a *ArchitectureSpec) { a.Options = map[string]float64{"A": 1} }),
-		`layer "swiglu": the name is taken`:       layer(func(l *LayerSpec) { l.Name = "swiglu" }),
-		`layer "Swi": a name has only`:            layer(func(l *LayerSpec) { l.Name = "Swi" }),
-		`layer "other": its Doc is empty`:         layer(func(l *LayerSpec) { l.Doc = "" }),
-		`layer "other": its New is nil`:           layer(func(l *LayerSpec) { l.New = nil }),
-		`its option lookback_bias is one of`:      layer(func(l *LayerSpec) { l.Options = lookbackSpec.Options }),
-		`layer "other": the names of its Options`: layer(func(l *LayerSpec) { l.Options = map[string]float64{"x": math.NaN()} }),
+		`its Uses count "in." as component "ffn"`: architecture(func(a *ArchitectureSpec) {
+			a.Uses = []Use{{Prefix: "in.", Component: "ffn"}}
+		}),
+		`either Causal is true, or SeesLater`: architecture(func(a *ArchitectureSpec) { a.Causal = false }),
+		`or SeesLater says by what`:           architecture(func(a *ArchitectureSpec) { a.SeesLater = "its attention" }),
+		`its Period is -1`:                    architecture(func(a *ArchitectureSpec) { a.Period = -1 }),
+		`the names of its Options`: architecture(func(a *ArchitectureSpec) {
+			a.Options = map[string]float64{"A": 1}
+		}),
+		`layer "swiglu": the name is taken`:  layer(func(l *LayerSpec) { l.Name = "swiglu" }),
+		`layer "Swi": a name has only`:       layer(func(l *LayerSpec) { l.Name = "Swi" }),
+		`layer "other": its Doc is empty`:    layer(func(l *LayerSpec) { l.Doc = "" }),
+		`layer "other": its New is nil`:      layer(func(l *LayerSpec) { l.New = nil }),
+		`its option lookback_bias is one of`: layer(func(l *LayerSpec) { l.Options = lookbackSpec.Options }),
+		`layer "other": the names of its Options`: layer(func(l *LayerSpec) {
+			l.Options = map[string]float64{"x": math.NaN()}
+		}),
 	} {
 		oneLine(t, err, want)
 	}
@@ -165,9 +172,14 @@ func TestRegisterRefuses(t *testing.T) {
 func TestConfigChecksLayersAndOptions(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		`block_layers names "swigul": did you mean "swiglu"?`: func(c *Config) { c.BlockLayers = []string{"swigul"} },
-		`architecture llama has no place for further layers`:  func(c *Config) { c.Architecture, c.BlockLayers = Llama, []string{"swiglu"} },
-		`block_layers has 65 names: it can have at most 64`:   func(c *Config) { c.BlockLayers = slices.Repeat([]string{"swiglu"}, 65) },
-		`options has "x": architecture synapnet has no opti`:  func(c *Config) { c.Options = map[string]float64{"x": 1} },
+		`architecture llama has no place for further layers`: func(c *Config) {
+			c.Architecture, c.BlockLayers = Llama,
+				[]string{"swiglu"}
+		},
+		`block_layers has 65 names: it can have at most 64`: func(c *Config) {
+			c.BlockLayers = slices.Repeat([]string{"swiglu"}, 65)
+		},
+		`options has "x": architecture synapnet has no opti`: func(c *Config) { c.Options = map[string]float64{"x": 1} },
 		`options has "lookback": did you mean "lookback_bias"?`: func(c *Config) {
 			c.BlockLayers, c.Options = []string{"lookback"}, map[string]float64{"lookback": 1}
 		},
@@ -177,7 +189,10 @@ func TestConfigChecksLayersAndOptions(t *testing.T) {
 		`layer lookback: lookback_bias must be 0 or 1`: func(c *Config) {
 			c.BlockLayers, c.Options = []string{"lookback"}, map[string]float64{"lookback_bias": 2}
 		},
-		`did you mean "widening"?`: func(c *Config) { c.Architecture, c.Options = "thirds", map[string]float64{"wideing": 1} },
+		`did you mean "widening"?`: func(c *Config) {
+			c.Architecture, c.Options = "thirds",
+				map[string]float64{"wideing": 1}
+		},
 	} {
 		c := tiny()
 		change(&c)
@@ -195,7 +210,8 @@ func withLayers() map[string]Config {
 	return map[string]Config{"row-wise": rowWise, "mixing": mixing, "rows and products of its own": own}
 }
 
-// Parameters and operations of layers are counted, the last block's shortcut included, and the shortcut changes nothing.
+// Parameters and operations of layers are counted, the last block's shortcut included, and the shortcut changes
+// nothing.
 func TestLayersInBlocks(t *testing.T) {
 	for name, c := range withLayers() {
 		t.Run(name, func(t *testing.T) {
@@ -272,8 +288,8 @@ func TestLayersOfZerosChangeNothing(t *testing.T) {
 	near(t, "logits", logits(m), want, 1e-6)
 }
 
-// A model with layers in its blocks, or of a registered architecture, is in its file what it was; without either the header
-// has no word of them.
+// A model with layers in its blocks, or of a registered architecture, is in its file what it was; without either the
+// header has no word of them.
 func TestRegisteredInFiles(t *testing.T) {
 	other := tiny()
 	other.Architecture, other.Options, other.Depth = "thirds", map[string]float64{"widening": 2}, 5

@@ -25,9 +25,9 @@ func NewStream(m *Model, chunk int) (*Stream, error) {
 	return &Stream{model: m, chunk: chunk}, nil
 }
 
-// Push runs every whole chunk that the given tokens complete and calls f with each one's logits: [C] for classification,
-// [tokens, V] for a language model, valid during the call. Left-over tokens wait for more. An error, of f or of the
-// chunk, ends the call: that chunk and the tokens before it are done, those after it are not taken.
+// Push runs every whole chunk that the given tokens complete and calls f with each one's logits: [C] for
+// classification, [tokens, V] for a language model, valid during the call. Left-over tokens wait for more. An error, of
+// f or of the chunk, ends the call: that chunk and the tokens before it are done, those after it are not taken.
 func (s *Stream) Push(ids []int32, f func(logits []float32) error) error {
 	for len(ids) > 0 {
 		n := min(len(ids), s.chunk-len(s.pending))
@@ -73,8 +73,8 @@ func (s *Stream) run(ids []int32, f func(logits []float32) error) error {
 	return f(logits)
 }
 
-// program is the one for the next chunk. Only the one that most chunks need is kept: a stream's memory must not grow with
-// the number of different lengths that are flushed.
+// program is the one for the next chunk. Only the one that most chunks need is kept: a stream's memory must not grow
+// with the number of different lengths that are flushed.
 func (s *Stream) program(tokens int) (*Inference, error) {
 	if s.banks == nil {
 		return s.model.Infer(1, tokens, 0)

@@ -153,7 +153,8 @@ func TestStreamErrors(t *testing.T) {
 	c := tiny()
 	m := newModel(t, c)
 	for _, chunk := range []int{0, -1, c.MaxLen + 1} {
-		if _, err := NewStream(m, chunk); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("chunk size %d: it must be from 1 to the model's max-len 64", chunk)) {
+		if _, err := NewStream(m, chunk); err == nil ||
+			!strings.Contains(err.Error(), fmt.Sprintf("chunk size %d: it must be from 1 to the model's max-len 64", chunk)) {
 			t.Errorf("chunk %d: %v", chunk, err)
 		}
 	}

@@ -13,7 +13,8 @@ import (
 func tiny() Config {
 	return Config{
 		Dim: 18, Depth: 2, Heads: 3, VocabSize: 40, MaxLen: 64, NumClasses: 7,
-		KFrac: 0.3, EpisodicSlots: 5, EpisodicWriteFrac: 0.2, MLPRatio: 2, UseScaleBridge: true, SparseThreshold: SparseThreshold,
+		KFrac: 0.3, EpisodicSlots: 5, EpisodicWriteFrac: 0.2, MLPRatio: 2, UseScaleBridge: true,
+		SparseThreshold: SparseThreshold,
 	}
 }
 
@@ -65,7 +66,8 @@ func heap() uint64 {
 }
 
 // lossOf adds the cross-entropy of logits to g and gives its run.
-func lossOf(t *testing.T, batch, tokens int, ids, labels []int32, logits func(g *graph.Graph, ids *graph.Node) *graph.Node) (loss float32, p *graph.Program) {
+func lossOf(t *testing.T, batch, tokens int, ids, labels []int32,
+	logits func(g *graph.Graph, ids *graph.Node) *graph.Node) (loss float32, p *graph.Program) {
 	t.Helper()
 	var value *graph.Node
 	g, err := graph.Build(func(g *graph.Graph) {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Dense attention trains the salience MLP, sparse attention does not, and a curriculum with both trains it: nothing is told
-// of the standard recipe. Frozen parameters are left out by whoever froze them.
+// Dense attention trains the salience MLP, sparse attention does not, and a curriculum with both trains it: nothing is
+// told of the standard recipe. Frozen parameters are left out by whoever froze them.
 func TestUntrained(t *testing.T) {
 	c := Config{
 		Dim: 32, Depth: 2, Heads: 2, VocabSize: 64, MaxLen: 64, NumClasses: 8, KFrac: 0.25, EpisodicSlots: 8,

@@ -21,8 +21,8 @@ const OptimiserPrefix = "optim."
 const configKey = "config"
 
 // File is the model as a safetensors file: every parameter under its state-dict name, the configuration in the header.
-// Its tensors share the parameters' memory where the machine allows. Weights that are not finite are an error: no reader
-// would take them.
+// Its tensors share the parameters' memory where the machine allows. Weights that are not finite are an error: no
+// reader would take them.
 func (m *Model) File() (*safetensors.File, error) {
 	if m.Packed() {
 		return nil, ErrPacked
@@ -58,9 +58,9 @@ func Load(path string) (*Model, error) {
 	return m, nil
 }
 
-// ReadConfig is the configuration of the floating-point model at path, of which it reads no more than the header: it tells
-// what Load will take before anything is taken. Its errors are those of Load, but for what is wrong with tensors; a packed
-// model is an *OtherKindError.
+// ReadConfig is the configuration of the floating-point model at path, of which it reads no more than the header: it
+// tells what Load will take before anything is taken. Its errors are those of Load, but for what is wrong with tensors;
+// a packed model is an *OtherKindError.
 func ReadConfig(path string) (Config, error) {
 	metadata, err := safetensors.ReadMetadata(path)
 	if err != nil {
@@ -83,7 +83,9 @@ func configOf(f *safetensors.File, called string, want ...FileKind) (Config, err
 	}
 	text, ok := f.Metadata[configKey]
 	if !ok {
-		return Config{}, fmt.Errorf("no model configuration in the header (key %q): convert the checkpoint with scripts/pt2safetensors.py", configKey)
+		return Config{},
+			fmt.Errorf("no model configuration in the header (key %q): convert the checkpoint with scripts/pt2safetensors.py",
+				configKey)
 	}
 	c := Reference()
 	c.NumClasses = 0 // unset, or null, is a language model
@@ -145,8 +147,8 @@ func addTensor(f *safetensors.File, prefix string, p *graph.Param, values []floa
 	return nil
 }
 
-// SetParams sets the parameters from the tensors prefix+name of f. All must be there, in the right shape and finite; if one
-// is not, nothing is changed.
+// SetParams sets the parameters from the tensors prefix+name of f. All must be there, in the right shape and finite; if
+// one is not, nothing is changed.
 func SetParams(f *safetensors.File, prefix string, params []*graph.Param) error {
 	values := make([][]float32, len(params))
 	for i, p := range params {
@@ -161,8 +163,8 @@ func SetParams(f *safetensors.File, prefix string, params []*graph.Param) error 
 	return nil
 }
 
-// WeightsSHA256 identifies the model's weights: the SHA-256, in hexadecimal, of the name, the shape and the values of every
-// parameter in floating point. Packed weights, which are none, do not count.
+// WeightsSHA256 identifies the model's weights: the SHA-256, in hexadecimal, of the name, the shape and the values of
+// every parameter in floating point. Packed weights, which are none, do not count.
 func (m *Model) WeightsSHA256() string {
 	h := sha256.New()
 	for _, p := range m.Params.All() {
@@ -180,7 +182,8 @@ func (m *Model) WeightsSHA256() string {
 func FindTensor(f *safetensors.File, prefix string, p *graph.Param) (safetensors.Tensor, error) {
 	t, ok := f.Lookup(prefix + p.Name)
 	if !ok {
-		return t, fmt.Errorf("tensor %s is missing: the file is not of this model (other depth, or ScaleBridge on or off?)", prefix+p.Name)
+		return t, fmt.Errorf("tensor %s is missing: the file is not of this model (other depth, or ScaleBridge on or off?)",
+			prefix+p.Name)
 	}
 	if !slices.Equal(t.Shape, p.Shape()) {
 		return t, fmt.Errorf("tensor %s has shape %v, the model needs %v", prefix+p.Name, t.Shape, p.Shape())

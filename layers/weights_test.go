@@ -71,7 +71,8 @@ func TestLoadRefuses(t *testing.T) {
 		want   string
 	}{
 		"a missing tensor": {func(f *safetensors.File) {
-			f.Tensors = slices.DeleteFunc(f.Tensors, func(x safetensors.Tensor) bool { return x.Name == "blocks.1.ssm.gate.weight" })
+			f.Tensors = slices.DeleteFunc(f.Tensors,
+				func(x safetensors.Tensor) bool { return x.Name == "blocks.1.ssm.gate.weight" })
 		}, "tensor blocks.1.ssm.gate.weight is missing"},
 		"another depth in the header": {func(f *safetensors.File) {
 			f.Metadata["config"] = strings.Replace(f.Metadata["config"], `"depth":2`, `"depth":3`, 1)
@@ -80,7 +81,8 @@ func TestLoadRefuses(t *testing.T) {
 			f.Metadata["config"] = strings.Replace(f.Metadata["config"], `"depth":2`, `"depth":1`, 1)
 		}, "tensor blocks.1."},
 		"a bridge that the header denies": {func(f *safetensors.File) {
-			f.Metadata["config"] = strings.Replace(f.Metadata["config"], `"use_scale_bridge":true`, `"use_scale_bridge":false`, 1)
+			f.Metadata["config"] = strings.Replace(f.Metadata["config"], `"use_scale_bridge":true`, `"use_scale_bridge":false`,
+				1)
 		}, "scale_bridge"},
 		"an extra tensor": {func(f *safetensors.File) {
 			f.Tensors = append(f.Tensors, safetensors.FromFloat32("blocks.0.lora", []int{1}, []float32{1}))
@@ -89,10 +91,12 @@ func TestLoadRefuses(t *testing.T) {
 			change(t, f, "head.weight").Shape = []int{18, 7}
 		}, "tensor head.weight has shape [18 7], the model needs [7 18]"},
 		"not a number": {func(f *safetensors.File) {
-			*change(t, f, "head.bias") = safetensors.FromFloat32("head.bias", []int{7}, []float32{0, 1, 2, float32(math.NaN()), 4, 5, 6})
+			*change(t, f, "head.bias") = safetensors.FromFloat32("head.bias", []int{7},
+				[]float32{0, 1, 2, float32(math.NaN()), 4, 5, 6})
 		}, "tensor head.bias has the value NaN at index 3: not a finite number"},
 		"an infinity": {func(f *safetensors.File) {
-			*change(t, f, "head.bias") = safetensors.FromFloat32("head.bias", []int{7}, []float32{float32(math.Inf(-1)), 1, 2, 3, 4, 5, 6})
+			*change(t, f, "head.bias") = safetensors.FromFloat32("head.bias", []int{7},
+				[]float32{float32(math.Inf(-1)), 1, 2, 3, 4, 5, 6})
 		}, "tensor head.bias has the value -Inf at index 0"},
 		"integers": {func(f *safetensors.File) {
 			*change(t, f, "head.bias") = safetensors.FromInt64("head.bias", []int{7}, make([]int64, 7))
@@ -119,7 +123,8 @@ func TestLoadRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			m, err := Load(path)
-			if m != nil || err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			if m != nil || err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.want) ||
+				strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v\nwant %s: …%s", err, path, c.want)
 			}
 		})
@@ -151,7 +156,8 @@ func TestLoadOfDamagedBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	damaged := map[string][]byte{"empty": {}, "cut in the length": whole[:5], "cut in the header": whole[:100], "cut in the data": whole[:len(whole)-1], "half": whole[:len(whole)/2]}
+	damaged := map[string][]byte{"empty": {}, "cut in the length": whole[:5], "cut in the header": whole[:100],
+		"cut in the data": whole[:len(whole)-1], "half": whole[:len(whole)/2]}
 	for _, at := range []int{0, 3, 9, 200, len(whole) / 2, len(whole) - 1} {
 		flipped := slices.Clone(whole)
 		flipped[at] ^= 1 << (at % 8)
@@ -184,7 +190,8 @@ func TestSetWeightsChangesNothingOnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Tensors = slices.DeleteFunc(f.Tensors, func(x safetensors.Tensor) bool { return x.Name == "head.bias" }) // the last one read
+	// the last one read
+	f.Tensors = slices.DeleteFunc(f.Tensors, func(x safetensors.Tensor) bool { return x.Name == "head.bias" })
 	m := newModel(t, tiny())
 	before := snapshot(m)
 	if err := m.SetWeights(f, ""); err == nil || !slices.Equal(snapshot(m), before) {
@@ -198,7 +205,8 @@ func TestSaveRefusesWhatIsNotFinite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "model.safetensors")
 	m.Head.Out.W.Param.Data()[5] = float32(math.Inf(1))
 	err := m.Save(path)
-	if err == nil || err.Error() != "cannot write "+path+": tensor head.weight has the value +Inf at index 5: not a finite number" {
+	if err == nil || err.Error() != "cannot write "+path+
+		": tensor head.weight has the value +Inf at index 5: not a finite number" {
 		t.Error(err)
 	}
 	if _, err := os.Stat(path); err == nil {
@@ -206,8 +214,8 @@ func TestSaveRefusesWhatIsNotFinite(t *testing.T) {
 	}
 }
 
-// Results hold the hashes of the models that they were got with, so a hash never changes; and no change of the weights, not
-// even of the sign of a zero, leaves it as it was.
+// Results hold the hashes of the models that they were got with, so a hash never changes; and no change of the weights,
+// not even of the sign of a zero, leaves it as it was.
 func TestWeightsSHA256TellsWeightsApart(t *testing.T) {
 	m := newModel(t, tiny())
 	for _, p := range m.Params.All() {

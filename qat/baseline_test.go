@@ -86,7 +86,8 @@ func TestRoundBaseline(t *testing.T) {
 			}
 		}
 	}
-	if err := RoundBaseline(newBaseline(t, layers.SynapNet)); err == nil || !strings.Contains(err.Error(), "architecture synapnet") {
+	if err := RoundBaseline(newBaseline(t, layers.SynapNet)); err == nil ||
+		!strings.Contains(err.Error(), "architecture synapnet") {
 		t.Errorf("of SynapNet: got %v", err)
 	}
 }
@@ -143,8 +144,12 @@ func TestTargetsOfTheModel(t *testing.T) {
 		return tinyOptions(targets...).Validate(c)
 	}
 	for want, err := range map[string]error{
-		`targets names "ssm", and the model is of architecture llama`: of(func(c *layers.Config) { c.Architecture = layers.Llama }, SSM),
-		`it has layers, embeddings, head`:                             of(func(c *layers.Config) { c.Architecture = layers.Llama }, Bridge),
+		`targets names "ssm", and the model is of architecture llama`: of(func(c *layers.Config) {
+			c.Architecture = layers.Llama
+		}, SSM),
+		`it has layers, embeddings, head`: of(func(c *layers.Config) {
+			c.Architecture = layers.Llama
+		}, Bridge),
 		`targets names "layers", and the model is of architecture sy`: of(func(*layers.Config) {}, SSM, Layers),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -65,8 +65,8 @@ func (s *benchStep) run(b *testing.B) time.Duration {
 	return time.Since(start)
 }
 
-// BenchmarkStep compares a step through quantisers with one in floating point. The two take turns, and the metric qat/fp is
-// the ratio of the fastest step of each, which other work on the machine disturbs least.
+// BenchmarkStep compares a step through quantisers with one in floating point. The two take turns, and the metric
+// qat/fp is the ratio of the fastest step of each, which other work on the machine disturbs least.
 func BenchmarkStep(b *testing.B) {
 	published, compact, full := DefaultOptions(), DefaultOptions(), DefaultOptions()
 	compact.Metadata = MetadataCompact

@@ -44,15 +44,18 @@ func (b Batches) check(c layers.Config) error {
 		return fmt.Errorf("calibration data is empty: give at least one batch")
 	}
 	if b.Tokens < 1 || b.Tokens > c.MaxLen {
-		return fmt.Errorf("calibration data has %d tokens a sample: it must have from 1 to the model's max_len %d", b.Tokens, c.MaxLen)
+		return fmt.Errorf("calibration data has %d tokens a sample: it must have from 1 to the model's max_len %d", b.Tokens,
+			c.MaxLen)
 	}
 	for i, ids := range b.IDs {
 		if b.Size < 1 || len(ids) != b.Size*b.Tokens {
-			return fmt.Errorf("calibration batch %d has %d token ids, want %d samples of %d tokens", i, len(ids), b.Size, b.Tokens)
+			return fmt.Errorf("calibration batch %d has %d token ids, want %d samples of %d tokens", i, len(ids), b.Size,
+				b.Tokens)
 		}
 		for j, id := range ids {
 			if id < 0 || int(id) >= c.VocabSize {
-				return fmt.Errorf("calibration batch %d, sample %d, position %d has token id %d: the model's vocabulary is 0..%d (vocab_size %d); calibrate with data made for it",
+				return fmt.Errorf("calibration batch %d, sample %d, position %d has token id %d: the model's vocabulary is 0..%d "+
+					"(vocab_size %d); calibrate with data made for it",
 					i, j/b.Tokens, j%b.Tokens, id, c.VocabSize-1, c.VocabSize)
 			}
 		}
@@ -75,9 +78,9 @@ type BlockStats struct {
 }
 
 // Calibrate runs the data through the floating-point model once and collects both kinds of attention statistics (SPEC
-// section 4). The running norm starts at the first batch's mean |x| and goes on as norm ← (norm + mean|x|)/2. The model is not
-// changed. There are none of the ScaleBridge: its LayerNorm removes mean and scale of its inputs, so nothing would be set
-// from them.
+// section 4). The running norm starts at the first batch's mean |x| and goes on as norm ← (norm + mean|x|)/2. The model
+// is not changed. There are none of the ScaleBridge: its LayerNorm removes mean and scale of its inputs, so nothing
+// would be set from them.
 func Calibrate(m *layers.Model, data Batches) (*Calibration, error) {
 	return CalibrateContext(context.Background(), m, data)
 }
@@ -120,7 +123,8 @@ type observation struct {
 
 // observe runs the data through m with observers in place, gives each block's activations of each batch to `see`, and
 // calls `done` after each batch.
-func observe(ctx context.Context, m *layers.Model, data Batches, see func(block int, o observation), done func()) error {
+func observe(ctx context.Context, m *layers.Model, data Batches, see func(block int, o observation),
+	done func()) error {
 	if err := data.check(m.Config); err != nil {
 		return err
 	}
@@ -191,7 +195,8 @@ func (s *BlockStats) finite(block int) error {
 		values []float32
 	}{{"attention input", s.InputMax}, {"attention output", s.OutNorm}} {
 		if i := notFinite(t.values); i >= 0 {
-			return fmt.Errorf("calibration: the %s of block %d is %v in channel %d: the model's activations overflow; its weights cannot be used", t.name, block, t.values[i], i)
+			return fmt.Errorf("calibration: the %s of block %d is %v in channel %d: the model's activations overflow; its "+
+				"weights cannot be used", t.name, block, t.values[i], i)
 		}
 	}
 	return nil
@@ -201,7 +206,8 @@ func (s *BlockStats) finite(block int) error {
 func finite(m *layers.Model) error {
 	for _, p := range m.Params.All() {
 		if i := notFinite(p.Data()); i >= 0 {
-			return fmt.Errorf("weight %s has the value %v at %d: the model cannot be quantised; use an earlier checkpoint", p.Name, p.Data()[i], i)
+			return fmt.Errorf("weight %s has the value %v at %d: the model cannot be quantised; use an earlier checkpoint",
+				p.Name, p.Data()[i], i)
 		}
 	}
 	return nil

@@ -83,8 +83,10 @@ func TestCalibrationIsOverAllTokensAndBatches(t *testing.T) {
 		}
 		got := c.Blocks[block]
 		for j := range largest {
-			if !near(float64(got.InputMax[j]), largest[j]) || !near(float64(got.InputNorm[j]), norm[j]) || !near(float64(got.OutNorm[j]), outNorm[j]) {
-				t.Fatalf("block %d channel %d: got %v %v %v, want %v %v %v", block, j, got.InputMax[j], got.InputNorm[j], got.OutNorm[j], largest[j], norm[j], outNorm[j])
+			if !near(float64(got.InputMax[j]), largest[j]) || !near(float64(got.InputNorm[j]), norm[j]) ||
+				!near(float64(got.OutNorm[j]), outNorm[j]) {
+				t.Fatalf("block %d channel %d: got %v %v %v, want %v %v %v", block, j, got.InputMax[j], got.InputNorm[j],
+					got.OutNorm[j], largest[j], norm[j], outNorm[j])
 			}
 		}
 	}
@@ -122,7 +124,8 @@ func TestCalibrationIsInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ptq[0].Build(&looks{t.Context(), 1}, m, tinyExperiment(), tasks.Seeded(1), Session{}); !errors.Is(err, train.ErrInterrupted) {
+	if _, err := ptq[0].Build(&looks{t.Context(), 1}, m, tinyExperiment(), tasks.Seeded(1), Session{}); !errors.Is(err,
+		train.ErrInterrupted) {
 		t.Errorf("a variant: got %v", err)
 	}
 }
@@ -160,7 +163,8 @@ func TestCalibrationRefusesDataThatDoesNotFit(t *testing.T) {
 		{"its place", "batch 1, sample 1, position 2", func() Batches { b := good(); b.IDs[1][50] = 64; return b }},
 		{"a negative id", "token id -1", func() Batches { b := good(); b.IDs[0][0] = -1; return b }},
 		{"nothing", "is empty", func() Batches { return Batches{Size: 1, Tokens: 8} }},
-		{"too long samples", "max_len 64", func() Batches { return Batches{Size: 1, Tokens: 65, IDs: [][]int32{make([]int32, 65)}} }},
+		{"too long samples", "max_len 64",
+			func() Batches { return Batches{Size: 1, Tokens: 65, IDs: [][]int32{make([]int32, 65)}} }},
 		{"half a sample", "want 3 samples", func() Batches { b := good(); b.IDs[0] = b.IDs[0][:70]; return b }},
 	} {
 		_, err := Calibrate(m, c.data())

@@ -12,8 +12,8 @@ import (
 	"github.com/synapnet/synapnet-train/qat"
 )
 
-// From a model in floating point to a packed file: calibrate on data, put the quantisers in, and write what they round to.
-// Between the last two, qat.Finetune trains through them.
+// From a model in floating point to a packed file: calibrate on data, put the quantisers in, and write what they round
+// to. Between the last two, qat.Finetune trains through them.
 func Example() {
 	model, err := layers.NewModel(layers.Config{
 		Dim: 64, Depth: 2, Heads: 2, VocabSize: 64, MaxLen: 32, NumClasses: 8, KFrac: 0.25, EpisodicSlots: 8,

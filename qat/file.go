@@ -65,7 +65,8 @@ func FromFile(f *safetensors.File) (*Quantised, error) {
 	}
 	text, ok := f.Metadata[quantisedKey]
 	if !ok {
-		return nil, fmt.Errorf("the header has no key %q: this is not a model with quantisers; prepare one with cajq-qat", quantisedKey)
+		return nil, fmt.Errorf("the header has no key %q: this is not a model with quantisers; prepare one with cajq-qat",
+			quantisedKey)
 	}
 	var h header
 	if err := json.Unmarshal([]byte(text), &h); err != nil {
@@ -85,7 +86,9 @@ func FromFile(f *safetensors.File) (*Quantised, error) {
 	}
 	q.Calibration = h.Calibration
 	if n := len(q.Params()); n != added {
-		return nil, fmt.Errorf("%d tensors of quantisers, where the options in the header need %d: the file was put together wrongly", added, n)
+		return nil,
+			fmt.Errorf("%d tensors of quantisers, where the options in the header need %d: the file was put together wrongly",
+				added, n)
 	}
 	return q, layers.SetParams(f, "", q.Params())
 }

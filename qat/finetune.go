@@ -36,7 +36,8 @@ type FinetuneConfig struct {
 // DefaultFinetune is the multi-seed experiment's (SPEC section 4).
 func DefaultFinetune() FinetuneConfig {
 	return FinetuneConfig{
-		Steps: 200, Context: 1024, Batch: 4, LR: 1e-4, StepLR: 1e-2, WeightDecay: 0.01, Beta1: 0.9, Beta2: 0.95, Clip: 1, Lambda: 1e-3,
+		Steps: 200, Context: 1024, Batch: 4, LR: 1e-4, StepLR: 1e-2, WeightDecay: 0.01, Beta1: 0.9, Beta2: 0.95, Clip: 1,
+		Lambda: 1e-3,
 	}
 }
 
@@ -100,8 +101,8 @@ func (c FinetuneConfig) rate(lr float64) train.Schedule {
 // Session is what a training run does beside training. The zero value does nothing.
 type Session struct {
 	Report func(Step)
-	// CheckpointPath is where the state is saved every CheckpointEvery steps (0: never) and when the run is interrupted, with
-	// the history in a file beside it (package metrics). A run that finds its own checkpoint there continues from it.
+	// CheckpointPath is where the state is saved every CheckpointEvery steps (0: never) and when the run is interrupted,
+	// with the history in a file beside it (package metrics). A run that finds its own checkpoint there continues from it.
 	CheckpointPath  string
 	CheckpointEvery int
 	// Warn, if set, is told in a line what a run that continues does not have as it was: its kernels, its history.
@@ -114,10 +115,11 @@ type Training struct {
 	Kernels graph.KernelHistory // that they were made on
 }
 
-// Finetune trains the model, or the quantised model if q is not nil (then m is q.Model), for c.Steps steps on the training
-// mixture. Loss = task + lambda · drift; the rate falls as a cosine per step to 0, unless it is constant. When
+// Finetune trains the model, or the quantised model if q is not nil (then m is q.Model), for c.Steps steps on the
+// training mixture. Loss = task + lambda · drift; the rate falls as a cosine per step to 0, unless it is constant. When
 // ctx ends it returns an error that wraps train.ErrInterrupted.
-func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConfig, draw tasks.Draw, s Session) (Training, error) {
+func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConfig, draw tasks.Draw,
+	s Session) (Training, error) {
 	if q != nil && q.Model != m {
 		return Training{}, fmt.Errorf("fine-tuning: the quantisers are of another model")
 	}

@@ -151,11 +151,13 @@ func TestInterruptedFinetuningEndsAsIfItWasNot(t *testing.T) {
 			}
 			resumed := begin()
 			var reported []int
-			got, err := finetune(t.Context(), resumed, Session{CheckpointPath: path, Report: func(s Step) { reported = append(reported, s.Step) }})
+			got, err := finetune(t.Context(), resumed,
+				Session{CheckpointPath: path, Report: func(s Step) { reported = append(reported, s.Step) }})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(got.Steps, want.Steps) || !slices.Equal(got.Kernels, want.Kernels) || !slices.Equal(reported, []int{6, 7, 8}) {
+			if !slices.Equal(got.Steps, want.Steps) || !slices.Equal(got.Kernels, want.Kernels) ||
+				!slices.Equal(reported, []int{6, 7, 8}) {
 				t.Errorf("steps %v after the checkpoint of step 5", reported)
 			}
 			sameParams(t, resumed, whole)
@@ -166,7 +168,8 @@ func TestInterruptedFinetuningEndsAsIfItWasNot(t *testing.T) {
 func TestAnothersCheckpointIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.safetensors")
 	q := prepareTiny(t, tinyOptions())
-	if _, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), tasks.Seeded(3), Session{CheckpointPath: path, CheckpointEvery: 4}); err != nil {
+	if _, err := Finetune(t.Context(), q.Model, q, tinyFinetune(), tasks.Seeded(3),
+		Session{CheckpointPath: path, CheckpointEvery: 4}); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile(path)
@@ -190,7 +193,8 @@ func TestAnothersCheckpointIsRefused(t *testing.T) {
 			return err
 		},
 		"without quantisers": func() error {
-			_, err := Finetune(t.Context(), newModel(t, tiny()), nil, tinyFinetune(), tasks.Seeded(3), Session{CheckpointPath: path})
+			_, err := Finetune(t.Context(), newModel(t, tiny()), nil, tinyFinetune(), tasks.Seeded(3),
+				Session{CheckpointPath: path})
 			return err
 		},
 	} {
@@ -203,8 +207,8 @@ func TestAnothersCheckpointIsRefused(t *testing.T) {
 	}
 }
 
-// A run that was interrupted does not go on with the weights of one model where it was begun with another, not even where no
-// salient columns tell the two apart.
+// A run that was interrupted does not go on with the weights of one model where it was begun with another, not even
+// where no salient columns tell the two apart.
 func TestTheCheckpointOfAnotherBaseModelIsRefused(t *testing.T) {
 	for _, name := range []string{FP16Finetuned, "cajq_ssm_only", "cajq_memory_only", CAJQQAT} {
 		t.Run(name, func(t *testing.T) {
@@ -224,7 +228,8 @@ func TestTheCheckpointOfAnotherBaseModelIsRefused(t *testing.T) {
 			other := newModel(t, tiny())
 			other.Head.Out.B.Data()[0] = 0.5
 			err = build(t.Context(), other, nil)
-			if err == nil || !strings.Contains(err.Error(), "another run") || !strings.HasSuffix(err.Error(), "; delete it to begin anew") {
+			if err == nil || !strings.Contains(err.Error(), "another run") ||
+				!strings.HasSuffix(err.Error(), "; delete it to begin anew") {
 				t.Errorf("on other weights: got %v, want an error that says how to begin anew", err)
 			}
 			if err := build(t.Context(), newModel(t, tiny()), nil); err != nil {
@@ -247,7 +252,8 @@ func TestUnsuitableFinetuningIsRefused(t *testing.T) {
 	} {
 		c := tinyFinetune()
 		x.set(&c)
-		if _, err := Finetune(t.Context(), newModel(t, tiny()), nil, c, tasks.Seeded(1), Session{}); err == nil || !strings.Contains(err.Error(), x.want) {
+		if _, err := Finetune(t.Context(), newModel(t, tiny()), nil, c, tasks.Seeded(1), Session{}); err == nil ||
+			!strings.Contains(err.Error(), x.want) {
 			t.Errorf("got %v, want an error with %q", err, x.want)
 		}
 	}
@@ -280,7 +286,8 @@ func TestQuantisedModelsSurviveTheirFile(t *testing.T) {
 	}
 }
 
-// A file holds the statistics that quantisers are made with. Earlier ones hold those of the ScaleBridge as well, and are read.
+// A file holds the statistics that quantisers are made with. Earlier ones hold those of the ScaleBridge as well, and
+// are read.
 func TestFilesWithStatisticsOfTheScaleBridgeAreRead(t *testing.T) {
 	q := prepareTiny(t, tinyOptions())
 	f, err := q.File()
@@ -314,7 +321,8 @@ func TestFilesThatAreNotQuantisedModelsAreRefused(t *testing.T) {
 			f.Metadata["qat"] = strings.Replace(f.Metadata["qat"], `"salient":{`, `"salient":{"head.weight":[99],`, 1)
 		}},
 		{"tensors of quantisers", func(f *safetensors.File) {
-			f.Tensors = slices.DeleteFunc(f.Tensors, func(x safetensors.Tensor) bool { return strings.HasSuffix(x.Name, "0.attn.smooth_scale") })
+			f.Tensors = slices.DeleteFunc(f.Tensors,
+				func(x safetensors.Tensor) bool { return strings.HasSuffix(x.Name, "0.attn.smooth_scale") })
 		}},
 		{"missing", func(f *safetensors.File) {
 			f.Tensors = slices.DeleteFunc(f.Tensors, func(x safetensors.Tensor) bool { return x.Name == "head.bias" })

@@ -12,8 +12,8 @@ import (
 // Target is a component of the model that can be quantised.
 type Target string
 
-// The targets. SSM and Attention are the published CAJQ (SPEC section 4), Memory its third component, which no published
-// evaluation has active; the rest are extensions.
+// The targets. SSM and Attention are the published CAJQ (SPEC section 4), Memory its third component, which no
+// published evaluation has active; the rest are extensions.
 const (
 	SSM        Target = "ssm"        // convolution and gate weights, 2 bits
 	Attention  Target = "attention"  // Q, K, V and output projection, smoothed, INT4 groups, salient columns
@@ -73,16 +73,17 @@ const (
 
 // Options are the settings of Prepare.
 type Options struct {
-	Targets         []Target `json:"targets" toml:"targets"`
-	SSMQuantiser    string   `json:"ssm_quantiser" toml:"ssm_quantiser"`       // seq2bit or paper7
-	StepInit        string   `json:"step_init" toml:"step_init"`               // max or mse
-	GroupSize       int      `json:"group_size" toml:"group_size"`             // inputs that share an INT4 scale
-	SalientFraction float64  `json:"salient_fraction" toml:"salient_fraction"` // of attention's inputs; at least one channel
-	SmoothAlpha     float64  `json:"smooth_alpha" toml:"smooth_alpha"`         // SmoothQuant's exponent
-	Int4Mode        string   `json:"int4_mode" toml:"int4_mode"`               // train or frozen
-	Metadata        string   `json:"metadata" toml:"metadata"`                 // float32 or compact
-	EmbeddingBits   int      `json:"embedding_bits" toml:"embedding_bits"`     // 4 or 8, of target embeddings
-	HeadBits        int      `json:"head_bits" toml:"head_bits"`               // 4 or 8, of target head
+	Targets      []Target `json:"targets" toml:"targets"`
+	SSMQuantiser string   `json:"ssm_quantiser" toml:"ssm_quantiser"` // seq2bit or paper7
+	StepInit     string   `json:"step_init" toml:"step_init"`         // max or mse
+	GroupSize    int      `json:"group_size" toml:"group_size"`       // inputs that share an INT4 scale
+	// of attention's inputs; at least one channel
+	SalientFraction float64 `json:"salient_fraction" toml:"salient_fraction"`
+	SmoothAlpha     float64 `json:"smooth_alpha" toml:"smooth_alpha"`     // SmoothQuant's exponent
+	Int4Mode        string  `json:"int4_mode" toml:"int4_mode"`           // train or frozen
+	Metadata        string  `json:"metadata" toml:"metadata"`             // float32 or compact
+	EmbeddingBits   int     `json:"embedding_bits" toml:"embedding_bits"` // 4 or 8, of target embeddings
+	HeadBits        int     `json:"head_bits" toml:"head_bits"`           // 4 or 8, of target head
 
 	// Schemes names the scheme (package scheme) of the weights of a target, in place of the one that the settings above
 	// say. Groups, salient columns, step_init and int4_mode hold for it as far as it has them.
@@ -180,7 +181,8 @@ func (o Options) checkGroup(dim int) error {
 			fits = append(fits, fmt.Sprint(g))
 		}
 	}
-	return fmt.Errorf("group_size is %d: it must be from %d to the %d inputs of the narrowest quantised weight%s; without a shorter last group: %s",
+	return fmt.Errorf("group_size is %d: it must be from %d to the %d inputs of the narrowest quantised weight%s; "+
+		"without a shorter last group: %s",
 		o.GroupSize, minGroup, dim, even, strings.Join(fits, ", "))
 }
 

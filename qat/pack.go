@@ -60,7 +60,9 @@ func halve(data []float32, holds func([]float32) bool) {
 // PackedFile is the packed file (scheme/FORMAT.md) of the model as Convert would make it. The model is not changed.
 func (q *Quantised) PackedFile() (*safetensors.File, error) {
 	if len(q.Weights) == 0 {
-		return nil, fmt.Errorf("targets %s quantise no weights, only what is computed from them: there is nothing to pack; add a target such as %s", join(q.Options.Targets), SSM)
+		return nil,
+			fmt.Errorf("targets %s quantise no weights, only what is computed from them: there is nothing to pack; add a "+
+				"target such as %s", join(q.Options.Targets), SSM)
 	}
 	if err := finite(q.Model); err != nil {
 		return nil, err
@@ -93,7 +95,8 @@ func (q *Quantised) pack() (map[string]*scheme.Packed, error) {
 }
 
 // ErrNotPacked is Inspect's error for a file in floating point.
-var ErrNotPacked = errors.New("the model is not packed: its weights are in floating point; make a packed one with export")
+var ErrNotPacked = errors.New("the model is not packed: its weights are in floating point; make a packed one " +
+	"with export")
 
 // HasQuantisers says whether a file is a model with its quantisers in floating point (Quantised.Save), for FromFile.
 func HasQuantisers(f *safetensors.File) bool {

@@ -153,7 +153,10 @@ func TestPackedModelEqualsTheFakeQuantGraph(t *testing.T) {
 		{"sparse attention", sparse, func(o *Options) { o.Targets = AllTargets() }},
 		{"language model", language, func(o *Options) { o.Targets = AllTargets() }},
 		{"without bridge", plain, func(o *Options) { o.Targets = TargetsOf(plain) }},
-		{"groups that do not fit", odd, func(o *Options) { o.Targets, o.GroupSize, o.SalientFraction = AllTargets(), 7, 0.2 }},
+		{"groups that do not fit", odd, func(o *Options) {
+			o.Targets, o.GroupSize, o.SalientFraction = AllTargets(), 7,
+				0.2
+		}},
 		{"no salient columns", tiny(), func(o *Options) { o.SalientFraction = 0 }},
 		{"only ff", tiny(), func(o *Options) { o.Targets = []Target{FF} }},
 	} {
@@ -281,7 +284,8 @@ func fileSizeInHalf(t *testing.T, params []*graph.Param) int64 {
 	t.Helper()
 	f := &safetensors.File{}
 	for _, p := range params {
-		f.Tensors = append(f.Tensors, safetensors.Tensor{Name: p.Name, DType: safetensors.F16, Shape: p.Shape(), Data: make([]byte, 2*p.Size())})
+		f.Tensors = append(f.Tensors, safetensors.Tensor{Name: p.Name, DType: safetensors.F16, Shape: p.Shape(),
+			Data: make([]byte, 2*p.Size())})
 	}
 	return written(t, f)
 }
@@ -483,7 +487,8 @@ func FuzzPackedFile(f *testing.F) {
 	f.Add(good.Metadata["packed"], "", []byte{})
 	f.Add(good.Metadata["packed"], "blocks.0.ssm.gate.weight.seq2", make([]byte, 320))
 	f.Add(`{"version":1,"weights":{"pos_embed":{"kind":"int8","shape":[1,64,32]}}}`, "pos_embed.int8", make([]byte, 64*34))
-	f.Add(`{"version":1,"weights":{"norm_out.weight":{"kind":"seq2","shape":[1,32]}}}`, "norm_out.weight.seq2", []byte{0, 60, 1, 2, 3, 4, 5, 6, 7, 8})
+	f.Add(`{"version":1,"weights":{"norm_out.weight":{"kind":"seq2","shape":[1,32]}}}`, "norm_out.weight.seq2",
+		[]byte{0, 60, 1, 2, 3, 4, 5, 6, 7, 8})
 	f.Fuzz(func(t *testing.T, header, name string, data []byte) {
 		file := &safetensors.File{Metadata: map[string]string{"config": good.Metadata["config"], "packed": header}}
 		for _, s := range good.Tensors {
@@ -564,7 +569,8 @@ func TestInspect(t *testing.T) {
 					continue
 				}
 				if x.Error.Relative > limit || limit > 0.01 && x.Error.Relative < limit/20 {
-					t.Errorf("%s (%s): relative error %.4f, want at most %.4f and not next to nothing", x.Name, x.Kind, x.Error.Relative, limit)
+					t.Errorf("%s (%s): relative error %.4f, want at most %.4f and not next to nothing", x.Name, x.Kind,
+						x.Error.Relative, limit)
 				}
 			}
 			if int64(total) >= r.FileBytes || r.FileBytes-int64(total) > 20_000 {
@@ -573,7 +579,8 @@ func TestInspect(t *testing.T) {
 			if r.PackedWeights != 2*(9*32+5*32*32) || r.Parameters != base.Params.Count() {
 				t.Errorf("%d packed weights, %d parameters", r.PackedWeights, r.Parameters)
 			}
-			gate := r.Tensors[slices.IndexFunc(r.Tensors, func(x TensorInspection) bool { return x.Name == "blocks.0.ssm.gate.weight" })]
+			gate := r.Tensors[slices.IndexFunc(r.Tensors,
+				func(x TensorInspection) bool { return x.Name == "blocks.0.ssm.gate.weight" })]
 			if want := 32*32/4 + 2*32; gate.Bytes != want || gate.Bits != 8*float64(want)/1024 {
 				t.Errorf("gate: %d bytes, %g bits a weight, want %d bytes", gate.Bytes, gate.Bits, want)
 			}

@@ -98,7 +98,8 @@ func TestLargestTakesTheFirstOfEquals(t *testing.T) {
 		k    int
 		want []int
 	}{
-		{[]float32{1, 3, 2}, 1, []int{1}}, {[]float32{1, 3, 2}, 2, []int{1, 2}}, {[]float32{2, 2, 2}, 2, []int{0, 1}}, {[]float32{1}, 0, []int{}},
+		{[]float32{1, 3, 2}, 1, []int{1}}, {[]float32{1, 3, 2}, 2, []int{1, 2}}, {[]float32{2, 2, 2}, 2, []int{0, 1}},
+		{[]float32{1}, 0, []int{}},
 	} {
 		if got := largest(c.x, c.k); !slices.Equal(got, c.want) {
 			t.Errorf("%d largest of %v: got %v, want %v", c.k, c.x, got, c.want)
@@ -198,9 +199,9 @@ func TestEveryTrainedParameterOfTheTargetsHasAGradient(t *testing.T) {
 	}
 }
 
-// The whole graph's gradient of a log step is the derivative of the loss: rounding is constant around a generic step, so
-// a central difference sees q·ds; straight-through adds the weight's share -u, which vanishes for clipped weights. The
-// drift term alone is exactly differentiable.
+// The whole graph's gradient of a log step is the derivative of the loss: rounding is constant around a generic step,
+// so a central difference sees q·ds; straight-through adds the weight's share -u, which vanishes for clipped weights.
+// The drift term alone is exactly differentiable.
 func TestDriftGradientIsTheDerivative(t *testing.T) {
 	q := prepareTiny(t, tinyOptions(SSM))
 	steps := q.StepParams()
@@ -246,8 +247,8 @@ func TestDriftGradientIsTheDerivative(t *testing.T) {
 	}
 }
 
-// A clipped weight's level does not change with the step, so the loss is differentiable in log s along channels of which
-// every weight is clipped, and the gradient is the central difference.
+// A clipped weight's level does not change with the step, so the loss is differentiable in log s along channels of
+// which every weight is clipped, and the gradient is the central difference.
 func TestStepGradientOfClippedChannelsIsTheDerivative(t *testing.T) {
 	q := prepareTiny(t, tinyOptions(SSM))
 	w := q.Weights[1] // the first gate

@@ -75,8 +75,8 @@ func packAndRead(m *layers.Model, o Options) (*layers.Model, error) {
 	return layers.FromFile(f)
 }
 
-// compareWeights holds what was packed within the bound of its form, all else within half precision, each relative to the
-// largest value of the tensor.
+// compareWeights holds what was packed within the bound of its form, all else within half precision, each relative to
+// the largest value of the tensor.
 func compareWeights(t *testing.T, name string, got, want *layers.Model) {
 	t.Helper()
 	bounds := map[string]float64{scheme.Int4.Name: 2.0 / 15, scheme.Int8.Name: 1.1 / 127, scheme.SEQ2.Name: 0.37}

@@ -53,8 +53,9 @@ type ThreePhaseConfig struct {
 // DefaultThreePhase is the reference's trainer on the reference model (SPEC section 4).
 func DefaultThreePhase() ThreePhaseConfig {
 	c := ThreePhaseConfig{
-		Model: layers.Reference(), Context: 1024, Samples: 2048, BatchSize: 4, EvalSamples: 256, Seed: 42, SampleKeys: tasks.CurrentKeys,
-		Warmup: PhaseConfig{3, 1e-3}, QAT: PhaseConfig{10, 5e-4}, Cooldown: PhaseConfig{2, 1e-4},
+		Model: layers.Reference(), Context: 1024, Samples: 2048, BatchSize: 4, EvalSamples: 256, Seed: 42,
+		SampleKeys: tasks.CurrentKeys,
+		Warmup:     PhaseConfig{3, 1e-3}, QAT: PhaseConfig{10, 5e-4}, Cooldown: PhaseConfig{2, 1e-4},
 		StepLRRatio: 1, WeightDecay: 0.01, Beta1: 0.9, Beta2: 0.999, Clip: 1, LambdaQAT: 1e-4, LambdaBAEE: 0.1,
 		CalibrationBatches: 32, Quantisation: DefaultOptions(),
 	}
@@ -77,7 +78,8 @@ func (c ThreePhaseConfig) Validate() error {
 		setting[int]{"context", c.Context, layers.MinContext, c.Model.MaxLen}, setting[int]{"samples", c.Samples, 1, 1 << 24},
 		setting[int]{"batch_size", c.BatchSize, 1, 1 << 16}, setting[int]{"eval_samples", c.EvalSamples, 1, 1 << 24},
 		setting[int]{"warmup.epochs", c.Warmup.Epochs, 0, 1 << 20}, setting[int]{"qat.epochs", c.QAT.Epochs, 1, 1 << 20},
-		setting[int]{"cooldown.epochs", c.Cooldown.Epochs, 0, 1 << 20}, setting[int]{"calibration_batches", c.CalibrationBatches, 1, 1 << 20},
+		setting[int]{"cooldown.epochs", c.Cooldown.Epochs, 0, 1 << 20},
+		setting[int]{"calibration_batches", c.CalibrationBatches, 1, 1 << 20},
 	); err != nil {
 		return err
 	}
@@ -86,7 +88,8 @@ func (c ThreePhaseConfig) Validate() error {
 		setting[float64]{"cooldown.lr", c.Cooldown.LR, 0, 10}, setting[float64]{"step_lr_ratio", c.StepLRRatio, 0, 1e6},
 		setting[float64]{"weight_decay", c.WeightDecay, 0, 10}, setting[float64]{"beta1", c.Beta1, 0, almostOne},
 		setting[float64]{"beta2", c.Beta2, 0, almostOne}, setting[float64]{"clip", c.Clip, 0, math.MaxFloat64},
-		setting[float64]{"lambda_qat", c.LambdaQAT, 0, math.MaxFloat64}, setting[float64]{"lambda_baee", c.LambdaBAEE, 0, math.MaxFloat64},
+		setting[float64]{"lambda_qat", c.LambdaQAT, 0, math.MaxFloat64},
+		setting[float64]{"lambda_baee", c.LambdaBAEE, 0, math.MaxFloat64},
 	); err != nil {
 		return err
 	}
@@ -164,8 +167,8 @@ type mean struct {
 	Auxiliary float64 `json:"auxiliary"`
 }
 
-// Auxiliary is a network of its own that is trained along with the model in the quantised phases: the retention classifier
-// of an episodic memory. What is minimised is task + LambdaQAT · drift + LambdaBAEE · Loss.
+// Auxiliary is a network of its own that is trained along with the model in the quantised phases: the retention
+// classifier of an episodic memory. What is minimised is task + LambdaQAT · drift + LambdaBAEE · Loss.
 type Auxiliary struct {
 	// Params are its parameters, a group of the optimiser with the rate and the decay of the model's weights. Their names
 	// must differ from the model's. Checkpoints hold them.
@@ -187,7 +190,8 @@ func NewThreePhase(c ThreePhaseConfig, base *layers.Model) (*ThreePhase, error) 
 	case base == nil:
 		t.Model, err = layers.NewModel(c.Model, c.Seed)
 	case !base.Config.Equal(c.Model):
-		return nil, fmt.Errorf("the model to begin with is of another configuration than [model]: %+v instead of %+v", base.Config, c.Model)
+		return nil, fmt.Errorf("the model to begin with is of another configuration than [model]: %+v instead of %+v",
+			base.Config, c.Model)
 	case prepared(base):
 		return nil, fmt.Errorf("the model to begin with is quantised already: give a floating-point checkpoint")
 	default:
@@ -216,8 +220,8 @@ func newThreePhase(c ThreePhaseConfig) (*ThreePhase, error) {
 	return t, nil
 }
 
-// Join trains a along in the quantised phases with the weight LambdaBAEE. It comes before Run; in a run that was resumed
-// from a checkpoint with auxiliary parameters it sets those of a to them.
+// Join trains a along in the quantised phases with the weight LambdaBAEE. It comes before Run; in a run that was
+// resumed from a checkpoint with auxiliary parameters it sets those of a to them.
 func (t *ThreePhase) Join(a *Auxiliary) error {
 	for _, p := range a.Params {
 		if _, taken := t.Model.Params.ByName(p.Name); taken {
@@ -245,7 +249,8 @@ func (t *ThreePhase) restore() error {
 		}
 		return nil
 	}
-	if t.auxiliary == nil && slices.ContainsFunc(f.Names(), func(name string) bool { return strings.HasPrefix(name, auxiliaryPrefix) }) {
+	if t.auxiliary == nil && slices.ContainsFunc(f.Names(),
+		func(name string) bool { return strings.HasPrefix(name, auxiliaryPrefix) }) {
 		return fmt.Errorf("%s: the run trains an auxiliary loss along: join it before the run continues", t.CheckpointPath)
 	}
 	t.resumed, t.Optimiser = nil, t.newOptimiser(t.present())
@@ -450,8 +455,8 @@ func ResumeThreePhase(path string) (*ThreePhase, error) {
 }
 
 // ReadThreePhaseConfig is the configuration of the run whose checkpoint is at path, of which it reads no more than the
-// header: it tells what ResumeThreePhase will take before anything is taken. Its errors are those of ResumeThreePhase, but
-// for what is wrong with tensors.
+// header: it tells what ResumeThreePhase will take before anything is taken. Its errors are those of ResumeThreePhase,
+// but for what is wrong with tensors.
 func ReadThreePhaseConfig(path string) (ThreePhaseConfig, error) {
 	metadata, err := safetensors.ReadMetadata(path)
 	if err != nil {

@@ -47,7 +47,8 @@ func TestThreePhasesEndToEnd(t *testing.T) {
 	}
 	first, last := map[string]Epoch{}, map[string]Epoch{}
 	for _, e := range r.History.Evaluations {
-		t.Logf("%s %d: loss %.4f, lr %.1e, accuracy %.3f, steps %+v", e.Phase, e.Epoch, e.Loss, e.LR, e.Accuracy.Overall.Mean, e.Steps)
+		t.Logf("%s %d: loss %.4f, lr %.1e, accuracy %.3f, steps %+v", e.Phase, e.Epoch, e.Loss, e.LR, e.Accuracy.Overall.Mean,
+			e.Steps)
 		if _, ok := first[e.Phase]; !ok {
 			first[e.Phase] = e
 		}
@@ -194,8 +195,8 @@ func ended(t *testing.T, r *ThreePhase) string {
 	return all
 }
 
-// Neither an evaluation nor the calibration keeps a run that was told to stop: they are made when it continues, which ends in
-// the same bytes.
+// Neither an evaluation nor the calibration keeps a run that was told to stop: they are made when it continues, which
+// ends in the same bytes.
 func TestThreePhasesInterruptedBetweenStepsEndAsIfTheyWereNot(t *testing.T) {
 	for _, warmup := range []int{0, 1} {
 		c := shortThreePhase()
@@ -215,8 +216,10 @@ func TestThreePhasesInterruptedBetweenStepsEndAsIfTheyWereNot(t *testing.T) {
 		} {
 			r := checkpointed(t, c)
 			err := r.Run(&looks{t.Context(), x.looks})
-			if !errors.Is(err, train.ErrInterrupted) || len(r.History.Steps) != x.steps || len(r.History.Evaluations) != x.epochs {
-				t.Fatalf("%s: stopped after %d steps and %d epochs: %v", what, len(r.History.Steps), len(r.History.Evaluations), err)
+			if !errors.Is(err, train.ErrInterrupted) || len(r.History.Steps) != x.steps ||
+				len(r.History.Evaluations) != x.epochs {
+				t.Fatalf("%s: stopped after %d steps and %d epochs: %v", what, len(r.History.Steps), len(r.History.Evaluations),
+					err)
 			}
 			if !strings.HasSuffix(err.Error(), "everything up to it is in "+r.CheckpointPath) {
 				t.Errorf("%s: %v does not tell of the checkpoint", what, err)
@@ -249,8 +252,8 @@ func TestAnInterruptedCalibrationCanBeRunAgain(t *testing.T) {
 	}
 }
 
-// pulled is an auxiliary loss with a parameter of its own: it pulls that to the gamma of the model's last norm, and the other
-// way round.
+// pulled is an auxiliary loss with a parameter of its own: it pulls that to the gamma of the model's last norm, and the
+// other way round.
 func pulled(r *ThreePhase) *Auxiliary {
 	p := graph.NewParam("pulled", r.Config.Model.Dim)
 	return &Auxiliary{Params: []*graph.Param{p}, Loss: func(g *graph.Graph, _ layers.Output) *graph.Node {
@@ -258,7 +261,8 @@ func pulled(r *ThreePhase) *Auxiliary {
 	}}
 }
 
-// The auxiliary loss is part of what the quantised phases minimise, weighted with lambda_baee, and its parameters are trained.
+// The auxiliary loss is part of what the quantised phases minimise, weighted with lambda_baee, and its parameters are
+// trained.
 func TestAuxiliaryLossTakesPartInTheQuantisedPhases(t *testing.T) {
 	c := shortThreePhase()
 	plain := runThreePhase(t, c)
@@ -279,9 +283,11 @@ func TestAuxiliaryLossTakesPartInTheQuantisedPhases(t *testing.T) {
 	}
 	first, last := r.History.Steps[perEpoch], r.History.Steps[len(r.History.Steps)-1]
 	if math.Abs(first.Auxiliary-1) > 0.1 || math.Abs(first.Terms-c.LambdaBAEE*first.Auxiliary) > 1e-3 {
-		t.Errorf("the first step through the quantisers has the auxiliary loss %v and terms of %v, want about 1 and %v times that", first.Auxiliary, first.Terms, c.LambdaBAEE)
+		t.Errorf("the first step through the quantisers has the auxiliary loss %v and terms of %v, want about 1 and %v "+
+			"times that", first.Auxiliary, first.Terms, c.LambdaBAEE)
 	}
-	if !(last.Auxiliary < first.Auxiliary) || !(r.History.Evaluations[3].Auxiliary < r.History.Evaluations[1].Auxiliary) || r.History.Evaluations[0].Auxiliary != 0 {
+	if !(last.Auxiliary < first.Auxiliary) || !(r.History.Evaluations[3].Auxiliary < r.History.Evaluations[1].Auxiliary) ||
+		r.History.Evaluations[0].Auxiliary != 0 {
 		t.Errorf("the auxiliary loss went from %v to %v", first.Auxiliary, last.Auxiliary)
 	}
 	if slices.Max(aux.Params[0].Data()) <= 0 {
@@ -303,7 +309,8 @@ func TestAuxiliaryLossTakesPartInTheQuantisedPhases(t *testing.T) {
 	}
 }
 
-// Interrupted and resumed, with its parameters and their moments, a run with an auxiliary loss ends as one that was not.
+// Interrupted and resumed, with its parameters and their moments, a run with an auxiliary loss ends as one that was
+// not.
 func TestInterruptedAuxiliaryLossGoesOn(t *testing.T) {
 	c := shortThreePhase()
 	whole, err := NewThreePhase(c, nil)
@@ -342,7 +349,8 @@ func TestInterruptedAuxiliaryLossGoesOn(t *testing.T) {
 		if err := errors.Join(resumed.Join(got), resumed.Run(t.Context())); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(resumed.History.Steps, whole.History.Steps) || !slices.Equal(got.Params[0].Data(), want.Params[0].Data()) {
+		if !slices.Equal(resumed.History.Steps, whole.History.Steps) ||
+			!slices.Equal(got.Params[0].Data(), want.Params[0].Data()) {
 			t.Errorf("interrupted at step %d, the run ends otherwise", at)
 		}
 		sameParams(t, resumed.Quantised, whole.Quantised)
@@ -351,7 +359,8 @@ func TestInterruptedAuxiliaryLossGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Join(&Auxiliary{Params: []*graph.Param{r.Model.Head.Norm.Gamma}}); err == nil || !strings.Contains(err.Error(), "has the name of one of the model's") {
+	if err := r.Join(&Auxiliary{Params: []*graph.Param{r.Model.Head.Norm.Gamma}}); err == nil ||
+		!strings.Contains(err.Error(), "has the name of one of the model's") {
 		t.Errorf("a parameter of the model: %v", err)
 	}
 }

@@ -44,22 +44,31 @@ func Variants() []Variant {
 	return []Variant{
 		{Name: FP16, About: "every parameter rounded to IEEE half, computed in float32", Paper: true, round: roundHalf},
 		{Name: "int8_uniform", About: "every Linear, head included: INT8, one scale a tensor", Paper: true, round: roundInt8},
-		{Name: "int4_uniform", About: "every Linear, head included: INT4 in groups of 64, nearest rounding", Paper: true, round: roundInt4},
+		{Name: "int4_uniform", About: "every Linear, head included: INT4 in groups of 64, nearest rounding", Paper: true,
+			round: roundInt4},
 		{Name: CAJQPTQ, About: "CAJQ without training: 2-bit SSM, INT4 attention", Paper: true, options: published},
 		{Name: CAJQQAT, About: "CAJQ, trained through its quantisers", Paper: true, Trains: true, options: published},
-		{Name: FP16Finetuned, About: "control: the same training steps on the same data without quantisers, rounded to IEEE half at the end", Trains: true},
-		{Name: "cajq_qat_frozen", About: "CAJQ as in the reference: INT4 integers frozen, only their salient columns train", Trains: true, options: func(o *Options, m layers.Config) {
-			published(o, m)
-			o.Int4Mode = Int4Frozen
-		}},
-		{Name: "cajq_qat_paper", About: "the reference's method in full: 7-level SSM quantiser (not 2 bits), INT4 integers frozen", Trains: true, options: func(o *Options, m layers.Config) {
-			published(o, m)
-			o.Int4Mode, o.SSMQuantiser = Int4Frozen, Paper7
-		}},
+		{Name: FP16Finetuned,
+			About:  "control: the same training steps on the same data without quantisers, rounded to IEEE half at the end",
+			Trains: true},
+		{Name: "cajq_qat_frozen", About: "CAJQ as in the reference: INT4 integers frozen, only their salient columns train",
+			Trains: true, options: func(o *Options, m layers.Config) {
+				published(o, m)
+				o.Int4Mode = Int4Frozen
+			}},
+		{Name: "cajq_qat_paper",
+			About: "the reference's method in full: 7-level SSM quantiser (not 2 bits), INT4 integers frozen", Trains: true,
+			options: func(o *Options, m layers.Config) {
+				published(o, m)
+				o.Int4Mode, o.SSMQuantiser = Int4Frozen, Paper7
+			}},
 		{Name: "cajq_ssm_only", About: "ablation: only the SSM in 2 bits, trained", Trains: true, options: only(SSM)},
-		{Name: "cajq_attention_only", About: "ablation: only attention in INT4, trained", Trains: true, options: only(Attention)},
-		{Name: "cajq_memory_only", About: "ablation: only memory entries in INT8, trained", Trains: true, options: only(Memory)},
-		{Name: CAJQFull, About: "every target, whole-model compression, trained", Trains: true, options: func(o *Options, m layers.Config) { o.Targets = TargetsOf(m) }},
+		{Name: "cajq_attention_only", About: "ablation: only attention in INT4, trained", Trains: true,
+			options: only(Attention)},
+		{Name: "cajq_memory_only", About: "ablation: only memory entries in INT8, trained", Trains: true,
+			options: only(Memory)},
+		{Name: CAJQFull, About: "every target, whole-model compression, trained", Trains: true,
+			options: func(o *Options, m layers.Config) { o.Targets = TargetsOf(m) }},
 	}
 }
 
@@ -100,7 +109,8 @@ type Experiment struct {
 // DefaultExperiment is the multi-seed experiment's (SPEC section 4).
 func DefaultExperiment() Experiment {
 	return Experiment{
-		Options: DefaultOptions(), Finetune: DefaultFinetune(), CalibrationBatches: 8, CalibrationBatch: 4, CalibrationContext: 512,
+		Options: DefaultOptions(), Finetune: DefaultFinetune(), CalibrationBatches: 8, CalibrationBatch: 4,
+		CalibrationContext: 512,
 	}
 }
 
@@ -129,7 +139,8 @@ func (v Variant) validate(e Experiment, m layers.Config) error {
 		return nil
 	}
 	if err := checkInts(
-		setting[int]{"calibration_batches", e.CalibrationBatches, 1, 1 << 20}, setting[int]{"calibration_batch", e.CalibrationBatch, 1, 1 << 16},
+		setting[int]{"calibration_batches", e.CalibrationBatches, 1, 1 << 20},
+		setting[int]{"calibration_batch", e.CalibrationBatch, 1, 1 << 16},
 		setting[int]{"calibration_context", e.CalibrationContext, layers.MinContext, m.MaxLen},
 	); err != nil {
 		return err
@@ -146,9 +157,10 @@ type Built struct {
 }
 
 // Build makes the variant from a copy of the pretrained model, which is not changed, with calibration
-// and training data of the draw's seed. The session is that of the training. When ctx ends it returns an error that wraps
-// train.ErrInterrupted.
-func (v Variant) Build(ctx context.Context, base *layers.Model, e Experiment, draw tasks.Draw, s Session) (*Built, error) {
+// and training data of the draw's seed. The session is that of the training. When ctx ends it returns an error that
+// wraps train.ErrInterrupted.
+func (v Variant) Build(ctx context.Context, base *layers.Model, e Experiment, draw tasks.Draw,
+	s Session) (*Built, error) {
 	built, err := v.build(ctx, base, e, draw, s)
 	if err != nil {
 		return built, fmt.Errorf("variant %s: %w", v.Name, err)
@@ -156,7 +168,8 @@ func (v Variant) Build(ctx context.Context, base *layers.Model, e Experiment, dr
 	return built, nil
 }
 
-func (v Variant) build(ctx context.Context, base *layers.Model, e Experiment, draw tasks.Draw, s Session) (*Built, error) {
+func (v Variant) build(ctx context.Context, base *layers.Model, e Experiment, draw tasks.Draw,
+	s Session) (*Built, error) {
 	if prepared(base) {
 		return nil, fmt.Errorf("the base model is quantised already: give a floating-point checkpoint")
 	}
@@ -211,7 +224,8 @@ func roundHalf(m *layers.Model) error {
 	for _, p := range m.Params.All() {
 		for i, x := range p.Data() {
 			if float16.Fromfloat32(x).IsInf(0) {
-				return fmt.Errorf("weight %s has the value %v at %d: it must be at most 65504 to be held in half precision", p.Name, x, i)
+				return fmt.Errorf("weight %s has the value %v at %d: it must be at most 65504 to be held in half precision", p.Name,
+					x, i)
 			}
 		}
 		halve(p.Data(), scheme.HoldsHalf)
@@ -250,13 +264,14 @@ func roundInt4(m *layers.Model) error { return roundLinears(linears(m), uniformG
 // baselineGroup is the group size of RoundBaseline.
 const baselineGroup = 128
 
-// RoundBaseline rounds a baseline as the reference quantises its own (SPEC section 7, Baselines): the weight of every Linear
-// to INT4 in groups of 128 inputs, nearest rounding, without calibration; that of the head too, but for Llama. Recurrent
-// weights, embeddings, normalisations and biases stay as they are. The reference calls this uniform INT4 for its Mamba-2
-// proxy and AWQ INT4 for its Llama proxy, and does it for these two only.
+// RoundBaseline rounds a baseline as the reference quantises its own (SPEC section 7, Baselines): the weight of every
+// Linear to INT4 in groups of 128 inputs, nearest rounding, without calibration; that of the head too, but for Llama.
+// Recurrent weights, embeddings, normalisations and biases stay as they are. The reference calls this uniform INT4 for
+// its Mamba-2 proxy and AWQ INT4 for its Llama proxy, and does it for these two only.
 func RoundBaseline(m *layers.Model) error {
 	if m.Config.Architecture == layers.SynapNet {
-		return fmt.Errorf("the model is of architecture %s: the baselines' INT4 is for the others; quantise it with a variant", layers.SynapNet)
+		return fmt.Errorf("the model is of architecture %s: the baselines' INT4 is for the others; quantise it with a "+
+			"variant", layers.SynapNet)
 	}
 	if m.Packed() {
 		return layers.ErrPacked

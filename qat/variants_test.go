@@ -26,8 +26,8 @@ func build(t *testing.T, name string, base *layers.Model, seed uint64) *Built {
 	return b
 }
 
-// Every variant gives a working model of its own and leaves the base alone; those that train have the control's number of
-// steps; no two are the same function.
+// Every variant gives a working model of its own and leaves the base alone; those that train have the control's number
+// of steps; no two are the same function.
 func TestEveryVariantIsAModelOfItsOwn(t *testing.T) {
 	base := newModel(t, tiny())
 	before := logits(t, base)
@@ -88,7 +88,8 @@ func TestVariantsHaveTheirTargets(t *testing.T) {
 	noBridge := tiny()
 	noBridge.UseScaleBridge = false
 	want := []Target{SSM, Attention, Memory, FF, MemProj, Gates, Embeddings, Head}
-	if got := build(t, "cajq_full", newModel(t, noBridge), 1).Quantised.Options.Targets; !slices.Equal(got, want) || !slices.Equal(TargetsOf(noBridge), want) {
+	if got := build(t, "cajq_full", newModel(t, noBridge), 1).Quantised.Options.Targets; !slices.Equal(got, want) ||
+		!slices.Equal(TargetsOf(noBridge), want) {
 		t.Errorf("targets of a model without a bridge: %v, and %v, want %v", got, TargetsOf(noBridge), want)
 	}
 }
@@ -182,7 +183,8 @@ func TestUnknownAndRepeatedVariantsAreRefused(t *testing.T) {
 func TestVariantsCheckTheSettingsTheyRead(t *testing.T) {
 	e := tinyExperiment()
 	e.Options.GroupSize = 64
-	for name, fits := range map[string]bool{FP16: true, FP16Finetuned: true, "int4_uniform": true, CAJQPTQ: false, CAJQQAT: false} {
+	for name, fits := range map[string]bool{FP16: true, FP16Finetuned: true, "int4_uniform": true, CAJQPTQ: false,
+		CAJQQAT: false} {
 		v, err := LookupVariants(name)
 		if err != nil {
 			t.Fatal(err)

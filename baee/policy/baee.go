@@ -2,9 +2,9 @@ package policy
 
 import "slices"
 
-// baee keeps what the retention classifier scores highest: a small network that was trained on what later chunks attended
-// to (SynapNet-Edge, contribution 2; SPEC section 5). The reference never runs its classifier in an experiment, so there
-// is no paper rule of this name; baee_salience is the one published.
+// baee keeps what the retention classifier scores highest: a small network that was trained on what later chunks
+// attended to (SynapNet-Edge, contribution 2; SPEC section 5). The reference never runs its classifier in an
+// experiment, so there is no paper rule of this name; baee_salience is the one published.
 var baee = Policy{
 	Name:   "baee",
 	Doc:    "the highest scores of the trained retention classifier",

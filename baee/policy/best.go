@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Best returns the indices of the k largest scores, the largest first; of equal scores the earlier index comes first, as
-// in a stable sort. NaN counts as smallest. It takes O(N) time, and O(k log k) for the order.
+// Best returns the indices of the k largest scores, the largest first; of equal scores the earlier index comes first,
+// as in a stable sort. NaN counts as smallest. It takes O(N) time, and O(k log k) for the order.
 func Best(scores []float64, k int) []int {
 	return bestBy(len(scores), k, func(i int) (float64, int64) { return scores[i], 0 })
 }
@@ -30,8 +30,8 @@ func bestBy(n, k int, score func(i int) (score float64, tie int64)) []int {
 	return indices(all[:k])
 }
 
-// topBy is bestBy in ascending order of the indices. It looks for the k-th score among bare numbers, which is several times
-// faster, and at ties only where they decide.
+// topBy is bestBy in ascending order of the indices. It looks for the k-th score among bare numbers, which is several
+// times faster, and at ties only where they decide.
 func topBy(n, k int, score func(i int) (score float64, tie int64)) []int {
 	var w workspace
 	scores := w.resize(n)
@@ -54,8 +54,8 @@ func (w *workspace) resize(n int) []float64 {
 	return w.scores
 }
 
-// top are the indices of the k largest w.scores, which must not be NaN, in ascending order; of equal scores those with the
-// larger tie, then those with the smaller index. They are valid until w is used again.
+// top are the indices of the k largest w.scores, which must not be NaN, in ascending order; of equal scores those with
+// the larger tie, then those with the smaller index. They are valid until w is used again.
 func (w *workspace) top(k int, tie func(i int) int64) []int {
 	n := len(w.scores)
 	if k = min(max(k, 0), n); k == 0 {
@@ -123,9 +123,9 @@ func indices(all []ranked) []int {
 // ranges is the number of ranges in which kthOf counts scores.
 const ranges = 4096
 
-// kthOf is the k-th largest of x; search, as long as x, is overwritten. The scores are counted in equal ranges between the
-// least and the largest of them, and only the range that the k-th is in has to be searched. The range of a score never
-// falls as the score grows, so that no two are confused by rounding.
+// kthOf is the k-th largest of x; search, as long as x, is overwritten. The scores are counted in equal ranges between
+// the least and the largest of them, and only the range that the k-th is in has to be searched. The range of a score
+// never falls as the score grows, so that no two are confused by rounding.
 func kthOf(x []float64, k int, search []float64) float64 {
 	low, high := x[0], x[0]
 	for _, v := range x {

@@ -49,8 +49,8 @@ func TestBestIsTheHeadOfAStableSort(t *testing.T) {
 	}
 }
 
-// Whatever the distribution of the scores, the k-th of them is that of the sorted ones, and as many are at least as large as
-// there are places or ties at the last one.
+// Whatever the distribution of the scores, the k-th of them is that of the sorted ones, and as many are at least as
+// large as there are places or ties at the last one.
 func TestTopOnManyDistributions(t *testing.T) {
 	for name, draw := range map[string]func(r *rand.Rand) float64{
 		"even":      func(r *rand.Rand) float64 { return r.Float64() },

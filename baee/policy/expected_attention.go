@@ -7,11 +7,11 @@ import (
 	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
-// expectedAttention keeps what future queries are expected to attend to, if they are drawn from a normal distribution with
-// the mean μ and the covariance Σ of the queries so far: E exp(q·k/√D) = exp(μ·k/√D + kᵀΣk/2D), weighed by the length of
-// the value (Devoto et al., "Expected Attention: KV Cache Compression by Estimating Attention from Future Queries
-// Distribution", 2025). The memory read has no rotary positions, so none are averaged over. The softmax over the entries
-// is monotonous; the logarithm of score × ‖v‖ ranks them the same.
+// expectedAttention keeps what future queries are expected to attend to, if they are drawn from a normal distribution
+// with the mean μ and the covariance Σ of the queries so far: E exp(q·k/√D) = exp(μ·k/√D + kᵀΣk/2D), weighed by the
+// length of the value (Devoto et al., "Expected Attention: KV Cache Compression by Estimating Attention from Future
+// Queries Distribution", 2025). The memory read has no rotary positions, so none are averaged over. The softmax over
+// the entries is monotonous; the logarithm of score × ‖v‖ ranks them the same.
 var expectedAttention = Policy{
 	Name:   "expected_attention",
 	Doc:    "the most attention expected from future queries",

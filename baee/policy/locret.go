@@ -1,9 +1,9 @@
 package policy
 
 // locretProxy scores an entry once, when it is written, with a head that was trained to predict the attention it will
-// receive; a quarter of the budget is kept for the most recent entries, the stabilisers (Huang et al., "Locret: Enhancing
-// Eviction in Long-Context LLM Inference with Trained Retaining Heads", 2024). Other than baee it knows nothing of what
-// happened since. The head sees the entry, of which query, key and value are linear maps.
+// receive; a quarter of the budget is kept for the most recent entries, the stabilisers (Huang et al., "Locret:
+// Enhancing Eviction in Long-Context LLM Inference with Trained Retaining Heads", 2024). Other than baee it knows
+// nothing of what happened since. The head sees the entry, of which query, key and value are linear maps.
 //
 // The paper rule is an untrained stand-in: 0.45 salience + 0.25 / (1 + 0.1 age) + 0.30 accumulated attention.
 var locretProxy = Policy{

@@ -1,12 +1,14 @@
 // Package policy holds the rules by which a full episodic memory chooses what it keeps: BAEE's and every rival's, one
-// small file each. A rule is a Func; Register makes it known by name, and the example of Register is one in a few lines.
+// small file each. A rule is a Func; Register makes it known by name, and the example of Register is one in a few
+// lines.
 //
-// Most methods were published for the key-value cache of a language model, one key per token and head. Here they rank the
-// slots of an episodic memory, written by a few tokens of each chunk and read by one head. Two forms of each exist:
+// Most methods were published for the key-value cache of a language model, one key per token and head. Here they rank
+// the slots of an episodic memory, written by a few tokens of each chunk and read by one head. Two forms of each exist:
 //
-//   - Keep is the method's own published algorithm, fed with the attention that entries really received (protocol strict);
-//   - Paper is the scoring rule that the reference implementation uses under the method's name (SPEC section 6, protocol
-//     paper; golden eviction-policies.json).
+//   - Keep is the method's own published algorithm, fed with the attention that entries really received (protocol
+//     strict);
+//   - Paper is the scoring rule that the reference implementation uses under the method's name (SPEC section 6,
+//     protocol paper; golden eviction-policies.json).
 package policy
 
 import "math/rand/v2"
@@ -52,17 +54,17 @@ type Context struct {
 	scores []float64
 }
 
-// Func chooses which of the entries to keep: the indices of at most budget different ones, budget ≥ 1. It is called only
-// when there are more entries than that. In the paper protocol the order of the result becomes the order of the entries;
-// otherwise entries stay in the order in which they were written.
+// Func chooses which of the entries to keep: the indices of at most budget different ones, budget ≥ 1. It is called
+// only when there are more entries than that. In the paper protocol the order of the result becomes the order of the
+// entries; otherwise entries stay in the order in which they were written.
 type Func func(ctx *Context, entries []Entry, budget int) []int
 
 // Scorer gives each entry a score in [0, 1] that says how likely it is to be wanted again. It decides the tier that the
 // entry is stored in (SPEC section 5).
 type Scorer func(ctx *Context, entries []Entry) []float64
 
-// Share divides total units of budget (entries or bytes) among the layers, at least `least` to each; the sum is total. It
-// is called only if total is at least layers × least.
+// Share divides total units of budget (entries or bytes) among the layers, at least `least` to each; the sum is total.
+// It is called only if total is at least layers × least.
 type Share func(layers, total, least int) []int
 
 // Needs says what a policy reads of its Context beside the entries, since not all of it is free.

@@ -127,30 +127,38 @@ func TestEachPolicyKeepsWhatItsPaperSays(t *testing.T) {
 		{"h2o", "half recent, half heavy hitters", Context{},
 			with(at(1, 2, 3, 4, 5, 6), func(i int, e *Entry) { e.Attention = pick(3, 9, 1, 5, 0, 0)(i) }), 4, []int{1, 3, 4, 5}},
 		{"scissorhands", "the fewest unimportant reads, and the most recent", Context{},
-			with(at(1, 2, 3, 4, 5), func(i int, e *Entry) { e.Pivotal = []uint64{0b0111, 0b0001, 0b1111, 0b0000, 0b0000}[i] }), 3, []int{0, 2, 4}},
+			with(at(1, 2, 3, 4, 5), func(i int, e *Entry) { e.Pivotal = []uint64{0b0111, 0b0001, 0b1111, 0b0000, 0b0000}[i] }),
+			3, []int{0, 2, 4}},
 		{"scissorhands", "a young entry has had few chances to be unimportant", Context{},
 			with(at(1, 2, 3), func(i int, e *Entry) {
 				e.Reads, e.Pivotal = []int{9, 1, 1}[i], []uint64{0b111, 0, 0}[i]
 			}), 2, []int{1, 2}},
 		{"snapkv", "the observation window, then what it attends to with its neighbours", Context{WindowStart: 100},
-			with(at(10, 12, 50, 60, 101), func(i int, e *Entry) { e.Window = float32(pick(0.9, 0.1, 0.5, 0.2, 0)(i)) }), 3, []int{0, 1, 4}},
+			with(at(10, 12, 50, 60, 101), func(i int, e *Entry) { e.Window = float32(pick(0.9, 0.1, 0.5, 0.2, 0)(i)) }), 3,
+			[]int{0, 1, 4}},
 		{"tova", "the most attention from the last query", Context{},
 			with(at(1, 2, 3, 4), func(i int, e *Entry) { e.Last = float32(pick(0.1, 0.4, 0.3, 0.2)(i)) }), 2, []int{1, 2}},
-		{"baee", "the highest retention scores", Context{Retention: func() []float32 { return []float32{0.2, 0.9, 0.1, 0.5} }},
+		{"baee", "the highest retention scores",
+			Context{Retention: func() []float32 { return []float32{0.2, 0.9, 0.1, 0.5} }},
 			at(1, 2, 3, 4), 2, []int{1, 3}},
 		{"baee_salience", "the highest salience", Context{},
 			with(at(1, 2, 3), func(i int, e *Entry) { e.Salience = float32(pick(0.5, 0.9, 0.6)(i)) }), 2, []int{1, 2}},
-		{"locret_proxy", "the head's best, a quarter for the most recent", Context{Head: func() []float32 { return []float32{4, 1, 3, 2, 5, 0} }},
+		{"locret_proxy", "the head's best, a quarter for the most recent",
+			Context{Head: func() []float32 { return []float32{4, 1, 3, 2, 5, 0} }},
 			at(1, 2, 3, 4, 5, 6), 4, []int{0, 2, 4, 5}},
-		{"knorm", "the shortest keys", Context{Dim: 2, Keys: []float32{3, 4, 0, 1, 2, 0, 9, 9}}, at(1, 2, 3, 4), 2, []int{1, 2}},
+		{"knorm", "the shortest keys", Context{Dim: 2, Keys: []float32{3, 4, 0, 1, 2, 0, 9, 9}}, at(1, 2, 3, 4), 2,
+			[]int{1, 2}},
 		{"keydiff", "the keys that differ, however long", Context{Dim: 2, Keys: []float32{1, 0, 50, 1, 1, 0.1, 0, 1, 2, 0}},
 			at(1, 2, 3, 4, 5), 1, []int{3}},
-		{"expected_attention", "along the mean query", Context{Dim: 2, Keys: []float32{1, 0, -1, 0, 0, 1}, Values: []float32{1, 0, 1, 0, 1, 0},
-			QueryMean: []float32{2, 0}, QueryCov: make([]float32, 4)}, at(1, 2, 3), 1, []int{0}},
-		{"expected_attention", "along the direction in which queries vary", Context{Dim: 2, Keys: []float32{1, 0, -1, 0, 0, 2}, Values: []float32{1, 0, 1, 0, 1, 0},
-			QueryMean: []float32{0, 0}, QueryCov: []float32{0.1, 0, 0, 5}}, at(1, 2, 3), 1, []int{2}},
-		{"expected_attention", "the longer value", Context{Dim: 2, Keys: []float32{1, 0, 1, 0, 1, 0}, Values: []float32{1, 0, 0, 3, 0, 0},
-			QueryMean: []float32{1, 0}, QueryCov: make([]float32, 4)}, at(1, 2, 3), 1, []int{1}},
+		{"expected_attention", "along the mean query",
+			Context{Dim: 2, Keys: []float32{1, 0, -1, 0, 0, 1}, Values: []float32{1, 0, 1, 0, 1, 0},
+				QueryMean: []float32{2, 0}, QueryCov: make([]float32, 4)}, at(1, 2, 3), 1, []int{0}},
+		{"expected_attention", "along the direction in which queries vary",
+			Context{Dim: 2, Keys: []float32{1, 0, -1, 0, 0, 2}, Values: []float32{1, 0, 1, 0, 1, 0},
+				QueryMean: []float32{0, 0}, QueryCov: []float32{0.1, 0, 0, 5}}, at(1, 2, 3), 1, []int{2}},
+		{"expected_attention", "the longer value",
+			Context{Dim: 2, Keys: []float32{1, 0, 1, 0, 1, 0}, Values: []float32{1, 0, 0, 3, 0, 0},
+				QueryMean: []float32{1, 0}, QueryCov: make([]float32, 4)}, at(1, 2, 3), 1, []int{1}},
 	} {
 		cased[c.policy] = true
 		t.Run(c.policy+": "+c.what, func(t *testing.T) {
@@ -228,7 +236,8 @@ func TestUnknownNamesSuggestTheNearest(t *testing.T) {
 func TestRegisterRefusesWhatIsIncomplete(t *testing.T) {
 	keep := func(*Context, []Entry, int) []int { return nil }
 	for _, p := range []Policy{
-		{Doc: "x", Keep: keep}, {Name: "Caps", Doc: "x", Keep: keep}, {Name: "no_doc", Keep: keep}, {Name: "no_rule", Doc: "x"},
+		{Doc: "x", Keep: keep}, {Name: "Caps", Doc: "x", Keep: keep}, {Name: "no_doc", Keep: keep},
+		{Name: "no_rule", Doc: "x"},
 		{Name: "h2o", Doc: "x", Keep: keep},
 	} {
 		if err := Register(p); err == nil {
@@ -237,7 +246,8 @@ func TestRegisterRefusesWhatIsIncomplete(t *testing.T) {
 	}
 }
 
-// BenchmarkEviction is one decision on N entries of width 64 down to a quarter, as the published microbenchmark times it.
+// BenchmarkEviction is one decision on N entries of width 64 down to a quarter, as the published microbenchmark times
+// it.
 func BenchmarkEviction(b *testing.B) {
 	for _, name := range Names() {
 		p, err := Lookup(name)

@@ -1,8 +1,8 @@
 package policy
 
 // pyramidKV is snapkv with a pyramid of budgets: an arithmetic sequence that gives the lowest layer most, the highest a
-// twentieth of the mean, and all together what any other policy has (Cai et al., "PyramidKV: Dynamic KV Cache Compression
-// based on Pyramidal Information Funneling", 2024; β = 20).
+// twentieth of the mean, and all together what any other policy has (Cai et al., "PyramidKV: Dynamic KV Cache
+// Compression based on Pyramidal Information Funneling", 2024; β = 20).
 //
 // The paper rule cuts the budget by up to half towards the highest layer, without giving it to others, and takes
 // salience + 0.3 accumulated attention.

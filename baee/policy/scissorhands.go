@@ -7,12 +7,12 @@ import (
 
 // scissorhands trusts in the persistence of importance: what was pivotal will be. An entry is pivotal in a read if it
 // receives at least the mean attention; out go those that were not pivotal most often within a window of past reads,
-// except for the most recent entries (Liu et al., "Scissorhands: Exploiting the Persistence of Importance Hypothesis for
-// LLM KV Cache Compression at Test Time", NeurIPS 2023, algorithm 2). The window is 64 reads and a tenth of the budget
-// is recent. The paper drops half of a full cache at a time, to save work; here exactly what is too much goes.
+// except for the most recent entries (Liu et al., "Scissorhands: Exploiting the Persistence of Importance Hypothesis
+// for LLM KV Cache Compression at Test Time", NeurIPS 2023, algorithm 2). The window is 64 reads and a tenth of the
+// budget is recent. The paper drops half of a full cache at a time, to save work; here exactly what is too much goes.
 //
-// The paper rule takes 40% of the budget by accumulated attention, 40% by age and the rest by salience, each at least 1:
-// a budget below 3 is exceeded.
+// The paper rule takes 40% of the budget by accumulated attention, 40% by age and the rest by salience, each at least
+// 1: a budget below 3 is exceeded.
 var scissorhands = Policy{
 	Name:   "scissorhands",
 	Doc:    "the fewest reads without importance, and the most recent",

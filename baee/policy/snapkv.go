@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// snapKV keeps the observation window, the last tokens of the chunk, and of the rest what these tokens attend to, pooled
-// over neighbouring tokens so that an important one keeps its surroundings (Li et al., "SnapKV: LLM Knows What You are
-// Looking for Before Generation", NeurIPS 2024: window 32, max-pooling, kernel 7). Entries are a few tokens of a chunk;
-// neighbours are entries at most 3 tokens away.
+// snapKV keeps the observation window, the last tokens of the chunk, and of the rest what these tokens attend to,
+// pooled over neighbouring tokens so that an important one keeps its surroundings (Li et al., "SnapKV: LLM Knows What
+// You are Looking for Before Generation", NeurIPS 2024: window 32, max-pooling, kernel 7). Entries are a few tokens of
+// a chunk; neighbours are entries at most 3 tokens away.
 //
 // The paper rule keeps the youngest 30% and then takes accumulated attention + 0.5 salience.
 var snapKV = Policy{

@@ -34,8 +34,9 @@ func curriculumTasks() []Task {
 			Generate: variableTrack,
 		},
 		{
-			Name:     "fa",
-			Doc:      "16 class tokens, each with probability 60% of one class and otherwise of any; the most frequent, the lowest of equals",
+			Name: "fa",
+			Doc: "16 class tokens, each with probability 60% of one class and otherwise of any; the most frequent, the " +
+				"lowest of equals",
 			Source:   curriculumSource,
 			Defaults: Params{Items: 16},
 			Need:     frequencyNeed,

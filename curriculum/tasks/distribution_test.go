@@ -100,7 +100,8 @@ func TestChanceOfTheMostFrequent(t *testing.T) {
 				}
 			}
 			if sigma := math.Sqrt(chance * (1 - chance) / n); math.Abs(zeros/n-chance) > 4*sigma {
-				t.Errorf("%s %d classes %d items: always 0 scores %.4f, declared chance %.4f (sigma %.4f)", name, p.Classes, p.Items, zeros/n, chance, sigma)
+				t.Errorf("%s %d classes %d items: always 0 scores %.4f, declared chance %.4f (sigma %.4f)", name, p.Classes,
+					p.Items, zeros/n, chance, sigma)
 			}
 		}
 	}

@@ -27,7 +27,8 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	samples, err := tasks.Generate("first_token", 2, tasks.Params{Length: 8, Vocab: 16, Classes: 4}, tasks.Seeded(42).For(tasks.Demonstration, 0))
+	samples, err := tasks.Generate("first_token", 2, tasks.Params{Length: 8, Vocab: 16, Classes: 4},
+		tasks.Seeded(42).For(tasks.Demonstration, 0))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -77,7 +77,8 @@ func (t Task) sample(rng *rand.Rand, p Params) (Sample, error) {
 	}
 	for i, id := range s.IDs {
 		if id < 0 || int(id) >= p.Vocab {
-			return Sample{}, fmt.Errorf("task %s: its generator made id %d at position %d, ids lie in [0, %d)", t.Name, id, i, p.Vocab)
+			return Sample{}, fmt.Errorf("task %s: its generator made id %d at position %d, ids lie in [0, %d)", t.Name, id, i,
+				p.Vocab)
 		}
 	}
 	for _, pos := range s.Targets {

@@ -272,7 +272,8 @@ func FuzzParams(f *testing.F) {
 	f.Add(uint8(4), 8, 6, 1, -1, 1<<40, 0, 0, 0, 0, 0, "nowhere")
 	f.Add(uint8(7), -1, 1<<40, 1<<33, 0, 0, 0, 0, 0, 0, 0, "")
 	all := builtin()
-	f.Fuzz(func(t *testing.T, task uint8, length, vocab, classes, needles, repeat, hops, items, count, distractors, passages int, where string) {
+	f.Fuzz(func(t *testing.T, task uint8, length, vocab, classes, needles, repeat, hops, items, count, distractors,
+		passages int, where string) {
 		if length > 1<<14 {
 			length = 1<<14 + length%2 // allowed, but slow to generate
 		}

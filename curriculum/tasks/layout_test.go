@@ -52,7 +52,8 @@ func TestPublishedSamplesHaveThePublishedLayout(t *testing.T) {
 					t.Fatalf("%s: want SEP last: %v", task.Name, s.IDs)
 				}
 				if low := slices.Min(s.IDs[:n-1]); low < publishedKeyStart {
-					t.Fatalf("%s: token %d before the end, want classes from %d and filler above: %v", task.Name, low, publishedKeyStart, s.IDs)
+					t.Fatalf("%s: token %d before the end, want classes from %d and filler above: %v", task.Name, low,
+						publishedKeyStart, s.IDs)
 				}
 			}
 		}
@@ -108,7 +109,8 @@ func TestTargetsAreNeedlePositions(t *testing.T) {
 // The targets of a task that asks for a key by name are the positions of that key.
 func TestTargetsOfFactsAreKeys(t *testing.T) {
 	p := Params{Length: 256, Vocab: 1024, Classes: 64}
-	for _, name := range []string{"niah_multi_key", "memory_pressure_niah", "needlebench/mkn", "needlebench/cn", "ruler/niah_multi_key", "longbench/few_shot", "longbench/passage_retrieval"} {
+	for _, name := range []string{"niah_multi_key", "memory_pressure_niah", "needlebench/mkn", "needlebench/cn",
+		"ruler/niah_multi_key", "longbench/few_shot", "longbench/passage_retrieval"} {
 		for _, s := range mustGenerate(t, name, 50, p, 3) {
 			var want []int
 			for i, id := range s.IDs[:p.Length-3] {

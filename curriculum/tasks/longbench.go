@@ -18,8 +18,9 @@ func longBench() []Task {
 			Generate: facts(2, 3),
 		},
 		{
-			Name:     "longbench/multi_doc_qa",
-			Doc:      "2 facts (key, bridge) in the first document and 2 (bridge, value) in the second; the value that a key leads to",
+			Name: "longbench/multi_doc_qa",
+			Doc: "2 facts (key, bridge) in the first document and 2 (bridge, value) in the second; the value that a key " +
+				"leads to",
 			Source:   longBenchSource,
 			Defaults: Params{Needles: 2},
 			Need: func(p Params) Need {
@@ -49,8 +50,9 @@ func longBench() []Task {
 			Generate: fewShot,
 		},
 		{
-			Name:     "longbench/code_completion",
-			Doc:      "4 snippets of 3 filler tokens and a class token; one's filler tokens stand again before QUERY: what follows them?",
+			Name: "longbench/code_completion",
+			Doc: "4 snippets of 3 filler tokens and a class token; one's filler tokens stand again before QUERY: what " +
+				"follows them?",
 			Source:   longBenchSource,
 			Defaults: Params{Needles: 4},
 			Need: func(p Params) Need {

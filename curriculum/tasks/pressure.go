@@ -9,8 +9,9 @@ import (
 // is written 3 times, 15 distractors once each, so that a policy must choose.
 func memoryPressure() Task {
 	return Task{
-		Name:     "memory_pressure_niah",
-		Doc:      "16 facts (key, value), the target's written 3 times, early, late or anywhere; the value of the target's key",
+		Name: "memory_pressure_niah",
+		Doc: "16 facts (key, value), the target's written 3 times, early, late or anywhere; the value of the " +
+			"target's key",
 		Source:   "SynapNet-Edge, memory-pressure experiments",
 		Defaults: Params{Needles: 16, Repeat: 3, Position: Anywhere},
 		Need: func(p Params) Need {

@@ -48,7 +48,8 @@ func (e *UnknownTaskError) Error() string {
 	return fmt.Sprintf("unknown task %q: did you mean %q?", e.Name, e.Nearest)
 }
 
-var registered = registry.New("task", registry.Word+"ABCDEFGHIJKLMNOPQRSTUVWXYZ-./", "letters, digits and _ - . /", Task.complete).
+var registered = registry.New("task", registry.Word+"ABCDEFGHIJKLMNOPQRSTUVWXYZ-./", "letters, digits and _ - . /",
+	Task.complete).
 	With(func(t Task) string { return t.Name }, builtin()...)
 
 func builtin() []Task {

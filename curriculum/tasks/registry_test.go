@@ -83,20 +83,30 @@ func TestBadParamsAreOneClearLine(t *testing.T) {
 		p    Params
 		want string
 	}{
-		"length below 8":      {"niah_single", with(func(p *Params) { p.Length = 7 }), "task niah_single: length 7 is too small: use at least 8"},
-		"length for the task": {"fa", with(func(p *Params) { p.Length = 21 }), "task fa: length 21 is too small with items 16: use at least 22"},
-		"length too large":    {"fa", with(func(p *Params) { p.Length = MaxLength + 1 }), "use at most 16777216"},
-		"negative length":     {"fa", with(func(p *Params) { p.Length = -1 }), "length -1 is too small"},
-		"vocab":               {"niah_single", with(func(p *Params) { p.Vocab = 69 }), "vocab 69 is too small with 64 classes: use at least 70"},
-		"vocab too large":     {"niah_single", with(func(p *Params) { p.Vocab = math.MaxInt32 + 1 }), "vocab 2147483648 is too large"},
-		"vocab for the task":  {"longbench/code_completion", with(func(p *Params) { p.Vocab = 70 }), "use at least 73"},
-		"one class":           {"niah_single", with(func(p *Params) { p.Classes = 1 }), "classes 1 is too small: use at least 2"},
-		"classes for keys":    {"memory_pressure_niah", with(func(p *Params) { p.Classes = 16 }), "classes 16 is too small with needles 16, repeat 3, position anywhere: use at least 19"},
-		"classes for counts":  {"needlebench/cn", with(func(p *Params) { p.Classes = 8 }), "with max count 8: use at least 9"},
-		"negative needles":    {"niah_multi_key", with(func(p *Params) { p.Needles = -1 }), "needles -1 is too small: use at least 1"},
-		"too many needles":    {"niah_multi_key", with(func(p *Params) { p.Needles = 1 << 40 }), "needles 1099511627776 is too large"},
-		"position":            {"memory_pressure_niah", with(func(p *Params) { p.Position = "middle" }), `position "middle" is unknown: use anywhere, early or late`},
-		"early needs room":    {"memory_pressure_niah", with(func(p *Params) { p.Length, p.Position = 40, Early }), "position early: use at least"},
+		"length below 8": {"niah_single", with(func(p *Params) { p.Length = 7 }),
+			"task niah_single: length 7 is too small: use at least 8"},
+		"length for the task": {"fa", with(func(p *Params) { p.Length = 21 }),
+			"task fa: length 21 is too small with items 16: use at least 22"},
+		"length too large": {"fa", with(func(p *Params) { p.Length = MaxLength + 1 }), "use at most 16777216"},
+		"negative length":  {"fa", with(func(p *Params) { p.Length = -1 }), "length -1 is too small"},
+		"vocab": {"niah_single", with(func(p *Params) { p.Vocab = 69 }),
+			"vocab 69 is too small with 64 classes: use at least 70"},
+		"vocab too large": {"niah_single", with(func(p *Params) { p.Vocab = math.MaxInt32 + 1 }),
+			"vocab 2147483648 is too large"},
+		"vocab for the task": {"longbench/code_completion", with(func(p *Params) { p.Vocab = 70 }), "use at least 73"},
+		"one class": {"niah_single", with(func(p *Params) { p.Classes = 1 }),
+			"classes 1 is too small: use at least 2"},
+		"classes for keys": {"memory_pressure_niah", with(func(p *Params) { p.Classes = 16 }),
+			"classes 16 is too small with needles 16, repeat 3, position anywhere: use at least 19"},
+		"classes for counts": {"needlebench/cn", with(func(p *Params) { p.Classes = 8 }), "with max count 8: use at least 9"},
+		"negative needles": {"niah_multi_key", with(func(p *Params) { p.Needles = -1 }),
+			"needles -1 is too small: use at least 1"},
+		"too many needles": {"niah_multi_key", with(func(p *Params) { p.Needles = 1 << 40 }),
+			"needles 1099511627776 is too large"},
+		"position": {"memory_pressure_niah", with(func(p *Params) { p.Position = "middle" }),
+			`position "middle" is unknown: use anywhere, early or late`},
+		"early needs room": {"memory_pressure_niah", with(func(p *Params) { p.Length, p.Position = 40, Early }),
+			"position early: use at least"},
 	} {
 		_, err := Generate(c.task, 1, c.p, of(1))
 		oneLine(t, name, err, c.want)
@@ -104,7 +114,8 @@ func TestBadParamsAreOneClearLine(t *testing.T) {
 	_, err := Generate("fa", 0, good, of(1))
 	oneLine(t, "no samples", err, "task fa: 0 samples asked for: use at least 1")
 	var bad *ParamError
-	if err := Check("fa", with(func(p *Params) { p.Length = 21 })); !errors.As(err, &bad) || bad.Param != "length" || bad.Min != 22 {
+	if err := Check("fa", with(func(p *Params) { p.Length = 21 })); !errors.As(err, &bad) || bad.Param != "length" ||
+		bad.Min != 22 {
 		t.Errorf("want a ParamError of length with the least 22, got %#v", err)
 	}
 }
@@ -141,7 +152,10 @@ func TestFaultyGeneratorsAreReported(t *testing.T) {
 		_, err := task.sample(stream("test", "faulty", 1), p)
 		oneLine(t, want, err, want)
 	}
-	task := Task{Name: "faulty", Generate: func(*rand.Rand, Params) (Sample, error) { return Sample{}, errors.New("no luck") }}
+	task := Task{Name: "faulty", Generate: func(*rand.Rand, Params) (Sample, error) {
+		return Sample{},
+			errors.New("no luck")
+	}}
 	_, err := task.sample(stream("test", "faulty", 1), p)
 	oneLine(t, "own error", err, "task faulty: no luck")
 }

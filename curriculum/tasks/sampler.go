@@ -42,7 +42,8 @@ func SampleBytes(tokens int) uint64 {
 
 // checkRoom is an error if n samples of p do not fit in memory.
 func checkRoom(n int, p Params) error {
-	if err := host.Check(fmt.Sprintf("holding %d samples of %d tokens", n, p.Length), host.Times(n, int(SampleBytes(p.Length)))); err != nil {
+	if err := host.Check(fmt.Sprintf("holding %d samples of %d tokens", n, p.Length),
+		host.Times(n, int(SampleBytes(p.Length)))); err != nil {
 		return fmt.Errorf("tasks: %w; use fewer samples or shorter contexts", err)
 	}
 	return nil

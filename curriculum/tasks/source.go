@@ -15,21 +15,23 @@ import (
 // what it was trained on, whatever the seeds of the two are.
 type Purpose string
 
-// The purposes of this program. A new one is a constant here and a line in purposes, or that of another module's experiment
-// is registered with RegisterPurpose.
+// The purposes of this program. A new one is a constant here and a line in purposes, or that of another module's
+// experiment is registered with RegisterPurpose.
 const (
-	Training       Purpose = "training"        // stage: of the curriculum
-	HeldOut        Purpose = "held-out"        // evaluations while a model trains; stage: of the curriculum
-	Calibration    Purpose = "calibration"     // of quantisers
-	Finetuning     Purpose = "fine-tuning"     // short training of a pretrained model, through quantisers or without
-	ThreePhase     Purpose = "three-phase"     // training of the three-phase trainer
-	Retention      Purpose = "retention"       // what the retention classifier learns from and is tested on, split by sequence
-	Evaluation     Purpose = "evaluation"      // of a model by a command
-	Quantisation   Purpose = "quantisation"    // test of variants and of the model without its bridge; stage: 0 to 2, a metric each
+	Training    Purpose = "training"    // stage: of the curriculum
+	HeldOut     Purpose = "held-out"    // evaluations while a model trains; stage: of the curriculum
+	Calibration Purpose = "calibration" // of quantisers
+	Finetuning  Purpose = "fine-tuning" // short training of a pretrained model, through quantisers or without
+	ThreePhase  Purpose = "three-phase" // training of the three-phase trainer
+	Retention   Purpose = "retention"   // what the retention classifier learns from and is tested on, split by sequence
+	Evaluation  Purpose = "evaluation"  // of a model by a command
+	// test of variants and of the model without its bridge; stage: 0 to 2, a metric each
+	Quantisation   Purpose = "quantisation"
 	Eviction       Purpose = "eviction"        // test of eviction policies; stage: the budget in percent
 	EvictionCost   Purpose = "eviction-cost"   // what policies keep in the micro-benchmark
 	MemoryPressure Purpose = "memory-pressure" // test of eviction policies on one budget; stage as of Eviction
-	NeedleBench    Purpose = "needlebench"     // tests on suites of tasks; stage: 2 for the mixture, which is apart from its tasks
+	// tests on suites of tasks; stage: 2 for the mixture, which is apart from its tasks
+	NeedleBench    Purpose = "needlebench"
 	RULER          Purpose = "ruler"
 	LongBench      Purpose = "longbench"
 	LongContext    Purpose = "long-context"
@@ -92,8 +94,8 @@ var purposes = []purpose{
 var registeredPurposes = registry.New("purpose", registry.Word+"-", "lower-case letters, digits, _ and -",
 	func(purpose) error { return nil }).With(func(p purpose) string { return string(p.Purpose) }, purposes...)
 
-// RegisterPurpose makes a purpose known, for an init function of the package that draws samples for it. A misspelt purpose
-// would draw other samples, unnoticed: one that is not known gives none.
+// RegisterPurpose makes a purpose known, for an init function of the package that draws samples for it. A misspelt
+// purpose would draw other samples, unnoticed: one that is not known gives none.
 func RegisterPurpose(p Purpose) error { return registeredPurposes.Add(string(p), purpose{Purpose: p}) }
 
 // Purposes lists all, registered ones last.
@@ -105,14 +107,14 @@ func Purposes() []Purpose {
 	return all
 }
 
-// Keys is the version of the keys of streams of samples. It is part of the configuration of a run and of the settings of an
-// experiment; 0, in what was written before there were versions, is Keys1.
+// Keys is the version of the keys of streams of samples. It is part of the configuration of a run and of the settings
+// of an experiment; 0, in what was written before there were versions, is Keys1.
 type Keys int
 
 // The versions.
 const (
-	// Keys1 keys a stream by task and seed. Purpose and stage are numbers added to the seed, so that two purposes meet where
-	// their seeds differ by that number: a training of seed 9042 and an evaluation of seed 42.
+	// Keys1 keys a stream by task and seed. Purpose and stage are numbers added to the seed, so that two purposes meet
+	// where their seeds differ by that number: a training of seed 9042 and an evaluation of seed 42.
 	Keys1 Keys = 1
 	// Keys2 keys a stream by task, purpose, stage and seed.
 	Keys2 Keys = 2
@@ -140,8 +142,8 @@ type Draw struct {
 // Seeded is a seed with the current keys.
 func Seeded(seed uint64) Draw { return Draw{CurrentKeys, seed} }
 
-// For is the source of the samples of one purpose. The stage, at least 0, sets draws for the same purpose apart; without
-// any it is 0.
+// For is the source of the samples of one purpose. The stage, at least 0, sets draws for the same purpose apart;
+// without any it is 0.
 func (d Draw) For(p Purpose, stage int) Source { return Source{d, p, stage} }
 
 // Source names streams of samples, one for each task and one for the order of a mixture. Two sources that differ in
@@ -164,8 +166,10 @@ func (s Source) check() error {
 		}
 		return fmt.Errorf("samples for the purpose %q: it must be one of %s", s.purpose, strings.Join(names, ", "))
 	}
-	if own := func(p purpose) bool { return p.Purpose == s.purpose }; s.draw.Keys.Version() == Keys1 && !slices.ContainsFunc(purposes, own) {
-		return fmt.Errorf("samples for the purpose %q with sample_keys 1, which have no place for further purposes: use sample_keys 2", s.purpose)
+	if own := func(p purpose) bool { return p.Purpose == s.purpose }; s.draw.Keys.Version() == Keys1 &&
+		!slices.ContainsFunc(purposes, own) {
+		return fmt.Errorf("samples for the purpose %q with sample_keys 1, which have no place for further purposes: use "+
+			"sample_keys 2", s.purpose)
 	}
 	if s.stage < 0 {
 		return fmt.Errorf("samples of stage %d: it must be at least 0", s.stage)
@@ -206,8 +210,8 @@ func (s Source) Order(n, epoch int) []int {
 	return s.stream("order", fmt.Sprint(epoch)).Perm(n)
 }
 
-// stream returns the generator of (kind, name, seed) and, with Keys2, of purpose and stage. The key is hashed because PCG
-// streams whose seeds differ in a few bits are correlated. No word of a key has a zero byte in it.
+// stream returns the generator of (kind, name, seed) and, with Keys2, of purpose and stage. The key is hashed because
+// PCG streams whose seeds differ in a few bits are correlated. No word of a key has a zero byte in it.
 func stream(kind, name string, seed uint64, more ...string) *rand.Rand {
 	key := binary.LittleEndian.AppendUint64([]byte(kind+"\x00"+name+"\x00"), seed)
 	for _, word := range more {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// of is the source of a seed with nothing added to it, keyed as before purposes were part of keys: the recorded samples of
-// these tests are its.
+// of is the source of a seed with nothing added to it, keyed as before purposes were part of keys: the recorded samples
+// of these tests are its.
 func of(seed uint64) Source { return Draw{Keys1, seed}.For(Demonstration, 0) }
 
 // start is a hash of the first samples of a stream.
@@ -30,10 +30,12 @@ func start(t testing.TB, task string, from Source) uint64 {
 
 // gridSeeds are seeds that met with Keys1, and their neighbours.
 func gridSeeds() []uint64 {
-	return []uint64{0, 1, 42, 43, 1042, 1234, 2042, 2025, 7000, 7_000_041, 9042, 9043, 10_042, 1_000_420, 5_042_000, 6_500_042, 1 << 63, math.MaxUint64}
+	return []uint64{0, 1, 42, 43, 1042, 1234, 2042, 2025, 7000, 7_000_041, 9042, 9043, 10_042, 1_000_420, 5_042_000,
+		6_500_042, 1 << 63, math.MaxUint64}
 }
 
-// What a model is tested on is not what it, or anything that it is tested with, learnt from: no two streams start alike.
+// What a model is tested on is not what it, or anything that it is tested with, learnt from: no two streams start
+// alike.
 func TestNoTwoStreamsStartAlike(t *testing.T) {
 	// Over the whole grid it is enough to look at the generators: they are all that tasks differ by.
 	seen := map[[2]uint64]string{}
@@ -85,8 +87,8 @@ func TestSourcesDifferInAnything(t *testing.T) {
 	}
 }
 
-// The seeds that committed results and old checkpoints were made with, number by number: with Keys1 their streams are those
-// of the seed to which the purpose was added.
+// The seeds that committed results and old checkpoints were made with, number by number: with Keys1 their streams are
+// those of the seed to which the purpose was added.
 func TestOldKeysStayWhatTheyWere(t *testing.T) {
 	for _, c := range []struct {
 		purpose Purpose
@@ -94,12 +96,17 @@ func TestOldKeysStayWhatTheyWere(t *testing.T) {
 		seed    uint64
 		want    uint64
 	}{
-		{Training, 0, 42, 42}, {Training, 1, 42, 43}, {HeldOut, 0, 42, 9042}, {HeldOut, 1, 42, 9043}, {Calibration, 0, 42, 1042},
+		{Training, 0, 42, 42}, {Training, 1, 42, 43}, {HeldOut, 0, 42, 9042}, {HeldOut, 1, 42, 9043},
+		{Calibration, 0, 42, 1042},
 		{Finetuning, 0, 42, 2042}, {ThreePhase, 0, 42, 42}, {Retention, 0, 7000, 7000}, {Evaluation, 0, 42, 9042},
-		{Quantisation, 2, 43, 1_000_432}, {Eviction, 10, 42, 4210}, {MemoryPressure, 10, 2025, 202_510}, {EvictionCost, 0, 12_345, 12_345},
-		{NeedleBench, 0, 2025, 2025}, {RULER, 0, 7_000_041, 7_000_041}, {LongBench, 0, 7_000_042, 7_000_042}, {LongContext, 0, 1234, 1234},
-		{LongContext, 2, 1234, 1236}, {Baselines, 0, 7_000_043, 7_000_043}, {BridgePaper, 0, 44, 44}, {BridgeTest, 0, 44, 1044},
-		{BridgeTraining, 3, 42, 5_042_003}, {BridgeHeldOut, 0, 42, 6_000_042}, {BridgeFinal, 0, 42, 6_500_042}, {Deployment, 0, 999, 999},
+		{Quantisation, 2, 43, 1_000_432}, {Eviction, 10, 42, 4210}, {MemoryPressure, 10, 2025, 202_510},
+		{EvictionCost, 0, 12_345, 12_345},
+		{NeedleBench, 0, 2025, 2025}, {RULER, 0, 7_000_041, 7_000_041}, {LongBench, 0, 7_000_042, 7_000_042},
+		{LongContext, 0, 1234, 1234},
+		{LongContext, 2, 1234, 1236}, {Baselines, 0, 7_000_043, 7_000_043}, {BridgePaper, 0, 44, 44},
+		{BridgeTest, 0, 44, 1044},
+		{BridgeTraining, 3, 42, 5_042_003}, {BridgeHeldOut, 0, 42, 6_000_042}, {BridgeFinal, 0, 42, 6_500_042},
+		{Deployment, 0, 999, 999},
 		{Demonstration, 0, 42, 42},
 	} {
 		for _, keys := range []Keys{0, Keys1} {
@@ -118,7 +125,8 @@ func TestOldKeysStayWhatTheyWere(t *testing.T) {
 		t.Errorf("the order of an epoch of fine-tuning is %v, was %v", got, want)
 	}
 	if start(t, "fa", Draw{Keys1, 9042}.For(Training, 0)) != start(t, "fa", Draw{Keys1, 42}.For(Evaluation, 0)) {
-		t.Error("with Keys1 an evaluation of seed 42 is no longer on what a training of seed 9042 saw: then old results mean something else")
+		t.Error("with Keys1 an evaluation of seed 42 is no longer on what a training of seed 9042 saw: then old results " +
+			"mean something else")
 	}
 }
 
@@ -131,7 +139,8 @@ func TestOrdersDiffer(t *testing.T) {
 		t.Error("an epoch's order is not always the same")
 	}
 	for name, other := range map[string][]int{
-		"epoch 1": from.Order(100, 1), "stage 1": Seeded(42).For(Training, 1).Order(100, 0), "seed 43": Seeded(43).For(Training, 0).Order(100, 0),
+		"epoch 1": from.Order(100, 1), "stage 1": Seeded(42).For(Training, 1).Order(100, 0),
+		"seed 43": Seeded(43).For(Training, 0).Order(100, 0),
 	} {
 		if slices.Equal(other, from.Order(100, 0)) {
 			t.Errorf("%s has the order of epoch 0", name)
@@ -145,10 +154,12 @@ func TestSourcesAreChecked(t *testing.T) {
 		from Source
 		want string
 	}{
-		"no purpose":       {Source{}, `samples for the purpose "": it must be one of training, held-out, `},
-		"an unknown one":   {Seeded(1).For("trianing", 0), `samples for the purpose "trianing": it must be one of training, `},
+		"no purpose": {Source{}, `samples for the purpose "": it must be one of training, held-out, `},
+		"an unknown one": {Seeded(1).For("trianing", 0),
+			`samples for the purpose "trianing": it must be one of training, `},
 		"a negative stage": {Seeded(1).For(Training, -1), "samples of stage -1: it must be at least 0"},
-		"later keys":       {Draw{3, 1}.For(Training, 0), "sample_keys is 3: it must be 1 (as before the purpose was part of the keys) or 2"},
+		"later keys": {Draw{3, 1}.For(Training, 0),
+			"sample_keys is 3: it must be 1 (as before the purpose was part of the keys) or 2"},
 	} {
 		p := Params{Length: 32, Vocab: 128, Classes: 16}
 		if _, err := Generate("fa", 1, p, c.from); err == nil || !strings.HasPrefix(err.Error(), c.want) {

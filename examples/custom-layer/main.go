@@ -1,5 +1,5 @@
-// Command custom-layer adds a layer of its own to the blocks of a model, in this one file, and trains the model with the
-// trainer of the library:
+// Command custom-layer adds a layer of its own to the blocks of a model, in this one file, and trains the model with
+// the trainer of the library:
 //
 //	go run ./examples/custom-layer
 //
@@ -27,7 +27,8 @@ import (
 // --- 1. An operation -------------------------------------------------------------------------------------------------
 
 // product is a graph.Kernel, the elementwise product z = x ⊙ y. Most layers need no kernel of their own: package graph
-// has those of the model. Write one where an equation has none, or where several steps belong into one pass over the data.
+// has those of the model. Write one where an equation has none, or where several steps belong into one pass over the
+// data.
 type product struct{}
 
 // Product applies the kernel: every operation of package graph is a function like this one.
@@ -37,8 +38,8 @@ func Product(g *graph.Graph, x, y *graph.Node) *graph.Node { return graph.Apply(
 func (product) String() string { return "product" }
 
 // Plan checks shapes when the graph is built, gives the result's, and tells what Backward will need. Its error becomes
-// that of graph.Build, with the kernel's name in front. An operand without a gradient although it holds floats (a mask, a
-// target) belongs into Plan.Constant.
+// that of graph.Build, with the kernel's name in front. An operand without a gradient although it holds floats (a mask,
+// a target) belongs into Plan.Constant.
 func (product) Plan(in []graph.Spec) (graph.Plan, error) {
 	x, y := in[0], in[1]
 	if !slices.Equal(x.Shape, y.Shape) || x.Ints || y.Ints {
@@ -55,9 +56,9 @@ func (product) Forward(c *graph.Call) {
 	})
 }
 
-// Backward makes the kernel differentiable: ∂x = ∂z ⊙ y, ∂y = ∂z ⊙ x. A gradient that nobody wants has no memory; one that
-// is wanted must be written. Its receiver must be Forward's: without this method on the type that Apply gets, a graph with
-// a parameter behind the kernel is refused by name.
+// Backward makes the kernel differentiable: ∂x = ∂z ⊙ y, ∂y = ∂z ⊙ x. A gradient that nobody wants has no memory; one
+// that is wanted must be written. Its receiver must be Forward's: without this method on the type that Apply gets, a
+// graph with a parameter behind the kernel is refused by name.
 func (product) Backward(c *graph.Call) {
 	graph.ParallelElements(len(c.Grad.F), func(a, b int) {
 		if dx := c.GradIn[0].F; dx != nil {
@@ -77,8 +78,8 @@ type GatedMLP struct {
 	W2     *layers.Linear // hidden → D
 }
 
-// NewGatedMLP registers the parameters under name.w1, name.w2 and name.w3, with the initial values of Linear. A parameter
-// of another kind comes from ps.Zeros, ps.Ones, ps.Normal or ps.Uniform.
+// NewGatedMLP registers the parameters under name.w1, name.w2 and name.w3, with the initial values of Linear. A
+// parameter of another kind comes from ps.Zeros, ps.Ones, ps.Normal or ps.Uniform.
 func NewGatedMLP(ps *layers.Params, name string, dim, hidden int) *GatedMLP {
 	return &GatedMLP{
 		W1: layers.NewLinear(ps, name+".w1", dim, hidden, false),
@@ -127,8 +128,8 @@ func init() {
 
 // --- 4. Training -----------------------------------------------------------------------------------------------------
 
-// config is a run of the trainer, as a file for pretrain would have it. The task: one class token is hidden among 32; the
-// model has to tell which of the 8 it is.
+// config is a run of the trainer, as a file for pretrain would have it. The task: one class token is hidden among 32;
+// the model has to tell which of the 8 it is.
 func config() curriculum.Config {
 	c := curriculum.Default()
 	c.Model = layers.Config{

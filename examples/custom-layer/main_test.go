@@ -95,8 +95,8 @@ func TestShapesThatDoNotFit(t *testing.T) {
 	}
 }
 
-// A kernel through which no gradient could flow, here for want of a Backward, is refused by name as soon as a parameter that
-// is trained stands behind it; graph.Detach says that it is meant.
+// A kernel through which no gradient could flow, here for want of a Backward, is refused by name as soon as a parameter
+// that is trained stands behind it; graph.Detach says that it is meant.
 func TestKernelWithoutBackward(t *testing.T) {
 	build := func(behind func(*graph.Graph, *graph.Node) *graph.Node) error {
 		_, err := graph.Build(func(g *graph.Graph) {

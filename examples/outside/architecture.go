@@ -8,8 +8,9 @@ import (
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// sparseMemory is an architecture: SynapNet without its convolution, gates and bridge, and with SwiGLU for a feed-forward. Its
-// blocks have an episodic memory that lasts from chunk to chunk (layers.MemoryBlock), so that it can be streamed.
+// sparseMemory is an architecture: SynapNet without its convolution, gates and bridge, and with SwiGLU for a
+// feed-forward. Its blocks have an episodic memory that lasts from chunk to chunk (layers.MemoryBlock), so that it can
+// be streamed.
 var sparseMemory = layers.ArchitectureSpec{
 	Name: "sparse_memory", Doc: "salience-steered sparse attention, episodic memory and SwiGLU", Source: "this example",
 	Block: func(ps *layers.Params, name string, _ int, c layers.Config) layers.Block {
@@ -64,7 +65,8 @@ func (b *memoryBlock) Forward(g *graph.Graph, x *graph.Node, last bool) *graph.N
 }
 
 // ForwardMemory is Forward with memory of earlier chunks.
-func (b *memoryBlock) ForwardMemory(g *graph.Graph, x *graph.Node, external *layers.External, last bool) layers.BlockOutput {
+func (b *memoryBlock) ForwardMemory(g *graph.Graph, x *graph.Node, external *layers.External,
+	last bool) layers.BlockOutput {
 	n := b.norm1.Forward(g, x)
 	q := layers.Wanted(g, n, last)
 	salience := b.attention.Salience(g, n, b.memory.Writes(graph.Shape(n)[1]))

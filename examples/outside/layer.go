@@ -5,9 +5,9 @@ import (
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// tokenShift is a layer through which a token sees the one before it, y[t] = sigmoid(G x[t]) ⊙ W x[t-1], with x[-1] = x[0]: a
-// gated form of the token shift of RWKV. block_layers = ["token_shift"] puts it into every block of a SynapNet. It is not
-// RowWise: for the last row of its result it needs two rows of x.
+// tokenShift is a layer through which a token sees the one before it, y[t] = sigmoid(G x[t]) ⊙ W x[t-1], with x[-1] =
+// x[0]: a gated form of the token shift of RWKV. block_layers = ["token_shift"] puts it into every block of a SynapNet.
+// It is not RowWise: for the last row of its result it needs two rows of x.
 var tokenShift = layers.LayerSpec{
 	Name: "token_shift", Doc: "sigmoid(G x[t]) ⊙ W x[t-1]", Source: "after Peng et al., RWKV (2023)",
 	New: func(ps *layers.Params, name string, c layers.Config) layers.Layer {

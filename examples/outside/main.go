@@ -1,12 +1,12 @@
-// Command outside is what a module of your own looks like that extends SynapNet-Edge, with one file for each of a layer, an
-// architecture, an eviction policy, a task and a quantisation scheme:
+// Command outside is what a module of your own looks like that extends SynapNet-Edge, with one file for each of a
+// layer, an architecture, an eviction policy, a task and a quantisation scheme:
 //
 //	go run .
 //
 // It trains two models on the task by the library's trainer, a SynapNet with the layer in its blocks and a model of the
-// architecture, evaluates them, packs them by the scheme, and streams the packed models through a memory that the policy
-// keeps within its budget. The program synapnet-train knows nothing of them: what it does by commands, this one does by the
-// functions that the commands call.
+// architecture, evaluates them, packs them by the scheme, and streams the packed models through a memory that the
+// policy keeps within its budget. The program synapnet-train knows nothing of them: what it does by commands, this one
+// does by the functions that the commands call.
 //
 // Outside of this repository, go.mod has `require github.com/synapnet/synapnet-train VERSION` and no replace.
 package main
@@ -62,8 +62,8 @@ func withLayer() curriculum.Config {
 	return c
 }
 
-// withArchitecture is a model of the architecture, matched to the parameters of a SynapNet of the same settings before an
-// option of its own halves its feed-forward.
+// withArchitecture is a model of the architecture, matched to the parameters of a SynapNet of the same settings before
+// an option of its own halves its feed-forward.
 func withArchitecture() (curriculum.Config, error) {
 	c := run()
 	var err error
@@ -94,7 +94,8 @@ func evaluate(ctx context.Context, m *layers.Model) (curriculum.Accuracy, error)
 	return e.Overall, err
 }
 
-// pack quantises the weights of the layer, or of all blocks of the architecture, by the scheme, and writes the packed model.
+// pack quantises the weights of the layer, or of all blocks of the architecture, by the scheme, and writes the packed
+// model.
 func pack(m *layers.Model, path string) (*layers.Model, error) {
 	copied, err := m.Clone()
 	if err != nil {
@@ -117,7 +118,8 @@ func pack(m *layers.Model, path string) (*layers.Model, error) {
 	return layers.Load(path)
 }
 
-// stream runs ids through a model in chunks with a memory of a few entries a layer, and says what is held of it in the end.
+// stream runs ids through a model in chunks with a memory of a few entries a layer, and says what is held of it in the
+// end.
 func stream(m *layers.Model, ids []int32) (baee.Counts, error) {
 	c := baee.Default(m.Config.Dim, m.Config.Depth, m.Config.EpisodicSlots, nil)
 	c.Policy, c.Tiers = sinks.Name, false
@@ -161,7 +163,8 @@ func all(ctx context.Context, w io.Writer, dir string, c curriculum.Config) erro
 		return err
 	}
 	_, err = fmt.Fprintf(w, "%s with layers %v: %d parameters, accuracy %.3f; packed %d bytes, accuracy %.3f; "+
-		"streamed, %d entries held, %d evicted\n", c.Model.Architecture, c.Model.BlockLayers, t.Model.Parameters(), trained.Mean,
+		"streamed, %d entries held, %d evicted\n", c.Model.Architecture, c.Model.BlockLayers, t.Model.Parameters(),
+		trained.Mean,
 		packed.WeightBytes(), small.Mean, held.Hot, held.Evicted)
 	return err
 }

@@ -115,7 +115,8 @@ func TestCosts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := layers.Total(c.Model.Costs(24)).Parameters, m.Parameters(); got != want || c.Model.Parameters() != want {
+		if got, want := layers.Total(c.Model.Costs(24)).Parameters, m.Parameters(); got != want ||
+			c.Model.Parameters() != want {
 			t.Errorf("%s: %d parameters in the costs, %d in the outline, %d in the model", name, got, c.Model.Parameters(), want)
 		}
 		if untrained, err := m.Untrained(24); err != nil || len(untrained) > 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
-// ternary is a quantisation scheme: -s, 0 or s in 2 bits, with s = mean|w| of a row in float32 (Ma et al., BitNet b1.58, 2024,
-// for which one scale of the whole weight does).
+// ternary is a quantisation scheme: -s, 0 or s in 2 bits, with s = mean|w| of a row in float32 (Ma et al., BitNet
+// b1.58, 2024, for which one scale of the whole weight does).
 var ternary = &scheme.Scheme{
 	Name: "ternary", Doc: "-s, 0 or s with a float32 scale a row, 2 bits (BitNet b1.58)", Bits: 2,
 	Fake: func(g *graph.Graph, w, _ *graph.Node, _ scheme.Settings) *graph.Node {
@@ -57,8 +57,8 @@ func (fakeTernary) Forward(c *graph.Call) {
 	})
 }
 
-// ternaryPacked is a packed weight: a float32 a row, then 2 bits a weight, all rows on end, the first of four in the lowest
-// bits; code c stands for (c - 1) scale.
+// ternaryPacked is a packed weight: a float32 a row, then 2 bits a weight, all rows on end, the first of four in the
+// lowest bits; code c stands for (c - 1) scale.
 type ternaryPacked struct {
 	scheme.Matrix
 	scales, codes []byte

@@ -3,8 +3,8 @@
 //
 //	go run ./examples/streaming
 //
-// The weights here are random, so the answers mean nothing; layers.Load takes a trained model, `synapnet-train pretrain`
-// makes one, and `synapnet-train baee-train` the classifier that policy baee wants.
+// The weights here are random, so the answers mean nothing; layers.Load takes a trained model, `synapnet-train
+// pretrain` makes one, and `synapnet-train baee-train` the classifier that policy baee wants.
 package main
 
 import (
@@ -36,7 +36,8 @@ func reference() settings {
 	return s
 }
 
-// compress applies CAJQ after training (PTQ): calibrate, put the quantisers in, and round to what the packed file holds.
+// compress applies CAJQ after training (PTQ): calibrate, put the quantisers in, and round to what the packed file
+// holds.
 func compress(model *layers.Model, s settings) (*qat.Quantised, error) {
 	data, err := qat.MixtureBatches(model.Config, s.calibration.batches, s.calibration.size, s.calibration.tokens,
 		tasks.Seeded(999).For(tasks.Calibration, 0))
@@ -56,7 +57,8 @@ func compress(model *layers.Model, s settings) (*qat.Quantised, error) {
 
 // memory is BAEE's: entries in half precision, 8 bits or summaries, as their scores and the budget want it.
 func memory(c layers.Config, budget int) (*baee.Manager, error) {
-	classifier, err := baee.NewClassifier(c.Dim, baee.DefaultHidden, 42) // untrained; baee.LoadClassifier reads a trained one
+	// untrained; baee.LoadClassifier reads a trained one
+	classifier, err := baee.NewClassifier(c.Dim, baee.DefaultHidden, 42)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,8 @@ func TestStreaming(t *testing.T) {
 	}
 	for _, line := range lines[:7] {
 		var tokens, hot, warm, cold, held, evicted int
-		if _, err := fmt.Sscanf(line, "%d tokens  HOT %d  WARM %d  COLD %d  %d bytes  evicted %d", &tokens, &hot, &warm, &cold, &held, &evicted); err != nil {
+		if _, err := fmt.Sscanf(line, "%d tokens  HOT %d  WARM %d  COLD %d  %d bytes  evicted %d", &tokens, &hot, &warm,
+			&cold, &held, &evicted); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
 		if hot+warm+cold == 0 || held == 0 || held > s.budget {
@@ -81,7 +82,8 @@ func TestReference(t *testing.T) {
 	if s.model.Parameters() != 8714950 || s.budget != 256<<20 {
 		t.Errorf("%d parameters, %d bytes", s.model.Parameters(), s.budget)
 	}
-	if m, err := memory(s.model, s.budget); err != nil || m.Config().Policy != "baee" || !m.Config().Tiers || m.Config().Protocol != baee.Strict {
+	if m, err := memory(s.model, s.budget); err != nil || m.Config().Policy != "baee" || !m.Config().Tiers ||
+		m.Config().Protocol != baee.Strict {
 		t.Errorf("%v", err)
 	}
 }

@@ -80,14 +80,17 @@ func verify(f *File, data []byte) error {
 	return nil
 }
 
-// mismatch is the error of a part that is not what it was when its checksum was written. A damaged file and one that another
-// tool changed while it kept the metadata, checksums included, look alike: it says both, with the mend of each.
+// mismatch is the error of a part that is not what it was when its checksum was written. A damaged file and one that
+// another tool changed while it kept the metadata, checksums included, look alike: it says both, with the mend of each.
 func mismatch(part, key, want, got string) error {
-	return fmt.Errorf("the %s does not match its checksum (%s %.12q, computed %.12q): the file was damaged, or changed by another tool that kept the old checksum; "+
-		"copy or make it anew, or, if the change is meant, save it again without the metadata entries %s and %s", part, key, want, got, keyData, keyHeader)
+	return fmt.Errorf("the %s does not match its checksum (%s %.12q, computed %.12q): the file was damaged, or changed "+
+		"by another tool that kept the old checksum; "+
+		"copy or make it anew, or, if the change is meant, save it again without the metadata entries %s and %s", part, key,
+		want, got, keyData, keyHeader)
 }
 
-// canonicalSum is the checksum that the data of f has as Write lays it out, whatever the order in the file it was read from.
+// canonicalSum is the checksum that the data of f has as Write lays it out, whatever the order in the file it was read
+// from.
 func canonicalSum(f *File) (string, error) {
 	p := prepared{views: make(map[string]view, len(f.Tensors))}
 	for _, t := range f.Tensors {

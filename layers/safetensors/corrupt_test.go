@@ -33,9 +33,11 @@ func TestParseRefuses(t *testing.T) {
 	}{
 		{"empty", nil, "truncated: 0 bytes"},
 		{"half a length", []byte{1, 2, 3}, "truncated: 3 bytes"},
-		{"huge header", []byte("PK\x03\x04 some other file"), "header length 7885648053892500304 is above the format's limit"},
+		{"huge header", []byte("PK\x03\x04 some other file"),
+			"header length 7885648053892500304 is above the format's limit"},
 		{"header beyond file", file(`{}`, 0)[:9], "header of 2 bytes reaches beyond the end of the file (9 bytes)"},
-		{"header as long as the file", []byte{8, 0, 0, 0, 0, 0, 0, 0}, "header of 8 bytes reaches beyond the end of the file (8 bytes)"},
+		{"header as long as the file", []byte{8, 0, 0, 0, 0, 0, 0, 0},
+			"header of 8 bytes reaches beyond the end of the file (8 bytes)"},
 		{"no header", file("", 0), "header: does not start with a JSON object"},
 		{"null header", file("null", 0), "header: does not start with a JSON object"},
 		{"bad JSON", file(`{"a":`, 0), "header: unexpected end of JSON input"},
@@ -49,19 +51,27 @@ func TestParseRefuses(t *testing.T) {
 		{"three offsets", file(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,9]}}`, 8), "2 elements"},
 		{"metadata not text", file(`{"__metadata__":{"x":1}}`, 0), "__metadata__"},
 		{"truncated data", file(`{"a":`+a+`}`, 7), `tensor "a": data_offsets [0, 8] reach beyond the file's 7 data bytes`},
-		{"offsets reversed", file(`{"a":`+entry("F32", "[2]", 8, 0)+`}`, 8), `tensor "a": data_offsets [8, 0] end before they begin`},
+		{"offsets reversed", file(`{"a":`+entry("F32", "[2]", 8, 0)+`}`, 8),
+			`tensor "a": data_offsets [8, 0] end before they begin`},
 		{"offsets wrap around", file(`{"a":`+entry("U8", fmt.Sprintf("[%d]", wrap), 0, wrap)+`}`, 8), "reach beyond"},
-		{"overlap", file(`{"a":`+a+`,"b":`+entry("F32", "[2]", 4, 12)+`}`, 12), `tensor "b": data_offsets [4, 12] overlap tensor "a", which ends at 8`},
-		{"gap", file(`{"a":`+a+`,"b":`+entry("F32", "[1]", 12, 16)+`}`, 16), `tensor "b": data_offsets [12, 16] leave a gap, the tensor before ends at 8`},
-		{"size mismatch", file(`{"a":`+entry("F32", "[3]", 0, 8)+`}`, 8), `tensor "a": shape [3] of F32 takes 12 bytes, but it has 8`},
-		{"dtype mismatch", file(`{"a":`+entry("F16", "[2]", 0, 8)+`}`, 8), `tensor "a": shape [2] of F16 takes 4 bytes, but it has 8`},
+		{"overlap", file(`{"a":`+a+`,"b":`+entry("F32", "[2]", 4, 12)+`}`, 12),
+			`tensor "b": data_offsets [4, 12] overlap tensor "a", which ends at 8`},
+		{"gap", file(`{"a":`+a+`,"b":`+entry("F32", "[1]", 12, 16)+`}`, 16),
+			`tensor "b": data_offsets [12, 16] leave a gap, the tensor before ends at 8`},
+		{"size mismatch", file(`{"a":`+entry("F32", "[3]", 0, 8)+`}`, 8),
+			`tensor "a": shape [3] of F32 takes 12 bytes, but it has 8`},
+		{"dtype mismatch", file(`{"a":`+entry("F16", "[2]", 0, 8)+`}`, 8),
+			`tensor "a": shape [2] of F16 takes 4 bytes, but it has 8`},
 		{"shape overflows", file(`{"a":`+entry("F32", "[4294967296,4294967296]", 0, 8)+`}`, 8), "too large to address"},
-		{"dimension overflows int", file(`{"a":`+entry("F32", "[0,18446744073709551615]", 0, 0)+`}`, 0), "too large to address"},
+		{"dimension overflows int", file(`{"a":`+entry("F32", "[0,18446744073709551615]", 0, 0)+`}`, 0),
+			"too large to address"},
 		{"duplicate tensor", file(`{"a":`+a+`,"a":`+a+`}`, 8), `header: the name "a" occurs twice`},
-		{"duplicate field", file(`{"a":{"dtype":"F32","dtype":"I32","shape":[2],"data_offsets":[0,8]}}`, 8), `header: the name "dtype" occurs twice`},
+		{"duplicate field", file(`{"a":{"dtype":"F32","dtype":"I32","shape":[2],"data_offsets":[0,8]}}`, 8),
+			`header: the name "dtype" occurs twice`},
 		{"duplicate metadata", file(`{"__metadata__":{"x":"1","x":"2"}}`, 0), `header: the name "x" occurs twice`},
 		{"trailing bytes", file(`{"a":`+a+`}`, 11), "3 trailing bytes after the last tensor"},
-		{"wrong checksum", file(`{"__metadata__":{"sha256":"00"},"a":`+a+`}`, 8), "the tensor data does not match its checksum (sha256 \"00\", computed \"af5570f5"},
+		{"wrong checksum", file(`{"__metadata__":{"sha256":"00"},"a":`+a+`}`, 8),
+			"the tensor data does not match its checksum (sha256 \"00\", computed \"af5570f5"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -78,7 +88,8 @@ func TestParseRefuses(t *testing.T) {
 
 // A name may equal a value, and names repeat across objects, without being duplicates.
 func TestParseAcceptsRepeatedTextThatIsNoDuplicate(t *testing.T) {
-	data := file(`{"__metadata__":{"a":"a","dtype":"a"},"a":`+entry("U8", "[1]", 0, 1)+`,"dtype":`+entry("U8", "[1]", 1, 2)+`}  `, 2)
+	data := file(`{"__metadata__":{"a":"a","dtype":"a"},"a":`+entry("U8", "[1]", 0, 1)+`,"dtype":`+
+		entry("U8", "[1]", 1, 2)+`}  `, 2)
 	if _, err := Parse(data); err != nil {
 		t.Error(err)
 	}
@@ -150,7 +161,8 @@ func TestWriteRefuses(t *testing.T) {
 		want string
 	}{
 		{"shape", one(FromFloat32("a", []int{3}, []float32{1})), `tensor "a": shape [3] of F32 takes 12 bytes, but it has 4`},
-		{"negative", one(FromFloat32("a", []int{-1, -1}, []float32{1})), `tensor "a": shape [-1 -1] has a negative dimension`},
+		{"negative", one(FromFloat32("a", []int{-1, -1}, []float32{1})),
+			`tensor "a": shape [-1 -1] has a negative dimension`},
 		{"dtype", one(Tensor{Name: "a", DType: 99}), `tensor "a": unknown dtype number 99`},
 		{"twice", &File{Tensors: []Tensor{good, good}}, `two tensors are called "a"`},
 		{"reserved name", one(FromFloat32("__metadata__", []int{1}, []float32{1})), "reserved by the format"},
@@ -161,7 +173,8 @@ func TestWriteRefuses(t *testing.T) {
 	for _, c := range cases {
 		path := filepath.Join(t.TempDir(), "x.safetensors")
 		err := Write(path, c.file)
-		if err == nil || !strings.HasPrefix(err.Error(), "cannot write "+path+": ") || !strings.Contains(err.Error(), c.want) {
+		if err == nil || !strings.HasPrefix(err.Error(), "cannot write "+path+": ") ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
 		}
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -213,7 +226,8 @@ func TestWriteToProtectedDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := Write(filepath.Join(dir, "x"), &File{})
-	if err == nil || !strings.HasSuffix(err.Error(), "permission denied; make "+dir+" writable or choose another directory") {
+	if err == nil || !strings.HasSuffix(err.Error(), "permission denied; make "+dir+
+		" writable or choose another directory") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/synapnet/synapnet-train/internal/files"
 )
 
-// ReadMetadata is the metadata of the file at path, of which it reads no more than the header and checks no checksum. It tells
-// what a file is at little cost.
+// ReadMetadata is the metadata of the file at path, of which it reads no more than the header and checks no checksum.
+// It tells what a file is at little cost.
 func ReadMetadata(path string) (metadata map[string]string, err error) {
 	file, err := files.Open(path)
 	if err != nil {

@@ -22,24 +22,28 @@ import (
 func otherToolsFile() *File {
 	return &File{
 		Tensors: []Tensor{
-			FromFloat32("w", []int{2, 2}, []float32{0.5, -1.5, 2, 0.25}), half(0x3c00, 0x4000), FromUint8("codes", []int{3}, []uint8{1, 2, 3}),
+			FromFloat32("w", []int{2, 2}, []float32{0.5, -1.5, 2, 0.25}), half(0x3c00, 0x4000),
+			FromUint8("codes", []int{3}, []uint8{1, 2, 3}),
 			FromInt64("step", nil, []int64{7}),
 		},
 		Metadata: map[string]string{"config": `{"dim":2}`, "format": "pt"},
 	}
 }
 
-// A file that another tool saved again as it was, checksums and all, is as good as ours. One that it changed is not called
-// corrupt: the message names what happened and how to save it so that it is read.
+// A file that another tool saved again as it was, checksums and all, is as good as ours. One that it changed is not
+// called corrupt: the message names what happened and how to save it so that it is read.
 func TestFilesSavedAgainByOtherTools(t *testing.T) {
-	const told = "the file was damaged, or changed by another tool that kept the old checksum; copy or make it anew, or, if the change is meant, save it again without the metadata entries sha256 and sha256.header"
+	const told = "the file was damaged, or changed by another tool that kept the old checksum; copy or make it anew, " +
+		"or, if the change is meant, save it again without the metadata entries sha256 and sha256.header"
 	for name, want := range map[string]string{
-		"same": "", "dropped": "", "pruned": "the tensor data does not match", "half": "the header does not match", "note": "the header does not match",
+		"same": "", "dropped": "", "pruned": "the tensor data does not match", "half": "the header does not match",
+		"note": "the header does not match",
 	} {
 		f, err := Read(filepath.Join("testdata", "other-tools", name+".safetensors"))
 		switch {
 		case want != "":
-			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), told) || strings.Contains(err.Error(), "corrupt") {
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), told) ||
+				strings.Contains(err.Error(), "corrupt") {
 				t.Errorf("%s: %v", name, err)
 			}
 		case err != nil:
@@ -90,7 +94,8 @@ func backToFront(t *testing.T, data []byte, f *File) []byte {
 	}
 	header, body := map[string]any{metadataName: maps.Clone(metadata)}, []byte(nil)
 	for _, x := range slices.Backward(f.Tensors) {
-		header[x.Name] = map[string]any{"dtype": x.DType.String(), "shape": x.Shape, "data_offsets": []int{len(body), len(body) + len(x.Data)}}
+		header[x.Name] = map[string]any{"dtype": x.DType.String(), "shape": x.Shape,
+			"data_offsets": []int{len(body), len(body) + len(x.Data)}}
 		body = append(body, x.Data...)
 	}
 	text, err := json.Marshal(header)
@@ -103,8 +108,11 @@ func backToFront(t *testing.T, data []byte, f *File) []byte {
 // The refusal of a type that is not read lists those that are.
 func TestUnknownTypesAreRefusedWithThoseThatAreRead(t *testing.T) {
 	for _, dtype := range []string{"F8_E4M3", "F8_E5M2", "C64", "F4", "f32"} {
-		_, err := Parse(file(`{"__metadata__":{"dtype":"X"},"a":`+entry("F32", "[1]", 0, 4)+`,"b":`+entry(dtype, "[1]", 4, 5)+`}`, 5))
-		want := `header: tensor "b" has dtype "` + dtype + `", and the types that are read are BOOL, U8, I8, I16, U16, F16, BF16, I32, U32, F32, F64, I64, U64: convert it to one of them`
+		_, err := Parse(file(`{"__metadata__":{"dtype":"X"},"a":`+entry("F32", "[1]", 0, 4)+`,"b":`+entry(dtype, "[1]", 4, 5)+
+			`}`, 5))
+		want := `header: tensor "b" has dtype "` + dtype +
+			`", and the types that are read are BOOL, U8, I8, I16, U16, F16, BF16, I32, U32, F32, F64, I64, U64: convert it ` +
+			`to one of them`
 		if err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}

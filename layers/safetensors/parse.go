@@ -82,14 +82,18 @@ func readAll(path string) (_ []byte, err error) {
 // headerLength decodes the length prefix and checks it against the file size.
 func headerLength(prefix []byte, size uint64) (uint64, error) {
 	if len(prefix) < lengthBytes {
-		return 0, fmt.Errorf("truncated: %d bytes, but a safetensors file starts with an %d-byte header length", size, lengthBytes)
+		return 0, fmt.Errorf("truncated: %d bytes, but a safetensors file starts with an %d-byte header length", size,
+			lengthBytes)
 	}
 	n := binary.LittleEndian.Uint64(prefix)
 	if n > maxHeader {
-		return 0, fmt.Errorf("header length %d is above the format's limit of %d: not a safetensors file, or corrupt", n, maxHeader)
+		return 0, fmt.Errorf("header length %d is above the format's limit of %d: not a safetensors file, or corrupt", n,
+			maxHeader)
 	}
 	if n > size-lengthBytes {
-		return 0, fmt.Errorf("header of %d bytes reaches beyond the end of the file (%d bytes): truncated, or not a safetensors file", n, size)
+		return 0,
+			fmt.Errorf("header of %d bytes reaches beyond the end of the file (%d bytes): truncated, or not a safetensors file",
+				n, size)
 	}
 	return n, nil
 }
@@ -158,7 +162,8 @@ func parseHeader(header []byte) ([]format.NamedTensorInfo, map[string]string, er
 	return infos, metadata, nil
 }
 
-// maxTensors is more than the deepest model has with the moments of all its parameters: 4,096 blocks of 38, three times.
+// maxTensors is more than the deepest model has with the moments of all its parameters: 4,096 blocks of 38, three
+// times.
 const maxTensors = 1 << 19
 
 // dtypeProblem names the first tensor, by name, whose dtype is none that is read, and those that are: files of other
@@ -176,10 +181,12 @@ func dtypeProblem(header []byte) error {
 		var t struct {
 			DType *string `json:"dtype"`
 		}
-		if name == metadataName || json.Unmarshal(entries[name], &t) != nil || t.DType == nil || slices.Contains(known, *t.DType) {
+		if name == metadataName || json.Unmarshal(entries[name], &t) != nil || t.DType == nil ||
+			slices.Contains(known, *t.DType) {
 			continue
 		}
-		return fmt.Errorf("tensor %.100q has dtype %.40q, and the types that are read are %s: convert it to one of them", name, *t.DType, strings.Join(known, ", "))
+		return fmt.Errorf("tensor %.100q has dtype %.40q, and the types that are read are %s: convert it to one of them",
+			name, *t.DType, strings.Join(known, ", "))
 	}
 	return nil
 }
@@ -239,16 +246,21 @@ func place(infos []format.NamedTensorInfo, body []byte) ([]Tensor, error) {
 		case from > to:
 			return nil, fmt.Errorf("tensor %q: data_offsets [%d, %d] end before they begin", entry.Name, from, to)
 		case to > size:
-			return nil, fmt.Errorf("tensor %q: data_offsets [%d, %d] reach beyond the file's %d data bytes: truncated or corrupt", entry.Name, from, to, size)
+			return nil,
+				fmt.Errorf("tensor %q: data_offsets [%d, %d] reach beyond the file's %d data bytes: truncated or corrupt",
+					entry.Name, from, to, size)
 		case from < end:
-			return nil, fmt.Errorf("tensor %q: data_offsets [%d, %d] overlap tensor %q, which ends at %d", entry.Name, from, to, infos[i-1].Name, end)
+			return nil, fmt.Errorf("tensor %q: data_offsets [%d, %d] overlap tensor %q, which ends at %d", entry.Name, from, to,
+				infos[i-1].Name, end)
 		case from > end:
-			return nil, fmt.Errorf("tensor %q: data_offsets [%d, %d] leave a gap, the tensor before ends at %d", entry.Name, from, to, end)
+			return nil, fmt.Errorf("tensor %q: data_offsets [%d, %d] leave a gap, the tensor before ends at %d", entry.Name,
+				from, to, end)
 		}
 		if err := checkSize(entry.Name, info.DType, info.Shape, to-from); err != nil {
 			return nil, err
 		}
-		tensors = append(tensors, Tensor{Name: entry.Name, DType: info.DType, Shape: ints(info.Shape), Data: body[from:to:to]})
+		tensors = append(tensors, Tensor{Name: entry.Name, DType: info.DType, Shape: ints(info.Shape),
+			Data: body[from:to:to]})
 		end = to
 	}
 	if end != size {

@@ -28,7 +28,8 @@ func TestReadGolden(t *testing.T) {
 	if f.Checksum != "" {
 		t.Errorf("checksum %q from a file that carries none", f.Checksum)
 	}
-	if got, want := f.Names()[:3], []string{"in.entries", "in.salience", "in.position"}; !slices.Equal(got, want) || len(f.Tensors) != 20 {
+	if got, want := f.Names()[:3], []string{"in.entries", "in.salience", "in.position"}; !slices.Equal(got, want) ||
+		len(f.Tensors) != 20 {
 		t.Errorf("first names %v of %d, want %v of 20", got, len(f.Tensors), want)
 	}
 	scores, ok := f.Lookup("out.scores")
@@ -109,7 +110,8 @@ func TestFloat32sConverts(t *testing.T) {
 		want   []float32
 	}{
 		{"F64", FromFloat64("x", []int{3}, []float64{0.1, -2, 1e300}), []float32{0.1, -2, inf}},
-		{"BF16", Tensor{Name: "x", DType: BF16, Shape: []int{2}, Data: []byte{0x80, 0x3f, 0x49, 0xc0}}, []float32{1, -3.140625}},
+		{"BF16", Tensor{Name: "x", DType: BF16, Shape: []int{2}, Data: []byte{0x80, 0x3f, 0x49, 0xc0}},
+			[]float32{1, -3.140625}},
 		{"F16 normal", half(0x3c00, 0xc000, 0x7bff, 0x3555), []float32{1, -2, 65504, 0.333251953125}},
 		{"F16 subnormal", half(0x0001, 0x8001, 0x03ff), []float32{0x1p-24, -0x1p-24, 1023 * 0x1p-24}},
 		{"F16 infinite", half(0x7c00, 0xfc00), []float32{inf, -inf}},
@@ -146,10 +148,14 @@ func TestIntegersConvert(t *testing.T) {
 	}{
 		{func() error { _, err := wide.Uint8s(); return err }, `tensor "x": element 0 is -128, which does not fit U8`},
 		{func() error { _, err := wide.Uint64s(); return err }, `tensor "x": element 0 is -128, which does not fit U64`},
-		{func() error { _, err := FromUint64("x", []int{1}, []uint64{1 << 63}).Int64s(); return err }, `tensor "x": element 0 is 9223372036854775808, which does not fit I64`},
-		{func() error { _, err := FromFloat32("x", []int{1}, []float32{1}).Int64s(); return err }, `tensor "x": dtype F32 is not an integer type`},
-		{func() error { _, err := wide.Float32s(); return err }, `tensor "x": dtype I64 is not a floating-point type (F16, BF16, F32, F64)`},
-		{func() error { _, err := (Tensor{Name: "x", DType: I64, Shape: []int{2}}).Int64s(); return err }, `tensor "x": shape [2] of I64 takes 16 bytes, but it has 0`},
+		{func() error { _, err := FromUint64("x", []int{1}, []uint64{1 << 63}).Int64s(); return err },
+			`tensor "x": element 0 is 9223372036854775808, which does not fit I64`},
+		{func() error { _, err := FromFloat32("x", []int{1}, []float32{1}).Int64s(); return err },
+			`tensor "x": dtype F32 is not an integer type`},
+		{func() error { _, err := wide.Float32s(); return err },
+			`tensor "x": dtype I64 is not a floating-point type (F16, BF16, F32, F64)`},
+		{func() error { _, err := (Tensor{Name: "x", DType: I64, Shape: []int{2}}).Int64s(); return err },
+			`tensor "x": shape [2] of I64 takes 16 bytes, but it has 0`},
 	}
 	for _, f := range failures {
 		if err := f.convert(); err == nil || err.Error() != f.want {
@@ -180,7 +186,8 @@ func TestIntegersRoundTrip(t *testing.T) {
 
 // Big-endian machines store the same bytes.
 func TestReversedElements(t *testing.T) {
-	if got, want := reversedElements([]byte{1, 2, 3, 4, 5, 6, 7, 8}, 4), []byte{4, 3, 2, 1, 8, 7, 6, 5}; !bytes.Equal(got, want) {
+	if got, want := reversedElements([]byte{1, 2, 3, 4, 5, 6, 7, 8}, 4),
+		[]byte{4, 3, 2, 1, 8, 7, 6, 5}; !bytes.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -41,7 +41,8 @@ type view struct {
 	data  []byte
 }
 
-// EncodedSize is the length in bytes of the file that Write makes of f; its errors are those of a file that is not valid.
+// EncodedSize is the length in bytes of the file that Write makes of f; its errors are those of a file that is not
+// valid.
 func EncodedSize(f *File) (int64, error) {
 	p, err := prepare(f)
 	if err != nil {
@@ -83,7 +84,9 @@ func prepare(f *File) (prepared, error) {
 	}
 	// What Read would refuse is not written: the checksums, which are still to come, are short.
 	if header := int64(length) - p.size + checksumRoom; header > maxHeader {
-		return p, fmt.Errorf("its header would have some %d bytes: the format allows %d; keep large metadata in a file of their own", header, maxHeader)
+		return p,
+			fmt.Errorf("its header would have some %d bytes: the format allows %d; keep large metadata in a file of their own",
+				header, maxHeader)
 	}
 	header, err := headerChecksum(f)
 	if err != nil {

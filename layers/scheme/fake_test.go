@@ -56,11 +56,14 @@ func TestLargestWeightIsInsideAtInitialisation(t *testing.T) {
 		steps := graph.NewParam("log step", channels)
 		copy(steps.Data(), fourLevels.initial(w.Data(), channels, false))
 		ones := slices.Repeat([]float32{1}, channels)
-		p, y := differentiate(t, func(g *graph.Graph) *graph.Node { return SEQ2.Fake(g, g.Param(w), g.Param(steps), Settings{}) }, ones)
+		p, y := differentiate(t, func(g *graph.Graph) *graph.Node {
+			return SEQ2.Fake(g, g.Param(w), g.Param(steps), Settings{})
+		}, ones)
 		stepGrad := p.Grad(steps)
 		for i, v := range p.Grad(w) {
 			if v != 1 || math.Abs(float64(stepGrad[i])) > 1e-5*size {
-				t.Fatalf("size %v: weight %v, step %v: gradients %v and %v, want 1 and 0", size, w.Data()[i], stepOf(steps.Data()[i]), v, stepGrad[i])
+				t.Fatalf("size %v: weight %v, step %v: gradients %v and %v, want 1 and 0", size, w.Data()[i],
+					stepOf(steps.Data()[i]), v, stepGrad[i])
 			}
 			if math.Abs(float64(y[i]/w.Data()[i])-1) > 1e-5 {
 				t.Fatalf("size %v: the largest weight %v becomes %v", size, w.Data()[i], y[i])
@@ -171,8 +174,9 @@ func TestQuantisersRefuse(t *testing.T) {
 		f    func(g *graph.Graph)
 		want string
 	}{
-		"group":    {func(g *graph.Graph) { Int4Float32.Fake(g, g.Input("w", 2, 3), nil, Settings{}) }, "group size 0"},
-		"log step": {func(g *graph.Graph) { SEQ2.Fake(g, g.Input("w", 2, 3), g.Input("s", 3), Settings{}) }, "got log step [3], want [2]"},
+		"group": {func(g *graph.Graph) { Int4Float32.Fake(g, g.Input("w", 2, 3), nil, Settings{}) }, "group size 0"},
+		"log step": {func(g *graph.Graph) { SEQ2.Fake(g, g.Input("w", 2, 3), g.Input("s", 3), Settings{}) },
+			"got log step [3], want [2]"},
 		"vector":   {func(g *graph.Graph) { SEQ2.Fake(g, g.Input("w", 2), g.Input("s", 2), Settings{}) }, "[out, ...]"},
 		"integers": {func(g *graph.Graph) { FakeInt8(g, g.InputInts("w", 2)) }, "floating point"},
 	} {

@@ -65,7 +65,8 @@ func TestPackedErrorIsBoundedAtEveryMagnitude(t *testing.T) {
 				continue
 			}
 			wp := param("w", w, rows, cols)
-			if fake := evaluate(t, func(g *graph.Graph) *graph.Node { return f.fake(g, g.Param(wp)) }); !slices.Equal(back, fake) {
+			if fake := evaluate(t, func(g *graph.Graph) *graph.Node { return f.fake(g, g.Param(wp)) }); !slices.Equal(back,
+				fake) {
 				t.Errorf("%s, weights up to %.2g: unpacked and simulated weights differ", f.name, m)
 			}
 		}
@@ -141,15 +142,35 @@ func TestPackingRefusesWhatHalfPrecisionLoses(t *testing.T) {
 	w := []float32{1e-7, -3e-7, 0, 2e-7}
 	shape := []int{2, 2}
 	for want, f := range map[string]func() error{
-		"the largest of its values is 3e-07, and 8 bits":      func() error { _, err := packAs(Int8, w, shape, Settings{}); return err },
-		"values beyond 8.319e+06":                             func() error { _, err := packAs(Int8, []float32{1, 9e6, 0, 0}, shape, Settings{}); return err },
-		"the largest of its values is 3e-07: salient columns": func() error { _, err := packAs(Int4, w, shape, Settings{2, []int{1}}); return err },
-		"the largest of its steps is 1.12535176e-07: 2-bit":   func() error { _, err := packSteps(w, shape, []float32{-16, -16}); return err },
+		"the largest of its values is 3e-07, and 8 bits": func() error {
+			_,
+				err := packAs(Int8, w, shape, Settings{})
+			return err
+		},
+		"values beyond 8.319e+06": func() error {
+			_,
+				err := packAs(Int8, []float32{1, 9e6, 0, 0}, shape, Settings{})
+			return err
+		},
+		"the largest of its values is 3e-07: salient columns": func() error {
+			_,
+				err := packAs(Int4, w, shape, Settings{2, []int{1}})
+			return err
+		},
+		"the largest of its steps is 1.12535176e-07: 2-bit": func() error {
+			_,
+				err := packSteps(w, shape, []float32{-16, -16})
+			return err
+		},
 		"salient column 0, row 0: 100000 is beyond half precision": func() error {
 			_, err := packAs(Int4, []float32{1e5, 0, 0, 0}, shape, Settings{2, []int{0}})
 			return err
 		},
-		fmt.Sprintf("step of row 1: %v is beyond", float32(268337.28)): func() error { _, err := packSteps(w, shape, []float32{0, 12.5}); return err },
+		fmt.Sprintf("step of row 1: %v is beyond", float32(268337.28)): func() error {
+			_,
+				err := packSteps(w, shape, []float32{0, 12.5})
+			return err
+		},
 	} {
 		if err := f(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)

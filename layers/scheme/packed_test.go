@@ -77,7 +77,8 @@ func TestInt4Error(t *testing.T) {
 							continue
 						}
 						if e := math.Abs(float64(got[at] - c.w[at])); e > steps*float64(scale) {
-							t.Fatalf("weight %d: %g becomes %g, off by %.3f steps, want at most %.3f", at, c.w[at], got[at], e/float64(scale), steps)
+							t.Fatalf("weight %d: %g becomes %g, off by %.3f steps, want at most %.3f", at, c.w[at], got[at],
+								e/float64(scale), steps)
 						}
 					}
 				}
@@ -130,7 +131,8 @@ func TestEveryCodeSurvivesPacking(t *testing.T) {
 
 func TestPackedSizes(t *testing.T) {
 	w := gaussian(rand.New(rand.NewPCG(1, 1)), 192*192, 0.02)
-	if got, want := len(pack(t, Spec{Scheme: SEQ2.Name, Shape: []int{192, 192}}, w).Bytes()), 192*192/4+2*192; got != want {
+	if got, want := len(pack(t, Spec{Scheme: SEQ2.Name, Shape: []int{192, 192}}, w).Bytes()),
+		192*192/4+2*192; got != want {
 		t.Errorf("2-bit: %d bytes, want %d", got, want)
 	}
 	spec := Spec{Scheme: Int4.Name, Shape: []int{192, 192}, Settings: Settings{64, []int{5}}}
@@ -145,20 +147,56 @@ func TestPackRefuses(t *testing.T) {
 	bad := slices.Clone(w)
 	bad[7] = nan
 	cases := map[string]func() error{
-		"weight 7 (row 1, column 1) is NaN":                     func() error { _, err := packAs(Int4, bad, []int{2, 6}, Settings{Group: 6}); return err },
-		"column 1) is NaN: only finite":                         func() error { _, err := packSteps(bad, []int{2, 6}, make([]float32, 2)); return err },
-		"group size 1: it must be at least 2":                   func() error { _, err := packAs(Int4, w, []int{2, 6}, Settings{Group: 1}); return err },
-		"group size 0":                                          func() error { _, err := packAs(Int4, w, []int{2, 6}, Settings{}); return err },
-		"salient columns [6]: they must ascend and lie in 0..5": func() error { _, err := packAs(Int4, w, []int{2, 6}, Settings{2, []int{6}}); return err },
-		"salient columns [2 2]":                                 func() error { _, err := packAs(Int4, w, []int{2, 6}, Settings{2, []int{2, 2}}); return err },
-		"12 weights, want 14":                                   func() error { _, err := packAs(Int4, w, []int{2, 7}, Settings{Group: 2}); return err },
-		"1 steps, want one for each of the 2 rows":              func() error { _, err := packSteps(w, []int{2, 6}, []float32{0}); return err },
-		"beyond half precision":                                 func() error { _, err := packSteps(w, []int{2, 6}, []float32{0, 20}); return err },
-		"is 0 in half precision":                                func() error { _, err := packSteps(w, []int{2, 6}, []float32{-30, 0}); return err },
-		"step NaN of row 1":                                     func() error { _, err := packSteps(w, []int{2, 6}, []float32{0, nan}); return err },
-		"shape [12]: want two or three":                         func() error { _, err := packSteps(w, []int{12}, nil); return err },
-		"shape [2 2 3]: of three":                               func() error { _, err := packSteps(w, []int{2, 2, 3}, nil); return err },
-		"shape [-2 -6]":                                         func() error { _, err := packSteps(w, []int{-2, -6}, nil); return err },
+		"weight 7 (row 1, column 1) is NaN": func() error {
+			_,
+				err := packAs(Int4, bad, []int{2, 6}, Settings{Group: 6})
+			return err
+		},
+		"column 1) is NaN: only finite": func() error {
+			_,
+				err := packSteps(bad, []int{2, 6}, make([]float32, 2))
+			return err
+		},
+		"group size 1: it must be at least 2": func() error {
+			_,
+				err := packAs(Int4, w, []int{2, 6}, Settings{Group: 1})
+			return err
+		},
+		"group size 0": func() error { _, err := packAs(Int4, w, []int{2, 6}, Settings{}); return err },
+		"salient columns [6]: they must ascend and lie in 0..5": func() error {
+			_,
+				err := packAs(Int4, w, []int{2, 6}, Settings{2, []int{6}})
+			return err
+		},
+		"salient columns [2 2]": func() error {
+			_,
+				err := packAs(Int4, w, []int{2, 6}, Settings{2, []int{2, 2}})
+			return err
+		},
+		"12 weights, want 14": func() error {
+			_,
+				err := packAs(Int4, w, []int{2, 7}, Settings{Group: 2})
+			return err
+		},
+		"1 steps, want one for each of the 2 rows": func() error {
+			_,
+				err := packSteps(w, []int{2, 6}, []float32{0})
+			return err
+		},
+		"beyond half precision": func() error {
+			_,
+				err := packSteps(w, []int{2, 6}, []float32{0, 20})
+			return err
+		},
+		"is 0 in half precision": func() error {
+			_,
+				err := packSteps(w, []int{2, 6}, []float32{-30, 0})
+			return err
+		},
+		"step NaN of row 1":             func() error { _, err := packSteps(w, []int{2, 6}, []float32{0, nan}); return err },
+		"shape [12]: want two or three": func() error { _, err := packSteps(w, []int{12}, nil); return err },
+		"shape [2 2 3]: of three":       func() error { _, err := packSteps(w, []int{2, 2, 3}, nil); return err },
+		"shape [-2 -6]":                 func() error { _, err := packSteps(w, []int{-2, -6}, nil); return err },
 	}
 	for want, f := range cases {
 		if err := f(); err == nil || !strings.Contains(err.Error(), want) {
@@ -188,9 +226,10 @@ func TestParseRefuses(t *testing.T) {
 		"bytes, want":                                damage(int4, func(_ []byte, s *Spec) { s.Shape = []int{3, 50} }),
 		"integer -128 at weight 4":                   damage(int8, func(b []byte, _ *Spec) { b[6+4] = 0x80 }),
 		"kind seq2 has neither":                      damage(int4, func(_ []byte, s *Spec) { s.Scheme = SEQ2.Name }),
-		"dimensions must be from 1 to 16777216":      damage(int4, func(_ []byte, s *Spec) { s.Shape = []int{1 << 40, 1 << 40} }),
-		"group size 1: it must be at least 2":        damage(int4, func(_ []byte, s *Spec) { s.Group = 1 }),
-		"must ascend and lie in 0..4":                damage(int4, func(_ []byte, s *Spec) { s.Salient = []int{-1} }),
+		"dimensions must be from 1 to 16777216": damage(int4,
+			func(_ []byte, s *Spec) { s.Shape = []int{1 << 40, 1 << 40} }),
+		"group size 1: it must be at least 2": damage(int4, func(_ []byte, s *Spec) { s.Group = 1 }),
+		"must ascend and lie in 0..4":         damage(int4, func(_ []byte, s *Spec) { s.Salient = []int{-1} }),
 	}
 	for want, err := range cases {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -298,8 +337,10 @@ func TestPackedKernelsEqualFloatingPoint(t *testing.T) {
 	})
 	t.Run("embed", func(t *testing.T) {
 		const d, vocab = 24, 50
-		tokensP := pack(t, Spec{Scheme: Int4.Name, Shape: []int{vocab, d}, Settings: Settings{Group: 8}}, gaussian(rng, vocab*d, 0.1))
-		posP := pack(t, Spec{Scheme: Int4.Name, Shape: []int{1, tokens, d}, Settings: Settings{Group: 24}}, gaussian(rng, tokens*d, 0.1))
+		tokensP := pack(t, Spec{Scheme: Int4.Name, Shape: []int{vocab, d}, Settings: Settings{Group: 8}},
+			gaussian(rng, vocab*d, 0.1))
+		posP := pack(t, Spec{Scheme: Int4.Name, Shape: []int{1, tokens, d}, Settings: Settings{Group: 24}},
+			gaussian(rng, tokens*d, 0.1))
 		w, pos := param("w", tokensP.Floats(), vocab, d), param("p", posP.Floats(), 1, tokens, d)
 		near(t, func(packed bool) func(g *graph.Graph) *graph.Node {
 			return func(g *graph.Graph) *graph.Node {
@@ -323,7 +364,8 @@ func TestPackedWeightsAreToldApart(t *testing.T) {
 	a, b := pack(t, spec, gaussian(rng, 64, 1)), pack(t, spec, gaussian(rng, 64, 1))
 	x := param("x", gaussian(rng, 8, 1), 1, 8)
 	y := evaluate(t, func(g *graph.Graph) *graph.Node {
-		return graph.Sum(g, graph.LinearPacked(g, g.Param(x), a.PackedMatrix, nil, graph.Identity), graph.LinearPacked(g, g.Param(x), b.PackedMatrix, nil, graph.Identity))
+		return graph.Sum(g, graph.LinearPacked(g, g.Param(x), a.PackedMatrix, nil, graph.Identity),
+			graph.LinearPacked(g, g.Param(x), b.PackedMatrix, nil, graph.Identity))
 	})
 	one := evaluate(t, func(g *graph.Graph) *graph.Node {
 		return graph.LinearPacked(g, g.Param(x), a.PackedMatrix, nil, graph.Identity)
@@ -339,9 +381,11 @@ func BenchmarkPackedLinear(b *testing.B) {
 	const tokens = 1024
 	for _, s := range []struct{ k, n int }{{192, 192}, {192, 768}, {768, 192}, {576, 576}} {
 		w := gaussian(rng, s.k*s.n, 0.02)
-		x, bias, weight := param("x", gaussian(rng, tokens*s.k, 1), 1, tokens, s.k), graph.NewParam("b", s.n), param("w", w, s.n, s.k)
+		x, bias, weight := param("x", gaussian(rng, tokens*s.k, 1), 1, tokens, s.k), graph.NewParam("b", s.n),
+			param("w", w, s.n, s.k)
 		forms := []Spec{
-			{Scheme: "float"}, {Scheme: Int4.Name, Shape: weight.Shape(), Settings: Settings{64, []int{3}}}, {Scheme: SEQ2.Name, Shape: weight.Shape()},
+			{Scheme: "float"}, {Scheme: Int4.Name, Shape: weight.Shape(), Settings: Settings{64, []int{3}}},
+			{Scheme: SEQ2.Name, Shape: weight.Shape()},
 			{Scheme: Int8.Name, Shape: weight.Shape()},
 		}
 		for _, spec := range forms {
@@ -383,7 +427,8 @@ func BenchmarkFake(b *testing.B) {
 func BenchmarkUnpack(b *testing.B) {
 	w := gaussian(rand.New(rand.NewPCG(1, 2)), 192*768, 0.02)
 	dst := make([]float32, len(w))
-	for _, spec := range []Spec{{Scheme: Int4.Name, Shape: []int{192, 768}, Settings: Settings{Group: 64}}, {Scheme: SEQ2.Name, Shape: []int{192, 768}}} {
+	for _, spec := range []Spec{{Scheme: Int4.Name, Shape: []int{192, 768}, Settings: Settings{Group: 64}},
+		{Scheme: SEQ2.Name, Shape: []int{192, 768}}} {
 		b.Run(spec.Scheme, func(b *testing.B) {
 			p := pack(b, spec, w)
 			for b.Loop() {

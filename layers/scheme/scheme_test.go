@@ -34,9 +34,10 @@ func stepped() schemeCase {
 }
 
 var schemeCases = map[string]schemeCase{
-	SEQ2.Name:        stepped(),
-	Paper7.Name:      stepped(),
-	Int4.Name:        identity(Settings{Group: 16}, Settings{Group: 5, Salient: []int{0, 3}}, Settings{Group: 128, Salient: []int{2}}),
+	SEQ2.Name:   stepped(),
+	Paper7.Name: stepped(),
+	Int4.Name: identity(Settings{Group: 16}, Settings{Group: 5, Salient: []int{0, 3}},
+		Settings{Group: 128, Salient: []int{2}}),
 	Int4Float32.Name: identity(Settings{Group: 16}, Settings{Group: 5, Salient: []int{0, 3}}),
 	Int8.Name:        identity(Settings{}),
 }

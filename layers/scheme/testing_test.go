@@ -52,7 +52,8 @@ func evaluate(t testing.TB, build func(g *graph.Graph) *graph.Node) []float32 {
 }
 
 // differentiate computes one node and the gradients of what it depends on, given its own.
-func differentiate(t testing.TB, build func(g *graph.Graph) *graph.Node, upstream []float32) (*graph.Program, []float32) {
+func differentiate(t testing.TB, build func(g *graph.Graph) *graph.Node,
+	upstream []float32) (*graph.Program, []float32) {
 	t.Helper()
 	var y *graph.Node
 	p := program(t, func(g *graph.Graph) *graph.Node {
