@@ -29,9 +29,9 @@ var registered = registry.Words("policy", complete).With(func(p Policy) string {
 func complete(p Policy) error {
 	switch {
 	case p.Doc == "":
-		return errors.New("Doc is empty: say in a line what it keeps")
+		return errors.New("its Doc is empty: say in a line what it keeps")
 	case p.Keep == nil:
-		return errors.New("Keep is nil: give it a rule")
+		return errors.New("its Keep is nil: give it a rule")
 	}
 	return nil
 }

@@ -63,11 +63,11 @@ func Register(t Task) error { return registered.Add(t.Name, t) }
 func (t Task) complete() error {
 	switch {
 	case t.Doc == "":
-		return errors.New("Doc is empty: say in a line what is hidden and what is asked")
+		return errors.New("its Doc is empty: say in a line what is hidden and what is asked")
 	case t.Chance == nil:
-		return errors.New("Chance is nil: declare the accuracy of guessing")
+		return errors.New("its Chance is nil: declare the accuracy of guessing")
 	case t.Generate == nil:
-		return errors.New("Generate is nil: give it a generator")
+		return errors.New("its Generate is nil: give it a generator")
 	}
 	return nil
 }
