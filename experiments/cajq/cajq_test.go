@@ -1,8 +1,8 @@
 package cajq
 
 import (
+	"context"
 	"encoding/json"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
@@ -12,28 +12,23 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
 )
 
-// As registered experiments both show something in every view, and a run that was stopped ends alike.
+// As a registered experiment it shows something in every view, and a run that was stopped ends alike.
 func TestComparisonIsAnExperiment(t *testing.T) {
-	c := layers.Reference()
-	c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, c.NumClasses, c.EpisodicSlots = 64, 1, 2, 128, 256, 32, 4
-	m, err := layers.NewModel(c, 1)
-	if err != nil {
-		t.Fatal(err)
+	s := Settings{Default(), DefaultVariants()}
+	s.Seeds, s.Contexts, s.Samples = []uint64{42, 43}, []int{64}, 6
+	s.Experiment.CalibrationBatches, s.Experiment.CalibrationContext, s.Experiment.Options.GroupSize = 1, 32, 4
+	s.Experiment.Finetune.Steps, s.Experiment.Finetune.Context, s.Experiment.Finetune.Batch = 2, 32, 2
+	run := func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) {
+		j.Settings, j.Whole = s, s
+		return QATExperiment().Run(ctx, j)
 	}
-	path := filepath.Join(t.TempDir(), lab.ModelFile)
-	if err := m.Save(path); err != nil {
-		t.Fatal(err)
-	}
-	root := t.TempDir()
-	labtest.Put(t, root, "pretrain", lab.ModelFile, path)
-	o := labtest.CheckRuns(t, QATExperiment(), root, QATExperiment().Run, labtest.Always)
+	o := labtest.CheckRuns(t, QATExperiment(), labtest.SuiteRoot(t), run, labtest.Always)
 	l := result.Labels{result.TaskLabel: measure.MetricSingle, result.VariantLabel: qat.CAJQQAT,
-		result.AgainstLabel: qat.FP16Finetuned, result.ContextLabel: "128"}
-	if d := labtest.Find(t, o, result.Strict, "difference", l); d.N != 24 || d.Interval.Method != "newcombe" {
+		result.AgainstLabel: qat.FP16Finetuned, result.ContextLabel: "64"}
+	if d := labtest.Find(t, o, result.Strict, "difference", l); d.N != 12 || d.Interval.Method != "newcombe" {
 		t.Errorf("%+v", d)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -34,6 +35,9 @@ func (d *Driver) Convert(names ...string) (all []Conversion, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := os.Stat(d.Root); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no folder %s: give another --results", d.Root)
+	}
 	release, held, err := files.Lock(filepath.Join(d.Root, ".experiments.lock"))
 	if err != nil {
 		return nil, err
@@ -46,8 +50,12 @@ func (d *Driver) Convert(names ...string) (all []Conversion, err error) {
 	sums := map[string][2]string{} // of changed results, before and after, by experiment
 	for _, e := range sorted {     // what needs comes behind what is needed
 		c, err := d.convert(e, len(names) == 0 || slices.Contains(names, e.Name), sums)
+		var invalid *result.Invalid // which names the file itself
+		if err != nil && !errors.As(err, &invalid) {
+			err = fmt.Errorf("%s: %w", d.Path(e), err)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", d.Path(e), err)
+			return nil, err
 		}
 		if c != nil {
 			all = append(all, *c)

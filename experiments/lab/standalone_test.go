@@ -284,6 +284,25 @@ func TestConvert(t *testing.T) {
 	}
 }
 
+// What cannot be converted is one line that names the folder or the file once.
+func TestConvertRefuses(t *testing.T) {
+	e := jointExperiment(func(string) (int, error) { return 3, nil })
+	d := newDriver(filepath.Join(t.TempDir(), "none"), e)
+	if _, err := d.Convert(); err == nil || err.Error() != "there is no folder "+d.Root+": give another --results" {
+		t.Errorf("got %v", err)
+	}
+	path := d.Path(e)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Convert(); err == nil || strings.Count(err.Error(), path) != 1 {
+		t.Errorf("got %v", err)
+	}
+}
+
 // contents are the results in a folder, by path.
 func contents(t *testing.T, root string) map[string]string {
 	t.Helper()
