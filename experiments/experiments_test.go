@@ -86,7 +86,7 @@ func TestOmissions(t *testing.T) {
 		if o.What == "" || o.Why == "" {
 			t.Errorf("%+v", o)
 		}
-		for _, name := range strings.Split(o.File, ", ") {
+		for name := range strings.SplitSeq(o.File, ", ") {
 			if _, err := os.Stat(filepath.Join("..", "results", "published", name)); err != nil {
 				t.Error(err)
 			}

@@ -13,7 +13,7 @@ type FileKind int
 // The kinds of files that the program writes or takes.
 const (
 	ForeignFile FileKind = iota // not of this program: none of its keys
-	// a model in floating point; also a checkpoint of pretrain, of which the model is a part
+	// a model in floating point; also a checkpoint of pretrain, of which the model is a part.
 	ModelFile
 	PackedFile     // a model in packed form
 	QuantisedFile  // a model with its quantisers in floating point

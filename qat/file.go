@@ -130,5 +130,5 @@ func (h header) check(m *layers.Model) error {
 
 // sameColumns compares salient columns by weight.
 func sameColumns(a, b map[string][]int) bool {
-	return maps.EqualFunc(a, b, func(x, y []int) bool { return slices.Equal(x, y) })
+	return maps.EqualFunc(a, b, slices.Equal[[]int])
 }

@@ -53,8 +53,7 @@ func FuzzNormalise(f *testing.F) {
 		words := append([]string{program}, strings.Split(joined, "\x00")...)
 		once, err := normalise(app, words)
 		if err != nil {
-			var usage *usageError
-			if !errors.As(err, &usage) {
+			if _, ok := errors.AsType[*usageError](err); !ok {
 				t.Errorf("%q: %v is not a usage error", words, err)
 			}
 			return

@@ -49,7 +49,7 @@ func TestCAJQ(t *testing.T) {
 	if _, again, stderr := real(t, line...); again != stdout || strings.Count(stderr, "done before") != 2*6 {
 		t.Errorf("again:\n%s%s", stderr, again)
 	}
-	more := append(line[:len(line):len(line)], "44")
+	more := slices.Concat(line, []string{"44"})
 	if code, _, stderr := real(t, more...); code != exitOK || strings.Count(stderr, "done before") != 2*6 ||
 		strings.Count(stderr, "  ctx 32") != 6+2 {
 		t.Errorf("one more seed: %d\n%s", code, stderr)
@@ -59,7 +59,7 @@ func TestCAJQ(t *testing.T) {
 		t.Errorf("%v: not JSON: %s", err, text)
 	}
 	// Other settings are another experiment: nothing is mixed, nothing overwritten.
-	code, _, stderr = real(t, append(line[:len(line):len(line)], "--qat-steps", "3")...)
+	code, _, stderr = real(t, append(slices.Clip(line), "--qat-steps", "3")...)
 	if code != exitFailure || !strings.Contains(stderr, output) || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("other settings: %d %s", code, stderr)
 	}

@@ -62,16 +62,16 @@ func experimentTable() []experimentAction {
 
 func experimentsCommand() *cli.Command {
 	var names []string
-	about := ""
+	var about strings.Builder
 	for _, a := range experimentTable() {
 		names = append(names, a.name)
-		about += fmt.Sprintf("%-10s%s\n", a.name, a.usage)
+		about.WriteString(fmt.Sprintf("%-10s%s\n", a.name, a.usage))
 	}
 	return &cli.Command{
 		Name:        "experiments",
 		Usage:       "reproduce the paper's tables and figures: list them, run them, write the report",
 		ArgsUsage:   strings.Join(names, " | "),
-		Description: about + "'experiments ACTION --help' says more of each.",
+		Description: about.String() + "'experiments ACTION --help' says more of each.",
 		Flags:       experimentFlags(),
 		Action: func(c *cli.Context) error {
 			if word := c.Args().First(); word != "" {

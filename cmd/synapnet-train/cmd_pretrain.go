@@ -22,7 +22,7 @@ import (
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// defaultRun is where a run goes without --output-dir; if it is taken, to the first free one of defaultRun-2, -3, …
+// defaultRun is where a run goes without --output-dir; if it is taken, to the first free one of defaultRun-2, -3, ….
 const defaultRun = "runs/pretrain"
 
 func pretrainCommand() *cli.Command {
@@ -303,12 +303,13 @@ func newestRun() (string, error) {
 }
 
 func evaluationLine(e curriculum.EpochEvaluation) string {
-	line := fmt.Sprintf("evaluation  stage %d epoch %d ctx %d  overall %s", e.Stage+1, e.Epoch+1, e.Context,
-		accuracyText(e.Overall))
+	var line strings.Builder
+	line.WriteString(fmt.Sprintf("evaluation  stage %d epoch %d ctx %d  overall %s", e.Stage+1, e.Epoch+1, e.Context,
+		accuracyText(e.Overall)))
 	for _, task := range e.Tasks() {
-		line += fmt.Sprintf("  %s %s", task, accuracyText(e.PerTask[task]))
+		line.WriteString(fmt.Sprintf("  %s %s", task, accuracyText(e.PerTask[task])))
 	}
-	return line
+	return line.String()
 }
 
 func accuracyText(a curriculum.Accuracy) string {

@@ -272,7 +272,8 @@ func TestStreamIsInterrupted(t *testing.T) {
 		t.Errorf("%d %s %s", code, stdout, stderr)
 	}
 	var taken int64
-	if _, err := fmt.Sscanf(stderr[strings.Index(stderr, "after"):], "after %d tokens", &taken); err != nil {
+	_, after, _ := strings.Cut(stderr, "after ")
+	if _, err := fmt.Sscanf(after, "%d tokens", &taken); err != nil {
 		t.Fatal(err)
 	}
 	if got := decode[streamSummary](t, "stream", model, textFile(t, "1"), "--restore", snapshot,

@@ -16,7 +16,7 @@ import (
 	"github.com/synapnet/synapnet-train/qat"
 )
 
-// defaultThreePhase is where a run goes without --output-dir, or to the first free one of defaultThreePhase-2, -3, …
+// defaultThreePhase is where a run goes without --output-dir, or to the first free one of defaultThreePhase-2, -3, ….
 const defaultThreePhase = "runs/cajq-3phase"
 
 func threePhaseCommand() *cli.Command {

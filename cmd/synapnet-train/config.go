@@ -74,8 +74,7 @@ func nearestKey(key string, known []string) string {
 
 // configError puts the file and the line first, as compilers do.
 func configError(path string, err error) error {
-	var syntax toml.ParseError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[toml.ParseError](err); ok {
 		at := position(path, syntax.Position.Line)
 		if word, ok := strings.CutSuffix(syntax.Message, " is out of range for int64"); ok {
 			limit := "most a TOML file can hold is 9223372036854775807"

@@ -96,7 +96,7 @@ func (c *configCheck) value(v any, at *place, t reflect.Type, key string) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if own, handled := reflect.New(t).Interface().(encoding.TextUnmarshaler); handled {
+	if own, handled := reflect.TypeAssert[encoding.TextUnmarshaler](reflect.New(t)); handled {
 		c.text(v, at, own, key)
 		return
 	}

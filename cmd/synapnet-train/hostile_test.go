@@ -48,8 +48,7 @@ func underLimit(t *testing.T, dir string, args ...string) (code int, text string
 	if ctx.Err() != nil {
 		t.Errorf("%v: not refused within 15 s", args)
 	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		code = exit.ExitCode()
 	}
 	return code, string(out)

@@ -80,8 +80,7 @@ func (e *tooLarge) Error() string { return e.message }
 
 // usageOf makes the error of a setting that does not fit one of the command line; others stay what they are.
 func usageOf(c *cli.Context, err error) error {
-	var large *tooLarge
-	if errors.As(err, &large) {
+	if _, ok := errors.AsType[*tooLarge](err); ok {
 		return usagef(c, "%v", err)
 	}
 	return err

@@ -98,7 +98,7 @@ func (ch *changes) read(path string, d *lab.Driver) error {
 	}
 	ch.origin = func(key string) string {
 		at := places
-		for _, name := range strings.Split(key, ".") {
+		for name := range strings.SplitSeq(key, ".") {
 			at = at.of(name)
 		}
 		return position(path, at.line)
@@ -191,7 +191,7 @@ func parseSetting(key, text string, t reflect.Type) (any, error) {
 // settingType is the type of the setting with a dotted key. Those of a map have any name.
 func settingType(key string, t reflect.Type) (reflect.Type, error) {
 	found := t
-	for _, name := range strings.Split(key, ".") {
+	for name := range strings.SplitSeq(key, ".") {
 		for found.Kind() == reflect.Pointer {
 			found = found.Elem()
 		}
@@ -214,7 +214,7 @@ func settingType(key string, t reflect.Type) (reflect.Type, error) {
 // begins with a bracket as TOML has it.
 func parseValue(text string, t reflect.Type) (any, error) {
 	kind := t.Kind()
-	_, own := reflect.New(t).Interface().(encoding.TextUnmarshaler)
+	_, own := reflect.TypeAssert[encoding.TextUnmarshaler](reflect.New(t))
 	zero := reflect.Zero(t)
 	switch {
 	case own || kind == reflect.String:
@@ -257,7 +257,7 @@ func parseValue(text string, t reflect.Type) (any, error) {
 
 // scalar says whether a type has values of one word.
 func scalar(t reflect.Type) bool {
-	_, own := reflect.New(t).Interface().(encoding.TextUnmarshaler)
+	_, own := reflect.TypeAssert[encoding.TextUnmarshaler](reflect.New(t))
 	switch t.Kind() {
 	case reflect.Struct, reflect.Map, reflect.Slice, reflect.Array, reflect.Interface, reflect.Pointer:
 		return own

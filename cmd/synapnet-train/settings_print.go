@@ -92,7 +92,7 @@ func tomlValue(v reflect.Value) string {
 		}
 		return text
 	}
-	text, spelt := v.Interface().(encoding.TextMarshaler)
+	text, spelt := reflect.TypeAssert[encoding.TextMarshaler](v)
 	word := fmt.Sprint(v.Interface())
 	if spelt {
 		if own, err := text.MarshalText(); err == nil { // none is kept that it could not write

@@ -70,7 +70,8 @@ func TestInterruptedStreamLosesNothing(t *testing.T) {
 				t.Errorf("%d reads of %d: %d tokens, %v; want 300, %v\n%s", reads, s.piece, got.Tokens, got.Top, want.Top, stderr)
 			}
 			var skip string
-			if _, err := fmt.Sscanf(stderr[strings.Index(stderr, "--skip"):], "--skip %s", &skip); err != nil {
+			_, after, _ := strings.Cut(stderr, "--skip ")
+			if _, err := fmt.Sscan(after, &skip); err != nil {
 				t.Fatal(err)
 			}
 			again := decode[streamSummary](t, "stream", model, textFile(t, text), "--restore", snapshot, "--skip", skip,

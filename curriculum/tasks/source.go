@@ -25,12 +25,12 @@ const (
 	ThreePhase  Purpose = "three-phase" // training of the three-phase trainer
 	Retention   Purpose = "retention"   // what the retention classifier learns from and is tested on, split by sequence
 	Evaluation  Purpose = "evaluation"  // of a model by a command
-	// test of variants and of the model without its bridge; stage: 0 to 2, a metric each
+	// test of variants and of the model without its bridge; stage: 0 to 2, a metric each.
 	Quantisation   Purpose = "quantisation"
 	Eviction       Purpose = "eviction"        // test of eviction policies; stage: the budget in percent
 	EvictionCost   Purpose = "eviction-cost"   // what policies keep in the micro-benchmark
 	MemoryPressure Purpose = "memory-pressure" // test of eviction policies on one budget; stage as of Eviction
-	// tests on suites of tasks; stage: 2 for the mixture, which is apart from its tasks
+	// tests on suites of tasks; stage: 2 for the mixture, which is apart from its tasks.
 	NeedleBench    Purpose = "needlebench"
 	RULER          Purpose = "ruler"
 	LongBench      Purpose = "longbench"

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
@@ -272,12 +273,13 @@ func (e *comparison) score(ctx context.Context, m *layers.Model, seed uint64, co
 			return nil, err
 		}
 		all[result.ContextOf(t)] = of
-		line := fmt.Sprintf("  ctx %d%s", t, note)
+		var line strings.Builder
+		line.WriteString(fmt.Sprintf("  ctx %d%s", t, note))
 		for _, metric := range measure.Metrics() {
 			a := of[metric]
-			line += fmt.Sprintf("  %s %.3f [%.3f, %.3f]", metric, a.Mean, a.Low, a.High)
+			line.WriteString(fmt.Sprintf("  %s %.3f [%.3f, %.3f]", metric, a.Mean, a.Low, a.High))
 		}
-		e.job.Detail("%s", line)
+		e.job.Detail("%s", line.String())
 	}
 	return all, nil
 }

@@ -156,24 +156,30 @@ func differences(s Settings, cells map[string]cell) (all []result.Measurement, p
 					result.TaskLabel: metric, result.VariantLabel: pair[0], result.AgainstLabel: pair[1], result.ContextLabel: at,
 				}
 				m, ok, err := result.DifferenceOverSeeds(l, result.Strict, a, b)
-				if err != nil {
+				switch {
+				case err != nil:
 					return nil, false, fmt.Errorf("%s against %s at %s: %w", pair[0], pair[1], at, err)
-				}
-				if !ok && !unpaired(pair) {
+				case ok:
+					paired = true
+				case unpaired(pair):
+					m = seedBySeed(l, a, b)
+				default:
 					continue
 				}
-				if !ok {
-					var more []float64
-					for i := range a {
-						more = append(more, a[i].Mean-b[i].Mean)
-					}
-					m = result.MeanOf(l, result.Strict, "difference", "1", more)
-				}
-				all, paired = append(all, m), paired || ok
+				all = append(all, m)
 			}
 		}
 	}
 	return all, paired, nil
+}
+
+// seedBySeed is the mean over seeds of what the one answers more often than the other.
+func seedBySeed(l result.Labels, a, b []result.Score) result.Measurement {
+	var more []float64
+	for i := range a {
+		more = append(more, a[i].Mean-b[i].Mean)
+	}
+	return result.MeanOf(l, result.Strict, "difference", "1", more)
 }
 
 // bothScores are the scores of a pair of variants, of the seeds that both have.

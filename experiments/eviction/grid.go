@@ -389,13 +389,11 @@ func (g *grid) parallel(ctx context.Context, todo []missing, save func([]GridCel
 	var wg sync.WaitGroup
 	var saving sync.Mutex
 	for range min(runtime.GOMAXPROCS(0), len(todo)) {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			if err := g.worker(ctx, queue, &saving, save); err != nil {
 				cancel(err)
 			}
-		}()
+		})
 	}
 feed:
 	for _, m := range todo {

@@ -151,8 +151,8 @@ func closure(sorted []Experiment, names []string) (map[string]bool, error) {
 		}
 		wanted[name] = true
 	}
-	for i := len(sorted) - 1; i >= 0; i-- { // what needs comes behind what is needed
-		e := sorted[i]
+	for _, e := range slices.Backward(sorted) { // what needs comes behind what is needed
+
 		for _, need := range e.Needs {
 			wanted[need] = wanted[need] || wanted[e.Name]
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/synapnet/synapnet-train/experiments/lab"
@@ -83,10 +84,8 @@ func (t *Table) text(w io.Writer) error {
 // has says whether any group has the column.
 func (t *Table) has(k Kind) bool {
 	for _, g := range t.Groups {
-		for _, own := range g.Kind {
-			if own == k {
-				return true
-			}
+		if slices.Contains(g.Kind, k) {
+			return true
 		}
 	}
 	return false

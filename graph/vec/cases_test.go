@@ -85,7 +85,7 @@ func kernelCases() []kernelCase {
 		}
 		return x
 	}
-	expMag := func(x float64) float64 { return math.Exp(x) }
+	expMag := math.Exp
 	linMag := func(x float64) float64 { return max(1, math.Abs(x)) }
 	return []kernelCase{
 		unary("Exp", 2.5e-7, Exp, math.Exp, expMag),

@@ -3,6 +3,7 @@ package foreign
 import (
 	"bytes"
 	"io"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -25,7 +26,7 @@ func (g *Writer) Unwrap() io.Writer { return g.w }
 func (g *Writer) Write(p []byte) (int, error) {
 	text := p
 	if len(g.part) > 0 {
-		text = append(g.part, p...)
+		text = slices.Concat(g.part, p)
 		g.part = nil
 	}
 	if n := unfinished(text); n > 0 {

@@ -42,7 +42,7 @@ func Beside(checkpoint string) string {
 const (
 	StepKind       = "step"       // of the optimiser
 	EvaluationKind = "evaluation" // at the end of an epoch
-	// first in a history whose beginning was gone when the run was resumed: {"kind":"lost","steps":N}
+	// first in a history whose beginning was gone when the run was resumed: {"kind":"lost","steps":N}.
 	LostKind = "lost"
 )
 
