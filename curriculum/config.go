@@ -70,7 +70,9 @@ func (c Config) Validate() error {
 			return fmt.Errorf("curriculum has context %d: it must be from %d to the model's max_len %d (raise --max-len for longer ones)", t, layers.MinContext, c.Model.MaxLen)
 		}
 		for _, w := range c.mixture() {
-			if err := tasks.Check(w.Task, c.params(t)); err != nil {
+			if err := tasks.Check(w.Task, c.params(t)); err != nil && len(c.Mixture) > 0 {
+				return fmt.Errorf("mixture: %w", err)
+			} else if err != nil {
 				return err
 			}
 		}
