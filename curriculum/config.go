@@ -71,7 +71,9 @@ func (c Config) Validate() error {
 				"longer ones)", t, layers.MinContext, c.Model.MaxLen)
 		}
 		for _, w := range c.mixture() {
-			if err := tasks.Check(w.Task, c.params(t)); err != nil {
+			if err := tasks.Check(w.Task, c.params(t)); err != nil && len(c.Mixture) > 0 {
+				return fmt.Errorf("mixture: %w", err)
+			} else if err != nil {
 				return err
 			}
 		}

@@ -17,21 +17,27 @@ func settingsTOML(table string, settings any) string {
 	return b.String()
 }
 
-// writeSettings writes a table: its own values, then the tables in it.
+// writeSettings writes a table: its own values, then the tables in it. Lists and tables without any are left out, as
+// those who want none leave them out.
 func writeSettings(b *strings.Builder, table string, v reflect.Value) {
 	_, _ = fmt.Fprintf(b, "[%s]\n", table)
 	keys, values := settingsOf(v)
 	for i, key := range keys {
-		if !isTable(values[i]) {
+		if !isTable(values[i]) && !isNone(values[i]) {
 			_, _ = fmt.Fprintf(b, "%s = %s\n", key, tomlValue(values[i]))
 		}
 	}
 	for i, key := range keys {
-		if isTable(values[i]) && (values[i].Kind() == reflect.Struct || values[i].Len() > 0) {
+		if isTable(values[i]) && !isNone(values[i]) {
 			b.WriteByte('\n')
 			writeSettings(b, table+"."+key, values[i])
 		}
 	}
+}
+
+// isNone says whether a setting is a list or a map without values.
+func isNone(v reflect.Value) bool {
+	return (v.Kind() == reflect.Slice || v.Kind() == reflect.Map) && v.Len() == 0
 }
 
 // isTable says whether a setting is a table of its own.
@@ -74,11 +80,14 @@ func tomlString(s string) string {
 func tomlValue(v reflect.Value) string {
 	switch {
 	case isTable(v):
+		var all []string
 		keys, values := settingsOf(v)
-		for i := range keys {
-			keys[i] += " = " + tomlValue(values[i])
+		for i, key := range keys {
+			if !isNone(values[i]) {
+				all = append(all, key+" = "+tomlValue(values[i]))
+			}
 		}
-		return "{" + strings.Join(keys, ", ") + "}"
+		return "{" + strings.Join(all, ", ") + "}"
 	case v.Kind() == reflect.Slice:
 		var all []string
 		for i := range v.Len() {

@@ -88,6 +88,10 @@ func others(v reflect.Value) []string {
 		return []string{"0.5"}
 	case v.CanFloat():
 		return []string{fmt.Sprint(v.Float() / 2), "0.5"}
+	case v.Kind() == reflect.Slice && v.Len() == 0 && scalar(v.Type().Elem()):
+		return []string{`["other"]`}
+	case v.Kind() == reflect.Slice && v.Len() == 0:
+		return []string{"[" + tomlValue(reflect.Zero(v.Type().Elem())) + "]"}
 	case v.Kind() == reflect.Slice && v.Len() > 1:
 		return []string{tomlValue(v.Slice(0, 1))}
 	case v.Kind() == reflect.Slice && scalar(v.Type().Elem()):
