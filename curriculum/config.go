@@ -62,21 +62,8 @@ func (c Config) Validate() error {
 	if c.Model.LanguageModel() {
 		return fmt.Errorf("num_classes is 0: the curriculum's tasks are classifications and need at least 2 classes")
 	}
-	if len(c.Curriculum) == 0 {
-		return fmt.Errorf("curriculum is empty: give the context length of each stage, e.g. --curriculum 512 1024")
-	}
-	for _, t := range c.Curriculum {
-		if t < layers.MinContext || t > c.Model.MaxLen {
-			return fmt.Errorf("curriculum has context %d: it must be from %d to the model's max_len %d (raise --max-len for "+
-				"longer ones)", t, layers.MinContext, c.Model.MaxLen)
-		}
-		for _, w := range c.mixture() {
-			if err := tasks.Check(w.Task, c.params(t)); err != nil && len(c.Mixture) > 0 {
-				return fmt.Errorf("mixture: %w", err)
-			} else if err != nil {
-				return err
-			}
-		}
+	if err := c.checkStages(); err != nil {
+		return err
 	}
 	for _, s := range []struct {
 		name        string
@@ -109,6 +96,27 @@ func (c Config) Validate() error {
 	} {
 		if !(s.value >= s.from && s.value <= s.to) || s.open && s.value == s.from {
 			return fmt.Errorf("%s is %g: it must be %s", s.name, s.value, allowed(s.from, s.to, s.open))
+		}
+	}
+	return nil
+}
+
+// checkStages says whether every stage's context is one of the model's and of the mixture's tasks.
+func (c Config) checkStages() error {
+	if len(c.Curriculum) == 0 {
+		return fmt.Errorf("curriculum is empty: give the context length of each stage, e.g. --curriculum 512 1024")
+	}
+	for _, t := range c.Curriculum {
+		if t < layers.MinContext || t > c.Model.MaxLen {
+			return fmt.Errorf("curriculum has context %d: it must be from %d to the model's max_len %d (raise --max-len for "+
+				"longer ones)", t, layers.MinContext, c.Model.MaxLen)
+		}
+		for _, w := range c.mixture() {
+			if err := tasks.Check(w.Task, c.params(t)); err != nil && len(c.Mixture) > 0 {
+				return fmt.Errorf("mixture: %w", err)
+			} else if err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -65,7 +65,7 @@ func experimentsCommand() *cli.Command {
 	var about strings.Builder
 	for _, a := range experimentTable() {
 		names = append(names, a.name)
-		about.WriteString(fmt.Sprintf("%-10s%s\n", a.name, a.usage))
+		_, _ = fmt.Fprintf(&about, "%-10s%s\n", a.name, a.usage)
 	}
 	return &cli.Command{
 		Name:        "experiments",

@@ -304,10 +304,10 @@ func newestRun() (string, error) {
 
 func evaluationLine(e curriculum.EpochEvaluation) string {
 	var line strings.Builder
-	line.WriteString(fmt.Sprintf("evaluation  stage %d epoch %d ctx %d  overall %s", e.Stage+1, e.Epoch+1, e.Context,
-		accuracyText(e.Overall)))
+	_, _ = fmt.Fprintf(&line, "evaluation  stage %d epoch %d ctx %d  overall %s", e.Stage+1, e.Epoch+1, e.Context,
+		accuracyText(e.Overall))
 	for _, task := range e.Tasks() {
-		line.WriteString(fmt.Sprintf("  %s %s", task, accuracyText(e.PerTask[task])))
+		_, _ = fmt.Fprintf(&line, "  %s %s", task, accuracyText(e.PerTask[task]))
 	}
 	return line.String()
 }

@@ -274,10 +274,10 @@ func (e *comparison) score(ctx context.Context, m *layers.Model, seed uint64, co
 		}
 		all[result.ContextOf(t)] = of
 		var line strings.Builder
-		line.WriteString(fmt.Sprintf("  ctx %d%s", t, note))
+		_, _ = fmt.Fprintf(&line, "  ctx %d%s", t, note)
 		for _, metric := range measure.Metrics() {
 			a := of[metric]
-			line.WriteString(fmt.Sprintf("  %s %.3f [%.3f, %.3f]", metric, a.Mean, a.Low, a.High))
+			_, _ = fmt.Fprintf(&line, "  %s %.3f [%.3f, %.3f]", metric, a.Mean, a.Low, a.High)
 		}
 		e.job.Detail("%s", line.String())
 	}
