@@ -24,7 +24,7 @@ func coin() lab.Experiment {
 	}, coinSettings{[]uint64{42, 43, 44}, 1000}, coinSettings{[]uint64{42, 43}, 10}, runCoin)
 }
 
-// runCoin computes a cell a seed. Each is kept when it is done, so that a run that was stopped continues with the next one.
+// runCoin computes a cell a seed. Each is kept when it is done, so that a run that was stopped continues with the next.
 func runCoin(ctx context.Context, j *lab.Job, s coinSettings) (*lab.Outcome, error) {
 	cells, err := lab.NewCells[int](j, len(s.Seeds))
 	if err != nil {
