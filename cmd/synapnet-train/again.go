@@ -21,13 +21,25 @@ func again(c *cli.Context, words []string, flags ...string) []string {
 				words = append(words, "--"+name, word)
 			}
 		case cli.IntSlice:
-			words = append(words, "--"+name)
-			for _, n := range value.Value() {
-				words = append(words, fmt.Sprint(n))
-			}
+			words = appendList(words, name, value.Value())
+		case cli.Uint64Slice:
+			words = appendList(words, name, value.Value())
+		case cli.Float64Slice:
+			words = appendList(words, name, value.Value())
+		case cli.StringSlice:
+			words = appendList(words, name, value.Value())
 		default:
 			words = append(words, "--"+name, fmt.Sprint(value))
 		}
+	}
+	return words
+}
+
+// appendList appends a flag with a list of values.
+func appendList[T any](words []string, name string, values []T) []string {
+	words = append(words, "--"+name)
+	for _, v := range values {
+		words = append(words, fmt.Sprint(v))
 	}
 	return words
 }

@@ -116,19 +116,22 @@ func TestBAEECommandMistakes(t *testing.T) {
 	}
 }
 
-// Ctrl-C says that the same command continues.
+// Ctrl-C before the first cell says that nothing is there yet, and prints the command.
 func TestBAEECommandsAreInterrupted(t *testing.T) {
 	t.Chdir(t.TempDir())
 	model := pressureModelFile(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, line := range []string{
-		"baee-train --checkpoint " + model + smallBAEETrain,
-		"baee-grid --checkpoint " + model + " --policies fifo --contexts 64 --chunk-size 64",
+	for line, flags := range map[string]string{
+		"baee-train --checkpoint " + model + smallBAEETrain: " --seeds 42 43 --learning-rates 0.001 ",
+		"baee-grid --checkpoint " + model +
+			" --policies fifo lru --contexts 64 --chunk-size 64 --budgets 0.25": " --policies fifo lru --budgets 0.25 " +
+			"--contexts 64 ",
 	} {
 		code, _, stderr := piped(ctx, strings.NewReader(""), strings.Fields(line)...)
-		if code != exitInterrupted || !strings.Contains(stderr, "the same command continues") {
-			t.Errorf("%s: %d %s", line, code, stderr)
+		_, command, ok := strings.Cut(stderr, "interrupted before anything was finished; begin again with: ")
+		if code != exitInterrupted || !ok || !strings.Contains(command, flags) {
+			t.Errorf("%s: %d %s, want%s in the command", line, code, stderr, flags)
 		}
 	}
 }

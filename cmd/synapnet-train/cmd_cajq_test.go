@@ -158,12 +158,13 @@ func TestCAJQMistakes(t *testing.T) {
 	}
 }
 
-// Ctrl-C says that the same command continues.
+// Ctrl-C before the first cell says that nothing is there yet, and prints the command.
 func TestCAJQIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	code, _, stderr := piped(ctx, strings.NewReader(""), cajqLine(t, filepath.Join(t.TempDir(), "r.json"), "")...)
-	if code != exitInterrupted || !strings.Contains(stderr, "the same command continues") {
+	if code != exitInterrupted || !strings.Contains(stderr,
+		"interrupted before anything was finished; begin again with: ") {
 		t.Errorf("%d %s", code, stderr)
 	}
 }
@@ -218,6 +219,17 @@ func TestCAJQKeepsModels(t *testing.T) {
 	success(t, line...)
 	if after, err := os.ReadFile(file("cajq_qat-42.packed.safetensors")); err != nil || !bytes.Equal(after, before) {
 		t.Errorf("made again, it is another (%v)", err)
+	}
+	// Those of another experiment are moved aside, not replaced.
+	other := append(cajqLine(t, filepath.Join(dir, "other.json"), "--seeds 42 --variants cajq_qat --qat-steps 3"),
+		"--keep-models", kept)
+	if code, _, stderr := real(t, other...); code != exitOK ||
+		strings.Count(stderr, " is of another run: it is now ") != 2 {
+		t.Errorf("%d %s", code, stderr)
+	}
+	if aside, err := os.ReadFile(file("cajq_qat-42.packed.safetensors.before")); err != nil ||
+		!bytes.Equal(aside, before) {
+		t.Errorf("moved aside, it is another (%v)", err)
 	}
 	line[slices.Index(line, "--checkpoint")+1] = file("fp16_finetuned-42.safetensors")
 	refusal(t, exitUsage, strings.Join(line, " "), "is the same file as --checkpoint")

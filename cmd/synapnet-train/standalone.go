@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -13,6 +15,8 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/report"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -57,11 +61,27 @@ func (o ownRun) run(c *cli.Context, last string) error {
 	case err == nil:
 		return o.print(c, r, last)
 	case errors.Is(err, train.ErrInterrupted), c.Err() != nil:
-		return fmt.Errorf("%w; what is finished is in %s: the same command continues", err, o.place)
+		return o.interrupted(c, err)
 	case errors.Is(err, train.ErrDiverged):
 		return fmt.Errorf("%w; %s", err, o.diverged)
 	}
 	return err
+}
+
+// interrupted is the error of a run that was told to stop: what there is, and the command that continues.
+func (o ownRun) interrupted(c *cli.Context, err error) error {
+	var flags []string
+	for _, f := range c.Command.Flags {
+		flags = append(flags, f.Names()[0])
+	}
+	command := shell.CommandLine(again(c, []string{c.Command.Name}, flags...)...)
+	if !errors.Is(err, train.ErrInterrupted) && errors.Is(err, context.Canceled) {
+		err = train.ErrInterrupted // in place of Go's words
+	}
+	if _, missing := os.Stat(o.output); missing != nil {
+		return fmt.Errorf("%w before anything was finished; begin again with: %s", err, command)
+	}
+	return fmt.Errorf("%w; what is finished is in %s; continue with: %s", err, foreign.Path(o.place), command)
 }
 
 func (o ownRun) print(c *cli.Context, r *result.Result, last string) error {

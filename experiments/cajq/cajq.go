@@ -220,7 +220,7 @@ func (e *comparison) variant(ctx context.Context, v qat.Variant, seed uint64, pr
 		return err
 	}
 	if v.Trains && e.job.Keep != "" {
-		if c.Kept, err = keep(e.job.Keep, v, seed, built); err != nil {
+		if c.Kept, err = e.keep(v, seed, built, c.Kept); err != nil {
 			return err
 		}
 	}
@@ -315,13 +315,24 @@ func KeptFiles(variant string, seed uint64) (model, packed string) {
 	return name + ".safetensors", name + ".packed.safetensors"
 }
 
-// keep writes the files of a trained variant into dir, and gives their SHA-256.
-func keep(dir string, v qat.Variant, seed uint64, built *qat.Built) (map[string]string, error) {
+// keep writes the files of a trained variant into the folder that keeps them, and gives their SHA-256. A file there
+// that is none of before, which this result kept, is of another one: it is moved aside and told.
+func (e *comparison) keep(v qat.Variant, seed uint64, built *qat.Built, before map[string]string) (map[string]string,
+	error) {
+	dir := e.job.Keep
 	if err := files.MakeFolder(dir); err != nil {
 		return nil, fmt.Errorf("cannot make %s: %w", dir, files.Cause(err))
 	}
 	model, packed := KeptFiles(v.Name, seed)
 	paths := map[string]string{model: filepath.Join(dir, model)}
+	if q := built.Quantised; q != nil && len(q.Weights) > 0 {
+		paths[packed] = filepath.Join(dir, packed)
+	}
+	for name, path := range paths {
+		if err := lab.SetOthersAside(path, before[name], e.job.Line); err != nil {
+			return nil, err
+		}
+	}
 	save := built.Model.Save
 	if q := built.Quantised; q != nil {
 		save = q.Save
@@ -330,7 +341,6 @@ func keep(dir string, v qat.Variant, seed uint64, built *qat.Built) (map[string]
 			if err != nil {
 				return nil, fmt.Errorf("variant %s: %w", v.Name, err)
 			}
-			paths[packed] = filepath.Join(dir, packed)
 			if err := safetensors.Write(paths[packed], f); err != nil {
 				return nil, err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -325,6 +326,27 @@ func find(cells []GridCell, policy string) int {
 	return slices.IndexFunc(cells, func(c GridCell) bool { return c.Policy == policy })
 }
 
+// checkNetworks refuses cells of an earlier call that stay, of a policy whose network is another one now: a row of the
+// table would be over both.
+func (g *grid) checkNetworks(done map[string][]GridCell, todo []missing, path string) error {
+	anew := map[string][]string{} // policies, by case
+	for _, m := range todo {
+		anew[m.name()] = m.policies
+	}
+	for _, name := range slices.Sorted(maps.Keys(done)) {
+		for _, c := range done[name] {
+			now := g.sha(c.GridCase, c.Policy)
+			if now == "" || c.NetworkSHA256 == now || slices.Contains(anew[name], c.Policy) {
+				continue
+			}
+			return fmt.Errorf("%s holds cells of policy %s with another network (SHA-256 %.8s…, not %.8s…; seed %d): give that "+
+				"one, or all of its seeds, contexts, budgets and positions, to measure them anew, or another --output",
+				path, c.Policy, c.NetworkSHA256, now, c.Seed)
+		}
+	}
+	return nil
+}
+
 // runGrid computes the cells that are missing, cases in parallel: policies of a case share a chunk's forward. Results
 // do not depend on the number of cases at a time.
 func runGrid(ctx context.Context, j *lab.Job, c GridConfig) (*lab.Outcome, error) {
@@ -355,6 +377,9 @@ func runGrid(ctx context.Context, j *lab.Job, c GridConfig) (*lab.Outcome, error
 		if len(m.policies) > 0 {
 			todo = append(todo, m)
 		}
+	}
+	if err := g.checkNetworks(cells.Done, todo, j.Path); err != nil {
+		return nil, err
 	}
 	at := 0
 	tell := func(c GridCell, note string) {

@@ -229,6 +229,16 @@ func TestTheGridContinues(t *testing.T) {
 		t.Errorf("run again: %v %v", again, err)
 	}
 
+	// A part of the cells of one classifier beside the rest of another would be one row of the table.
+	part, held := smallGrid(), f.classifier
+	part.Seeds = part.Seeds[:1]
+	f.classifier, _ = labtest.NetworkFiles(t, 3)
+	if _, err := run(t.Context(), part, output, func(string) {}); err == nil ||
+		!strings.Contains(err.Error(), "holds cells of policy baee with another network") {
+		t.Errorf("two classifiers in one table: %v", err)
+	}
+	f.classifier = held
+
 	// What is added joins what is there: of a policy and a seed that are new, only what is asked for is run.
 	more := smallGrid()
 	more.Policies, more.Seeds, more.Protocols = []string{"snapkv"}, []uint64{44}, []baee.Protocol{baee.Paper}

@@ -35,6 +35,24 @@ func (d *Driver) setAside(e Experiment, before *result.Result, line func(format 
 	return nil
 }
 
+// SetOthersAside renames the file at path, if there is one, and tells it, unless its SHA-256 is that of what was left
+// there.
+func SetOthersAside(path, left string, line func(format string, args ...any)) error {
+	sum, err := HashFile(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && sum == left {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s cannot be read, and would be replaced: %w; move it away", path, files.Cause(err))
+	}
+	kept, err := files.SetAside(path)
+	if err != nil {
+		return fmt.Errorf("%s is of another run, and cannot be moved out of the way: %w", path, files.Cause(err))
+	}
+	line("%s is of another run: it is now %s", path, kept)
+	return nil
+}
+
 // wroteFile says whether a file is one that the run of the result before left, or is not there.
 func wroteFile(path, name string, before *result.Result) (bool, error) {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
