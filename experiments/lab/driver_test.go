@@ -41,9 +41,9 @@ func (f *fakes) fake(name string, steps int, hook func(ctx context.Context, j *J
 				return nil, err
 			}
 			outcome := func() *Outcome {
-				m := result.Measurement{Labels: result.Labels{}, Protocol: result.Paper, Metric: "steps", Unit: "steps"}
+				m := result.ExactOf(result.Labels{}, result.Paper, "steps", "steps", float64(done))
 				return &Outcome{Seeds: []uint64{1}, Protocol: "counting", Details: done,
-					Measurements: []result.Measurement{result.Exact(m, float64(done))}}
+					Measurements: []result.Measurement{m}}
 			}
 			f.mu.Lock()
 			f.runs = append(f.runs, fmt.Sprintf("%s from %d", name, done))

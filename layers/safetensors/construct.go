@@ -15,29 +15,9 @@ func FromFloat32(name string, shape []int, data []float32) Tensor {
 	return fromSlice(name, F32, shape, data)
 }
 
-// FromFloat64 makes an F64 tensor.
-func FromFloat64(name string, shape []int, data []float64) Tensor {
-	return fromSlice(name, F64, shape, data)
-}
-
 // FromInt64 makes an I64 tensor.
 func FromInt64(name string, shape []int, data []int64) Tensor {
 	return fromSlice(name, I64, shape, data)
-}
-
-// FromUint64 makes a U64 tensor.
-func FromUint64(name string, shape []int, data []uint64) Tensor {
-	return fromSlice(name, U64, shape, data)
-}
-
-// FromInt32 makes an I32 tensor.
-func FromInt32(name string, shape []int, data []int32) Tensor {
-	return fromSlice(name, I32, shape, data)
-}
-
-// FromInt8 makes an I8 tensor.
-func FromInt8(name string, shape []int, data []int8) Tensor {
-	return fromSlice(name, I8, shape, data)
 }
 
 // FromUint8 makes a U8 tensor.

@@ -109,7 +109,7 @@ func TestFloat32sConverts(t *testing.T) {
 		tensor Tensor
 		want   []float32
 	}{
-		{"F64", FromFloat64("x", []int{3}, []float64{0.1, -2, 1e300}), []float32{0.1, -2, inf}},
+		{"F64", fromSlice("x", F64, []int{3}, []float64{0.1, -2, 1e300}), []float32{0.1, -2, inf}},
 		{"BF16", Tensor{Name: "x", DType: BF16, Shape: []int{2}, Data: []byte{0x80, 0x3f, 0x49, 0xc0}},
 			[]float32{1, -3.140625}},
 		{"F16 normal", half(0x3c00, 0xc000, 0x7bff, 0x3555), []float32{1, -2, 65504, 0.333251953125}},
@@ -148,7 +148,7 @@ func TestIntegersConvert(t *testing.T) {
 	}{
 		{func() error { _, err := wide.Uint8s(); return err }, `tensor "x": element 0 is -128, which does not fit U8`},
 		{func() error { _, err := wide.Uint64s(); return err }, `tensor "x": element 0 is -128, which does not fit U64`},
-		{func() error { _, err := FromUint64("x", []int{1}, []uint64{1 << 63}).Int64s(); return err },
+		{func() error { _, err := fromSlice("x", U64, []int{1}, []uint64{1 << 63}).Int64s(); return err },
 			`tensor "x": element 0 is 9223372036854775808, which does not fit I64`},
 		{func() error { _, err := FromFloat32("x", []int{1}, []float32{1}).Int64s(); return err },
 			`tensor "x": dtype F32 is not an integer type`},
@@ -167,11 +167,11 @@ func TestIntegersConvert(t *testing.T) {
 // The integer accessors agree with the value that went in, for every width.
 func TestIntegersRoundTrip(t *testing.T) {
 	check := func(a []int8, b []uint8, c []int32, d []int64, e []uint64) bool {
-		a2, err1 := FromInt8("x", []int{len(a)}, a).Int8s()
+		a2, err1 := fromSlice("x", I8, []int{len(a)}, a).Int8s()
 		b2, err2 := FromUint8("x", []int{len(b)}, b).Uint8s()
-		c2, err3 := FromInt32("x", []int{len(c)}, c).Int32s()
+		c2, err3 := fromSlice("x", I32, []int{len(c)}, c).Int32s()
 		d2, err4 := FromInt64("x", []int{len(d)}, d).Int64s()
-		e2, err5 := FromUint64("x", []int{len(e)}, e).Uint64s()
+		e2, err5 := fromSlice("x", U64, []int{len(e)}, e).Uint64s()
 		for _, err := range []error{err1, err2, err3, err4, err5} {
 			if err != nil {
 				return false
