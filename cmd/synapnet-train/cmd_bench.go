@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -65,9 +64,7 @@ func benchmark(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		encoder := json.NewEncoder(c.App.Writer)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(report)
+		err = printJSON(c.App.Writer, report)
 	} else {
 		err = printBench(c.App.Writer, report)
 	}

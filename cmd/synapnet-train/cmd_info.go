@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -101,9 +100,7 @@ func info(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		encoder := json.NewEncoder(c.App.Writer)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(d)
+		return printJSON(c.App.Writer, d)
 	}
 	return d.print(c.App.Writer, c.Bool("verbose"))
 }

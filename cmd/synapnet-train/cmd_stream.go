@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -587,9 +586,7 @@ func topLogits(logits []float32, k int) []streamLogit {
 func printStream(c *cli.Context, r streamSummary, languageModel bool) error {
 	w := &firstError{w: c.App.Writer}
 	if c.Bool("json") {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
+		return printJSON(w, r)
 	}
 	w.printf("%s tokens in %s chunks of %d, policy %s, %.0f tok/s\n", grouped(int(r.Tokens)), grouped(int(r.Chunks)),
 		r.ChunkSize, r.Policy, r.PerSecond)
