@@ -49,9 +49,6 @@ func benchCommand() *cli.Command {
 }
 
 func benchmark(c *cli.Context) error {
-	if err := useThreads(c); err != nil {
-		return err
-	}
 	cases, err := casesOf(c)
 	if err != nil {
 		return err

@@ -61,9 +61,6 @@ func eval(c *cli.Context) error {
 	if c.Bool("list") {
 		return listTasks(c)
 	}
-	if err := useThreads(c); err != nil {
-		return err
-	}
 	plan, err := evaluationPlan(c)
 	if err != nil {
 		return err

@@ -38,9 +38,6 @@ func threePhaseCommand() *cli.Command {
 }
 
 func threePhase(c *cli.Context) error {
-	if err := useThreads(c); err != nil {
-		return err
-	}
 	if c.Int("checkpoint-every") < 0 {
 		return usagef(c, "--checkpoint-every %d: must be 0 or more", c.Int("checkpoint-every"))
 	}
@@ -108,10 +105,8 @@ func openThreePhase(c *cli.Context) (*cajq.ThreePhase, error) {
 		return cajq.ResumeThreePhase(dir, environment())
 	}
 	conf := qat.DefaultThreePhase()
-	if path := c.String("config"); path != "" {
-		if err := loadConfig(path, &conf); err != nil {
-			return nil, &usageError{message: err.Error(), command: commandName(c)}
-		}
+	if err := configure(c, &conf); err != nil {
+		return nil, err
 	}
 	if err := conf.Validate(); err != nil {
 		return nil, usagef(c, "%v", err)
