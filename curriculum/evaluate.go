@@ -3,6 +3,7 @@ package curriculum
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -107,12 +108,7 @@ func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 
 // Tasks lists the tasks of an evaluation in alphabetical order.
 func (e Evaluation) Tasks() []string {
-	var names []string
-	for t := range e.PerTask {
-		names = append(names, t)
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(e.PerTask))
 }
 
 // argmax is the position of the largest value, the first of equals.
