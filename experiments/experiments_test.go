@@ -105,10 +105,15 @@ func TestEveryRowIsCovered(t *testing.T) {
 
 // The driver plans the memory of the experiments whose settings say it.
 func TestWhatIsPlanned(t *testing.T) {
+	var planned []string
+	for _, e := range All() {
+		if e.Demands != nil {
+			planned = append(planned, e.Name)
+		}
+	}
 	for _, name := range []string{"baee-train", "baee-grid"} {
-		e, err := Find(name)
-		if err != nil || e.Demands == nil {
-			t.Errorf("%s is not planned by the driver: %v", name, err)
+		if !slices.Contains(planned, name) {
+			t.Errorf("%s is not planned by the driver", name)
 		}
 	}
 }

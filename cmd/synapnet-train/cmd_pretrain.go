@@ -151,17 +151,22 @@ func runPretrain(c *cli.Context) error {
 	}
 	result, err := run.Run(c.Context)
 	p.Finish()
-	if errors.Is(err, train.ErrInterrupted) {
-		return fmt.Errorf("%w; continue with: %s", err, shell.CommandLine(
-			again(c, []string{"pretrain", "--resume", "--output-dir", run.Dir}, "checkpoint-every", "threads")...))
-	}
-	if errors.Is(err, train.ErrDiverged) {
-		return fmt.Errorf("%w; %s", err, lowerRate(c, run))
-	}
 	if err != nil {
-		return err
+		return trainingEnded(c, err, run.Dir, lowerRate(c, run))
 	}
 	return printPretrain(c, run.Dir, result)
+}
+
+// trainingEnded is the error that ended a training, with what to do about it.
+func trainingEnded(c *cli.Context, err error, dir, lowerRate string) error {
+	switch {
+	case errors.Is(err, train.ErrInterrupted):
+		return fmt.Errorf("%w; continue with: %s", err, shell.CommandLine(
+			again(c, []string{c.Command.Name, "--resume", "--output-dir", dir}, "checkpoint-every", "threads")...))
+	case errors.Is(err, train.ErrDiverged):
+		return fmt.Errorf("%w; %s", err, lowerRate)
+	}
+	return err
 }
 
 // lowerRate is what to do about a run that diverged. Its rate cannot be changed: it takes a new run in another
@@ -199,7 +204,7 @@ func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := checkMemory(conf, freeMemory()); err != nil {
+		if err := checkMemory(conf, false, freeMemory()); err != nil {
 			return nil, usagef(c, "%v", err)
 		}
 		if dir == "" {
@@ -217,7 +222,7 @@ func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkResumedMemory(conf, freeMemory()); err != nil {
+	if err := checkMemory(conf, true, freeMemory()); err != nil {
 		return nil, usagef(c, "%s: %v", printable(dir), err)
 	}
 	run, err := pretrain.Resume(dir, environment())

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/cajq"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
@@ -67,16 +65,9 @@ func threePhase(c *cli.Context) error {
 	}
 	result, err := run.Run(c.Context)
 	p.Finish()
-	if errors.Is(err, train.ErrInterrupted) {
-		return fmt.Errorf("%w; continue with: %s", err, shell.CommandLine(
-			again(c, []string{"cajq-3phase", "--resume", "--output-dir", run.Dir}, "checkpoint-every", "threads")...))
-	}
-	if errors.Is(err, train.ErrDiverged) {
-		return fmt.Errorf("%w; begin a new run with a lower lr of that phase in its --config file and --output-dir %s", err,
-			shell.Word(freeDir(run.Dir)))
-	}
 	if err != nil {
-		return err
+		return trainingEnded(c, err, run.Dir, "begin a new run with a lower lr of that phase in its --config file and "+
+			"--output-dir "+shell.Word(freeDir(run.Dir)))
 	}
 	return printThreePhase(c, run.Dir, result)
 }
