@@ -25,7 +25,12 @@ func FromUint8(name string, shape []int, data []uint8) Tensor {
 	return fromSlice(name, U8, shape, data)
 }
 
-func fromSlice[T float32 | float64 | integer](name string, dtype DType, shape []int, data []T) Tensor {
+// element is a number of a tensor's dtype.
+type element interface {
+	int8 | uint8 | int32 | int64 | uint64 | float32 | float64
+}
+
+func fromSlice[T element](name string, dtype DType, shape []int, data []T) Tensor {
 	return Tensor{Name: name, DType: dtype, Shape: append([]int{}, shape...), Data: littleEndian(data)}
 }
 
@@ -33,7 +38,7 @@ func fromSlice[T float32 | float64 | integer](name string, dtype DType, shape []
 var hostIsLittleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // littleEndian returns data's elements as bytes in file order.
-func littleEndian[T float32 | float64 | integer](data []T) []byte {
+func littleEndian[T element](data []T) []byte {
 	if len(data) == 0 {
 		return []byte{}
 	}

@@ -132,12 +132,6 @@ func TestFloat32sConverts(t *testing.T) {
 
 func TestIntegersConvert(t *testing.T) {
 	wide := FromInt64("x", []int{3}, []int64{-128, 0, 127})
-	if got, err := wide.Int8s(); err != nil || !slices.Equal(got, []int8{-128, 0, 127}) {
-		t.Errorf("I64 as int8: %v, %v", got, err)
-	}
-	if got, err := FromUint8("x", []int{2}, []uint8{0, 255}).Int32s(); err != nil || !slices.Equal(got, []int32{0, 255}) {
-		t.Errorf("U8 as int32: %v, %v", got, err)
-	}
 	signed := Tensor{Name: "x", DType: I16, Shape: []int{1}, Data: []byte{0xfe, 0xff}}
 	if got, err := signed.Int64s(); err != nil || got[0] != -2 {
 		t.Errorf("I16 as int64: %v, %v", got, err)
@@ -146,8 +140,6 @@ func TestIntegersConvert(t *testing.T) {
 		convert func() error
 		want    string
 	}{
-		{func() error { _, err := wide.Uint8s(); return err }, `tensor "x": element 0 is -128, which does not fit U8`},
-		{func() error { _, err := wide.Uint64s(); return err }, `tensor "x": element 0 is -128, which does not fit U64`},
 		{func() error { _, err := fromSlice("x", U64, []int{1}, []uint64{1 << 63}).Int64s(); return err },
 			`tensor "x": element 0 is 9223372036854775808, which does not fit I64`},
 		{func() error { _, err := FromFloat32("x", []int{1}, []float32{1}).Int64s(); return err },
@@ -164,24 +156,22 @@ func TestIntegersConvert(t *testing.T) {
 	}
 }
 
-// The integer accessors agree with the value that went in, for every width.
+// Int64s agrees with the value that went in, for every width.
 func TestIntegersRoundTrip(t *testing.T) {
 	check := func(a []int8, b []uint8, c []int32, d []int64, e []uint64) bool {
-		a2, err1 := fromSlice("x", I8, []int{len(a)}, a).Int8s()
-		b2, err2 := FromUint8("x", []int{len(b)}, b).Uint8s()
-		c2, err3 := fromSlice("x", I32, []int{len(c)}, c).Int32s()
-		d2, err4 := FromInt64("x", []int{len(d)}, d).Int64s()
-		e2, err5 := fromSlice("x", U64, []int{len(e)}, e).Uint64s()
-		for _, err := range []error{err1, err2, err3, err4, err5} {
-			if err != nil {
-				return false
-			}
+		for i := range e {
+			e[i] >>= 1 // those beyond int64 are refused
 		}
-		return slices.Equal(a, a2) && slices.Equal(b, b2) && slices.Equal(c, c2) && slices.Equal(d, d2) && slices.Equal(e, e2)
+		return comesBack(I8, a) && comesBack(U8, b) && comesBack(I32, c) && comesBack(I64, d) && comesBack(U64, e)
 	}
 	if err := quick.Check(check, nil); err != nil {
 		t.Error(err)
 	}
+}
+
+func comesBack[T int8 | uint8 | int32 | int64 | uint64](dtype DType, data []T) bool {
+	got, err := fromSlice("x", dtype, []int{len(data)}, data).Int64s()
+	return err == nil && slices.EqualFunc(data, got, func(want T, v int64) bool { return int64(want) == v })
 }
 
 // Big-endian machines store the same bytes.
