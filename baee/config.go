@@ -1,9 +1,11 @@
 package baee
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/synapnet/synapnet-train/baee/policy"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 )
 
 // Protocol says by which rules a memory is run (SPEC section 6).
@@ -84,18 +86,11 @@ func (c *Config) rule(p policy.Policy) (policy.Func, error) {
 
 // validate names the first setting that cannot work, its value and what is allowed.
 func (c *Config) validate(p policy.Policy) error {
-	for _, s := range []struct {
-		name        string
-		value       int
-		least, most int
-	}{
-		{"dim", c.Dim, 1, maxWidth}, {"layers", c.Layers, 1, 1 << 12}, {"slots", c.Slots, 1, 1 << 20},
-		{"window", c.Window, 1, 1 << 24}, {"summary_slots", c.SummarySlots, 0, 1 << 16},
-		{"budget_bytes", c.BudgetBytes, 0, 1 << 46}, {"entries_per_layer", c.EntriesPerLayer, 0, 1 << 28},
-	} {
-		if s.value < s.least || s.value > s.most {
-			return fmt.Errorf("%s is %d: it must be from %d to %d", s.name, s.value, s.least, s.most)
-		}
+	if err := cmp.Or(bounds.Check("dim", c.Dim, 1, maxWidth), bounds.Check("layers", c.Layers, 1, 1<<12),
+		bounds.Check("slots", c.Slots, 1, 1<<20), bounds.Check("window", c.Window, 1, 1<<24),
+		bounds.Check("summary_slots", c.SummarySlots, 0, 1<<16), bounds.Check("budget_bytes", c.BudgetBytes, 0, 1<<46),
+		bounds.Check("entries_per_layer", c.EntriesPerLayer, 0, 1<<28)); err != nil {
+		return err
 	}
 	if !(0 <= c.WarmThreshold && c.WarmThreshold <= c.HotThreshold && c.HotThreshold <= 1) {
 		return fmt.Errorf("the thresholds are hot %g and warm %g: they must satisfy 0 <= warm <= hot <= 1", c.HotThreshold,

@@ -251,12 +251,7 @@ func (m *Manager) check(i int, r Read) error {
 func beyondHalf(x float32) bool { return x > maxHalf || x < -maxHalf }
 
 func anyNegative(x []float32) bool {
-	for _, v := range x {
-		if v < 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(x, func(v float32) bool { return v < 0 })
 }
 
 // append adds the fresh entries: the real ones, in the paper protocol the zero padding as well.

@@ -98,7 +98,7 @@ func TestResumeRefuses(t *testing.T) {
 		"a missing weight": {without("head.weight"), "tensor head.weight is missing"},
 		"a missing moment": {without("optim.v.head.weight"), "tensor optim.v.head.weight is missing"},
 		"an extra tensor": {func(f *safetensors.File) {
-			f.Tensors = append(f.Tensors, safetensors.FromInt8("x", []int{1}, []int8{1}))
+			f.Tensors = append(f.Tensors, safetensors.FromUint8("x", []int{1}, []uint8{1}))
 		}, "put together wrongly"},
 		"more steps than the run has":   {set("done", 21), "21 steps are done of 20"},
 		"negative steps":                {set("done", -1), "-1 steps are done of 20"},

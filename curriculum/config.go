@@ -1,11 +1,13 @@
 package curriculum
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/curriculum/train"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -62,21 +64,11 @@ func (c Config) Validate() error {
 	if c.Model.LanguageModel() {
 		return fmt.Errorf("num_classes is 0: the curriculum's tasks are classifications and need at least 2 classes")
 	}
-	if err := c.checkStages(); err != nil {
+	if err := cmp.Or(c.checkStages(), bounds.Check("samples_per_stage", c.SamplesPerStage, 1, 1<<24),
+		bounds.Check("epochs_per_stage", c.EpochsPerStage, 1, 1<<20), bounds.Check("batch_size", c.BatchSize, 1, 1<<16),
+		bounds.Check("warmup_steps", c.WarmupSteps, 0, math.MaxInt32),
+		bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24)); err != nil {
 		return err
-	}
-	for _, s := range []struct {
-		name        string
-		value       int
-		least, most int
-	}{
-		{"samples_per_stage", c.SamplesPerStage, 1, 1 << 24}, {"epochs_per_stage", c.EpochsPerStage, 1, 1 << 20},
-		{"batch_size", c.BatchSize, 1, 1 << 16}, {"warmup_steps", c.WarmupSteps, 0, math.MaxInt32},
-		{"eval_samples", c.EvalSamples, 1, 1 << 24},
-	} {
-		if s.value < s.least || s.value > s.most {
-			return fmt.Errorf("%s is %d: it must be from %d to %d", s.name, s.value, s.least, s.most)
-		}
 	}
 	if _, err := c.Samples(); err != nil {
 		return fmt.Errorf("mixture: %w", err)

@@ -4,7 +4,6 @@ package experiments
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"maps"
 
@@ -44,16 +43,6 @@ func All() []lab.Experiment {
 		hardware.ParetoExperiment(),
 		baselines.Experiment(),
 	}
-}
-
-// Find is the registered experiment of a name.
-func Find(name string) (lab.Experiment, error) {
-	for _, e := range All() {
-		if e.Name == name {
-			return e, nil
-		}
-	}
-	return lab.Experiment{}, fmt.Errorf("there is no experiment %s", name)
 }
 
 // RunProbe is the other side of a measurement in a process of its own, of any experiment or benchmark: see

@@ -114,16 +114,7 @@ func (l linear) Forward(c *Call) {
 			}
 		}
 		blas.Gemm(false, true, b-a, n, k, 1, x.F[a*k:b*k], k, w.F, k, beta, p, n)
-		switch l.act {
-		case Sigmoid:
-			vec.Sigmoid(y, p)
-		case ReLU:
-			vec.Relu(y, p)
-		case GELU:
-			vec.Gelu(y, p)
-		case SiLU:
-			vec.Silu(y, p)
-		}
+		l.act.apply(y, p)
 	})
 }
 

@@ -73,23 +73,24 @@ func (l linearPacked) Forward(c *Call) {
 		blas.Gemm(false, true, m, to-from, k, 1, x.F, k, w, k, beta, c.Out.F[from:], n)
 		if l.act != Identity {
 			for r := range m {
-				l.act.apply(c.Out.F[r*n+from : r*n+to])
+				row := c.Out.F[r*n+from : r*n+to]
+				l.act.apply(row, row)
 			}
 		}
 	})
 }
 
-// apply computes the activation in place.
-func (a Activation) apply(y []float32) {
+// apply computes y as the activation of x, which may be y itself; Identity leaves y as it is.
+func (a Activation) apply(y, x []float32) {
 	switch a {
 	case Sigmoid:
-		vec.Sigmoid(y, y)
+		vec.Sigmoid(y, x)
 	case ReLU:
-		vec.Relu(y, y)
+		vec.Relu(y, x)
 	case GELU:
-		vec.Gelu(y, y)
+		vec.Gelu(y, x)
 	case SiLU:
-		vec.Silu(y, y)
+		vec.Silu(y, x)
 	}
 }
 

@@ -218,9 +218,7 @@ func place(all []*storage) (offsets map[*storage]int, total int) {
 		}
 		offsets[s] = at
 		i := sort.Search(len(placed), func(i int) bool { return placed[i].from > at })
-		placed = append(placed, span{})
-		copy(placed[i+1:], placed[i:])
-		placed[i] = span{s, at, at + size}
+		placed = slices.Insert(placed, i, span{s, at, at + size})
 		total = max(total, at+size)
 	}
 	return offsets, total

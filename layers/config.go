@@ -1,12 +1,15 @@
 package layers
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/synapnet/synapnet-train/internal/bounds"
 )
 
 // Config is the shape of a model. The names in files (TOML configurations, checkpoint and golden headers) are those of
@@ -58,34 +61,19 @@ func (c Config) Validate() error {
 	if err := c.Architecture.validate(); err != nil {
 		return err
 	}
-	if err := c.checkLayers(); err != nil {
+	if err := cmp.Or(c.checkLayers(), bounds.Check("dim", c.Dim, 2, 1<<16), bounds.Check("depth", c.Depth, 1, 1<<12),
+		bounds.Check("heads", c.Heads, 1, 1<<16), bounds.Check("vocab_size", c.VocabSize, 1, 1<<24),
+		bounds.Check("max_len", c.MaxLen, MinContext, 1<<24), bounds.Check("num_classes", c.NumClasses, 0, 1<<24),
+		bounds.Check("episodic_slots", c.EpisodicSlots, 1, 1<<20),
+		bounds.Check("sparse_threshold", c.SparseThreshold, 0, math.MaxInt32)); err != nil {
 		return err
-	}
-	for _, s := range []struct {
-		name        string
-		value       int
-		least, most int
-	}{
-		{"dim", c.Dim, 2, 1 << 16}, {"depth", c.Depth, 1, 1 << 12}, {"heads", c.Heads, 1, 1 << 16},
-		{"vocab_size", c.VocabSize, 1, 1 << 24}, {"max_len", c.MaxLen, MinContext, 1 << 24},
-		{"num_classes", c.NumClasses, 0, 1 << 24}, {"episodic_slots", c.EpisodicSlots, 1, 1 << 20},
-		{"sparse_threshold", c.SparseThreshold, 0, math.MaxInt32},
-	} {
-		if s.value < s.least || s.value > s.most {
-			return fmt.Errorf("%s is %d: it must be from %d to %d", s.name, s.value, s.least, s.most)
-		}
 	}
 	if c.Dim%c.Heads != 0 {
 		return fmt.Errorf("heads is %d: it must divide dim (%d); the nearest that does is %d", c.Heads, c.Dim,
 			nearestDivisor(c.Dim, c.Heads))
 	}
-	for _, s := range []struct {
-		name  string
-		value float64
-	}{{"k_frac", c.KFrac}, {"episodic_write_frac", c.EpisodicWriteFrac}} {
-		if !(s.value > 0 && s.value <= 1) {
-			return fmt.Errorf("%s is %g: it must be above 0 and at most 1", s.name, s.value)
-		}
+	if err := cmp.Or(bounds.Share("k_frac", c.KFrac), bounds.Share("episodic_write_frac", c.EpisodicWriteFrac)); err != nil {
+		return err
 	}
 	if !(c.MLPRatio > 0 && c.MLPRatio <= maxMLPRatio) || c.Hidden() < 1 {
 		return fmt.Errorf("mlp_ratio is %g: it must be above 0, at most %d, and give a feed-forward width of at least 1",

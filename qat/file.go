@@ -45,19 +45,6 @@ func (q *Quantised) Save(path string) error {
 	return safetensors.Write(path, f)
 }
 
-// Load reads what Save wrote.
-func Load(path string) (*Quantised, error) {
-	f, err := safetensors.Read(path)
-	if err != nil {
-		return nil, err
-	}
-	q, err := FromFile(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return q, nil
-}
-
 // FromFile makes the quantised model that a file describes.
 func FromFile(f *safetensors.File) (*Quantised, error) {
 	if err := layers.WantKind(f, "a model with quantisers", layers.QuantisedFile, layers.QuantisedRun); err != nil {

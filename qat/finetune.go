@@ -1,6 +1,7 @@
 package qat
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -49,46 +51,22 @@ func (c FinetuneConfig) Validate(m layers.Config) error {
 	if m.LanguageModel() {
 		return fmt.Errorf("num_classes is 0: the training tasks are classifications and need a model with classes")
 	}
-	if err := checkInts(
-		setting[int]{"steps", c.Steps, 1, 1 << 24}, setting[int]{"context", c.Context, layers.MinContext, m.MaxLen},
-		setting[int]{"batch", c.Batch, 1, 1 << 16},
+	if err := cmp.Or(
+		bounds.Check("steps", c.Steps, 1, 1<<24), bounds.Check("context", c.Context, layers.MinContext, m.MaxLen),
+		bounds.Check("batch", c.Batch, 1, 1<<16),
 	); err != nil {
 		return err
 	}
-	return checkFloats(
-		setting[float64]{"lr", c.LR, 0, 10}, setting[float64]{"step_lr", c.StepLR, 0, 10},
-		setting[float64]{"weight_decay", c.WeightDecay, 0, 10}, setting[float64]{"beta1", c.Beta1, 0, almostOne},
-		setting[float64]{"beta2", c.Beta2, 0, almostOne}, setting[float64]{"clip", c.Clip, 0, math.MaxFloat64},
-		setting[float64]{"lambda", c.Lambda, 0, math.MaxFloat64},
+	return cmp.Or(
+		bounds.Check("lr", c.LR, 0, 10), bounds.Check("step_lr", c.StepLR, 0, 10),
+		bounds.Check("weight_decay", c.WeightDecay, 0, 10), bounds.Check("beta1", c.Beta1, 0, almostOne),
+		bounds.Check("beta2", c.Beta2, 0, almostOne), bounds.Check("clip", c.Clip, 0, math.MaxFloat64),
+		bounds.Check("lambda", c.Lambda, 0, math.MaxFloat64),
 	)
 }
 
 // almostOne is the largest decay rate of a moment.
 const almostOne = 1 - 1e-9
-
-type setting[T any] struct {
-	name        string
-	value       T
-	least, most T
-}
-
-func checkInts(all ...setting[int]) error {
-	for _, s := range all {
-		if s.value < s.least || s.value > s.most {
-			return fmt.Errorf("%s is %d: it must be from %d to %d", s.name, s.value, s.least, s.most)
-		}
-	}
-	return nil
-}
-
-func checkFloats(all ...setting[float64]) error {
-	for _, s := range all {
-		if !(s.value >= s.least && s.value <= s.most) {
-			return fmt.Errorf("%s is %g: it must be from %g to %g", s.name, s.value, s.least, s.most)
-		}
-	}
-	return nil
-}
 
 // rate falls from lr as a cosine, or stays.
 func (c FinetuneConfig) rate(lr float64) train.Schedule {

@@ -272,7 +272,11 @@ func TestQuantisedModelsSurviveTheirFile(t *testing.T) {
 		if err := q.Save(path); err != nil {
 			t.Fatal(err)
 		}
-		read, err := Load(path)
+		f, err := safetensors.Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := FromFile(f)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package qat
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/synapnet/synapnet-train/layers"
@@ -59,18 +60,7 @@ func (s slot) stepName() string { return strings.TrimSuffix(stepNames.Replace(s.
 
 // prepared says whether the model has quantisers.
 func prepared(m *layers.Model) bool {
-	if m.Packed() || m.MemoryInt8() {
-		return true
-	}
-	for _, w := range m.Params.Weights() {
-		if w.Fake != nil {
-			return true
-		}
-	}
-	for _, b := range m.Blocks {
-		if b.Attention.Smooth != nil {
-			return true
-		}
-	}
-	return false
+	return m.Packed() || m.MemoryInt8() ||
+		slices.ContainsFunc(m.Params.Weights(), func(w *layers.Weight) bool { return w.Fake != nil }) ||
+		slices.ContainsFunc(m.Blocks, func(b *layers.SynapBlock) bool { return b.Attention.Smooth != nil })
 }

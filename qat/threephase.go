@@ -1,6 +1,7 @@
 package qat
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -74,22 +76,22 @@ func (c ThreePhaseConfig) Validate() error {
 	if c.Model.LanguageModel() {
 		return fmt.Errorf("num_classes is 0: the training tasks are classifications and need at least 2 classes")
 	}
-	if err := checkInts(
-		setting[int]{"context", c.Context, layers.MinContext, c.Model.MaxLen}, setting[int]{"samples", c.Samples, 1, 1 << 24},
-		setting[int]{"batch_size", c.BatchSize, 1, 1 << 16}, setting[int]{"eval_samples", c.EvalSamples, 1, 1 << 24},
-		setting[int]{"warmup.epochs", c.Warmup.Epochs, 0, 1 << 20}, setting[int]{"qat.epochs", c.QAT.Epochs, 1, 1 << 20},
-		setting[int]{"cooldown.epochs", c.Cooldown.Epochs, 0, 1 << 20},
-		setting[int]{"calibration_batches", c.CalibrationBatches, 1, 1 << 20},
+	if err := cmp.Or(
+		bounds.Check("context", c.Context, layers.MinContext, c.Model.MaxLen), bounds.Check("samples", c.Samples, 1, 1<<24),
+		bounds.Check("batch_size", c.BatchSize, 1, 1<<16), bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24),
+		bounds.Check("warmup.epochs", c.Warmup.Epochs, 0, 1<<20), bounds.Check("qat.epochs", c.QAT.Epochs, 1, 1<<20),
+		bounds.Check("cooldown.epochs", c.Cooldown.Epochs, 0, 1<<20),
+		bounds.Check("calibration_batches", c.CalibrationBatches, 1, 1<<20),
 	); err != nil {
 		return err
 	}
-	if err := checkFloats(
-		setting[float64]{"warmup.lr", c.Warmup.LR, 0, 10}, setting[float64]{"qat.lr", c.QAT.LR, 0, 10},
-		setting[float64]{"cooldown.lr", c.Cooldown.LR, 0, 10}, setting[float64]{"step_lr_ratio", c.StepLRRatio, 0, 1e6},
-		setting[float64]{"weight_decay", c.WeightDecay, 0, 10}, setting[float64]{"beta1", c.Beta1, 0, almostOne},
-		setting[float64]{"beta2", c.Beta2, 0, almostOne}, setting[float64]{"clip", c.Clip, 0, math.MaxFloat64},
-		setting[float64]{"lambda_qat", c.LambdaQAT, 0, math.MaxFloat64},
-		setting[float64]{"lambda_baee", c.LambdaBAEE, 0, math.MaxFloat64},
+	if err := cmp.Or(
+		bounds.Check("warmup.lr", c.Warmup.LR, 0, 10), bounds.Check("qat.lr", c.QAT.LR, 0, 10),
+		bounds.Check("cooldown.lr", c.Cooldown.LR, 0, 10), bounds.Check("step_lr_ratio", c.StepLRRatio, 0, 1e6),
+		bounds.Check("weight_decay", c.WeightDecay, 0, 10), bounds.Check("beta1", c.Beta1, 0, almostOne),
+		bounds.Check("beta2", c.Beta2, 0, almostOne), bounds.Check("clip", c.Clip, 0, math.MaxFloat64),
+		bounds.Check("lambda_qat", c.LambdaQAT, 0, math.MaxFloat64),
+		bounds.Check("lambda_baee", c.LambdaBAEE, 0, math.MaxFloat64),
 	); err != nil {
 		return err
 	}

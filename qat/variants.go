@@ -1,6 +1,7 @@
 package qat
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"github.com/x448/float16"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/scheme"
 )
@@ -138,10 +140,10 @@ func (v Variant) validate(e Experiment, m layers.Config) error {
 	if v.options == nil {
 		return nil
 	}
-	if err := checkInts(
-		setting[int]{"calibration_batches", e.CalibrationBatches, 1, 1 << 20},
-		setting[int]{"calibration_batch", e.CalibrationBatch, 1, 1 << 16},
-		setting[int]{"calibration_context", e.CalibrationContext, layers.MinContext, m.MaxLen},
+	if err := cmp.Or(
+		bounds.Check("calibration_batches", e.CalibrationBatches, 1, 1<<20),
+		bounds.Check("calibration_batch", e.CalibrationBatch, 1, 1<<16),
+		bounds.Check("calibration_context", e.CalibrationContext, layers.MinContext, m.MaxLen),
 	); err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
-	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/eviction"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/internal/foreign"
@@ -15,28 +14,13 @@ import (
 
 func baeeGridCommand() *cli.Command {
 	d := eviction.DefaultGrid()
-	protocols := make([]string, len(d.Protocols))
-	for i, p := range d.Protocols {
-		protocols[i] = string(p)
-	}
 	return &cli.Command{
 		Name:        "baee-grid",
 		Usage:       "compare eviction policies by what they keep, over budgets, lengths, places of the target and seeds",
 		Description: helpText("baee-grid"),
-		Flags: []cli.Flag{
-			&cli.StringSliceFlag{Name: "policies", Usage: "`NAME`s of policies", Value: cli.NewStringSlice(d.Policies...)},
-			&cli.Float64SliceFlag{Name: "budgets", Usage: "`PART`s of all slots written that may be kept",
-				Value: cli.NewFloat64Slice(d.Budgets...)},
-			&cli.StringSliceFlag{Name: "positions", Usage: "`PLACE`s of the target: early, late, anywhere",
-				Value: cli.NewStringSlice(d.Positions...)},
-			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s of the samples", Value: cli.NewUint64Slice(d.Seeds...)},
-			&cli.IntSliceFlag{Name: "contexts", Usage: "`LENGTH`s of streams in tokens", Value: cli.NewIntSlice(d.Contexts...)},
-			&cli.IntFlag{Name: "samples", Usage: "streams of a cell", Value: d.Samples},
+		Flags: append(settingsFlags(gridSettings(&d)),
 			&cli.StringSliceFlag{Name: "protocol", Usage: "`NAME`s of protocols: paper, strict",
-				Value: cli.NewStringSlice(protocols...)},
-			&cli.IntFlag{Name: "chunk-size", Usage: "`TOKENS` that are read at a time", Value: d.Chunk},
-			&cli.BoolFlag{Name: "headline", Usage: "run the case of the README as well: 8,192 tokens, 10% budget, early",
-				Value: d.Headline},
+				Value: cli.NewStringSlice(string(baee.Paper), string(baee.Strict))},
 			&cli.StringFlag{Name: "classifier", Usage: "retention classifier `FILE` for policy baee", Value: baeeDir + "/" +
 				lab.ClassifierFile},
 			&cli.StringFlag{Name: "head", Usage: "Locret-style head `FILE` for policy locret_proxy", Value: baeeDir + "/" +
@@ -44,16 +28,29 @@ func baeeGridCommand() *cli.Command {
 			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
 			&cli.StringFlag{Name: "output", Usage: "result `FILE`", Value: baeeDir + "/baee-grid.json"},
 			threadsFlag(),
-		},
+		),
 		Action: baeeGrid,
 	}
 }
 
-func baeeGrid(c *cli.Context) error {
-	if err := useThreads(c); err != nil {
-		return err
+// gridSettings are the settings that have flags, in the order of the help text.
+func gridSettings(s *eviction.GridConfig) []setting {
+	return []setting{
+		{"policies", "`NAME`s of policies", &s.Policies},
+		{"budgets", "`PART`s of all slots written that may be kept", &s.Budgets},
+		{"positions", "`PLACE`s of the target: early, late, anywhere", &s.Positions},
+		{"seeds", "`SEED`s of the samples", &s.Seeds},
+		{"contexts", "`LENGTH`s of streams in tokens", &s.Contexts},
+		{"samples", "streams of a cell", &s.Samples},
+		{"chunk-size", "`TOKENS` that are read at a time", &s.Chunk},
+		{"headline", "run the case of the README as well: 8,192 tokens, 10% budget, early", &s.Headline},
 	}
-	for _, name := range c.StringSlice("policies") {
+}
+
+func baeeGrid(c *cli.Context) error {
+	conf := eviction.DefaultGrid()
+	override(c, gridSettings(&conf)...)
+	for _, name := range conf.Policies {
 		if _, err := policy.Lookup(name); err != nil {
 			return usagef(c, "--policies: %v", err)
 		}
@@ -62,12 +59,7 @@ func baeeGrid(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	conf := eviction.GridConfig{
-		Policies: c.StringSlice("policies"), Budgets: c.Float64Slice("budgets"), Positions: c.StringSlice("positions"),
-		Seeds: c.Uint64Slice("seeds"), Contexts: c.IntSlice("contexts"), Samples: c.Int("samples"),
-		Chunk: c.Int("chunk-size"), Headline: c.Bool("headline"),
-		SampleKeys: tasks.CurrentKeys,
-	}
+	conf.Protocols = nil
 	for _, p := range c.StringSlice("protocol") {
 		conf.Protocols = append(conf.Protocols, baee.Protocol(p))
 	}

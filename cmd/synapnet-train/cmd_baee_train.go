@@ -24,41 +24,41 @@ func baeeTrainCommand() *cli.Command {
 		Usage: "train the retention classifier on what matters later, over seeds, learning rates and label noise",
 		Description: helpText("baee-train", "{ClassifierFile}", lab.ClassifierFile, "{AttentionClassifierFile}",
 			eviction.AttentionClassifierFile, "{HeadFile}", lab.HeadFile, "{TrainFile}", eviction.TrainFile),
-		Flags: []cli.Flag{
-			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s of weights, split and noise",
-				Value: cli.NewUint64Slice(d.Seeds...)},
-			&cli.Float64SliceFlag{Name: "learning-rates", Usage: "learning `RATE`s of training on standardised features",
-				Value: cli.NewFloat64Slice(d.LearningRates...)},
-			&cli.Float64SliceFlag{Name: "published-rates", Usage: "learning `RATE`s of the published training",
-				Value: cli.NewFloat64Slice(d.PublishedRates...)},
-			&cli.Float64SliceFlag{Name: "noise", Usage: "`PROBABILITY`s that a label is flipped",
-				Value: cli.NewFloat64Slice(d.Noise...)},
-			&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME`s of tasks to stream, in equal parts",
-				Value: cli.NewStringSlice(d.Tasks...)},
-			&cli.IntFlag{Name: "sequences", Usage: "streams to collect from", Value: d.Sequences},
-			&cli.IntFlag{Name: "context", Usage: "`TOKENS` of a stream", Value: d.Context},
-			&cli.IntFlag{Name: "chunk-size", Usage: "`TOKENS` that are read at a time", Value: d.Chunk},
-			&cli.IntFlag{Name: "examples", Usage: "examples taken of a layer after a chunk, at most", Value: d.PerDecision},
-			&cli.IntFlag{Name: "steps", Usage: "training steps", Value: d.Steps},
-			&cli.IntFlag{Name: "paper-sequences", Usage: "samples of the published protocol", Value: d.PaperSequences},
-			&cli.IntFlag{Name: "paper-context", Usage: "`TOKENS` of such a sample", Value: d.PaperContext},
-			&cli.IntFlag{Name: "paper-steps", Usage: "training steps of the published protocol", Value: d.PaperSteps},
-			&cli.IntFlag{Name: "batch-size", Usage: "examples a step", Value: d.Batch},
-			&cli.IntFlag{Name: "hidden", Usage: "width of the hidden layers", Value: d.Hidden},
-			&cli.Uint64Flag{Name: "data-seed", Usage: "seed of the samples", Value: d.DataSeed},
+		Flags: append(settingsFlags(trainSettings(&d)),
 			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
 			&cli.StringFlag{Name: "output-dir", Usage: "`FOLDER` of result, classifier and head", Value: baeeDir},
 			threadsFlag(),
-		},
+		),
 		Action: baeeTrain,
 	}
 }
 
-func baeeTrain(c *cli.Context) error {
-	if err := useThreads(c); err != nil {
-		return err
+// trainSettings are the settings that have flags, in the order of the help text.
+func trainSettings(s *eviction.TrainConfig) []setting {
+	return []setting{
+		{"seeds", "`SEED`s of weights, split and noise", &s.Seeds},
+		{"learning-rates", "learning `RATE`s of training on standardised features", &s.LearningRates},
+		{"published-rates", "learning `RATE`s of the published training", &s.PublishedRates},
+		{"noise", "`PROBABILITY`s that a label is flipped", &s.Noise},
+		{"tasks", "`NAME`s of tasks to stream, in equal parts", &s.Tasks},
+		{"sequences", "streams to collect from", &s.Sequences},
+		{"context", "`TOKENS` of a stream", &s.Context},
+		{"chunk-size", "`TOKENS` that are read at a time", &s.Chunk},
+		{"examples", "examples taken of a layer after a chunk, at most", &s.PerDecision},
+		{"steps", "training steps", &s.Steps},
+		{"paper-sequences", "samples of the published protocol", &s.PaperSequences},
+		{"paper-context", "`TOKENS` of such a sample", &s.PaperContext},
+		{"paper-steps", "training steps of the published protocol", &s.PaperSteps},
+		{"batch-size", "examples a step", &s.Batch},
+		{"hidden", "width of the hidden layers", &s.Hidden},
+		{"data-seed", "seed of the samples", &s.DataSeed},
 	}
-	for _, name := range c.StringSlice("tasks") {
+}
+
+func baeeTrain(c *cli.Context) error {
+	conf := eviction.DefaultTrain()
+	override(c, trainSettings(&conf)...)
+	for _, name := range conf.Tasks {
 		if _, err := tasks.Lookup(name); err != nil {
 			return usagef(c, "--tasks: %v ('%s' lists them)", err, shell.CommandLine("eval", "--list"))
 		}
@@ -66,16 +66,6 @@ func baeeTrain(c *cli.Context) error {
 	path, err := pretrainedBase(c)
 	if err != nil {
 		return err
-	}
-	conf := eviction.TrainConfig{
-		Seeds: c.Uint64Slice("seeds"), LearningRates: c.Float64Slice("learning-rates"),
-		PublishedRates: c.Float64Slice("published-rates"), Noise: c.Float64Slice("noise"),
-		Tasks: c.StringSlice("tasks"), Sequences: c.Int("sequences"), Context: c.Int("context"), Chunk: c.Int("chunk-size"),
-		PerDecision: c.Int("examples"), Steps: c.Int("steps"), PaperSequences: c.Int("paper-sequences"),
-		PaperContext: c.Int("paper-context"),
-		PaperSteps:   c.Int("paper-steps"), Batch: c.Int("batch-size"), Hidden: c.Int("hidden"),
-		DataSeed:   c.Uint64("data-seed"),
-		SampleKeys: tasks.CurrentKeys,
 	}
 	dir := c.String("output-dir")
 	if err := checkOwn(c, baeeTrainFlags, conf, path); err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -50,9 +49,6 @@ func benchCommand() *cli.Command {
 }
 
 func benchmark(c *cli.Context) error {
-	if err := useThreads(c); err != nil {
-		return err
-	}
 	cases, err := casesOf(c)
 	if err != nil {
 		return err
@@ -65,9 +61,7 @@ func benchmark(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		encoder := json.NewEncoder(c.App.Writer)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(report)
+		err = printJSON(c.App.Writer, report)
 	} else {
 		err = printBench(c.App.Writer, report)
 	}

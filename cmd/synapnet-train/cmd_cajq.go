@@ -17,23 +17,12 @@ import (
 )
 
 func cajqCommand() *cli.Command {
-	d := cajq.Default()
+	d := defaultCAJQ()
 	return &cli.Command{
 		Name:        "cajq-qat",
 		Usage:       "quantise a pretrained model in every way, train through the quantisers, and compare over seeds",
 		Description: helpText("cajq-qat", "{variantList}", variantList()),
-		Flags: []cli.Flag{
-			&cli.Uint64SliceFlag{Name: "seeds", Usage: "`SEED`s, a run of every variant each",
-				Value: cli.NewUint64Slice(d.Seeds...)},
-			&cli.IntSliceFlag{Name: "context-lengths", Usage: "`LENGTH`s in tokens to evaluate at",
-				Value: cli.NewIntSlice(d.Contexts...)},
-			&cli.StringSliceFlag{Name: "variants", Usage: "`NAME`s of variants",
-				Value: cli.NewStringSlice(cajq.DefaultVariants()...)},
-			&cli.IntFlag{Name: "samples", Usage: "evaluation samples of each single task", Value: d.Samples},
-			&cli.IntFlag{Name: "qat-steps", Usage: "training steps of the variants that train",
-				Value: d.Experiment.Finetune.Steps},
-			&cli.IntFlag{Name: "qat-ctx", Usage: "context length in training, tokens", Value: d.Experiment.Finetune.Context},
-			&cli.IntFlag{Name: "qat-batch", Usage: "samples a training step", Value: d.Experiment.Finetune.Batch},
+		Flags: append(settingsFlags(cajqFlags(&d)),
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with these and further settings, see configs/cajq-qat.toml"},
 			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
 			&cli.StringFlag{Name: "output", Usage: "result `FILE`", Value: "runs/cajq/cajq-qat.json"},
@@ -41,7 +30,7 @@ func cajqCommand() *cli.Command {
 				Usage: "`FOLDER` in which the variants that train are kept: VARIANT-SEED.safetensors for export, and " +
 					"VARIANT-SEED.packed.safetensors, its packed bytes, for eval, stream and inspect"},
 			threadsFlag(),
-		},
+		),
 		Action: cajqQAT,
 	}
 }
@@ -54,23 +43,34 @@ func variantList() string {
 	return b.String()
 }
 
-func cajqConfig(c *cli.Context) (cajq.Config, error) {
-	conf := cajq.Default()
-	if path := c.String("config"); path != "" {
-		if err := loadConfig(path, &conf); err != nil {
-			return conf, &usageError{message: err.Error(), command: commandName(c)}
-		}
+func defaultCAJQ() cajq.Settings {
+	return cajq.Settings{Config: cajq.Default(), Variants: cajq.DefaultVariants()}
+}
+
+// cajqFlags are the settings that have flags, in the order of the help text.
+func cajqFlags(s *cajq.Settings) []setting {
+	return []setting{
+		{"seeds", "`SEED`s, a run of every variant each", &s.Seeds},
+		{"context-lengths", "`LENGTH`s in tokens to evaluate at", &s.Contexts},
+		{"variants", "`NAME`s of variants", &s.Variants},
+		{"samples", "evaluation samples of each single task", &s.Samples},
+		{"qat-steps", "training steps of the variants that train", &s.Experiment.Finetune.Steps},
+		{"qat-ctx", "context length in training, tokens", &s.Experiment.Finetune.Context},
+		{"qat-batch", "samples a training step", &s.Experiment.Finetune.Batch},
 	}
-	override(c, "seeds", &conf.Seeds, c.Uint64Slice)
-	override(c, "context-lengths", &conf.Contexts, c.IntSlice)
-	override(c, "samples", &conf.Samples, c.Int)
-	if err := cmp.Or(lab.Once("--seeds:", conf.Seeds), lab.Once("--context-lengths:", conf.Contexts)); err != nil {
-		return conf, usagef(c, "%v", err)
+}
+
+// cajqSettings puts the defaults, the configuration file and the flags together.
+func cajqSettings(c *cli.Context) (cajq.Settings, error) {
+	s := defaultCAJQ()
+	if err := configure(c, &s.Config); err != nil {
+		return s, err
 	}
-	override(c, "qat-steps", &conf.Experiment.Finetune.Steps, c.Int)
-	override(c, "qat-ctx", &conf.Experiment.Finetune.Context, c.Int)
-	override(c, "qat-batch", &conf.Experiment.Finetune.Batch, c.Int)
-	return conf, nil
+	override(c, cajqFlags(&s)...)
+	if err := cmp.Or(lab.Once("--seeds:", s.Seeds), lab.Once("--context-lengths:", s.Contexts)); err != nil {
+		return s, usagef(c, "%v", err)
+	}
+	return s, nil
 }
 
 // checkKept refuses to keep variants in the place of files of another kind.
@@ -109,14 +109,10 @@ func checkKept(c *cli.Context, s cajq.Settings) error {
 }
 
 func cajqQAT(c *cli.Context) error {
-	if err := useThreads(c); err != nil {
-		return err
-	}
-	conf, err := cajqConfig(c)
+	settings, err := cajqSettings(c)
 	if err != nil {
 		return err
 	}
-	settings := cajq.Settings{Config: conf, Variants: c.StringSlice("variants")}
 	if _, err := qat.LookupVariants(settings.Variants...); err != nil {
 		return usagef(c, "--variants: %v", err)
 	}
@@ -127,7 +123,7 @@ func cajqQAT(c *cli.Context) error {
 	if err := checkKept(c, settings); err != nil {
 		return err
 	}
-	if err := checkCAJQMemory(c, conf, path); err != nil {
+	if err := checkCAJQMemory(c, settings.Config, path); err != nil {
 		return err
 	}
 	base, err := measure.LoadBase(path)

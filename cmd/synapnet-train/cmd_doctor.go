@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"runtime"
@@ -50,9 +49,7 @@ func doctorCommand() *cli.Command {
 				return err
 			}
 			if c.Bool("json") {
-				encoder := json.NewEncoder(c.App.Writer)
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(found)
+				return printJSON(c.App.Writer, found)
 			}
 			return found.print(c.App.Writer)
 		},

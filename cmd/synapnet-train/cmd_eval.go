@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -63,9 +61,6 @@ func eval(c *cli.Context) error {
 	if c.Bool("list") {
 		return listTasks(c)
 	}
-	if err := useThreads(c); err != nil {
-		return err
-	}
 	plan, err := evaluationPlan(c)
 	if err != nil {
 		return err
@@ -96,30 +91,9 @@ func eval(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(evaluationResult{path, m.Parameters(), plan, environment(), results})
+		return printJSON(w, evaluationResult{path, m.Parameters(), plan, environment(), results})
 	}
 	return w.err
-}
-
-// firstError keeps the first error of a writer, for output that comes bit by bit.
-type firstError struct {
-	w   io.Writer
-	err error
-}
-
-func (f *firstError) printf(format string, args ...any) {
-	_, _ = fmt.Fprintf(f, format, args...) // kept in err
-}
-
-func (f *firstError) Write(p []byte) (int, error) {
-	if f.err != nil {
-		return 0, f.err
-	}
-	n, err := f.w.Write(p)
-	f.err = err
-	return n, err
 }
 
 // mostSamples is how many samples there may be of a task, as in trainings: more would take weeks.
@@ -230,9 +204,7 @@ func listTasks(c *cli.Context) error {
 		all = append(all, taskInfo{t.Name, t.Doc, t.Source, t.Unanswerable})
 	}
 	if c.Bool("json") {
-		encoder := json.NewEncoder(c.App.Writer)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(all)
+		return printJSON(c.App.Writer, all)
 	}
 	w := &firstError{w: c.App.Writer}
 	for _, suite := range measure.Suites() {

@@ -103,9 +103,6 @@ func experimentActions() []*cli.Command {
 			Hidden: true,
 			Flags:  append(a.flags, experimentFlags()...),
 			Action: func(c *cli.Context) error {
-				if err := useThreads(c); err != nil {
-					return err
-				}
 				d, err := newDriver(c)
 				if err != nil {
 					return err

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -22,7 +23,7 @@ func exportCommand() *cli.Command {
 		Usage:       "quantise a model into a packed file, from which it runs",
 		ArgsUsage:   "MODEL.safetensors",
 		Description: helpText("export", "{targetNames}", targetNames()),
-		Flags: []cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.StringSliceFlag{Name: "targets",
 				Usage: "`NAME`s of what to quantise, or all (default: ssm attention; of another architecture layers)"},
 			&cli.StringFlag{Name: "output", Usage: "packed `FILE` to write"},
@@ -30,18 +31,23 @@ func exportCommand() *cli.Command {
 			&cli.IntFlag{Name: "calib-samples", Usage: "samples to calibrate attention on", Value: 32},
 			&cli.IntFlag{Name: "calib-context", Usage: "their length in tokens", Value: 512},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the calibration samples", Value: 42},
-			&cli.IntFlag{Name: "group-size", Usage: "inputs that share an INT4 scale", Value: d.GroupSize},
-			&cli.Float64Flag{Name: "salient-fraction", Usage: "share of attention's inputs kept in half precision",
-				Value: d.SalientFraction},
-			&cli.StringFlag{Name: "step-init", Usage: "2-bit steps: max (no weight is clipped) or mse (least squared error)",
-				Value: d.StepInit},
-			&cli.IntFlag{Name: "embedding-bits", Usage: "4 or 8, of target embeddings", Value: d.EmbeddingBits},
-			&cli.IntFlag{Name: "head-bits", Usage: "4 or 8, of target head", Value: d.HeadBits},
+		}, settingsFlags(optionSettings(&d)), []cli.Flag{
 			&cli.StringSliceFlag{Name: "scheme",
 				Usage: "`TARGET=NAME`: the scheme of a target's weights, in place of the default: " + schemeNames()},
 			threadsFlag(),
-		},
+		}),
 		Action: export,
+	}
+}
+
+// optionSettings are the options that have flags of their own.
+func optionSettings(o *qat.Options) []setting {
+	return []setting{
+		{"group-size", "inputs that share an INT4 scale", &o.GroupSize},
+		{"salient-fraction", "share of attention's inputs kept in half precision", &o.SalientFraction},
+		{"step-init", "2-bit steps: max (no weight is clipped) or mse (least squared error)", &o.StepInit},
+		{"embedding-bits", "4 or 8, of target embeddings", &o.EmbeddingBits},
+		{"head-bits", "4 or 8, of target head", &o.HeadBits},
 	}
 }
 
@@ -62,9 +68,6 @@ func schemeNames() string {
 }
 
 func export(c *cli.Context) error {
-	if err := useThreads(c); err != nil {
-		return err
-	}
 	if c.Args().Len() != 1 {
 		return usagef(c, "%d files given: name the one model to export", c.Args().Len())
 	}
@@ -171,11 +174,7 @@ func exportOptions(c *cli.Context, m layers.Config) (qat.Options, error) {
 		}
 	}
 	o.GroupSize = min(o.GroupSize, m.Dim) // the default fits every model
-	override(c, "group-size", &o.GroupSize, c.Int)
-	override(c, "salient-fraction", &o.SalientFraction, c.Float64)
-	override(c, "step-init", &o.StepInit, c.String)
-	override(c, "embedding-bits", &o.EmbeddingBits, c.Int)
-	override(c, "head-bits", &o.HeadBits, c.Int)
+	override(c, optionSettings(&o)...)
 	for _, s := range c.StringSlice("scheme") {
 		target, name, ok := strings.Cut(s, "=")
 		if !ok {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -16,7 +15,8 @@ import (
 )
 
 func infoCommand() *cli.Command {
-	flags := append(modelFlags(),
+	d := layers.Reference()
+	flags := append(settingsFlags(modelSettings(&d)),
 		&cli.StringFlag{Name: "config",
 			Usage: "TOML `FILE` of a pretraining, see configs/: its [model], its contexts and its batch size"},
 		&cli.IntSliceFlag{Name: "contexts", Usage: "context `LENGTH`s in tokens (default: 512 1024 4096)"},
@@ -101,9 +101,7 @@ func info(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		encoder := json.NewEncoder(c.App.Writer)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(d)
+		return printJSON(c.App.Writer, d)
 	}
 	return d.print(c.App.Writer, c.Bool("verbose"))
 }
@@ -117,9 +115,9 @@ func (d *description) find(c *cli.Context) (contexts []int, err error) {
 			return nil, err
 		}
 	case 1:
-		for _, f := range append(modelFlags(), &cli.StringFlag{Name: "config"}) {
-			if name := f.Names()[0]; c.IsSet(name) {
-				return nil, usagef(c, "--%s and the file %s: the file says itself what its model is; give one of them", name,
+		for _, s := range append(modelSettings(&d.Config), setting{flag: "config"}) {
+			if c.IsSet(s.flag) {
+				return nil, usagef(c, "--%s and the file %s: the file says itself what its model is; give one of them", s.flag,
 					printable(c.Args().First()))
 			}
 		}

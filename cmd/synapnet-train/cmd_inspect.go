@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -36,9 +35,7 @@ func inspect(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		encoder := json.NewEncoder(c.App.Writer)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
+		return printJSON(c.App.Writer, r)
 	}
 	if err := table.Write(c.App.Writer, 3, inspectionRows(r, c.IsSet("against"))...); err != nil {
 		return err

@@ -31,18 +31,7 @@ func pretrainCommand() *cli.Command {
 		Name:        "pretrain",
 		Usage:       "train a model from scratch on a curriculum of context lengths",
 		Description: helpText("pretrain"),
-		Flags: slices.Concat([]cli.Flag{
-			&cli.IntSliceFlag{Name: "curriculum", Usage: "context `LENGTH`s in tokens, a stage each: --curriculum 512 1024",
-				Value: cli.NewIntSlice(d.Curriculum...)},
-		}, modelFlags(), []cli.Flag{
-			&cli.IntFlag{Name: "samples-per-stage", Usage: "training samples of each stage", Value: d.SamplesPerStage},
-			&cli.IntFlag{Name: "epochs-per-stage", Usage: "passes over them", Value: d.EpochsPerStage},
-			&cli.IntFlag{Name: "batch-size", Usage: "samples a step", Value: d.BatchSize},
-			&cli.Float64Flag{Name: "lr", Usage: "peak learning rate", Value: d.LR},
-			&cli.IntFlag{Name: "warmup-steps", Usage: "steps of linear warm-up", Value: d.WarmupSteps},
-			&cli.Float64Flag{Name: "weight-decay", Usage: "decoupled weight decay", Value: d.WeightDecay},
-			&cli.IntFlag{Name: "eval-samples", Usage: "held-out samples after each epoch", Value: d.EvalSamples},
-			&cli.Uint64Flag{Name: "seed", Usage: "seed of weights, data and order", Value: d.Seed},
+		Flags: append(settingsFlags(pretrainSettings(&d)),
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with any of these settings, see configs/"},
 			&cli.StringFlag{Name: "output-dir", Usage: "`DIR` for checkpoint, model, curves (default: " + defaultRun +
 				", or the next free name)"},
@@ -50,7 +39,7 @@ func pretrainCommand() *cli.Command {
 				"unfinished " + defaultRun + "*)"},
 			&cli.IntFlag{Name: "checkpoint-every", Usage: "steps between checkpoints; 0: only after epochs", Value: 100},
 			threadsFlag(),
-		}),
+		),
 		Action: runPretrain,
 	}
 }
@@ -60,7 +49,7 @@ func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
 	conf := curriculum.Default()
 	if path := c.String("config"); path != "" {
 		if err := loadPretraining(path, &conf); err != nil {
-			return conf, &usageError{message: err.Error(), command: commandName(c)}
+			return conf, usagef(c, "%v", err)
 		}
 	}
 	if err := overrideSettings(c, &conf); err != nil {
@@ -72,17 +61,27 @@ func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
 	return conf, nil
 }
 
+// pretrainSettings are the settings of a run that have flags, in the order of the help text.
+func pretrainSettings(conf *curriculum.Config) []setting {
+	return slices.Concat([]setting{
+		{"curriculum", "context `LENGTH`s in tokens, a stage each: --curriculum 512 1024", &conf.Curriculum},
+	}, modelSettings(&conf.Model), []setting{
+		{"samples-per-stage", "training samples of each stage", &conf.SamplesPerStage},
+		{"epochs-per-stage", "passes over them", &conf.EpochsPerStage},
+		{"batch-size", "samples a step", &conf.BatchSize},
+		{"lr", "peak learning rate", &conf.LR},
+		{"warmup-steps", "steps of linear warm-up", &conf.WarmupSteps},
+		{"weight-decay", "decoupled weight decay", &conf.WeightDecay},
+		{"eval-samples", "held-out samples after each epoch", &conf.EvalSamples},
+		{"seed", "seed of weights, data and order", &conf.Seed},
+	})
+}
+
 // overrideSettings sets what the user gave flags for.
 func overrideSettings(c *cli.Context, conf *curriculum.Config) error {
-	override(c, "curriculum", &conf.Curriculum, c.IntSlice)
-	override(c, "samples-per-stage", &conf.SamplesPerStage, c.Int)
-	override(c, "epochs-per-stage", &conf.EpochsPerStage, c.Int)
-	override(c, "batch-size", &conf.BatchSize, c.Int)
-	override(c, "lr", &conf.LR, c.Float64)
-	override(c, "warmup-steps", &conf.WarmupSteps, c.Int)
-	override(c, "weight-decay", &conf.WeightDecay, c.Float64)
-	override(c, "eval-samples", &conf.EvalSamples, c.Int)
-	override(c, "seed", &conf.Seed, c.Uint64)
+	model := conf.Model // whose settings depend on each other
+	override(c, pretrainSettings(conf)...)
+	conf.Model = model
 	return overrideModel(c, &conf.Model)
 }
 
@@ -111,9 +110,6 @@ func loadPretraining(path string, conf *curriculum.Config) error {
 }
 
 func runPretrain(c *cli.Context) error {
-	if err := useThreads(c); err != nil {
-		return err
-	}
 	if c.Int("checkpoint-every") < 0 {
 		return usagef(c, "--checkpoint-every %d: must be 0 or more", c.Int("checkpoint-every"))
 	}
@@ -155,17 +151,22 @@ func runPretrain(c *cli.Context) error {
 	}
 	result, err := run.Run(c.Context)
 	p.Finish()
-	if errors.Is(err, train.ErrInterrupted) {
-		return fmt.Errorf("%w; continue with: %s", err, shell.CommandLine(
-			again(c, []string{"pretrain", "--resume", "--output-dir", run.Dir}, "checkpoint-every", "threads")...))
-	}
-	if errors.Is(err, train.ErrDiverged) {
-		return fmt.Errorf("%w; %s", err, lowerRate(c, run))
-	}
 	if err != nil {
-		return err
+		return trainingEnded(c, err, run.Dir, lowerRate(c, run))
 	}
 	return printPretrain(c, run.Dir, result)
+}
+
+// trainingEnded is the error that ended a training, with what to do about it.
+func trainingEnded(c *cli.Context, err error, dir, lowerRate string) error {
+	switch {
+	case errors.Is(err, train.ErrInterrupted):
+		return fmt.Errorf("%w; continue with: %s", err, shell.CommandLine(
+			again(c, []string{c.Command.Name, "--resume", "--output-dir", dir}, "checkpoint-every", "threads")...))
+	case errors.Is(err, train.ErrDiverged):
+		return fmt.Errorf("%w; %s", err, lowerRate)
+	}
+	return err
 }
 
 // lowerRate is what to do about a run that diverged. Its rate cannot be changed: it takes a new run in another
@@ -203,7 +204,7 @@ func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := checkMemory(conf, freeMemory()); err != nil {
+		if err := checkMemory(conf, false, freeMemory()); err != nil {
 			return nil, usagef(c, "%v", err)
 		}
 		if dir == "" {
@@ -221,7 +222,7 @@ func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkResumedMemory(conf, freeMemory()); err != nil {
+	if err := checkMemory(conf, true, freeMemory()); err != nil {
 		return nil, usagef(c, "%s: %v", printable(dir), err)
 	}
 	run, err := pretrain.Resume(dir, environment())
@@ -237,11 +238,11 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 	if err := overrideSettings(c, &now); err != nil {
 		return err
 	}
-	for _, f := range c.Command.Flags {
-		name := f.Names()[0]
-		if a, b := settingOf(name, now), settingOf(name, was); a != b {
+	before := pretrainSettings(&was)
+	for i, s := range pretrainSettings(&now) {
+		if a, b := s.text(), before[i].text(); a != b {
 			return usagef(c, "--%s is %s, but the run began with %s: leave the flag out to resume, or begin a new run with "+
-				"another --output-dir", name, a, b)
+				"another --output-dir", s.flag, a, b)
 		}
 	}
 	if !c.IsSet("config") {
@@ -256,21 +257,6 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 			"run with another --output-dir", printable(c.String("config")))
 	}
 	return nil
-}
-
-// settingOf is the value of a flag's setting in a configuration, for comparison and messages.
-func settingOf(flag string, c curriculum.Config) string {
-	v, ok := map[string]any{
-		"curriculum": c.Curriculum, "architecture": c.Model.Architecture, "dim": c.Model.Dim, "depth": c.Model.Depth,
-		"heads": c.Model.Heads, "vocab": c.Model.VocabSize,
-		"max-len": c.Model.MaxLen, "num-classes": c.Model.NumClasses, "episodic-slots": c.Model.EpisodicSlots,
-		"samples-per-stage": c.SamplesPerStage, "epochs-per-stage": c.EpochsPerStage, "batch-size": c.BatchSize, "lr": c.LR,
-		"warmup-steps": c.WarmupSteps, "weight-decay": c.WeightDecay, "eval-samples": c.EvalSamples, "seed": c.Seed,
-	}[flag]
-	if !ok {
-		return ""
-	}
-	return fmt.Sprint(v)
 }
 
 // freeDir is name, or the first of name-2, name-3, … that does not exist.

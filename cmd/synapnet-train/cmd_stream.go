@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -102,9 +101,6 @@ type streamLogit struct {
 }
 
 func runStream(c *cli.Context) error {
-	if err := useThreads(c); err != nil {
-		return err
-	}
 	if err := checkStreamFlags(c); err != nil {
 		return err
 	}
@@ -259,7 +255,7 @@ func openStream(c *cli.Context, m *layers.Model) (*baee.Stream, error) {
 		return nil, usagef(c, "--policy %s: %v", conf.Policy, err)
 	}
 	chunk := min(512, m.Config.MaxLen)
-	override(c, "chunk-size", &chunk, c.Int)
+	override(c, setting{flag: "chunk-size", field: &chunk})
 	s, err := baee.NewStream(m, memory, chunk)
 	if err != nil {
 		return nil, usagef(c, "--chunk-size %d: it must be from 1 to the model's %d positions (max_len)", chunk,
@@ -314,8 +310,8 @@ func streamMemory(c *cli.Context, m layers.Config) (baee.Config, error) {
 
 // tierThresholds sets the scores that the tiers begin at.
 func tierThresholds(c *cli.Context, conf *baee.Config) error {
-	override(c, "warm-threshold", &conf.WarmThreshold, c.Float64)
-	override(c, "hot-threshold", &conf.HotThreshold, c.Float64)
+	override(c, setting{flag: "warm-threshold", field: &conf.WarmThreshold},
+		setting{flag: "hot-threshold", field: &conf.HotThreshold})
 	warm, hot := conf.WarmThreshold, conf.HotThreshold
 	if !(0 <= warm && warm <= hot && hot <= 1) {
 		return usagef(c, "--warm-threshold %g, --hot-threshold %g: they must satisfy 0 <= warm <= hot <= 1", warm, hot)
@@ -587,9 +583,7 @@ func topLogits(logits []float32, k int) []streamLogit {
 func printStream(c *cli.Context, r streamSummary, languageModel bool) error {
 	w := &firstError{w: c.App.Writer}
 	if c.Bool("json") {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
+		return printJSON(w, r)
 	}
 	w.printf("%s tokens in %s chunks of %d, policy %s, %.0f tok/s\n", grouped(int(r.Tokens)), grouped(int(r.Chunks)),
 		r.ChunkSize, r.Policy, r.PerSecond)

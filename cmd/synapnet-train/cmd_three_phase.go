@@ -1,14 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/cajq"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
@@ -38,9 +36,6 @@ func threePhaseCommand() *cli.Command {
 }
 
 func threePhase(c *cli.Context) error {
-	if err := useThreads(c); err != nil {
-		return err
-	}
 	if c.Int("checkpoint-every") < 0 {
 		return usagef(c, "--checkpoint-every %d: must be 0 or more", c.Int("checkpoint-every"))
 	}
@@ -70,16 +65,9 @@ func threePhase(c *cli.Context) error {
 	}
 	result, err := run.Run(c.Context)
 	p.Finish()
-	if errors.Is(err, train.ErrInterrupted) {
-		return fmt.Errorf("%w; continue with: %s", err, shell.CommandLine(
-			again(c, []string{"cajq-3phase", "--resume", "--output-dir", run.Dir}, "checkpoint-every", "threads")...))
-	}
-	if errors.Is(err, train.ErrDiverged) {
-		return fmt.Errorf("%w; begin a new run with a lower lr of that phase in its --config file and --output-dir %s", err,
-			shell.Word(freeDir(run.Dir)))
-	}
 	if err != nil {
-		return err
+		return trainingEnded(c, err, run.Dir, "begin a new run with a lower lr of that phase in its --config file and "+
+			"--output-dir "+shell.Word(freeDir(run.Dir)))
 	}
 	return printThreePhase(c, run.Dir, result)
 }
@@ -108,10 +96,8 @@ func openThreePhase(c *cli.Context) (*cajq.ThreePhase, error) {
 		return cajq.ResumeThreePhase(dir, environment())
 	}
 	conf := qat.DefaultThreePhase()
-	if path := c.String("config"); path != "" {
-		if err := loadConfig(path, &conf); err != nil {
-			return nil, &usageError{message: err.Error(), command: commandName(c)}
-		}
+	if err := configure(c, &conf); err != nil {
+		return nil, err
 	}
 	if err := conf.Validate(); err != nil {
 		return nil, usagef(c, "%v", err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/synapnet/synapnet-train/baee"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
 	"github.com/synapnet/synapnet-train/qat"
 )
 
@@ -61,7 +62,9 @@ func TestThreePhase(t *testing.T) {
 		!strings.Contains(stdout, "model.safetensors and classifier.safetensors are in runs/cajq-3phase") {
 		t.Errorf("got %s", stdout)
 	}
-	if _, err := qat.Load("runs/cajq-3phase/model.safetensors"); err != nil {
+	if f, err := safetensors.Read("runs/cajq-3phase/model.safetensors"); err != nil {
+		t.Error(err)
+	} else if _, err := qat.FromFile(f); err != nil {
 		t.Error(err)
 	}
 	if c, err := baee.LoadClassifier("runs/cajq-3phase/classifier.safetensors"); err != nil || c.Dim != 16 {

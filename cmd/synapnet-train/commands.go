@@ -30,15 +30,17 @@ func commands() []*cli.Command {
 	}, experimentActions()...)
 }
 
-// prepare gives a command what all have in common: errors in one form, no
-// "help" subcommand that would take a file of that name, no stray arguments, and
-// no output that destroys something.
+// prepare gives a command what all have in common: errors in one form, no "help" subcommand that would take a file of
+// that name, no stray arguments, no output that destroys something, and --threads.
 func prepare(command *cli.Command) {
 	command.OnUsageError = translate
 	command.HideHelpCommand = true
 	work := command.Action
 	command.Action = func(c *cli.Context) error {
 		if err := checkFiles(c); err != nil {
+			return err
+		}
+		if err := useThreads(c); err != nil {
 			return err
 		}
 		return work(c)

@@ -26,6 +26,18 @@ func loadConfig(path string, into any) error {
 	return decodeConfig(path, text, into)
 }
 
+// configure fills *into from the file of --config, if there is one.
+func configure(c *cli.Context, into any) error {
+	path := c.String("config")
+	if path == "" {
+		return nil
+	}
+	if err := loadConfig(path, into); err != nil {
+		return usagef(c, "%v", err)
+	}
+	return nil
+}
+
 // readConfig reads a configuration file.
 func readConfig(path string) (string, error) {
 	text, err := files.Read(path, maxConfigBytes)
@@ -97,14 +109,4 @@ func position(path string, line int) string {
 		return path
 	}
 	return fmt.Sprintf("%s:%d", path, line)
-}
-
-// override sets *into to the value of the flag called name if the user gave that
-// flag, so that flags win over the configuration file and it over defaults:
-//
-//	override(c, "lr", &config.LearningRate, c.Float64)
-func override[T any](c *cli.Context, name string, into *T, value func(string) T) {
-	if c.IsSet(name) {
-		*into = value(name)
-	}
 }

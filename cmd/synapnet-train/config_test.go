@@ -110,9 +110,8 @@ func TestOverride(t *testing.T) {
 	config := testConfig{Dim: 128, LR: 1e-3, Curriculum: []int{64}}
 	app := testApp(new(bytes.Buffer), new(bytes.Buffer))
 	app.Command("pretrain").Action = func(c *cli.Context) error {
-		override(c, "lr", &config.LR, c.Float64)
-		override(c, "batch-size", &config.BatchSize, c.Int)
-		override(c, "curriculum", &config.Curriculum, c.IntSlice)
+		override(c, setting{"lr", "", &config.LR}, setting{"batch-size", "", &config.BatchSize},
+			setting{"curriculum", "", &config.Curriculum})
 		return nil
 	}
 	if code := runApp(t.Context(), app, strings.Fields("x pretrain -b 2 --curriculum 8 16")); code != exitOK {

@@ -20,7 +20,7 @@ func threadsFlag() cli.Flag {
 // mostThreads is what --threads may ask for on any machine: each thread takes memory, and thousands end the process.
 const mostThreads = 256
 
-// useThreads applies --threads.
+// useThreads applies --threads, where a command has it.
 func useThreads(c *cli.Context) error {
 	if !c.IsSet("threads") {
 		return nil

@@ -191,16 +191,9 @@ func idBytes(batch, tokens int) uint64 {
 func sampleBytes(n, tokens int) uint64 { return host.Times(n, int(tasks.SampleBytes(tokens)+8)) }
 
 // checkMemory refuses a run whose steps or samples take more memory than there is, of which the system would kill it
-// without a word.
-func checkMemory(conf curriculum.Config, room host.Room) error { return checkRun(conf, false, room) }
-
-// checkResumedMemory is checkMemory of a run that continues, before its checkpoint is read: what a run holds already is
-// no longer in the room.
-func checkResumedMemory(conf curriculum.Config, room host.Room) error {
-	return checkRun(conf, true, room)
-}
-
-func checkRun(conf curriculum.Config, resumed bool, room host.Room) error {
+// without a word. Of a run that continues it does so before the checkpoint is read: what a run holds already is no
+// longer in the room.
+func checkMemory(conf curriculum.Config, resumed bool, room host.Room) error {
 	m, err := outlineWithin(conf.Model, 1+adamCopies, resumed, room)
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func TestPlanIsNearThePeak(t *testing.T) {
 				t.Fatalf("%v, peak %d", err, r.Details.Cost.Peak)
 			}
 			peak, plan := float64(r.Details.Cost.Peak),
-				float64(least(func(room host.Room) error { return checkMemory(r.Details.Config, room) }))
+				float64(least(func(room host.Room) error { return checkMemory(r.Details.Config, false, room) }))
 			t.Logf("planned %.0f MB, peak %.0f MB", plan/1e6, peak/1e6)
 			if most := beyondThePlan*plan + besideThePlan; peak > most {
 				t.Errorf("planned %.0f MB, the peak is %.0f MB: above %.0f MB", plan/1e6, peak/1e6, most/1e6)

@@ -64,8 +64,8 @@ func least(check func(room host.Room) error) uint64 {
 // nothing is counted twice.
 func TestResumeNeedsWhatTheRunNeeded(t *testing.T) {
 	conf := curriculum.Default()
-	begin, again := least(func(r host.Room) error { return checkMemory(conf, r) }),
-		least(func(r host.Room) error { return checkResumedMemory(conf, r) })
+	begin, again := least(func(r host.Room) error { return checkMemory(conf, false, r) }),
+		least(func(r host.Room) error { return checkMemory(conf, true, r) })
 	if begin != again {
 		t.Errorf("the run needs %d bytes to begin and %d to continue", begin, again)
 	}
@@ -73,10 +73,10 @@ func TestResumeNeedsWhatTheRunNeeded(t *testing.T) {
 	conf.Model.Dim, conf.Model.Depth, conf.Model.Heads, conf.BatchSize, conf.SamplesPerStage = 2048, 6, 8, 1, 1
 	conf.Curriculum, conf.EvalSamples = []int{64}, 1
 	want := 6 * conf.Model.WeightBytes()
-	if err := checkResumedMemory(conf, roomOf(want)); err != nil {
+	if err := checkMemory(conf, true, roomOf(want)); err != nil {
 		t.Error(err)
 	}
-	if checkMemory(conf, roomOf(want-1)) != nil || checkResumedMemory(conf, roomOf(want-1)) == nil {
+	if checkMemory(conf, false, roomOf(want-1)) != nil || checkMemory(conf, true, roomOf(want-1)) == nil {
 		t.Errorf("reading the checkpoint is not planned with %d bytes", want)
 	}
 }
@@ -223,13 +223,13 @@ func TestBAEEExperimentsNeedMemory(t *testing.T) {
 
 // The reference recipe fits into a machine of 8 GB, with half of that left for the system and for garbage.
 func TestReferenceRecipeFitsInto8GB(t *testing.T) {
-	if err := checkMemory(curriculum.Default(), roomOf(4e9)); err != nil {
+	if err := checkMemory(curriculum.Default(), false, roomOf(4e9)); err != nil {
 		t.Error(err)
 	}
-	if err := checkResumedMemory(curriculum.Default(), roomOf(4e9)); err != nil {
+	if err := checkMemory(curriculum.Default(), true, roomOf(4e9)); err != nil {
 		t.Error(err)
 	}
-	if err := checkMemory(curriculum.Default(), roomOf(100e6)); err == nil {
+	if err := checkMemory(curriculum.Default(), false, roomOf(100e6)); err == nil {
 		t.Error("it is planned with less than its weights and moments") // 8,714,950 parameters, 12 bytes each
 	}
 }

@@ -3,32 +3,32 @@ package main
 import (
 	"strings"
 
-	"github.com/synapnet/synapnet-train/layers"
 	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/layers"
 )
 
-// modelFlags are the settings of a model that has no file yet.
-func modelFlags() []cli.Flag {
-	d := layers.Reference()
-	return []cli.Flag{
-		&cli.StringFlag{Name: "architecture", Usage: "`NAME` of " + strings.Join(layers.Architectures(), ", ") +
-			"; the width and depth of a baseline are those that match the model's parameters", Value: d.Architecture.String()},
-		&cli.IntFlag{Name: "dim", Usage: "width of the model", Value: d.Dim},
-		&cli.IntFlag{Name: "depth", Usage: "number of blocks", Value: d.Depth},
-		&cli.IntFlag{Name: "heads", Usage: "attention heads, a divisor of --dim", Value: d.Heads},
-		&cli.IntFlag{Name: "vocab", Usage: "vocabulary size", Value: d.VocabSize},
-		&cli.IntFlag{Name: "max-len", Usage: "positions of the model: its longest context", Value: d.MaxLen},
-		&cli.IntFlag{Name: "num-classes", Usage: "classes of the tasks", Value: d.NumClasses},
-		&cli.IntFlag{Name: "episodic-slots", Usage: "memory slots a block", Value: d.EpisodicSlots},
+// modelSettings are the settings of a model that has no file yet.
+func modelSettings(m *layers.Config) []setting {
+	return []setting{
+		{"architecture", "`NAME` of " + strings.Join(layers.Architectures(), ", ") +
+			"; the width and depth of a baseline are those that match the model's parameters", &m.Architecture},
+		{"dim", "width of the model", &m.Dim},
+		{"depth", "number of blocks", &m.Depth},
+		{"heads", "attention heads, a divisor of --dim", &m.Heads},
+		{"vocab", "vocabulary size", &m.VocabSize},
+		{"max-len", "positions of the model: its longest context", &m.MaxLen},
+		{"num-classes", "classes of the tasks", &m.NumClasses},
+		{"episodic-slots", "memory slots a block", &m.EpisodicSlots},
 	}
 }
 
-// overrideModel sets what the user gave of modelFlags. Another architecture is matched to the parameters that the model
-// would have as it is, with the task's dimensions that the user gave.
+// overrideModel sets what the user gave of modelSettings. Another architecture is matched to the parameters that the
+// model would have as it is, with the task's dimensions that the user gave.
 func overrideModel(c *cli.Context, m *layers.Config) error {
-	override(c, "vocab", &m.VocabSize, c.Int)
-	override(c, "max-len", &m.MaxLen, c.Int)
-	override(c, "num-classes", &m.NumClasses, c.Int)
+	given := *m
+	override(c, modelSettings(&given)...)
+	m.VocabSize, m.MaxLen, m.NumClasses = given.VocabSize, given.MaxLen, given.NumClasses
 	if c.IsSet("architecture") {
 		a, err := layers.ParseArchitecture(c.String("architecture"))
 		if err != nil {
@@ -38,9 +38,6 @@ func overrideModel(c *cli.Context, m *layers.Config) error {
 			return usagef(c, "%v", err)
 		}
 	}
-	override(c, "dim", &m.Dim, c.Int)
-	override(c, "depth", &m.Depth, c.Int)
-	override(c, "heads", &m.Heads, c.Int)
-	override(c, "episodic-slots", &m.EpisodicSlots, c.Int)
+	override(c, modelSettings(m)[1:]...) // the architecture is set
 	return nil
 }

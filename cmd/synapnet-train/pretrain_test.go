@@ -452,7 +452,7 @@ func TestPretrainNeedsMemory(t *testing.T) {
 	fits := regexp.MustCompile("at most ([0-9]+)$")
 	for _, total := range []uint64{1 << 30, 5 << 30} {
 		conf.BatchSize = 4096
-		found := fits.FindStringSubmatch(fmt.Sprint(checkMemory(conf, roomOf(total))))
+		found := fits.FindStringSubmatch(fmt.Sprint(checkMemory(conf, false, roomOf(total))))
 		if found == nil {
 			t.Fatalf("%d bytes are enough", total)
 		}
@@ -461,15 +461,15 @@ func TestPretrainNeedsMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		conf.BatchSize = most
-		if err := checkMemory(conf, roomOf(total)); err != nil {
+		if err := checkMemory(conf, false, roomOf(total)); err != nil {
 			t.Errorf("%d: %v", most, err)
 		}
 		conf.BatchSize = most + most/20 + 1
-		if err := checkMemory(conf, roomOf(total)); err == nil {
+		if err := checkMemory(conf, false, roomOf(total)); err == nil {
 			t.Errorf("%d of at most %d fit", conf.BatchSize, most)
 		}
 	}
-	if err := checkMemory(conf, roomOf(1<<20)); err == nil || !strings.Contains(err.Error(), "smaller model") {
+	if err := checkMemory(conf, false, roomOf(1<<20)); err == nil || !strings.Contains(err.Error(), "smaller model") {
 		t.Errorf("%v", err)
 	}
 }

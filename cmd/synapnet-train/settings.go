@@ -57,7 +57,7 @@ func customise(c *cli.Context, d *lab.Driver, names []string) error {
 	ch := &changes{of: map[string]map[string]any{}, origin: func(string) string { return "--set" }}
 	if path := c.String("config"); path != "" {
 		if err := ch.read(path, d); err != nil {
-			return &usageError{message: err.Error(), command: commandName(c)}
+			return usagef(c, "%v", err)
 		}
 	}
 	for _, word := range *c.Generic("set").(*settingWords) {

@@ -159,11 +159,7 @@ func (s Source) check() error {
 	if err := s.draw.Keys.Check(); err != nil {
 		return err
 	}
-	if !slices.Contains(Purposes(), s.purpose) {
-		var names []string
-		for _, p := range Purposes() {
-			names = append(names, string(p))
-		}
+	if names := registeredPurposes.Names(); !slices.Contains(names, string(s.purpose)) {
 		return fmt.Errorf("samples for the purpose %q: it must be one of %s", s.purpose, strings.Join(names, ", "))
 	}
 	if own := func(p purpose) bool { return p.Purpose == s.purpose }; s.draw.Keys.Version() == Keys1 &&

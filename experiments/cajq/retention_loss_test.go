@@ -16,6 +16,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
 	"github.com/synapnet/synapnet-train/qat"
 )
 
@@ -236,7 +237,11 @@ func TestThreePhasesTrainTheClassifierAlong(t *testing.T) {
 		t.Errorf("the retention loss went from %v to %v, where the best constant has %v", first.Auxiliary, last.Auxiliary,
 			constant)
 	}
-	q, err := qat.Load(filepath.Join(dir, lab.ModelFile))
+	f, err := safetensors.Read(filepath.Join(dir, lab.ModelFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := qat.FromFile(f)
 	if err != nil || !q.Model.Config.Equal(jointConfig().Model) {
 		t.Errorf("the model: %v", err)
 	}

@@ -24,8 +24,8 @@ func drawing(used *[]tasks.Keys, stop *bool) Experiment {
 	return Define(Experiment{Name: "drawing"}, drawingSettings{Steps: 1}, drawingSettings{Steps: 1},
 		func(_ context.Context, j *Job, s drawingSettings) (*Outcome, error) {
 			*used = append(*used, s.SampleKeys)
-			m := result.Measurement{Labels: result.Labels{}, Protocol: result.Paper, Metric: "keys", Unit: "1"}
-			o := &Outcome{Details: 1, Measurements: []result.Measurement{result.Exact(m, float64(s.SampleKeys))}}
+			m := result.ExactOf(result.Labels{}, result.Paper, "keys", "1", float64(s.SampleKeys))
+			o := &Outcome{Details: 1, Measurements: []result.Measurement{m}}
 			if *stop {
 				if err := j.Save(o); err != nil {
 					return nil, err

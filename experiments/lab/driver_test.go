@@ -34,16 +34,16 @@ type fakeSettings struct {
 func (f *fakes) fake(name string, steps int, hook func(ctx context.Context, j *Job, step int) error,
 	needs ...string) Experiment {
 	return Define(Experiment{Name: name, Title: name, Needs: needs,
-		Estimate: func(Profile) time.Duration { return time.Minute }},
+		Estimate: map[Profile]time.Duration{Quick: time.Minute, Full: time.Minute}},
 		fakeSettings{steps}, fakeSettings{steps}, func(ctx context.Context, j *Job, s fakeSettings) (*Outcome, error) {
 			var done int
 			if _, err := j.Before(&done); err != nil {
 				return nil, err
 			}
 			outcome := func() *Outcome {
-				m := result.Measurement{Labels: result.Labels{}, Protocol: result.Paper, Metric: "steps", Unit: "steps"}
+				m := result.ExactOf(result.Labels{}, result.Paper, "steps", "steps", float64(done))
 				return &Outcome{Seeds: []uint64{1}, Protocol: "counting", Details: done,
-					Measurements: []result.Measurement{result.Exact(m, float64(done))}}
+					Measurements: []result.Measurement{m}}
 			}
 			f.mu.Lock()
 			f.runs = append(f.runs, fmt.Sprintf("%s from %d", name, done))

@@ -33,8 +33,8 @@ func runCoin(ctx context.Context, j *lab.Job, s coinSettings) (*lab.Outcome, err
 	cells.Outcome = func() (*lab.Outcome, error) {
 		o := &lab.Outcome{Seeds: s.Seeds, Protocol: "tosses of a made-up coin"}
 		for name, heads := range cells.Done {
-			m := result.Measurement{Labels: result.Labels{"seed": name}, Protocol: result.Strict, Metric: "heads", Unit: "1"}
-			o.Measurements = append(o.Measurements, result.Exact(m, float64(heads)))
+			m := result.ExactOf(result.Labels{"seed": name}, result.Strict, "heads", "1", float64(heads))
+			o.Measurements = append(o.Measurements, m)
 		}
 		return o, nil
 	}

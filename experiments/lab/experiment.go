@@ -53,7 +53,7 @@ type Experiment struct {
 	// Carries is the oldest version whose results continue under this one: the cells that they hold are what a run would
 	// measure now. 0: none does.
 	Carries  int
-	Estimate func(p Profile) time.Duration // on two cores
+	Estimate map[Profile]time.Duration // of a whole run, on two cores
 	Views    []View
 	Says     string // what the numbers show and what they do not, one or two sentences
 

@@ -165,8 +165,7 @@ func TestNotes(t *testing.T) {
 // answers yes or no without a fraction.
 func TestColumnsAreWrittenAlike(t *testing.T) {
 	exact := func(policy, metric, unit string, mean float64) result.Measurement {
-		return result.Exact(result.Measurement{Labels: map[string]string{"policy": policy}, Protocol: result.Strict,
-			Metric: metric, Unit: unit}, mean)
+		return result.ExactOf(result.Labels{"policy": policy}, result.Strict, metric, unit, mean)
 	}
 	for _, c := range []struct {
 		metric, unit  string
@@ -339,8 +338,7 @@ func TestTicks(t *testing.T) {
 func times(mean ...float64) []result.Measurement {
 	var all []result.Measurement
 	for i, x := range mean {
-		all = append(all, result.Exact(result.Measurement{Labels: variantAt(string(rune('a'+i)), "512"),
-			Protocol: result.Strict, Metric: "latency", Unit: "ms"}, x))
+		all = append(all, result.ExactOf(variantAt(string(rune('a'+i)), "512"), result.Strict, "latency", "ms", x))
 	}
 	return all
 }
@@ -585,10 +583,12 @@ func TestPublishedNumbersAreCountedOnce(t *testing.T) {
 // that it names besides.
 func TestRepeatedNumbersStandElsewhere(t *testing.T) {
 	measured := func(name string) []result.Measurement {
-		e, err := experiments.Find(name)
-		if err != nil {
-			t.Fatal(err)
+		all := experiments.All()
+		i := slices.IndexFunc(all, func(e lab.Experiment) bool { return e.Name == name })
+		if i < 0 {
+			t.Fatalf("there is no experiment %s", name)
 		}
+		e := all[i]
 		r, err := result.Read(filepath.Join("..", "..", "results", e.Folder, e.Name+".json"))
 		if err != nil {
 			t.Fatal(err)

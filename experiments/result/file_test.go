@@ -22,7 +22,7 @@ func valid() *Result {
 		Measurements: []Measurement{
 			Mean(Measurement{Labels: map[string]string{"variant": "fp16"}, Protocol: Paper, Metric: "loss", Unit: "nats",
 				Published: &MeanStd{Mean: 2}}, 1, 2, 3),
-			Exact(Measurement{Labels: map[string]string{}, Protocol: Strict, Metric: "size", Unit: "bytes"}, 7),
+			ExactOf(Labels{}, Strict, "size", "bytes", 7),
 		},
 		Details: []byte(`{"runs":[1,2]}`),
 	}

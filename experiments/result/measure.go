@@ -7,12 +7,6 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// Exact completes m as one exact number, e.g. a size.
-func Exact(m Measurement, value float64) Measurement {
-	m.N, m.Mean, m.Std, m.Interval = 1, value, 0, nil
-	return m
-}
-
 // Mean completes m as a mean of repetitions, with the 95% t-interval where there are two or more that differ: from
 // equal ones nothing is learnt of the spread.
 func Mean(m Measurement, x ...float64) Measurement {

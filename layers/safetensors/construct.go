@@ -15,29 +15,9 @@ func FromFloat32(name string, shape []int, data []float32) Tensor {
 	return fromSlice(name, F32, shape, data)
 }
 
-// FromFloat64 makes an F64 tensor.
-func FromFloat64(name string, shape []int, data []float64) Tensor {
-	return fromSlice(name, F64, shape, data)
-}
-
 // FromInt64 makes an I64 tensor.
 func FromInt64(name string, shape []int, data []int64) Tensor {
 	return fromSlice(name, I64, shape, data)
-}
-
-// FromUint64 makes a U64 tensor.
-func FromUint64(name string, shape []int, data []uint64) Tensor {
-	return fromSlice(name, U64, shape, data)
-}
-
-// FromInt32 makes an I32 tensor.
-func FromInt32(name string, shape []int, data []int32) Tensor {
-	return fromSlice(name, I32, shape, data)
-}
-
-// FromInt8 makes an I8 tensor.
-func FromInt8(name string, shape []int, data []int8) Tensor {
-	return fromSlice(name, I8, shape, data)
 }
 
 // FromUint8 makes a U8 tensor.
@@ -45,7 +25,12 @@ func FromUint8(name string, shape []int, data []uint8) Tensor {
 	return fromSlice(name, U8, shape, data)
 }
 
-func fromSlice[T float32 | float64 | integer](name string, dtype DType, shape []int, data []T) Tensor {
+// element is a number of a tensor's dtype.
+type element interface {
+	int8 | uint8 | int32 | int64 | uint64 | float32 | float64
+}
+
+func fromSlice[T element](name string, dtype DType, shape []int, data []T) Tensor {
 	return Tensor{Name: name, DType: dtype, Shape: append([]int{}, shape...), Data: littleEndian(data)}
 }
 
@@ -53,7 +38,7 @@ func fromSlice[T float32 | float64 | integer](name string, dtype DType, shape []
 var hostIsLittleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // littleEndian returns data's elements as bytes in file order.
-func littleEndian[T float32 | float64 | integer](data []T) []byte {
+func littleEndian[T element](data []T) []byte {
 	if len(data) == 0 {
 		return []byte{}
 	}

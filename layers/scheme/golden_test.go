@@ -40,11 +40,17 @@ func (g golden) codes(t *testing.T, name string) []int8 {
 	if !ok {
 		t.Fatalf("%s is not in the golden file", name)
 	}
-	x, err := tensor.Int8s()
+	x, err := tensor.Int64s()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return x
+	codes := make([]int8, len(x))
+	for i, v := range x {
+		if codes[i] = int8(v); int64(codes[i]) != v {
+			t.Fatalf("%s[%d] is %d, no int8", name, i, v)
+		}
+	}
+	return codes
 }
 
 func (g golden) param(t *testing.T, name string, shape ...int) *graph.Param {
