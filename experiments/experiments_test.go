@@ -65,8 +65,8 @@ func TestRegistry(t *testing.T) {
 		rows = append(rows, r.String())
 	}
 	for _, e := range all {
-		if e.Title == "" || e.Source == "" || e.Says == "" || len(e.Views) == 0 || e.Estimate == nil ||
-			e.Estimate(lab.Full) <= 0 || e.Estimate(lab.Quick) <= 0 {
+		if e.Title == "" || e.Source == "" || e.Says == "" || len(e.Views) == 0 ||
+			e.Estimate[lab.Full] <= 0 || e.Estimate[lab.Quick] <= 0 {
 			t.Errorf("%s lacks a title, source, views, estimate or what it says", e.Name)
 		}
 		for _, row := range e.Covers {

@@ -120,13 +120,8 @@ func Experiment() lab.Experiment {
 		Covers: []string{"Baselines: Mamba-2 (proxy)", "Baselines: Llama-3.2 (proxy)",
 			"Baselines: Falcon-H1 / Hymba (proxy)", "Baselines: EM-LLM"},
 		Version: 2, Carries: 1, // version 1 timed passes between the trainings
-		Alone: true,
-		Estimate: func(p lab.Profile) time.Duration {
-			if p == lab.Quick {
-				return 30 * time.Second
-			}
-			return 75 * time.Minute
-		},
+		Alone:    true,
+		Estimate: lab.Durations{lab.Quick: 30 * time.Second, lab.Full: 75 * time.Minute},
 		Views: []lab.View{
 			{Title: "Accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.ModelLabel, result.VariantLabel},
 				Column: result.ContextLabel},

@@ -47,14 +47,9 @@ func RemovalExperiment() lab.Experiment {
 		Source: "Section 8, exp_scale_bridge_ablation.json",
 		Covers: []string{"Ablations: ScaleBridge, post-hoc removal",
 			"Component-Aware Joint Quantization: interface layer, ScaleBridge"},
-		Needs:   []string{"pretrain"},
-		Version: 1,
-		Estimate: func(p lab.Profile) time.Duration {
-			if p == lab.Quick {
-				return 20 * time.Second
-			}
-			return 22 * time.Minute
-		},
+		Needs:    []string{"pretrain"},
+		Version:  1,
+		Estimate: lab.Durations{lab.Quick: 20 * time.Second, lab.Full: 22 * time.Minute},
 		Views: []lab.View{{Title: "Accuracy with the bridge and with the identity in its place", Metric: "accuracy",
 			Rows: []string{result.TaskLabel, result.VariantLabel}, Column: result.ContextLabel,
 			Figure: &lab.Figure{Kind: "line", X: result.ContextLabel, Series: result.VariantLabel, LogX: true}}},

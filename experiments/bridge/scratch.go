@@ -85,16 +85,11 @@ func ScratchExperiment() lab.Experiment {
 		[]int{64, 128}, 128
 	return lab.Define(lab.Experiment{
 		Name: "scale-bridge-scratch", Folder: "scale-bridge",
-		Title:   "Training with and without a ScaleBridge from the beginning",
-		Source:  "Section 8, exp_scale_bridge_from_scratch.json",
-		Covers:  []string{"Ablations: ScaleBridge, from-scratch comparison"},
-		Version: 1,
-		Estimate: func(p lab.Profile) time.Duration {
-			if p == lab.Quick {
-				return 20 * time.Second
-			}
-			return 28 * time.Minute
-		},
+		Title:    "Training with and without a ScaleBridge from the beginning",
+		Source:   "Section 8, exp_scale_bridge_from_scratch.json",
+		Covers:   []string{"Ablations: ScaleBridge, from-scratch comparison"},
+		Version:  1,
+		Estimate: lab.Durations{lab.Quick: 20 * time.Second, lab.Full: 28 * time.Minute},
 		Views: []lab.View{
 			{Title: "Accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.VariantLabel},
 				Column: result.ContextLabel,

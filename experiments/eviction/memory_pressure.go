@@ -37,14 +37,9 @@ func MemoryPressureExperiment() lab.Experiment {
 		Source: "Section 4, exp_baee_memory_pressure.json",
 		Covers: []string{"Budget-Aware Episodic Eviction: budget enforcement",
 			"Budget-Aware Episodic Eviction: vs FIFO / LRU", "Ablations: eviction policy"},
-		Needs:   []string{"pretrain", "baee-train"},
-		Version: 2, // version 1 had no memories in tiers
-		Estimate: func(p lab.Profile) time.Duration {
-			if p == lab.Quick {
-				return 10 * time.Second
-			}
-			return 6 * time.Minute
-		},
+		Needs:    []string{"pretrain", "baee-train"},
+		Version:  2, // version 1 had no memories in tiers
+		Estimate: lab.Durations{lab.Quick: 10 * time.Second, lab.Full: 6 * time.Minute},
 		Views: []lab.View{
 			{Title: "Target still held at the end of the stream", Metric: "retention", Rows: []string{result.PolicyLabel},
 				Column: result.ContextLabel,

@@ -72,13 +72,8 @@ func MicrobenchExperiment() lab.Experiment {
 		Covers: []string{"Ablations: eviction policy"},
 		Needs:  []string{"pretrain", "baee-train"},
 		Alone:  true, OneMachine: true,
-		Version: 1,
-		Estimate: func(p lab.Profile) time.Duration {
-			if p == lab.Quick {
-				return 15 * time.Second
-			}
-			return 7 * time.Minute
-		},
+		Version:  1,
+		Estimate: lab.Durations{lab.Quick: 15 * time.Second, lab.Full: 7 * time.Minute},
 		Views: []lab.View{
 			{Title: "One eviction down to a quarter of the store, microseconds", Metric: "eviction_time",
 				Rows: []string{result.PolicyLabel}, Column: entriesLabel,

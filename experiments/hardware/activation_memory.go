@@ -31,14 +31,9 @@ func ActivationMemoryExperiment() lab.Experiment {
 		Source: "Section 5, exp_memory_breakdown.json (activation)",
 		Covers: []string{"Consumer Hardware Benchmarking Suite: activation memory",
 			"Consumer Hardware Benchmarking Suite: runtime RSS"},
-		Needs:   []string{"pretrain"},
-		Version: 1,
-		Estimate: func(p lab.Profile) time.Duration {
-			if p == lab.Quick {
-				return 3 * time.Second
-			}
-			return 10 * time.Second
-		},
+		Needs:    []string{"pretrain"},
+		Version:  1,
+		Estimate: lab.Durations{lab.Quick: 3 * time.Second, lab.Full: 10 * time.Second},
 		Views: []lab.View{
 			{Title: "Activation memory of one pass, bytes: sum of module outputs (paper), planned arena (strict)",
 				Metric: "activation_bytes", Rows: []string{result.ContextLabel},

@@ -98,14 +98,9 @@ func DeploymentExperiment() lab.Experiment {
 			"Consumer Hardware Benchmarking Suite: on-disk storage", "Consumer Hardware Benchmarking Suite: runtime RSS",
 			"Quickstart: hardware deployment profile (3 tiers)", "Component-Aware Joint Quantization: compression",
 		},
-		Needs:   []string{"pretrain"},
-		Version: 2, // version 1 held packed models together with all of their files
-		Estimate: func(p lab.Profile) time.Duration {
-			if p == lab.Quick {
-				return 12 * time.Second
-			}
-			return 8 * time.Minute
-		},
+		Needs:    []string{"pretrain"},
+		Version:  2, // version 1 held packed models together with all of their files
+		Estimate: lab.Durations{lab.Quick: 12 * time.Second, lab.Full: 8 * time.Minute},
 		Views: []lab.View{
 			{Title: "Tokens a second", Metric: "tokens_per_second",
 				Rows: []string{result.ModelLabel, tierLabel, result.VariantLabel}, Column: result.ContextLabel,

@@ -47,16 +47,11 @@ func EnergyExperiment() lab.Experiment {
 	quick.Contexts, quick.Seconds, quick.Repetitions = []int{64, 256}, 0.5, 2
 	return lab.Define(lab.Experiment{
 		Name: "energy", Folder: "hardware", Alone: true, OneMachine: true, Title: "Energy by token",
-		Source:  "Section 5, exp_memory_breakdown.json (energy)",
-		Covers:  []string{"Consumer Hardware Benchmarking Suite: energy by token, with rated-TDP fallback"},
-		Needs:   []string{"pretrain"},
-		Version: 1,
-		Estimate: func(p lab.Profile) time.Duration {
-			if p == lab.Quick {
-				return 3 * time.Second
-			}
-			return 55 * time.Second
-		},
+		Source:   "Section 5, exp_memory_breakdown.json (energy)",
+		Covers:   []string{"Consumer Hardware Benchmarking Suite: energy by token, with rated-TDP fallback"},
+		Needs:    []string{"pretrain"},
+		Version:  1,
+		Estimate: lab.Durations{lab.Quick: 3 * time.Second, lab.Full: 55 * time.Second},
 		Views: []lab.View{
 			{Title: "Energy a token", Metric: "energy_per_token", Rows: []string{sourceLabel}, Column: result.ContextLabel},
 			{Title: "Power, watts", Metric: "power", Rows: []string{sourceLabel}, Column: result.ContextLabel},

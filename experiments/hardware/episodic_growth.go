@@ -63,14 +63,9 @@ func EpisodicGrowthExperiment() lab.Experiment {
 		Source: "Section 5, exp_memory_breakdown.json (episodic_growth)",
 		Covers: []string{"Consumer Hardware Benchmarking Suite: episodic-store growth",
 			"Budget-Aware Episodic Eviction: budget enforcement"},
-		Needs:   []string{"pretrain", "baee-train"},
-		Version: 1,
-		Estimate: func(p lab.Profile) time.Duration {
-			if p == lab.Quick {
-				return 2 * time.Second
-			}
-			return 20 * time.Second
-		},
+		Needs:    []string{"pretrain", "baee-train"},
+		Version:  1,
+		Estimate: lab.Durations{lab.Quick: 2 * time.Second, lab.Full: 20 * time.Second},
 		Views: []lab.View{
 			{Title: "Contents held after each chunk, bytes", Metric: "store_bytes", Rows: []string{result.TokensLabel},
 				Column: result.PolicyLabel,

@@ -44,16 +44,11 @@ func SustainedExperiment() lab.Experiment {
 	quick.Context, quick.Windows, quick.Seconds = 256, 4, 1
 	return lab.Define(lab.Experiment{
 		Name: "sustained", Folder: "hardware", Alone: true, OneMachine: true, Title: "Sustained throughput",
-		Source:  "Section 5, exp_memory_breakdown.json (sustained)",
-		Covers:  []string{"Consumer Hardware Benchmarking Suite: sustained throughput under 45-second thermal stress"},
-		Needs:   []string{"pretrain"},
-		Version: 1,
-		Estimate: func(p lab.Profile) time.Duration {
-			if p == lab.Quick {
-				return 5 * time.Second
-			}
-			return 47 * time.Second
-		},
+		Source:   "Section 5, exp_memory_breakdown.json (sustained)",
+		Covers:   []string{"Consumer Hardware Benchmarking Suite: sustained throughput under 45-second thermal stress"},
+		Needs:    []string{"pretrain"},
+		Version:  1,
+		Estimate: lab.Durations{lab.Quick: 5 * time.Second, lab.Full: 47 * time.Second},
 		Views: []lab.View{
 			{Title: "Tokens a second in each window", Metric: "tokens_per_second", Rows: []string{windowLabel},
 				Figure: &lab.Figure{Kind: "line", X: windowLabel}},

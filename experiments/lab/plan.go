@@ -190,7 +190,7 @@ func (d *Driver) checkModel(steps []*Step, names []string) error {
 
 // inspect finds the state of a step from its file and the states of the steps before it.
 func (d *Driver) inspect(s *Step, states map[string]State) error {
-	s.estimate(d.Profile)
+	s.Time = s.Estimate[d.Profile]
 	s.Keys = keysOf(s.Settings(d.Profile))
 	path := d.Path(s.Experiment)
 	r, err := result.Read(path)
@@ -294,7 +294,7 @@ func (s *Step) compare(r *result.Result, now result.Result, d *Driver) {
 	case r.Key != now.Key && s.carries(r, now):
 		s.State, s.Reason = Unfinished,
 			fmt.Sprintf("protocol version %d, now %d: what is the same is kept", r.Version, now.Version)
-		s.estimate(d.Profile) // at most
+		s.Time = s.Estimate[d.Profile] // at most
 		s.Measured = false
 	case r.Key != now.Key:
 		s.State, s.Reason = Stale, difference(r, now)
@@ -364,13 +364,6 @@ func difference(r *result.Result, now result.Result) string {
 		}
 	}
 	return "changed: " + strings.Join(changed, ", ")
-}
-
-// estimate is the time of a whole run as the experiment says it.
-func (s *Step) estimate(p Profile) {
-	if s.Estimate != nil {
-		s.Time = s.Estimate(p)
-	}
 }
 
 // known corrects the estimate by what an earlier run of the same settings took.

@@ -39,12 +39,7 @@ func Experiment() lab.Experiment {
 		Source: "Section 3, eval_history.json, training_curve.json",
 		Covers: []string{"Quickstart: pretrain the reference 8.7M model"},
 		Files:  []string{lab.ModelFile}, Extras: []string{lab.CurvesSVG, lab.CurvesPNG, metrics.Name}, Alone: true,
-		Estimate: func(p lab.Profile) time.Duration {
-			if p == lab.Quick {
-				return 75 * time.Second
-			}
-			return 45 * time.Minute
-		},
+		Estimate: lab.Durations{lab.Quick: 75 * time.Second, lab.Full: 45 * time.Minute},
 		Views: []lab.View{
 			{Title: "Accuracy on held-out samples after the last epoch", Metric: "accuracy", Rows: []string{result.TaskLabel}},
 			{Title: "Accuracy on held-out samples after each epoch", Metric: "accuracy", Rows: []string{result.TaskLabel},

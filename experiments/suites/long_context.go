@@ -29,17 +29,12 @@ func LongContextExperiment() lab.Experiment {
 	quick.Making = measure.QuickMaking(full.Making)
 	return lab.Define(lab.Experiment{
 		Name: "long-context", Folder: "cajq", Title: "CAJQ without training at long contexts",
-		Source:  "Section 3, exp_cajq_long_context.json",
-		Covers:  []string{"Ablations: quantization strategy"},
-		Needs:   []string{"pretrain"},
-		Version: 1,
-		Estimate: func(p lab.Profile) time.Duration {
-			if p == lab.Quick {
-				return 10 * time.Second
-			}
-			return 12 * time.Minute
-		},
-		Views: suiteViews("Accuracy by context"),
+		Source:   "Section 3, exp_cajq_long_context.json",
+		Covers:   []string{"Ablations: quantization strategy"},
+		Needs:    []string{"pretrain"},
+		Version:  1,
+		Estimate: lab.Durations{lab.Quick: 10 * time.Second, lab.Full: 12 * time.Minute},
+		Views:    suiteViews("Accuracy by context"),
 		Says: "One set of samples, so its intervals are those of 64 or 127 samples and variants are compared on the same " +
 			"ones. The published cajq has 7 levels in the SSM, ours 4; strict evaluates it from the packed bytes, on the same " +
 			"samples, so that a difference to paper is one of rounding alone. " + measure.BeyondTraining,

@@ -33,18 +33,13 @@ func NeedleBenchExperiment() lab.Experiment {
 	quick.Making = measure.QuickMaking(making)
 	return lab.Define(lab.Experiment{
 		Name: "needlebench", Folder: "benchmarks",
-		Title:   "NeedleBench-style tasks: one needle, keys, reasoning, counting, distractors",
-		Source:  "Section 6, exp_needlebench.json",
-		Covers:  []string{"Benchmarks: NeedleBench-style (SNIA / MKN / RoN / CN / ADN)"},
-		Needs:   []string{"pretrain"},
-		Version: 1,
-		Estimate: func(p lab.Profile) time.Duration {
-			if p == lab.Quick {
-				return 20 * time.Second
-			}
-			return 20 * time.Minute
-		},
-		Views: suiteViews("NeedleBench"),
+		Title:    "NeedleBench-style tasks: one needle, keys, reasoning, counting, distractors",
+		Source:   "Section 6, exp_needlebench.json",
+		Covers:   []string{"Benchmarks: NeedleBench-style (SNIA / MKN / RoN / CN / ADN)"},
+		Needs:    []string{"pretrain"},
+		Version:  1,
+		Estimate: lab.Durations{lab.Quick: 20 * time.Second, lab.Full: 20 * time.Minute},
+		Views:    suiteViews("NeedleBench"),
 		Says: "The model was trained on none of these tasks: snia resembles its training, the others ask for more than it " +
 			"was taught, so read each against guessing. With 32 samples most published differences between variants lie " +
 			"within each other's intervals; fp16_finetuned has the same 200 steps as cajq_qat without quantisers, so only a " +

@@ -54,12 +54,7 @@ func proxyExperiment(suite, title string, e lab.Experiment) lab.Experiment {
 	e.Name, e.Folder, e.Source, e.Needs, e.Version = suite, "benchmarks", "Section 6, full_demo_results.json",
 		[]string{"pretrain"}, 1
 	e.Views = suiteViews(title + "-style")
-	e.Estimate = func(p lab.Profile) time.Duration {
-		if p == lab.Quick {
-			return 10 * time.Second
-		}
-		return 8 * time.Minute
-	}
+	e.Estimate = lab.Durations{lab.Quick: 10 * time.Second, lab.Full: 8 * time.Minute}
 	return lab.Define(e, full, quick, func(ctx context.Context, j *lab.Job, s suiteSettings) (*lab.Outcome, error) {
 		paper, err := publishedProxies(suite)
 		if err != nil {
