@@ -206,10 +206,7 @@ func runBaselines(ctx context.Context, j *lab.Job, s baselineSettings) (*lab.Out
 	if r.work, err = j.Work(); err != nil {
 		return nil, err
 	}
-	paper, err := publishedBaselines()
-	if err != nil {
-		return nil, err
-	}
+	paper := publishedBaselines()
 	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, paper) }
 	for _, m := range models {
 		if _, err := r.done.Do(ctx, m.key(), func() (baselineCell, error) { return r.trainAndEvaluate(ctx, m) }); err != nil {
@@ -589,13 +586,10 @@ func (f baselineFigures) memory() *result.MeanStd {
 }
 
 // publishedBaselines gives what the paper has of an architecture in a form.
-func publishedBaselines() (func(m baselineModel, form string) baselineFigures, error) {
-	var file struct {
+func publishedBaselines() func(m baselineModel, form string) baselineFigures {
+	file := published.Must[struct {
 		Baselines map[string]baselineFigures `json:"baselines"`
-	}
-	if err := published.Decode("full_demo_results.json", &file); err != nil {
-		return nil, err
-	}
+	}]("full_demo_results.json")
 	names := map[string]string{
 		"gru_ssm/" + int4Form: "Mamba2-INT4", "llama/" + int4Form: "Llama-AWQ-INT4", "falcon_h1/" +
 			result.Trained: "FalconH1-FP16",
@@ -606,5 +600,5 @@ func publishedBaselines() (func(m baselineModel, form string) baselineFigures, e
 			return nil
 		}
 		return file.Baselines[names[m.name+"/"+form]]
-	}, nil
+	}
 }

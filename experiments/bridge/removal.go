@@ -95,11 +95,7 @@ func runScaleBridgeRemoval(ctx context.Context, j *lab.Job, s removalSettings) (
 	if r.done, err = lab.NewCells[removalCell](j, 4*len(s.Seeds)*len(s.Contexts)); err != nil {
 		return nil, err
 	}
-	paper, err := publishedRemoval()
-	if err != nil {
-		return nil, err
-	}
-	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(base.Config, paper) }
+	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(base.Config, publishedRemoval()) }
 	work, err := j.Work()
 	if err != nil {
 		return nil, err
@@ -237,10 +233,8 @@ func (r *removal) accuracies(protocol string, t int, metric string,
 // removalTable is the published summary by variant, context and metric.
 type removalTable map[string]map[string]map[string]result.MeanStd
 
-func publishedRemoval() (removalTable, error) {
-	var file struct {
+func publishedRemoval() removalTable {
+	return published.Must[struct {
 		Summary removalTable `json:"summary"`
-	}
-	err := published.Decode("exp_scale_bridge_ablation.json", &file)
-	return file.Summary, err
+	}]("exp_scale_bridge_ablation.json").Summary
 }

@@ -147,11 +147,7 @@ func runScaleBridgeScratch(ctx context.Context, j *lab.Job, s scratchSettings) (
 	if r.done, err = lab.NewCells[scratchCell](j, len(models)*len(s.Seeds)); err != nil {
 		return nil, err
 	}
-	paper, err := publishedScratch()
-	if err != nil {
-		return nil, err
-	}
-	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, paper) }
+	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, publishedScratch()) }
 	for _, seed := range s.Seeds {
 		for _, m := range models {
 			cell, err := r.done.Do(ctx, r.name(m, seed), func() (scratchCell, error) {
@@ -510,10 +506,8 @@ func (r *scratch) guesses(o *lab.Outcome) error {
 }
 
 // publishedScratch is the published summary by variant and context.
-func publishedScratch() (map[string]map[string]result.MeanStd, error) {
-	var file struct {
+func publishedScratch() map[string]map[string]result.MeanStd {
+	return published.Must[struct {
 		Summary map[string]map[string]result.MeanStd `json:"summary"`
-	}
-	err := published.Decode("exp_scale_bridge_from_scratch.json", &file)
-	return file.Summary, err
+	}]("exp_scale_bridge_from_scratch.json").Summary
 }

@@ -69,10 +69,7 @@ func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*la
 	if err != nil {
 		return nil, err
 	}
-	paper, err := publishedPressure()
-	if err != nil {
-		return nil, err
-	}
+	paper := publishedPressure()
 	cases := g.cases()
 	done, err := lab.NewCells[[]GridCell](j, len(cases))
 	if err != nil {
@@ -141,9 +138,8 @@ type pressureTable struct {
 	} `json:"experiments"`
 }
 
-func publishedPressure() (t pressureTable, err error) {
-	err = published.Decode("exp_baee_memory_pressure.json", &t)
-	return t, err
+func publishedPressure() pressureTable {
+	return published.Must[pressureTable]("exp_baee_memory_pressure.json")
 }
 
 // measurements are those of a cell, with the published ones beside the paper protocol's.

@@ -125,10 +125,7 @@ func runMicrobench(ctx context.Context, j *lab.Job, s microbenchSettings) (*lab.
 	if err != nil {
 		return nil, err
 	}
-	b := &microbench{microbenchSettings: s, grid: g}
-	if b.paper, err = publishedMicrobench(); err != nil {
-		return nil, err
-	}
+	b := &microbench{microbenchSettings: s, grid: g, paper: publishedMicrobench()}
 	parts := b.parts()
 	if b.done, err = lab.NewCells[microCell](j, len(parts)); err != nil {
 		return nil, err
@@ -589,9 +586,8 @@ type microbenchTable struct {
 	} `json:"false_positives"`
 }
 
-func publishedMicrobench() (t microbenchTable, err error) {
-	err = published.Decode("exp_baee_microbench.json", &t)
-	return t, err
+func publishedMicrobench() microbenchTable {
+	return published.Must[microbenchTable]("exp_baee_microbench.json")
 }
 
 func (t microbenchTable) eviction(name string, n int) *result.MeanStd {

@@ -66,10 +66,7 @@ func runActivationMemory(ctx context.Context, j *lab.Job, s activationSettings) 
 	if err != nil {
 		return nil, err
 	}
-	paper, err := publishedActivations(m.Config)
-	if err != nil {
-		return nil, err
-	}
+	paper := publishedActivations(m.Config)
 	done, err := lab.NewCells[measure.ProbeResult](j, len(contexts)*s.Processes)
 	if err != nil {
 		return nil, err
@@ -168,24 +165,21 @@ func moduleOutputs(c layers.Config, tokens int) []moduleOutput {
 }
 
 // publishedActivations are the published figures by context, of the reference model; none of another.
-func publishedActivations(c layers.Config) (map[int]*result.MeanStd, error) {
+func publishedActivations(c layers.Config) map[int]*result.MeanStd {
 	if !c.Equal(layers.Reference()) {
-		return nil, nil
+		return nil
 	}
-	var table struct {
+	table := published.Must[struct {
 		Activation []struct {
 			Context int     `json:"ctx_len"`
 			Bytes   float64 `json:"total_activation_bytes"`
 		} `json:"activation"`
-	}
-	if err := published.Decode(breakdownFile, &table); err != nil {
-		return nil, err
-	}
+	}](breakdownFile)
 	all := map[int]*result.MeanStd{}
 	for _, a := range table.Activation {
 		all[a.Context] = &result.MeanStd{Mean: a.Bytes}
 	}
-	return all, nil
+	return all
 }
 
 // breakdownFile is the published file of memory, energy and sustained throughput.

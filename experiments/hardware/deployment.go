@@ -217,9 +217,7 @@ func (d *deployment) load(path string) error {
 		if deployed.contexts, err = measure.FittingContexts(d.Contexts, m.Config); err != nil {
 			return err
 		}
-		if deployed.paper, err = publishedDeploymentOf(m.Config); err != nil {
-			return err
-		}
+		deployed.paper = publishedDeploymentOf(m.Config)
 		d.models = append(d.models, deployed)
 	}
 	return nil

@@ -233,14 +233,14 @@ type publishedLatency struct {
 
 // publishedDeploymentOf is that of a model of the given configuration; it is empty for one that the paper does not
 // have.
-func publishedDeploymentOf(c layers.Config) (d publishedDeployment, err error) {
+func publishedDeploymentOf(c layers.Config) (d publishedDeployment) {
 	switch {
 	case c.Equal(layers.Reference()):
-		err = published.Decode("exp_deployment.json", &d)
+		return published.Must[publishedDeployment]("exp_deployment.json")
 	case c.Equal(largeReference()):
-		err = published.Decode("130m/exp_deployment.json", &d)
+		return published.Must[publishedDeployment]("130m/exp_deployment.json")
 	}
-	return d, err
+	return d
 }
 
 // cell is the published measurement of a tier, variant and context.

@@ -78,10 +78,7 @@ func runEnergy(ctx context.Context, j *lab.Job, s energySettings) (*lab.Outcome,
 	if err != nil {
 		return nil, err
 	}
-	paper, err := publishedEnergies(m.Config)
-	if err != nil {
-		return nil, err
-	}
+	paper := publishedEnergies(m.Config)
 	meter := measure.NewPowerMeter(measure.Powercap, s.AssumedWatts)
 	done, err := lab.NewCells[energyRun](j, len(contexts)*s.Repetitions)
 	if err != nil {
@@ -189,19 +186,16 @@ type publishedEnergy struct {
 }
 
 // publishedEnergies are those of the reference model by context; none of another.
-func publishedEnergies(c layers.Config) (map[int]publishedEnergy, error) {
+func publishedEnergies(c layers.Config) map[int]publishedEnergy {
 	if !c.Equal(layers.Reference()) {
-		return nil, nil
+		return nil
 	}
-	var table struct {
+	table := published.Must[struct {
 		Energy []publishedEnergy `json:"energy"`
-	}
-	if err := published.Decode(breakdownFile, &table); err != nil {
-		return nil, err
-	}
+	}](breakdownFile)
 	all := map[int]publishedEnergy{}
 	for _, e := range table.Energy {
 		all[e.Context] = e
 	}
-	return all, nil
+	return all
 }

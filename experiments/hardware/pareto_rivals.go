@@ -69,9 +69,8 @@ type publishedPoint struct {
 	Bits     float64 `json:"effective_bits"`
 }
 
-func publishedPoints() (all []publishedPoint, err error) {
-	err = published.Decode("pareto_points.json", &all)
-	return all, err
+func publishedPoints() []publishedPoint {
+	return published.Must[[]publishedPoint]("pareto_points.json")
 }
 
 // publishedRival finds an architecture's.

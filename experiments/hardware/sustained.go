@@ -76,10 +76,7 @@ func runSustained(ctx context.Context, j *lab.Job, s sustainedSettings) (*lab.Ou
 	if _, err := measure.FittingContexts([]int{s.Context}, m.Config); err != nil {
 		return nil, err
 	}
-	paper, err := publishedSustained(m.Config)
-	if err != nil {
-		return nil, err
-	}
+	paper := publishedSustained(m.Config)
 	f, err := measure.NewForward(m, s.Context, s.Seed)
 	if err != nil {
 		return nil, err
@@ -202,17 +199,13 @@ type sustainedTable struct {
 }
 
 // publishedSustained is that of the reference model; it is empty for another.
-func publishedSustained(c layers.Config) (t sustainedTable, err error) {
+func publishedSustained(c layers.Config) (t sustainedTable) {
 	if !c.Equal(layers.Reference()) {
-		return t, nil
+		return t
 	}
-	var file struct {
+	t = published.Must[struct {
 		Sustained sustainedTable `json:"sustained"`
-	}
-	if err := published.Decode(breakdownFile, &file); err != nil {
-		return t, err
-	}
-	t = file.Sustained
+	}](breakdownFile).Sustained
 	t.Slowdown = &result.MeanStd{Mean: t.Percent / 100}
-	return t, nil
+	return t
 }

@@ -190,15 +190,10 @@ func (r *Result) losses() []result.Measurement {
 // publishedHistory is the reference's accuracy by step and task; empty unless the recipe is the published one.
 func publishedHistory(reference bool) map[int]map[string]float64 {
 	all := map[int]map[string]float64{}
-	var history []struct {
-		Step    int                `json:"step"`
-		Overall float64            `json:"overall"`
-		PerTask map[string]float64 `json:"per_task"`
+	if !reference {
+		return all
 	}
-	if !reference || published.Decode("eval_history.json", &history) != nil {
-		return all // comparePublished has told of a file that cannot be read
-	}
-	for _, h := range history {
+	for _, h := range published.Must[[]publishedEvaluation]("eval_history.json") {
 		all[h.Step] = map[string]float64{"overall": h.Overall}
 		for i, task := range publishedTasks {
 			if v, ok := h.PerTask[strconv.Itoa(i)]; ok {
