@@ -73,24 +73,11 @@ func (l linearPacked) Forward(c *Call) {
 		blas.Gemm(false, true, m, to-from, k, 1, x.F, k, w, k, beta, c.Out.F[from:], n)
 		if l.act != Identity {
 			for r := range m {
-				l.act.apply(c.Out.F[r*n+from : r*n+to])
+				y := c.Out.F[r*n+from : r*n+to]
+				l.act.apply(y, y)
 			}
 		}
 	})
-}
-
-// apply computes the activation in place.
-func (a Activation) apply(y []float32) {
-	switch a {
-	case Sigmoid:
-		vec.Sigmoid(y, y)
-	case ReLU:
-		vec.Relu(y, y)
-	case GELU:
-		vec.Gelu(y, y)
-	case SiLU:
-		vec.Silu(y, y)
-	}
 }
 
 // EmbedPacked is Embed with packed token embeddings [V, D] and position embeddings [1, M, D]; only the rows that are

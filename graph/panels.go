@@ -55,7 +55,7 @@ func (p panelProduct) parts() (count, scratch int, part func(i int, scratch []fl
 			if p.before != nil {
 				p.place(p.before, y, a, part, from, to)
 			}
-			p.act.apply(y[:part*width])
+			p.act.apply(y[:part*width], y[:part*width])
 			p.place(p.y, y, a, part, from, to)
 		}
 	}
