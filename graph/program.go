@@ -104,9 +104,9 @@ func (g *Graph) schedule() (*Program, *gorgonia.ExprGraph, error) {
 func storageOf(n *Node) *storage {
 	switch op := n.Op().(type) {
 	case *call:
-		return op.out
+		return op.value
 	case *pick:
-		return op.out
+		return op.value
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func (p *Program) touches(n *Node, instruction int) (born, uses []*storage, inst
 	switch op := n.Op().(type) {
 	case *call:
 		op.pos = position{instruction, p}
-		operands, born, instructions = op.inputs, append(append(born, op.out), op.saved...), 1
+		operands, born, instructions = op.inputs, append(append(born, op.value), op.saved...), 1
 	case *backCall:
 		op.pos = position{instruction, p}
 		if operands = op.inputs; !op.fwd.plan.ReadsOut {
@@ -263,7 +263,7 @@ func (s *storage) bind(f []float32, i []int32) {
 }
 
 func (c *call) bindStorage() {
-	c.run = Call{In: make([]Tensor, len(c.inputs)), Out: c.out.tensor, Saved: make([]Tensor, len(c.plan.Saved))}
+	c.run = Call{In: make([]Tensor, len(c.inputs)), Out: c.value.tensor, Saved: make([]Tensor, len(c.plan.Saved))}
 	for i, s := range c.saved {
 		c.run.Saved[i] = s.tensor
 	}
