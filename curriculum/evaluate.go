@@ -3,6 +3,7 @@ package curriculum
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -91,7 +92,7 @@ func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 			if err := layers.CheckFinite("logits", row); err != nil {
 				return Scored{}, fmt.Errorf("evaluation: sample %d (%s): %w", from+i, s.Task, err)
 			}
-			outcomes = append(outcomes, argmax(row) == int(s.Label))
+			outcomes = append(outcomes, Argmax(row) == int(s.Label))
 			if outcomes[from+i] {
 				right[s.Task]++
 				correct++
@@ -106,17 +107,10 @@ func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 }
 
 // Tasks lists the tasks of an evaluation in alphabetical order.
-func (e Evaluation) Tasks() []string {
-	var names []string
-	for t := range e.PerTask {
-		names = append(names, t)
-	}
-	slices.Sort(names)
-	return names
-}
+func (e Evaluation) Tasks() []string { return slices.Sorted(maps.Keys(e.PerTask)) }
 
-// argmax is the position of the largest value, the first of equals.
-func argmax(x []float32) int {
+// Argmax is the position of the largest value, the first of equals.
+func Argmax(x []float32) int {
 	best := 0
 	for i, v := range x {
 		if v > x[best] {

@@ -150,7 +150,7 @@ func (t *Trainer) count(step int, batch []tasks.Sample, logits []float32) {
 	n := t.Model.Outputs()
 	for i, s := range batch {
 		t.epoch.Total++
-		if argmax(logits[i*n:(i+1)*n]) == int(s.Label) {
+		if Argmax(logits[i*n:(i+1)*n]) == int(s.Label) {
 			t.epoch.Correct++
 		}
 	}

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"sort"
@@ -77,10 +78,7 @@ func (g *Graph) schedule() (*Program, *gorgonia.ExprGraph, error) {
 	for _, n := range g.grads {
 		p.kept[n] = true
 	}
-	roots := make(gorgonia.Nodes, 0, len(p.kept))
-	for n := range p.kept {
-		roots = append(roots, n)
-	}
+	roots := gorgonia.Nodes(slices.Collect(maps.Keys(p.kept)))
 	if len(roots) == 0 {
 		return nil, nil, fmt.Errorf("graph: nothing to compute: Keep the nodes whose values are wanted")
 	}

@@ -1,6 +1,7 @@
 package qat
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/synapnet/synapnet-train/layers"
@@ -67,10 +68,5 @@ func prepared(m *layers.Model) bool {
 			return true
 		}
 	}
-	for _, b := range m.Blocks {
-		if b.Attention.Smooth != nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.Blocks, func(b *layers.SynapBlock) bool { return b.Attention.Smooth != nil })
 }

@@ -204,12 +204,7 @@ func (s *scanner) words() []string {
 }
 
 func (s *scanner) unknownFlag(name string) error {
-	var names []string
-	for candidate := range s.flags {
-		names = append(names, candidate)
-	}
-	slices.Sort(names)
-	hint := didYouMean(strings.TrimLeft(name, "-"), names, dashed)
+	hint := didYouMean(strings.TrimLeft(name, "-"), slices.Sorted(maps.Keys(s.flags)), dashed)
 	return &usageError{message: fmt.Sprintf("unknown flag %s%s", printable(name), hint), command: s.command}
 }
 

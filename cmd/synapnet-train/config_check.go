@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -78,17 +79,12 @@ func twinOf(key string, values map[string]any, at *place) string {
 
 // keysByLine are the keys of a table from the top of the file down.
 func keysByLine(values map[string]any, at *place) []string {
-	keys := make([]string, 0, len(values))
-	for key := range values {
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, func(a, b string) int {
+	return slices.SortedFunc(maps.Keys(values), func(a, b string) int {
 		if d := at.of(a).line - at.of(b).line; d != 0 {
 			return d
 		}
 		return strings.Compare(a, b)
 	})
-	return keys
 }
 
 // value checks that v can be held by a setting of type t.

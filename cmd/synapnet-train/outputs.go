@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -225,7 +226,7 @@ func (u fileUse) written(c *cli.Context) ([]named, error) {
 				paths[filepath.Join(path, name)] = of
 			}
 		}
-		for _, p := range sortedPaths(paths) {
+		for _, p := range slices.Sorted(maps.Keys(paths)) {
 			target, err := files.Target(p)
 			if err != nil {
 				return nil, usagef(c, "%s %s: %v; give another path", dashed(o.flag), printable(p), files.Cause(err))
@@ -253,15 +254,6 @@ func existing(path string) (string, fs.FileInfo) {
 		}
 		path = up
 	}
-}
-
-func sortedPaths(m map[string]kind) []string {
-	var all []string
-	for p := range m {
-		all = append(all, p)
-	}
-	slices.Sort(all)
-	return all
 }
 
 // sameAs says whether two names are one file's, by whatever path or link, or will be.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -130,7 +131,7 @@ func (o output) bases() []string {
 	if o.in == nil {
 		return []string{"out"}
 	}
-	return sortedPaths(o.in)
+	return slices.Sorted(maps.Keys(o.in))
 }
 
 func withOutputs(t *testing.T, test func(t *testing.T, command string, o output, base string)) {

@@ -48,7 +48,6 @@ func RemovalExperiment() lab.Experiment {
 		Covers: []string{"Ablations: ScaleBridge, post-hoc removal",
 			"Component-Aware Joint Quantization: interface layer, ScaleBridge"},
 		Needs:    []string{"pretrain"},
-		Version:  1,
 		Estimate: lab.Durations{lab.Quick: 20 * time.Second, lab.Full: 22 * time.Minute},
 		Views: []lab.View{{Title: "Accuracy with the bridge and with the identity in its place", Metric: "accuracy",
 			Rows: []string{result.TaskLabel, result.VariantLabel}, Column: result.ContextLabel,

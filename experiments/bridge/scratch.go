@@ -88,7 +88,6 @@ func ScratchExperiment() lab.Experiment {
 		Title:    "Training with and without a ScaleBridge from the beginning",
 		Source:   "Section 8, exp_scale_bridge_from_scratch.json",
 		Covers:   []string{"Ablations: ScaleBridge, from-scratch comparison"},
-		Version:  1,
 		Estimate: lab.Durations{lab.Quick: 20 * time.Second, lab.Full: 28 * time.Minute},
 		Views: []lab.View{
 			{Title: "Accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.VariantLabel},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/measure"
@@ -474,7 +475,7 @@ func (g *grid) one(ctx context.Context, shared *baee.Shared, m missing) ([]GridC
 		}
 		for i, memory := range memories {
 			kept[i] = append(kept[i], retained(memory, s.Targets))
-			right[i] = append(right[i], largest(logits[i]) == int(s.Label))
+			right[i] = append(right[i], curriculum.Argmax(logits[i]) == int(s.Label))
 			total := memory.Total()
 			rows[i], bytes[i] = rows[i]+total.Rows(), bytes[i]+total.Bytes
 		}
@@ -521,17 +522,6 @@ func retained(m *baee.Manager, targets []int) bool {
 		}
 	}
 	return false
-}
-
-// largest is the index of the largest value, the first of equals.
-func largest(x []float32) int {
-	at := 0
-	for i, v := range x {
-		if v > x[at] {
-			at = i
-		}
-	}
-	return at
 }
 
 // gridKey is a case over all seeds, with a policy.

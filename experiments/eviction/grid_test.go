@@ -154,7 +154,7 @@ func TestACellIsItsPolicyAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			answer := 0
-			if err := stream.Push(s.IDs, func(l []float32) error { answer = largest(l); return nil }); err != nil {
+			if err := stream.Push(s.IDs, func(l []float32) error { answer = curriculum.Argmax(l); return nil }); err != nil {
 				t.Fatal(err)
 			}
 			stream.Close()

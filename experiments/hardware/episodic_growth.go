@@ -64,7 +64,6 @@ func EpisodicGrowthExperiment() lab.Experiment {
 		Covers: []string{"Consumer Hardware Benchmarking Suite: episodic-store growth",
 			"Budget-Aware Episodic Eviction: budget enforcement"},
 		Needs:    []string{"pretrain", "baee-train"},
-		Version:  1,
 		Estimate: lab.Durations{lab.Quick: 2 * time.Second, lab.Full: 20 * time.Second},
 		Views: []lab.View{
 			{Title: "Contents held after each chunk, bytes", Metric: "store_bytes", Rows: []string{result.TokensLabel},

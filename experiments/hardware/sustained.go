@@ -47,7 +47,6 @@ func SustainedExperiment() lab.Experiment {
 		Source:   "Section 5, exp_memory_breakdown.json (sustained)",
 		Covers:   []string{"Consumer Hardware Benchmarking Suite: sustained throughput under 45-second thermal stress"},
 		Needs:    []string{"pretrain"},
-		Version:  1,
 		Estimate: lab.Durations{lab.Quick: 5 * time.Second, lab.Full: 47 * time.Second},
 		Views: []lab.View{
 			{Title: "Tokens a second in each window", Metric: "tokens_per_second", Rows: []string{windowLabel},

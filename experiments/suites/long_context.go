@@ -32,7 +32,6 @@ func LongContextExperiment() lab.Experiment {
 		Source:   "Section 3, exp_cajq_long_context.json",
 		Covers:   []string{"Ablations: quantization strategy"},
 		Needs:    []string{"pretrain"},
-		Version:  1,
 		Estimate: lab.Durations{lab.Quick: 10 * time.Second, lab.Full: 12 * time.Minute},
 		Views:    suiteViews("Accuracy by context"),
 		Says: "One set of samples, so its intervals are those of 64 or 127 samples and variants are compared on the same " +

@@ -37,7 +37,6 @@ func NeedleBenchExperiment() lab.Experiment {
 		Source:   "Section 6, exp_needlebench.json",
 		Covers:   []string{"Benchmarks: NeedleBench-style (SNIA / MKN / RoN / CN / ADN)"},
 		Needs:    []string{"pretrain"},
-		Version:  1,
 		Estimate: lab.Durations{lab.Quick: 20 * time.Second, lab.Full: 20 * time.Minute},
 		Views:    suiteViews("NeedleBench"),
 		Says: "The model was trained on none of these tasks: snia resembles its training, the others ask for more than it " +

@@ -51,8 +51,8 @@ func proxyExperiment(suite, title string, e lab.Experiment) lab.Experiment {
 	quick.Paper.Samples = 16
 	quick.Strict.Contexts, quick.Strict.Samples = []int{64, 128, 256}, 16
 	quick.Making = measure.QuickMaking(full.Making)
-	e.Name, e.Folder, e.Source, e.Needs, e.Version = suite, "benchmarks", "Section 6, full_demo_results.json",
-		[]string{"pretrain"}, 1
+	e.Name, e.Folder, e.Source = suite, "benchmarks", "Section 6, full_demo_results.json"
+	e.Needs = []string{"pretrain"}
 	e.Views = suiteViews(title + "-style")
 	e.Estimate = lab.Durations{lab.Quick: 10 * time.Second, lab.Full: 8 * time.Minute}
 	return lab.Define(e, full, quick, func(ctx context.Context, j *lab.Job, s suiteSettings) (*lab.Outcome, error) {
