@@ -429,11 +429,7 @@ func (r *baselines) form(ctx context.Context, m baselineModel, trained *layers.M
 		if m.protocol == result.Paper {
 			return built.Model, nil
 		}
-		file, err := built.Quantised.PackedFile()
-		if err != nil {
-			return nil, err
-		}
-		return layers.FromFile(file)
+		return built.Quantised.PackedModel()
 	}
 	return trained, nil
 }
