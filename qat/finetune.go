@@ -49,13 +49,13 @@ func (c FinetuneConfig) Validate(m layers.Config) error {
 	if m.LanguageModel() {
 		return fmt.Errorf("num_classes is 0: the training tasks are classifications and need a model with classes")
 	}
-	if err := checkInts(
+	if err := checkSettings(
 		setting[int]{"steps", c.Steps, 1, 1 << 24}, setting[int]{"context", c.Context, layers.MinContext, m.MaxLen},
 		setting[int]{"batch", c.Batch, 1, 1 << 16},
 	); err != nil {
 		return err
 	}
-	return checkFloats(
+	return checkSettings(
 		setting[float64]{"lr", c.LR, 0, 10}, setting[float64]{"step_lr", c.StepLR, 0, 10},
 		setting[float64]{"weight_decay", c.WeightDecay, 0, 10}, setting[float64]{"beta1", c.Beta1, 0, almostOne},
 		setting[float64]{"beta2", c.Beta2, 0, almostOne}, setting[float64]{"clip", c.Clip, 0, math.MaxFloat64},
@@ -72,19 +72,10 @@ type setting[T any] struct {
 	least, most T
 }
 
-func checkInts(all ...setting[int]) error {
+func checkSettings[T int | float64](all ...setting[T]) error {
 	for _, s := range all {
-		if s.value < s.least || s.value > s.most {
-			return fmt.Errorf("%s is %d: it must be from %d to %d", s.name, s.value, s.least, s.most)
-		}
-	}
-	return nil
-}
-
-func checkFloats(all ...setting[float64]) error {
-	for _, s := range all {
-		if !(s.value >= s.least && s.value <= s.most) {
-			return fmt.Errorf("%s is %g: it must be from %g to %g", s.name, s.value, s.least, s.most)
+		if within := s.value >= s.least && s.value <= s.most; !within { // as NaN is not
+			return fmt.Errorf("%s is %v: it must be from %v to %v", s.name, s.value, s.least, s.most)
 		}
 	}
 	return nil

@@ -74,7 +74,7 @@ func (c ThreePhaseConfig) Validate() error {
 	if c.Model.LanguageModel() {
 		return fmt.Errorf("num_classes is 0: the training tasks are classifications and need at least 2 classes")
 	}
-	if err := checkInts(
+	if err := checkSettings(
 		setting[int]{"context", c.Context, layers.MinContext, c.Model.MaxLen}, setting[int]{"samples", c.Samples, 1, 1 << 24},
 		setting[int]{"batch_size", c.BatchSize, 1, 1 << 16}, setting[int]{"eval_samples", c.EvalSamples, 1, 1 << 24},
 		setting[int]{"warmup.epochs", c.Warmup.Epochs, 0, 1 << 20}, setting[int]{"qat.epochs", c.QAT.Epochs, 1, 1 << 20},
@@ -83,7 +83,7 @@ func (c ThreePhaseConfig) Validate() error {
 	); err != nil {
 		return err
 	}
-	if err := checkFloats(
+	if err := checkSettings(
 		setting[float64]{"warmup.lr", c.Warmup.LR, 0, 10}, setting[float64]{"qat.lr", c.QAT.LR, 0, 10},
 		setting[float64]{"cooldown.lr", c.Cooldown.LR, 0, 10}, setting[float64]{"step_lr_ratio", c.StepLRRatio, 0, 1e6},
 		setting[float64]{"weight_decay", c.WeightDecay, 0, 10}, setting[float64]{"beta1", c.Beta1, 0, almostOne},
@@ -372,11 +372,8 @@ func (t *ThreePhase) trainsAuxiliary() bool {
 // prepare calibrates the model and quantises it.
 func (t *ThreePhase) prepare(ctx context.Context) error {
 	c := t.Config
-	data, err := MixtureBatches(c.Model, c.CalibrationBatches, c.BatchSize, c.Context, c.draw().For(tasks.Calibration, 0))
-	if err != nil {
-		return err
-	}
-	calibration, err := CalibrateContext(ctx, t.Model, data)
+	calibration, err := CalibrateOnMixture(ctx, t.Model, c.CalibrationBatches, c.BatchSize, c.Context,
+		c.draw().For(tasks.Calibration, 0))
 	if err != nil {
 		return err
 	}

@@ -67,13 +67,12 @@ func (s baselineSettings) Validate() error {
 				Want: "0: the experiment's own sample_keys counts"}
 		}
 		if err := cmp.Or(lab.Distinct(prefix+"architectures", p.Architectures...), lab.Distinct(prefix+"tasks", p.Tasks...),
-			lab.AtLeast(prefix+"contexts", layers.MinContext, p.Contexts...), lab.Distinct(prefix+"contexts", p.Contexts...),
+			lab.Contexts(prefix+"contexts", p.Contexts...),
 			lab.AtLeast(prefix+"samples", 1, p.Samples)); err != nil {
 			return err
 		}
 	}
-	if err := cmp.Or(lab.AtLeast("speed", layers.MinContext, s.Speed...), lab.Distinct("speed", s.Speed...),
-		lab.AtLeast("repetitions", 1, s.Repetitions)); err != nil {
+	if err := cmp.Or(lab.Contexts("speed", s.Speed...), lab.AtLeast("repetitions", 1, s.Repetitions)); err != nil {
 		return err
 	}
 	_, err := (&baselines{baselineSettings: s}).models()

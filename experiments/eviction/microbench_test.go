@@ -65,7 +65,8 @@ func TestCountHeld(t *testing.T) {
 
 func TestPublishedMicrobench(t *testing.T) {
 	all := publishedMicrobench()
-	e, us := all[microKey("eviction_time", "baee_salience", 16384)], all[microKey("overhead_per_token", "baee_salience", 0)]
+	e := all[microKey("eviction_time", "baee_salience", 16384)]
+	us := all[microKey("overhead_per_token", "baee_salience", 0)]
 	if math.Abs(e-9759.75) > 0.01 || math.Abs(us-2255.74) > 0.01 {
 		t.Errorf("published eviction %v, overhead %v", e, us)
 	}

@@ -66,7 +66,8 @@ func runActivationMemory(ctx context.Context, j *lab.Job, s activationSettings) 
 		return nil, err
 	}
 	paper := publishedActivations(m.Config)
-	done, err := repeatedCells(j, contexts, s.Processes, lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: activationProtocol},
+	done, err := repeatedCells(j, contexts, s.Processes,
+		lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: activationProtocol},
 		func(t int, probes []measure.ProbeResult) []result.Measurement {
 			return activationMeasurements(m.Config, t, probes, paper[t])
 		})
@@ -76,7 +77,8 @@ func runActivationMemory(ctx context.Context, j *lab.Job, s activationSettings) 
 	for _, t := range contexts {
 		for i := range s.Processes {
 			p := measure.Probe{Model: j.Model(), Context: t, Threads: measure.AllThreads(), Timed: s.Passes, Seed: s.Seed}
-			if _, err := done.Do(ctx, repetition(t, i), func() (measure.ProbeResult, error) { return p.Start(ctx) }); err != nil {
+			_, err := done.Do(ctx, repetition(t, i), func() (measure.ProbeResult, error) { return p.Start(ctx) })
+			if err != nil {
 				return nil, err
 			}
 		}

@@ -677,7 +677,8 @@ func (l points) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// scattered are the measurements of the first of the other metrics with those of the figure's that have the same labels.
+// scattered are the measurements of the first of the other metrics, each with that of the figure's which has the same
+// labels.
 func scattered(f *lab.Figure, labels []string, found []result.Measurement) (data []datum) {
 	// maps are printed in the order of their keys
 	key := func(m *result.Measurement) string { return m.Protocol + fmt.Sprint(m.Labels) }
