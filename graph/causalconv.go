@@ -102,11 +102,7 @@ func (causalConv) Backward(c *Call) {
 	if dw := c.GradIn[1].F; dw != nil {
 		clear(dw)
 		for at := 0; at < len(partial); at += stride {
-			for i := range k {
-				for j := range d {
-					dw[j*k+i] += partial[at+i*d+j]
-				}
-			}
+			addTaps(dw, partial[at:at+k*d], d, k)
 		}
 	}
 }

@@ -18,11 +18,8 @@ func (scaleChannels) Plan(in []Spec) (Plan, error) {
 
 func (scaleChannels) Forward(c *Call) {
 	rows, d := c.Out.Rows(), c.Out.Dim(-1)
-	Parallel(tiles(rows, rowTile), func(i int) {
-		a, b := tile(i, rowTile, rows)
-		for r := a; r < b; r++ {
-			vec.Mul(rowAt(c.Out, r, d), rowAt(c.In[0], r, d), c.In[1].F)
-		}
+	ParallelRows(rows, func(r int) {
+		vec.Mul(rowAt(c.Out, r, d), rowAt(c.In[0], r, d), c.In[1].F)
 	})
 }
 

@@ -34,12 +34,9 @@ func (embed) Forward(c *Call) {
 	d, t, v := c.Out.Dim(2), c.Out.Dim(1), c.In[1].Dim(0)
 	ids := c.In[0].I
 	checkIDs(ids, t, v)
-	Parallel(tiles(len(ids), rowTile), func(i int) {
-		a, b := tile(i, rowTile, len(ids))
-		for r := a; r < b; r++ {
-			w := int(ids[r]) * d
-			vec.Add(c.Out.F[r*d:(r+1)*d], c.In[1].F[w:w+d], c.In[2].F[r%t*d:(r%t+1)*d])
-		}
+	ParallelRows(len(ids), func(r int) {
+		w := int(ids[r]) * d
+		vec.Add(c.Out.F[r*d:(r+1)*d], c.In[1].F[w:w+d], c.In[2].F[r%t*d:(r%t+1)*d])
 	})
 }
 

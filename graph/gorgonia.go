@@ -2,12 +2,10 @@ package graph
 
 import (
 	"fmt"
-	"hash"
 	"reflect"
 	"slices"
 	"strings"
 
-	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -232,10 +230,7 @@ func floatsOf(n *Node) []float32 {
 // hold is a node that runs last and does nothing but read what Gorgonia's own operations work on. Without it they would
 // write results over their operands as soon as Gorgonia's register allocation sees no further use, and it does not see
 // that a node is kept, that a value is a view of another's memory, or that a kernel's memory is planned.
-type hold struct {
-	types []hm.Type
-	salt  int
-}
+type hold struct{ operation }
 
 // holdForeign adds a hold for the operations among the ancestors of roots that are not kernels, if there are any.
 func (g *Graph) holdForeign(roots gorgonia.Nodes) (gorgonia.Nodes, error) {
@@ -262,33 +257,15 @@ func (g *Graph) holdForeign(roots gorgonia.Nodes) (gorgonia.Nodes, error) {
 	if len(held) == 0 {
 		return roots, nil
 	}
-	h := &hold{}
-	for _, n := range held {
-		h.types = append(h.types, n.Type())
-	}
-	n, err := g.unique(func(salt int) (*Node, error) {
-		h.salt = salt
-		return gorgonia.ApplyOp(h, held...)
-	}, never)
+	n, err := g.apply(&hold{operation{name: "hold", inputs: held}}, never)
 	if err != nil {
 		return nil, fmt.Errorf("graph: %w", err)
 	}
 	return append(slices.Clone(roots), n), nil
 }
 
-func (h *hold) Arity() int            { return len(h.types) }
-func (h *hold) Type() hm.Type         { return hm.NewFnType(append(slices.Clone(h.types), tensor.Float32)...) }
-func (h *hold) ReturnsPtr() bool      { return false }
-func (h *hold) CallsExtern() bool     { return false }
-func (h *hold) OverwritesInput() int  { return -1 }
-func (h *hold) WriteHash(s hash.Hash) { fmt.Fprint(s, salted(h.String(), h.salt)) }
-func (h *hold) Hashcode() uint32      { return hashOf(salted(h.String(), h.salt)) }
-func (h *hold) String() string        { return "hold" }
-
-// InferShape is that of one number.
-func (h *hold) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
-	return tensor.ScalarShape(), nil
-}
+// ReturnsPtr says that the value is no memory of an operand's.
+func (h *hold) ReturnsPtr() bool { return false }
 
 // Do does nothing.
 func (h *hold) Do(...gorgonia.Value) (gorgonia.Value, error) { return gorgonia.NewF32(0), nil }

@@ -19,6 +19,28 @@ const (
 	SiLU     Activation = "silu"
 )
 
+// activation computes an Activation and its gradient from dy and v: its argument, or else its result.
+type activation struct {
+	apply      func(dst, x []float32)
+	grad       func(dst, v, dy []float32)
+	ofArgument bool
+}
+
+// activations are those of the model; Identity is none.
+var activations = map[Activation]activation{
+	Sigmoid: {apply: vec.Sigmoid, grad: vec.SigmoidGrad},
+	ReLU:    {apply: vec.Relu, grad: vec.ReluGrad},
+	GELU:    {apply: vec.Gelu, grad: vec.GeluGrad, ofArgument: true},
+	SiLU:    {apply: vec.Silu, grad: vec.SiluGrad, ofArgument: true},
+}
+
+// apply computes dst = a(x); dst may be x.
+func (a Activation) apply(dst, x []float32) {
+	if a != Identity {
+		activations[a].apply(dst, x)
+	}
+}
+
 // Linear is y = act(x Wᵀ + b) for x [..., I], W [O, I], b [O] (nil: none); the result is [..., O].
 //
 // With p = x Wᵀ + b and e = ∂y ⊙ act'(p): ∂x = e W, ∂W = eᵀ x, ∂b = Σ_rows e.
@@ -37,14 +59,13 @@ type linear struct {
 func (l linear) String() string { return fmt.Sprintf("linear(act=%s bias=%t)", l.act, l.bias) }
 
 // preActivation says whether the derivative needs p and not only y.
-func (l linear) preActivation() bool { return l.act == GELU || l.act == SiLU }
+func (l linear) preActivation() bool { return activations[l.act].ofArgument }
 
 func (l linear) check(x Spec) error {
-	switch l.act {
-	case Identity, Sigmoid, ReLU, GELU, SiLU:
-		return wantFloats(x)
+	if _, known := activations[l.act]; !known && l.act != Identity {
+		return fmt.Errorf("got activation %q, want sigmoid, relu, gelu, silu or none", l.act)
 	}
-	return fmt.Errorf("got activation %q, want sigmoid, relu, gelu, silu or none", l.act)
+	return wantFloats(x)
 }
 
 func (l linear) Plan(in []Spec) (Plan, error) {
@@ -124,18 +145,12 @@ func (l linear) Backward(c *Call) {
 	e := c.Grad.F
 	if l.act != Identity {
 		e = c.Work[0].F
-		Parallel(tiles(len(e), elementTile), func(i int) {
-			a, b := tile(i, elementTile, len(e))
-			switch l.act {
-			case Sigmoid:
-				vec.SigmoidGrad(e[a:b], c.Out.F[a:b], c.Grad.F[a:b])
-			case ReLU:
-				vec.ReluGrad(e[a:b], c.Out.F[a:b], c.Grad.F[a:b])
-			case GELU:
-				vec.GeluGrad(e[a:b], c.Saved[0].F[a:b], c.Grad.F[a:b])
-			case SiLU:
-				vec.SiluGrad(e[a:b], c.Saved[0].F[a:b], c.Grad.F[a:b])
-			}
+		v := c.Out.F
+		if l.preActivation() {
+			v = c.Saved[0].F
+		}
+		ParallelElements(len(e), func(a, b int) {
+			activations[l.act].grad(e[a:b], v[a:b], c.Grad.F[a:b])
 		})
 	}
 	// The few long parts (dW) come first, so that the many short ones (dx) even out the threads' loads.

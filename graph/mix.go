@@ -61,32 +61,26 @@ func rowAt(t Tensor, r, d int) []float32 {
 
 func (o mix) Forward(c *Call) {
 	rows, d := c.Out.Rows(), c.Out.Dim(-1)
-	Parallel(tiles(rows, rowTile), func(i int) {
-		a, b := tile(i, rowTile, rows)
-		for r := a; r < b; r++ {
-			y := rowAt(c.Out, r, d)
-			vec.Add(y, rowAt(c.In[0], r, d), o.path(c.In, 0, r, d))
-			vec.MulAdd(y, rowAt(c.In[1], r, d), o.path(c.In, 1, r, d))
-			vec.MulAdd(y, rowAt(c.In[2], r, d), o.path(c.In, 2, r, d))
-		}
+	ParallelRows(rows, func(r int) {
+		y := rowAt(c.Out, r, d)
+		vec.Add(y, rowAt(c.In[0], r, d), o.path(c.In, 0, r, d))
+		vec.MulAdd(y, rowAt(c.In[1], r, d), o.path(c.In, 1, r, d))
+		vec.MulAdd(y, rowAt(c.In[2], r, d), o.path(c.In, 2, r, d))
 	})
 }
 
 func (o mix) Backward(c *Call) {
 	rows, d := c.Grad.Rows(), c.Grad.Dim(-1)
-	Parallel(tiles(rows, rowTile), func(i int) {
-		a, b := tile(i, rowTile, rows)
-		for r := a; r < b; r++ {
-			dy := rowAt(c.Grad, r, d)
-			copy(rowAt(c.GradIn[0], r, d), dy)
-			copy(o.path(c.GradIn, 0, r, d), dy)
-			for p := 1; p <= 2; p++ { // α with a, β with m
-				if dg := rowAt(c.GradIn[p], r, d); dg != nil {
-					vec.Mul(dg, o.path(c.In, p, r, d), dy)
-				}
-				if dp := o.path(c.GradIn, p, r, d); dp != nil {
-					vec.Mul(dp, rowAt(c.In[p], r, d), dy)
-				}
+	ParallelRows(rows, func(r int) {
+		dy := rowAt(c.Grad, r, d)
+		copy(rowAt(c.GradIn[0], r, d), dy)
+		copy(o.path(c.GradIn, 0, r, d), dy)
+		for p := 1; p <= 2; p++ { // α with a, β with m
+			if dg := rowAt(c.GradIn[p], r, d); dg != nil {
+				vec.Mul(dg, o.path(c.In, p, r, d), dy)
+			}
+			if dp := o.path(c.GradIn, p, r, d); dp != nil {
+				vec.Mul(dp, rowAt(c.In[p], r, d), dy)
 			}
 		}
 	})

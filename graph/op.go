@@ -115,20 +115,51 @@ func (s *storage) result() gorgonia.Value {
 	return s.value
 }
 
+// operation is what all Gorgonia Ops of this package are, whatever they do: known operands and a known result.
+type operation struct {
+	name   string
+	inputs gorgonia.Nodes
+	out    Spec
+	salt   int // tells its hash from that of another node: see unique
+}
+
+func (o *operation) common() *operation { return o }
+
+// The methods of a gorgonia.Op but Do.
+
+func (o *operation) Arity() int            { return len(o.inputs) }
+func (o *operation) ReturnsPtr() bool      { return true }
+func (o *operation) CallsExtern() bool     { return false }
+func (o *operation) OverwritesInput() int  { return -1 }
+func (o *operation) WriteHash(h hash.Hash) { fmt.Fprint(h, salted(o.name, o.salt)) }
+func (o *operation) Hashcode() uint32      { return hashOf(salted(o.name, o.salt)) }
+func (o *operation) String() string        { return o.name }
+func (o *operation) Type() hm.Type {
+	var types []hm.Type
+	for _, n := range o.inputs {
+		types = append(types, n.Type())
+	}
+	return hm.NewFnType(append(types, typeOf(o.out))...)
+}
+
+// InferShape is the shape that was known when the operation was made.
+func (o *operation) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
+	return tensor.Shape(o.out.Shape).Clone(), nil
+}
+
 // call is one application of a kernel: the Gorgonia Op of its node.
 type call struct {
+	operation
 	g      *Graph
 	kernel Kernel
 	plan   Plan
 	in     []Spec
-	inputs gorgonia.Nodes
 	node   *Node
-	out    *storage
+	value  *storage
 	saved  []*storage
 	back   *backCall // nil outside training
 	pos    position
 	run    Call
-	salt   int
 }
 
 // position is an instruction's place in the order for which memory was planned.
@@ -151,7 +182,7 @@ func (p *position) check(what fmt.Stringer) error {
 
 // Apply adds kernel(inputs…) to the graph and returns its node.
 func Apply(g *Graph, kernel Kernel, inputs ...*Node) *Node {
-	c := &call{g: g, kernel: kernel, inputs: inputs}
+	c := &call{operation: operation{name: kernel.String(), inputs: inputs}, g: g, kernel: kernel}
 	for i, n := range inputs {
 		if n == nil {
 			Fail("graph: %v: operand %d is missing", kernel, i)
@@ -165,11 +196,9 @@ func Apply(g *Graph, kernel Kernel, inputs ...*Node) *Node {
 	if c.plan, err = kernel.Plan(c.in); err != nil {
 		Fail("graph: %v: %v", kernel, err)
 	}
-	c.out = &storage{spec: c.plan.Out}
-	n, err := g.unique(func(salt int) (*Node, error) {
-		c.salt = salt
-		return gorgonia.ApplyOp(c, inputs...)
-	}, c.same)
+	c.out = c.plan.Out
+	c.value = &storage{spec: c.out}
+	n, err := g.apply(c, c.same)
 	if err != nil {
 		Fail("graph: %v: %v", kernel, err)
 	}
@@ -197,14 +226,6 @@ func typeOf(s Spec) hm.Type {
 	return gorgonia.TensorType{Dims: len(s.Shape), Of: dt}
 }
 
-func fnType(in []Spec, out Spec) hm.Type {
-	var ts []hm.Type
-	for _, s := range append(append([]Spec(nil), in...), out) {
-		ts = append(ts, typeOf(s))
-	}
-	return hm.NewFnType(ts...)
-}
-
 func hashOf(s string) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(s))
@@ -214,19 +235,10 @@ func hashOf(s string) uint32 {
 // same says whether node is the same kernel with the same operands.
 func (c *call) same(node *Node) bool {
 	known, ok := c.g.byNode[node]
-	return ok && known.kernel.String() == c.kernel.String() && slices.Equal(known.inputs, c.inputs)
+	return ok && known.name == c.name && slices.Equal(known.inputs, c.inputs)
 }
 
-// The methods that make call a gorgonia.SDOp.
-
-func (c *call) Arity() int            { return len(c.inputs) }
-func (c *call) Type() hm.Type         { return fnType(c.in, c.plan.Out) }
-func (c *call) ReturnsPtr() bool      { return true }
-func (c *call) CallsExtern() bool     { return false }
-func (c *call) OverwritesInput() int  { return -1 }
-func (c *call) WriteHash(h hash.Hash) { fmt.Fprint(h, salted(c.kernel.String(), c.salt)) }
-func (c *call) Hashcode() uint32      { return hashOf(salted(c.kernel.String(), c.salt)) }
-func (c *call) String() string        { return c.kernel.String() }
+// DiffWRT makes call, with SymDiff, a gorgonia.SDOp.
 func (c *call) DiffWRT(inputs int) []bool {
 	d := make([]bool, inputs)
 	for i := range d {
@@ -242,11 +254,6 @@ func (c *call) hasGradient() bool {
 	return computed || expressed
 }
 
-// InferShape gives the shape that Plan gave when the kernel was applied.
-func (c *call) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
-	return tensor.Shape(c.plan.Out.Shape).Clone(), nil
-}
-
 // Do computes the kernel into the memory that was planned for it.
 func (c *call) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	if err := c.pos.check(c); err != nil {
@@ -258,7 +265,7 @@ func (c *call) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	if c.pos.program.failure = c.protect(func() { c.kernel.Forward(&c.run) }); c.pos.program.failure != nil {
 		return nil, c.pos.program.failure
 	}
-	return c.out.result(), nil
+	return c.value.result(), nil
 }
 
 // protect turns a kernel's Fail into an error: the TapeMachine runs in a goroutine of its own, where a panic would end
@@ -322,7 +329,8 @@ func (c *call) diff(grad *Node, wanted []bool) (gorgonia.Nodes, error) {
 	if c.back != nil {
 		return nil, fmt.Errorf("graph: %v was differentiated before", c)
 	}
-	b := &backCall{fwd: c, reads: make([]int, len(c.inputs))}
+	b := &backCall{fwd: c, grad: specOf(grad), reads: make([]int, len(c.inputs))}
+	b.name, b.out = fmt.Sprintf("∂%v(%x)", c.name, c.node.ID()), Spec{Shape: []int{1}}
 	c.back = b
 	for _, s := range c.plan.Saved {
 		c.saved = append(c.saved, &storage{spec: s})
@@ -331,23 +339,20 @@ func (c *call) diff(grad *Node, wanted []bool) (gorgonia.Nodes, error) {
 	for _, i := range c.plan.Unread {
 		unread[i] = true
 	}
-	b.in = []Spec{specOf(grad)}
 	b.inputs = gorgonia.Nodes{grad}
 	for i, n := range c.inputs {
 		if b.reads[i] = -1; !unread[i] {
 			b.reads[i] = len(b.inputs)
 			b.inputs = append(b.inputs, n)
-			b.in = append(b.in, c.in[i])
 		}
 	}
 	// The result is always an operand of the backward node, since Backward must come after Forward; its memory is
 	// kept for it only if it is read.
 	b.outAt = len(b.inputs)
 	b.inputs = append(b.inputs, c.node)
-	b.in = append(b.in, c.plan.Out)
 
 	b.outs = make([]*storage, len(c.inputs))
-	b.done = &storage{spec: Spec{Shape: []int{1}}}
+	b.done = &storage{spec: b.out}
 	for i := range c.inputs {
 		if wanted[i] {
 			b.outs[i] = &storage{spec: c.in[i]}
@@ -356,24 +361,18 @@ func (c *call) diff(grad *Node, wanted []bool) (gorgonia.Nodes, error) {
 	for _, s := range c.plan.Work {
 		b.work = append(b.work, &storage{spec: s})
 	}
-	node, err := c.g.unique(func(salt int) (*Node, error) {
-		b.salt = salt
-		return gorgonia.ApplyOp(b, b.inputs...)
-	}, never)
+	node, err := c.g.apply(b, never)
 	if err != nil {
 		return nil, err
 	}
 	b.node = node
 	grads := make(gorgonia.Nodes, len(c.inputs))
-	for i := range c.inputs {
-		p := &pick{back: b, i: i, out: b.outs[i]}
-		if p.out == nil {
+	for i, s := range b.outs {
+		if s == nil {
 			continue
 		}
-		if grads[i], err = c.g.unique(func(salt int) (*Node, error) {
-			p.salt = salt
-			return gorgonia.ApplyOp(p, node)
-		}, never); err != nil {
+		p := &pick{operation{name: fmt.Sprintf("%v.%d", b.name, i), inputs: gorgonia.Nodes{node}, out: s.spec}, s}
+		if grads[i], err = c.g.apply(p, never); err != nil {
 			return nil, err
 		}
 	}
@@ -383,35 +382,18 @@ func (c *call) diff(grad *Node, wanted []bool) (gorgonia.Nodes, error) {
 // backCall computes the gradients of one call: the Gorgonia Op of the node that SymDiff adds. Its own value is only
 // a token [1]; the gradients are read through pick nodes.
 type backCall struct {
-	fwd    *call
-	node   *Node
-	inputs gorgonia.Nodes
-	in     []Spec
-	reads  []int // position of operand i among the inputs, -1 if it is not read
-	outAt  int   // position of the result among the inputs
+	operation
+	fwd   *call
+	node  *Node
+	grad  Spec
+	reads []int // position of operand i among the inputs, -1 if it is not read
+	outAt int   // position of the result among the inputs
 
 	outs []*storage
 	work []*storage
 	done *storage
 	pos  position
 	run  Call
-	salt int
-}
-
-func (b *backCall) Arity() int            { return len(b.inputs) }
-func (b *backCall) Type() hm.Type         { return fnType(b.in, b.done.spec) }
-func (b *backCall) ReturnsPtr() bool      { return true }
-func (b *backCall) CallsExtern() bool     { return false }
-func (b *backCall) OverwritesInput() int  { return -1 }
-func (b *backCall) WriteHash(h hash.Hash) { fmt.Fprint(h, salted(b.String(), b.salt)) }
-func (b *backCall) Hashcode() uint32      { return hashOf(salted(b.String(), b.salt)) }
-func (b *backCall) String() string {
-	return fmt.Sprintf("∂%v(%x)", b.fwd.kernel, b.fwd.node.ID())
-}
-
-// InferShape is that of the token.
-func (b *backCall) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
-	return tensor.Shape{1}, nil
 }
 
 // Do computes every wanted gradient.
@@ -420,7 +402,7 @@ func (b *backCall) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 		return nil, err
 	}
 	var err error
-	if b.run.Grad, err = tensorOf(values[0], b.in[0]); err != nil {
+	if b.run.Grad, err = tensorOf(values[0], b.grad); err != nil {
 		return nil, fmt.Errorf("graph: %v: gradient: %w", b, err)
 	}
 	for i, at := range b.reads {
@@ -431,7 +413,7 @@ func (b *backCall) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 		}
 	}
 	if b.fwd.plan.ReadsOut {
-		b.run.Out = b.fwd.out.tensor
+		b.run.Out = b.fwd.value.tensor
 	} else {
 		b.run.Out = Tensor{Shape: b.fwd.plan.Out.Shape}
 	}
@@ -469,25 +451,9 @@ func (b *backCall) mustBeWritten() {
 
 // pick is the view of one gradient that a backCall computed.
 type pick struct {
-	back *backCall
-	i    int
-	out  *storage
-	salt int
-}
-
-func (p *pick) Arity() int            { return 1 }
-func (p *pick) Type() hm.Type         { return fnType([]Spec{p.back.done.spec}, p.out.spec) }
-func (p *pick) ReturnsPtr() bool      { return true }
-func (p *pick) CallsExtern() bool     { return false }
-func (p *pick) OverwritesInput() int  { return -1 }
-func (p *pick) WriteHash(h hash.Hash) { fmt.Fprint(h, salted(p.String(), p.salt)) }
-func (p *pick) Hashcode() uint32      { return hashOf(salted(p.String(), p.salt)) }
-func (p *pick) String() string        { return fmt.Sprintf("%v.%d", p.back, p.i) }
-
-// InferShape is that of the operand whose gradient it is.
-func (p *pick) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
-	return tensor.Shape(p.out.spec.Shape).Clone(), nil
+	operation
+	value *storage
 }
 
 // Do returns the gradient's memory; nothing is copied.
-func (p *pick) Do(...gorgonia.Value) (gorgonia.Value, error) { return p.out.result(), nil }
+func (p *pick) Do(...gorgonia.Value) (gorgonia.Value, error) { return p.value.result(), nil }

@@ -73,25 +73,11 @@ func (l linearPacked) Forward(c *Call) {
 		blas.Gemm(false, true, m, to-from, k, 1, x.F, k, w, k, beta, c.Out.F[from:], n)
 		if l.act != Identity {
 			for r := range m {
-				row := c.Out.F[r*n+from : r*n+to]
-				l.act.apply(row, row)
+				y := c.Out.F[r*n+from : r*n+to]
+				l.act.apply(y, y)
 			}
 		}
 	})
-}
-
-// apply computes y as the activation of x, which may be y itself; Identity leaves y as it is.
-func (a Activation) apply(y, x []float32) {
-	switch a {
-	case Sigmoid:
-		vec.Sigmoid(y, x)
-	case ReLU:
-		vec.Relu(y, x)
-	case GELU:
-		vec.Gelu(y, x)
-	case SiLU:
-		vec.Silu(y, x)
-	}
 }
 
 // EmbedPacked is Embed with packed token embeddings [V, D] and position embeddings [1, M, D]; only the rows that are

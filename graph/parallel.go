@@ -19,6 +19,15 @@ func ParallelElements(n int, f func(from, to int)) {
 	Parallel(tiles(n, elementTile), func(i int) { f(tile(i, elementTile, n)) })
 }
 
+// ParallelRows calls f(0) … f(n-1), as many at a time as Parallel, for work on n rows that do not depend on each other.
+func ParallelRows(n int, f func(r int)) {
+	Parallel(tiles(n, rowTile), func(i int) {
+		for r, to := tile(i, rowTile, n); r < to; r++ {
+			f(r)
+		}
+	})
+}
+
 // ParallelScratch is Parallel for parts that need `size` floats of private scratch memory. Its contents are undefined
 // at the start of each part.
 func ParallelScratch(n, size int, f func(i int, scratch []float32)) {

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"sort"
@@ -77,10 +78,7 @@ func (g *Graph) schedule() (*Program, *gorgonia.ExprGraph, error) {
 	for _, n := range g.grads {
 		p.kept[n] = true
 	}
-	roots := make(gorgonia.Nodes, 0, len(p.kept))
-	for n := range p.kept {
-		roots = append(roots, n)
-	}
+	roots := gorgonia.Nodes(slices.Collect(maps.Keys(p.kept)))
 	if len(roots) == 0 {
 		return nil, nil, fmt.Errorf("graph: nothing to compute: Keep the nodes whose values are wanted")
 	}
@@ -104,9 +102,9 @@ func (g *Graph) schedule() (*Program, *gorgonia.ExprGraph, error) {
 func storageOf(n *Node) *storage {
 	switch op := n.Op().(type) {
 	case *call:
-		return op.out
+		return op.value
 	case *pick:
-		return op.out
+		return op.value
 	}
 	return nil
 }
@@ -154,7 +152,7 @@ func (p *Program) touches(n *Node, instruction int) (born, uses []*storage, inst
 	switch op := n.Op().(type) {
 	case *call:
 		op.pos = position{instruction, p}
-		operands, born, instructions = op.inputs, append(append(born, op.out), op.saved...), 1
+		operands, born, instructions = op.inputs, append(append(born, op.value), op.saved...), 1
 	case *backCall:
 		op.pos = position{instruction, p}
 		if operands = op.inputs; !op.fwd.plan.ReadsOut {
@@ -261,7 +259,7 @@ func (s *storage) bind(f []float32, i []int32) {
 }
 
 func (c *call) bindStorage() {
-	c.run = Call{In: make([]Tensor, len(c.inputs)), Out: c.out.tensor, Saved: make([]Tensor, len(c.plan.Saved))}
+	c.run = Call{In: make([]Tensor, len(c.inputs)), Out: c.value.tensor, Saved: make([]Tensor, len(c.plan.Saved))}
 	for i, s := range c.saved {
 		c.run.Saved[i] = s.tensor
 	}

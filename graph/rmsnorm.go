@@ -39,16 +39,13 @@ func (rmsNorm) Plan(in []Spec) (Plan, error) {
 
 func (rmsNorm) Forward(c *Call) {
 	rows, d := c.Out.Rows(), c.Out.Dim(-1)
-	Parallel(tiles(rows, rowTile), func(i int) {
-		a, b := tile(i, rowTile, rows)
-		for r := a; r < b; r++ {
-			x, y := rowAt(c.In[0], r, d), rowAt(c.Out, r, d)
-			rho := float32(1 / math.Sqrt(vec.SumSq(x)/float64(d)+RMSNormEps))
-			vec.Mul(y, x, c.In[1].F)
-			vec.Scale(y, rho, y)
-			if c.Saved[0].F != nil {
-				c.Saved[0].F[r] = rho
-			}
+	ParallelRows(rows, func(r int) {
+		x, y := rowAt(c.In[0], r, d), rowAt(c.Out, r, d)
+		rho := float32(1 / math.Sqrt(vec.SumSq(x)/float64(d)+RMSNormEps))
+		vec.Mul(y, x, c.In[1].F)
+		vec.Scale(y, rho, y)
+		if c.Saved[0].F != nil {
+			c.Saved[0].F[r] = rho
 		}
 	})
 }

@@ -251,14 +251,11 @@ func (o selectiveScan) sumHeads(c *Call) {
 	}
 	length, heads, width, n := c.In[0].Dim(1), c.In[1].Dim(2), c.In[0].Dim(2), o.state
 	rows := c.In[0].Rows()
-	Parallel(tiles(rows, rowTile), func(i int) {
-		from, to := tile(i, rowTile, rows)
-		for r := from; r < to; r++ {
-			dst := c.GradIn[0].F[(r+1)*width-2*n : (r+1)*width]
-			clear(dst)
-			for h := range heads {
-				vec.AddTo(dst, rowAt(c.Work[0], (r/length*heads+h)*length+r%length, 2*n))
-			}
+	ParallelRows(rows, func(r int) {
+		dst := c.GradIn[0].F[(r+1)*width-2*n : (r+1)*width]
+		clear(dst)
+		for h := range heads {
+			vec.AddTo(dst, rowAt(c.Work[0], (r/length*heads+h)*length+r%length, 2*n))
 		}
 	})
 }

@@ -26,23 +26,17 @@ func (softmax) Plan(in []Spec) (Plan, error) {
 
 func (softmax) Forward(c *Call) {
 	rows, d := c.Out.Rows(), c.Out.Dim(-1)
-	Parallel(tiles(rows, rowTile), func(i int) {
-		from, to := tile(i, rowTile, rows)
-		for r := from; r < to; r++ {
-			y := rowAt(c.Out, r, d)
-			copy(y, rowAt(c.In[0], r, d))
-			vec.Scale(y, 1/vec.ExpShiftSum(y, vec.Max(y)), y)
-		}
+	ParallelRows(rows, func(r int) {
+		y := rowAt(c.Out, r, d)
+		copy(y, rowAt(c.In[0], r, d))
+		vec.Scale(y, 1/vec.ExpShiftSum(y, vec.Max(y)), y)
 	})
 }
 
 func (softmax) Backward(c *Call) {
 	rows, d := c.Grad.Rows(), c.Grad.Dim(-1)
-	Parallel(tiles(rows, rowTile), func(i int) {
-		from, to := tile(i, rowTile, rows)
-		for r := from; r < to; r++ {
-			y, dy := rowAt(c.Out, r, d), rowAt(c.Grad, r, d)
-			vec.SoftmaxGrad(rowAt(c.GradIn[0], r, d), y, dy, vec.Dot(y, dy))
-		}
+	ParallelRows(rows, func(r int) {
+		y, dy := rowAt(c.Out, r, d), rowAt(c.Grad, r, d)
+		vec.SoftmaxGrad(rowAt(c.GradIn[0], r, d), y, dy, vec.Dot(y, dy))
 	})
 }

@@ -27,6 +27,20 @@ func (g *Graph) unique(make func(salt int) (*Node, error), same func(known *Node
 	}
 }
 
+// ownOp is an Op of this package.
+type ownOp interface {
+	gorgonia.Op
+	common() *operation
+}
+
+// apply makes the node of an operation.
+func (g *Graph) apply(op ownOp, same func(known *Node) bool) (*Node, error) {
+	return g.unique(func(salt int) (*Node, error) {
+		op.common().salt = salt
+		return gorgonia.ApplyOp(op, op.common().inputs...)
+	}, same)
+}
+
 // never is unique's `same` for nodes that are always new.
 func never(*Node) bool { return false }
 

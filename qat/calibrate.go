@@ -86,6 +86,16 @@ func Calibrate(m *layers.Model, data Batches) (*Calibration, error) {
 	return CalibrateContext(context.Background(), m, data)
 }
 
+// CalibrateOnMixture is CalibrateContext on the data of MixtureBatches.
+func CalibrateOnMixture(ctx context.Context, m *layers.Model, count, size, tokens int, from tasks.Source) (*Calibration,
+	error) {
+	data, err := MixtureBatches(m.Config, count, size, tokens, from)
+	if err != nil {
+		return nil, err
+	}
+	return CalibrateContext(ctx, m, data)
+}
+
 // CalibrateContext is Calibrate, given up between two batches when ctx ends, with an error that wraps
 // train.ErrInterrupted.
 func CalibrateContext(ctx context.Context, m *layers.Model, data Batches) (*Calibration, error) {

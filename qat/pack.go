@@ -8,6 +8,7 @@ import (
 	"github.com/x448/float16"
 
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 	"github.com/synapnet/synapnet-train/layers/scheme"
 )
@@ -55,6 +56,15 @@ func halve(data []float32, holds func([]float32) bool) {
 	for i, v := range data {
 		data[i] = float16.Fromfloat32(v).Float32()
 	}
+}
+
+// PackedModel is the model that the packed file holds.
+func (q *Quantised) PackedModel() (*layers.Model, error) {
+	f, err := q.PackedFile()
+	if err != nil {
+		return nil, err
+	}
+	return layers.FromFile(f)
 }
 
 // PackedFile is the packed file (scheme/FORMAT.md) of the model as Convert would make it. The model is not changed.

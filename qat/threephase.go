@@ -374,11 +374,8 @@ func (t *ThreePhase) trainsAuxiliary() bool {
 // prepare calibrates the model and quantises it.
 func (t *ThreePhase) prepare(ctx context.Context) error {
 	c := t.Config
-	data, err := MixtureBatches(c.Model, c.CalibrationBatches, c.BatchSize, c.Context, c.draw().For(tasks.Calibration, 0))
-	if err != nil {
-		return err
-	}
-	calibration, err := CalibrateContext(ctx, t.Model, data)
+	calibration, err := CalibrateOnMixture(ctx, t.Model, c.CalibrationBatches, c.BatchSize, c.Context,
+		c.draw().For(tasks.Calibration, 0))
 	if err != nil {
 		return err
 	}

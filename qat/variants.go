@@ -208,12 +208,9 @@ func (v Variant) build(ctx context.Context, base *layers.Model, e Experiment, dr
 
 // quantise calibrates and prepares the model.
 func (b *Built) quantise(ctx context.Context, e Experiment, draw tasks.Draw) error {
-	data, err := MixtureBatches(b.Model.Config, e.CalibrationBatches, e.CalibrationBatch, e.CalibrationContext,
-		draw.For(tasks.Calibration, 0))
-	if err != nil {
-		return err
-	}
-	if b.Calibration, err = CalibrateContext(ctx, b.Model, data); err != nil {
+	var err error
+	if b.Calibration, err = CalibrateOnMixture(ctx, b.Model, e.CalibrationBatches, e.CalibrationBatch,
+		e.CalibrationContext, draw.For(tasks.Calibration, 0)); err != nil {
 		return err
 	}
 	b.Quantised, err = Prepare(b.Model, b.Calibration, e.Options)

@@ -67,13 +67,12 @@ func (s baselineSettings) Validate() error {
 				Want: "0: the experiment's own sample_keys counts"}
 		}
 		if err := cmp.Or(lab.Distinct(prefix+"architectures", p.Architectures...), lab.Distinct(prefix+"tasks", p.Tasks...),
-			lab.AtLeast(prefix+"contexts", layers.MinContext, p.Contexts...), lab.Distinct(prefix+"contexts", p.Contexts...),
+			lab.Contexts(prefix+"contexts", p.Contexts...),
 			lab.AtLeast(prefix+"samples", 1, p.Samples)); err != nil {
 			return err
 		}
 	}
-	if err := cmp.Or(lab.AtLeast("speed", layers.MinContext, s.Speed...), lab.Distinct("speed", s.Speed...),
-		lab.AtLeast("repetitions", 1, s.Repetitions)); err != nil {
+	if err := cmp.Or(lab.Contexts("speed", s.Speed...), lab.AtLeast("repetitions", 1, s.Repetitions)); err != nil {
 		return err
 	}
 	_, err := (&baselines{baselineSettings: s}).models()
@@ -121,7 +120,7 @@ func Experiment() lab.Experiment {
 			"Baselines: Falcon-H1 / Hymba (proxy)", "Baselines: EM-LLM"},
 		Version: 2, Carries: 1, // version 1 timed passes between the trainings
 		Alone:    true,
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 30 * time.Second, lab.Full: 75 * time.Minute},
+		Estimate: lab.Durations{lab.Quick: 30 * time.Second, lab.Full: 75 * time.Minute},
 		Views: []lab.View{
 			{Title: "Accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.ModelLabel, result.VariantLabel},
 				Column: result.ContextLabel},
@@ -206,10 +205,7 @@ func runBaselines(ctx context.Context, j *lab.Job, s baselineSettings) (*lab.Out
 	if r.work, err = j.Work(); err != nil {
 		return nil, err
 	}
-	paper, err := publishedBaselines()
-	if err != nil {
-		return nil, err
-	}
+	paper := publishedBaselines()
 	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, paper) }
 	for _, m := range models {
 		if _, err := r.done.Do(ctx, m.key(), func() (baselineCell, error) { return r.trainAndEvaluate(ctx, m) }); err != nil {
@@ -432,11 +428,7 @@ func (r *baselines) form(ctx context.Context, m baselineModel, trained *layers.M
 		if m.protocol == result.Paper {
 			return built.Model, nil
 		}
-		file, err := built.Quantised.PackedFile()
-		if err != nil {
-			return nil, err
-		}
-		return layers.FromFile(file)
+		return built.Quantised.PackedModel()
 	}
 	return trained, nil
 }
@@ -589,13 +581,10 @@ func (f baselineFigures) memory() *result.MeanStd {
 }
 
 // publishedBaselines gives what the paper has of an architecture in a form.
-func publishedBaselines() (func(m baselineModel, form string) baselineFigures, error) {
-	var file struct {
+func publishedBaselines() func(m baselineModel, form string) baselineFigures {
+	file := published.Must[struct {
 		Baselines map[string]baselineFigures `json:"baselines"`
-	}
-	if err := published.Decode("full_demo_results.json", &file); err != nil {
-		return nil, err
-	}
+	}]("full_demo_results.json")
 	names := map[string]string{
 		"gru_ssm/" + int4Form: "Mamba2-INT4", "llama/" + int4Form: "Llama-AWQ-INT4", "falcon_h1/" +
 			result.Trained: "FalconH1-FP16",
@@ -606,5 +595,5 @@ func publishedBaselines() (func(m baselineModel, form string) baselineFigures, e
 			return nil
 		}
 		return file.Baselines[names[m.name+"/"+form]]
-	}, nil
+	}
 }

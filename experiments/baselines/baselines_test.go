@@ -136,10 +136,7 @@ func TestBaselinesAreMatched(t *testing.T) {
 }
 
 func TestPublishedBaselines(t *testing.T) {
-	paper, err := publishedBaselines()
-	if err != nil {
-		t.Fatal(err)
-	}
+	paper := publishedBaselines()
 	of := paper(baselineModel{protocol: result.Paper, name: "synapnet"}, qat.CAJQPTQ)
 	if a, _ := of.accuracy("256"); a == nil || a.Mean != 0.1875 || of.speed() == nil || of.memory() == nil {
 		t.Errorf("published %v", of)

@@ -119,11 +119,8 @@ func PackReference(path string) error {
 	if err != nil {
 		return err
 	}
-	data, err := qat.MixtureBatches(m.Config, 1, 4, 512, tasks.Seeded(42).For(tasks.Demonstration, 0))
-	if err != nil {
-		return err
-	}
-	calibration, err := qat.Calibrate(m, data)
+	calibration, err := qat.CalibrateOnMixture(context.Background(), m, 1, 4, 512,
+		tasks.Seeded(42).For(tasks.Demonstration, 0))
 	if err != nil {
 		return err
 	}

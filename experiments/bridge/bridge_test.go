@@ -59,18 +59,12 @@ func TestWithoutBridge(t *testing.T) {
 }
 
 func TestPublishedScaleBridge(t *testing.T) {
-	removal, err := publishedRemoval()
-	if err != nil {
-		t.Fatal(err)
-	}
+	removal := publishedRemoval()
 	if got := removal[withBridge]["1024"][measure.MetricSingle]; math.Abs(got.Mean-0.618) > 1e-3 ||
 		math.Abs(got.Std-0.107) > 1e-3 {
 		t.Errorf("published %+v", got)
 	}
-	scratch, err := publishedScratch()
-	if err != nil {
-		t.Fatal(err)
-	}
+	scratch := publishedScratch()
 	if got := scratch[noBridge]["1024"]; got.Mean != 0.0625 {
 		t.Errorf("published %+v", got)
 	}

@@ -48,8 +48,7 @@ func RemovalExperiment() lab.Experiment {
 		Covers: []string{"Ablations: ScaleBridge, post-hoc removal",
 			"Component-Aware Joint Quantization: interface layer, ScaleBridge"},
 		Needs:    []string{"pretrain"},
-		Version:  1,
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 20 * time.Second, lab.Full: 22 * time.Minute},
+		Estimate: lab.Durations{lab.Quick: 20 * time.Second, lab.Full: 22 * time.Minute},
 		Views: []lab.View{{Title: "Accuracy with the bridge and with the identity in its place", Metric: "accuracy",
 			Rows: []string{result.TaskLabel, result.VariantLabel}, Column: result.ContextLabel,
 			Figure: &lab.Figure{Kind: "line", X: result.ContextLabel, Series: result.VariantLabel, LogX: true}}},
@@ -95,11 +94,7 @@ func runScaleBridgeRemoval(ctx context.Context, j *lab.Job, s removalSettings) (
 	if r.done, err = lab.NewCells[removalCell](j, 4*len(s.Seeds)*len(s.Contexts)); err != nil {
 		return nil, err
 	}
-	paper, err := publishedRemoval()
-	if err != nil {
-		return nil, err
-	}
-	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(base.Config, paper) }
+	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(base.Config, publishedRemoval()) }
 	work, err := j.Work()
 	if err != nil {
 		return nil, err
@@ -237,10 +232,8 @@ func (r *removal) accuracies(protocol string, t int, metric string,
 // removalTable is the published summary by variant, context and metric.
 type removalTable map[string]map[string]map[string]result.MeanStd
 
-func publishedRemoval() (removalTable, error) {
-	var file struct {
+func publishedRemoval() removalTable {
+	return published.Must[struct {
 		Summary removalTable `json:"summary"`
-	}
-	err := published.Decode("exp_scale_bridge_ablation.json", &file)
-	return file.Summary, err
+	}]("exp_scale_bridge_ablation.json").Summary
 }

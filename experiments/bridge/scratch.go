@@ -88,8 +88,7 @@ func ScratchExperiment() lab.Experiment {
 		Title:    "Training with and without a ScaleBridge from the beginning",
 		Source:   "Section 8, exp_scale_bridge_from_scratch.json",
 		Covers:   []string{"Ablations: ScaleBridge, from-scratch comparison"},
-		Version:  1,
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 20 * time.Second, lab.Full: 28 * time.Minute},
+		Estimate: lab.Durations{lab.Quick: 20 * time.Second, lab.Full: 28 * time.Minute},
 		Views: []lab.View{
 			{Title: "Accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.VariantLabel},
 				Column: result.ContextLabel,
@@ -147,11 +146,7 @@ func runScaleBridgeScratch(ctx context.Context, j *lab.Job, s scratchSettings) (
 	if r.done, err = lab.NewCells[scratchCell](j, len(models)*len(s.Seeds)); err != nil {
 		return nil, err
 	}
-	paper, err := publishedScratch()
-	if err != nil {
-		return nil, err
-	}
-	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, paper) }
+	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, publishedScratch()) }
 	for _, seed := range s.Seeds {
 		for _, m := range models {
 			cell, err := r.done.Do(ctx, r.name(m, seed), func() (scratchCell, error) {
@@ -510,10 +505,8 @@ func (r *scratch) guesses(o *lab.Outcome) error {
 }
 
 // publishedScratch is the published summary by variant and context.
-func publishedScratch() (map[string]map[string]result.MeanStd, error) {
-	var file struct {
+func publishedScratch() map[string]map[string]result.MeanStd {
+	return published.Must[struct {
 		Summary map[string]map[string]result.MeanStd `json:"summary"`
-	}
-	err := published.Decode("exp_scale_bridge_from_scratch.json", &file)
-	return file.Summary, err
+	}]("exp_scale_bridge_from_scratch.json").Summary
 }

@@ -251,11 +251,7 @@ func (e *comparison) evaluate(ctx context.Context, v qat.Variant, seed uint64, b
 	if c.Accuracy, err = e.score(ctx, built.Model, seed, contexts, ""); err != nil || !fromBytes(v.Name) {
 		return c, err
 	}
-	file, err := built.Quantised.PackedFile()
-	if err != nil {
-		return c, fmt.Errorf("variant %s: %w", v.Name, err)
-	}
-	packed, err := layers.FromFile(file)
+	packed, err := built.Quantised.PackedModel()
 	if err != nil {
 		return c, fmt.Errorf("variant %s: %w", v.Name, err)
 	}

@@ -17,7 +17,7 @@ func QATExperiment() lab.Experiment {
 		Source: "Section 3.2, exp_cajq_qat_multiseed.json",
 		Covers: []string{"Quickstart: train with CAJQ", "Component-Aware Joint Quantization: accuracy (NIAH-single, 3 seeds)",
 			"Ablations: quantization strategy"},
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 40 * time.Second, lab.Full: 65 * time.Minute},
+		Estimate: lab.Durations{lab.Quick: 40 * time.Second, lab.Full: 65 * time.Minute},
 		Says: "The published comparison gives only CAJQ-QAT 200 more training steps; fp16_finetuned is the control with " +
 			"the same steps and no quantiser, and what it gains " +
 			"is not the quantiser's merit. CAJQ has 4 levels in its 2 bits here, 7 in the reference; strict runs it from the " +
@@ -48,7 +48,7 @@ func AblationExperiment() lab.Experiment {
 			"Component-Aware Joint Quantization: sparse attention, INT4",
 			"Component-Aware Joint Quantization: episodic memory, INT8", "Component-Aware Joint Quantization: compression",
 		},
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 40 * time.Second, lab.Full: 80 * time.Minute},
+		Estimate: lab.Durations{lab.Quick: 40 * time.Second, lab.Full: 80 * time.Minute},
 		Says: "Each component alone in its own precision, then everything together. Bits and compression are of packed " +
 			"files, metadata and salient columns included; " +
 			"whole-model compression holds every parameter against the same in FP16. Accuracies are those before packing, " +

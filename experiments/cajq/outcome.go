@@ -27,10 +27,7 @@ const pairedProtocol = ". Differences are paired, sample by sample, over all see
 
 // outcome computes all measurements of the cells that are done.
 func outcome(s Settings, cells map[string]cell) (*lab.Outcome, error) {
-	paper, err := publishedTable()
-	if err != nil {
-		return nil, err
-	}
+	paper := publishedTable()
 	o := &lab.Outcome{Cost: &result.Cost{}}
 	var origins origins
 	for _, v := range s.Variants {
@@ -114,12 +111,10 @@ type table map[string]struct {
 	PerContext map[string]map[string]result.MeanStd `json:"per_ctx"`
 }
 
-func publishedTable() (table, error) {
-	var file struct {
+func publishedTable() table {
+	return published.Must[struct {
 		Summary table `json:"summary"`
-	}
-	err := published.Decode("exp_cajq_qat_multiseed.json", &file)
-	return file.Summary, err
+	}]("exp_cajq_qat_multiseed.json").Summary
 }
 
 // pairs are the variants whose difference is taken: each to FP16, and what was trained to the control.

@@ -3,6 +3,7 @@ package conform
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/synapnet/synapnet-train/baee"
@@ -114,12 +115,7 @@ func policies(path string) (*Comparison, error) {
 	}
 	report := &Comparison{Case: "eviction policies, paper rules"}
 	for i, c := range cases {
-		names := make([]string, 0, len(c.Kept))
-		for name := range c.Kept {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for _, name := range names {
+		for _, name := range slices.Sorted(maps.Keys(c.Kept)) {
 			r, err := c.run(name)
 			if err != nil {
 				return nil, fmt.Errorf("%s: case %d: %w", path, i, err)

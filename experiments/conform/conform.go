@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/synapnet/synapnet-train/internal/rounding"
@@ -41,12 +42,7 @@ type Comparison struct {
 
 // OK says whether every tensor is within tolerance.
 func (r *Comparison) OK() bool {
-	for _, t := range r.Results {
-		if !t.OK {
-			return false
-		}
-	}
-	return len(r.Results) > 0
+	return len(r.Results) > 0 && !slices.ContainsFunc(r.Results, func(t Result) bool { return !t.OK })
 }
 
 // kinds of files, told apart by a tensor that only they have.

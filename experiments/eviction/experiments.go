@@ -30,7 +30,7 @@ func TrainExperiment() lab.Experiment {
 		Needs:  []string{"pretrain"}, Files: []string{lab.ClassifierFile, AttentionClassifierFile, lab.HeadFile},
 		Convert: convertTraining, Apart: "another base model or of other settings: move it away or give another --output-dir",
 		Version: 2, Carries: 1, // version 1 wrote weights whose scores presumed the share of positives of their own examples
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 15 * time.Second, lab.Full: 15 * time.Minute},
+		Estimate: lab.Durations{lab.Quick: 15 * time.Second, lab.Full: 15 * time.Minute},
 		Views: []lab.View{
 			{Title: "Area under the ROC curve on held-out entries", Metric: "auc", Rows: []string{network, rate}, Column: noise,
 				Figure: &lab.Figure{Kind: "line", X: rate, Series: noise, LogX: true}},
@@ -65,7 +65,7 @@ func GridExperiment() lab.Experiment {
 		Convert: convertGrid,
 		Apart:   "another base model, sample count, number of needles or chunk size: move it away or give another --output",
 		Version: 2, Carries: 1, // version 1 had no published answers beside ours
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 30 * time.Second, lab.Full: 70 * time.Minute},
+		Estimate: lab.Durations{lab.Quick: 30 * time.Second, lab.Full: 70 * time.Minute},
 		Views: []lab.View{
 			{Title: "Retention over all cells of the grid", Metric: "overall_retention", Rows: []string{result.PolicyLabel},
 				Column: position,

@@ -562,8 +562,8 @@ type gridKey struct {
 type gridFigures struct{ retention, accuracy result.MeanStd }
 
 // publishedGrid are the published figures by case (without a protocol) and policy.
-func publishedGrid() (map[gridKey]gridFigures, error) {
-	var file struct {
+func publishedGrid() map[gridKey]gridFigures {
+	file := published.Must[struct {
 		Cells []struct {
 			Context   int     `json:"seq_len"`
 			Budget    float64 `json:"budget_mult"`
@@ -572,10 +572,7 @@ func publishedGrid() (map[gridKey]gridFigures, error) {
 			Retention float64 `json:"target_retention"`
 			Accuracy  float64 `json:"accuracy"`
 		} `json:"cells"`
-	}
-	if err := published.Decode("exp_baee_grid_kv.json", &file); err != nil {
-		return nil, err
-	}
+	}]("exp_baee_grid_kv.json")
 	retention, accuracy := map[gridKey][]float64{}, map[gridKey][]float64{}
 	for _, c := range file.Cells {
 		k := gridKey{"", c.Context, c.Budget, c.Position, c.Policy}
@@ -588,5 +585,5 @@ func publishedGrid() (map[gridKey]gridFigures, error) {
 		f.accuracy.Mean, f.accuracy.Std = result.MeanAndStd(accuracy[k])
 		all[k] = f
 	}
-	return all, nil
+	return all
 }

@@ -37,10 +37,7 @@ func smallGrid() GridConfig {
 
 func TestTheDefaultGridIsThePublishedOne(t *testing.T) {
 	e := grid{GridConfig: DefaultGrid(), base: &layers.Model{Config: layers.Reference()}}
-	paper, err := publishedGrid()
-	if err != nil {
-		t.Fatal(err)
-	}
+	paper := publishedGrid()
 	cells := map[baee.Protocol]int{}
 	for _, k := range e.cases() {
 		for _, name := range e.policies(k.Protocol) {

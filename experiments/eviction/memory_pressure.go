@@ -39,7 +39,7 @@ func MemoryPressureExperiment() lab.Experiment {
 			"Budget-Aware Episodic Eviction: vs FIFO / LRU", "Ablations: eviction policy"},
 		Needs:    []string{"pretrain", "baee-train"},
 		Version:  2, // version 1 had no memories in tiers
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 10 * time.Second, lab.Full: 6 * time.Minute},
+		Estimate: lab.Durations{lab.Quick: 10 * time.Second, lab.Full: 6 * time.Minute},
 		Views: []lab.View{
 			{Title: "Target still held at the end of the stream", Metric: "retention", Rows: []string{result.PolicyLabel},
 				Column: result.ContextLabel,
@@ -69,10 +69,7 @@ func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*la
 	if err != nil {
 		return nil, err
 	}
-	paper, err := publishedPressure()
-	if err != nil {
-		return nil, err
-	}
+	paper := publishedPressure()
 	cases := g.cases()
 	done, err := lab.NewCells[[]GridCell](j, len(cases))
 	if err != nil {
@@ -141,9 +138,8 @@ type pressureTable struct {
 	} `json:"experiments"`
 }
 
-func publishedPressure() (t pressureTable, err error) {
-	err = published.Decode("exp_baee_memory_pressure.json", &t)
-	return t, err
+func publishedPressure() pressureTable {
+	return published.Must[pressureTable]("exp_baee_memory_pressure.json")
 }
 
 // measurements are those of a cell, with the published ones beside the paper protocol's.

@@ -38,10 +38,7 @@ func TestMemoryPressure(t *testing.T) {
 }
 
 func TestPublishedMemoryPressure(t *testing.T) {
-	table, err := publishedPressure()
-	if err != nil {
-		t.Fatal(err)
-	}
+	table := publishedPressure()
 	c := GridCell{GridCase: GridCase{Protocol: "paper", Context: 2048}, Policy: "baee_salience"}
 	if p := table.measurements(c)[0].Published; p == nil || math.Abs(p.Mean-0.59375) > 1e-9 {
 		t.Errorf("published retention %v, want 0.594", p)

@@ -72,8 +72,7 @@ func MicrobenchExperiment() lab.Experiment {
 		Covers: []string{"Ablations: eviction policy"},
 		Needs:  []string{"pretrain", "baee-train"},
 		Alone:  true, OneMachine: true,
-		Version:  1,
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 15 * time.Second, lab.Full: 7 * time.Minute},
+		Estimate: lab.Durations{lab.Quick: 15 * time.Second, lab.Full: 7 * time.Minute},
 		Views: []lab.View{
 			{Title: "One eviction down to a quarter of the store, microseconds", Metric: "eviction_time",
 				Rows: []string{result.PolicyLabel}, Column: entriesLabel,
@@ -112,7 +111,7 @@ type microbench struct {
 	microbenchSettings
 	grid  *grid // its networks and memories
 	done  *lab.Cells[microCell]
-	paper microbenchTable
+	paper map[string]float64 // the published figures by microKey
 }
 
 func runMicrobench(ctx context.Context, j *lab.Job, s microbenchSettings) (*lab.Outcome, error) {
@@ -125,10 +124,7 @@ func runMicrobench(ctx context.Context, j *lab.Job, s microbenchSettings) (*lab.
 	if err != nil {
 		return nil, err
 	}
-	b := &microbench{microbenchSettings: s, grid: g}
-	if b.paper, err = publishedMicrobench(); err != nil {
-		return nil, err
-	}
+	b := &microbench{microbenchSettings: s, grid: g, paper: publishedMicrobench()}
 	parts := b.parts()
 	if b.done, err = lab.NewCells[microCell](j, len(parts)); err != nil {
 		return nil, err
@@ -475,28 +471,28 @@ func (b *microbench) outcome(parts []microPart) *lab.Outcome {
 		}
 		switch p.what {
 		case "eviction":
-			m := result.MedianOf(result.Labels{result.PolicyLabel: p.policy, entriesLabel: strconv.Itoa(p.size)},
-				string(p.protocol), "eviction_time", "us", cell.Values)
-			o.Measurements = append(o.Measurements, b.beside(p, m, b.paper.eviction(p.policy, p.size)))
+			o.Measurements = append(o.Measurements, b.beside(p.size, result.MedianOf(
+				result.Labels{result.PolicyLabel: p.policy, entriesLabel: strconv.Itoa(p.size)},
+				string(p.protocol), "eviction_time", "us", cell.Values)))
 		case "overhead":
 			o.Measurements = append(o.Measurements, b.overheads(p, cell)...)
 		case "targets":
 			o.Measurements = append(o.Measurements, b.held(p, cell)...)
 		case "stream":
-			o.Measurements = append(o.Measurements, b.beside(p, result.Measurement{
+			o.Measurements = append(o.Measurements, b.beside(0, result.Measurement{
 				Labels:   result.Labels{result.PolicyLabel: p.policy, result.TokensLabel: strconv.Itoa(b.tokens(p.protocol))},
 				Protocol: string(p.protocol),
 				Metric:   "rss_growth", Unit: "bytes", N: 1, Mean: cell.Values[0],
-			}, b.paper.growth(p.policy)))
+			}))
 		}
 	}
 	return o
 }
 
-// beside puts a published figure on measurements of the paper protocol.
-func (b *microbench) beside(p microPart, m result.Measurement, theirs *result.MeanStd) result.Measurement {
-	if p.protocol == baee.Paper {
-		m.Published = theirs
+// beside puts the published figure on a measurement of the paper protocol; size is that of the store in eviction.
+func (b *microbench) beside(size int, m result.Measurement) result.Measurement {
+	if v, ok := b.paper[microKey(m.Metric, m.Labels[result.PolicyLabel], size)]; ok && m.Protocol == result.Paper {
+		m.Published = &result.MeanStd{Mean: v}
 	}
 	return m
 }
@@ -516,10 +512,9 @@ func (b *microbench) overheads(p microPart, cell microCell) []result.Measurement
 		relative = append(relative, with/cell.Baseline[i]-1)
 	}
 	l := result.Labels{result.PolicyLabel: p.policy, baselineLabel: baselineOf(p.protocol)}
-	us, part := b.paper.overhead(p.policy)
 	return []result.Measurement{
-		b.beside(p, result.MedianOf(l, string(p.protocol), "overhead_per_token", "us", perToken), us),
-		b.beside(p, result.MedianOf(l, string(p.protocol), "relative_overhead", "1", relative), part),
+		b.beside(0, result.MedianOf(l, string(p.protocol), "overhead_per_token", "us", perToken)),
+		b.beside(0, result.MedianOf(l, string(p.protocol), "relative_overhead", "1", relative)),
 	}
 }
 
@@ -540,20 +535,18 @@ func (b *microbench) held(p microPart, cell microCell) []result.Measurement {
 		if p.protocol == baee.Paper {
 			facts = target
 		}
-		precision, recall := b.paper.targets(name)
 		for _, m := range []struct {
 			metric string
 			value  func([]int) float64
-			theirs *result.MeanStd
 		}{
-			{"precision", ratio(target, func(h heldFacts) int { return h.Entries }), precision},
-			{"recall", ratio(facts, func(h heldFacts) int { return h.Written }), recall},
+			{"precision", ratio(target, func(h heldFacts) int { return h.Entries })},
+			{"recall", ratio(facts, func(h heldFacts) int { return h.Written })},
 		} {
-			all = append(all, b.beside(p, result.Measurement{
+			all = append(all, b.beside(0, result.Measurement{
 				Labels:   result.Labels{result.PolicyLabel: name, result.ContextLabel: result.ContextOf(b.Context)},
 				Protocol: string(p.protocol), Metric: m.metric, Unit: "1",
 				N: len(samples), Mean: m.value(sequence(len(samples))), Interval: result.Bootstrap(len(samples), m.value),
-			}, m.theirs))
+			}))
 		}
 	}
 	return all
@@ -568,62 +561,47 @@ func sequence(n int) []int {
 	return s
 }
 
-// microbenchTable is the published experiment.
-type microbenchTable struct {
-	Eviction map[string][]struct {
-		N      int     `json:"N"`
-		Median float64 `json:"median_us"`
-	} `json:"eviction_scaling"`
-	Overhead []struct {
-		Policy   string  `json:"policy"`
-		PerToken float64 `json:"evict_overhead_per_token_us"`
-		Percent  float64 `json:"relative_overhead_pct"`
-	} `json:"per_token_overhead"`
-	Growth []struct {
-		Policy string  `json:"policy"`
-		MB     float64 `json:"leak_delta_mb"`
-	} `json:"fragmentation"`
-	Targets map[string]struct {
-		Precision float64 `json:"precision"`
-		Recall    float64 `json:"recall"`
-	} `json:"false_positives"`
+// microKey names a published figure.
+func microKey(metric, policy string, size int) string {
+	return fmt.Sprintf("%s/%s/%d", metric, policy, size)
 }
 
-func publishedMicrobench() (t microbenchTable, err error) {
-	err = published.Decode("exp_baee_microbench.json", &t)
-	return t, err
-}
-
-func (t microbenchTable) eviction(name string, n int) *result.MeanStd {
-	for _, e := range t.Eviction[name] {
-		if e.N == n {
-			return &result.MeanStd{Mean: e.Median}
+// publishedMicrobench are the published figures by microKey.
+func publishedMicrobench() map[string]float64 {
+	file := published.Must[struct {
+		Eviction map[string][]struct {
+			N      int     `json:"N"`
+			Median float64 `json:"median_us"`
+		} `json:"eviction_scaling"`
+		Overhead []struct {
+			Policy   string  `json:"policy"`
+			PerToken float64 `json:"evict_overhead_per_token_us"`
+			Percent  float64 `json:"relative_overhead_pct"`
+		} `json:"per_token_overhead"`
+		Growth []struct {
+			Policy string  `json:"policy"`
+			MB     float64 `json:"leak_delta_mb"`
+		} `json:"fragmentation"`
+		Targets map[string]struct {
+			Precision float64 `json:"precision"`
+			Recall    float64 `json:"recall"`
+		} `json:"false_positives"`
+	}]("exp_baee_microbench.json")
+	all := map[string]float64{}
+	for name, sizes := range file.Eviction {
+		for _, e := range sizes {
+			all[microKey("eviction_time", name, e.N)] = e.Median
 		}
 	}
-	return nil
-}
-
-func (t microbenchTable) overhead(name string) (perToken, relative *result.MeanStd) {
-	for _, e := range t.Overhead {
-		if e.Policy == name {
-			return &result.MeanStd{Mean: e.PerToken}, &result.MeanStd{Mean: e.Percent / 100}
-		}
+	for _, e := range file.Overhead {
+		all[microKey("overhead_per_token", e.Policy, 0)] = e.PerToken
+		all[microKey("relative_overhead", e.Policy, 0)] = e.Percent / 100
 	}
-	return nil, nil
-}
-
-func (t microbenchTable) growth(name string) *result.MeanStd {
-	for _, e := range t.Growth {
-		if e.Policy == name {
-			return &result.MeanStd{Mean: e.MB * (1 << 20)}
-		}
+	for _, e := range file.Growth {
+		all[microKey("rss_growth", e.Policy, 0)] = e.MB * (1 << 20)
 	}
-	return nil
-}
-
-func (t microbenchTable) targets(name string) (precision, recall *result.MeanStd) {
-	if e, ok := t.Targets[name]; ok {
-		return &result.MeanStd{Mean: e.Precision}, &result.MeanStd{Mean: e.Recall}
+	for name, e := range file.Targets {
+		all[microKey("precision", name, 0)], all[microKey("recall", name, 0)] = e.Precision, e.Recall
 	}
-	return nil, nil
+	return all
 }

@@ -28,8 +28,7 @@ func (c GridConfig) Validate() error {
 	return cmp.Or(knownPolicies("policies", c.Policies), lab.Within("budgets", 0, 1, c.Budgets...),
 		lab.Distinct("budgets", c.Budgets...),
 		lab.Known("positions", []string{string(tasks.Early), string(tasks.Late), string(tasks.Anywhere)}, c.Positions...),
-		lab.Distinct("seeds", c.Seeds...), lab.AtLeast("contexts", layers.MinContext, c.Contexts...),
-		lab.Distinct("contexts", c.Contexts...),
+		lab.Distinct("seeds", c.Seeds...), lab.Contexts("contexts", c.Contexts...),
 		lab.Known("protocols", []baee.Protocol{baee.Paper, baee.Strict}, c.Protocols...),
 		lab.AtLeast("samples", 1, c.Samples),
 		lab.AtLeast("chunk", layers.MinContext, c.Chunk))
@@ -66,7 +65,7 @@ func (s microbenchSettings) Validate() error {
 // Validate names the first setting that no model allows.
 func (s pressureSettings) Validate() error {
 	return cmp.Or(knownPolicies("policies", s.Policies), knownPolicies("tiered", s.Tiered),
-		lab.AtLeast("contexts", layers.MinContext, s.Contexts...), lab.Distinct("contexts", s.Contexts...),
+		lab.Contexts("contexts", s.Contexts...),
 		lab.AtLeast("samples", 1, s.Samples),
 		lab.AtLeast("needles", 1, s.Needles), lab.AtLeast("chunk", layers.MinContext, s.Chunk),
 		lab.Within("budget", 0, 1, s.Budget))

@@ -518,10 +518,7 @@ func (c TrainConfig) selected(cells map[string]TrainCell) map[string]TrainKey {
 
 // trainOutcome computes all measurements of the cells that are done.
 func trainOutcome(c TrainConfig, cells map[string]TrainCell) (*lab.Outcome, error) {
-	paper, err := publishedStability()
-	if err != nil {
-		return nil, err
-	}
+	paper := publishedStability()
 	o := &lab.Outcome{Seeds: c.Seeds, Protocol: trainProtocol}
 	for _, k := range c.groups() {
 		of, missing := c.over(k, cells)
@@ -570,7 +567,7 @@ const publishedRate = 5e-4
 
 // publishedStability gives the published AUC at a learning rate and noise: over three seeds at 5e-4 without noise, of
 // one seed where one of the two differs, nil elsewhere.
-func publishedStability() (func(lr, noise float64) *result.MeanStd, error) {
+func publishedStability() func(lr, noise float64) *result.MeanStd {
 	type final struct {
 		LR    float64 `json:"lr"`
 		Noise float64 `json:"noise_prob"`
@@ -578,7 +575,7 @@ func publishedStability() (func(lr, noise float64) *result.MeanStd, error) {
 			AUC float64 `json:"val_auc"`
 		} `json:"final"`
 	}
-	var file struct {
+	file := published.Must[struct {
 		Experiments struct {
 			LR    []final `json:"lr_sensitivity"`
 			Noise []final `json:"noise_robustness"`
@@ -587,10 +584,7 @@ func publishedStability() (func(lr, noise float64) *result.MeanStd, error) {
 			Mean float64 `json:"val_auc_mean"`
 			Std  float64 `json:"val_auc_std"`
 		} `json:"seed_stability_summary"`
-	}
-	if err := published.Decode("exp_classifier_stability.json", &file); err != nil {
-		return nil, err
-	}
+	}]("exp_classifier_stability.json")
 	return func(lr, noise float64) *result.MeanStd {
 		switch {
 		case lr == publishedRate && noise == 0:
@@ -609,5 +603,5 @@ func publishedStability() (func(lr, noise float64) *result.MeanStd, error) {
 			}
 		}
 		return nil
-	}, nil
+	}
 }

@@ -32,8 +32,7 @@ func ActivationMemoryExperiment() lab.Experiment {
 		Covers: []string{"Consumer Hardware Benchmarking Suite: activation memory",
 			"Consumer Hardware Benchmarking Suite: runtime RSS"},
 		Needs:    []string{"pretrain"},
-		Version:  1,
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 3 * time.Second, lab.Full: 10 * time.Second},
+		Estimate: lab.Durations{lab.Quick: 3 * time.Second, lab.Full: 10 * time.Second},
 		Views: []lab.View{
 			{Title: "Activation memory of one pass, bytes: sum of module outputs (paper), planned arena (strict)",
 				Metric: "activation_bytes", Rows: []string{result.ContextLabel},
@@ -66,39 +65,54 @@ func runActivationMemory(ctx context.Context, j *lab.Job, s activationSettings) 
 	if err != nil {
 		return nil, err
 	}
-	paper, err := publishedActivations(m.Config)
+	paper := publishedActivations(m.Config)
+	done, err := repeatedCells(j, contexts, s.Processes,
+		lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: activationProtocol},
+		func(t int, probes []measure.ProbeResult) []result.Measurement {
+			return activationMeasurements(m.Config, t, probes, paper[t])
+		})
 	if err != nil {
 		return nil, err
-	}
-	done, err := lab.NewCells[measure.ProbeResult](j, len(contexts)*s.Processes)
-	if err != nil {
-		return nil, err
-	}
-	name := func(tokens, process int) string { return fmt.Sprintf("%d-%d", tokens, process) }
-	done.Outcome = func() (*lab.Outcome, error) {
-		o := &lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: activationProtocol}
-		for _, t := range contexts {
-			var probes []measure.ProbeResult
-			for i := range s.Processes {
-				if p, ok := done.Done[name(t, i)]; ok {
-					probes = append(probes, p)
-				}
-			}
-			o.Measurements = append(o.Measurements, activationMeasurements(m.Config, t, probes, paper[t])...)
-		}
-		return o, nil
 	}
 	for _, t := range contexts {
 		for i := range s.Processes {
 			p := measure.Probe{Model: j.Model(), Context: t, Threads: measure.AllThreads(), Timed: s.Passes, Seed: s.Seed}
-			if _, err := done.Do(ctx, name(t, i), func() (measure.ProbeResult, error) { return p.Start(ctx) }); err != nil {
+			_, err := done.Do(ctx, repetition(t, i), func() (measure.ProbeResult, error) { return p.Start(ctx) })
+			if err != nil {
 				return nil, err
 			}
 		}
-		j.Line("%d tokens: %d bytes of intermediate values", t, done.Done[name(t, 0)].ArenaBytes)
+		j.Line("%d tokens: %d bytes of intermediate values", t, done.Done[repetition(t, 0)].ArenaBytes)
 	}
 	return done.Finish()
 }
+
+// repeatedCells are those of an experiment that measures each context several times, whose outcome is made of the
+// measurements of each context's.
+func repeatedCells[T any](j *lab.Job, contexts []int, times int, outcome lab.Outcome,
+	measurements func(tokens int, cells []T) []result.Measurement) (*lab.Cells[T], error) {
+	done, err := lab.NewCells[T](j, len(contexts)*times)
+	if err != nil {
+		return nil, err
+	}
+	done.Outcome = func() (*lab.Outcome, error) {
+		o := outcome
+		for _, t := range contexts {
+			var cells []T
+			for i := range times {
+				if c, ok := done.Done[repetition(t, i)]; ok {
+					cells = append(cells, c)
+				}
+			}
+			o.Measurements = append(o.Measurements, measurements(t, cells)...)
+		}
+		return &o, nil
+	}
+	return done, nil
+}
+
+// repetition names such a cell.
+func repetition(tokens, i int) string { return fmt.Sprintf("%d-%d", tokens, i) }
 
 // activationMeasurements are those of one context.
 func activationMeasurements(c layers.Config, tokens int, probes []measure.ProbeResult,
@@ -168,24 +182,21 @@ func moduleOutputs(c layers.Config, tokens int) []moduleOutput {
 }
 
 // publishedActivations are the published figures by context, of the reference model; none of another.
-func publishedActivations(c layers.Config) (map[int]*result.MeanStd, error) {
+func publishedActivations(c layers.Config) map[int]*result.MeanStd {
 	if !c.Equal(layers.Reference()) {
-		return nil, nil
+		return nil
 	}
-	var table struct {
+	table := published.Must[struct {
 		Activation []struct {
 			Context int     `json:"ctx_len"`
 			Bytes   float64 `json:"total_activation_bytes"`
 		} `json:"activation"`
-	}
-	if err := published.Decode(breakdownFile, &table); err != nil {
-		return nil, err
-	}
+	}](breakdownFile)
 	all := map[int]*result.MeanStd{}
 	for _, a := range table.Activation {
 		all[a.Context] = &result.MeanStd{Mean: a.Bytes}
 	}
-	return all, nil
+	return all
 }
 
 // breakdownFile is the published file of memory, energy and sustained throughput.

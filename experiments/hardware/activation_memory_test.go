@@ -44,9 +44,9 @@ func TestActivationMemory(t *testing.T) {
 
 // The published figures are sums of module outputs, byte for byte.
 func TestModuleOutputsAreThePublishedOnes(t *testing.T) {
-	paper, err := publishedActivations(layers.Reference())
-	if err != nil || len(paper) != 4 {
-		t.Fatalf("%d contexts (%v)", len(paper), err)
+	paper := publishedActivations(layers.Reference())
+	if len(paper) != 4 {
+		t.Fatalf("%d contexts", len(paper))
 	}
 	for tokens, want := range paper {
 		sum := 0

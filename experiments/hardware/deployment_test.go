@@ -137,10 +137,7 @@ func TestTheRuleGivesThePublishedSizes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	paper, err := publishedDeploymentOf(c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	paper := publishedDeploymentOf(c)
 	for _, name := range []string{variantFP16, variantInt4, variantCAJQ} {
 		v, ok := paper.variant(name)
 		rule, ruled := publishedRule(name, m)
@@ -155,10 +152,7 @@ func TestTheRuleGivesThePublishedSizes(t *testing.T) {
 
 // Those of the large model too; it is large, so two small ones tell what a block and the rest take.
 func TestTheRuleGivesThePublishedSizesOfTheLargeModel(t *testing.T) {
-	paper, err := publishedDeploymentOf(largeReference())
-	if err != nil {
-		t.Fatal(err)
-	}
+	paper := publishedDeploymentOf(largeReference())
 	var models []*layers.Model
 	for depth := 1; depth <= 2; depth++ {
 		c := largeReference()

@@ -45,9 +45,9 @@ func writeVariant(ctx context.Context, path string, m *layers.Model, variant str
 	case variantInt8, variantInt4:
 		f, err = uniformFile(ctx, m, variant)
 	case variantCAJQ:
-		f, err = cajqFile(m, []qat.Target{qat.SSM, qat.Attention}, s, keys)
+		f, err = cajqFile(ctx, m, []qat.Target{qat.SSM, qat.Attention}, s, keys)
 	case variantCAJQFull:
-		f, err = cajqFile(m, qat.TargetsOf(m.Config), s, keys)
+		f, err = cajqFile(ctx, m, qat.TargetsOf(m.Config), s, keys)
 	default:
 		err = fmt.Errorf("unknown variant %q: there are %s", variant, strings.Join(deploymentVariants(), ", "))
 	}
@@ -117,18 +117,14 @@ func uniformFile(ctx context.Context, m *layers.Model, variant string) (*safeten
 }
 
 // cajqFile is the model quantised without training.
-func cajqFile(m *layers.Model, targets []qat.Target, s calibrationSettings, keys tasks.Keys) (*safetensors.File,
-	error) {
+func cajqFile(ctx context.Context, m *layers.Model, targets []qat.Target, s calibrationSettings, keys tasks.Keys) (
+	*safetensors.File, error) {
 	c, err := m.Clone()
 	if err != nil {
 		return nil, err
 	}
-	data, err := qat.MixtureBatches(m.Config, s.Batches, s.Batch, min(s.Context, m.Config.MaxLen),
+	calibration, err := qat.CalibrateOnMixture(ctx, c, s.Batches, s.Batch, min(s.Context, m.Config.MaxLen),
 		tasks.Draw{Keys: keys, Seed: s.Seed}.For(tasks.Deployment, 0))
-	if err != nil {
-		return nil, err
-	}
-	calibration, err := qat.Calibrate(c, data)
 	if err != nil {
 		return nil, err
 	}
@@ -233,14 +229,14 @@ type publishedLatency struct {
 
 // publishedDeploymentOf is that of a model of the given configuration; it is empty for one that the paper does not
 // have.
-func publishedDeploymentOf(c layers.Config) (d publishedDeployment, err error) {
+func publishedDeploymentOf(c layers.Config) (d publishedDeployment) {
 	switch {
 	case c.Equal(layers.Reference()):
-		err = published.Decode("exp_deployment.json", &d)
+		return published.Must[publishedDeployment]("exp_deployment.json")
 	case c.Equal(largeReference()):
-		err = published.Decode("130m/exp_deployment.json", &d)
+		return published.Must[publishedDeployment]("130m/exp_deployment.json")
 	}
-	return d, err
+	return d
 }
 
 // cell is the published measurement of a tier, variant and context.

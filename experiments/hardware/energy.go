@@ -50,8 +50,7 @@ func EnergyExperiment() lab.Experiment {
 		Source:   "Section 5, exp_memory_breakdown.json (energy)",
 		Covers:   []string{"Consumer Hardware Benchmarking Suite: energy by token, with rated-TDP fallback"},
 		Needs:    []string{"pretrain"},
-		Version:  1,
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 3 * time.Second, lab.Full: 55 * time.Second},
+		Estimate: lab.Durations{lab.Quick: 3 * time.Second, lab.Full: 55 * time.Second},
 		Views: []lab.View{
 			{Title: "Energy a token", Metric: "energy_per_token", Rows: []string{sourceLabel}, Column: result.ContextLabel},
 			{Title: "Power, watts", Metric: "power", Rows: []string{sourceLabel}, Column: result.ContextLabel},
@@ -78,12 +77,11 @@ func runEnergy(ctx context.Context, j *lab.Job, s energySettings) (*lab.Outcome,
 	if err != nil {
 		return nil, err
 	}
-	paper, err := publishedEnergies(m.Config)
-	if err != nil {
-		return nil, err
-	}
+	paper := publishedEnergies(m.Config)
 	meter := measure.NewPowerMeter(measure.Powercap, s.AssumedWatts)
-	done, err := lab.NewCells[energyRun](j, len(contexts)*s.Repetitions)
+	done, err := repeatedCells(j, contexts, s.Repetitions,
+		lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: fmt.Sprintf(energyProtocol, meter.Describe())},
+		func(t int, runs []energyRun) []result.Measurement { return energyMeasurements(s, t, runs, paper[t]) })
 	if err != nil {
 		return nil, err
 	}
@@ -94,20 +92,6 @@ func runEnergy(ctx context.Context, j *lab.Job, s energySettings) (*lab.Outcome,
 			break
 		}
 	}
-	name := func(tokens, repetition int) string { return fmt.Sprintf("%d-%d", tokens, repetition) }
-	done.Outcome = func() (*lab.Outcome, error) {
-		o := &lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: fmt.Sprintf(energyProtocol, meter.Describe())}
-		for _, t := range contexts {
-			var runs []energyRun
-			for i := range s.Repetitions {
-				if r, ok := done.Done[name(t, i)]; ok {
-					runs = append(runs, r)
-				}
-			}
-			o.Measurements = append(o.Measurements, energyMeasurements(s, t, runs, paper[t])...)
-		}
-		return o, nil
-	}
 	for _, t := range contexts {
 		f, err := measure.NewForward(m, t, s.Seed)
 		if err != nil {
@@ -115,7 +99,7 @@ func runEnergy(ctx context.Context, j *lab.Job, s energySettings) (*lab.Outcome,
 		}
 		defer f.Close()
 		for i := range s.Repetitions {
-			r, err := done.Do(ctx, name(t, i), func() (energyRun, error) { return energyOf(ctx, f, meter, s.Seconds) })
+			r, err := done.Do(ctx, repetition(t, i), func() (energyRun, error) { return energyOf(ctx, f, meter, s.Seconds) })
 			if err != nil {
 				return nil, err
 			}
@@ -189,19 +173,16 @@ type publishedEnergy struct {
 }
 
 // publishedEnergies are those of the reference model by context; none of another.
-func publishedEnergies(c layers.Config) (map[int]publishedEnergy, error) {
+func publishedEnergies(c layers.Config) map[int]publishedEnergy {
 	if !c.Equal(layers.Reference()) {
-		return nil, nil
+		return nil
 	}
-	var table struct {
+	table := published.Must[struct {
 		Energy []publishedEnergy `json:"energy"`
-	}
-	if err := published.Decode(breakdownFile, &table); err != nil {
-		return nil, err
-	}
+	}](breakdownFile)
 	all := map[int]publishedEnergy{}
 	for _, e := range table.Energy {
 		all[e.Context] = e
 	}
-	return all, nil
+	return all
 }

@@ -64,8 +64,7 @@ func EpisodicGrowthExperiment() lab.Experiment {
 		Covers: []string{"Consumer Hardware Benchmarking Suite: episodic-store growth",
 			"Budget-Aware Episodic Eviction: budget enforcement"},
 		Needs:    []string{"pretrain", "baee-train"},
-		Version:  1,
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 2 * time.Second, lab.Full: 20 * time.Second},
+		Estimate: lab.Durations{lab.Quick: 2 * time.Second, lab.Full: 20 * time.Second},
 		Views: []lab.View{
 			{Title: "Contents held after each chunk, bytes", Metric: "store_bytes", Rows: []string{result.TokensLabel},
 				Column: result.PolicyLabel,
@@ -99,10 +98,7 @@ func runEpisodicGrowth(ctx context.Context, j *lab.Job, s growthSettings) (*lab.
 	if err != nil {
 		return nil, err
 	}
-	paper, err := publishedGrowth(m.Config)
-	if err != nil {
-		return nil, err
-	}
+	paper := publishedGrowth(m.Config)
 	cases := growthCases()
 	done, err := lab.NewCells[[]growthPoint](j, len(cases))
 	if err != nil {
@@ -194,11 +190,11 @@ func (k growthCase) measurements(p growthPoint, paper map[string]growthPoint) []
 func growthKey(policy string, tokens int) string { return fmt.Sprintf("%s %d", policy, tokens) }
 
 // publishedGrowth are the published points of the reference model by growthKey; none of another.
-func publishedGrowth(c layers.Config) (map[string]growthPoint, error) {
+func publishedGrowth(c layers.Config) map[string]growthPoint {
 	if !c.Equal(layers.Reference()) {
-		return nil, nil
+		return nil
 	}
-	var table struct {
+	table := published.Must[struct {
 		Streams []struct {
 			Policy string `json:"policy"`
 			Growth []struct {
@@ -207,15 +203,12 @@ func publishedGrowth(c layers.Config) (map[string]growthPoint, error) {
 				Bytes   int `json:"store_bytes"`
 			} `json:"growth"`
 		} `json:"episodic_growth"`
-	}
-	if err := published.Decode(breakdownFile, &table); err != nil {
-		return nil, err
-	}
+	}](breakdownFile)
 	all := map[string]growthPoint{}
 	for _, s := range table.Streams {
 		for _, g := range s.Growth {
 			all[growthKey(s.Policy, g.Tokens)] = growthPoint{Tokens: g.Tokens, Entries: g.Entries, Bytes: g.Bytes}
 		}
 	}
-	return all, nil
+	return all
 }

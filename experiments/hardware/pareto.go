@@ -38,7 +38,7 @@ func ParetoExperiment() lab.Experiment {
 		Name: "pareto", Folder: "hardware", Title: "Accuracy against latency, memory and bits",
 		Source:  "Section 7, pareto_points.json",
 		Needs:   append(slices.Clone(s.Accuracy), deploymentName, s.Rivals),
-		Version: 2, Estimate: map[lab.Profile]time.Duration{lab.Quick: time.Second, lab.Full: time.Second},
+		Version: 2, Estimate: lab.Durations{lab.Quick: time.Second, lab.Full: time.Second},
 		Says: "A variant is efficient if no other at the same context is at least as good in accuracy, latency and storage " +
 			"and better in one; where intervals of accuracies overlap, that is no more than the order in this sample, and so " +
 			"it is where latencies differ by less than the deployment profile's from one minute to the next. Architectures " +
@@ -117,10 +117,7 @@ func runPareto(_ context.Context, j *lab.Job, s paretoSettings) (*lab.Outcome, e
 	}
 	o.Protocol = fmt.Sprintf(paretoProtocol, s.Tier, none(slices.Sorted(maps.Keys(missing))),
 		lab.MachineOf(deployed.Environment), lab.MachineOf(rivals.Environment))
-	paper, err := publishedPoints()
-	if err != nil {
-		return nil, err
-	}
+	paper := publishedPoints()
 	o.Measurements = append(outline(points), rivalPoints(rivals, paper)...)
 	o.Details = map[string]any{"published": paper}
 	return o, nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/results/published"
 )
@@ -28,9 +29,7 @@ func rivalPoints(r *result.Result, paper []publishedPoint) (all []result.Measure
 		k := key{m.Protocol, m.Labels[result.ModelLabel], m.Labels[result.ContextLabel]}
 		switch {
 		case m.Metric == "accuracy" && m.Labels[result.VariantLabel] == result.Trained:
-			if !slices.Contains(keys, k) {
-				keys = append(keys, k)
-			}
+			keys = lab.AppendNew(keys, k)
 			pooled[k] = counts{pooled[k].correct + int(math.Round(m.Mean*float64(m.N))), pooled[k].n + m.N}
 		case m.Metric == "tokens_per_second" || m.Metric == "memory":
 			if costs[k] == nil {
@@ -69,9 +68,8 @@ type publishedPoint struct {
 	Bits     float64 `json:"effective_bits"`
 }
 
-func publishedPoints() (all []publishedPoint, err error) {
-	err = published.Decode("pareto_points.json", &all)
-	return all, err
+func publishedPoints() []publishedPoint {
+	return published.Must[[]publishedPoint]("pareto_points.json")
 }
 
 // publishedRival finds an architecture's.

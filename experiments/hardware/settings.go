@@ -12,19 +12,15 @@ import (
 
 // What is wrong with the settings whatever the model. What depends on it is checked when it is read.
 
-// contexts are lengths that a pass can have, each once.
-func contexts(all []int) error {
-	return cmp.Or(lab.AtLeast("contexts", layers.MinContext, all...), lab.Distinct("contexts", all...))
-}
-
 // Validate names the first setting that no model allows.
 func (s activationSettings) Validate() error {
-	return cmp.Or(contexts(s.Contexts), lab.AtLeast("processes", 1, s.Processes), lab.AtLeast("passes", 1, s.Passes))
+	return cmp.Or(lab.Contexts("contexts", s.Contexts...), lab.AtLeast("processes", 1, s.Processes),
+		lab.AtLeast("passes", 1, s.Passes))
 }
 
 // Validate names the first setting that no model allows.
 func (s energySettings) Validate() error {
-	return cmp.Or(contexts(s.Contexts), lab.Within("seconds", 0, math.MaxFloat64, s.Seconds),
+	return cmp.Or(lab.Contexts("contexts", s.Contexts...), lab.Within("seconds", 0, math.MaxFloat64, s.Seconds),
 		lab.AtLeast("repetitions", 1, s.Repetitions),
 		lab.Within("paper_watts", 0, math.MaxFloat64, s.PaperWatts),
 		lab.Within("assumed_watts", 0, math.MaxFloat64, s.AssumedWatts))
@@ -57,7 +53,7 @@ func (s deploymentSettings) Validate() error {
 		}
 	}
 	c := s.Calibration
-	return cmp.Or(contexts(s.Contexts), lab.Known("variants", deploymentVariants(), s.Variants...),
+	return cmp.Or(lab.Contexts("contexts", s.Contexts...), lab.Known("variants", deploymentVariants(), s.Variants...),
 		lab.AtLeast("calibration.batches", 1, c.Batches),
 		lab.AtLeast("calibration.batch", 1, c.Batch), lab.AtLeast("calibration.context", layers.MinContext, c.Context))
 }

@@ -47,8 +47,7 @@ func SustainedExperiment() lab.Experiment {
 		Source:   "Section 5, exp_memory_breakdown.json (sustained)",
 		Covers:   []string{"Consumer Hardware Benchmarking Suite: sustained throughput under 45-second thermal stress"},
 		Needs:    []string{"pretrain"},
-		Version:  1,
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 5 * time.Second, lab.Full: 47 * time.Second},
+		Estimate: lab.Durations{lab.Quick: 5 * time.Second, lab.Full: 47 * time.Second},
 		Views: []lab.View{
 			{Title: "Tokens a second in each window", Metric: "tokens_per_second", Rows: []string{windowLabel},
 				Figure: &lab.Figure{Kind: "line", X: windowLabel}},
@@ -76,10 +75,7 @@ func runSustained(ctx context.Context, j *lab.Job, s sustainedSettings) (*lab.Ou
 	if _, err := measure.FittingContexts([]int{s.Context}, m.Config); err != nil {
 		return nil, err
 	}
-	paper, err := publishedSustained(m.Config)
-	if err != nil {
-		return nil, err
-	}
+	paper := publishedSustained(m.Config)
 	f, err := measure.NewForward(m, s.Context, s.Seed)
 	if err != nil {
 		return nil, err
@@ -202,17 +198,13 @@ type sustainedTable struct {
 }
 
 // publishedSustained is that of the reference model; it is empty for another.
-func publishedSustained(c layers.Config) (t sustainedTable, err error) {
+func publishedSustained(c layers.Config) (t sustainedTable) {
 	if !c.Equal(layers.Reference()) {
-		return t, nil
+		return t
 	}
-	var file struct {
+	t = published.Must[struct {
 		Sustained sustainedTable `json:"sustained"`
-	}
-	if err := published.Decode(breakdownFile, &file); err != nil {
-		return t, err
-	}
-	t = file.Sustained
+	}](breakdownFile).Sustained
 	t.Slowdown = &result.MeanStd{Mean: t.Percent / 100}
-	return t, nil
+	return t
 }

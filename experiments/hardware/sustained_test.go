@@ -57,8 +57,8 @@ func TestSlowdown(t *testing.T) {
 }
 
 func TestPublishedSustained(t *testing.T) {
-	p, err := publishedSustained(layers.Reference())
-	if err != nil || len(p.Windows) != 8 || math.Abs(p.Slowdown.Mean-0.3026) > 1e-4 {
-		t.Errorf("%+v (%v)", p, err)
+	p := publishedSustained(layers.Reference())
+	if len(p.Windows) != 8 || math.Abs(p.Slowdown.Mean-0.3026) > 1e-4 {
+		t.Errorf("%+v", p)
 	}
 }

@@ -37,8 +37,11 @@ func ThinTo[T any](most int, all []T) []T {
 }
 
 // RemoveCheckpoint removes a checkpoint that has served, and the history beside it.
-func RemoveCheckpoint(path string) error {
-	for _, path := range []string{path, metrics.Beside(path)} {
+func RemoveCheckpoint(path string) error { return removeFiles(path, metrics.Beside(path)) }
+
+// removeFiles removes files that may be gone.
+func removeFiles(paths ...string) error {
+	for _, path := range paths {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 
@@ -38,13 +37,9 @@ func (d *Driver) Convert(names ...string) (all []Conversion, err error) {
 	if _, err := os.Stat(d.Root); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no folder %s: give another --results", d.Root)
 	}
-	release, held, err := files.Lock(filepath.Join(d.Root, ".experiments.lock"))
+	release, err := d.lock()
 	if err != nil {
 		return nil, err
-	}
-	if !held {
-		return nil, fmt.Errorf("another process runs experiments in %s: wait for it, stop it, or give another --results",
-			d.Root)
 	}
 	defer release()
 	sums := map[string][2]string{} // of changed results, before and after, by experiment

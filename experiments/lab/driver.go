@@ -69,13 +69,9 @@ func (d *Driver) Run(ctx context.Context, steps []*Step) error {
 	if err := files.MakeFolder(d.Root); err != nil {
 		return fmt.Errorf("cannot make %s: %w", d.Root, files.Cause(err))
 	}
-	// One process at a time: two would fail at each other's experiments, and disturb each other's times.
-	release, held, err := files.Lock(filepath.Join(d.Root, ".experiments.lock"))
+	release, err := d.lock()
 	if err != nil {
 		return err
-	}
-	if !held {
-		return fmt.Errorf("another process runs experiments in %s: wait for it, stop it, or give another --results", d.Root)
 	}
 	defer release()
 	if err := d.sweep(); err != nil {

@@ -34,7 +34,7 @@ type fakeSettings struct {
 func (f *fakes) fake(name string, steps int, hook func(ctx context.Context, j *Job, step int) error,
 	needs ...string) Experiment {
 	return Define(Experiment{Name: name, Title: name, Needs: needs,
-		Estimate: map[Profile]time.Duration{Quick: time.Minute, Full: time.Minute}},
+		Estimate: Durations{Full: time.Minute, Quick: time.Minute}},
 		fakeSettings{steps}, fakeSettings{steps}, func(ctx context.Context, j *Job, s fakeSettings) (*Outcome, error) {
 			var done int
 			if _, err := j.Before(&done); err != nil {

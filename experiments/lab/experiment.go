@@ -26,6 +26,9 @@ const (
 	Quick Profile = "quick"
 )
 
+// Durations are times of a run by the profile.
+type Durations map[Profile]time.Duration
+
 // Custom marks results of settings that a command line chose.
 const Custom = "custom"
 
@@ -53,7 +56,7 @@ type Experiment struct {
 	// Carries is the oldest version whose results continue under this one: the cells that they hold are what a run would
 	// measure now. 0: none does.
 	Carries  int
-	Estimate map[Profile]time.Duration // of a whole run, on two cores
+	Estimate Durations // of a run on two cores
 	Views    []View
 	Says     string // what the numbers show and what they do not, one or two sentences
 

@@ -35,18 +35,10 @@ type ResultFile struct {
 // NewResultFile is the file at path for a run of e with the given settings and inputs.
 func NewResultFile(e Experiment, profile string, settings any, inputs map[string]string, path string,
 	env result.Environment) (*ResultFile, error) {
-	config, err := json.Marshal(settings)
-	if err != nil {
-		return nil, fmt.Errorf("%s: settings: %w", e.Name, err)
-	}
-	key, err := keyOf(e, profile, config, inputs)
-	if err != nil {
-		return nil, err
-	}
-	return &ResultFile{path: path, Watch: StartWatch(), left: e.Files, head: result.Result{
-		Schema: result.Schema, Experiment: e.Name, Profile: profile, Key: key, Version: e.Version, Config: config,
-		Inputs: inputs, Environment: env,
-	}}, nil
+	f := &ResultFile{path: path, Watch: StartWatch(), left: e.Files, head: result.Result{
+		Schema: result.Schema, Experiment: e.Name, Profile: profile, Version: e.Version, Inputs: inputs, Environment: env,
+	}}
+	return f, f.Settle(e, settings)
 }
 
 // Settle changes the settings of the run, before it has written anything, to those that it proves to have begun with.

@@ -173,11 +173,4 @@ func (d *RunDir) SaveCost() error { return files.WriteJSON(d.Path(costFile), d.C
 
 // End removes what only a run that goes on needs. The model is complete and on disk: the optimiser's state, three times
 // its size, has served.
-func (d *RunDir) End() error {
-	for _, name := range []string{CheckpointFile, costFile} {
-		if err := os.Remove(d.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
+func (d *RunDir) End() error { return removeFiles(d.Path(CheckpointFile), d.Path(costFile)) }

@@ -21,6 +21,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/files"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 // customFolder is where results of other settings than the profile's are, in the results folder.
@@ -46,6 +47,11 @@ func AtLeast[T cmp.Ordered](key string, least T, values ...T) error {
 		}
 	}
 	return nil
+}
+
+// Contexts is a *BadSetting of the first length that no pass can have, or that is given twice, nil without one.
+func Contexts(key string, lengths ...int) error {
+	return cmp.Or(AtLeast(key, layers.MinContext, lengths...), Distinct(key, lengths...))
 }
 
 // Within is a *BadSetting of the first value that is not above low and at most high, nil without one.

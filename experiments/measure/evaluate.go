@@ -10,6 +10,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
 )
@@ -40,9 +41,7 @@ type TaskResult struct {
 func Suites() []string {
 	names := []string{"mixture", "curriculum"}
 	for _, task := range tasks.Names() {
-		if s := suiteOf(task); !slices.Contains(names, s) {
-			names = append(names, s)
-		}
+		names = lab.AppendNew(names, suiteOf(task))
 	}
 	return append(names, "all")
 }
@@ -84,16 +83,12 @@ func (p EvaluationPlan) Check(c layers.Config) error {
 				c.MaxLen)
 		}
 		for _, task := range p.Tasks {
-			if err := tasks.Check(task, p.params(c, length)); err != nil {
+			if err := tasks.Check(task, TaskParams(c, length)); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-func (p EvaluationPlan) params(c layers.Config, length int) tasks.Params {
-	return tasks.Params{Length: length, Vocab: c.VocabSize, Classes: c.NumClasses}
 }
 
 // Run evaluates m on every task at every context and tells report of each result as it comes. It stops when ctx ends.
@@ -120,7 +115,7 @@ func (p EvaluationPlan) Run(ctx context.Context, m *layers.Model, report func(Ta
 func (p EvaluationPlan) evaluateTask(ctx context.Context, m *layers.Model, task string, length int) (TaskResult,
 	error) {
 	r := TaskResult{Task: task, Context: length}
-	params := p.params(m.Config, length)
+	params := TaskParams(m.Config, length)
 	source, err := tasks.NewSampler(task, params,
 		tasks.Draw{Keys: p.SampleKeys, Seed: p.Seed}.For(cmp.Or(p.Purpose, tasks.Evaluation), 0))
 	if err != nil {

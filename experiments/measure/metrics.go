@@ -70,28 +70,23 @@ func (e MetricEvaluation) evalData(seed uint64, metric int) tasks.Source {
 func (e MetricEvaluation) Run(ctx context.Context, m *layers.Model, t int,
 	seed uint64) (map[string]result.Score, error) {
 	p := TaskParams(m.Config, t)
-	single, err := tasks.Generate(MetricSingle, e.Samples, p, e.evalData(seed, 0))
-	if err != nil {
-		return nil, err
-	}
-	multi, err := tasks.Generate(MetricMultiKey, e.Samples, p, e.evalData(seed, 1))
-	if err != nil {
-		return nil, err
-	}
-	mixture, err := tasks.Mixture(2*e.Samples, p, e.evalData(seed, 2), tasks.TrainingMixture())
-	if err != nil {
-		return nil, err
-	}
 	scores := map[string]result.Score{}
-	for _, set := range []struct {
-		metric  string
-		samples []tasks.Sample
-	}{{MetricSingle, single}, {MetricMultiKey, multi}, {MetricMixture, mixture}} {
-		got, err := curriculum.EvaluateContext(ctx, m, set.samples, EvalBatch)
+	for i, metric := range Metrics() {
+		var samples []tasks.Sample
+		var err error
+		if metric == MetricMixture {
+			samples, err = tasks.Mixture(2*e.Samples, p, e.evalData(seed, i), tasks.TrainingMixture())
+		} else {
+			samples, err = tasks.Generate(metric, e.Samples, p, e.evalData(seed, i))
+		}
 		if err != nil {
 			return nil, err
 		}
-		scores[set.metric] = result.NewScore(got)
+		got, err := curriculum.EvaluateContext(ctx, m, samples, EvalBatch)
+		if err != nil {
+			return nil, err
+		}
+		scores[metric] = result.NewScore(got)
 	}
 	return scores, nil
 }

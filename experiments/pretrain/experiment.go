@@ -39,7 +39,7 @@ func Experiment() lab.Experiment {
 		Source: "Section 3, eval_history.json, training_curve.json",
 		Covers: []string{"Quickstart: pretrain the reference 8.7M model"},
 		Files:  []string{lab.ModelFile}, Extras: []string{lab.CurvesSVG, lab.CurvesPNG, metrics.Name}, Alone: true,
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 75 * time.Second, lab.Full: 45 * time.Minute},
+		Estimate: lab.Durations{lab.Quick: 75 * time.Second, lab.Full: 45 * time.Minute},
 		Views: []lab.View{
 			{Title: "Accuracy on held-out samples after the last epoch", Metric: "accuracy", Rows: []string{result.TaskLabel}},
 			{Title: "Accuracy on held-out samples after each epoch", Metric: "accuracy", Rows: []string{result.TaskLabel},
@@ -190,15 +190,10 @@ func (r *Result) losses() []result.Measurement {
 // publishedHistory is the reference's accuracy by step and task; empty unless the recipe is the published one.
 func publishedHistory(reference bool) map[int]map[string]float64 {
 	all := map[int]map[string]float64{}
-	var history []struct {
-		Step    int                `json:"step"`
-		Overall float64            `json:"overall"`
-		PerTask map[string]float64 `json:"per_task"`
+	if !reference {
+		return all
 	}
-	if !reference || published.Decode("eval_history.json", &history) != nil {
-		return all // comparePublished has told of a file that cannot be read
-	}
-	for _, h := range history {
+	for _, h := range published.Must[[]publishedEvaluation]("eval_history.json") {
 		all[h.Step] = map[string]float64{"overall": h.Overall}
 		for i, task := range publishedTasks {
 			if v, ok := h.PerTask[strconv.Itoa(i)]; ok {

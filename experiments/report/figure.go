@@ -48,8 +48,9 @@ const (
 // datum is a measurement in a figure.
 type datum struct {
 	m      *result.Measurement
+	across *result.Measurement // in a scatter, that of the metric on the x axis
 	x      float64
-	name   string // of the place on the x axis
+	name   string // of the place on the x axis; in a scatter, of the point
 	series int
 }
 
@@ -70,22 +71,29 @@ func (t *Table) draw(v lab.View, all []result.Measurement) error {
 	if v.Column != "" {
 		labels = append(slices.Clone(labels), v.Column)
 	}
-	if f.Kind == "scatter" {
-		return t.drawScatter(v, labels, found)
+	var data []datum
+	scatter := f.Kind == "scatter"
+	if scatter {
+		data = scattered(f, labels, found)
+	} else {
+		for i := range found {
+			data = append(data, datum{m: &found[i], name: found[i].Labels[f.X]})
+		}
 	}
-	panels, series := split(f, labels, found)
-	if len(series) > 1 {
+	panels, series := split(f, labels, data, bothProtocols(found))
+	if len(series) > 1 || scatter {
 		t.Legend = legend(f, series)
 	}
 	t.assignSeries(f.Series, series)
+	drawPanel := drawLines
+	switch {
+	case scatter:
+		drawPanel = drawPoints
+	case f.Kind == "bar":
+		drawPanel = drawBars
+	}
 	for _, p := range panels {
-		var svg string
-		var err error
-		if f.Kind == "bar" {
-			svg, err = drawBars(p, series, v.Title)
-		} else {
-			svg, err = drawLines(p, f, series, v.Title)
-		}
+		svg, err := drawPanel(p, f, series, v.Title+" "+p.title)
 		if err != nil {
 			return err
 		}
@@ -127,23 +135,21 @@ func (t *Table) assignSeries(label string, series []string) {
 
 // split puts measurements into panels: one for each combination of the labels that are on no axis, and each protocol
 // its own where both are there: a line through values of both would draw a change of the protocol as an effect of x.
-func split(f *lab.Figure, labels []string, found []result.Measurement) (panels []*panel, series []string) {
+func split(f *lab.Figure, labels []string, data []datum, both bool) (panels []*panel, series []string) {
 	var rest []string
 	for _, l := range labels {
 		if l != f.X && l != f.Series {
 			rest = append(rest, l)
 		}
 	}
-	both := bothProtocols(found)
 	at := map[string]*panel{}
-	for i := range found {
-		m := &found[i]
+	for _, d := range data {
 		var parts []string
 		for _, l := range rest {
-			parts = append(parts, l+" "+m.Labels[l])
+			parts = append(parts, l+" "+d.m.Labels[l])
 		}
 		if both {
-			parts = append(parts, m.Protocol)
+			parts = append(parts, d.m.Protocol)
 		}
 		title := strings.Join(parts, ", ")
 		p := at[title]
@@ -151,15 +157,9 @@ func split(f *lab.Figure, labels []string, found []result.Measurement) (panels [
 			p = &panel{title: title}
 			at[title], panels = p, append(panels, p)
 		}
-		s := m.Labels[f.Series]
-		if !slices.Contains(series, s) {
-			series = append(series, s)
-		}
-		name := m.Labels[f.X]
-		if !slices.Contains(p.places, name) {
-			p.places = append(p.places, name)
-		}
-		p.data = append(p.data, datum{m: m, name: name})
+		series = lab.AppendNew(series, d.m.Labels[f.Series])
+		p.places = lab.AppendNew(p.places, d.name)
+		p.data = append(p.data, d)
 	}
 	series = inOrder(series, f.Heavy)
 	for _, p := range panels {
@@ -167,11 +167,14 @@ func split(f *lab.Figure, labels []string, found []result.Measurement) (panels [
 		for i := range p.data {
 			d := &p.data[i]
 			d.series = slices.Index(series, d.m.Labels[f.Series])
-			x, err := strconv.ParseFloat(d.name, 64)
-			if err != nil {
-				x = float64(slices.Index(p.places, d.name))
+			if d.across != nil {
+				d.x = d.across.Mean
+				continue
 			}
-			d.x = x
+			var err error
+			if d.x, err = strconv.ParseFloat(d.name, 64); err != nil {
+				d.x = float64(slices.Index(p.places, d.name))
+			}
 		}
 	}
 	return panels, series
@@ -225,6 +228,10 @@ func grid(vertical, horizontal bool) *plotter.Grid {
 
 // title is what a mark says when pointed at.
 func (d datum) title(series []string) string {
+	if x := d.across; x != nil {
+		return fmt.Sprintf("%s: %s %s, %s %s, %s", d.name, words(d.m.Metric), withSpan(d.m), words(x.Metric), withSpan(x),
+			d.m.Protocol)
+	}
 	var b strings.Builder
 	var parts []string
 	if s := series[d.series]; s != "" {
@@ -500,7 +507,7 @@ func setPlaces(p *plot.Plot, f *lab.Figure, q *panel) {
 	}
 }
 
-func drawLines(q *panel, f *lab.Figure, series []string, title string) (string, error) {
+func drawLines(q *panel, f *lab.Figure, series []string, label string) (string, error) {
 	p := newPlot()
 	p.Add(grid(false, true))
 	setPlaces(p, f, q)
@@ -511,7 +518,7 @@ func drawLines(q *panel, f *lab.Figure, series []string, title string) (string, 
 		l.shift[i] = step * (float64(i) - float64(len(series)-1)/2)
 	}
 	p.Add(l)
-	return render(p, panelHeight, title+" "+q.title)
+	return render(p, panelHeight, label)
 }
 
 // render draws a plot.
@@ -589,7 +596,7 @@ func (b bars) pitch() float64 {
 	return float64(len(b.series)) + 0.7
 }
 
-func drawBars(q *panel, series []string, title string) (string, error) {
+func drawBars(q *panel, _ *lab.Figure, series []string, label string) (string, error) {
 	same := !slices.ContainsFunc(q.data, func(d datum) bool { return series[d.series] != d.name })
 	if same { // one bar a place, each its own series
 		for i := range q.data {
@@ -619,7 +626,7 @@ func drawBars(q *panel, series []string, title string) (string, error) {
 	p.Y.Min, p.Y.Max = -0.7, b.pitch()*float64(len(q.places)-1)+float64(len(b.series)-1)+0.7
 	p.Add(b)
 	height := vg.Length((p.Y.Max-p.Y.Min)*barHeight) + 46
-	return render(p, height, title+" "+q.title)
+	return render(p, height, label)
 }
 
 // pairs makes of a scatter view of one metric, whose x is another, a view of both: a row for each point.
@@ -644,9 +651,7 @@ func pairs(v lab.View, all []result.Measurement) (lab.View, []result.Measurement
 
 // points is a scatter: a mark for each pair of values.
 type points struct {
-	data   []datum // x is the value of the other metric
-	titles []string
-	xs     []datum // the other metric's, for its axis
+	panel  *panel
 	series []string
 	heavy  string // of them
 }
@@ -655,15 +660,15 @@ type points struct {
 func (l points) Plot(c draw.Canvas, p *plot.Plot) {
 	s := canvas(c)
 	x, y := p.Transforms(&c)
-	for i, d := range l.data {
+	for _, d := range l.panel.data {
 		at := vg.Point{X: x(d.x), Y: y(d.m.Mean)}
 		style := draw.LineStyle{Color: inkSeries, Width: 1}
 		s.open(seriesClass(l.series, d.series), "")
-		s.open("mark", l.titles[i])
+		s.open("mark", d.title(l.series))
 		if iv := d.m.Interval; iv != nil {
 			c.StrokeLine2(style, at.X, y(iv.Low), at.X, y(iv.High))
 		}
-		if iv := l.xs[i].m.Interval; iv != nil {
+		if iv := d.across.Interval; iv != nil {
 			c.StrokeLine2(style, x(iv.Low), at.Y, x(iv.High), at.Y)
 		}
 		lookOf(l.series, d.series, l.heavy).mark(s, at, 4)
@@ -672,82 +677,50 @@ func (l points) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 }
 
-// drawScatter draws the first of the other metrics against the figure's; the measurements of a point have the same
+// scattered are the measurements of the first of the other metrics, each with that of the figure's which has the same
 // labels.
-func (t *Table) drawScatter(v lab.View, labels []string, found []result.Measurement) error {
-	f := v.Figure
+func scattered(f *lab.Figure, labels []string, found []result.Measurement) (data []datum) {
 	// maps are printed in the order of their keys
 	key := func(m *result.Measurement) string { return m.Protocol + fmt.Sprint(m.Labels) }
-	xs := map[string]*result.Measurement{}
-	metric := ""
+	across, metric := map[string]*result.Measurement{}, ""
 	for i := range found {
 		if m := &found[i]; m.Metric == f.X {
-			xs[key(m)] = m
-		} else if metric == "" {
-			metric = m.Metric
+			across[key(m)] = m
+		} else {
+			metric = cmp.Or(metric, m.Metric)
 		}
 	}
-	var series, titles []string
-	panels := map[string]*points{}
-	both := bothProtocols(found)
 	for i := range found {
-		y := &found[i]
-		x := xs[key(y)]
-		if y.Metric != metric || x == nil {
+		m := &found[i]
+		x := across[key(m)]
+		if m.Metric != metric || x == nil {
 			continue
 		}
-		if s := y.Labels[f.Series]; !slices.Contains(series, s) {
-			series = append(series, s)
-		}
-		var rest, name []string
+		var name []string
 		for _, l := range labels {
-			name = append(name, y.Labels[l])
-			if l != f.Series {
-				rest = append(rest, l+" "+y.Labels[l])
-			}
+			name = append(name, m.Labels[l])
 		}
-		if both {
-			rest = append(rest, y.Protocol)
-		}
-		title := strings.Join(rest, ", ")
-		if panels[title] == nil {
-			panels[title], titles = &points{}, append(titles, title)
-		}
-		p := panels[title]
-		p.data = append(p.data, datum{m: y, x: x.Mean})
-		p.xs = append(p.xs, datum{m: &result.Measurement{Metric: x.Metric, Unit: x.Unit, Mean: x.Mean, Interval: x.Interval}})
-		p.titles = append(p.titles, fmt.Sprintf("%s: %s %s, %s %s, %s", strings.Join(name, ", "), words(y.Metric),
-			withSpan(y), words(x.Metric), withSpan(x), y.Protocol))
+		data = append(data, datum{m: m, across: x, name: strings.Join(name, ", ")})
 	}
-	series = inOrder(series, f.Heavy)
-	t.Legend = legend(f, series)
-	t.assignSeries(f.Series, series)
-	for _, title := range titles {
-		l := panels[title]
-		l.series, l.heavy = series, f.Heavy
-		svg, err := l.draw(f, v.Title+" "+title)
-		if err != nil {
-			return err
-		}
-		t.Figures = append(t.Figures, Figure{title, svg})
-	}
-	return nil
+	return data
 }
 
-// draw is a panel with the points.
-func (l *points) draw(f *lab.Figure, title string) (string, error) {
-	for i := range l.data {
-		l.data[i].series = slices.Index(l.series, l.data[i].m.Labels[f.Series])
+func drawPoints(q *panel, f *lab.Figure, series []string, label string) (string, error) {
+	var xs []datum
+	for _, d := range q.data {
+		x := *d.across
+		x.Published = nil
+		xs = append(xs, datum{m: &x})
 	}
 	p := newPlot()
 	p.Add(grid(true, true))
-	setValues(&p.X, l.xs, false)
-	if low, high := extent(l.xs); f.LogX && low > 0 && p.X.Scale != (plot.LogScale{}) {
-		setLog(&p.X, l.xs[0].m.Unit, low/1.3, high*1.3)
+	setValues(&p.X, xs, false)
+	if low, high := extent(xs); f.LogX && low > 0 && p.X.Scale != (plot.LogScale{}) {
+		setLog(&p.X, xs[0].m.Unit, low/1.3, high*1.3)
 	}
-	setValues(&p.Y, l.data, false)
-	p.Add(*l)
-	return render(p, panelHeight, title)
+	setValues(&p.Y, q.data, false)
+	p.Add(points{q, series, f.Heavy})
+	return render(p, panelHeight, label)
 }
 
 // words is the name of a metric in running text.

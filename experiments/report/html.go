@@ -48,12 +48,6 @@ func (r *Report) HTML() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Summary says in a sentence or two what is there.
-func (r *Report) Summary() string { return r.summary() }
-
-// ComparedText is the share of published values in our intervals.
-func (s Section) ComparedText() string { return s.compared() }
-
 // Share is the part of the published values that lies in our intervals, in percent.
 func (s Section) Share() int {
 	if s.Compared == 0 {
@@ -62,13 +56,10 @@ func (s Section) Share() int {
 	return 100 * s.Inside / s.Compared
 }
 
-// Heading is the group with its unit.
-func (g Group) Heading() string { return g.heading() }
-
 // Plain says whether one line of headings does: every group has the same single column, or there is one group without a
 // name.
 func (t *Table) Plain() bool {
-	if len(t.Groups) == 1 && t.Groups[0].heading() == "" {
+	if len(t.Groups) == 1 && t.Groups[0].Heading() == "" {
 		return true
 	}
 	return !slices.ContainsFunc(t.Groups,
@@ -77,15 +68,15 @@ func (t *Table) Plain() bool {
 
 // ColumnHeading is the heading of a column where there is one line of them.
 func (g Group) ColumnHeading(k Kind) string {
-	if g.heading() == "" || len(g.Kind) > 1 {
+	if g.Heading() == "" || len(g.Kind) > 1 {
 		return k.String()
 	}
-	return g.heading()
+	return g.Heading()
 }
 
 // Protocols says whose values the columns of a plain table are, if their headings do not.
 func (t *Table) Protocols() string {
-	if !t.Plain() || t.Groups[0].heading() == "" {
+	if !t.Plain() || t.Groups[0].Heading() == "" {
 		return ""
 	}
 	return t.Groups[0].Kind[0].String()

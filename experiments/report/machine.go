@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
@@ -34,9 +35,7 @@ func (r *Report) describe() {
 	var all []string
 	for _, m := range r.Machines {
 		for _, f := range m.environment.Features {
-			if !slices.Contains(all, f) {
-				all = append(all, f)
-			}
+			all = lab.AppendNew(all, f)
 		}
 	}
 	for i := range r.Machines {

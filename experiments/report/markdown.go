@@ -10,11 +10,11 @@ func (r *Report) Markdown() []byte {
 	var b strings.Builder
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
 	line("# Results, profile %s\n", r.Profile)
-	line("%s\n", r.summary())
+	line("%s\n", r.Summary())
 	line("| experiment | result | published values inside our 95%% interval | measurements | took | machine | commit |")
 	line("|---|---|--:|--:|--:|---|---|")
 	for _, s := range r.Sections {
-		line("| [%s](#%s) | %s | %s | %d | %s | %s | %s |", s.Name, s.Name, s.State, s.compared(), s.Measurements,
+		line("| [%s](#%s) | %s | %s | %d | %s | %s | %s |", s.Name, s.Name, s.State, s.ComparedText(), s.Measurements,
 			dash(s.Wall), dash(s.Machine), dash(escape(s.Commit)))
 	}
 	line("")
@@ -67,8 +67,8 @@ func reading() []string {
 	}
 }
 
-// summary says in a sentence or two what is there.
-func (r *Report) summary() string {
+// Summary says in a sentence or two what is there.
+func (r *Report) Summary() string {
 	text := fmt.Sprintf("%d of %d experiments have a finished result, measured in %s.", r.Complete, len(r.Sections),
 		r.Wall)
 	if r.Compared > 0 {
@@ -79,8 +79,8 @@ func (r *Report) summary() string {
 	return text
 }
 
-// compared is the share of published values in our intervals.
-func (s Section) compared() string {
+// ComparedText is the share of published values in our intervals.
+func (s Section) ComparedText() string {
 	if s.Compared == 0 {
 		return "–"
 	}
@@ -123,7 +123,7 @@ func (t *Table) markdown(line func(string, ...any)) {
 	}
 	for _, g := range t.Groups {
 		for i, k := range g.Kind {
-			head, rule = append(head, escape(strings.TrimPrefix(g.heading()+": ", ": ")+k.String())+mark(g.Note[i])),
+			head, rule = append(head, escape(strings.TrimPrefix(g.Heading()+": ", ": ")+k.String())+mark(g.Note[i])),
 				append(rule, "--:")
 		}
 	}
@@ -154,8 +154,8 @@ func mark(note int) string {
 	return fmt.Sprintf(" (%d)", note)
 }
 
-// heading is the group with its unit.
-func (g Group) heading() string {
+// Heading is the group with its unit.
+func (g Group) Heading() string {
 	switch {
 	case g.Unit == "":
 		return g.Name

@@ -37,7 +37,7 @@ func (t *Table) text(w io.Writer) error {
 			kinds = append(kinds, k)
 		}
 	}
-	grouped := len(t.Groups) > 1 || t.Groups[0].heading() != ""
+	grouped := len(t.Groups) > 1 || t.Groups[0].Heading() != ""
 	head := append([]string{}, t.Labels...)
 	if grouped {
 		head = append(head, cmp.Or(t.Column, "metric"))
@@ -52,7 +52,7 @@ func (t *Table) text(w io.Writer) error {
 		for _, g := range t.Groups {
 			line := append([]string{}, r.Labels...)
 			if grouped {
-				line = append(line, strings.TrimPrefix(g.heading(), t.Column+" "))
+				line = append(line, strings.TrimPrefix(g.Heading(), t.Column+" "))
 			}
 			cells, any := g.texts(r.Cells[at:at+len(g.Kind)], kinds)
 			at += len(g.Kind)
@@ -83,12 +83,7 @@ func (t *Table) text(w io.Writer) error {
 
 // has says whether any group has the column.
 func (t *Table) has(k Kind) bool {
-	for _, g := range t.Groups {
-		if slices.Contains(g.Kind, k) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.Groups, func(g Group) bool { return slices.Contains(g.Kind, k) })
 }
 
 // texts are a group's cells of a row, by kind; any says whether one of them has a value.

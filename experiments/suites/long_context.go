@@ -32,33 +32,25 @@ func LongContextExperiment() lab.Experiment {
 		Source:   "Section 3, exp_cajq_long_context.json",
 		Covers:   []string{"Ablations: quantization strategy"},
 		Needs:    []string{"pretrain"},
-		Version:  1,
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 10 * time.Second, lab.Full: 12 * time.Minute},
+		Estimate: lab.Durations{lab.Quick: 10 * time.Second, lab.Full: 12 * time.Minute},
 		Views:    suiteViews("Accuracy by context"),
 		Says: "One set of samples, so its intervals are those of 64 or 127 samples and variants are compared on the same " +
 			"ones. The published cajq has 7 levels in the SSM, ours 4; strict evaluates it from the packed bytes, on the same " +
 			"samples, so that a difference to paper is one of rounding alone. " + measure.BeyondTraining,
 	}, full, quick, func(ctx context.Context, j *lab.Job, s suiteSettings) (*lab.Outcome, error) {
-		paper, err := publishedLongContext()
-		if err != nil {
-			return nil, err
-		}
 		return runSuite(ctx, j, s, tasks.LongContext,
 			"paper: n 64, one evaluation seed, calibration on 8 batches, 4-level SSM quantiser in floating point. strict: the "+
-				"same from the packed bytes. Intervals are Wilson's", paper)
+				"same from the packed bytes. Intervals are Wilson's", publishedLongContext())
 	})
 }
 
 // publishedLongContext gives the published figure of a cell of the paper protocol.
-func publishedLongContext() (func(c suiteCell) (*result.MeanStd, string), error) {
-	var file struct {
+func publishedLongContext() func(c suiteCell) (*result.MeanStd, string) {
+	file := published.Must[struct {
 		Variants map[string]struct {
 			Contexts map[string]map[string]any `json:"per_ctx"`
 		} `json:"variants"`
-	}
-	if err := published.Decode("exp_cajq_long_context.json", &file); err != nil {
-		return nil, err
-	}
+	}]("exp_cajq_long_context.json")
 	return func(c suiteCell) (*result.MeanStd, string) {
 		name, note := c.variant, ""
 		if name == qat.CAJQPTQ {
@@ -69,5 +61,5 @@ func publishedLongContext() (func(c suiteCell) (*result.MeanStd, string), error)
 			return &result.MeanStd{Mean: v}, note
 		}
 		return nil, ""
-	}, nil
+	}
 }

@@ -37,22 +37,17 @@ func NeedleBenchExperiment() lab.Experiment {
 		Source:   "Section 6, exp_needlebench.json",
 		Covers:   []string{"Benchmarks: NeedleBench-style (SNIA / MKN / RoN / CN / ADN)"},
 		Needs:    []string{"pretrain"},
-		Version:  1,
-		Estimate: map[lab.Profile]time.Duration{lab.Quick: 20 * time.Second, lab.Full: 20 * time.Minute},
+		Estimate: lab.Durations{lab.Quick: 20 * time.Second, lab.Full: 20 * time.Minute},
 		Views:    suiteViews("NeedleBench"),
 		Says: "The model was trained on none of these tasks: snia resembles its training, the others ask for more than it " +
 			"was taught, so read each against guessing. With 32 samples most published differences between variants lie " +
 			"within each other's intervals; fp16_finetuned has the same 200 steps as cajq_qat without quantisers, so only a " +
 			"difference to it is one of quantisation.",
 	}, full, quick, func(ctx context.Context, j *lab.Job, s suiteSettings) (*lab.Outcome, error) {
-		paper, err := publishedNeedleBench()
-		if err != nil {
-			return nil, err
-		}
 		return runSuite(ctx, j, s, tasks.NeedleBench,
 			"paper: n 32, calibration and training data of one seed of our own generator, 200 QAT steps at constant rates "+
 				"without drift penalty, 4-level quantisers in floating point. strict: more samples of another seed, the control, "+
-				"quantised variants evaluated from their packed bytes. Intervals are Wilson's", paper)
+				"quantised variants evaluated from their packed bytes. Intervals are Wilson's", publishedNeedleBench())
 	})
 }
 
@@ -68,18 +63,15 @@ func suiteViews(name string) []lab.View {
 }
 
 // publishedNeedleBench gives the published figure of a cell of the paper protocol.
-func publishedNeedleBench() (func(c suiteCell) (*result.MeanStd, string), error) {
-	var file struct {
+func publishedNeedleBench() func(c suiteCell) (*result.MeanStd, string) {
+	file := published.Must[struct {
 		Results map[string]map[string]map[string]float64 `json:"results"` // by variant, task, context
-	}
-	if err := published.Decode("exp_needlebench.json", &file); err != nil {
-		return nil, err
-	}
+	}]("exp_needlebench.json")
 	return func(c suiteCell) (*result.MeanStd, string) {
 		task := strings.TrimPrefix(c.task, "needlebench/")
 		if v, ok := file.Results[c.variant][task][strconv.Itoa(c.context)]; ok && c.protocol == result.Paper {
 			return &result.MeanStd{Mean: v}, ""
 		}
 		return nil, ""
-	}, nil
+	}
 }

@@ -51,34 +51,27 @@ func proxyExperiment(suite, title string, e lab.Experiment) lab.Experiment {
 	quick.Paper.Samples = 16
 	quick.Strict.Contexts, quick.Strict.Samples = []int{64, 128, 256}, 16
 	quick.Making = measure.QuickMaking(full.Making)
-	e.Name, e.Folder, e.Source, e.Needs, e.Version = suite, "benchmarks", "Section 6, full_demo_results.json",
-		[]string{"pretrain"}, 1
+	e.Name, e.Folder, e.Source = suite, "benchmarks", "Section 6, full_demo_results.json"
+	e.Needs = []string{"pretrain"}
 	e.Views = suiteViews(title + "-style")
-	e.Estimate = map[lab.Profile]time.Duration{lab.Quick: 10 * time.Second, lab.Full: 8 * time.Minute}
+	e.Estimate = lab.Durations{lab.Quick: 10 * time.Second, lab.Full: 8 * time.Minute}
 	return lab.Define(e, full, quick, func(ctx context.Context, j *lab.Job, s suiteSettings) (*lab.Outcome, error) {
-		paper, err := publishedProxies(suite)
-		if err != nil {
-			return nil, err
-		}
 		return runSuite(ctx, j, s, tasks.Purpose(suite),
 			"paper: the published token layout, which the model was not trained with, n 32, 4-level quantisers in floating "+
 				"point. strict: the layout of the training, every sample answerable, quantised variants from their packed bytes. "+
-				"Intervals are Wilson's", paper)
+				"Intervals are Wilson's", publishedProxies(suite))
 	})
 }
 
 // publishedProxies gives what full_demo_results.json has of a cell. It is of a small model after its own QAT.
-func publishedProxies(suite string) (func(c suiteCell) (*result.MeanStd, string), error) {
+func publishedProxies(suite string) func(c suiteCell) (*result.MeanStd, string) {
 	type byContext map[string]struct {
 		Accuracy float64 `json:"accuracy"`
 	}
-	var file struct {
+	file := published.Must[struct {
 		RULER     map[string]byContext       `json:"ruler"`
 		LongBench map[string]json.RawMessage `json:"longbench"` // and one number, the mean of all
-	}
-	if err := published.Decode("full_demo_results.json", &file); err != nil {
-		return nil, err
-	}
+	}]("full_demo_results.json")
 	all := file.RULER
 	if suite == "longbench" {
 		all = map[string]byContext{}
@@ -103,5 +96,5 @@ func publishedProxies(suite string) (func(c suiteCell) (*result.MeanStd, string)
 			return &result.MeanStd{Mean: v.Accuracy}, strings.Join(notes, "; ")
 		}
 		return nil, strings.Join(notes, "; ")
-	}, nil
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 
 	"github.com/synapnet/synapnet-train/experiments/lab"
-	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
 )
 
@@ -19,6 +18,6 @@ func (p suitePart) validate(prefix string) error {
 	}
 	return cmp.Or(lab.Known(prefix+"variants", qat.VariantNames(), p.Variants...),
 		lab.Distinct(prefix+"tasks", p.Tasks...),
-		lab.AtLeast(prefix+"contexts", layers.MinContext, p.Contexts...), lab.Distinct(prefix+"contexts", p.Contexts...),
+		lab.Contexts(prefix+"contexts", p.Contexts...),
 		lab.AtLeast(prefix+"samples", 1, p.Samples))
 }

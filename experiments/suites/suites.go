@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/synapnet/synapnet-train/curriculum"
@@ -107,9 +106,7 @@ func (r *suiteRun) check() ([]qat.Variant, error) {
 	var names []string
 	for _, p := range []suitePart{r.Paper, r.Strict} {
 		for _, name := range p.Variants {
-			if !slices.Contains(names, name) {
-				names = append(names, name)
-			}
+			names = lab.AppendNew(names, name)
 		}
 		for _, t := range p.Contexts {
 			if t < layers.MinContext || t > r.base.Config.MaxLen {
@@ -179,11 +176,7 @@ func (r *suiteRun) evaluate(ctx context.Context, v qat.Variant, own []suiteCell)
 	model, packed := built.Model, false
 	for _, c := range own {
 		if c.protocol == result.Strict && built.Quantised != nil && !packed {
-			file, err := built.Quantised.PackedFile()
-			if err != nil {
-				return fmt.Errorf("variant %s: %w", v.Name, err)
-			}
-			if model, err = layers.FromFile(file); err != nil {
+			if model, err = built.Quantised.PackedModel(); err != nil {
 				return fmt.Errorf("variant %s: %w", v.Name, err)
 			}
 			packed = true
@@ -207,8 +200,8 @@ func (r *suiteRun) evaluate(ctx context.Context, v qat.Variant, own []suiteCell)
 func (r *suiteRun) outcome() (*lab.Outcome, error) {
 	o := &lab.Outcome{Protocol: r.protocol}
 	for _, p := range []suitePart{r.Paper, r.Strict} {
-		if len(p.Variants) > 0 && !slices.Contains(o.Seeds, p.Seed) {
-			o.Seeds = append(o.Seeds, p.Seed)
+		if len(p.Variants) > 0 {
+			o.Seeds = lab.AppendNew(o.Seeds, p.Seed)
 		}
 	}
 	guessed := map[string]bool{}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/x448/float16"
 )
@@ -40,12 +41,7 @@ func HoldsHalf(values []float32) bool {
 
 // HoldsEachHalf is HoldsHalf of every value alone: of factors, each of which matters whatever the others are.
 func HoldsEachHalf(values []float32) bool {
-	for i := range values {
-		if !HoldsHalf(values[i : i+1]) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(values, func(v float32) bool { return !HoldsHalf([]float32{v}) })
 }
 
 // halfLogStep is the logarithm of the step in half precision nearest to exp(logStep), at least leastHalfStep. A step

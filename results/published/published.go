@@ -11,14 +11,15 @@ import (
 //go:embed *.json 130m/*.json
 var files embed.FS
 
-// Decode reads the file of the given name, e.g. "eval_history.json", into v.
-func Decode(name string, v any) error {
+// Must is what the file of the given name has, e.g. "eval_history.json", as a T. The files are part of the program: it
+// panics if there is none of the name, or if it does not have the form of T.
+func Must[T any](name string) (v T) {
 	text, err := files.ReadFile(name)
+	if err == nil {
+		err = json.Unmarshal(text, &v)
+	}
 	if err != nil {
-		return fmt.Errorf("published figures: %w", err)
+		panic(fmt.Sprintf("published figures %s: %v", name, err))
 	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("published figures %s: %w", name, err)
-	}
-	return nil
+	return v
 }
