@@ -72,7 +72,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("heads is %d: it must divide dim (%d); the nearest that does is %d", c.Heads, c.Dim,
 			nearestDivisor(c.Dim, c.Heads))
 	}
-	if err := cmp.Or(bounds.Share("k_frac", c.KFrac), bounds.Share("episodic_write_frac", c.EpisodicWriteFrac)); err != nil {
+	if err := cmp.Or(bounds.Share("k_frac", c.KFrac),
+		bounds.Share("episodic_write_frac", c.EpisodicWriteFrac)); err != nil {
 		return err
 	}
 	if !(c.MLPRatio > 0 && c.MLPRatio <= maxMLPRatio) || c.Hidden() < 1 {
