@@ -16,21 +16,18 @@ import (
 // same name, or one that was changed since. before is the result that the run replaces, nil without one. It tells each
 // of them.
 func (d *Driver) setAside(e Experiment, before *result.Result, line func(format string, args ...any)) error {
-	dir := filepath.Join(d.Root, e.Folder)
 	for _, name := range slices.Concat(e.Files, e.Extras) {
-		path := filepath.Join(dir, name)
-		ours, err := wroteFile(path, name, before)
-		if err != nil {
+		left := ""
+		if before != nil && before.Complete {
+			var known bool
+			if left, known = before.Outputs[name]; !known {
+				continue // one of its extras, or of an earlier program, which did not say
+			}
+		}
+		path := filepath.Join(d.Root, e.Folder, name)
+		if err := setAsideUnless(path, left, "is not of a run of "+e.Name, line); err != nil {
 			return err
 		}
-		if ours {
-			continue
-		}
-		kept, err := files.SetAside(path)
-		if err != nil {
-			return fmt.Errorf("%s is not of a run of %s, and cannot be moved out of its way: %w", path, e.Name, files.Cause(err))
-		}
-		line("%s is not of a run of %s: it is now %s", path, e.Name, kept)
 	}
 	return nil
 }
@@ -38,40 +35,31 @@ func (d *Driver) setAside(e Experiment, before *result.Result, line func(format 
 // SetOthersAside renames the file at path, if there is one, and tells it, unless its SHA-256 is that of what was left
 // there.
 func SetOthersAside(path, left string, line func(format string, args ...any)) error {
-	sum, err := HashFile(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && sum == left {
+	return setAsideUnless(path, left, "is of another run", line)
+}
+
+// setAsideUnless renames the file at path, if there is one, and tells why, unless its SHA-256 is left; "" is of none.
+func setAsideUnless(path, left, why string, line func(format string, args ...any)) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
+	} else if err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("%s cannot be read, and would be replaced: %w; move it away", path, files.Cause(err))
+	if left != "" {
+		sum, err := HashFile(path)
+		if err != nil {
+			return fmt.Errorf("%s cannot be read, and would be replaced: %w; move it away", path, files.Cause(err))
+		}
+		if sum == left {
+			return nil
+		}
 	}
 	kept, err := files.SetAside(path)
 	if err != nil {
-		return fmt.Errorf("%s is of another run, and cannot be moved out of the way: %w", path, files.Cause(err))
+		return fmt.Errorf("%s %s, and cannot be moved out of the way: %w", path, why, files.Cause(err))
 	}
-	line("%s is of another run: it is now %s", path, kept)
+	line("%s %s: it is now %s", path, why, kept)
 	return nil
-}
-
-// wroteFile says whether a file is one that the run of the result before left, or is not there.
-func wroteFile(path, name string, before *result.Result) (bool, error) {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return true, nil
-	} else if err != nil {
-		return false, err
-	}
-	if before == nil || !before.Complete {
-		return false, nil
-	}
-	want, known := before.Outputs[name]
-	if !known {
-		return true, nil // one of its extras, or of an earlier program, which did not say
-	}
-	sum, err := HashFile(path)
-	if err != nil {
-		return false, fmt.Errorf("%s cannot be read, and a run would replace it: %w; move it away", path, files.Cause(err))
-	}
-	return sum == want, nil
 }
 
 // continues says whether a run of e has unfinished work in dir whose files it takes up: its result, its working files,
