@@ -13,7 +13,7 @@ import (
 )
 
 func baeeGridCommand() *cli.Command {
-	d := eviction.DefaultGrid()
+	d := eviction.GridExperiment().Settings(lab.Full).(eviction.GridConfig)
 	return &cli.Command{
 		Name:        "baee-grid",
 		Usage:       "compare eviction policies by what they keep, over budgets, lengths, places of the target and seeds",
@@ -48,7 +48,7 @@ func gridSettings(s *eviction.GridConfig) []setting {
 }
 
 func baeeGrid(c *cli.Context) error {
-	conf := eviction.DefaultGrid()
+	conf := eviction.GridExperiment().Settings(lab.Full).(eviction.GridConfig)
 	override(c, gridSettings(&conf)...)
 	for _, name := range conf.Policies {
 		if _, err := policy.Lookup(name); err != nil {

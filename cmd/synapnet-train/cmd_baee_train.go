@@ -18,7 +18,7 @@ import (
 const baeeDir = "runs/baee"
 
 func baeeTrainCommand() *cli.Command {
-	d := eviction.DefaultTrain()
+	d := eviction.TrainExperiment().Settings(lab.Full).(eviction.TrainConfig)
 	return &cli.Command{
 		Name:  "baee-train",
 		Usage: "train the retention classifier on what matters later, over seeds, learning rates and label noise",
@@ -56,7 +56,7 @@ func trainSettings(s *eviction.TrainConfig) []setting {
 }
 
 func baeeTrain(c *cli.Context) error {
-	conf := eviction.DefaultTrain()
+	conf := eviction.TrainExperiment().Settings(lab.Full).(eviction.TrainConfig)
 	override(c, trainSettings(&conf)...)
 	for _, name := range conf.Tasks {
 		if _, err := tasks.Lookup(name); err != nil {

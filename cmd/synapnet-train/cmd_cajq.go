@@ -44,7 +44,7 @@ func variantList() string {
 }
 
 func defaultCAJQ() cajq.Settings {
-	return cajq.Settings{Config: cajq.Default(), Variants: cajq.DefaultVariants()}
+	return cajq.QATExperiment().Settings(lab.Full).(cajq.Settings)
 }
 
 // cajqFlags are the settings that have flags, in the order of the help text.

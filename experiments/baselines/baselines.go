@@ -5,6 +5,7 @@ package baselines
 import (
 	"cmp"
 	"context"
+	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,6 +28,11 @@ import (
 	"github.com/synapnet/synapnet-train/qat"
 	"github.com/synapnet/synapnet-train/results/published"
 )
+
+// descriptions are the experiments' descriptions.
+//
+//go:embed *.toml
+var descriptions embed.FS
 
 // baselineSettings are those of the comparison with other architectures.
 type baselineSettings struct {
@@ -81,74 +87,16 @@ func (s baselineSettings) Validate() error {
 
 // Experiment trains and measures the baselines beside a SynapNet of their size.
 func Experiment() lab.Experiment {
-	strict := curriculum.Default()
-	strict.Curriculum, strict.SamplesPerStage, strict.EpochsPerStage, strict.BatchSize = []int{64, 64, 128, 128, 256},
-		4096, 1, 16
-	strict.LR, strict.WarmupSteps = 5e-4, 100
-	strict.SampleKeys = 0 // the experiment's own
-	paper := strict
-	paper.Curriculum, paper.SamplesPerStage, paper.EpochsPerStage, paper.BatchSize, paper.LR, paper.WarmupSteps = []int{
-		256}, 256, 3, 8, 1e-3, 0
-	m := &paper.Model
-	m.Dim, m.Depth, m.Heads, m.VocabSize, m.NumClasses, m.EpisodicSlots, m.EpisodicWriteFrac, m.MaxLen = 64, 2, 4, 512, 16,
-		4, 0.1, 256
-	full := baselineSettings{
-		Paper: baselinePart{
-			Architectures: []string{"synapnet", "gru_ssm", "llama", "falcon_h1", "em_llm"}, Training: paper,
-			Tasks: []string{"paper/ruler/niah_single"}, Contexts: []int{128, 256}, Samples: 32, Seed: 7_000_041,
-		},
+	training := curriculum.Default()
+	training.SampleKeys = 0 // the experiment's own
+	return lab.Describe(descriptions, "baselines", baselineSettings{
+		Paper: baselinePart{Training: training},
 		Strict: baselinePart{
-			Architectures: layers.BuiltinArchitectures(), Training: strict,
-			Tasks: measure.SuiteTasks("mixture"), Contexts: []int{128, 256, 512}, Samples: 192, Seed: 7_000_043,
+			Training: training, Architectures: layers.BuiltinArchitectures(), Tasks: measure.SuiteTasks("mixture"),
 		},
-		Making: qat.DefaultExperiment(), Speed: []int{256, 1024}, Repetitions: 5,
-	}
-	full.Making.CalibrationContext = 128
-	quick := full
-	quick.Paper.Training.EpochsPerStage = 1
-	q := &quick.Strict.Training
-	q.Curriculum, q.SamplesPerStage, q.WarmupSteps, q.EvalSamples = []int{64}, 256, 4, 64
-	q.Model.Dim, q.Model.Depth, q.Model.Heads, q.Model.EpisodicSlots = 48, 2, 2, 8
-	q.Model.VocabSize, q.Model.NumClasses, q.Model.MaxLen = 512, 16, 256
-	quick.Strict.Contexts, quick.Strict.Samples, quick.Speed, quick.Repetitions = []int{64}, 16, []int{256}, 3
-	quick.Making = measure.QuickMaking(full.Making)
-	quick.Making.CalibrationContext = 64
-	return lab.Define(lab.Experiment{
-		Name: "baselines", Title: "Other architectures, trained alike",
-		Source: "Section 9, full_demo_results.json",
-		Covers: []string{"Baselines: Mamba-2 (proxy)", "Baselines: Llama-3.2 (proxy)",
-			"Baselines: Falcon-H1 / Hymba (proxy)", "Baselines: EM-LLM"},
-		Version: 2, Carries: 1, // version 1 timed passes between the trainings
-		Alone:    true,
-		Estimate: lab.Durations{lab.Quick: 30 * time.Second, lab.Full: 75 * time.Minute},
-		Views: []lab.View{
-			{Title: "Accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.ModelLabel, result.VariantLabel},
-				Column: result.ContextLabel},
-			{Title: "Tokens a second, one sequence, in floating point", Metric: "tokens_per_second",
-				Rows: []string{result.ModelLabel}, Column: result.ContextLabel,
-				Figure: &lab.Figure{Kind: "bar", X: result.ModelLabel, Series: result.ContextLabel}},
-			{Title: "Memory of weights and activations in floating point, bytes", Metric: "memory",
-				Rows: []string{result.ModelLabel}, Column: result.ContextLabel},
-			{Title: "Parameters", Metric: "parameters", Rows: []string{result.ModelLabel}},
-			{Title: "Seconds of training, by the clock", Metric: "training_time", Rows: []string{result.ModelLabel}},
-		},
-		Says: "One seed and one learning rate for all, which may suit one architecture more than another: it ranks nothing " +
-			"by small differences. A model near guessing has not learnt the tasks within these steps, which is not to say " +
-			"that it cannot. What a causal model's last token knows of the whole sequence and what SynapNet's sees is the " +
-			"same; contexts above 256 are longer than any that a model was trained on. The published models are of D 64, " +
-			"trained for moments on samples whose last token is the answer. The published names say AWQ of the Llama proxy; " +
-			"as in the reference its INT4 is rounding to the nearest in groups, without calibration.",
-	}, full, quick, runBaselines)
+		Making: qat.DefaultExperiment(),
+	}, runBaselines)
 }
-
-const baselinesProtocol = "paper: models matched to one of D 64, 2 layers, 3 epochs of 256 samples of the training " +
-	"mixture (the published training set ends every sample with its answer; ours does not), evaluated in the published " +
-	"token layout. strict: every architecture with as many parameters as the reference within 5%, the same samples in " +
-	"the same order, the same steps, rate and seed; short contexts (64, 128, 256), so that the models learn the tasks " +
-	"within minutes. INT4 where the published name says it: uniform, groups of 128, computed in floating point from " +
-	"rounded weights, so it has no speed of its own; SynapNet is cajq_ptq, in the strict protocol from packed bytes. " +
-	"Passes are timed at the end, each length in a process of its own, of initial weights. The time of training is that " +
-	"of the clock. " + measure.IdleNote
 
 // baselineCell is one trained architecture, or the passes of one at one length.
 type baselineCell struct {
@@ -487,7 +435,7 @@ func (r *baselines) time(ctx context.Context, m baselineModel) error {
 
 func (r *baselines) outcome(models []baselineModel, paper func(m baselineModel, form string) baselineFigures) (
 	*lab.Outcome, error) {
-	o := &lab.Outcome{Seeds: []uint64{r.Strict.Training.Seed}, Protocol: baselinesProtocol}
+	o := &lab.Outcome{Seeds: []uint64{r.Strict.Training.Seed}}
 	guessed := map[string]bool{}
 	for _, m := range models {
 		cell, ok := r.done.Done[m.key()]

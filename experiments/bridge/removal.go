@@ -2,10 +2,10 @@ package bridge
 
 import (
 	"context"
+	"embed"
 	"fmt"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
@@ -16,6 +16,11 @@ import (
 	"github.com/synapnet/synapnet-train/qat"
 	"github.com/synapnet/synapnet-train/results/published"
 )
+
+// descriptions are the experiments' descriptions.
+//
+//go:embed *.toml
+var descriptions embed.FS
 
 // The variants of the ScaleBridge experiments.
 const (
@@ -36,33 +41,9 @@ type removalSettings struct {
 
 // RemovalExperiment measures what the pretrained model loses without its bridge.
 func RemovalExperiment() lab.Experiment {
-	full := removalSettings{Seeds: []uint64{42, 43, 44}, Contexts: []int{1024, 2048, 4096}, Samples: 48,
-		Recovery: qat.DefaultFinetune()}
-	full.Recovery.LR = 3e-4 // that of the pretraining
-	quick := full
-	quick.Seeds, quick.Contexts, quick.Samples = []uint64{42, 43}, []int{64, 128}, 16
-	quick.Recovery.Steps, quick.Recovery.Context, quick.Recovery.Batch = 60, 128, 8
-	return lab.Define(lab.Experiment{
-		Name: "scale-bridge-removal", Folder: "scale-bridge", Title: "Removing a trained ScaleBridge",
-		Source: "Section 8, exp_scale_bridge_ablation.json",
-		Covers: []string{"Ablations: ScaleBridge, post-hoc removal",
-			"Component-Aware Joint Quantization: interface layer, ScaleBridge"},
-		Needs:    []string{"pretrain"},
-		Estimate: lab.Durations{lab.Quick: 20 * time.Second, lab.Full: 22 * time.Minute},
-		Views: []lab.View{{Title: "Accuracy with the bridge and with the identity in its place", Metric: "accuracy",
-			Rows: []string{result.TaskLabel, result.VariantLabel}, Column: result.ContextLabel,
-			Figure: &lab.Figure{Kind: "line", X: result.ContextLabel, Series: result.VariantLabel, LogX: true}}},
-		Says: "That a part which a network was trained with cannot be taken out of it afterwards says nothing about " +
-			"whether a network needs it. Strict trains both for as many more steps, so that it says how much of the loss is a " +
-			"matter of getting used to it; what the bridge is worth from the beginning is in scale-bridge-scratch. " +
-			measure.BeyondTraining,
-	}, full, quick, runScaleBridgeRemoval)
+	base := removalSettings{Recovery: qat.DefaultFinetune()}
+	return lab.Describe(descriptions, "scale-bridge-removal", base, runScaleBridgeRemoval)
 }
-
-const removalProtocol = "paper: the pretrained model against itself with every ScaleBridge replaced by the identity, " +
-	"on the same samples; three seeds of samples, one model. strict: both after the same further training steps at the " +
-	"pretraining's rate with a cosine to 0, on data of one seed. Mean and standard deviation over the seeds of the " +
-	"samples, Wilson intervals of all of them"
 
 // removalCell is a variant at a context length and seed: accuracy by metric.
 type removalCell map[string]result.Score
@@ -186,7 +167,7 @@ func (r *removal) evaluate(ctx context.Context, m *layers.Model, protocol, varia
 }
 
 func (r *removal) outcome(c layers.Config, paper removalTable) (*lab.Outcome, error) {
-	o := &lab.Outcome{Seeds: r.Seeds, Protocol: removalProtocol}
+	o := &lab.Outcome{Seeds: r.Seeds}
 	for _, protocol := range []string{result.Paper, result.Strict} {
 		for _, t := range r.Contexts {
 			for _, metric := range measure.Metrics() {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
-	"time"
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
@@ -59,60 +58,10 @@ type scratchStrict struct {
 
 // ScratchExperiment trains models with and without a bridge from the beginning.
 func ScratchExperiment() lab.Experiment {
-	paper := layers.Reference()
-	paper.Dim, paper.Depth, paper.Heads, paper.VocabSize, paper.NumClasses, paper.EpisodicSlots, paper.MaxLen = 128, 4, 4,
-		2048, 32, 16, 1024
-	demo := layers.Reference() // the model of configs/demo.toml
-	demo.Dim, demo.Depth, demo.Heads, demo.VocabSize, demo.NumClasses, demo.EpisodicSlots, demo.MaxLen = 96, 3, 4, 512, 16,
-		8, 256
-	full := scratchSettings{
-		Seeds: []uint64{42, 43, 44},
-		Paper: scratchPaper{Model: paper, Context: 512, Samples: 1024, Steps: 400, Batch: 8, LR: 5e-4,
-			Contexts: []int{512, 1024}, Held: 64},
-		Strict: scratchStrict{
-			Model: demo, Short: 64, Opening: 512, Context: 128, Batch: 16, LR: 1e-3, Warmup: 100,
-			Every: 256, Rise: 0.01, Patience: 3, Most: 3072, Cooldown: 512, Held: 512, Contexts: []int{128, 256}, Final: 1024,
-		},
-	}
-	quick := full
-	quick.Seeds = []uint64{42}
-	quick.Paper.Model.Dim, quick.Paper.Model.Depth = 64, 2
-	quick.Paper.Context, quick.Paper.Samples, quick.Paper.Steps, quick.Paper.Contexts, quick.Paper.Held = 64, 128, 40,
-		[]int{64, 128}, 32
-	q := &quick.Strict
-	q.Model.Dim, q.Model.Depth = 48, 2
-	q.Opening, q.Warmup, q.Every, q.Patience, q.Most, q.Cooldown, q.Held, q.Contexts, q.Final = 64, 20, 32, 2, 128, 32, 64,
-		[]int{64, 128}, 128
-	return lab.Define(lab.Experiment{
-		Name: "scale-bridge-scratch", Folder: "scale-bridge",
-		Title:    "Training with and without a ScaleBridge from the beginning",
-		Source:   "Section 8, exp_scale_bridge_from_scratch.json",
-		Covers:   []string{"Ablations: ScaleBridge, from-scratch comparison"},
-		Estimate: lab.Durations{lab.Quick: 20 * time.Second, lab.Full: 28 * time.Minute},
-		Views: []lab.View{
-			{Title: "Accuracy", Metric: "accuracy", Rows: []string{result.TaskLabel, result.VariantLabel},
-				Column: result.ContextLabel,
-				Figure: &lab.Figure{Kind: "bar", X: result.VariantLabel, Series: result.TaskLabel}},
-			{Title: "What the bridge adds over the model without it, seed by seed", Metric: "difference",
-				Rows: []string{result.TaskLabel, "against"}, Column: result.ContextLabel},
-			{Title: "Parameters", Metric: "parameters", Rows: []string{result.VariantLabel}},
-			{Title: "Steps until the accuracy no longer rose, the fall of the rate included", Metric: "steps",
-				Rows: []string{result.VariantLabel}},
-		},
-		Says: "The published 400 steps leave both models near guessing (0.03 to 0.06, where 1/32 is 0.03), so that table " +
-			"compares nothing. Strict trains a smaller model on shorter contexts until its accuracy stops rising, also " +
-			"against a model of as many parameters without the bridge; it shows what the bridge is worth there, not in the " +
-			"reference model. Brackets of accuracies pool the samples of all seeds; how much seeds differ, at 256 tokens " +
-			"twice the training's, is in the table of differences.",
-	}, full, quick, runScaleBridgeScratch)
+	m := layers.Reference()
+	base := scratchSettings{Paper: scratchPaper{Model: m}, Strict: scratchStrict{Model: m}}
+	return lab.Describe(descriptions, "scale-bridge-scratch", base, runScaleBridgeScratch)
 }
-
-const scratchProtocol = "paper: 2,282,788 parameters with the bridge against 1,688,356 without, not matched; 400 " +
-	"steps on 1,024 samples of the training mixture at 512 tokens, cosine from the first step. strict: an easier " +
-	"setting, that of configs/demo.toml (contexts 64, then 128, 512 tokens of vocabulary, 16 classes), so that the " +
-	"models learn the tasks within minutes; ever new samples, constant rate after a warm-up until the accuracy on " +
-	"held-out samples has not risen by 0.01 for some looks, then linear to 0; no_bridge_matched has a wider " +
-	"feed-forward in place of the bridge's parameters. difference: mean over seeds"
 
 // scratchCell is one trained model.
 type scratchCell struct {
@@ -404,7 +353,7 @@ func scratchSamples(c layers.Config, length, n int, from tasks.Source) ([]tasks.
 }
 
 func (r *scratch) outcome(models []scratchModel, paper map[string]map[string]result.MeanStd) (*lab.Outcome, error) {
-	o := &lab.Outcome{Seeds: r.Seeds, Protocol: scratchProtocol}
+	o := &lab.Outcome{Seeds: r.Seeds}
 	for _, m := range models {
 		var steps []float64
 		converged, parameters := 0, 0

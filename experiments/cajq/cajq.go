@@ -30,14 +30,6 @@ type Config struct {
 	SampleKeys tasks.Keys `json:"sample_keys,omitempty" toml:"sample_keys"`
 }
 
-// Default is the published protocol.
-func Default() Config {
-	return Config{
-		Seeds: []uint64{42, 43, 44}, Contexts: []int{1024, 2048, 4096}, Samples: 48, Experiment: qat.DefaultExperiment(),
-		SampleKeys: tasks.CurrentKeys,
-	}
-}
-
 // Settings are a Config with the names of the variants that are made.
 type Settings struct {
 	Config

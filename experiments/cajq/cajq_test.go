@@ -17,7 +17,7 @@ import (
 
 // As a registered experiment it shows something in every view, and a run that was stopped ends alike.
 func TestComparisonIsAnExperiment(t *testing.T) {
-	s := Settings{Default(), DefaultVariants()}
+	s := QATExperiment().Settings(lab.Full).(Settings)
 	s.Seeds, s.Contexts, s.Samples = []uint64{42, 43}, []int{64}, 6
 	s.Experiment.CalibrationBatches, s.Experiment.CalibrationContext, s.Experiment.Options.GroupSize = 1, 32, 4
 	s.Experiment.Finetune.Steps, s.Experiment.Finetune.Context, s.Experiment.Finetune.Batch = 2, 32, 2
@@ -48,7 +48,8 @@ func TestPairs(t *testing.T) {
 // Details of before become cells with the measurements that they gave: the differences that were taken seed by seed
 // are, and no others; sizes are kept as counts. Those of today are left alone.
 func TestComparisonIsConverted(t *testing.T) {
-	s := Settings{Default(), []string{qat.FP16, "int8_uniform", qat.CAJQQAT}}
+	s := QATExperiment().Settings(lab.Full).(Settings)
+	s.Variants = []string{qat.FP16, "int8_uniform", qat.CAJQQAT}
 	s.Seeds, s.Contexts = []uint64{42, 43}, []int{1024}
 	score := func(correct int) scores {
 		of := map[string]result.Score{}

@@ -12,15 +12,6 @@ import (
 	"github.com/synapnet/synapnet-train/results/published"
 )
 
-// protocol says how the numbers were got.
-const protocol = "paper: variants, seeds, data sizes and training of the published experiment, with 4 levels in " +
-	"CAJQ's 2 bits in place of 7 " +
-	"and on evaluation data that the base model was not trained on; strict: cajq_ptq and cajq_qat from their packed " +
-	"bytes, and " +
-	"variants that the paper does not have, before packing: fp16_finetuned, the same extra steps without quantisers, is " +
-	"the control " +
-	"for cajq_qat. Sizes are those of packed files. Intervals are Wilson's, over the samples of all seeds"
-
 // pairedProtocol is added where outcomes of samples were kept.
 const pairedProtocol = ". Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's " +
 	"(1998, method 10)"
@@ -55,11 +46,10 @@ func outcome(s Settings, cells map[string]cell) (*lab.Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Protocol = protocol
 	if paired {
-		o.Protocol += pairedProtocol
+		o.Notes = pairedProtocol
 	}
-	o.Protocol += origins.String()
+	o.Notes += origins.String()
 	o.Measurements = append(o.Measurements, differences...)
 	for _, v := range s.Variants {
 		o.Measurements = append(o.Measurements, sizes(v, cells[sizeName(v)].Size)...)

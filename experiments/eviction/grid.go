@@ -41,16 +41,6 @@ type GridConfig struct {
 	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
-// DefaultGrid is the published grid in both protocols, with the policies that it does not have and the headline case.
-func DefaultGrid() GridConfig {
-	return GridConfig{
-		Policies: Policies(), Budgets: []float64{0.1, 0.2, 0.3, 0.5},
-		Positions: []string{string(tasks.Early), string(tasks.Late)},
-		Seeds:     []uint64{42, 43, 44}, Contexts: []int{1024, 2048}, Protocols: []baee.Protocol{baee.Paper, baee.Strict},
-		Samples: 24, Chunk: 512, Headline: true, SampleKeys: tasks.CurrentKeys,
-	}
-}
-
 // Policies lists the built-in policies in the order of reports: ours, the nine of the published grid, newer rivals.
 func Policies() []string {
 	return []string{"baee", "baee_salience", "fifo", "lru", "random", "h2o", "scissorhands", "snapkv", "pyramidkv",
@@ -84,13 +74,6 @@ type GridCell struct {
 	Bytes         float64      `json:"bytes,omitempty"`   // of their contents
 	NetworkSHA256 string       `json:"network_sha256,omitempty"`
 }
-
-const gridProtocol = "paper: the reference's scoring rules; padding is stored and counts, the first chunk reads a " +
-	"row of zeros, attention " +
-	"is not accumulated. strict: each method's own algorithm on attention really received; padding is not stored. Both: " +
-	"budget a layer = " +
-	"floor(chunks x slots x fraction), retained = at the end any layer holds an entry written at a target's key; " +
-	"policies of a case share a chunk's forward while their memories are equal"
 
 // grid measures cells on a model.
 type grid struct {

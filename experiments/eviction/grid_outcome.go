@@ -77,7 +77,7 @@ func (p pooled) differences(l result.Labels, protocol baee.Protocol,
 // protocol's.
 func gridOutcome(c GridConfig, cells map[string][]GridCell) (*lab.Outcome, error) {
 	paper := publishedGrid()
-	o := &lab.Outcome{Seeds: c.Seeds, Protocol: gridProtocol}
+	o := &lab.Outcome{Seeds: c.Seeds}
 	var order []gridKey // policies by protocol and position, over all cells of the grid but the headline case
 	overall := map[gridKey]*pooled{}
 	var differences []result.Measurement
@@ -122,7 +122,7 @@ func gridOutcome(c GridConfig, cells map[string][]GridCell) (*lab.Outcome, error
 		differences = append(differences, more...)
 	}
 	if len(differences) > 0 {
-		o.Protocol += ". Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's (1998, " +
+		o.Notes += ". Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's (1998, " +
 			"method 10)"
 	}
 	o.Measurements = append(o.Measurements, differences...)

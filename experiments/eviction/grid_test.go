@@ -36,7 +36,7 @@ func smallGrid() GridConfig {
 }
 
 func TestTheDefaultGridIsThePublishedOne(t *testing.T) {
-	e := grid{GridConfig: DefaultGrid(), base: &layers.Model{Config: layers.Reference()}}
+	e := grid{GridConfig: GridExperiment().Settings(lab.Full).(GridConfig), base: &layers.Model{Config: layers.Reference()}}
 	paper := publishedGrid()
 	cells := map[baee.Protocol]int{}
 	for _, k := range e.cases() {

@@ -3,7 +3,6 @@ package eviction
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
@@ -28,34 +27,7 @@ type pressureSettings struct {
 
 // MemoryPressureExperiment evaluates policies where much more is written than fits.
 func MemoryPressureExperiment() lab.Experiment {
-	full := pressureSettings{Policies: Policies(), Tiered: []string{"baee", "baee_salience"}, Contexts: []int{1024, 2048},
-		Samples: 64, Needles: 16, Chunk: 512, Budget: 0.1, Seed: 2025}
-	quick := full
-	quick.Contexts, quick.Samples, quick.Chunk, quick.Needles = []int{128, 256}, 8, 64, 8
-	return lab.Define(lab.Experiment{
-		Name: "memory-pressure", Folder: "baee", Title: "Memory pressure: 16 facts, room for a tenth",
-		Source: "Section 4, exp_baee_memory_pressure.json",
-		Covers: []string{"Budget-Aware Episodic Eviction: budget enforcement",
-			"Budget-Aware Episodic Eviction: vs FIFO / LRU", "Ablations: eviction policy"},
-		Needs:    []string{"pretrain", "baee-train"},
-		Version:  2, // version 1 had no memories in tiers
-		Estimate: lab.Durations{lab.Quick: 10 * time.Second, lab.Full: 6 * time.Minute},
-		Views: []lab.View{
-			{Title: "Target still held at the end of the stream", Metric: "retention", Rows: []string{result.PolicyLabel},
-				Column: result.ContextLabel,
-				Figure: &lab.Figure{Kind: "bar", X: result.PolicyLabel, Series: result.ContextLabel}},
-			{Title: "Answers right", Metric: "accuracy", Rows: []string{result.PolicyLabel}, Column: result.ContextLabel},
-			{Title: "Rows held at the end, over all layers", Metric: "rows", Rows: []string{result.PolicyLabel},
-				Column: result.ContextLabel},
-			{Title: "Bytes of their contents", Metric: "store_bytes", Rows: []string{result.PolicyLabel},
-				Column: result.ContextLabel},
-		},
-		Says: "Retention says whether any layer still holds an entry written at a target's key, not whether the model can " +
-			"use it: that is the second table, to be read against guessing. The published answers are right in 0 to 6 of 100 " +
-			"cases, under every policy. Policies in tiers have the bytes that the others' entries take: in INT8 they keep " +
-			"nearly twice as many entries, and low scores only as summaries, which count as lost here. Policy baee was " +
-			"trained on which entries carry the answers of the other tasks; its rivals had no labels.",
-	}, full, quick, runMemoryPressure)
+	return lab.Describe(descriptions, "memory-pressure", pressureSettings{Policies: Policies()}, runMemoryPressure)
 }
 
 // runMemoryPressure is a row of the retention grid with a sample count and seed of its own.
@@ -83,9 +55,7 @@ func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*la
 		}
 	}
 	done.Outcome = func() (*lab.Outcome, error) {
-		o := &lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: gridProtocol +
-			". One data seed of our own generator; the target is written 3 times in the first 40%. In tiers: a budget in " +
-			"bytes over all layers, that of the others' entries in half precision, with the default thresholds"}
+		o := &lab.Outcome{Seeds: []uint64{s.Seed}}
 		for _, k := range cases {
 			of := done.Done[name(k)]
 			for _, c := range of {

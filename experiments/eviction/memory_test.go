@@ -11,7 +11,7 @@ import (
 func TestReferenceExperimentsFit(t *testing.T) {
 	for name, settings := range map[string]interface {
 		Demands(m layers.Config) ([]lab.Demand, error)
-	}{"baee-train": DefaultTrain(), "baee-grid": DefaultGrid()} {
+	}{"baee-train": TrainExperiment().Settings(lab.Full).(TrainConfig), "baee-grid": GridExperiment().Settings(lab.Full).(GridConfig)} {
 		demands, err := settings.Demands(layers.Reference())
 		if err != nil {
 			t.Fatal(err)

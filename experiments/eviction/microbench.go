@@ -55,56 +55,8 @@ const (
 
 // MicrobenchExperiment measures what eviction costs and what it holds.
 func MicrobenchExperiment() lab.Experiment {
-	full := microbenchSettings{
-		Policies: Policies(), Sizes: []int{16, 64, 256, 1024, 4096, 16384}, Warmups: 3, Timed: 30,
-		Context: 2048, Chunk: 512, Entries: 32, Pairs: 16, PaperSamples: 16, StrictSamples: 64, Needles: 16,
-		TargetSeed:  12345,
-		PaperStream: 8192, StrictStream: 131072,
-	}
-	quick := full
-	quick.Sizes, quick.Warmups, quick.Timed = []int{16, 256, 1024}, 1, 5
-	quick.Context, quick.Chunk, quick.Entries, quick.Pairs, quick.PaperSamples, quick.StrictSamples, quick.Needles = 256,
-		64, 8, 2, 4, 4, 8
-	quick.PaperStream, quick.StrictStream = 1024, 2048
-	return lab.Define(lab.Experiment{
-		Name: "baee-microbench", Folder: "baee", Title: "What an eviction costs and what it keeps",
-		Source: "Section 4.3, exp_baee_microbench.json",
-		Covers: []string{"Ablations: eviction policy"},
-		Needs:  []string{"pretrain", "baee-train"},
-		Alone:  true, OneMachine: true,
-		Estimate: lab.Durations{lab.Quick: 15 * time.Second, lab.Full: 7 * time.Minute},
-		Views: []lab.View{
-			{Title: "One eviction down to a quarter of the store, microseconds", Metric: "eviction_time",
-				Rows: []string{result.PolicyLabel}, Column: entriesLabel,
-				Figure: &lab.Figure{Kind: "line", X: entriesLabel, Series: result.PolicyLabel, Heavy: "baee", LogX: true}},
-			{Title: "Eviction in a stream, microseconds a token", Metric: "overhead_per_token",
-				Rows: []string{result.PolicyLabel}, Column: baselineLabel},
-			{Title: "Eviction in a stream, share of the time without it", Metric: "relative_overhead",
-				Rows: []string{result.PolicyLabel}, Column: baselineLabel},
-			{Title: "Share of the entries held that belong to the target", Metric: "precision",
-				Rows: []string{result.PolicyLabel}, Column: result.ContextLabel},
-			{Title: "Share of the target's facts that are held", Metric: "recall", Rows: []string{result.PolicyLabel},
-				Column: result.ContextLabel},
-			{Title: "Growth of the process over a stream, bytes", Metric: "rss_growth", Rows: []string{result.PolicyLabel},
-				Column: result.TokensLabel},
-		},
-		Says: "Times are of this machine; the published ones are of Python on another. Against an unbounded store an " +
-			"eviction may cost less than " +
-			"nothing, because later reads are smaller; its interval says whether it is told from nothing. Times of some " +
-			"microseconds, of small stores, jump between two levels from run to run. Recall is bounded by what the model's " +
-			"salience writes at all, see the row of the unbounded store.",
-	}, full, quick, runMicrobench)
+	return lab.Describe(descriptions, "baee-microbench", microbenchSettings{Policies: Policies()}, runMicrobench)
 }
-
-const microbenchProtocol = "eviction_time: the whole eviction of one layer of N random entries of the model's width " +
-	"down to N/4 (scores, choice, the store put " +
-	"together), where the published one is the choice alone; median of the repetitions. overhead: streams of random " +
-	"tokens, pairs of the same sample without and with " +
-	"eviction; paper: the baseline reads no memory; strict: it reads a store that is never full. precision and recall, " +
-	"over all layers at the end of a stream: paper: an " +
-	"entry counts if it was written at a target's key or the token before it, as in the reference; strict: at a " +
-	"target's key or its value, recall counts facts. " +
-	"rss_growth: paper: from before the first chunk; strict: from a sixteenth of the stream on"
 
 // microbench is the experiment under way.
 type microbench struct {
@@ -463,7 +415,7 @@ func settledRSS() (uint64, error) {
 }
 
 func (b *microbench) outcome(parts []microPart) *lab.Outcome {
-	o := &lab.Outcome{Seeds: []uint64{b.TargetSeed}, Protocol: microbenchProtocol}
+	o := &lab.Outcome{Seeds: []uint64{b.TargetSeed}}
 	for _, p := range parts {
 		cell, ok := b.done.Done[p.name()]
 		if !ok {

@@ -46,23 +46,6 @@ type TrainConfig struct {
 	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
-// DefaultTrain is the published protocol, and the strict one with more data. It streams the tasks of pretraining: the
-// one that the grid tests on is not among them.
-func DefaultTrain() TrainConfig {
-	var names []string
-	for _, w := range tasks.TrainingMixture() {
-		names = append(names, w.Task)
-	}
-	return TrainConfig{
-		Seeds: []uint64{42, 43, 44}, LearningRates: []float64{5e-3, 1e-2, 2e-2}, Noise: []float64{0, 0.1, 0.2},
-		Hidden: baee.DefaultHidden,
-		Batch:  64, DataSeed: 7000, PaperSequences: 32, PaperContext: 1024, PaperSteps: 400,
-		PublishedRates: []float64{1e-4, 5e-4, 1e-3},
-		Tasks:          names, Sequences: 192, Context: 2048, Chunk: 512, PerDecision: 48, Steps: 3000,
-		SampleKeys: tasks.CurrentKeys,
-	}
-}
-
 // Networks that are trained. All but PublishedNetwork learn from standardised features at a rate that ends at 0.
 const (
 	PublishedNetwork = "published" // paper only: the retention classifier, trained as the reference trains it
@@ -93,24 +76,6 @@ type TrainCell struct {
 	Parameters  int       `json:"parameters"`
 	Losses      []float32 `json:"losses"` // of training, each the mean of a twentieth of the steps
 }
-
-const trainProtocol = "paper: 6,144 entries, label = salience x distinctiveness above the 70% quantile, split 80/20 " +
-	"by entry, noise on all labels, " +
-	"Xavier-uniform weights of gain 0.1, AdamW, weight decay 0.01, batch 64, clip 1, 400 steps; network published takes " +
-	"features as they are at a fixed learning rate, " +
-	"network retention whitens the content (ridge 0.1) and scales the history to variance 1, with moments of the " +
-	"examples trained on, folded into the first layer's weights after " +
-	"training, and lowers a higher learning rate to 0 along a cosine. strict: trained like the latter on streams of the " +
-	"pretraining tasks, which the grid's task is not one of, split 80/20 by " +
-	"sequence, noise on the labels trained on only. Label of retention and head = among the 30% of a layer's entries " +
-	"with most attention received in later chunks; " +
-	"label of needle = the entry was written at a token that carries the sample's answer. The use feature is the share " +
-	"of reads, of one more than there were, in which the entry " +
-	"received at least an even share of the attention. Files, whose logits are moved from the share of positives among " +
-	"the examples to the 30% that the tiers' thresholds presume " +
-	"(needles are under 1% of the entries), are strict trainings without noise, first seed, at the learning rate with " +
-	"the best mean AUC: classifier.safetensors " +
-	"is network needle, classifier-attention.safetensors network retention, head.safetensors network head"
 
 // training is the experiment under way.
 type training struct {
@@ -519,7 +484,7 @@ func (c TrainConfig) selected(cells map[string]TrainCell) map[string]TrainKey {
 // trainOutcome computes all measurements of the cells that are done.
 func trainOutcome(c TrainConfig, cells map[string]TrainCell) (*lab.Outcome, error) {
 	paper := publishedStability()
-	o := &lab.Outcome{Seeds: c.Seeds, Protocol: trainProtocol}
+	o := &lab.Outcome{Seeds: c.Seeds}
 	for _, k := range c.groups() {
 		of, missing := c.over(k, cells)
 		o.Partial = o.Partial || missing

@@ -24,7 +24,7 @@ import (
 )
 
 func smallTraining() TrainConfig {
-	c := DefaultTrain()
+	c := TrainExperiment().Settings(lab.Full).(TrainConfig)
 	c.Seeds, c.LearningRates, c.PublishedRates, c.Noise, c.Hidden = []uint64{42, 43}, []float64{5e-3, 1e-2},
 		[]float64{5e-4}, []float64{0, 0.1}, 4
 	c.PaperSequences, c.PaperContext, c.PaperSteps, c.Steps = 20, 64, 20, 20

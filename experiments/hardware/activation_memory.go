@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/measure"
@@ -23,36 +22,8 @@ type activationSettings struct {
 
 // ActivationMemoryExperiment measures the memory of intermediate values.
 func ActivationMemoryExperiment() lab.Experiment {
-	full := activationSettings{Contexts: []int{512, 1024, 2048, 4096}, Processes: 5, Passes: 2, Seed: 42}
-	quick := full
-	quick.Contexts, quick.Processes = []int{64, 128, 256}, 3
-	return lab.Define(lab.Experiment{
-		Name: "activation-memory", Folder: "hardware", Alone: true, OneMachine: true, Title: "Activation memory by context",
-		Source: "Section 5, exp_memory_breakdown.json (activation)",
-		Covers: []string{"Consumer Hardware Benchmarking Suite: activation memory",
-			"Consumer Hardware Benchmarking Suite: runtime RSS"},
-		Needs:    []string{"pretrain"},
-		Estimate: lab.Durations{lab.Quick: 3 * time.Second, lab.Full: 10 * time.Second},
-		Views: []lab.View{
-			{Title: "Activation memory of one pass, bytes: sum of module outputs (paper), planned arena (strict)",
-				Metric: "activation_bytes", Rows: []string{result.ContextLabel},
-				Figure: &lab.Figure{Kind: "line", X: result.ContextLabel}},
-			{Title: "Growth of the process over one pass, bytes", Metric: "rss_growth", Rows: []string{result.ContextLabel}},
-			{Title: "Largest growth of the process during a pass, bytes", Metric: "peak_rss_growth",
-				Rows: []string{result.ContextLabel}},
-		},
-		Says: "The published figure adds up what every module ever puts out, most of which is not in memory at the same " +
-			"time, and leaves out what happens inside modules, e.g. attention scores. The strict ones are what a pass takes: " +
-			"the planned arena in which all intermediate values live, and what the process really grows by.",
-	}, full, quick, runActivationMemory)
+	return lab.Describe(descriptions, "activation-memory", activationSettings{}, runActivationMemory)
 }
-
-const activationProtocol = "activation_bytes: paper: the sum of the outputs of all leaf modules in float32, from " +
-	"their shapes, batch 1, every token of every block; strict: the bytes of the arena that the inference program " +
-	"allocates for all intermediate values, whose lives do not overlap where they share memory; it computes in the last " +
-	"block what the last token needs. rss_growth and peak_rss_growth: resident memory of a fresh process after its " +
-	"passes, and the largest until then, beyond what it was with the model loaded: arena, graph, scratch memory of the " +
-	"kernels and what the Go runtime holds; median of the processes. " + measure.IdleNote
 
 // runActivationMemory measures each context in processes of their own, so that one does not hide in memory that another
 // left.
@@ -67,7 +38,7 @@ func runActivationMemory(ctx context.Context, j *lab.Job, s activationSettings) 
 	}
 	paper := publishedActivations(m.Config)
 	done, err := repeatedCells(j, contexts, s.Processes,
-		lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: activationProtocol},
+		lab.Outcome{Seeds: []uint64{s.Seed}},
 		func(t int, probes []measure.ProbeResult) []result.Measurement {
 			return activationMeasurements(m.Config, t, probes, paper[t])
 		})

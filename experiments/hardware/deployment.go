@@ -2,10 +2,10 @@ package hardware
 
 import (
 	"context"
+	"embed"
 	"fmt"
 	"path/filepath"
 	"runtime/debug"
-	"time"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
@@ -14,6 +14,11 @@ import (
 	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/layers"
 )
+
+// descriptions are the experiments' descriptions.
+//
+//go:embed *.toml
+var descriptions embed.FS
 
 // deploymentSettings are those of the deployment profile.
 type deploymentSettings struct {
@@ -78,65 +83,8 @@ const deploymentName = "deployment"
 
 // DeploymentExperiment measures the forms of a model on tiers of computers.
 func DeploymentExperiment() lab.Experiment {
-	full := deploymentSettings{
-		Contexts: []int{512, 1024, 2048, 4096, 8192},
-		Tiers:    []deploymentTier{{tierMulti, 8192, 5}, {tierSingle, 2048, 3}, {tierApple, 8192, 5}},
-		Variants: deploymentVariants(), Random: []layers.Config{largeReference()},
-		Calibration: calibrationSettings{Batches: 8, Batch: 4, Context: 512, Seed: 999}, Warmups: 2, Seed: 42,
-	}
-	quick := full
-	small := layers.Reference()
-	small.Depth, small.VocabSize, small.MaxLen = 2, 512, 256
-	quick.Contexts, quick.Random, quick.Calibration.Batches, quick.Calibration.Context = []int{128, 256},
-		[]layers.Config{small}, 1, 64
-	quick.Tiers = []deploymentTier{{tierMulti, 256, 3}, {tierSingle, 256, 3}, {tierApple, 256, 3}}
-	return lab.Define(lab.Experiment{
-		Name: deploymentName, Folder: "hardware", Alone: true, OneMachine: true, Title: "Deployment profile",
-		Source: "Section 7, exp_deployment.json, 130m/exp_deployment.json",
-		Covers: []string{
-			"Consumer Hardware Benchmarking Suite: hardware tiers", "Consumer Hardware Benchmarking Suite: parameter memory",
-			"Consumer Hardware Benchmarking Suite: on-disk storage", "Consumer Hardware Benchmarking Suite: runtime RSS",
-			"Quickstart: hardware deployment profile (3 tiers)", "Component-Aware Joint Quantization: compression",
-		},
-		Needs:    []string{"pretrain"},
-		Version:  2, // version 1 held packed models together with all of their files
-		Estimate: lab.Durations{lab.Quick: 12 * time.Second, lab.Full: 8 * time.Minute},
-		Views: []lab.View{
-			{Title: "Tokens a second", Metric: "tokens_per_second",
-				Rows: []string{result.ModelLabel, tierLabel, result.VariantLabel}, Column: result.ContextLabel,
-				Figure: &lab.Figure{Kind: "line", X: result.ContextLabel, Series: result.VariantLabel, LogX: true}},
-			{Title: "Latency of one sequence, milliseconds", Metric: "latency",
-				Rows: []string{result.ModelLabel, tierLabel, result.VariantLabel}, Column: result.ContextLabel},
-			{Title: "Storage, bytes: the published rule (paper), the file (strict)", Metric: "storage_bytes",
-				Rows: []string{result.VariantLabel}, Column: result.ModelLabel,
-				Figure: &lab.Figure{Kind: "bar", X: result.VariantLabel, Series: result.ModelLabel}},
-			{Title: "Weights in memory, bytes", Metric: "weight_bytes", Rows: []string{result.VariantLabel},
-				Column: result.ModelLabel},
-			{Title: "Bits a weight: of Linears and convolutions without metadata (paper), of the file over all parameters " +
-				"(strict)", Metric: "effective_bits",
-				Rows: []string{result.VariantLabel}, Column: result.ModelLabel},
-			{Title: "Resident memory of the process, bytes", Metric: "rss",
-				Rows: []string{result.ModelLabel, tierLabel, result.VariantLabel}, Column: result.ContextLabel},
-		},
-		Says: "Packed weights take the room that they say, on disk and in memory; the time of a pass is mostly that of its " +
-			"arithmetic, which is done in float32 in every variant, so packing saves memory before it saves time. Variants " +
-			"are timed one after another: where the machine is shared, its speed changes by up to a third from one minute to " +
-			"the next, whatever the intervals of five passes say, and differences between variants below that are none. " +
-			"Published times are of PyTorch on an Apple computer with 8 threads, published memory has that of Python in it. " +
-			"The 120.9M model has random weights, because its published training did not learn (accuracy 0.031); neither " +
-			"times nor sizes depend on them.",
-	}, full, quick, runDeployment)
+	return lab.Describe(descriptions, deploymentName, deploymentSettings{Variants: deploymentVariants()}, runDeployment)
 }
-
-const deploymentProtocol = "one sequence of random tokens, logits of the last token; each model, variant, tier and " +
-	"context in a fresh process; warm-ups, then the median of the timed passes. Variants are read from their files and " +
-	"run from packed weights: fp16 is rounded to half precision, held and computed in float32; int8_uniform has 8 bits " +
-	"and a scale a row (the published one a tensor), int4_uniform 4 bits in groups of 64 with 1-byte metadata, both on " +
-	"every Linear; cajq is the published targets (2-bit SSM, INT4 attention) without training; cajq_full is every " +
-	"target (ours). cpu_multi: all cores; cpu_single: one. storage_bytes: paper: the published rule of bytes, which " +
-	"leaves out position embeddings, norms and the biases of quantised layers; strict: the size of the file. Contexts " +
-	"for which a model has no positions are left out. No GPU is used: the published Apple GPU tier has no counterpart. " +
-	measure.IdleNote
 
 // deploymentCell is one measurement.
 type deploymentCell struct {
@@ -288,7 +236,7 @@ func (d *deployment) run(ctx context.Context, j *lab.Job, m *deployedModel, vari
 
 // outcome is that of the cells that are done.
 func (d *deployment) outcome() (*lab.Outcome, error) {
-	o := &lab.Outcome{Seeds: []uint64{d.Seed}, Protocol: deploymentProtocol}
+	o := &lab.Outcome{Seeds: []uint64{d.Seed}}
 	for _, m := range d.models {
 		for _, v := range d.Variants {
 			sized := false

@@ -2,7 +2,6 @@ package hardware
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/synapnet/synapnet-train/experiments/lab"
@@ -41,31 +40,8 @@ const (
 
 // EnergyExperiment measures the energy by token.
 func EnergyExperiment() lab.Experiment {
-	full := energySettings{Contexts: []int{512, 2048}, Seconds: 8, Repetitions: 3, PaperWatts: 15, AssumedWatts: 15,
-		Seed: 42}
-	quick := full
-	quick.Contexts, quick.Seconds, quick.Repetitions = []int{64, 256}, 0.5, 2
-	return lab.Define(lab.Experiment{
-		Name: "energy", Folder: "hardware", Alone: true, OneMachine: true, Title: "Energy by token",
-		Source:   "Section 5, exp_memory_breakdown.json (energy)",
-		Covers:   []string{"Consumer Hardware Benchmarking Suite: energy by token, with rated-TDP fallback"},
-		Needs:    []string{"pretrain"},
-		Estimate: lab.Durations{lab.Quick: 3 * time.Second, lab.Full: 55 * time.Second},
-		Views: []lab.View{
-			{Title: "Energy a token", Metric: "energy_per_token", Rows: []string{sourceLabel}, Column: result.ContextLabel},
-			{Title: "Power, watts", Metric: "power", Rows: []string{sourceLabel}, Column: result.ContextLabel},
-			{Title: "Tokens a second", Metric: "tokens_per_second", Rows: []string{sourceLabel}, Column: result.ContextLabel},
-		},
-		Says: "The published energy is not measured: it is 15 W, constant, times the time, so it says no more than the " +
-			"throughput does. The published throughput is that of an Apple GPU. Only the row from RAPL, where there is one, " +
-			"is a measurement; it is of all that the CPU packages did; without it nothing of the energy is measured here. " +
-			"Rows of rated or assumed power are labelled so.",
-	}, full, quick, runEnergy)
+	return lab.Describe(descriptions, "energy", energySettings{}, runEnergy)
 }
-
-const energyProtocol = "forward passes at batch 1 on one sequence of random tokens, again and again for the given " +
-	"time after one that does not count; repetitions, median. paper: constant power times the time. strict: %s. " +
-	measure.IdleNote
 
 // runEnergy measures in turn at each context.
 func runEnergy(ctx context.Context, j *lab.Job, s energySettings) (*lab.Outcome, error) {
@@ -80,7 +56,7 @@ func runEnergy(ctx context.Context, j *lab.Job, s energySettings) (*lab.Outcome,
 	paper := publishedEnergies(m.Config)
 	meter := measure.NewPowerMeter(measure.Powercap, s.AssumedWatts)
 	done, err := repeatedCells(j, contexts, s.Repetitions,
-		lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: fmt.Sprintf(energyProtocol, meter.Describe())},
+		lab.Outcome{Seeds: []uint64{s.Seed}, Notes: ". strict: " + meter.Describe()},
 		func(t int, runs []energyRun) []result.Measurement { return energyMeasurements(s, t, runs, paper[t]) })
 	if err != nil {
 		return nil, err

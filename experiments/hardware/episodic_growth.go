@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
@@ -56,34 +55,8 @@ type growthPoint struct {
 
 // EpisodicGrowthExperiment measures how the store grows along a stream.
 func EpisodicGrowthExperiment() lab.Experiment {
-	full := growthSettings{Tokens: 8192, Chunk: 512, Entries: 32, Seed: 42}
-	quick := growthSettings{Tokens: 512, Chunk: 64, Entries: 8, Seed: 42}
-	return lab.Define(lab.Experiment{
-		Name: "episodic-growth", Folder: "hardware", Title: "Growth of the episodic store in a stream",
-		Source: "Section 5, exp_memory_breakdown.json (episodic_growth)",
-		Covers: []string{"Consumer Hardware Benchmarking Suite: episodic-store growth",
-			"Budget-Aware Episodic Eviction: budget enforcement"},
-		Needs:    []string{"pretrain", "baee-train"},
-		Estimate: lab.Durations{lab.Quick: 2 * time.Second, lab.Full: 20 * time.Second},
-		Views: []lab.View{
-			{Title: "Contents held after each chunk, bytes", Metric: "store_bytes", Rows: []string{result.TokensLabel},
-				Column: result.PolicyLabel,
-				Figure: &lab.Figure{Kind: "line", X: result.TokensLabel, Series: result.PolicyLabel}},
-			{Title: "Entries held after each chunk", Metric: "entries", Rows: []string{result.TokensLabel},
-				Column: result.PolicyLabel},
-			{Title: "What is known of the entries besides their contents, bytes", Metric: "metadata_bytes",
-				Rows: []string{result.TokensLabel}, Column: result.PolicyLabel},
-		},
-		Says: "With a budget the store stops growing when it is full, without one it grows with the stream: every policy " +
-			"holds the same number of entries, the tiers fewer bytes. What is known of an entry besides its contents is " +
-			"counted apart; the paper leaves it out.",
-	}, full, quick, runEpisodicGrowth)
+	return lab.Describe(descriptions, "episodic-growth", growthSettings{}, runEpisodicGrowth)
 }
-
-const episodicGrowthProtocol = "one stream of random tokens; entries, and bytes from the contents themselves, of all " +
-	"layers after each chunk, in half precision unless they are in tiers; the budget is the same number of entries a " +
-	"layer for all. paper: zero padding is stored and counted as entries; its bytes are entries x D x 2. strict: only " +
-	"real entries"
 
 // runEpisodicGrowth is deterministic: nothing in it is timed.
 func runEpisodicGrowth(ctx context.Context, j *lab.Job, s growthSettings) (*lab.Outcome, error) {
@@ -106,7 +79,7 @@ func runEpisodicGrowth(ctx context.Context, j *lab.Job, s growthSettings) (*lab.
 	}
 	key := func(k growthCase) string { return string(k.protocol) + " " + k.name }
 	done.Outcome = func() (*lab.Outcome, error) {
-		o := &lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: episodicGrowthProtocol}
+		o := &lab.Outcome{Seeds: []uint64{s.Seed}}
 		for _, k := range cases {
 			for _, p := range done.Done[key(k)] {
 				o.Measurements = append(o.Measurements, k.measurements(p, paper)...)

@@ -7,12 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/qat"
 )
 
 // paretoSettings say what is held against what.
@@ -26,46 +24,7 @@ type paretoSettings struct {
 
 // ParetoExperiment sets accuracies against costs, from the results of other experiments.
 func ParetoExperiment() lab.Experiment {
-	s := paretoSettings{
-		Accuracy: []string{"cajq-qat", "cajq-ablation"}, Tasks: measure.Metrics(), Tier: tierMulti,
-		Deployed: map[string]string{
-			qat.FP16: variantFP16, qat.FP16Finetuned: variantFP16, "int8_uniform": variantInt8, "int4_uniform": variantInt4,
-			qat.CAJQPTQ: variantCAJQ, qat.CAJQQAT: variantCAJQ, qat.CAJQFull: variantCAJQFull,
-		},
-		Rivals: "baselines",
-	}
-	e := lab.Experiment{
-		Name: "pareto", Folder: "hardware", Title: "Accuracy against latency, memory and bits",
-		Source:  "Section 7, pareto_points.json",
-		Needs:   append(slices.Clone(s.Accuracy), deploymentName, s.Rivals),
-		Version: 2, Estimate: lab.Durations{lab.Quick: time.Second, lab.Full: time.Second},
-		Says: "A variant is efficient if no other at the same context is at least as good in accuracy, latency and storage " +
-			"and better in one; where intervals of accuracies overlap, that is no more than the order in this sample, and so " +
-			"it is where latencies differ by less than the deployment profile's from one minute to the next. Architectures " +
-			"are compared apart, for they are trained on short contexts. The published points are five models at context 256, " +
-			"trained for moments: four of them answer equally often, and their 4-bit names stand at 16 bits, so they show no " +
-			"front.",
-	}
-	for _, task := range []string{measure.MetricMixture, measure.MetricSingle} {
-		for _, x := range []struct{ metric, what string }{{"latency", "latency, milliseconds"},
-			{"storage_bytes", "the file, bytes"}, {"effective_bits", "bits a parameter"}} {
-			e.Views = append(e.Views, lab.View{
-				Title: "Accuracy, " + task + ", against " + x.what, Metric: task, Rows: []string{result.VariantLabel},
-				Column: result.ContextLabel,
-				Figure: &lab.Figure{Kind: "scatter", X: x.metric, Series: result.VariantLabel},
-			})
-		}
-	}
-	for _, x := range []struct{ metric, what string }{{rivalRate, "tokens a second"}, {rivalMemory, "memory, bytes"}} {
-		e.Views = append(e.Views, lab.View{
-			Title: "Accuracy of architectures against " + x.what, Metric: rivalAccuracy, Rows: []string{result.ModelLabel},
-			Column: result.ContextLabel,
-			Figure: &lab.Figure{Kind: "scatter", X: x.metric, Series: result.ModelLabel},
-		})
-	}
-	e.Views = append(e.Views, lab.View{Title: "Efficient (1) by accuracy on the training mixture, latency and storage",
-		Metric: efficientMetric, Rows: []string{result.VariantLabel}, Column: result.ContextLabel})
-	return lab.Define(e, s, s, runPareto)
+	return lab.Describe(descriptions, "pareto", paretoSettings{}, runPareto)
 }
 
 // efficientMetric is 1 for a variant on the front, 0 for another.
@@ -115,23 +74,14 @@ func runPareto(_ context.Context, j *lab.Job, s paretoSettings) (*lab.Outcome, e
 	if err != nil {
 		return nil, fmt.Errorf("other architectures are not known: %w", err)
 	}
-	o.Protocol = fmt.Sprintf(paretoProtocol, s.Tier, none(slices.Sorted(maps.Keys(missing))),
+	o.Notes = fmt.Sprintf(". The tier is %s. Accuracies that no deployment belongs to, left out: %s. Variants were "+
+		"timed on %s; architectures on %s", s.Tier, none(slices.Sorted(maps.Keys(missing))),
 		lab.MachineOf(deployed.Environment), lab.MachineOf(rivals.Environment))
 	paper := publishedPoints()
 	o.Measurements = append(outline(points), rivalPoints(rivals, paper)...)
 	o.Details = map[string]any{"published": paper}
 	return o, nil
 }
-
-const paretoProtocol = "accuracies as in the CAJQ experiments, with their intervals, of cajq_ptq and cajq_qat those " +
-	"from packed bytes, of the others those before packing; latency, throughput, size of the file, weights in memory " +
-	"and bits a parameter of the form in which a variant is deployed, on tier %s (training changes none of these). All " +
-	"points are under protocol strict, for they are of real files and times. Accuracies that no deployment belongs to, " +
-	"left out: %s. The accuracy of int8_uniform is with one scale a tensor, that of int4_uniform with float32 metadata; " +
-	"their files have a scale a row, and metadata of a byte. Architectures, of the experiment baselines in floating " +
-	"point: paper: accuracy on niah_single, all that the published run had; strict: over all four tasks; their INT4 " +
-	"forms are computed in floating point there and have no time or memory of their own, so they are no points. " +
-	"Variants were timed on %s; architectures on %s"
 
 // costs are the deployment's measurements of the pretrained model by variant, context and metric. What does not depend
 // on the context is under context "".

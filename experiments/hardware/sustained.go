@@ -2,7 +2,6 @@ package hardware
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"strconv"
 	"time"
@@ -39,32 +38,8 @@ const windowLabel = "seconds"
 
 // SustainedExperiment measures the throughput under continuous load.
 func SustainedExperiment() lab.Experiment {
-	full := sustainedSettings{Context: 1024, Windows: 9, Seconds: 5, Warmups: 3, Seed: 42}
-	quick := full
-	quick.Context, quick.Windows, quick.Seconds = 256, 4, 1
-	return lab.Define(lab.Experiment{
-		Name: "sustained", Folder: "hardware", Alone: true, OneMachine: true, Title: "Sustained throughput",
-		Source:   "Section 5, exp_memory_breakdown.json (sustained)",
-		Covers:   []string{"Consumer Hardware Benchmarking Suite: sustained throughput under 45-second thermal stress"},
-		Needs:    []string{"pretrain"},
-		Estimate: lab.Durations{lab.Quick: 5 * time.Second, lab.Full: 47 * time.Second},
-		Views: []lab.View{
-			{Title: "Tokens a second in each window", Metric: "tokens_per_second", Rows: []string{windowLabel},
-				Figure: &lab.Figure{Kind: "line", X: windowLabel}},
-			{Title: "Share of the throughput that was lost", Metric: "slowdown", Rows: []string{result.ContextLabel}},
-			{Title: "Resident memory at the end of each window, bytes", Metric: "rss", Rows: []string{windowLabel}},
-		},
-		Says: "Whether this computer slows down under load, be it for heat or because others use it; 45 seconds are too " +
-			"short for the heat of most computers to settle. The published run, on an Apple GPU, lost 30% of its throughput, " +
-			"most of it in the last two windows.",
-	}, full, quick, runSustained)
+	return lab.Describe(descriptions, "sustained", sustainedSettings{}, runSustained)
 }
-
-const sustainedProtocol = "forward passes at batch 1 on one sequence of %d random tokens without a pause; a window " +
-	"is closed by the first pass that ends after its time. All windows are measured, where the published run dropped " +
-	"the last one. slowdown, the share of the throughput that was lost: paper: of the last window against the first; " +
-	"strict: of the line of least squares through all windows, its fall from the first to the last as a share of the " +
-	"mean throughput, with the t-interval of its slope. " + measure.IdleNote
 
 // runSustained keeps the CPU busy. It does not continue after a stop: the load has to be without a pause.
 func runSustained(ctx context.Context, j *lab.Job, s sustainedSettings) (*lab.Outcome, error) {
@@ -91,7 +66,7 @@ func runSustained(ctx context.Context, j *lab.Job, s sustainedSettings) (*lab.Ou
 	if err != nil {
 		return nil, err
 	}
-	o := &lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: fmt.Sprintf(sustainedProtocol, s.Context), Details: windows}
+	o := &lab.Outcome{Seeds: []uint64{s.Seed}, Details: windows}
 	for i, w := range windows {
 		l := result.Labels{windowLabel: strconv.FormatFloat(float64(i+1)*s.Seconds, 'g', -1, 32)}
 		rate := w.rate(s.Context, l)

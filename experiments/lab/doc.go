@@ -4,8 +4,32 @@
 //
 // # An experiment
 //
-// An [Experiment] is a row or a figure of the paper. It is one file: the settings of its protocol for each [Profile],
-// its run, and the [View]s in which the report shows its numbers. [Define] makes one of these:
+// An [Experiment] is a row or a figure of the paper. It is a description that can be read without the code, and a run.
+// The description, NAME.toml, has its title, how its numbers are got, what they show, the [View]s in which the report
+// shows them, and the settings of its protocol for each [Profile]:
+//
+//	title = "What mine is about"
+//	needs = ["pretrain"]
+//	estimate = { quick = "3s", full = "2m" }
+//	protocol = "how the numbers are got"
+//	says = "what they show, and what they do not"
+//
+//	[[views]]
+//	title = "Accuracy"
+//	metric = "accuracy"
+//	rows = ["variant"]
+//	column = "context"
+//
+//	[full]
+//	seeds = [42, 43, 44]
+//
+//	[quick] # what differs from full
+//	seeds = [42]
+//
+// The run is a file in Go beside it; [Describe] makes one of both, and [Define] one of values in Go alone:
+//
+//	//go:embed *.toml
+//	var descriptions embed.FS
 //
 //	type settings struct {
 //		Seeds      []uint64   `json:"seeds"`
@@ -14,11 +38,7 @@
 //
 //	func (s settings) Validate() error { return lab.Distinct("seeds", s.Seeds...) }
 //
-//	func Experiment() lab.Experiment {
-//		full, quick := settings{Seeds: []uint64{42, 43, 44}}, settings{Seeds: []uint64{42}}
-//		e := lab.Experiment{Name: "mine", Title: "...", Needs: []string{"pretrain"}, Views: views}
-//		return lab.Define(e, full, quick, run)
-//	}
+//	func Experiment() lab.Experiment { return lab.Describe(descriptions, "mine", settings{}, run) }
 //
 //	func run(ctx context.Context, j *lab.Job, s settings) (*lab.Outcome, error)
 //

@@ -33,7 +33,7 @@ type fakeSettings struct {
 // fake is an experiment that takes the given number of steps, saves after each, and calls hook, if any, before each.
 func (f *fakes) fake(name string, steps int, hook func(ctx context.Context, j *Job, step int) error,
 	needs ...string) Experiment {
-	return Define(Experiment{Name: name, Title: name, Needs: needs,
+	return Define(Experiment{Name: name, Title: name, Needs: needs, Protocol: "counting",
 		Estimate: Durations{Full: time.Minute, Quick: time.Minute}},
 		fakeSettings{steps}, fakeSettings{steps}, func(ctx context.Context, j *Job, s fakeSettings) (*Outcome, error) {
 			var done int
@@ -42,7 +42,7 @@ func (f *fakes) fake(name string, steps int, hook func(ctx context.Context, j *J
 			}
 			outcome := func() *Outcome {
 				m := result.ExactOf(result.Labels{}, result.Paper, "steps", "steps", float64(done))
-				return &Outcome{Seeds: []uint64{1}, Protocol: "counting", Details: done,
+				return &Outcome{Seeds: []uint64{1}, Details: done,
 					Measurements: []result.Measurement{m}}
 			}
 			f.mu.Lock()

@@ -19,7 +19,7 @@ type coinSettings struct {
 // coin is an experiment of one's own: what it is, its settings in both profiles, and its run.
 func coin() lab.Experiment {
 	return lab.Define(lab.Experiment{
-		Name: "coin", Title: "Heads of a coin", Source: "this file",
+		Name: "coin", Title: "Heads of a coin", Source: "this file", Protocol: "tosses of a made-up coin",
 		Views: []lab.View{{Title: "Heads", Metric: "heads", Rows: []string{"seed"}}},
 	}, coinSettings{[]uint64{42, 43, 44}, 1000}, coinSettings{[]uint64{42, 43}, 10}, runCoin)
 }
@@ -31,7 +31,7 @@ func runCoin(ctx context.Context, j *lab.Job, s coinSettings) (*lab.Outcome, err
 		return nil, err
 	}
 	cells.Outcome = func() (*lab.Outcome, error) {
-		o := &lab.Outcome{Seeds: s.Seeds, Protocol: "tosses of a made-up coin"}
+		o := &lab.Outcome{Seeds: s.Seeds}
 		for name, heads := range cells.Done {
 			m := result.ExactOf(result.Labels{"seed": name}, result.Strict, "heads", "1", float64(heads))
 			o.Measurements = append(o.Measurements, m)

@@ -32,7 +32,7 @@ type Durations map[Profile]time.Duration
 // Custom marks results of settings that a command line chose.
 const Custom = "custom"
 
-// Experiment reproduces a table or figure of the paper. It is one file: its protocol constants, its run, its views.
+// Experiment reproduces a table or figure of the paper: what it is about, its settings, its run, its views.
 type Experiment struct {
 	Name   string   // on the command line; its result is FOLDER/NAME.json
 	Folder string   // in the results folder
@@ -50,7 +50,7 @@ type Experiment struct {
 	Alone bool
 	// OneMachine says that its table compares times or memory: what is left of a run that was stopped counts only on the
 	// same machine with the same program settings.
-	OneMachine bool
+	OneMachine bool `toml:"one_machine"`
 	// Version of the protocol: raised when the code changes what the numbers mean.
 	Version int
 	// Carries is the oldest version whose results continue under this one: the cells that they hold are what a run would
@@ -59,6 +59,7 @@ type Experiment struct {
 	Estimate Durations // of a run on two cores
 	Views    []View
 	Says     string // what the numbers show and what they do not, one or two sentences
+	Protocol string // how the numbers are got, in words
 
 	// Convert reads details in the form of an earlier program, with the settings that they are of, and gives the outcome
 	// that today's run gives of them, with its details; nil if they have today's form.
@@ -95,7 +96,7 @@ type Figure struct {
 	X      string // label on the x axis; with scatter, a metric
 	Series string // label: a line, or a colour, a value
 	Heavy  string // the series that the view is about, drawn with a heavier line; "" for none
-	LogX   bool
+	LogX   bool   `toml:"log_x"`
 }
 
 // Job is one run of an experiment.
@@ -128,7 +129,7 @@ type Job struct {
 // Outcome is what a run measured.
 type Outcome struct {
 	Seeds        []uint64
-	Protocol     string
+	Notes        string // what the numbers of this run need besides the experiment's Protocol: added to it
 	Measurements []result.Measurement
 	Details      any // JSON; nil for none
 	// Partial says that cells of the job's whole settings are missing: a command of its own may compute some of them only.

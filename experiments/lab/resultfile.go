@@ -37,6 +37,7 @@ func NewResultFile(e Experiment, profile string, settings any, inputs map[string
 	env result.Environment) (*ResultFile, error) {
 	f := &ResultFile{path: path, Watch: StartWatch(), left: e.Files, head: result.Result{
 		Schema: result.Schema, Experiment: e.Name, Profile: profile, Version: e.Version, Inputs: inputs, Environment: env,
+		Protocol: cmp.Or(e.Protocol, "as described in the experiment's section of the report"),
 	}}
 	return f, f.Settle(e, settings)
 }
@@ -96,10 +97,7 @@ func (f *ResultFile) Write(o *Outcome, complete bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := f.head
-	r.Complete, r.Seeds, r.Protocol, r.Measurements = complete, o.Seeds, o.Protocol, o.Measurements
-	if r.Protocol == "" {
-		r.Protocol = "as described in the experiment's section of the report"
-	}
+	r.Complete, r.Seeds, r.Measurements, r.Protocol = complete, o.Seeds, o.Measurements, r.Protocol+o.Notes
 	r.Cost = f.spent.Add(f.Watch.Cost())
 	if o.Cost != nil {
 		r.Cost = *o.Cost

@@ -50,7 +50,7 @@ func jointExperiment(compute func(name string) (int, error)) Experiment {
 }
 
 func jointOutcome(s jointSettings, cells map[string]int) *Outcome {
-	o := &Outcome{Protocol: "counting"}
+	o := &Outcome{}
 	for _, name := range s.Names {
 		x, ok := cells[name]
 		o.Partial = o.Partial || !ok

@@ -12,7 +12,6 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/layers"
-	"github.com/synapnet/synapnet-train/qat"
 )
 
 // EvaluationPlan says on what a trained model is evaluated.
@@ -143,19 +142,6 @@ const EvalBatch = 2
 
 // MixtureTask names the training mixture among the tasks.
 const MixtureTask = MetricMixture
-
-// BeyondTraining is what every table of the reference model at long contexts is to be read with.
-const BeyondTraining = "The reference model was trained at up to 1,024 tokens; beyond that ours finds single needles " +
-	"less often than the published one, in floating point already. Each is one pretraining run, and whether another " +
-	"seed would differ as much has not been measured."
-
-// QuickMaking makes variants of the quick profile's model.
-func QuickMaking(e qat.Experiment) qat.Experiment {
-	e.CalibrationBatches, e.CalibrationContext = 2, 128
-	e.Finetune.Steps, e.Finetune.Context, e.Finetune.Batch = 20, 128, 4
-	e.Options.GroupSize = 32
-	return e
-}
 
 // Chance is the accuracy of a model of configuration c on a task, or the mixture, without reading the input.
 func Chance(c layers.Config, task string, length int) (float64, error) {

@@ -120,9 +120,6 @@ func FittingContexts(contexts []int, c layers.Config) (fit []int, err error) {
 	return fit, nil
 }
 
-// IdleNote is what the protocol of every measurement of time says.
-const IdleNote = "The machine should be idle otherwise."
-
 // AllThreads are those that this process computes with.
 func AllThreads() int { return runtime.GOMAXPROCS(0) }
 

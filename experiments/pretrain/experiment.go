@@ -2,56 +2,33 @@ package pretrain
 
 import (
 	"context"
+	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/results/published"
 )
+
+// descriptions are the experiments' descriptions.
+//
+//go:embed *.toml
+var descriptions embed.FS
 
 const (
 	stepLabel  = "step" // of the optimiser
 	lossBlocks = 2000   // of lossBlock steps, in a run whose blocks are not longer
 )
 
-// QuickConfig is the recipe of the quick profile's model: that of configs/demo.toml with 32 classes, for the tasks that
-// need more than 16.
-func QuickConfig() curriculum.Config {
-	c := curriculum.Default()
-	c.Curriculum, c.SamplesPerStage, c.BatchSize, c.LR, c.WarmupSteps = []int{64, 128}, 4096, 16, 1e-3, 100
-	c.Model.Dim, c.Model.Depth, c.Model.Heads = 96, 3, 4
-	c.Model.VocabSize, c.Model.MaxLen, c.Model.NumClasses, c.Model.EpisodicSlots = 512, 256, 32, 8
-	return c
-}
-
 // Experiment trains the reference model on the curriculum.
 func Experiment() lab.Experiment {
-	return lab.Define(lab.Experiment{
-		Name: "pretrain", Title: "Pretraining on the curriculum",
-		Source: "Section 3, eval_history.json, training_curve.json",
-		Covers: []string{"Quickstart: pretrain the reference 8.7M model"},
-		Files:  []string{lab.ModelFile}, Extras: []string{lab.CurvesSVG, lab.CurvesPNG, metrics.Name}, Alone: true,
-		Estimate: lab.Durations{lab.Quick: 75 * time.Second, lab.Full: 45 * time.Minute},
-		Views: []lab.View{
-			{Title: "Accuracy on held-out samples after the last epoch", Metric: "accuracy", Rows: []string{result.TaskLabel}},
-			{Title: "Accuracy on held-out samples after each epoch", Metric: "accuracy", Rows: []string{result.TaskLabel},
-				Column: stepLabel,
-				Figure: &lab.Figure{Kind: "line", X: stepLabel, Series: result.TaskLabel}},
-			{Title: "Training loss, means of 64 steps", Metric: "loss", Rows: []string{stepLabel}, Column: "split",
-				Figure: &lab.Figure{Kind: "line", X: stepLabel, Series: "split"}},
-		},
-		Says: "One run of the published recipe on 2,048 optimiser steps. The published run is one run too, evaluated on " +
-			"the same number of samples, so a difference inside the interval is no difference; looking up one of several keys " +
-			"is not learnt by either.",
-	}, curriculum.Default(), QuickConfig(), runPretrain)
+	return lab.Describe(descriptions, "pretrain", curriculum.Default(), runPretrain)
 }
 
 // runPretrain trains, or continues a training from its checkpoint.
@@ -120,12 +97,9 @@ func openPretraining(c curriculum.Config, j *lab.Job) (*Training, error) {
 func (r *Result) outcome() *lab.Outcome {
 	o := &lab.Outcome{
 		Seeds: []uint64{r.Config.Seed}, Details: r.kept(), Environment: &r.Environment, Cost: &r.Cost,
-		Protocol: "paper: the published recipe: curriculum, task mixture, AdamW with linear warm-up and cosine. Intervals " +
-			"are Wilson's, over the held-out samples",
 	}
 	if !isReferenceRecipe(r.Config) {
-		o.Protocol = "the published method with other settings: curriculum, task mixture, AdamW with linear warm-up and " +
-			"cosine. Intervals are Wilson's, over the held-out samples"
+		o.Notes = ". Other settings than the published"
 	}
 	evals := lab.ThinTo(lab.MostEvaluations, r.History.Evaluations)
 	last := evals[len(evals)-1]

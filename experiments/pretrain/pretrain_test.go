@@ -3,13 +3,15 @@ package pretrain
 import (
 	"testing"
 
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
 // A directory is one run's from its beginning on, not only when it trains.
 func TestNewRunHoldsItsDirectory(t *testing.T) {
 	dir := t.TempDir()
-	c := QuickConfig()
+	c := Experiment().Settings(lab.Quick).(curriculum.Config)
 	p, err := New(c, dir, result.Environment{})
 	if err != nil {
 		t.Fatal(err)

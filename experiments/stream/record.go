@@ -86,7 +86,7 @@ func NewRecord(path string, s *baee.Stream, settings Settings, env result.Enviro
 	if err != nil {
 		return nil, err
 	}
-	file, err := lab.NewResultFile(lab.Experiment{Name: "stream", Version: 2}, lab.Custom, settings, sums, path, env)
+	file, err := lab.NewResultFile(lab.Experiment{Name: "stream", Version: 2, Protocol: protocol}, lab.Custom, settings, sums, path, env)
 	if err != nil {
 		return nil, err
 	}
@@ -146,12 +146,13 @@ func (r *Record) thin() {
 	r.details.Every = 2 * max(r.settings.SampleEvery, int64(r.settings.ChunkSize), r.details.Every)
 }
 
-const streamProtocol = "one stream, read once. Resident memory is the kernel's (VmRSS), of the whole process; " +
+// protocol says how the numbers of a record are got.
+const protocol = "one stream, read once. Resident memory is the kernel's (VmRSS), of the whole process; " +
 	"store_bytes are the contents that the budget limits. rss_change is the last sample's resident memory over the " +
 	"first one's, less 1. The cost begins with the record: loading the model is not in it"
 
 func (r *Record) write(s *baee.Stream) error {
-	o := &lab.Outcome{Seeds: []uint64{r.settings.Memory.Seed}, Protocol: streamProtocol, Details: r.details}
+	o := &lab.Outcome{Seeds: []uint64{r.settings.Memory.Seed}, Details: r.details}
 	if r.settings.RandomTokens > 0 {
 		o.Seeds = append(o.Seeds, r.settings.InputSeed)
 	}

@@ -2,6 +2,7 @@ package suites
 
 import (
 	"context"
+	"embed"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,11 @@ import (
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
 )
+
+// descriptions are the experiments' descriptions.
+//
+//go:embed *.toml
+var descriptions embed.FS
 
 // suiteSettings are those of an experiment that evaluates variants of the pretrained model on tasks.
 type suiteSettings struct {
@@ -50,33 +56,38 @@ func (c suiteCell) name() string {
 // suiteRun is such an experiment under way.
 type suiteRun struct {
 	suiteSettings
-	purpose  tasks.Purpose
-	job      *lab.Job
-	work     string // folder of checkpoints
-	base     *layers.Model
-	done     *lab.Cells[result.Score]
-	protocol string                                             // of the outcome
-	paper    func(c suiteCell) (p *result.MeanStd, note string) // the published figure of a cell
+	purpose tasks.Purpose
+	job     *lab.Job
+	work    string // folder of checkpoints
+	base    *layers.Model
+	done    *lab.Cells[result.Score]
+	paper   func(c suiteCell) (p *result.MeanStd, note string) // the published figure of a cell
 }
 
-// runSuite evaluates all variants on samples for the given purpose.
-func runSuite(ctx context.Context, j *lab.Job, s suiteSettings, purpose tasks.Purpose, protocol string,
-	paper func(c suiteCell) (*result.MeanStd, string)) (*lab.Outcome, error) {
-	base, err := measure.LoadBase(j.Model())
-	if err != nil {
-		return nil, err
+// suiteRunner evaluates all variants on samples for the given purpose, beside the published figures.
+func suiteRunner(purpose tasks.Purpose, paper func(c suiteCell) (*result.MeanStd, string)) func(ctx context.Context,
+	j *lab.Job, s suiteSettings) (*lab.Outcome, error) {
+	return func(ctx context.Context, j *lab.Job, s suiteSettings) (*lab.Outcome, error) {
+		base, err := measure.LoadBase(j.Model())
+		if err != nil {
+			return nil, err
+		}
+		r := &suiteRun{suiteSettings: s, purpose: purpose, job: j, base: base, paper: paper}
+		return r.run(ctx)
 	}
-	r := &suiteRun{suiteSettings: s, purpose: purpose, job: j, base: base, protocol: protocol, paper: paper}
+}
+
+func (r *suiteRun) run(ctx context.Context) (*lab.Outcome, error) {
 	variants, err := r.check()
 	if err != nil {
 		return nil, err
 	}
 	all := r.cells()
-	if r.done, err = lab.NewCells[result.Score](j, len(all)); err != nil {
+	if r.done, err = lab.NewCells[result.Score](r.job, len(all)); err != nil {
 		return nil, err
 	}
 	r.done.Outcome = r.outcome
-	if r.work, err = j.Work(); err != nil {
+	if r.work, err = r.job.Work(); err != nil {
 		return nil, err
 	}
 	for _, v := range variants {
@@ -198,7 +209,7 @@ func (r *suiteRun) evaluate(ctx context.Context, v qat.Variant, own []suiteCell)
 }
 
 func (r *suiteRun) outcome() (*lab.Outcome, error) {
-	o := &lab.Outcome{Protocol: r.protocol}
+	o := &lab.Outcome{}
 	for _, p := range []suitePart{r.Paper, r.Strict} {
 		if len(p.Variants) > 0 {
 			o.Seeds = lab.AppendNew(o.Seeds, p.Seed)
@@ -249,7 +260,7 @@ func (r *suiteRun) compare(o *lab.Outcome) error {
 		}
 	}
 	if len(o.Measurements) > before {
-		o.Protocol += ". Differences are paired, sample by sample; their intervals are Newcombe's (1998, method 10)"
+		o.Notes += ". Differences are paired, sample by sample; their intervals are Newcombe's (1998, method 10)"
 	}
 	return nil
 }

@@ -21,8 +21,7 @@ func smallSuite(s suiteSettings) suiteSettings {
 	for _, p := range []*suitePart{&s.Paper, &s.Strict} {
 		p.Contexts, p.Samples = []int{64}, 4
 	}
-	s.Making = measure.QuickMaking(s.Making)
-	s.Making.Options.GroupSize = 4
+	s.Making.CalibrationBatches, s.Making.Options.GroupSize = 2, 4
 	s.Making.CalibrationContext, s.Making.Finetune.Context, s.Making.Finetune.Steps, s.Making.Finetune.Batch = 32, 32, 2, 2
 	return s
 }
@@ -57,8 +56,7 @@ func TestSuitesLeaveNoCheckpoints(t *testing.T) {
 	root := labtest.SuiteRoot(t)
 	s := smallSuite(NeedleBenchExperiment().Settings(lab.Full).(suiteSettings))
 	j := labtest.NewJob(t, NeedleBenchExperiment(), root)
-	if _, err := runSuite(t.Context(), j, s, tasks.NeedleBench, "p",
-		func(suiteCell) (*result.MeanStd, string) { return nil, "" }); err != nil {
+	if _, err := suiteRunner(tasks.NeedleBench, publishedNeedleBench())(t.Context(), j, s); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := os.ReadDir(j.Dir); err != nil || len(left) != 2 || left[1].Name() != left[0].Name()+".work" {
@@ -70,7 +68,7 @@ func TestSuitesRefuse(t *testing.T) {
 	root := labtest.SuiteRoot(t)
 	s := smallSuite(RULERExperiment().Settings(lab.Full).(suiteSettings))
 	s.Strict.Contexts = []int{64, 4096}
-	_, err := runSuite(t.Context(), labtest.NewJob(t, RULERExperiment(), root), s, tasks.RULER, "p", nil)
+	_, err := suiteRunner(tasks.RULER, nil)(t.Context(), labtest.NewJob(t, RULERExperiment(), root), s)
 	if err == nil || !strings.Contains(err.Error(), "4096") || !strings.Contains(err.Error(), "128") {
 		t.Errorf("a context beyond the model gave %v", err)
 	}

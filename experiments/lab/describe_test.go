@@ -1,0 +1,85 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+type describedSettings struct {
+	Seeds   []uint64 `json:"seeds"`
+	Samples int      `json:"samples"`
+	Part    struct {
+		LR    float64 `json:"lr"`
+		Tasks []string
+	} `json:"part"`
+}
+
+func describe(text string, base describedSettings) Experiment {
+	files := fstest.MapFS{"mine.toml": {Data: []byte(text)}}
+	return Describe(files, "mine", base, func(context.Context, *Job, describedSettings) (*Outcome, error) {
+		return &Outcome{}, nil
+	})
+}
+
+// A description has what an experiment is; full is what differs from the base, quick what differs from full.
+func TestDescribe(t *testing.T) {
+	var base describedSettings
+	base.Part.Tasks = []string{"a", "b"}
+	e := describe(`
+title = "Mine"
+one_machine = true
+estimate = { quick = "3s", full = "1h10m" }
+
+[[views]]
+title = "Accuracy"
+rows = ["variant"]
+figure = { kind = "line", x = "context", log_x = true }
+
+[full]
+seeds = [42, 43]
+samples = 3
+part.lr = 1e-3
+
+[quick]
+seeds = [7]
+`, base)
+	want := Experiment{Name: "mine", Folder: "mine", Title: "Mine", OneMachine: true, Version: 1,
+		Estimate: Durations{Quick: 3 * time.Second, Full: 70 * time.Minute},
+		Views: []View{{Title: "Accuracy", Rows: []string{"variant"},
+			Figure: &Figure{Kind: "line", X: "context", LogX: true}}}}
+	got := e
+	got.Run, got.settings, got.decode = nil, nil, nil
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v", got)
+	}
+	full, quick := base, base
+	full.Seeds, full.Samples, full.Part.LR = []uint64{42, 43}, 3, 1e-3
+	quick = full
+	quick.Seeds = []uint64{7}
+	if !reflect.DeepEqual(e.Settings(Full), full) || !reflect.DeepEqual(e.Settings(Quick), quick) {
+		t.Errorf("%+v, %+v", e.Settings(Full), e.Settings(Quick))
+	}
+}
+
+// A description that has what nothing reads is a mistake of ours, told when the program starts.
+func TestDescribeRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"titel = 1":              "mine.toml: unknown key titel",
+		"[full]\nsample = 1":     `mine.toml: json: unknown field "sample"`,
+		"[quick]\nsamples = 1.5": "mine.toml: json: cannot unmarshal number 1.5",
+		"[[views]]\nnote = 1":    "mine.toml: unknown key views.note",
+	} {
+		func() {
+			defer func() {
+				if got := fmt.Sprint(recover()); len(got) < len(want) || got[:len(want)] != want {
+					t.Errorf("%q gave %q, want %q", text, got, want)
+				}
+			}()
+			describe(text, describedSettings{})
+		}()
+	}
+}
