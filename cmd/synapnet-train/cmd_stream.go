@@ -129,7 +129,7 @@ func runStream(c *cli.Context) error {
 	defer func() { _ = input.Close() }() // it was only read
 	run := &streamRun{
 		stream: s, snapshot: c.String("snapshot"), every: int64(c.Int("snapshot-every")),
-		live:   newStreamLive(c.App.ErrWriter),
+		live:   newDisplay(c.App.ErrWriter),
 		passed: baee.NewDigest(), warn: tell, again: func(skip int64) string { return againStream(c, skip) },
 		start: time.Now(),
 	}
@@ -141,7 +141,7 @@ func runStream(c *cli.Context) error {
 		skip, run.same = s.Position(), s.Taken()
 	}
 	err = run.all(c.Context, newTokenReader(name, newPatient(c.Context, input), m.Config.VocabSize, s.ChunkSize()), skip)
-	run.live.end()
+	run.live.clear()
 	if run.record != nil {
 		run.note("the report", run.record.Finish(s, err == nil))
 	}
@@ -383,7 +383,7 @@ type streamRun struct {
 	stream   *baee.Stream
 	snapshot string // file; "": none
 	every    int64  // chunks between snapshots; 0: only the last one
-	live     *streamLive
+	live     *display
 	record   *stream.Record // nil without --report
 	warn     func(format string, args ...any)
 	again    func(skip int64) string // the command that continues with the same input
@@ -433,7 +433,7 @@ func (r *streamRun) readSome(t *tokenReader, skip int64) (n int, ended, err erro
 func (r *streamRun) push(ids []int32) error {
 	before := r.stream.Position()
 	err := r.stream.Push(ids, func([]float32) error {
-		r.live.chunk(r.stream, time.Since(r.start), r.taken+r.stream.Position()-before)
+		r.tell(time.Since(r.start), r.taken+r.stream.Position()-before)
 		if r.every > 0 && r.stream.Memory().Chunk()%r.every == 0 {
 			r.note("the snapshot", r.save())
 		}
@@ -446,6 +446,14 @@ func (r *streamRun) push(ids []int32) error {
 	return err
 }
 
+// tell shows the state of the stream after a chunk.
+func (r *streamRun) tell(elapsed time.Duration, taken int64) {
+	m := r.stream.Memory()
+	line := fmt.Sprintf("%s tokens  %s  %.0f tok/s", grouped(int(r.stream.Position())),
+		countsText(m.Total(), m.Config().BudgetBytes), float64(taken)/elapsed.Seconds())
+	r.live.show(false, 0, -1, line, line)
+}
+
 // note keeps a failure that is no reason to lose the stream, and tells it when it is new.
 func (r *streamRun) note(what string, err error) {
 	if err == nil {
@@ -456,7 +464,7 @@ func (r *streamRun) note(what string, err error) {
 		r.failing = map[string]error{}
 	}
 	if r.failing[what] == nil {
-		r.live.end()
+		r.live.clear()
 		r.warn("%s failed: %v", what, err)
 	}
 	r.failing[what] = err
@@ -613,48 +621,4 @@ func countsText(t baee.Counts, budget int) string {
 		grouped(t.Warm), t.Summaries,
 		float64(t.Bytes)/(1<<20), float64(budget)/(1<<20), grouped(int(t.Evicted)), grouped(int(t.Merged)),
 		grouped(int(t.Demoted)))
-}
-
-// streamLive reports how a stream goes: one line that is rewritten on a terminal, a line every ten seconds otherwise.
-type streamLive struct {
-	w       io.Writer
-	columns func() int // nil unless on a terminal, which w then is
-	last    time.Time
-	now     func() time.Time
-}
-
-func newStreamLive(w io.Writer) *streamLive {
-	l := &streamLive{w: w, now: time.Now}
-	if terminal := terminalOf(w); terminal != nil {
-		l.w, l.columns = terminal, func() int { return columns(terminal) }
-	}
-	l.last = l.now()
-	return l
-}
-
-// chunk is called after each chunk.
-func (l *streamLive) chunk(s *baee.Stream, elapsed time.Duration, taken int64) {
-	interval := plainInterval
-	if l.columns != nil {
-		interval = barInterval
-	}
-	if l.now().Sub(l.last) < interval {
-		return
-	}
-	l.last = l.now()
-	m := s.Memory()
-	line := fmt.Sprintf("%s tokens  %s  %.0f tok/s", grouped(int(s.Position())),
-		countsText(m.Total(), m.Config().BudgetBytes), float64(taken)/elapsed.Seconds())
-	if l.columns == nil {
-		_, _ = fmt.Fprintln(l.w, line)
-		return
-	}
-	_, _ = fmt.Fprintf(l.w, "\r\x1b[K%s", fit(line, l.columns()-1))
-}
-
-// end clears the line on a terminal.
-func (l *streamLive) end() {
-	if l.columns != nil {
-		_, _ = fmt.Fprint(l.w, "\r\x1b[K")
-	}
 }
