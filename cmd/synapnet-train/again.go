@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/urfave/cli/v2"
 )
@@ -13,33 +14,23 @@ func again(c *cli.Context, words []string, flags ...string) []string {
 		if !c.IsSet(name) {
 			continue
 		}
-		switch value := c.Value(name).(type) {
+		switch value := flagValue(c, name).(type) {
 		case bool:
 			words = append(words, fmt.Sprintf("--%s=%v", name, value))
 		case *settingWords:
 			for _, word := range *value {
 				words = append(words, "--"+name, word)
 			}
-		case cli.IntSlice:
-			words = appendList(words, name, value.Value())
-		case cli.Uint64Slice:
-			words = appendList(words, name, value.Value())
-		case cli.Float64Slice:
-			words = appendList(words, name, value.Value())
-		case cli.StringSlice:
-			words = appendList(words, name, value.Value())
 		default:
-			words = append(words, "--"+name, fmt.Sprint(value))
+			words = append(words, "--"+name)
+			if list := reflect.ValueOf(value); list.Kind() == reflect.Slice {
+				for _, v := range list.Seq2() {
+					words = append(words, fmt.Sprint(v))
+				}
+			} else {
+				words = append(words, fmt.Sprint(value))
+			}
 		}
-	}
-	return words
-}
-
-// appendList appends a flag with a list of values.
-func appendList[T any](words []string, name string, values []T) []string {
-	words = append(words, "--"+name)
-	for _, v := range values {
-		words = append(words, fmt.Sprint(v))
 	}
 	return words
 }

@@ -17,7 +17,7 @@ import (
 //     `--curriculum 512 1024` becomes `--curriculum 512 --curriculum 1024`. A
 //     list ends at the next flag or at `--`; `--curriculum=512,1024` is complete
 //     in itself, so arguments may follow it;
-//   - reads whole numbers as decimal, `--seed 042` as 42 (see decimal);
+//   - reads whole numbers as decimal, `--seed 042` as 42 (see value);
 //   - moves flags in front of the arguments, where alone the flag package sees
 //     them: `info model.safetensors --json`;
 //   - reports unknown commands and flags, with the nearest name, and flags
@@ -157,7 +157,7 @@ func (s *scanner) option(words []string) (int, error) {
 	s.terminate = s.terminate || isList(f)
 	switch {
 	case hasValue:
-		value, err := s.decimal(f, name, value)
+		value, err := s.value(f, name, value)
 		s.options = append(s.options, name+"="+value)
 		return 1, err
 	case isList(f):
@@ -168,7 +168,7 @@ func (s *scanner) option(words []string) (int, error) {
 	case len(words) == 1 || isFlag(words[1]):
 		return 0, s.missingValue(word, f)
 	}
-	value, err := s.decimal(f, name, words[1])
+	value, err := s.value(f, name, words[1])
 	s.options = append(s.options, word, value)
 	return 2, err
 }
@@ -177,7 +177,7 @@ func (s *scanner) option(words []string) (int, error) {
 func (s *scanner) list(words []string, f cli.Flag) (int, error) {
 	used := 1
 	for used < len(words) && !isFlag(words[used]) {
-		value, err := s.decimal(f, words[0], words[used])
+		value, err := s.value(f, words[0], words[used])
 		if err != nil {
 			return 0, err
 		}

@@ -70,7 +70,8 @@ func FuzzNormalise(f *testing.F) {
 			if strings.HasPrefix(word, "-h=") || strings.Contains(word, "-help=") {
 				return
 			}
-			if word != "--" && !slices.Contains(once, word) {
+			number := strings.ContainsAny(word, "0123456789") // 00 becomes 0
+			if word != "--" && !number && !slices.Contains(once, word) {
 				t.Errorf("%q: %q is lost in %q", words, word, once)
 			}
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -115,7 +116,7 @@ func (d diagnosis) print(w io.Writer) error {
 		{"commit", d.Build.Commit},
 		{"Go", d.Build.Go + " " + d.Platform},
 		{"CPU", d.CPU},
-		{"CPU features", orNone(strings.Join(d.Features, " "))},
+		{"CPU features", cmp.Or(strings.Join(d.Features, " "), "none detected")},
 		{"SIMD kernels", d.SIMD},
 		{"BLAS", d.BLAS},
 		{"sgemm", d.speed()},
@@ -135,13 +136,6 @@ func memoryText(m host.Memory) string {
 	text := fmt.Sprintf("%.1f GiB", float64(m.Total)/(1<<30))
 	if m.Available > 0 {
 		text += fmt.Sprintf(", %.1f GiB available", float64(m.Available)/(1<<30))
-	}
-	return text
-}
-
-func orNone(text string) string {
-	if text == "" {
-		return "none detected"
 	}
 	return text
 }

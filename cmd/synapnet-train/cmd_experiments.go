@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
@@ -265,8 +263,8 @@ func runPlan(c *cli.Context, d *lab.Driver) error {
 	if err != nil || todo == 0 || c.Bool("dry-run") {
 		return err
 	}
-	p := &runProgress{w: c.App.ErrWriter, terminal: terminalOf(c.App.ErrWriter), now: time.Now}
-	d.Hooks = p.hooks()
+	p, began := newDisplay(c.App.ErrWriter), time.Now()
+	d.Hooks = runHooks(p)
 	err = d.Run(c.Context, steps)
 	p.clear()
 	if errors.Is(err, context.Canceled) {
@@ -275,7 +273,7 @@ func runPlan(c *cli.Context, d *lab.Driver) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.App.Writer, "all done in %s; results are in %s\n", spell(p.now().Sub(p.began)),
+	_, err = fmt.Fprintf(c.App.Writer, "all done in %s; results are in %s\n", spell(time.Since(began)),
 		foreign.Path(d.Root))
 	return err
 }
@@ -340,84 +338,39 @@ func oldSamples(n int) string {
 		"delete one to measure it with %d\n", plural(n, "result"), tasks.CurrentKeys)
 }
 
-// runProgress tells how a run of experiments goes on stderr: lines, and on a terminal a bar below them.
-type runProgress struct {
-	w        io.Writer
-	terminal *os.File // where the bar is drawn; nil: there is none
-	now      func() time.Time
-
-	began time.Time
-	last  time.Time // of the last plain progress line, or of the bar
-	bar   *progressbar.ProgressBar
-}
-
-func (p *runProgress) hooks() lab.Hooks {
-	p.began = p.now()
+// runHooks tell how a run of experiments goes.
+func runHooks(p *display) lab.Hooks {
 	return lab.Hooks{
 		Begin: func(s *lab.Step, at, of int) {
+			p.clear()
 			p.last = p.now()
-			p.line("[%d/%d] %s: %s", at, of, s.ID(), s.Title)
+			p.Line("[%d/%d] %s: %s", at, of, s.ID(), s.Title)
 		},
-		Line: func(s *lab.Step, line string) { p.line("  %s: %s", s.ID(), strings.TrimRight(line, "\n")) },
+		Line: func(s *lab.Step, line string) { p.Line("  %s: %s", s.ID(), strings.TrimRight(line, "\n")) },
 		End: func(s *lab.Step, took time.Duration, err error) {
+			p.clear()
 			if errors.Is(err, context.Canceled) {
-				p.line("%s: stopped; what is saved of it continues", s.ID())
+				p.Line("%s: stopped; what is saved of it continues", s.ID())
 				return
 			}
 			if err != nil {
 				text := strings.Join(strings.Fields(err.Error()), " ")
 				var bug *lab.Bug
 				if !errors.As(err, &bug) {
-					p.line("%s: FAILED: %s", s.ID(), text)
+					p.Line("%s: FAILED: %s", s.ID(), text)
 					return
 				}
-				p.line("%s: FAILED: %s with the output of %s=1", s.ID(), text, debugVariable)
+				p.Line("%s: FAILED: %s with the output of %s=1", s.ID(), text, debugVariable)
 				reportStack(p.w, bug.Stack)
 				return
 			}
-			p.line("%s: done in %s", s.ID(), spell(took))
+			p.Line("%s: done in %s", s.ID(), spell(took))
 		},
-		Progress: p.progress,
-	}
-}
-
-// progress shows the share of a step and the time left for all.
-func (p *runProgress) progress(s *lab.Step, done, total int, left time.Duration) {
-	now := p.now()
-	if p.terminal != nil {
-		if now.Sub(p.last) < barInterval {
-			return
-		}
-		p.last = now
-		if p.bar == nil {
-			p.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(p.terminal),
-				progressbar.OptionSetWidth(barNarrow*2), progressbar.OptionThrottle(0),
-				progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
-				progressbar.OptionUseANSICodes(true))
-		}
-		text := fmt.Sprintf("%s  all: %s left", s.ID(), spell(left))
-		p.bar.Describe(fit(text, columns(p.terminal)-barNarrow*2-barFrame))
-		_ = p.bar.Set(1000 * done / total)
-		return
-	}
-	if now.Sub(p.last) < plainInterval {
-		return
-	}
-	p.last = now
-	p.line("  %s: %d%%, %s left for all", s.ID(), 100*done/total, spell(left))
-}
-
-// line prints a line of its own.
-func (p *runProgress) line(format string, args ...any) {
-	p.clear()
-	_, _ = fmt.Fprintln(p.w, foreign.Line(fmt.Sprintf(format, args...), foreign.LineLimit))
-}
-
-// clear takes the bar away.
-func (p *runProgress) clear() {
-	if p.bar != nil {
-		_ = p.bar.Clear()
-		p.bar = nil
+		Progress: func(s *lab.Step, done, total int, left time.Duration) {
+			share := 100 * done / total
+			p.show(false, share, 100, fmt.Sprintf("%s  all: %s left", s.ID(), spell(left)),
+				fmt.Sprintf("  %s: %d%%, %s left for all", s.ID(), share, spell(left)))
+		},
 	}
 }
 

@@ -280,9 +280,10 @@ func (d *description) print(w io.Writer, verbose bool) error {
 		sections = append(sections, d.blockRows())
 	}
 	if !d.packed() {
-		sections = append(sections, d.trainingRows())
+		sections = append(sections, d.memoryRows("TRAINING", func(x contextInfo) *memoryInfo { return x.Training }))
 	}
-	sections = append(sections, d.inferenceRows(), d.operationRows())
+	sections = append(sections, d.memoryRows("INFERENCE", func(x contextInfo) *memoryInfo { return x.Inference }),
+		d.operationRows())
 	if verbose {
 		sections = append(sections, d.componentRows())
 	}
@@ -346,36 +347,24 @@ func (d *description) heading(format string, args ...any) []string {
 		func(x contextInfo) string { return "context " + strconv.Itoa(x.Context) })
 }
 
-func (d *description) trainingRows() [][]string {
-	row := func(name string, value func(*memoryInfo) int) []string {
-		return d.memoryRow(name, func(x contextInfo) *memoryInfo { return x.Training }, value)
+// memoryRows are the parts of a memory that there are.
+func (d *description) memoryRows(name string, of func(contextInfo) *memoryInfo) [][]string {
+	rows := [][]string{d.heading("%s MEMORY, batch %d", name, d.BatchSize)}
+	for _, part := range []struct {
+		name string
+		of   func(*memoryInfo) int
+	}{
+		{"weights", func(m *memoryInfo) int { return m.Weights }},
+		{"gradients", func(m *memoryInfo) int { return m.Gradients }},
+		{"optimiser", func(m *memoryInfo) int { return m.Optimiser }},
+		{"intermediate values", func(m *memoryInfo) int { return m.Values }},
+		{"total", func(m *memoryInfo) int { return m.Total }},
+	} {
+		if part.of(of(d.Contexts[0])) > 0 {
+			rows = append(rows, d.contextRow("  "+part.name, func(x contextInfo) string { return megabytes(part.of(of(x))) }))
+		}
 	}
-	return [][]string{
-		d.heading("TRAINING MEMORY, batch %d", d.BatchSize),
-		row("  weights", func(m *memoryInfo) int { return m.Weights }),
-		row("  gradients", func(m *memoryInfo) int { return m.Gradients }),
-		row("  optimiser", func(m *memoryInfo) int { return m.Optimiser }),
-		row("  intermediate values", func(m *memoryInfo) int { return m.Values }),
-		row("  total", func(m *memoryInfo) int { return m.Total }),
-	}
-}
-
-func (d *description) inferenceRows() [][]string {
-	row := func(name string, value func(*memoryInfo) int) []string {
-		return d.memoryRow(name, func(x contextInfo) *memoryInfo { return x.Inference }, value)
-	}
-	return [][]string{
-		d.heading("INFERENCE MEMORY, batch %d", d.BatchSize),
-		row("  weights", func(m *memoryInfo) int { return m.Weights }),
-		row("  intermediate values", func(m *memoryInfo) int { return m.Values }),
-		row("  total", func(m *memoryInfo) int { return m.Total }),
-	}
-}
-
-func (d *description) memoryRow(name string, of func(contextInfo) *memoryInfo, value func(*memoryInfo) int) []string {
-	return d.contextRow(name, func(x contextInfo) string {
-		return megabytes(value(of(x)))
-	})
+	return rows
 }
 
 func (d *description) operationRows() [][]string {
@@ -409,20 +398,18 @@ func configLine(c layers.Config) string {
 	if c.LanguageModel() {
 		head = "language model"
 	}
-	if c.Architecture != layers.SynapNet {
-		line := fmt.Sprintf("%s: dim %d, depth %d, heads %d, vocabulary %d, max-len %d, %s", c.Architecture, c.Dim, c.Depth,
-			c.Heads, c.VocabSize, c.MaxLen, head)
-		if c.Architecture.HasMemory() {
-			line += fmt.Sprintf(", %d memory slots", c.EpisodicSlots)
-		}
-		return line
+	line := fmt.Sprintf("dim %d, depth %d, heads %d, vocabulary %d, max-len %d, %s", c.Dim, c.Depth, c.Heads, c.VocabSize,
+		c.MaxLen, head)
+	if c.Architecture.HasMemory() {
+		line += fmt.Sprintf(", %d memory slots", c.EpisodicSlots)
 	}
-	bridge := "ScaleBridge"
-	if !c.UseScaleBridge {
-		bridge = "no ScaleBridge"
+	switch {
+	case c.Architecture != layers.SynapNet:
+		return string(c.Architecture) + ": " + line
+	case c.UseScaleBridge:
+		return line + ", ScaleBridge"
 	}
-	return fmt.Sprintf("dim %d, depth %d, heads %d, vocabulary %d, max-len %d, %s, %d memory slots, %s",
-		c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, head, c.EpisodicSlots, bridge)
+	return line + ", no ScaleBridge"
 }
 
 // grouped writes a whole number with commas between thousands.

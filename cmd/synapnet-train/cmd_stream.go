@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -116,39 +115,34 @@ func runStream(c *cli.Context) error {
 		return err
 	}
 	defer s.Close()
-	tell := func(format string, args ...any) {
-		_, _ = fmt.Fprintf(c.App.ErrWriter, program+": warning: "+format+"\n", args...)
+	run := &streamRun{
+		c: c, stream: s, skip: c.Int64("skip"), every: int64(c.Int("snapshot-every")), live: newDisplay(c.App.ErrWriter),
+		passed: baee.NewDigest(), failing: map[string]error{},
 	}
 	if s.Warning != "" {
-		tell("%s", s.Warning)
+		run.warn("%s", s.Warning)
 	}
 	input, name, err := streamInput(c, m.Config.VocabSize)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = input.Close() }() // it was only read
-	run := &streamRun{
-		stream: s, snapshot: c.String("snapshot"), every: int64(c.Int("snapshot-every")),
-		live:   newStreamLive(c.App.ErrWriter),
-		passed: baee.NewDigest(), warn: tell, again: func(skip int64) string { return againStream(c, skip) },
-		start: time.Now(),
-	}
+	run.start = time.Now()
 	if run.record, err = streamRecord(c, s, name); err != nil {
 		return err
 	}
-	skip := c.Int64("skip")
 	if c.Bool("same-input") {
-		skip, run.same = s.Position(), s.Taken()
+		run.skip, run.same = s.Position(), s.Taken()
 	}
-	err = run.all(c.Context, newTokenReader(name, newPatient(c.Context, input), m.Config.VocabSize, s.ChunkSize()), skip)
-	run.live.end()
+	err = run.all(newTokenReader(name, newPatient(c.Context, input), m.Config.VocabSize, s.ChunkSize()))
+	run.live.clear()
 	if run.record != nil {
 		run.note("the report", run.record.Finish(s, err == nil))
 	}
-	if err := refuseShort(c, err, skip); err != nil {
+	if err != nil {
 		return err
 	}
-	if err := printStream(c, run.report(c.Args().First(), c.Int("top")), m.Config.LanguageModel()); err != nil {
+	if err := printStream(c, run.report(), m.Config.LanguageModel()); err != nil {
 		return err
 	}
 	for _, what := range []string{"the snapshot", "the report"} {
@@ -159,26 +153,6 @@ func runStream(c *cli.Context) error {
 	return nil
 }
 
-// refuseShort is err, with the flag that asks for more than the input has.
-func refuseShort(c *cli.Context, err error, skip int64) error {
-	var short *shortInput
-	var other *otherInput
-	switch {
-	case errors.As(err, &other):
-		return usagef(c, "--same-input: the first %d token ids of %s are not those that the stream of %s has taken: give "+
-			"the input of that stream, or leave out --same-input",
-			skip, other.name, c.String("restore"))
-	case !errors.As(err, &short):
-		return err
-	case c.Bool("same-input"):
-		return usagef(c, "--same-input: the stream of %s has taken %d token ids, and %s holds %d: it is not the input of "+
-			"that stream; give it, or leave out --same-input",
-			c.String("restore"), skip, short.name, short.has)
-	}
-	return usagef(c, "--skip %d: %s holds %d token ids; give at most as many, or the whole input", skip, short.name,
-		short.has)
-}
-
 // checkStreamFlags checks what needs no model.
 func checkStreamFlags(c *cli.Context) error {
 	switch n := c.Args().Len(); {
@@ -186,25 +160,20 @@ func checkStreamFlags(c *cli.Context) error {
 		return usagef(c, "name a MODEL.safetensors, and an INPUT of token ids or - for standard input")
 	case n > 2:
 		return usagef(c, "unexpected argument %s: stream takes a model and an input", printable(c.Args().Get(2)))
-	}
-	if c.Int("top") < 1 {
+	case c.Int("top") < 1:
 		return usagef(c, "--top %d: must be at least 1", c.Int("top"))
-	}
-	if c.Int64("skip") < 0 {
+	case c.Int64("skip") < 0:
 		return usagef(c, "--skip %d: must be at least 0", c.Int64("skip"))
-	}
-	if c.IsSet("snapshot-every") && (c.Int("snapshot-every") < 1 || c.String("snapshot") == "") {
+	case c.IsSet("snapshot-every") && (c.Int("snapshot-every") < 1 || c.String("snapshot") == ""):
 		return usagef(c, "--snapshot-every %d: it must be at least 1 and goes with --snapshot FILE", c.Int("snapshot-every"))
 	}
-	if err := checkStreamInput(c); err != nil {
+	if err := checkStreamInput(c); err != nil || c.String("restore") == "" {
 		return err
 	}
-	if c.String("restore") != "" {
-		for _, f := range []string{"budget-mb", "policy", "classifier", "chunk-size", "seed", "hot-threshold",
-			"warm-threshold"} {
-			if c.IsSet(f) {
-				return usagef(c, "--%s goes with a new stream: --restore takes it from the snapshot; leave one of them out", f)
-			}
+	for _, f := range []string{"budget-mb", "policy", "classifier", "chunk-size", "seed", "hot-threshold",
+		"warm-threshold"} {
+		if c.IsSet(f) {
+			return usagef(c, "--%s goes with a new stream: --restore takes it from the snapshot; leave one of them out", f)
 		}
 	}
 	return nil
@@ -380,17 +349,16 @@ func streamRecord(c *cli.Context, s *baee.Stream, input string) (*stream.Record,
 
 // streamRun is one call of the command.
 type streamRun struct {
-	stream   *baee.Stream
-	snapshot string // file; "": none
-	every    int64  // chunks between snapshots; 0: only the last one
-	live     *streamLive
-	record   *stream.Record // nil without --report
-	warn     func(format string, args ...any)
-	again    func(skip int64) string // the command that continues with the same input
+	c      *cli.Context
+	stream *baee.Stream
+	every  int64 // chunks between snapshots; 0: only the last one
+	live   *display
+	record *stream.Record // nil without --report
 
-	taken   int64       // tokens of the input
-	skipped int64       // before them
-	passed  baee.Digest // of those
+	skip    int64       // tokens of the input to pass over
+	skipped int64       // of them passed over
+	taken   int64       // tokens of the input behind them
+	passed  baee.Digest // of those passed over
 	same    baee.Digest // what it must be in the end; not known: anything
 	logits  []float32
 	start   time.Time
@@ -398,20 +366,24 @@ type streamRun struct {
 	failing map[string]error
 }
 
-// all takes in the input to its end, or until ctx ends, passing over the first `skip` tokens. The snapshot at the end
-// is made before the tokens that do not fill a chunk are run, so that a restored stream goes on with the same chunks as
-// one that was never cut. What was read of the input is in it, whatever ended the reading.
-func (r *streamRun) all(ctx context.Context, t *tokenReader, skip int64) error {
+func (r *streamRun) warn(format string, args ...any) {
+	_, _ = fmt.Fprintf(r.c.App.ErrWriter, program+": warning: "+format+"\n", args...)
+}
+
+// all takes in the input to its end, or until the command is interrupted, passing over the tokens to skip. The snapshot
+// at the end is made before the tokens that do not fill a chunk are run, so that a restored stream goes on with the
+// same chunks as one that was never cut. What was read of the input is in it, whatever ended the reading.
+func (r *streamRun) all(t *tokenReader) error {
 	for {
-		_, ended, err := r.readSome(t, skip)
+		_, ended, err := r.readSome(t)
 		if err != nil {
 			return err
 		}
 		switch {
 		case errors.Is(ended, io.EOF):
-			return r.finish(t.name, skip)
-		case ctx.Err() != nil:
-			return r.interrupted(t, skip)
+			return r.finish(t.name)
+		case r.c.Err() != nil:
+			return r.interrupted(t)
 		case ended != nil:
 			return r.stopped(ended)
 		}
@@ -419,12 +391,13 @@ func (r *streamRun) all(ctx context.Context, t *tokenReader, skip int64) error {
 }
 
 // readSome takes in what has arrived of the input: n ids, those passed over included. ended is how it went on.
-func (r *streamRun) readSome(t *tokenReader, skip int64) (n int, ended, err error) {
+func (r *streamRun) readSome(t *tokenReader) (n int, ended, err error) {
 	ids, ended := t.some(r.stream.ChunkSize())
-	passed := min(skip-r.skipped, int64(len(ids)))
+	passed := min(r.skip-r.skipped, int64(len(ids)))
 	r.skipped, r.passed = r.skipped+passed, r.passed.Add(ids[:passed])
-	if passed > 0 && r.skipped == skip && r.same != 0 && r.same != r.passed {
-		return len(ids), ended, &otherInput{name: t.name}
+	if passed > 0 && r.skipped == r.skip && r.same != 0 && r.same != r.passed {
+		return len(ids), ended, usagef(r.c, "--same-input: the first %d token ids of %s are not those that the stream of %s "+
+			"has taken: give the input of that stream, or leave out --same-input", r.skip, t.name, r.c.String("restore"))
 	}
 	return len(ids), ended, r.push(ids[passed:])
 }
@@ -433,7 +406,7 @@ func (r *streamRun) readSome(t *tokenReader, skip int64) (n int, ended, err erro
 func (r *streamRun) push(ids []int32) error {
 	before := r.stream.Position()
 	err := r.stream.Push(ids, func([]float32) error {
-		r.live.chunk(r.stream, time.Since(r.start), r.taken+r.stream.Position()-before)
+		r.tell(time.Since(r.start), r.taken+r.stream.Position()-before)
 		if r.every > 0 && r.stream.Memory().Chunk()%r.every == 0 {
 			r.note("the snapshot", r.save())
 		}
@@ -446,35 +419,44 @@ func (r *streamRun) push(ids []int32) error {
 	return err
 }
 
+// tell shows the state of the stream after a chunk.
+func (r *streamRun) tell(elapsed time.Duration, taken int64) {
+	m := r.stream.Memory()
+	line := fmt.Sprintf("%s tokens  %s  %.0f tok/s", grouped(int(r.stream.Position())),
+		countsText(m.Total(), m.Config().BudgetBytes), float64(taken)/elapsed.Seconds())
+	r.live.show(false, 0, -1, line, line)
+}
+
 // note keeps a failure that is no reason to lose the stream, and tells it when it is new.
 func (r *streamRun) note(what string, err error) {
 	if err == nil {
 		delete(r.failing, what)
 		return
 	}
-	if r.failing == nil {
-		r.failing = map[string]error{}
-	}
 	if r.failing[what] == nil {
-		r.live.end()
+		r.live.clear()
 		r.warn("%s failed: %v", what, err)
 	}
 	r.failing[what] = err
 }
 
 func (r *streamRun) save() error {
-	if r.snapshot == "" {
-		return nil
+	if snapshot := r.c.String("snapshot"); snapshot != "" {
+		return r.stream.Save(snapshot)
 	}
-	return r.stream.Save(r.snapshot)
+	return nil
 }
 
 // finish ends a stream whose input has ended.
-func (r *streamRun) finish(name string, skip int64) error {
-	if r.skipped < skip {
-		return &shortInput{name: name, has: r.skipped, skip: skip}
-	}
-	if r.taken == 0 && skip == 0 {
+func (r *streamRun) finish(name string) error {
+	switch {
+	case r.skipped < r.skip && r.c.Bool("same-input"):
+		return usagef(r.c, "--same-input: the stream of %s has taken %d token ids, and %s holds %d: it is not the input of "+
+			"that stream; give it, or leave out --same-input", r.c.String("restore"), r.skip, name, r.skipped)
+	case r.skipped < r.skip:
+		return usagef(r.c, "--skip %d: %s holds %d token ids; give at most as many, or the whole input", r.skip, name,
+			r.skipped)
+	case r.taken == 0 && r.skip == 0:
 		return fmt.Errorf("%s holds no token ids: give at least one, a whole number from 0 on", name)
 	}
 	r.note("the snapshot", r.save())
@@ -483,24 +465,9 @@ func (r *streamRun) finish(name string, skip int64) error {
 	}
 	if r.logits = r.stream.LastLogits(); r.logits == nil {
 		return fmt.Errorf("%s holds no token ids after the %d that are passed over, and the snapshot, if there is one, is "+
-			"of an older version and without the stream's answer: give the ids that follow", name, skip)
+			"of an older version and without the stream's answer: give the ids that follow", name, r.skip)
 	}
 	return nil
-}
-
-// shortInput is the error of an input that ends among the tokens that are to be passed over.
-type shortInput struct {
-	name      string
-	has, skip int64
-}
-
-// otherInput is the error of an input whose tokens that are to be passed over are not those of the stream.
-type otherInput struct{ name string }
-
-func (e *otherInput) Error() string { return e.name + " is not the input of the stream" }
-
-func (e *shortInput) Error() string {
-	return fmt.Sprintf("%s holds %d token ids, fewer than the %d to pass over", e.name, e.has, e.skip)
 }
 
 // stopped saves the work before a mistake in the input.
@@ -508,19 +475,19 @@ func (r *streamRun) stopped(cause error) error {
 	if err := r.save(); err != nil {
 		return fmt.Errorf("%w; and the snapshot failed: %w", cause, err)
 	}
-	if r.snapshot == "" {
-		return cause
+	if snapshot := r.c.String("snapshot"); snapshot != "" {
+		return fmt.Errorf("%w; the %d tokens before it are in the snapshot %s", cause, r.taken, snapshot)
 	}
-	return fmt.Errorf("%w; the %d tokens before it are in the snapshot %s", cause, r.taken, r.snapshot)
+	return cause
 }
 
 // interrupted saves the work and says how to go on.
-func (r *streamRun) interrupted(t *tokenReader, skip int64) error {
+func (r *streamRun) interrupted(t *tokenReader) error {
 	for {
 		if err := r.save(); err != nil {
 			return fmt.Errorf("%w after %d tokens, and the snapshot failed: %w", train.ErrInterrupted, r.taken, err)
 		}
-		n, _, err := r.readSome(t, skip) // what came in meanwhile: nobody who continues with a pipe would read it again
+		n, _, err := r.readSome(t) // what came in meanwhile: nobody who continues with a pipe would read it again
 		if err != nil {
 			return err
 		}
@@ -532,33 +499,33 @@ func (r *streamRun) interrupted(t *tokenReader, skip int64) error {
 	if t.unfinished() {
 		cut = ", and the beginning of an id whose end was not read, which is in none"
 	}
-	if r.snapshot == "" {
+	if r.c.String("snapshot") == "" {
 		return fmt.Errorf("%w after %d tokens%s; there is no snapshot, --snapshot FILE would make one", train.ErrInterrupted,
 			r.taken, cut)
 	}
 	return fmt.Errorf("%w after %d tokens%s; continue with the same input: %s", train.ErrInterrupted, r.taken, cut,
-		r.again(r.skipped+r.taken))
+		r.again())
 }
 
-// againStream is the command line that continues from the snapshot, with the same input from its beginning.
-func againStream(c *cli.Context, skip int64) string {
-	words := append([]string{"stream"}, c.Args().Slice()...)
-	words = append(words, "--restore", c.String("snapshot"), "--skip", strconv.FormatInt(skip, 10))
-	return shell.CommandLine(again(c, words, "snapshot", "snapshot-every", "random-tokens", "input-seed", "report",
+// again is the command line that continues from the snapshot, with the same input from its beginning.
+func (r *streamRun) again() string {
+	words := append([]string{"stream"}, r.c.Args().Slice()...)
+	words = append(words, "--restore", r.c.String("snapshot"), "--skip", strconv.FormatInt(r.skipped+r.taken, 10))
+	return shell.CommandLine(again(r.c, words, "snapshot", "snapshot-every", "random-tokens", "input-seed", "report",
 		"report-every", "top", "json", "threads")...)
 }
 
-func (r *streamRun) report(model string, top int) streamSummary {
+func (r *streamRun) report() streamSummary {
 	m := r.stream.Memory()
 	t := m.Total()
 	seconds := time.Since(r.start).Seconds()
 	return streamSummary{
-		Model: model, Policy: m.Config().Policy, ChunkSize: r.stream.ChunkSize(), Tokens: r.stream.Position(),
+		Model: r.c.Args().First(), Policy: m.Config().Policy, ChunkSize: r.stream.ChunkSize(), Tokens: r.stream.Position(),
 		InputTokens: r.taken,
 		Chunks:      m.Chunk(), BudgetBytes: m.Config().BudgetBytes, Bytes: t.Bytes, Hot: t.Hot, Warm: t.Warm,
 		Summaries: t.Summaries,
 		Evicted:   t.Evicted, Merged: t.Merged, Demoted: t.Demoted, Seconds: seconds, PerSecond: float64(r.taken) / seconds,
-		Snapshot: r.snapshot, Kernels: r.stream.Kernels().Changes(), Top: topLogits(r.logits, top),
+		Snapshot: r.c.String("snapshot"), Kernels: r.stream.Kernels().Changes(), Top: topLogits(r.logits, r.c.Int("top")),
 	}
 }
 
@@ -613,48 +580,4 @@ func countsText(t baee.Counts, budget int) string {
 		grouped(t.Warm), t.Summaries,
 		float64(t.Bytes)/(1<<20), float64(budget)/(1<<20), grouped(int(t.Evicted)), grouped(int(t.Merged)),
 		grouped(int(t.Demoted)))
-}
-
-// streamLive reports how a stream goes: one line that is rewritten on a terminal, a line every ten seconds otherwise.
-type streamLive struct {
-	w       io.Writer
-	columns func() int // nil unless on a terminal, which w then is
-	last    time.Time
-	now     func() time.Time
-}
-
-func newStreamLive(w io.Writer) *streamLive {
-	l := &streamLive{w: w, now: time.Now}
-	if terminal := terminalOf(w); terminal != nil {
-		l.w, l.columns = terminal, func() int { return columns(terminal) }
-	}
-	l.last = l.now()
-	return l
-}
-
-// chunk is called after each chunk.
-func (l *streamLive) chunk(s *baee.Stream, elapsed time.Duration, taken int64) {
-	interval := plainInterval
-	if l.columns != nil {
-		interval = barInterval
-	}
-	if l.now().Sub(l.last) < interval {
-		return
-	}
-	l.last = l.now()
-	m := s.Memory()
-	line := fmt.Sprintf("%s tokens  %s  %.0f tok/s", grouped(int(s.Position())),
-		countsText(m.Total(), m.Config().BudgetBytes), float64(taken)/elapsed.Seconds())
-	if l.columns == nil {
-		_, _ = fmt.Fprintln(l.w, line)
-		return
-	}
-	_, _ = fmt.Fprintf(l.w, "\r\x1b[K%s", fit(line, l.columns()-1))
-}
-
-// end clears the line on a terminal.
-func (l *streamLive) end() {
-	if l.columns != nil {
-		_, _ = fmt.Fprint(l.w, "\r\x1b[K")
-	}
 }

@@ -396,24 +396,25 @@ func TestStreamLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	l, clock := newStreamLive(&out), time.Unix(0, 0)
+	l, clock := newDisplay(&out), time.Unix(0, 0)
+	run := &streamRun{stream: s, live: l}
 	l.now = func() time.Time { return clock }
 	l.last = clock
 	for range 30 {
 		clock = clock.Add(time.Second)
-		l.chunk(s, time.Second, 16)
+		run.tell(time.Second, 16)
 	}
-	l.end()
+	l.clear()
 	want := "0 tokens  HOT 0  WARM 0  COLD 0  0 of 256 MB  evicted 0  merged 0  demoted 0  16 tok/s\n"
 	if out.String() != strings.Repeat(want, 3) {
 		t.Errorf("got %q", out.String())
 	}
 	out.Reset()
-	l.columns = func() int { return 20 }
+	l.terminal, l.columns = &out, func() int { return 27 }
 	clock = clock.Add(time.Second)
-	l.chunk(s, time.Second, 16)
-	l.end()
-	if got := out.String(); got != "\r\x1b[K0 tokens  HOT 0  W…\r\x1b[K" {
+	run.tell(time.Second, 16)
+	l.clear()
+	if got := out.String(); got != "\r| 0 tokens  HOT 0 …  \x1b[0K\x1b[2K\r" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -96,7 +96,7 @@ func configError(path string, err error) error {
 			return fmt.Errorf("%s: %s is %s: the %s", at, syntax.LastKey, word, limit)
 		}
 		key := ""
-		if syntax.LastKey != "" {
+		if syntax.LastKey != "" && len(syntax.LastKey) <= maxKeyBytes {
 			key = " (last key " + syntax.LastKey + ")"
 		}
 		return fmt.Errorf("%s: %s%s", at, syntax.Message, key)

@@ -175,11 +175,14 @@ func TestHostileConfigurations(t *testing.T) {
 	cases := map[string]string{
 		tables.String():            ":1: unknown key t0",
 		"lr = 1\n" + keys.String(): ":2: unknown key k0",
-		"by-name = [\n" + strings.Repeat("{a=[]},\n", 7_000) + "]": ":1:",
-		"a = " + strings.Repeat("[", 30_000) + strings.Repeat("]",
-			30_000): ":1: more than 16 brackets within each other",
-		"note = \"[[[\" # [[[\na = " +
-			strings.Repeat("{a=", 20_000): ":2: more than 16 brackets within each other",
+		"by-name = [\n" + strings.Repeat("{a=[]},\n", 7_000) + "]":       ":1:",
+		"a = " + strings.Repeat("[", 5_000) + strings.Repeat("]", 5_000): ":1: more than 16 brackets within each other",
+		"a = " + strings.Repeat("[", 30_000) + strings.Repeat("]", 30_000): ":1: arrays and inline tables are nested more " +
+			"than the maximum",
+		"note = \"[[[\" # [[[\na = " + strings.Repeat("{a=", 20_000): ":2: arrays and inline tables are nested more",
+		"note = \"[[[\"\na = " + strings.Repeat("{a=", 5_000):        ":2: expected value, not end of input",
+		"note = \"[[[\"\na = " + strings.Repeat("{a=", 500):          ":2: ",
+		"a" + strings.Repeat(".a", 20_000) + ".":                     ":1: expected key but reached end of input",
 		"a" + strings.Repeat(".a", 20_000) +
 			" = 1": ":1: a key of more than 16 names",
 		"[a" + strings.Repeat(" . 'a'", 9_000) +

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
-	"strconv"
 	"strings"
+
+	"github.com/pelletier/go-toml/v2/unstable"
 )
 
 // What a configuration file may take. Within these bounds the TOML library is quick; beyond them its work and
@@ -11,9 +14,10 @@ import (
 // configs/ have 5 kB, three names in a key at most, and keys of 30 letters.
 const (
 	maxConfigBytes = 64 << 10
-	maxKeyNames    = 16  // of a dotted key: a.b.c has three
-	maxKeyBytes    = 256 // of a dotted key with its dots
-	maxBrackets    = 16  // lists and inline tables within each other
+	maxKeyNames    = 16      // of a dotted key: a.b.c has three
+	maxKeyBytes    = 256     // of a dotted key with its dots
+	maxBrackets    = 16      // lists and inline tables within each other
+	maxDecoded     = 1 << 10 // brackets and dots in all of a text that is not TOML, to be decoded for its message
 )
 
 // place is where a configuration sets a key, and the places below it.
@@ -58,267 +62,99 @@ func (p *place) last() *place {
 	return p
 }
 
-// placer reads the keys of a TOML text with their lines, which the TOML library keeps to itself, before that
-// library sees the text. It reads right what is TOML, and stops where the text is not: there the library will
-// report the mistake, and it reads no further either.
+// placer finds the lines of the keys of a TOML text, which the library that decodes keeps to itself.
 type placer struct {
-	text  string
-	at    int
-	line  int
-	depth int
-	stop  bool  // not TOML from here on
-	err   error // beyond one of the bounds
+	unstable.Parser
+	offset, line int // of what was read last
 }
 
-// placesOf finds the keys of a TOML text. The error says, without the line, which bound the text is beyond.
+// placesOf finds the keys of a TOML text. The error says, without the line, which bound the text is beyond. A text that
+// is not TOML has no error here if it is small enough to decode, which tells the mistake in better words.
 func placesOf(text string) (root *place, line int, err error) {
-	for _, mark := range []string{"\xff\xfe", "\xfe\xff", "\xef\xbb\xbf"} { // as the TOML library does
-		if strings.HasPrefix(text, mark) {
-			text = text[len(mark):]
-			break
-		}
+	for _, mark := range []string{"\xff\xfe", "\xfe\xff", "\xef\xbb\xbf"} { // as the library that decodes does
+		text = strings.TrimPrefix(text, mark)
 	}
-	p := &placer{text: text, line: 1}
+	p := &placer{line: 1}
+	p.Reset([]byte(text))
 	root = &place{line: 1}
-	table := root
-	for p.blank(true); p.at < len(p.text) && !p.stop; p.blank(true) {
-		if p.peek() == '[' {
-			table = p.header(root)
-		} else {
-			p.pair(table)
-		}
-	}
-	return root, p.line, p.err
-}
-
-// fail ends the reading at a bound.
-func (p *placer) fail(format string, args ...any) {
-	if p.err == nil {
-		p.err = fmt.Errorf(format, args...)
-	}
-	p.stop = true
-}
-
-// peek is the next byte, 0 at the end.
-func (p *placer) peek() byte {
-	if p.at < len(p.text) && !p.stop {
-		return p.text[p.at]
-	}
-	return 0
-}
-
-// accept passes over c; if something else stands there, the text is not TOML.
-func (p *placer) accept(c byte) {
-	if p.peek() != c {
-		p.stop = true
-		return
-	}
-	p.at++
-}
-
-// blank passes over spaces, and with lines over line ends and comments as well.
-func (p *placer) blank(lines bool) {
-	for {
-		switch c := p.peek(); {
-		case c == ' ' || c == '\t':
-		case lines && c == '\n':
-			p.line++
-		case lines && c == '\r':
-		case lines && c == '#':
-			if end := strings.IndexByte(p.text[p.at:], '\n'); end >= 0 {
-				p.at += end
-			} else {
-				p.at = len(p.text)
-			}
+	for table := root; err == nil && p.NextExpression(); {
+		e := p.Expression()
+		if e.Kind == unstable.KeyValue {
+			err = p.pair(e, table, 0)
 			continue
-		default:
-			return
 		}
-		p.at++
-	}
-}
-
-// header reads [a.b] or [[a.b]] and returns the table that it begins.
-func (p *placer) header(root *place) *place {
-	p.accept('[')
-	array := p.peek() == '['
-	if array {
-		p.accept('[')
-	}
-	line := p.line
-	table := root
-	names := p.key()
-	for i, name := range names {
-		table = table.open(name, line)
-		if array && i == len(names)-1 {
-			table.items = append(table.items, &place{line: line})
+		if table, err = p.key(e, root); e.Kind == unstable.ArrayTable {
+			table.items = append(table.items, &place{line: p.line})
 		}
 		table = table.last()
 	}
-	p.accept(']')
-	if array {
-		p.accept(']')
+	bad, refused := errors.AsType[*unstable.ParserError](p.Error())
+	if refused && strings.Count(text, "[")+strings.Count(text, "{")+strings.Count(text, ".") > maxDecoded {
+		return root, p.Shape(p.Range(bad.Highlight)).Start.Line, bad
 	}
-	return table
+	return root, p.line, err
 }
 
-// pair reads key = value into a table.
-func (p *placer) pair(table *place) {
-	line := p.line
-	for _, name := range p.key() {
-		table = table.open(name, line)
+// lineOf is the line of a node behind all that was read. A list is where its first element is.
+func (p *placer) lineOf(n *unstable.Node) int {
+	for n.Kind == unstable.Array && n.Child() != nil {
+		n = n.Child()
 	}
-	p.blank(false)
-	p.accept('=')
-	p.blank(false)
-	p.value(table)
+	if at := int(n.Raw.Offset); at > p.offset {
+		p.line += bytes.Count(p.Data()[p.offset:at], []byte{'\n'})
+		p.offset = at
+	}
+	return p.line
 }
 
-// key reads a dotted key.
-func (p *placer) key() []string {
-	var names []string
-	begin := p.at
-	for !p.stop {
-		p.blank(false)
-		switch c := p.peek(); c {
-		case '"', '\'':
-			names = append(names, p.quoted(c))
-		default:
-			from := p.at
-			for isBareKey(p.peek()) {
-				p.at++
-			}
-			if p.at == from {
-				p.stop = true
-				return names
-			}
-			names = append(names, p.text[from:p.at])
+// key opens the place of the key, dotted or not, of a header or a pair below a table.
+func (p *placer) key(e *unstable.Node, table *place) (*place, error) {
+	names, begin := 0, 0
+	for all := e.Key(); all.Next(); names++ {
+		name := all.Node()
+		table = table.last().open(string(name.Data), p.lineOf(name))
+		if names == 0 {
+			begin = p.offset
 		}
-		switch {
-		case p.at-begin > maxKeyBytes:
-			p.fail("a key of %d letters: at most %d; shorten it", p.at-begin, maxKeyBytes)
-		case len(names) > maxKeyNames:
-			p.fail("a key of more than %d names with dots between them; leave some out", maxKeyNames)
+		if letters := p.offset + int(name.Raw.Length) - begin; letters > maxKeyBytes {
+			return table, fmt.Errorf("a key of %d letters: at most %d; shorten it", letters, maxKeyBytes)
 		}
-		p.blank(false)
-		if p.peek() != '.' {
-			return names
+		if names == maxKeyNames {
+			return table, fmt.Errorf("a key of more than %d names with dots between them; leave some out", maxKeyNames)
 		}
-		p.at++
 	}
-	return names
+	return table, nil
 }
 
 func isBareKey(c byte) bool {
 	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_' || c == '-'
 }
 
-// value reads a value at its place.
-func (p *placer) value(at *place) {
-	switch c := p.peek(); c {
-	case '"', '\'':
-		if three := strings.Repeat(string(c), 3); strings.HasPrefix(p.text[p.at:], three) {
-			p.multiline(c, three)
-			return
-		}
-		p.quoted(c)
-	case '[', '{':
-		if p.depth++; p.depth > maxBrackets {
-			p.fail("more than %d brackets within each other; leave some out", maxBrackets)
-			return
-		}
-		p.at++
-		p.inside(at, c == '{')
-		p.depth--
-	default:
-		for p.at < len(p.text) && !strings.ContainsRune(",]}#\r\n", rune(p.text[p.at])) {
-			p.at++
-		}
-	}
-}
-
-// inside reads a list or an inline table from behind its bracket to its end.
-func (p *placer) inside(at *place, table bool) {
-	end := byte(']')
-	if table {
-		end = '}'
-	}
-	for p.blank(true); p.peek() != end && !p.stop; p.blank(true) {
-		if table {
-			p.pair(at)
-		} else {
-			item := &place{line: p.line}
-			at.items = append(at.items, item)
-			p.value(item)
-		}
-		p.blank(true)
-		if p.peek() != end {
-			p.accept(',')
-		}
-	}
-	p.accept(end)
-}
-
-// quoted reads a string in quotes of one line and returns what it means.
-func (p *placer) quoted(quote byte) string {
-	p.accept(quote)
-	var text strings.Builder
-	for {
-		switch c := p.peek(); {
-		case c == quote && !p.stop:
-			p.at++
-			return text.String()
-		case c == 0 || c == '\n':
-			p.stop = true
-			return text.String()
-		case c == '\\' && quote == '"':
-			p.escape(&text)
-		default:
-			text.WriteByte(c)
-			p.at++
-		}
-	}
-}
-
-// escape reads what follows a backslash.
-func (p *placer) escape(text *strings.Builder) {
-	p.at++
-	c := p.peek()
-	p.at++
-	if i := strings.IndexByte(`btnfre"\`, c); i >= 0 && c != 0 {
-		text.WriteByte("\b\t\n\f\r\x1b\"\\"[i])
-		return
-	}
-	digits := map[byte]int{'x': 2, 'u': 4, 'U': 8}[c]
-	if digits == 0 || p.at+digits > len(p.text) {
-		p.stop = true
-		return
-	}
-	code, err := strconv.ParseUint(p.text[p.at:p.at+digits], 16, 31)
+// pair reads key = value into a table.
+func (p *placer) pair(e *unstable.Node, table *place, brackets int) error {
+	at, err := p.key(e, table)
 	if err != nil {
-		p.stop = true
-		return
+		return err
 	}
-	text.WriteRune(rune(code))
-	p.at += digits
+	return p.value(e.Value(), at, brackets)
 }
 
-// multiline passes over a string in three quotes. It ends with the last three of up to five quotes in a row.
-func (p *placer) multiline(quote byte, three string) {
-	for p.at += len(three); ; p.at++ {
-		switch c := p.peek(); {
-		case c == 0:
-			p.stop = true
-			return
-		case c == '\n':
-			p.line++
-		case c == '\\' && quote == '"':
-			if p.at++; p.peek() == '\n' {
-				p.line++
-			}
-		case c == quote && strings.HasPrefix(p.text[p.at:], three) && !strings.HasPrefix(p.text[p.at:], three+string(quote)):
-			p.at += len(three)
-			return
-		}
+// value reads a value, within so many brackets, at its place.
+func (p *placer) value(v *unstable.Node, at *place, brackets int) (err error) {
+	if v.Kind != unstable.Array && v.Kind != unstable.InlineTable {
+		return nil
 	}
+	if brackets == maxBrackets {
+		return fmt.Errorf("more than %d brackets within each other; leave some out", maxBrackets)
+	}
+	for all := v.Children(); err == nil && all.Next(); {
+		if v.Kind == unstable.InlineTable {
+			err = p.pair(all.Node(), at, brackets+1)
+			continue
+		}
+		item := &place{line: p.lineOf(all.Node())}
+		at.items = append(at.items, item)
+		err = p.value(all.Node(), item, brackets+1)
+	}
+	return err
 }

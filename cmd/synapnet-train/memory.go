@@ -112,15 +112,30 @@ func (f fitting) most(room host.Room, all uint64) (int, error) {
 	return low, nil
 }
 
-// checkFits is the usage error of the first that does not fit into the memory that is free now.
-func checkFits(c *cli.Context, all ...fitting) error {
-	room := freeMemory()
+// checkRoom is the error of the first that does not fit.
+func checkRoom(room host.Room, all ...fitting) error {
 	for _, f := range all {
 		if err := f.check(room); err != nil {
-			return usageOf(c, err)
+			return err
 		}
 	}
 	return nil
+}
+
+// checkFits is the usage error of the first that does not fit into the memory that is free now.
+func checkFits(c *cli.Context, all ...fitting) error {
+	return usageOf(c, checkRoom(freeMemory(), all...))
+}
+
+// ofTraining are a batch, and the samples of which held tells the memory, of training as trainingBytes has it.
+func ofTraining(m *layers.Model, copies, tokens int, held func(samples int) uint64, batch, samples fitting) []fitting {
+	batch.what = fmt.Sprintf("a step at context %d", tokens)
+	batch.need = func(n int, room uint64) (uint64, error) { return trainingBytes(m, copies, n, tokens, room) }
+	samples.need = func(n int, room uint64) (uint64, error) {
+		step, err := batch.need(batch.value, room)
+		return host.Plus(step, held(n)), err
+	}
+	return []fitting{batch, samples}
 }
 
 // copies of the weights in float32: the model and what goes with it.
@@ -208,23 +223,12 @@ func checkMemory(conf curriculum.Config, resumed bool, room host.Room) error {
 		}
 		return sampleBytes(total+conf.EvalSamples, longest)
 	}
-	step := func(batch int, room uint64) (uint64, error) {
-		return trainingBytes(m, 1+adamCopies, batch, longest, room)
-	}
-	for _, f := range []fitting{
-		{"--batch-size", conf.BatchSize, fmt.Sprintf("a step at context %d", longest), step,
-			"give a smaller model or shorter contexts", continued(resumed)},
-		{"--samples-per-stage", conf.SamplesPerStage, fmt.Sprintf("a step with its samples, %d tokens each,", longest),
-			func(n int, room uint64) (uint64, error) {
-				s, err := step(conf.BatchSize, room)
-				return host.Plus(s, samples(n)), err
-			}, "give a smaller --batch-size, a smaller model or shorter contexts", continued(resumed)},
-	} {
-		if err := f.check(room); err != nil {
-			return err
-		}
-	}
-	return nil
+	return checkRoom(room, ofTraining(m, 1+adamCopies, longest, samples,
+		fitting{setting: "--batch-size", value: conf.BatchSize, smaller: "give a smaller model or shorter contexts",
+			kept: continued(resumed)},
+		fitting{setting: "--samples-per-stage", value: conf.SamplesPerStage,
+			what:    fmt.Sprintf("a step with its samples, %d tokens each,", longest),
+			smaller: "give a smaller --batch-size, a smaller model or shorter contexts", kept: continued(resumed)})...)
 }
 
 // checkEvalMemory refuses batches that do not fit beside the loaded model.
@@ -250,17 +254,12 @@ func checkCAJQMemory(c *cli.Context, conf cajq.Config, base string) error {
 	if err != nil {
 		return err
 	}
-	step := func(batch int, room uint64) (uint64, error) {
-		return trainingBytes(m, 1+adamCopies+quantisedExtra, batch, f.Context, room)
-	}
-	return checkFits(c,
-		fitting{"--qat-batch", f.Batch, fmt.Sprintf("a step at context %d", f.Context), step,
-			"give a shorter --qat-ctx, or more memory", ""},
-		fitting{"--qat-steps", f.Steps, fmt.Sprintf("training with its samples, %d of %d tokens a step,", f.Batch, f.Context),
-			func(n int, room uint64) (uint64, error) {
-				s, err := step(f.Batch, room)
-				return host.Plus(s, sampleBytes(n*f.Batch, f.Context)), err
-			}, "give a smaller --qat-batch or a shorter --qat-ctx", ""})
+	held := func(steps int) uint64 { return sampleBytes(steps*f.Batch, f.Context) }
+	return checkFits(c, ofTraining(m, 1+adamCopies+quantisedExtra, f.Context, held,
+		fitting{setting: "--qat-batch", value: f.Batch, smaller: "give a shorter --qat-ctx, or more memory"},
+		fitting{setting: "--qat-steps", value: f.Steps,
+			what:    fmt.Sprintf("training with its samples, %d of %d tokens a step,", f.Batch, f.Context),
+			smaller: "give a smaller --qat-batch or a shorter --qat-ctx"})...)
 }
 
 // checkThreePhaseMemory refuses a run that does not fit. Its settings are in a file, or in the checkpoint of one that
@@ -270,17 +269,13 @@ func checkThreePhaseMemory(c *cli.Context, conf qat.ThreePhaseConfig, resumed bo
 	if err != nil {
 		return usageOf(c, err)
 	}
-	step := func(batch int, room uint64) (uint64, error) {
-		return trainingBytes(m, 1+adamCopies+quantisedExtra, batch, conf.Context, room)
-	}
-	return checkFits(c,
-		fitting{"batch_size", conf.BatchSize, fmt.Sprintf("a step at context %d", conf.Context), step,
-			"set a smaller model or a shorter context in --config", continued(resumed)},
-		fitting{"samples", conf.Samples, fmt.Sprintf("a step with its samples, %d tokens each,", conf.Context),
-			func(n int, room uint64) (uint64, error) {
-				s, err := step(conf.BatchSize, room)
-				return host.Plus(s, sampleBytes(n+conf.EvalSamples, conf.Context)), err
-			}, "set a smaller batch_size or a shorter context in --config", continued(resumed)})
+	held := func(samples int) uint64 { return sampleBytes(samples+conf.EvalSamples, conf.Context) }
+	return checkFits(c, ofTraining(m, 1+adamCopies+quantisedExtra, conf.Context, held,
+		fitting{setting: "batch_size", value: conf.BatchSize,
+			smaller: "set a smaller model or a shorter context in --config", kept: continued(resumed)},
+		fitting{setting: "samples", value: conf.Samples,
+			what:    fmt.Sprintf("a step with its samples, %d tokens each,", conf.Context),
+			smaller: "set a smaller batch_size or a shorter context in --config", kept: continued(resumed)})...)
 }
 
 // restoredMend is the mend of a stream that continues.

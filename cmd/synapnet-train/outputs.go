@@ -212,19 +212,16 @@ func (u fileUse) written(c *cli.Context) ([]named, error) {
 		if path == "" {
 			continue
 		}
-		paths := map[string]kind{path: o.of}
-		folder := filepath.Dir(path)
+		folder, paths := filepath.Dir(path), map[string]kind{path: o.of}
 		if o.in != nil {
 			folder, paths = path, map[string]kind{}
+			for name, of := range o.in {
+				paths[filepath.Join(path, name)] = of
+			}
 		}
 		if at, info := existing(folder); info != nil && !info.IsDir() {
 			return nil, usagef(c, "%s %s: %s is a %s, not a folder; give another path", dashed(o.flag), printable(path),
 				printable(at), files.Kind(info.Mode()))
-		}
-		if o.in != nil {
-			for name, of := range o.in {
-				paths[filepath.Join(path, name)] = of
-			}
 		}
 		for _, p := range slices.Sorted(maps.Keys(paths)) {
 			target, err := files.Target(p)

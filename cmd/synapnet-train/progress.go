@@ -27,40 +27,27 @@ const (
 	barFacts  = 64
 )
 
-// progressStage is a stretch of steps at one context length.
-type progressStage struct {
-	Context int // tokens per sample
-	Steps   int
-}
-
-// progress tells how a run goes: a bar on a terminal, lines otherwise, with the
-// same facts. It reports on stderr, where a failure to write has no better place
-// to be told, so such failures are ignored. It is not for concurrent use.
-type progress struct {
-	w   io.Writer // of lines
-	now func() time.Time
-	bar *progressbar.ProgressBar // nil unless on a terminal
+// display tells how work goes: on a terminal by a bar, or a line that is drawn anew, with lines above it; elsewhere by
+// lines. It reports on stderr, where a failure to write has no better place to be told, so such failures are ignored.
+// It is not for concurrent use.
+type display struct {
+	w    io.Writer // of lines
+	now  func() time.Time
+	last time.Time // of what was shown last
 
 	terminal io.Writer  // where the bar is drawn; nil: there is none
 	columns  func() int // width of the terminal
-	barWidth int
-	total    int
-	stages   []progressStage
-
-	baseStep int // where the measured time begins
-	baseTime time.Time
-	lineStep int // of the last report
-	lineTime time.Time
+	bar      *progressbar.ProgressBar
 }
 
-// newProgress reports on w, with a bar if w is a terminal.
-func newProgress(w io.Writer) *progress {
-	p := &progress{w: w, now: time.Now}
+// newDisplay reports on w, with a bar if w is a terminal.
+func newDisplay(w io.Writer) *display {
+	d := &display{w: w, now: time.Now, last: time.Now()}
 	if terminal := terminalOf(w); terminal != nil {
-		p.terminal = terminal
-		p.columns = func() int { return columns(terminal) }
+		d.terminal = terminal
+		d.columns = func() int { return columns(terminal) }
 	}
-	return p
+	return d
 }
 
 // fit cuts text to width characters.
@@ -71,76 +58,111 @@ func fit(text string, width int) string {
 	return text
 }
 
+// show tells that done of total are complete, -1 of a total that is not known, if it is time to or must be told: on a
+// terminal in the words of drawn, elsewhere in those of line. It says whether it did.
+func (d *display) show(must bool, done, total int, drawn, line string) bool {
+	interval := plainInterval
+	if d.terminal != nil {
+		interval = barInterval
+	}
+	now := d.now()
+	if !must && now.Sub(d.last) < interval {
+		return false
+	}
+	d.last = now
+	if d.terminal == nil {
+		d.Line("%s", line)
+		return true
+	}
+	width := 1
+	if total > 0 {
+		width = min(barWide, max(barNarrow, d.columns()-barFacts-barFrame))
+	}
+	if d.bar == nil {
+		d.bar = progressbar.NewOptions(total,
+			progressbar.OptionSetWriter(d.terminal),
+			progressbar.OptionSetWidth(width),
+			progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetElapsedTime(false),
+			progressbar.OptionThrottle(0), // show does it, by its own clock
+			progressbar.OptionSetSpinnerChangeInterval(0),
+			progressbar.OptionUseANSICodes(true),
+		)
+	}
+	d.bar.Describe(fit(drawn, d.columns()-width-barFrame))
+	_ = d.bar.Set(done)
+	return true
+}
+
+// Line prints a line of its own, above the bar if there is one.
+func (d *display) Line(format string, args ...any) {
+	if d.bar != nil {
+		_ = d.bar.Clear()
+	}
+	_, _ = fmt.Fprintln(d.w, foreign.Line(fmt.Sprintf(format, args...), foreign.LineLimit))
+	if d.bar != nil {
+		_ = d.bar.RenderBlank()
+	}
+}
+
+// clear takes the bar away.
+func (d *display) clear() {
+	if d.bar != nil {
+		_ = d.bar.Clear()
+		d.bar = nil
+	}
+}
+
+// Finish leaves the bar as it is; what is printed next starts on a line of its own.
+func (d *display) Finish() {
+	if d.bar != nil {
+		_, _ = fmt.Fprintln(d.w)
+		d.bar = nil
+	}
+}
+
+// progressStage is a stretch of steps at one context length.
+type progressStage struct {
+	Context int // tokens per sample
+	Steps   int
+}
+
+// progress tells how a training goes.
+type progress struct {
+	*display
+	total    int
+	stages   []progressStage
+	baseStep int // where the measured time begins
+	baseTime time.Time
+	lineStep int // of the last report
+}
+
+func newProgress(w io.Writer) *progress { return &progress{display: newDisplay(w)} }
+
 // Start begins a run of total steps. The stages, if given, are named in the
 // reports and weigh the time left: a step is taken to cost in proportion to its
 // context.
 func (p *progress) Start(total int, stages ...progressStage) {
 	p.total, p.stages = total, stages
-	p.rebase(0)
-	if p.terminal != nil {
-		p.barWidth = min(barWide, max(barNarrow, p.columns()-barFacts-barFrame))
-		p.bar = progressbar.NewOptions(max(1, total),
-			progressbar.OptionSetWriter(p.terminal),
-			progressbar.OptionSetWidth(p.barWidth),
-			progressbar.OptionSetPredictTime(false),
-			progressbar.OptionSetElapsedTime(false),
-			progressbar.OptionThrottle(0), // Step does it, by its own clock
-			progressbar.OptionUseANSICodes(true),
-		)
-	}
+	p.Resume(0)
 }
 
 // Resume says that the first done steps belong to an earlier run, so that they
 // do not count as fast ones. Call it after Start.
-func (p *progress) Resume(done int) { p.rebase(done) }
-
-func (p *progress) rebase(done int) {
+func (p *progress) Resume(done int) {
 	p.baseStep, p.baseTime = done, p.now()
-	p.lineStep, p.lineTime = done, p.baseTime
+	p.lineStep, p.last = done, p.baseTime
 }
 
 // Step reports that done steps are complete, with the latest loss (nats),
 // accuracy (0 to 1) and speed (tokens/s). NaN stands for a value not known.
 func (p *progress) Step(done int, loss, accuracy, tokensPerSecond float64) {
 	facts := p.facts(done, loss, accuracy, tokensPerSecond)
-	now := p.now()
-	if p.bar != nil {
-		if done < p.total && now.Sub(p.lineTime) < barInterval {
-			return
-		}
-		p.lineTime = now
-		facts = strings.ReplaceAll(facts, "  ", " ")
-		p.bar.Describe(fit(facts, p.columns()-p.barWidth-barFrame))
-		_ = p.bar.Set(done)
-		return
+	must := done >= p.total || p.terminal == nil && done-p.lineStep >= max(1, p.total/plainShare)
+	if p.show(must, done, max(1, p.total), strings.ReplaceAll(facts, "  ", " "),
+		fmt.Sprintf("step %d/%d  %s", done, p.total, facts)) {
+		p.lineStep = done
 	}
-	share := max(1, p.total/plainShare)
-	if done < p.total && done-p.lineStep < share && now.Sub(p.lineTime) < plainInterval {
-		return
-	}
-	p.lineStep, p.lineTime = done, now
-	_, _ = fmt.Fprintf(p.w, "step %d/%d  %s\n", done, p.total, facts)
-}
-
-// Line prints a line of its own, above the bar if there is one.
-func (p *progress) Line(format string, args ...any) {
-	if p.bar != nil {
-		_ = p.bar.Clear()
-	}
-	_, _ = fmt.Fprintln(p.w, foreign.Line(fmt.Sprintf(format, args...), foreign.LineLimit))
-	if p.bar != nil {
-		_ = p.bar.RenderBlank()
-	}
-}
-
-// Finish ends the report; what is printed next starts on a line of its own.
-func (p *progress) Finish() {
-	if p.bar == nil {
-		return
-	}
-	_ = p.bar.Exit()
-	_, _ = fmt.Fprintln(p.w)
-	p.bar = nil
 }
 
 func (p *progress) facts(done int, loss, accuracy, tokensPerSecond float64) string {

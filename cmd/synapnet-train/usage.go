@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -42,34 +41,17 @@ func commandName(c *cli.Context) string {
 	return c.Command.Name
 }
 
-// The errors that normalise leaves to the libraries: the flag package's two forms
-// for a value of the wrong type, and urfave/cli's for a flag next to its alias.
-var (
-	valueProblem = regexp.MustCompile(`^invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?-([^ ]+): (.*)$`)
-	aliasProblem = regexp.MustCompile(`^Cannot use two forms of the same flag: (\S+) (\S+)$`)
-)
+// aliasProblem is the error that normalise leaves to urfave/cli: that for a flag next to its alias.
+var aliasProblem = regexp.MustCompile(`^Cannot use two forms of the same flag: (\S+) (\S+)$`)
 
 // translate is an OnUsageError function: it turns urfave/cli's error into ours.
 func translate(c *cli.Context, err error, _ bool) error {
-	if names := aliasProblem.FindStringSubmatch(err.Error()); names != nil {
-		slices.SortFunc(names[1:], func(a, b string) int { return len(b) - len(a) })
-		return usagef(c, "%s and %s are the same flag, use one of them", dashed(names[1]), dashed(names[2]))
-	}
-	match := valueProblem.FindStringSubmatch(err.Error())
-	if match == nil {
+	names := aliasProblem.FindStringSubmatch(err.Error())
+	if names == nil {
 		return usagef(c, "%v", err)
 	}
-	value, unquoteErr := strconv.Unquote(match[1])
-	if unquoteErr != nil {
-		value = match[1]
-	}
-	name := match[2]
-	found := flagsByName(c.Command.Flags)[name]
-	wrong, example := describe(found)
-	if strings.Contains(match[3], "out of range") {
-		wrong = "out of range"
-	}
-	return usagef(c, "%s %s: %s; give e.g. %s %s", dashed(name), printable(value), wrong, dashed(name), example)
+	slices.SortFunc(names[1:], func(a, b string) int { return len(b) - len(a) })
+	return usagef(c, "%s and %s are the same flag, use one of them", dashed(names[1]), dashed(names[2]))
 }
 
 // describe says what a value that f refused is not, and gives one it takes: the

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 // version and commit are set by `make build`:
@@ -20,17 +22,12 @@ type build struct {
 // readBuild takes what the linker set, else what the go command recorded.
 func readBuild() build {
 	b := build{Version: version, Commit: commit, Go: runtime.Version()}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b.orUnknown()
+	if info, ok := debug.ReadBuildInfo(); ok {
+		b.Version = cmp.Or(b.Version, strings.TrimPrefix(info.Main.Version, "(devel)"))
+		b.Commit = cmp.Or(b.Commit, recordedCommit(info.Settings))
 	}
-	if b.Version == "" && info.Main.Version != "(devel)" {
-		b.Version = info.Main.Version
-	}
-	if b.Commit == "" {
-		b.Commit = recordedCommit(info.Settings)
-	}
-	return b.orUnknown()
+	b.Version, b.Commit = cmp.Or(b.Version, "dev"), cmp.Or(b.Commit, "unknown")
+	return b
 }
 
 // recordedCommit is the revision the go command stamped into the binary.
@@ -48,16 +45,6 @@ func recordedCommit(settings []debug.BuildSetting) string {
 		return ""
 	}
 	return revision[:min(12, len(revision))] + modified
-}
-
-func (b build) orUnknown() build {
-	if b.Version == "" {
-		b.Version = "dev"
-	}
-	if b.Commit == "" {
-		b.Commit = "unknown"
-	}
-	return b
 }
 
 // String is what --version prints after the program's name.

@@ -111,17 +111,14 @@ func cut(s string, limit int) string {
 }
 
 // plain says that a terminal shows r and does nothing else at it.
-func plain(r rune) bool { return !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
+func plain(r rune) bool {
+	return r >= ' ' && r < 0x7f || !unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+}
 
 // escape writes all that is not plain as escapes. With lines, tabulators and line feeds stay.
 func escape(s string, lines bool) string {
-	first := firstForeign(s, lines)
-	if first < 0 {
-		return s
-	}
 	var b strings.Builder
-	b.WriteString(s[:first])
-	for i := first; i < len(s); {
+	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		switch {
 		case r == utf8.RuneError && size == 1:
@@ -134,22 +131,6 @@ func escape(s string, lines bool) string {
 		i += size
 	}
 	return b.String()
-}
-
-// firstForeign is where the first letter is that escape would change; -1: there is none.
-func firstForeign(s string, lines bool) int {
-	for i := 0; i < len(s); {
-		if c := s[i]; c >= ' ' && c < 0x7f || lines && (c == '\n' || c == '\t') {
-			i++
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && size == 1 || !plain(r) {
-			return i
-		}
-		i += size
-	}
-	return -1
 }
 
 // escaped is r in the form of Go and JSON: in a JSON string, where most of these letters may stand as they are, it

@@ -50,10 +50,7 @@ func (g *Writer) pass(text []byte) error {
 	if len(text) == 0 {
 		return nil
 	}
-	out := text
-	if s := string(text); firstForeign(s, true) >= 0 {
-		out = []byte(escape(s, true))
-	}
+	out := Lines(text)
 	if g.limit > 0 && len(out) > g.limit {
 		out = g.cutLines(out)
 	}

@@ -1,8 +1,7 @@
 package host
 
 import (
-	"strings"
-
+	cpuinfo "github.com/shirou/gopsutil/v4/cpu"
 	"golang.org/x/sys/cpu"
 )
 
@@ -36,14 +35,16 @@ func CPUFeatures() []string {
 	return found
 }
 
-// field returns the value of the first `name : value` line, "" without one: the
-// form of /proc/cpuinfo.
-func field(text, name string) string {
-	for line := range strings.Lines(text) {
-		key, value, found := strings.Cut(line, ":")
-		if found && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
+// CPUModel is the processor's name as the kernel tells it.
+func CPUModel() string {
+	all, err := cpuinfo.Info()
+	if err != nil {
+		return "unknown (" + err.Error() + ")"
+	}
+	for _, c := range all {
+		if c.ModelName != "" {
+			return c.ModelName
 		}
 	}
-	return ""
+	return "unknown"
 }

@@ -10,54 +10,6 @@ import (
 	"sync/atomic"
 )
 
-// Memory is the machine's memory in bytes; 0 where the system does not tell.
-type Memory struct {
-	Total     uint64 `json:"total_bytes"`
-	Available uint64 `json:"available_bytes"`
-}
-
-// Room is the memory that this process can still take, in bytes, and what limits it.
-type Room struct {
-	Bytes uint64
-	Known bool   // false: the system does not tell, nothing is refused
-	Limit string // "this machine has", "the control group allows", …: what Bytes is the rest of
-}
-
-// String reads as the end of a sentence: "3.2 GB are left of …".
-func (r Room) String() string {
-	if !r.Known {
-		return "it is not known what there is"
-	}
-	return fmt.Sprintf("%s is free of %s", Size(r.Bytes), r.Limit)
-}
-
-// Mend is what the user can do about work that does not fit: smaller, unless nothing at all fits.
-func (r Room) Mend(smaller string) string {
-	if r.Known && r.Bytes == 0 {
-		return "raise the limit, or give fewer --threads: the program takes all of it"
-	}
-	return smaller
-}
-
-// least is the room that is smaller; one that is not known limits nothing.
-func (r Room) least(o Room) Room {
-	if !r.Known || o.Known && o.Bytes < r.Bytes {
-		return o
-	}
-	return r
-}
-
-// Free is the least of what the machine, the control group and the limit on address space leave to this process at this
-// moment. What the process holds already is not in it. Memory that the system can get back at once (the cache of files)
-// counts as free, swap too: what fits only with it is slow, but is not ended.
-//
-// It is the room for a computation: what its first matrix product reserves is not free (see addressRoom).
-func Free() Room { return free(!settled.Load()) }
-
-func free(computing bool) Room {
-	return machineRoom().least(groupRoom()).least(addressRoom(computing))
-}
-
 // TooLarge is the error of work that does not fit.
 type TooLarge struct {
 	What string // "the weights", "a step at context 1024": takes Need

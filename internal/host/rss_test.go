@@ -9,7 +9,7 @@ import (
 // Memory counts from when it is first touched.
 func TestCurrentRSS(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("known on Linux only")
+		t.Skip("how much more is held is known of Linux only")
 	}
 	debug.FreeOSMemory() // what earlier tests left would be used again
 	before, err := CurrentRSS()

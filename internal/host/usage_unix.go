@@ -3,6 +3,9 @@
 package host
 
 import (
+	"os"
+	"runtime"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -18,4 +21,20 @@ func CPUSeconds() float64 {
 		sum += float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 	}
 	return sum
+}
+
+// PeakRSS is the largest resident set of this process, in bytes; 0 if it is not known. On Linux getrusage would count
+// what the parent held when it started this process, because it is carried over exec.
+func PeakRSS() uint64 {
+	if kib, known := number(os.DirFS("/"), "proc/self/status", "VmHWM:"); known {
+		return kib << 10
+	}
+	var u unix.Rusage
+	switch {
+	case runtime.GOOS == "linux" || unix.Getrusage(unix.RUSAGE_SELF, &u) != nil:
+		return 0
+	case runtime.GOOS == "darwin": // in bytes; the BSDs count in KiB
+		return uint64(u.Maxrss)
+	}
+	return uint64(u.Maxrss) << 10
 }

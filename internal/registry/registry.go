@@ -13,9 +13,9 @@ const Word = "abcdefghijklmnopqrstuvwxyz0123456789_"
 
 // Registry is a set of things with names, in the order in which they were added. It is safe for concurrent use.
 type Registry[T any] struct {
-	kind     string
-	check    func(name string) error
-	complete func(T) error
+	kind            string
+	letters, called string // of names
+	complete        func(T) error
 
 	mu     sync.RWMutex
 	byName map[string]T
@@ -25,15 +25,7 @@ type Registry[T any] struct {
 // New makes a registry. The kind stands in messages ("policy"); a name has no other letters than those given, which the
 // message calls so ("letters and digits"); complete says what a thing lacks.
 func New[T any](kind, letters, called string, complete func(T) error) *Registry[T] {
-	return &Registry[T]{kind: kind, complete: complete, byName: map[string]T{}, check: func(name string) error {
-		switch {
-		case name == "":
-			return fmt.Errorf("register %s: Name is empty: give it a name", kind)
-		case strings.Trim(name, letters) != "":
-			return fmt.Errorf("register %s %q: a name has only %s", kind, name, called)
-		}
-		return nil
-	}}
+	return &Registry[T]{kind: kind, letters: letters, called: called, complete: complete, byName: map[string]T{}}
 }
 
 // Words makes a registry of names that have lower-case letters, digits and _.
@@ -43,8 +35,11 @@ func Words[T any](kind string, complete func(T) error) *Registry[T] {
 
 // Add adds a thing. It fails if the name is empty, malformed or taken, or if the thing lacks something.
 func (r *Registry[T]) Add(name string, thing T) error {
-	if err := r.check(name); err != nil {
-		return err
+	switch {
+	case name == "":
+		return fmt.Errorf("register %s: Name is empty: give it a name", r.kind)
+	case strings.Trim(name, r.letters) != "":
+		return fmt.Errorf("register %s %q: a name has only %s", r.kind, name, r.called)
 	}
 	if err := r.complete(thing); err != nil {
 		return fmt.Errorf("register %s %q: %w", r.kind, name, err)

@@ -2,8 +2,8 @@ package host
 
 import (
 	"errors"
-	"io/fs"
 	"testing"
+	"testing/fstest"
 )
 
 // The least room of all groups from the process's own up to what is mounted counts, the cache of files as free; both
@@ -28,13 +28,11 @@ func TestGroupRoom(t *testing.T) {
 			0},
 		"nothing": {"", "", nil, 0},
 	} {
-		read := func(path string) ([]byte, error) {
-			if text, ok := c.files[path]; ok {
-				return []byte(text), nil
-			}
-			return nil, fs.ErrNotExist
+		root := fstest.MapFS{"proc/self/cgroup": {Data: []byte(c.groups)}, "proc/self/mountinfo": {Data: []byte(c.mounts)}}
+		for path, text := range c.files {
+			root[path[1:]] = &fstest.MapFile{Data: []byte(text)}
 		}
-		r := groupRoomOf(c.groups, c.mounts, read)
+		r := groupRoom(root)
 		if r.Bytes != c.want || r.Known != (c.want > 0 || name == "version 1 in a container") {
 			t.Errorf("%s: %+v, want %d", name, r, c.want)
 		}
