@@ -26,7 +26,6 @@ import (
 	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // descriptions are the experiments' descriptions.
@@ -153,8 +152,7 @@ func runBaselines(ctx context.Context, j *lab.Job, s baselineSettings) (*lab.Out
 	if r.work, err = j.Work(); err != nil {
 		return nil, err
 	}
-	paper := publishedBaselines()
-	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, paper) }
+	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models) }
 	for _, m := range models {
 		if _, err := r.done.Do(ctx, m.key(), func() (baselineCell, error) { return r.trainAndEvaluate(ctx, m) }); err != nil {
 			return nil, err
@@ -433,8 +431,7 @@ func (r *baselines) time(ctx context.Context, m baselineModel) error {
 	return nil
 }
 
-func (r *baselines) outcome(models []baselineModel, paper func(m baselineModel, form string) baselineFigures) (
-	*lab.Outcome, error) {
+func (r *baselines) outcome(models []baselineModel) (*lab.Outcome, error) {
 	o := &lab.Outcome{Seeds: []uint64{r.Strict.Training.Seed}}
 	guessed := map[string]bool{}
 	for _, m := range models {
@@ -443,7 +440,7 @@ func (r *baselines) outcome(models []baselineModel, paper func(m baselineModel, 
 			continue
 		}
 		for _, form := range formsOf(m) {
-			more, err := r.accuracies(m, form, cell, paper(m, form), guessed)
+			more, err := r.accuracies(m, form, cell, guessed)
 			if err != nil {
 				return nil, err
 			}
@@ -454,7 +451,7 @@ func (r *baselines) outcome(models []baselineModel, paper func(m baselineModel, 
 			result.ExactOf(result.Labels{result.ModelLabel: m.name}, m.protocol, "training_time", "s", cell.Seconds))
 		for _, length := range m.lengths(r.Speed) {
 			if timed, ok := r.done.Done[m.timing(length)]; ok {
-				o.Measurements = append(o.Measurements, costs(m, length, timed.Passes, paper(m, formsOf(m)[len(formsOf(m))-1]))...)
+				o.Measurements = append(o.Measurements, costs(m, length, timed.Passes)...)
 			}
 		}
 	}
@@ -462,16 +459,14 @@ func (r *baselines) outcome(models []baselineModel, paper func(m baselineModel, 
 }
 
 // accuracies are those of a form of a model, and the share that guessing would get where guessed does not have it yet.
-func (r *baselines) accuracies(m baselineModel, form string, cell baselineCell, paper baselineFigures,
-	guessed map[string]bool) (all []result.Measurement, err error) {
+func (r *baselines) accuracies(m baselineModel, form string, cell baselineCell, guessed map[string]bool) (
+	all []result.Measurement, err error) {
 	for _, at := range sortedContexts(cell.Accuracy[form]) {
 		for _, task := range r.part(m.protocol).Tasks {
 			a := cell.Accuracy[form][at][task]
 			l := result.Labels{result.ModelLabel: m.name, result.VariantLabel: form,
 				result.TaskLabel: task[strings.LastIndexByte(task, '/')+1:], result.ContextLabel: at}
-			x := result.Share(l, m.protocol, "accuracy", a)
-			x.Published, x.Note = paper.accuracy(at)
-			all = append(all, x)
+			all = append(all, result.Share(l, m.protocol, "accuracy", a))
 			key := m.protocol + task + at
 			if guessed[key] {
 				continue
@@ -489,7 +484,7 @@ func (r *baselines) accuracies(m baselineModel, form string, cell baselineCell, 
 }
 
 // costs are the speed and the memory of passes over a sequence.
-func costs(m baselineModel, length int, p *measure.ProbeResult, paper baselineFigures) []result.Measurement {
+func costs(m baselineModel, length int, p *measure.ProbeResult) []result.Measurement {
 	l := result.Labels{result.ModelLabel: m.name, result.ContextLabel: result.ContextOf(length)}
 	var rates []float64
 	for _, seconds := range p.Seconds {
@@ -498,50 +493,5 @@ func costs(m baselineModel, length int, p *measure.ProbeResult, paper baselineFi
 	speed := result.MedianOf(l, m.protocol, "tokens_per_second", "tokens/s", rates)
 	memory := result.ExactOf(l, m.protocol, "memory", "bytes", float64(p.WeightBytes+p.ArenaBytes))
 	memory.Note = "weights and the planned activations, not the process"
-	if length == 256 && m.protocol == result.Paper {
-		speed.Published, memory.Published = paper.speed(), paper.memory()
-	}
 	return []result.Measurement{speed, memory}
-}
-
-// baselineFigures are the published ones of a model; nil without any.
-type baselineFigures map[string]float64
-
-func (f baselineFigures) accuracy(at string) (*result.MeanStd, string) {
-	if v, ok := f["ruler_niah_"+at]; ok {
-		return &result.MeanStd{Mean: v}, "published: at 16 bits whatever its name says"
-	}
-	return nil, ""
-}
-
-func (f baselineFigures) speed() *result.MeanStd {
-	if v, ok := f["tok_per_sec_256"]; ok {
-		return &result.MeanStd{Mean: v}
-	}
-	return nil
-}
-
-func (f baselineFigures) memory() *result.MeanStd {
-	if v, ok := f["peak_mem_mb_256"]; ok {
-		return &result.MeanStd{Mean: v * (1 << 20)}
-	}
-	return nil
-}
-
-// publishedBaselines gives what the paper has of an architecture in a form.
-func publishedBaselines() func(m baselineModel, form string) baselineFigures {
-	file := published.Must[struct {
-		Baselines map[string]baselineFigures `json:"baselines"`
-	}]("full_demo_results.json")
-	names := map[string]string{
-		"gru_ssm/" + int4Form: "Mamba2-INT4", "llama/" + int4Form: "Llama-AWQ-INT4", "falcon_h1/" +
-			result.Trained: "FalconH1-FP16",
-		"em_llm/" + result.Trained: "EMLLM-FP16", "synapnet/" + qat.CAJQPTQ: "SynapNetEdge-CAJQ",
-	}
-	return func(m baselineModel, form string) baselineFigures {
-		if m.protocol != result.Paper {
-			return nil
-		}
-		return file.Baselines[names[m.name+"/"+form]]
-	}
 }

@@ -134,14 +134,3 @@ func TestBaselinesAreMatched(t *testing.T) {
 		}
 	}
 }
-
-func TestPublishedBaselines(t *testing.T) {
-	paper := publishedBaselines()
-	of := paper(baselineModel{protocol: result.Paper, name: "synapnet"}, qat.CAJQPTQ)
-	if a, _ := of.accuracy("256"); a == nil || a.Mean != 0.1875 || of.speed() == nil || of.memory() == nil {
-		t.Errorf("published %v", of)
-	}
-	if a, _ := paper(baselineModel{protocol: result.Paper, name: "mamba2"}, int4Form).accuracy("256"); a != nil {
-		t.Errorf("published %v of an architecture that the paper does not have", a)
-	}
-}

@@ -5,7 +5,6 @@ import (
 	"embed"
 	"fmt"
 	"path/filepath"
-	"strconv"
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
@@ -14,7 +13,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // descriptions are the experiments' descriptions.
@@ -75,7 +73,7 @@ func runScaleBridgeRemoval(ctx context.Context, j *lab.Job, s removalSettings) (
 	if r.done, err = lab.NewCells[removalCell](j, 4*len(s.Seeds)*len(s.Contexts)); err != nil {
 		return nil, err
 	}
-	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(base.Config, publishedRemoval()) }
+	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(base.Config) }
 	work, err := j.Work()
 	if err != nil {
 		return nil, err
@@ -166,12 +164,12 @@ func (r *removal) evaluate(ctx context.Context, m *layers.Model, protocol, varia
 	return nil
 }
 
-func (r *removal) outcome(c layers.Config, paper removalTable) (*lab.Outcome, error) {
+func (r *removal) outcome(c layers.Config) (*lab.Outcome, error) {
 	o := &lab.Outcome{Seeds: r.Seeds}
 	for _, protocol := range []string{result.Paper, result.Strict} {
 		for _, t := range r.Contexts {
 			for _, metric := range measure.Metrics() {
-				found, n := r.accuracies(protocol, t, metric, paper)
+				found, n := r.accuracies(protocol, t, metric)
 				if n == 0 {
 					continue
 				}
@@ -188,8 +186,7 @@ func (r *removal) outcome(c layers.Config, paper removalTable) (*lab.Outcome, er
 }
 
 // accuracies are those of both variants in the cells that are done, and the number of samples in them.
-func (r *removal) accuracies(protocol string, t int, metric string,
-	paper removalTable) (all []result.Measurement, n int) {
+func (r *removal) accuracies(protocol string, t int, metric string) (all []result.Measurement, n int) {
 	l := result.Labels{result.TaskLabel: metric, result.ContextLabel: result.ContextOf(t)}
 	for _, variant := range []string{withBridge, noBridge} {
 		var seeds []curriculum.Accuracy
@@ -201,20 +198,8 @@ func (r *removal) accuracies(protocol string, t int, metric string,
 		if len(seeds) == 0 {
 			continue
 		}
-		m := result.ShareOverSeeds(result.With(l, result.VariantLabel, variant), protocol, "accuracy", seeds)
-		if p, ok := paper[variant][strconv.Itoa(t)][metric]; ok && protocol == result.Paper {
-			m.Published = &p
-		}
-		all = append(all, m)
+		l := result.With(l, result.VariantLabel, variant)
+		all = append(all, result.ShareOverSeeds(l, protocol, "accuracy", seeds))
 	}
 	return all, n
-}
-
-// removalTable is the published summary by variant, context and metric.
-type removalTable map[string]map[string]map[string]result.MeanStd
-
-func publishedRemoval() removalTable {
-	return published.Must[struct {
-		Summary removalTable `json:"summary"`
-	}]("exp_scale_bridge_ablation.json").Summary
 }

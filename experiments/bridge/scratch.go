@@ -13,7 +13,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // scratchSettings are those of training with and without a ScaleBridge from the beginning.
@@ -95,7 +94,7 @@ func runScaleBridgeScratch(ctx context.Context, j *lab.Job, s scratchSettings) (
 	if r.done, err = lab.NewCells[scratchCell](j, len(models)*len(s.Seeds)); err != nil {
 		return nil, err
 	}
-	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models, publishedScratch()) }
+	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models) }
 	for _, seed := range s.Seeds {
 		for _, m := range models {
 			cell, err := r.done.Do(ctx, r.name(m, seed), func() (scratchCell, error) {
@@ -352,7 +351,7 @@ func scratchSamples(c layers.Config, length, n int, from tasks.Source) ([]tasks.
 	return all[:n], nil
 }
 
-func (r *scratch) outcome(models []scratchModel, paper map[string]map[string]result.MeanStd) (*lab.Outcome, error) {
+func (r *scratch) outcome(models []scratchModel) (*lab.Outcome, error) {
 	o := &lab.Outcome{Seeds: r.Seeds}
 	for _, m := range models {
 		var steps []float64
@@ -378,7 +377,7 @@ func (r *scratch) outcome(models []scratchModel, paper map[string]map[string]res
 			count.Note = fmt.Sprintf("the accuracy had stopped rising in %d of %d trainings", converged, len(steps))
 		}
 		o.Measurements = append(o.Measurements, count)
-		o.Measurements = append(o.Measurements, r.accuracies(m, paper)...)
+		o.Measurements = append(o.Measurements, r.accuracies(m)...)
 	}
 	return o, r.guesses(o)
 }
@@ -392,7 +391,7 @@ func (r *scratch) evaluated(protocol string) (contexts []int, names []string, c 
 }
 
 // accuracies of a variant, and for the one with a bridge what it adds to each of the others.
-func (r *scratch) accuracies(m scratchModel, paper map[string]map[string]result.MeanStd) []result.Measurement {
+func (r *scratch) accuracies(m scratchModel) []result.Measurement {
 	var all []result.Measurement
 	contexts, names, _ := r.evaluated(m.protocol)
 	for _, t := range contexts {
@@ -410,12 +409,8 @@ func (r *scratch) accuracies(m scratchModel, paper map[string]map[string]result.
 					added = append(added, bridged.Accuracy[at][task].Mean-cell.Accuracy[at][task].Mean)
 				}
 			}
-			x := result.ShareOverSeeds(result.Labels{result.VariantLabel: m.variant, result.TaskLabel: task,
-				result.ContextLabel: at}, m.protocol, "accuracy", seeds)
-			if p, ok := paper[m.variant][at]; ok && m.protocol == result.Paper {
-				x.Published = &p
-			}
-			all = append(all, x)
+			all = append(all, result.ShareOverSeeds(result.Labels{result.VariantLabel: m.variant, result.TaskLabel: task,
+				result.ContextLabel: at}, m.protocol, "accuracy", seeds))
 			if m.variant != withBridge && len(added) > 0 {
 				all = append(all, result.MeanOf(result.Labels{"against": m.variant, result.TaskLabel: task,
 					result.ContextLabel: at}, m.protocol, "difference", "1", added))
@@ -451,11 +446,4 @@ func (r *scratch) guesses(o *lab.Outcome) error {
 		}
 	}
 	return nil
-}
-
-// publishedScratch is the published summary by variant and context.
-func publishedScratch() map[string]map[string]result.MeanStd {
-	return published.Must[struct {
-		Summary map[string]map[string]result.MeanStd `json:"summary"`
-	}]("exp_scale_bridge_from_scratch.json").Summary
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/qat"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // pairedProtocol is added where outcomes of samples were kept.
@@ -18,7 +17,6 @@ const pairedProtocol = ". Differences are paired, sample by sample, over all see
 
 // outcome computes all measurements of the cells that are done.
 func outcome(s Settings, cells map[string]cell) (*lab.Outcome, error) {
-	paper := publishedTable()
 	o := &lab.Outcome{Cost: &result.Cost{}}
 	var origins origins
 	for _, v := range s.Variants {
@@ -37,7 +35,7 @@ func outcome(s Settings, cells map[string]cell) (*lab.Outcome, error) {
 		}
 		for _, t := range s.Contexts {
 			for _, metric := range measure.Metrics() {
-				o.Measurements = append(o.Measurements, accuracies(s, cells, v, result.ContextOf(t), metric, paper)...)
+				o.Measurements = append(o.Measurements, accuracies(s, cells, v, result.ContextOf(t), metric)...)
 			}
 		}
 	}
@@ -59,7 +57,7 @@ func outcome(s Settings, cells map[string]cell) (*lab.Outcome, error) {
 
 // accuracies are those of a variant over the seeds: before packing, if the paper has the variant or it has no packed
 // bytes, and from the packed bytes.
-func accuracies(s Settings, cells map[string]cell, variant, t, metric string, paper table) (all []result.Measurement) {
+func accuracies(s Settings, cells map[string]cell, variant, t, metric string) (all []result.Measurement) {
 	var before, packed []result.Score
 	for _, seed := range s.Seeds {
 		c := cells[cellName(variant, seed)]
@@ -72,11 +70,7 @@ func accuracies(s Settings, cells map[string]cell, variant, t, metric string, pa
 	}
 	l, name := result.Labels{result.VariantLabel: variant, result.ContextLabel: t}, protocolOf(variant)
 	if len(before) > 0 && (name == result.Paper || len(packed) == 0) {
-		m := result.ShareOverSeeds(l, name, metric, result.Accuracies(before))
-		if p, ok := paper[variant].PerContext[t][metric]; ok {
-			m.Published = &p
-		}
-		all = append(all, m)
+		all = append(all, result.ShareOverSeeds(l, name, metric, result.Accuracies(before)))
 	}
 	if len(packed) > 0 {
 		m := result.ShareOverSeeds(l, result.Strict, metric, result.Accuracies(packed))
@@ -94,17 +88,6 @@ func protocolOf(variant string) string {
 		}
 	}
 	return result.Strict
-}
-
-// table is the summary of the published experiment, by variant.
-type table map[string]struct {
-	PerContext map[string]map[string]result.MeanStd `json:"per_ctx"`
-}
-
-func publishedTable() table {
-	return published.Must[struct {
-		Summary table `json:"summary"`
-	}]("exp_cajq_qat_multiseed.json").Summary
 }
 
 // pairs are the variants whose difference is taken: each to FP16, and what was trained to the control.
@@ -194,20 +177,14 @@ const (
 	wholeModel    = "whole model"
 )
 
-// publishedCompression is that of the public README, by what it is of.
-var publishedCompression = map[string]float64{packedWeights: 4.4, wholeModel: 1.13}
-
 // sizes are those of a variant's packed file; none for a variant whose weights stay in floating point.
 func sizes(variant string, p *packedSize) (all []result.Measurement) {
 	if p == nil {
 		return nil
 	}
 	add := func(of, metric, unit string, value float64) {
-		m := result.ExactOf(result.Labels{result.VariantLabel: variant, "of": of}, result.Strict, metric, unit, value)
-		if x, ok := publishedCompression[of]; ok && metric == "compression" && variant == qat.CAJQQAT {
-			m.Published = &result.MeanStd{Mean: x}
-		}
-		all = append(all, m)
+		l := result.Labels{result.VariantLabel: variant, "of": of}
+		all = append(all, result.ExactOf(l, result.Strict, metric, unit, value))
 	}
 	for _, x := range []struct {
 		of             string

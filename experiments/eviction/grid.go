@@ -21,7 +21,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // GridConfig is the retention experiment (SPEC section 5, Grid): every policy on memory-pressure samples, over lengths,
@@ -539,34 +538,4 @@ type gridKey struct {
 	budget   float64
 	position string
 	policy   string
-}
-
-// gridFigures are the published means over seeds of a case and policy.
-type gridFigures struct{ retention, accuracy result.MeanStd }
-
-// publishedGrid are the published figures by case (without a protocol) and policy.
-func publishedGrid() map[gridKey]gridFigures {
-	file := published.Must[struct {
-		Cells []struct {
-			Context   int     `json:"seq_len"`
-			Budget    float64 `json:"budget_mult"`
-			Position  string  `json:"position"`
-			Policy    string  `json:"policy"`
-			Retention float64 `json:"target_retention"`
-			Accuracy  float64 `json:"accuracy"`
-		} `json:"cells"`
-	}]("exp_baee_grid_kv.json")
-	retention, accuracy := map[gridKey][]float64{}, map[gridKey][]float64{}
-	for _, c := range file.Cells {
-		k := gridKey{"", c.Context, c.Budget, c.Position, c.Policy}
-		retention[k], accuracy[k] = append(retention[k], c.Retention), append(accuracy[k], c.Accuracy)
-	}
-	all := map[gridKey]gridFigures{}
-	for k := range retention {
-		var f gridFigures
-		f.retention.Mean, f.retention.Std = result.MeanAndStd(retention[k])
-		f.accuracy.Mean, f.accuracy.Std = result.MeanAndStd(accuracy[k])
-		all[k] = f
-	}
-	return all
 }

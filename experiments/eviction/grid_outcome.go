@@ -73,10 +73,8 @@ func (p pooled) differences(l result.Labels, protocol baee.Protocol,
 	return all, nil
 }
 
-// gridOutcome computes all measurements of the cells that are done, with the published ones beside the paper
-// protocol's.
+// gridOutcome computes all measurements of the cells that are done.
 func gridOutcome(c GridConfig, cells map[string][]GridCell) (*lab.Outcome, error) {
-	paper := publishedGrid()
 	o := &lab.Outcome{Seeds: c.Seeds}
 	var order []gridKey // policies by protocol and position, over all cells of the grid but the headline case
 	overall := map[gridKey]*pooled{}
@@ -91,7 +89,7 @@ func gridOutcome(c GridConfig, cells map[string][]GridCell) (*lab.Outcome, error
 			result.ContextLabel: result.ContextOf(k.context), positionLabel: k.position, result.PolicyLabel: k.policy,
 			budgetLabel: number(k.budget),
 		}
-		o.Measurements = append(o.Measurements, k.shares(l, p, paper)...)
+		o.Measurements = append(o.Measurements, k.shares(l, p)...)
 		more, err := p.differences(l, k.protocol, c.ours(k.protocol))
 		if err != nil {
 			return nil, err
@@ -140,21 +138,13 @@ func (c GridConfig) keys() (all []gridKey) {
 }
 
 // shares are the retention and the right answers of a case and policy over its seeds.
-func (k gridKey) shares(l result.Labels, p pooled, paper map[gridKey]gridFigures) (all []result.Measurement) {
-	protocol := string(k.protocol)
-	if k.protocol == baee.Paper {
-		k.protocol = ""
-	}
-	for i, score := range gridScores {
+func (k gridKey) shares(l result.Labels, p pooled) (all []result.Measurement) {
+	for _, score := range gridScores {
 		var seeds []curriculum.Accuracy
 		for _, c := range p.cells {
 			seeds = append(seeds, score.of(c).Accuracy)
 		}
-		m := result.ShareOverSeeds(l, protocol, score.metric, seeds)
-		if figures, ok := paper[k]; ok {
-			m.Published = &[]result.MeanStd{figures.retention, figures.accuracy}[i]
-		}
-		all = append(all, m)
+		all = append(all, result.ShareOverSeeds(l, string(k.protocol), score.metric, seeds))
 	}
 	return all
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // pressureSettings are those of the memory-pressure experiment.
@@ -41,7 +40,6 @@ func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*la
 	if err != nil {
 		return nil, err
 	}
-	paper := publishedPressure()
 	cases := g.cases()
 	done, err := lab.NewCells[[]GridCell](j, len(cases))
 	if err != nil {
@@ -59,7 +57,7 @@ func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*la
 		for _, k := range cases {
 			of := done.Done[name(k)]
 			for _, c := range of {
-				o.Measurements = append(o.Measurements, paper.measurements(c)...)
+				o.Measurements = append(o.Measurements, pressureMeasurements(c)...)
 			}
 			if len(of) == 0 {
 				continue
@@ -97,33 +95,12 @@ func (s pressureSettings) memories(g *grid, protocol baee.Protocol) []string {
 	return all
 }
 
-// pressureTable is the published experiment.
-type pressureTable struct {
-	Experiments []struct {
-		Context  int `json:"seq_len"`
-		Policies map[string]struct {
-			Accuracy  float64 `json:"accuracy"`
-			Retention float64 `json:"target_retention_rate"`
-		} `json:"policies"`
-	} `json:"experiments"`
-}
-
-func publishedPressure() pressureTable {
-	return published.Must[pressureTable]("exp_baee_memory_pressure.json")
-}
-
-// measurements are those of a cell, with the published ones beside the paper protocol's.
-func (t pressureTable) measurements(c GridCell) []result.Measurement {
+// pressureMeasurements are those of a cell.
+func pressureMeasurements(c GridCell) []result.Measurement {
 	l := result.Labels{result.PolicyLabel: c.Policy, result.ContextLabel: result.ContextOf(c.Context)}
-	retention, accuracy := result.Share(l, string(c.Protocol), "retention", c.Retention.Accuracy),
-		result.Share(l, string(c.Protocol), "accuracy", c.Accuracy.Accuracy)
-	for _, e := range t.Experiments {
-		if p, ok := e.Policies[c.Policy]; ok && e.Context == c.Context && c.Protocol == baee.Paper {
-			retention.Published, accuracy.Published = &result.MeanStd{Mean: p.Retention}, &result.MeanStd{Mean: p.Accuracy}
-		}
-	}
 	return []result.Measurement{
-		retention, accuracy,
+		result.Share(l, string(c.Protocol), "retention", c.Retention.Accuracy),
+		result.Share(l, string(c.Protocol), "accuracy", c.Accuracy.Accuracy),
 		{Labels: l, Protocol: string(c.Protocol), Metric: "rows", Unit: "1", N: c.Retention.N, Mean: c.Rows},
 		{Labels: l, Protocol: string(c.Protocol), Metric: "store_bytes", Unit: "bytes", N: c.Retention.N, Mean: c.Bytes},
 	}

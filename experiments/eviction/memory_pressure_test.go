@@ -2,7 +2,6 @@ package eviction
 
 import (
 	"context"
-	"math"
 	"testing"
 
 	"github.com/synapnet/synapnet-train/experiments/lab"
@@ -34,17 +33,5 @@ func TestMemoryPressure(t *testing.T) {
 	if m := labtest.Find(t, o, result.Strict, "retention",
 		result.Labels{result.PolicyLabel: "fifo", result.ContextLabel: "64"}); m.Mean != 0 {
 		t.Errorf("fifo holds %g of the early targets", m.Mean)
-	}
-}
-
-func TestPublishedMemoryPressure(t *testing.T) {
-	table := publishedPressure()
-	c := GridCell{GridCase: GridCase{Protocol: "paper", Context: 2048}, Policy: "baee_salience"}
-	if p := table.measurements(c)[0].Published; p == nil || math.Abs(p.Mean-0.59375) > 1e-9 {
-		t.Errorf("published retention %v, want 0.594", p)
-	}
-	c.Protocol = "strict"
-	if p := table.measurements(c)[0].Published; p != nil {
-		t.Errorf("a strict cell has the published %v beside it", p)
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/host"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // microbenchSettings are those of the measurements of a memory (SPEC section 7, Microbenchmarks).
@@ -61,9 +60,8 @@ func MicrobenchExperiment() lab.Experiment {
 // microbench is the experiment under way.
 type microbench struct {
 	microbenchSettings
-	grid  *grid // its networks and memories
-	done  *lab.Cells[microCell]
-	paper map[string]float64 // the published figures by microKey
+	grid *grid // its networks and memories
+	done *lab.Cells[microCell]
 }
 
 func runMicrobench(ctx context.Context, j *lab.Job, s microbenchSettings) (*lab.Outcome, error) {
@@ -76,7 +74,7 @@ func runMicrobench(ctx context.Context, j *lab.Job, s microbenchSettings) (*lab.
 	if err != nil {
 		return nil, err
 	}
-	b := &microbench{microbenchSettings: s, grid: g, paper: publishedMicrobench()}
+	b := &microbench{microbenchSettings: s, grid: g}
 	parts := b.parts()
 	if b.done, err = lab.NewCells[microCell](j, len(parts)); err != nil {
 		return nil, err
@@ -423,30 +421,22 @@ func (b *microbench) outcome(parts []microPart) *lab.Outcome {
 		}
 		switch p.what {
 		case "eviction":
-			o.Measurements = append(o.Measurements, b.beside(p.size, result.MedianOf(
+			o.Measurements = append(o.Measurements, result.MedianOf(
 				result.Labels{result.PolicyLabel: p.policy, entriesLabel: strconv.Itoa(p.size)},
-				string(p.protocol), "eviction_time", "us", cell.Values)))
+				string(p.protocol), "eviction_time", "us", cell.Values))
 		case "overhead":
 			o.Measurements = append(o.Measurements, b.overheads(p, cell)...)
 		case "targets":
 			o.Measurements = append(o.Measurements, b.held(p, cell)...)
 		case "stream":
-			o.Measurements = append(o.Measurements, b.beside(0, result.Measurement{
+			o.Measurements = append(o.Measurements, result.Measurement{
 				Labels:   result.Labels{result.PolicyLabel: p.policy, result.TokensLabel: strconv.Itoa(b.tokens(p.protocol))},
 				Protocol: string(p.protocol),
 				Metric:   "rss_growth", Unit: "bytes", N: 1, Mean: cell.Values[0],
-			}))
+			})
 		}
 	}
 	return o
-}
-
-// beside puts the published figure on a measurement of the paper protocol; size is that of the store in eviction.
-func (b *microbench) beside(size int, m result.Measurement) result.Measurement {
-	if v, ok := b.paper[microKey(m.Metric, m.Labels[result.PolicyLabel], size)]; ok && m.Protocol == result.Paper {
-		m.Published = &result.MeanStd{Mean: v}
-	}
-	return m
 }
 
 // baselineOf names what a protocol compares a stream with eviction to.
@@ -465,8 +455,8 @@ func (b *microbench) overheads(p microPart, cell microCell) []result.Measurement
 	}
 	l := result.Labels{result.PolicyLabel: p.policy, baselineLabel: baselineOf(p.protocol)}
 	return []result.Measurement{
-		b.beside(0, result.MedianOf(l, string(p.protocol), "overhead_per_token", "us", perToken)),
-		b.beside(0, result.MedianOf(l, string(p.protocol), "relative_overhead", "1", relative)),
+		result.MedianOf(l, string(p.protocol), "overhead_per_token", "us", perToken),
+		result.MedianOf(l, string(p.protocol), "relative_overhead", "1", relative),
 	}
 }
 
@@ -494,11 +484,11 @@ func (b *microbench) held(p microPart, cell microCell) []result.Measurement {
 			{"precision", ratio(target, func(h heldFacts) int { return h.Entries })},
 			{"recall", ratio(facts, func(h heldFacts) int { return h.Written })},
 		} {
-			all = append(all, b.beside(0, result.Measurement{
+			all = append(all, result.Measurement{
 				Labels:   result.Labels{result.PolicyLabel: name, result.ContextLabel: result.ContextOf(b.Context)},
 				Protocol: string(p.protocol), Metric: m.metric, Unit: "1",
 				N: len(samples), Mean: m.value(sequence(len(samples))), Interval: result.Bootstrap(len(samples), m.value),
-			}))
+			})
 		}
 	}
 	return all
@@ -511,49 +501,4 @@ func sequence(n int) []int {
 		s[i] = i
 	}
 	return s
-}
-
-// microKey names a published figure.
-func microKey(metric, policy string, size int) string {
-	return fmt.Sprintf("%s/%s/%d", metric, policy, size)
-}
-
-// publishedMicrobench are the published figures by microKey.
-func publishedMicrobench() map[string]float64 {
-	file := published.Must[struct {
-		Eviction map[string][]struct {
-			N      int     `json:"N"`
-			Median float64 `json:"median_us"`
-		} `json:"eviction_scaling"`
-		Overhead []struct {
-			Policy   string  `json:"policy"`
-			PerToken float64 `json:"evict_overhead_per_token_us"`
-			Percent  float64 `json:"relative_overhead_pct"`
-		} `json:"per_token_overhead"`
-		Growth []struct {
-			Policy string  `json:"policy"`
-			MB     float64 `json:"leak_delta_mb"`
-		} `json:"fragmentation"`
-		Targets map[string]struct {
-			Precision float64 `json:"precision"`
-			Recall    float64 `json:"recall"`
-		} `json:"false_positives"`
-	}]("exp_baee_microbench.json")
-	all := map[string]float64{}
-	for name, sizes := range file.Eviction {
-		for _, e := range sizes {
-			all[microKey("eviction_time", name, e.N)] = e.Median
-		}
-	}
-	for _, e := range file.Overhead {
-		all[microKey("overhead_per_token", e.Policy, 0)] = e.PerToken
-		all[microKey("relative_overhead", e.Policy, 0)] = e.Percent / 100
-	}
-	for _, e := range file.Growth {
-		all[microKey("rss_growth", e.Policy, 0)] = e.MB * (1 << 20)
-	}
-	for name, e := range file.Targets {
-		all[microKey("precision", name, 0)], all[microKey("recall", name, 0)] = e.Precision, e.Recall
-	}
-	return all
 }

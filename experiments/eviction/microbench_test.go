@@ -2,7 +2,6 @@ package eviction
 
 import (
 	"context"
-	"math"
 	"testing"
 
 	"github.com/synapnet/synapnet-train/baee"
@@ -59,21 +58,6 @@ func TestCountHeld(t *testing.T) {
 		}
 		if got := countHeld(m, protocol, []int{10, 20}); got != want {
 			t.Errorf("%s: %+v, want %+v", protocol, got, want)
-		}
-	}
-}
-
-func TestPublishedMicrobench(t *testing.T) {
-	all := publishedMicrobench()
-	e := all[microKey("eviction_time", "baee_salience", 16384)]
-	us := all[microKey("overhead_per_token", "baee_salience", 0)]
-	if math.Abs(e-9759.75) > 0.01 || math.Abs(us-2255.74) > 0.01 {
-		t.Errorf("published eviction %v, overhead %v", e, us)
-	}
-	for _, key := range []string{microKey("precision", "scissorhands", 0), microKey("recall", "scissorhands", 0),
-		microKey("rss_growth", "fifo", 0)} {
-		if _, ok := all[key]; !ok {
-			t.Errorf("%s is not there", key)
 		}
 	}
 }

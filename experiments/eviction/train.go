@@ -16,7 +16,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // TrainConfig is the training of retention classifiers over seeds, learning rates and label noise (SPEC section 5).
@@ -483,7 +482,6 @@ func (c TrainConfig) selected(cells map[string]TrainCell) map[string]TrainKey {
 
 // trainOutcome computes all measurements of the cells that are done.
 func trainOutcome(c TrainConfig, cells map[string]TrainCell) (*lab.Outcome, error) {
-	paper := publishedStability()
 	o := &lab.Outcome{Seeds: c.Seeds}
 	for _, k := range c.groups() {
 		of, missing := c.over(k, cells)
@@ -492,15 +490,7 @@ func trainOutcome(c TrainConfig, cells map[string]TrainCell) (*lab.Outcome, erro
 			continue
 		}
 		l := result.Labels{networkLabel: k.Network, rateLabel: number(k.LR), noiseLabel: number(k.Noise)}
-		m := result.MeanOf(l, string(k.Protocol), "auc", "1", valuesOf(of, aucOf))
-		if k.Protocol == baee.Paper {
-			lr := k.LR
-			if k.Network != PublishedNetwork {
-				lr = publishedRate // the one that the published summary is of
-			}
-			m.Published = paper(lr, k.Noise)
-		}
-		o.Measurements = append(o.Measurements, m)
+		o.Measurements = append(o.Measurements, result.MeanOf(l, string(k.Protocol), "auc", "1", valuesOf(of, aucOf)))
 		if k.Network == HeadNetwork {
 			continue // its examples have no history to rank by
 		}
@@ -525,48 +515,4 @@ func convertTraining(settings, details json.RawMessage) (*lab.Outcome, error) {
 	add := func(c TrainCell) { cells[c.name()] = c }
 	outcome := func(c TrainConfig) (*lab.Outcome, error) { return trainOutcome(c, cells) }
 	return convertList(settings, details, add, outcome, cells)
-}
-
-// publishedRate is the learning rate of the published summary over seeds.
-const publishedRate = 5e-4
-
-// publishedStability gives the published AUC at a learning rate and noise: over three seeds at 5e-4 without noise, of
-// one seed where one of the two differs, nil elsewhere.
-func publishedStability() func(lr, noise float64) *result.MeanStd {
-	type final struct {
-		LR    float64 `json:"lr"`
-		Noise float64 `json:"noise_prob"`
-		Final struct {
-			AUC float64 `json:"val_auc"`
-		} `json:"final"`
-	}
-	file := published.Must[struct {
-		Experiments struct {
-			LR    []final `json:"lr_sensitivity"`
-			Noise []final `json:"noise_robustness"`
-		} `json:"experiments"`
-		Summary struct {
-			Mean float64 `json:"val_auc_mean"`
-			Std  float64 `json:"val_auc_std"`
-		} `json:"seed_stability_summary"`
-	}]("exp_classifier_stability.json")
-	return func(lr, noise float64) *result.MeanStd {
-		switch {
-		case lr == publishedRate && noise == 0:
-			return &result.MeanStd{Mean: file.Summary.Mean, Std: file.Summary.Std}
-		case lr == publishedRate:
-			for _, f := range file.Experiments.Noise {
-				if f.Noise == noise {
-					return &result.MeanStd{Mean: f.Final.AUC}
-				}
-			}
-		case noise == 0:
-			for _, f := range file.Experiments.LR {
-				if f.LR == lr {
-					return &result.MeanStd{Mean: f.Final.AUC}
-				}
-			}
-		}
-		return nil
-	}
 }

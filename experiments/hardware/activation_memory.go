@@ -9,7 +9,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // activationSettings are those of the memory of one forward pass by context.
@@ -36,11 +35,10 @@ func runActivationMemory(ctx context.Context, j *lab.Job, s activationSettings) 
 	if err != nil {
 		return nil, err
 	}
-	paper := publishedActivations(m.Config)
 	done, err := repeatedCells(j, contexts, s.Processes,
-		lab.Outcome{Seeds: []uint64{s.Seed}},
+		lab.Outcome{Seeds: []uint64{s.Seed}, Unpublished: !m.Config.Equal(layers.Reference())},
 		func(t int, probes []measure.ProbeResult) []result.Measurement {
-			return activationMeasurements(m.Config, t, probes, paper[t])
+			return activationMeasurements(m.Config, t, probes)
 		})
 	if err != nil {
 		return nil, err
@@ -86,15 +84,13 @@ func repeatedCells[T any](j *lab.Job, contexts []int, times int, outcome lab.Out
 func repetition(tokens, i int) string { return fmt.Sprintf("%d-%d", tokens, i) }
 
 // activationMeasurements are those of one context.
-func activationMeasurements(c layers.Config, tokens int, probes []measure.ProbeResult,
-	paper *result.MeanStd) []result.Measurement {
+func activationMeasurements(c layers.Config, tokens int, probes []measure.ProbeResult) []result.Measurement {
 	l := result.Labels{result.ContextLabel: result.ContextOf(tokens)}
 	sum := 0
 	for _, o := range moduleOutputs(c, tokens) {
 		sum += o.bytes
 	}
 	all := []result.Measurement{result.ExactOf(l, result.Paper, "activation_bytes", "bytes", float64(sum))}
-	all[0].Published = paper
 	if len(probes) == 0 {
 		return all
 	}
@@ -151,24 +147,3 @@ func moduleOutputs(c layers.Config, tokens int) []moduleOutput {
 	}
 	return append(all, moduleOutput{"norm_out", row}, moduleOutput{"head", head})
 }
-
-// publishedActivations are the published figures by context, of the reference model; none of another.
-func publishedActivations(c layers.Config) map[int]*result.MeanStd {
-	if !c.Equal(layers.Reference()) {
-		return nil
-	}
-	table := published.Must[struct {
-		Activation []struct {
-			Context int     `json:"ctx_len"`
-			Bytes   float64 `json:"total_activation_bytes"`
-		} `json:"activation"`
-	}](breakdownFile)
-	all := map[int]*result.MeanStd{}
-	for _, a := range table.Activation {
-		all[a.Context] = &result.MeanStd{Mean: a.Bytes}
-	}
-	return all
-}
-
-// breakdownFile is the published file of memory, energy and sustained throughput.
-const breakdownFile = "exp_memory_breakdown.json"

@@ -55,13 +55,6 @@ const (
 	tierApple  = "apple_silicon" // the performance cores of Apple silicon
 )
 
-// largeReference is the 120,928,074-parameter model of the paper (SPEC section 1).
-func largeReference() layers.Config {
-	c := layers.Reference()
-	c.Dim, c.Depth, c.Heads, c.MaxLen = 640, 10, 10, 2048
-	return c
-}
-
 // threads are those of the tier on this computer; 0: it has no such tier.
 func (t deploymentTier) threads() int {
 	switch t.Name {
@@ -105,7 +98,6 @@ type deployedModel struct {
 	*layers.Model
 	name     string
 	contexts []int
-	paper    publishedDeployment
 }
 
 // deploymentCase is one cell.
@@ -165,7 +157,6 @@ func (d *deployment) load(path string) error {
 		if deployed.contexts, err = measure.FittingContexts(d.Contexts, m.Config); err != nil {
 			return err
 		}
-		deployed.paper = publishedDeploymentOf(m.Config)
 		d.models = append(d.models, deployed)
 	}
 	return nil
@@ -236,7 +227,7 @@ func (d *deployment) run(ctx context.Context, j *lab.Job, m *deployedModel, vari
 
 // outcome is that of the cells that are done.
 func (d *deployment) outcome() (*lab.Outcome, error) {
-	o := &lab.Outcome{Seeds: []uint64{d.Seed}}
+	o := &lab.Outcome{Seeds: []uint64{d.Seed}, Unpublished: !d.models[0].Config.Equal(layers.Reference())}
 	for _, m := range d.models {
 		for _, v := range d.Variants {
 			sized := false
@@ -269,13 +260,6 @@ func (k deploymentCase) measurements(p measure.ProbeResult) []result.Measurement
 	if p.RSS > 0 {
 		all = append(all, result.ExactOf(l, result.Strict, "rss", "bytes", float64(p.RSS)))
 	}
-	paper, ok := k.model.paper.cell(k.tier.Name, k.variant, k.context)
-	if !ok {
-		return all
-	}
-	for i, value := range []float64{paper.Latency, paper.TokensPerSecond, paper.RSS * (1 << 20)}[:len(all)] {
-		all[i].Published = &result.MeanStd{Mean: value}
-	}
 	return all
 }
 
@@ -287,14 +271,9 @@ func (m *deployedModel) sizes(variant string, cell deploymentCell) []result.Meas
 		result.ExactOf(l, result.Strict, "weight_bytes", "bytes", float64(cell.Probe.WeightBytes)),
 		result.ExactOf(l, result.Strict, "effective_bits", "bits", 8*float64(cell.FileBytes)/float64(m.Config.Parameters())),
 	}
-	rule, ok := publishedRule(variant, m.Model)
-	if !ok {
-		return all
+	if rule, ok := publishedRule(variant, m.Model); ok {
+		all = append(all, result.ExactOf(l, result.Paper, "storage_bytes", "bytes", float64(rule.bytes)),
+			result.ExactOf(l, result.Paper, "effective_bits", "bits", rule.bits))
 	}
-	bytes, bits := result.ExactOf(l, result.Paper, "storage_bytes", "bytes", float64(rule.bytes)),
-		result.ExactOf(l, result.Paper, "effective_bits", "bits", rule.bits)
-	if paper, ok := m.paper.variant(variant); ok {
-		bytes.Published, bits.Published = &result.MeanStd{Mean: paper.Storage.Bytes}, &result.MeanStd{Mean: paper.Bits}
-	}
-	return append(all, bytes, bits)
+	return all
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/results/published"
 )
 
 func smallDeployment(c layers.Config) deploymentSettings {
@@ -137,25 +138,21 @@ func TestTheRuleGivesThePublishedSizes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	paper := publishedDeploymentOf(c)
 	for _, name := range []string{variantFP16, variantInt4, variantCAJQ} {
-		v, ok := paper.variant(name)
+		paper := published.Get("exp_deployment.json", "tiers.cpu_multi.variants."+name)
+		bytes, bits := paper.Get("storage.total_bytes").Float(), paper.Get("effective_bits").Float()
 		rule, ruled := publishedRule(name, m)
-		if !ok || !ruled || float64(rule.bytes) != v.Storage.Bytes || math.Abs(rule.bits-v.Bits) > 1e-9 {
-			t.Errorf("%s: %+v, published are %.0f bytes and %.6f bits", name, rule, v.Storage.Bytes, v.Bits)
+		if !ruled || float64(rule.bytes) != bytes || math.Abs(rule.bits-bits) > 1e-9 {
+			t.Errorf("%s: %+v, published are %.0f bytes and %.6f bits", name, rule, bytes, bits)
 		}
-	}
-	if l, ok := paper.cell(tierMulti, variantCAJQ, 2048); !ok || l.Latency <= 0 || l.RSS <= 0 {
-		t.Errorf("%+v", l)
 	}
 }
 
 // Those of the large model too; it is large, so two small ones tell what a block and the rest take.
 func TestTheRuleGivesThePublishedSizesOfTheLargeModel(t *testing.T) {
-	paper := publishedDeploymentOf(largeReference())
 	var models []*layers.Model
 	for depth := 1; depth <= 2; depth++ {
-		c := largeReference()
+		c := DeploymentExperiment().Settings(lab.Full).(deploymentSettings).Random[0]
 		c.Depth, c.VocabSize, c.MaxLen = depth, 1, layers.MinContext
 		m, err := layers.NewModel(c, 1)
 		if err != nil {
@@ -167,8 +164,9 @@ func TestTheRuleGivesThePublishedSizesOfTheLargeModel(t *testing.T) {
 		one, _ := publishedRule(name, models[0])
 		two, _ := publishedRule(name, models[1])
 		got := one.bytes + 9*(two.bytes-one.bytes) + 2*4095*640
-		if v, ok := paper.variant(name); !ok || float64(got) != v.Storage.Bytes {
-			t.Errorf("%s: %d bytes, published are %.0f", name, got, v.Storage.Bytes)
+		path := "tiers.cpu_multi.variants." + name + ".storage.total_bytes"
+		if want := published.Get("130m/exp_deployment.json", path).Int(); int64(got) != want {
+			t.Errorf("%s: %d bytes, published are %d", name, got, want)
 		}
 	}
 }

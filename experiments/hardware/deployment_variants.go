@@ -13,7 +13,6 @@ import (
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 	"github.com/synapnet/synapnet-train/layers/scheme"
 	"github.com/synapnet/synapnet-train/qat"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // The variants of the deployment profile.
@@ -203,54 +202,4 @@ func ruleScheme(variant string, w *layers.Weight) string {
 		return variantFP16
 	}
 	return variant
-}
-
-// publishedDeployment is the published profile of one model.
-type publishedDeployment struct {
-	Tiers map[string]struct {
-		Variants map[string]publishedVariant `json:"variants"`
-	} `json:"tiers"`
-}
-
-type publishedVariant struct {
-	Bits    float64 `json:"effective_bits"`
-	Storage struct {
-		Bytes float64 `json:"total_bytes"`
-	} `json:"storage"`
-	Contexts []publishedLatency `json:"per_ctx"`
-}
-
-type publishedLatency struct {
-	Context         int     `json:"ctx_len"`
-	Latency         float64 `json:"median_latency_ms"`
-	TokensPerSecond float64 `json:"tokens_per_second"`
-	RSS             float64 `json:"rss_end_mb"` // 2^20 bytes
-}
-
-// publishedDeploymentOf is that of a model of the given configuration; it is empty for one that the paper does not
-// have.
-func publishedDeploymentOf(c layers.Config) (d publishedDeployment) {
-	switch {
-	case c.Equal(layers.Reference()):
-		return published.Must[publishedDeployment]("exp_deployment.json")
-	case c.Equal(largeReference()):
-		return published.Must[publishedDeployment]("130m/exp_deployment.json")
-	}
-	return d
-}
-
-// cell is the published measurement of a tier, variant and context.
-func (d publishedDeployment) cell(tier, variant string, context int) (publishedLatency, bool) {
-	for _, l := range d.Tiers[tier].Variants[variant].Contexts {
-		if l.Context == context {
-			return l, true
-		}
-	}
-	return publishedLatency{}, false
-}
-
-// variant is what the paper says of one in all tiers.
-func (d publishedDeployment) variant(name string) (publishedVariant, bool) {
-	v, ok := d.Tiers[tierMulti].Variants[name]
-	return v, ok
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // energySettings are those of the energy by token.
@@ -53,11 +52,11 @@ func runEnergy(ctx context.Context, j *lab.Job, s energySettings) (*lab.Outcome,
 	if err != nil {
 		return nil, err
 	}
-	paper := publishedEnergies(m.Config)
 	meter := measure.NewPowerMeter(measure.Powercap, s.AssumedWatts)
 	done, err := repeatedCells(j, contexts, s.Repetitions,
-		lab.Outcome{Seeds: []uint64{s.Seed}, Notes: ". strict: " + meter.Describe()},
-		func(t int, runs []energyRun) []result.Measurement { return energyMeasurements(s, t, runs, paper[t]) })
+		lab.Outcome{Seeds: []uint64{s.Seed}, Notes: ". strict: " + meter.Describe(),
+			Unpublished: !m.Config.Equal(layers.Reference())},
+		func(t int, runs []energyRun) []result.Measurement { return energyMeasurements(s, t, runs) })
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +111,7 @@ func energyOf(ctx context.Context, f *measure.Forward, meter measure.PowerMeter,
 }
 
 // energyMeasurements are those of one context.
-func energyMeasurements(s energySettings, tokens int, runs []energyRun, paper publishedEnergy) (
-	all []result.Measurement) {
+func energyMeasurements(s energySettings, tokens int, runs []energyRun) (all []result.Measurement) {
 	if len(runs) == 0 {
 		return nil
 	}
@@ -129,36 +127,8 @@ func energyMeasurements(s energySettings, tokens int, runs []energyRun, paper pu
 	watts.Note = "assumed"
 	all = []result.Measurement{result.MedianOf(l, result.Paper, "energy_per_token", "J/token", constant), watts,
 		result.MedianOf(l, result.Paper, "tokens_per_second", "tokens/s", rate)}
-	for i, p := range []float64{paper.MicrojoulesPerToken / 1e6, paper.Watts, paper.TokensPerSecond} {
-		if p > 0 {
-			all[i].Published = &result.MeanStd{Mean: p}
-		}
-	}
 	l = result.With(l, sourceLabel, runs[0].Source)
 	return append(all, result.MedianOf(l, result.Strict, "energy_per_token", "J/token", energy),
 		result.MedianOf(l, result.Strict, "power", "W", power),
 		result.MedianOf(l, result.Strict, "tokens_per_second", "tokens/s", rate))
-}
-
-// publishedEnergy is a published measurement.
-type publishedEnergy struct {
-	Context             int     `json:"ctx_len"`
-	Watts               float64 `json:"mean_power_w"`
-	MicrojoulesPerToken float64 `json:"energy_uj_per_token"`
-	TokensPerSecond     float64 `json:"tokens_per_second"`
-}
-
-// publishedEnergies are those of the reference model by context; none of another.
-func publishedEnergies(c layers.Config) map[int]publishedEnergy {
-	if !c.Equal(layers.Reference()) {
-		return nil
-	}
-	table := published.Must[struct {
-		Energy []publishedEnergy `json:"energy"`
-	}](breakdownFile)
-	all := map[int]publishedEnergy{}
-	for _, e := range table.Energy {
-		all[e.Context] = e
-	}
-	return all
 }

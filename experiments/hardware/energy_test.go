@@ -9,7 +9,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/layers"
 )
 
 func TestEnergy(t *testing.T) {
@@ -52,12 +51,5 @@ func TestEnergyOfAnotherSource(t *testing.T) {
 		if m.Labels[sourceLabel] == "a wall meter" || m.Mean > 1e8 {
 			t.Errorf("%+v", m)
 		}
-	}
-}
-
-func TestPublishedEnergies(t *testing.T) {
-	paper := publishedEnergies(layers.Reference())
-	if e := paper[2048]; e.Watts != 15 || math.Abs(e.MicrojoulesPerToken-343.18) > 0.01 {
-		t.Errorf("%+v", e)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // growthSettings are those of the memory that a stream holds.
@@ -71,7 +70,6 @@ func runEpisodicGrowth(ctx context.Context, j *lab.Job, s growthSettings) (*lab.
 	if err != nil {
 		return nil, err
 	}
-	paper := publishedGrowth(m.Config)
 	cases := growthCases()
 	done, err := lab.NewCells[[]growthPoint](j, len(cases))
 	if err != nil {
@@ -79,10 +77,10 @@ func runEpisodicGrowth(ctx context.Context, j *lab.Job, s growthSettings) (*lab.
 	}
 	key := func(k growthCase) string { return string(k.protocol) + " " + k.name }
 	done.Outcome = func() (*lab.Outcome, error) {
-		o := &lab.Outcome{Seeds: []uint64{s.Seed}}
+		o := &lab.Outcome{Seeds: []uint64{s.Seed}, Unpublished: !m.Config.Equal(layers.Reference())}
 		for _, k := range cases {
 			for _, p := range done.Done[key(k)] {
-				o.Measurements = append(o.Measurements, k.measurements(p, paper)...)
+				o.Measurements = append(o.Measurements, k.measurements(p)...)
 			}
 		}
 		return o, nil
@@ -143,45 +141,15 @@ func (k growthCase) run(ctx context.Context, m *layers.Model, network *baee.Clas
 	return points, err
 }
 
-// measurements are those of one point, with the published ones beside the paper protocol's.
-func (k growthCase) measurements(p growthPoint, paper map[string]growthPoint) []result.Measurement {
+// measurements are those of one point.
+func (k growthCase) measurements(p growthPoint) []result.Measurement {
 	l := result.Labels{result.PolicyLabel: k.name, result.TokensLabel: strconv.Itoa(p.Tokens)}
 	all := []result.Measurement{
 		result.ExactOf(l, string(k.protocol), "store_bytes", "bytes", float64(p.Bytes)),
 		result.ExactOf(l, string(k.protocol), "entries", "1", float64(p.Entries)),
 	}
 	if k.protocol == baee.Strict {
-		return append(all, result.ExactOf(l, result.Strict, "metadata_bytes", "bytes", float64(p.Metadata)))
-	}
-	if q, ok := paper[growthKey(k.name, p.Tokens)]; ok {
-		all[0].Published, all[1].Published = &result.MeanStd{Mean: float64(q.Bytes)},
-			&result.MeanStd{Mean: float64(q.Entries)}
-	}
-	return all
-}
-
-func growthKey(policy string, tokens int) string { return fmt.Sprintf("%s %d", policy, tokens) }
-
-// publishedGrowth are the published points of the reference model by growthKey; none of another.
-func publishedGrowth(c layers.Config) map[string]growthPoint {
-	if !c.Equal(layers.Reference()) {
-		return nil
-	}
-	table := published.Must[struct {
-		Streams []struct {
-			Policy string `json:"policy"`
-			Growth []struct {
-				Tokens  int `json:"tokens"`
-				Entries int `json:"entries"`
-				Bytes   int `json:"store_bytes"`
-			} `json:"growth"`
-		} `json:"episodic_growth"`
-	}](breakdownFile)
-	all := map[string]growthPoint{}
-	for _, s := range table.Streams {
-		for _, g := range s.Growth {
-			all[growthKey(s.Policy, g.Tokens)] = growthPoint{Tokens: g.Tokens, Entries: g.Entries, Bytes: g.Bytes}
-		}
+		all = append(all, result.ExactOf(l, result.Strict, "metadata_bytes", "bytes", float64(p.Metadata)))
 	}
 	return all
 }

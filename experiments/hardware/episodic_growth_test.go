@@ -9,7 +9,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
 	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/layers"
 )
 
 func TestEpisodicGrowth(t *testing.T) {
@@ -43,13 +42,6 @@ func TestEpisodicGrowth(t *testing.T) {
 	}
 	if free <= full {
 		t.Errorf("%g entries without eviction, %g with", free, full)
-	}
-}
-
-func TestPublishedGrowth(t *testing.T) {
-	paper := publishedGrowth(layers.Reference())
-	if p := paper[growthKey("fifo", 8192)]; len(paper) != 32 || p.Entries != 192 || p.Bytes != 73728 {
-		t.Errorf("%d points, %+v", len(paper), p)
 	}
 }
 

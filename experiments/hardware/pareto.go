@@ -2,6 +2,7 @@ package hardware
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // paretoSettings say what is held against what.
@@ -77,9 +79,10 @@ func runPareto(_ context.Context, j *lab.Job, s paretoSettings) (*lab.Outcome, e
 	o.Notes = fmt.Sprintf(". The tier is %s. Accuracies that no deployment belongs to, left out: %s. Variants were "+
 		"timed on %s; architectures on %s", s.Tier, none(slices.Sorted(maps.Keys(missing))),
 		lab.MachineOf(deployed.Environment), lab.MachineOf(rivals.Environment))
-	paper := publishedPoints()
-	o.Measurements = append(outline(points), rivalPoints(rivals, paper)...)
-	o.Details = map[string]any{"published": paper}
+	o.Measurements = append(outline(points), rivalPoints(rivals)...)
+	paper := published.Get("pareto_points.json",
+		"#.{model_name,accuracy,latency_tok_s,memory_mb,context_len,effective_bits}")
+	o.Details = map[string]any{"published": json.RawMessage(paper.Raw)}
 	return o, nil
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/layers"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // sustainedSettings are those of the throughput under continuous load.
@@ -50,7 +49,6 @@ func runSustained(ctx context.Context, j *lab.Job, s sustainedSettings) (*lab.Ou
 	if _, err := measure.FittingContexts([]int{s.Context}, m.Config); err != nil {
 		return nil, err
 	}
-	paper := publishedSustained(m.Config)
 	f, err := measure.NewForward(m, s.Context, s.Seed)
 	if err != nil {
 		return nil, err
@@ -66,19 +64,15 @@ func runSustained(ctx context.Context, j *lab.Job, s sustainedSettings) (*lab.Ou
 	if err != nil {
 		return nil, err
 	}
-	o := &lab.Outcome{Seeds: []uint64{s.Seed}, Details: windows}
+	o := &lab.Outcome{Seeds: []uint64{s.Seed}, Details: windows, Unpublished: !m.Config.Equal(layers.Reference())}
 	for i, w := range windows {
 		l := result.Labels{windowLabel: strconv.FormatFloat(float64(i+1)*s.Seconds, 'g', -1, 32)}
-		rate := w.rate(s.Context, l)
-		if i < len(paper.Windows) {
-			rate.Published = &result.MeanStd{Mean: paper.Windows[i].TokensPerSecond}
-		}
-		o.Measurements = append(o.Measurements, rate)
+		o.Measurements = append(o.Measurements, w.rate(s.Context, l))
 		if w.RSS > 0 {
 			o.Measurements = append(o.Measurements, result.ExactOf(l, result.Strict, "rss", "bytes", float64(w.RSS)))
 		}
 	}
-	o.Measurements = append(o.Measurements, slowdowns(windows, s.Context, paper.Slowdown)...)
+	o.Measurements = append(o.Measurements, slowdowns(windows, s.Context)...)
 	return o, nil
 }
 
@@ -134,7 +128,7 @@ func (w loadWindow) rate(tokens int, l result.Labels) result.Measurement {
 }
 
 // slowdowns are the share of the throughput that was lost in the end, by both protocols.
-func slowdowns(windows []loadWindow, tokens int, paper *result.MeanStd) []result.Measurement {
+func slowdowns(windows []loadWindow, tokens int) []result.Measurement {
 	l := result.Labels{result.ContextLabel: result.ContextOf(tokens)}
 	var ends, rates []float64
 	for _, w := range windows {
@@ -142,7 +136,6 @@ func slowdowns(windows []loadWindow, tokens int, paper *result.MeanStd) []result
 	}
 	last := len(rates) - 1
 	first := result.ExactOf(l, result.Paper, "slowdown", "1", 1-rates[last]/rates[0])
-	first.Published = paper
 	if len(rates) < 3 { // no line has an error
 		return []result.Measurement{first}
 	}
@@ -161,25 +154,4 @@ func slowdowns(windows []loadWindow, tokens int, paper *result.MeanStd) []result
 		residuals/freedom/spread) * span / mean
 	trend.Interval = &result.Interval{Low: trend.Mean - half, High: trend.Mean + half, Method: "t"}
 	return []result.Measurement{first, trend}
-}
-
-// sustainedTable is the published run.
-type sustainedTable struct {
-	Windows []struct {
-		TokensPerSecond float64 `json:"tokens_per_second"`
-	} `json:"windows"`
-	Percent  float64         `json:"degradation_pct"`
-	Slowdown *result.MeanStd `json:"-"`
-}
-
-// publishedSustained is that of the reference model; it is empty for another.
-func publishedSustained(c layers.Config) (t sustainedTable) {
-	if !c.Equal(layers.Reference()) {
-		return t
-	}
-	t = published.Must[struct {
-		Sustained sustainedTable `json:"sustained"`
-	}](breakdownFile).Sustained
-	t.Slowdown = &result.MeanStd{Mean: t.Percent / 100}
-	return t
 }

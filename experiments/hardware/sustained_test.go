@@ -8,7 +8,6 @@ import (
 
 	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
 	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/layers"
 )
 
 func TestSustained(t *testing.T) {
@@ -41,24 +40,17 @@ func TestSlowdown(t *testing.T) {
 	}
 	// A straight line from 1000 to 700 loses 30% of where it began, 300 of the mean of 850; of the trend there is no
 	// doubt.
-	all := slowdowns(windows(1000, 900, 800, 700), 100, nil)
+	all := slowdowns(windows(1000, 900, 800, 700), 100)
 	if math.Abs(all[0].Mean-0.3) > 1e-9 || math.Abs(all[1].Mean-300./850) > 1e-9 ||
 		all[1].Interval.High-all[1].Interval.Low > 1e-6 {
 		t.Errorf("%+v", all)
 	}
 	// One slow last window is 30% for the paper; the trend is uncertain.
-	all = slowdowns(windows(1000, 1000, 1000, 1000, 1000, 1000, 700), 100, nil)
+	all = slowdowns(windows(1000, 1000, 1000, 1000, 1000, 1000, 700), 100)
 	if i := all[1].Interval; math.Abs(all[0].Mean-0.3) > 1e-9 || i.Low > 0 || i.High < 0 {
 		t.Errorf("%+v %+v", all, i)
 	}
-	if all = slowdowns(windows(1000, 900), 100, nil); len(all) != 1 {
+	if all = slowdowns(windows(1000, 900), 100); len(all) != 1 {
 		t.Errorf("a trend of two windows: %+v", all)
-	}
-}
-
-func TestPublishedSustained(t *testing.T) {
-	p := publishedSustained(layers.Reference())
-	if len(p.Windows) != 8 || math.Abs(p.Slowdown.Mean-0.3026) > 1e-4 {
-		t.Errorf("%+v", p)
 	}
 }

@@ -125,7 +125,7 @@ func (c *Conversion) details(e Experiment, r *result.Result) error {
 	if err != nil || o == nil {
 		return err
 	}
-	if err := equal(r.Measurements, o.Measurements); err != nil {
+	if err := equal(r.Measurements, e.WithPublished(o)); err != nil {
 		return err
 	}
 	c.Converted = len(r.Measurements)

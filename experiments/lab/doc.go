@@ -6,7 +6,8 @@
 //
 // An [Experiment] is a row or a figure of the paper. It is a description that can be read without the code, and a run.
 // The description, NAME.toml, has its title, how its numbers are got, what they show, the [View]s in which the report
-// shows them, and the settings of its protocol for each [Profile]:
+// shows them, the [Published] figures of the paper that stand beside them, and the settings of its protocol for each
+// [Profile]:
 //
 //	title = "What mine is about"
 //	needs = ["pretrain"]
@@ -19,6 +20,10 @@
 //	metric = "accuracy"
 //	rows = ["variant"]
 //	column = "context"
+//
+//	[[published]] # beside each accuracy, in a file of results/published
+//	file = "exp_mine.json"
+//	at.accuracy = "results.$variant.#(ctx_len==$context).accuracy" # gjson, with what the measurement has for its labels
 //
 //	[full]
 //	seeds = [42, 43, 44]

@@ -58,8 +58,10 @@ type Experiment struct {
 	Carries  int
 	Estimate Durations // of a run on two cores
 	Views    []View
-	Says     string // what the numbers show and what they do not, one or two sentences
-	Protocol string // how the numbers are got, in words
+	// Published are the paper's figures that stand beside its measurements.
+	Published []Published
+	Says      string // what the numbers show and what they do not, one or two sentences
+	Protocol  string // how the numbers are got, in words
 
 	// Convert reads details in the form of an earlier program, with the settings that they are of, and gives the outcome
 	// that today's run gives of them, with its details; nil if they have today's form.
@@ -132,6 +134,8 @@ type Outcome struct {
 	Notes        string // what the numbers of this run need besides the experiment's Protocol: added to it
 	Measurements []result.Measurement
 	Details      any // JSON; nil for none
+	// Unpublished says that the run is of another model or recipe than the paper's, whose figures are not beside it.
+	Unpublished bool
 	// Partial says that cells of the job's whole settings are missing: a command of its own may compute some of them only.
 	Partial bool
 

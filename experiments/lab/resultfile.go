@@ -20,8 +20,8 @@ import (
 // ResultFile is where a run keeps its result, for the registered runs and for those of a command of its own.
 type ResultFile struct {
 	path string
+	of   Experiment
 	head result.Result // what does not change while it runs
-	left []string      // names of the files beside it that a finished run leaves
 	// own says that a command of its own writes the file: the driver holds the lock of its results itself.
 	own bool
 	// note, if any, is a line for users about what an earlier call began with.
@@ -35,7 +35,7 @@ type ResultFile struct {
 // NewResultFile is the file at path for a run of e with the given settings and inputs.
 func NewResultFile(e Experiment, profile string, settings any, inputs map[string]string, path string,
 	env result.Environment) (*ResultFile, error) {
-	f := &ResultFile{path: path, Watch: StartWatch(), left: e.Files, head: result.Result{
+	f := &ResultFile{path: path, Watch: StartWatch(), of: e, head: result.Result{
 		Schema: result.Schema, Experiment: e.Name, Profile: profile, Version: e.Version, Inputs: inputs, Environment: env,
 		Protocol: cmp.Or(e.Protocol, "as described in the experiment's section of the report"),
 	}}
@@ -82,7 +82,7 @@ func (f *ResultFile) Hold() (release func(), err error) {
 		return nil, err
 	}
 	swept := errors.Join(files.Sweep(f.path), files.SweepFolder(WorkFolder(f.path)))
-	for _, name := range f.left {
+	for _, name := range f.of.Files {
 		swept = errors.Join(swept, files.Sweep(filepath.Join(filepath.Dir(f.path), name)))
 	}
 	if swept != nil {
@@ -97,7 +97,7 @@ func (f *ResultFile) Write(o *Outcome, complete bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := f.head
-	r.Complete, r.Seeds, r.Measurements, r.Protocol = complete, o.Seeds, o.Measurements, r.Protocol+o.Notes
+	r.Complete, r.Seeds, r.Measurements, r.Protocol = complete, o.Seeds, f.of.WithPublished(o), r.Protocol+o.Notes
 	r.Cost = f.spent.Add(f.Watch.Cost())
 	if o.Cost != nil {
 		r.Cost = *o.Cost
@@ -126,7 +126,7 @@ func (f *ResultFile) Write(o *Outcome, complete bool) error {
 // outputs are the SHA-256 of the files that the run left beside the result.
 func (f *ResultFile) outputs() (map[string]string, error) {
 	sums := map[string]string{}
-	for _, name := range f.left {
+	for _, name := range f.of.Files {
 		sum, err := HashFile(filepath.Join(filepath.Dir(f.path), name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // a command of its own may do a part only

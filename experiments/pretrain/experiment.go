@@ -13,7 +13,6 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // descriptions are the experiments' descriptions.
@@ -98,16 +97,11 @@ func (r *Result) outcome() *lab.Outcome {
 	o := &lab.Outcome{
 		Seeds: []uint64{r.Config.Seed}, Details: r.kept(), Environment: &r.Environment, Cost: &r.Cost,
 	}
-	if !isReferenceRecipe(r.Config) {
+	if o.Unpublished = !isReferenceRecipe(r.Config); o.Unpublished {
 		o.Notes = ". Other settings than the published"
 	}
 	evals := lab.ThinTo(lab.MostEvaluations, r.History.Evaluations)
 	last := evals[len(evals)-1]
-	reference := map[string]float64{}
-	for _, p := range r.Published {
-		reference[p.Task] = p.Published
-	}
-	history := publishedHistory(isReferenceRecipe(r.Config))
 	for _, e := range evals {
 		for _, task := range append([]string{"overall"}, e.Tasks()...) {
 			a := e.Overall
@@ -116,18 +110,11 @@ func (r *Result) outcome() *lab.Outcome {
 			}
 			m := result.Share(result.Labels{result.TaskLabel: task, stepLabel: strconv.Itoa(e.Step)}, result.Paper, "accuracy",
 				a)
-			if p, ok := history[e.Step][task]; ok {
-				m.Published = &result.MeanStd{Mean: p}
-			}
 			o.Measurements = append(o.Measurements, m)
-			if e.Step != last.Step {
-				continue
+			if e.Step == last.Step {
+				m.Labels = result.Labels{result.TaskLabel: task}
+				o.Measurements = append(o.Measurements, m)
 			}
-			m.Labels, m.Published = result.Labels{result.TaskLabel: task}, nil
-			if p, ok := reference[task]; ok {
-				m.Published = &result.MeanStd{Mean: p}
-			}
-			o.Measurements = append(o.Measurements, m)
 		}
 	}
 	o.Measurements = append(o.Measurements, r.losses()...)
@@ -157,23 +144,6 @@ func (r *Result) losses() []result.Measurement {
 			Labels:   result.Labels{"split": "training", stepLabel: strconv.Itoa(block[len(block)-1].Step)},
 			Protocol: result.Paper, Metric: "loss", Unit: "nats",
 		}, x...))
-	}
-	return all
-}
-
-// publishedHistory is the reference's accuracy by step and task; empty unless the recipe is the published one.
-func publishedHistory(reference bool) map[int]map[string]float64 {
-	all := map[int]map[string]float64{}
-	if !reference {
-		return all
-	}
-	for _, h := range published.Must[[]publishedEvaluation]("eval_history.json") {
-		all[h.Step] = map[string]float64{"overall": h.Overall}
-		for i, task := range publishedTasks {
-			if v, ok := h.PerTask[strconv.Itoa(i)]; ok {
-				all[h.Step][task] = v
-			}
-		}
 	}
 	return all
 }

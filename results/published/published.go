@@ -4,22 +4,19 @@ package published
 
 import (
 	"embed"
-	"encoding/json"
-	"fmt"
+
+	"github.com/tidwall/gjson"
 )
 
 //go:embed *.json 130m/*.json
 var files embed.FS
 
-// Must is what the file of the given name has, e.g. "eval_history.json", as a T. The files are part of the program: it
-// panics if there is none of the name, or if it does not have the form of T.
-func Must[T any](name string) (v T) {
+// Get is what the file of the given name has at a path in the syntax of gjson; it does not exist where the file has
+// nothing there. The files are part of the program: it panics if there is none of the name.
+func Get(name, path string) gjson.Result {
 	text, err := files.ReadFile(name)
-	if err == nil {
-		err = json.Unmarshal(text, &v)
-	}
 	if err != nil {
-		panic(fmt.Sprintf("published figures %s: %v", name, err))
+		panic("published figures: " + err.Error())
 	}
-	return v
+	return gjson.GetBytes(text, path)
 }
