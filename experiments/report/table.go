@@ -100,6 +100,7 @@ func selected(v lab.View, all []result.Measurement) (rows []string, found []resu
 		if slices.ContainsFunc(want, func(l string) bool { _, ok := m.Labels[l]; return !ok }) {
 			continue
 		}
+		m = within(v.Range, m)
 		if len(m.Labels) == len(want) {
 			found = append(found, m)
 		}
@@ -120,6 +121,20 @@ func selected(v lab.View, all []result.Measurement) (rows []string, found []resu
 		}
 	}
 	return append(slices.Clone(v.Rows), slices.Sorted(maps.Keys(more))...), loose
+}
+
+// within is m with its interval cut at the range of its metric, which a note says: a t-interval knows nothing of bounds.
+func within(bounds *[2]float64, m result.Measurement) result.Measurement {
+	if bounds == nil || m.Interval == nil {
+		return m
+	}
+	cut := *m.Interval
+	cut.Low, cut.High = max(cut.Low, bounds[0]), min(cut.High, bounds[1])
+	if cut != *m.Interval {
+		note := fmt.Sprintf("interval cut at %g and %g, which no value is beyond", bounds[0], bounds[1])
+		m.Interval, m.Note = &cut, strings.TrimPrefix(m.Note+"; "+note, "; ")
+	}
+	return m
 }
 
 // newTable makes the table of a view; nil if there is nothing to show.
