@@ -152,6 +152,7 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 			d.BatchSize = conf.BatchSize
 		}
 	}
+	file := conf.Model
 	if err := overrideModel(c, &conf.Model); err != nil {
 		return nil, err
 	}
@@ -159,10 +160,7 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 		d.Model = "a model of these settings"
 	}
 	d.Config = conf.Model
-	if err := conf.Model.Validate(); err != nil {
-		return nil, usagef(c, "%v", err)
-	}
-	return slices.Clone(contexts), nil
+	return slices.Clone(contexts), configured(c, conf.Model, file)
 }
 
 // maxTokens bounds a batch: beyond it, sizes are slips of the keyboard.

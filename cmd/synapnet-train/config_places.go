@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/synapnet/synapnet-train/internal/registry"
 )
 
 // What a configuration file may take. Within these bounds the TOML library is quick; beyond them its work and
@@ -29,6 +33,29 @@ func (p *place) of(key string) *place {
 		return found
 	}
 	return &place{line: p.line}
+}
+
+// find is the line of the key that a message begins with, as `warmup.lr` or `quantisation: group_size`, and what its
+// name lacks of its table's. 0: this table, and those in it, have no such key.
+func (p *place) find(message string) (line int, table string) {
+	names := strings.FieldsFunc(message, func(r rune) bool { return !strings.ContainsRune(registry.Word, r) })
+	if len(names) == 0 {
+		return 0, ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.keys)) {
+		if p.keys[names[0]] == nil && p.keys[name].keys[names[0]] != nil {
+			p, table = p.keys[name], name+"."
+			break
+		}
+	}
+	for _, name := range names {
+		if p.keys[name] == nil {
+			break
+		}
+		p = p.keys[name]
+		line = p.line
+	}
+	return line, table
 }
 
 // item is the place of an element of this list.
