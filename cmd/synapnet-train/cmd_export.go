@@ -174,7 +174,10 @@ func exportOptions(c *cli.Context, m layers.Config) (qat.Options, error) {
 		for _, n := range names {
 			o.Targets = append(o.Targets, qat.Target(n))
 		}
-		if len(names) == 1 && names[0] == "all" {
+		if slices.Contains(names, "all") {
+			if len(names) > 1 {
+				return o, usagef(c, "--targets %s: all are every one; name no others", strings.Join(names, " "))
+			}
 			o.Targets = qat.TargetsOf(m)
 		}
 	}
@@ -228,7 +231,7 @@ func checkBits(c *cli.Context, o qat.Options, flag string, target qat.Target) er
 // optionFlags calls the options in messages by the names of their flags.
 var optionFlags = strings.NewReplacer("group_size is", "--group-size", "salient_fraction is", "--salient-fraction",
 	"step_init is", "--step-init", "embedding_bits is", "--embedding-bits", "head_bits is", "--head-bits",
-	"schemes names", "--scheme names", "schemes of", "--scheme of")
+	"targets names", "--targets or --scheme names", "schemes names", "--scheme names", "schemes of", "--scheme of")
 
 // maxCalibration bounds --calib-samples: beyond it, the number is a slip of the keyboard.
 const maxCalibration = 1 << 20

@@ -134,7 +134,8 @@ func TestExportMistakes(t *testing.T) {
 		"export " + model:  "no --output",
 		"export " + model + out + " --targets smm":        `did you mean "ssm"?`,
 		"export " + model + out + " --targets ssm ssm":    `"ssm" is given twice`,
-		"export " + bare + out + " --targets bridge":      "the model has no ScaleBridge",
+		"export " + bare + out + " --targets bridge":      "architecture synapnet without ScaleBridge (use_scale_bridge) does not have",
+		"export " + model + out + " --targets all ssm":    "--targets all ssm: all are every one; name no others",
 		"export " + model + out + " --group-size 9":       "--group-size 9: it must be from 2 to the 8 inputs",
 		"export " + model + out + " --head-bits 5":        "--head-bits 5: it must be 4 or 8",
 		"export " + model + out + " --step-init best":     `--step-init "best": it must be max or mse`,
@@ -256,7 +257,7 @@ func TestInspectMistakes(t *testing.T) {
 		"inspect " + changed("short", func(b []byte) []byte { return b[:len(b)-9] }):           "reach beyond",
 		"inspect " + version():                                 "packed layout version 7: this program reads version 1",
 		"eval " + version() + " --contexts 32":                 "packed layout version 7: this program reads version 1",
-		"inspect " + packed + " --against " + other:            "is another than the one to compare with",
+		"inspect " + packed + " --against " + other:            "is another than the one to compare with: it has depth 2, not 1",
 		"inspect " + packed + " --against " + packed:           "--against " + packed + ": the model is packed",
 		"inspect " + packed + " --against " + packed + ".none": "no such file",
 	} {
