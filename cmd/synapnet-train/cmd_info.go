@@ -132,10 +132,7 @@ func (d *description) find(c *cli.Context) (contexts []int, err error) {
 	if c.IsSet("contexts") {
 		return c.IntSlice("contexts"), checkShapes(c, d.Config, c.IntSlice("contexts"), d.BatchSize)
 	}
-	contexts = slices.DeleteFunc(contexts, func(t int) bool { return t > d.Config.MaxLen })
-	if len(contexts) == 0 {
-		contexts = []int{d.Config.MaxLen}
-	}
+	contexts = possible(contexts, d.Config)
 	return contexts, checkShapes(c, d.Config, contexts, d.BatchSize)
 }
 
@@ -161,6 +158,19 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 	}
 	d.Config = conf.Model
 	return slices.Clone(contexts), configured(c, conf.Model, file)
+}
+
+// possible are those contexts for which the model has positions; its longest if there are none.
+func possible(contexts []int, m layers.Config) (fit []int) {
+	for _, t := range contexts {
+		if t <= m.MaxLen {
+			fit = append(fit, t)
+		}
+	}
+	if len(fit) == 0 {
+		return []int{m.MaxLen}
+	}
+	return fit
 }
 
 // maxTokens bounds a batch: beyond it, sizes are slips of the keyboard.
