@@ -94,7 +94,7 @@ func ScratchExperiment() lab.Experiment {
 				Column: result.ContextLabel,
 				Figure: &lab.Figure{Kind: "bar", X: result.VariantLabel, Series: result.TaskLabel}},
 			{Title: "What the bridge adds over the model without it, seed by seed", Metric: "difference",
-				Rows: []string{result.TaskLabel, "against"}, Column: result.ContextLabel, Range: &[2]float64{-1, 1}},
+				Rows: []string{result.TaskLabel, "against"}, Column: result.ContextLabel},
 			{Title: "Parameters", Metric: "parameters", Rows: []string{result.VariantLabel}},
 			{Title: "Steps until the accuracy no longer rose, the fall of the rate included", Metric: "steps",
 				Rows: []string{result.VariantLabel}},

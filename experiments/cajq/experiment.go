@@ -81,8 +81,8 @@ func experimentOf(e lab.Experiment, variants []string) lab.Experiment {
 	}
 	if slices.Contains(variants, qat.FP16) {
 		e.Views = append(e.Views, lab.View{Title: "Difference to another variant, seed by seed on the same samples",
-			Metric: "difference", Range: &[2]float64{-1, 1},
-			Rows: []string{result.TaskLabel, result.VariantLabel, result.AgainstLabel}, Column: result.ContextLabel})
+			Metric: "difference",
+			Rows:   []string{result.TaskLabel, result.VariantLabel, result.AgainstLabel}, Column: result.ContextLabel})
 	}
 	e.Views = append(e.Views, lab.View{Title: "Size of the packed file", Rows: []string{result.VariantLabel, "of"}})
 	full := Settings{Default(), variants}

@@ -33,10 +33,9 @@ func TrainExperiment() lab.Experiment {
 		Estimate: lab.Durations{lab.Quick: 15 * time.Second, lab.Full: 15 * time.Minute},
 		Views: []lab.View{
 			{Title: "Area under the ROC curve on held-out entries", Metric: "auc", Rows: []string{network, rate}, Column: noise,
-				Range:  &[2]float64{0, 1},
 				Figure: &lab.Figure{Kind: "line", X: rate, Series: noise, LogX: true}},
 			{Title: "The same entries ranked by one feature alone", Metric: "baseline_auc",
-				Rows: []string{network, "feature", rate}, Column: noise, Range: &[2]float64{0, 1}},
+				Rows: []string{network, "feature", rate}, Column: noise},
 		},
 		Says: "The published protocol asks the classifier for a label that is made of its own inputs; under the strict " +
 			"protocol it has to foresee which entries " +

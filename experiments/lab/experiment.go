@@ -87,9 +87,6 @@ type View struct {
 	Rows   []string // labels
 	Column string   // label; "" where Metric is ""
 	Figure *Figure  // the same measurements drawn; nil: only the table
-	// Range is what all values of the metric lie in, least and most: no interval is shown beyond it. nil: they are not
-	// bounded.
-	Range *[2]float64
 }
 
 // Figure draws a view: lines or points over a numeric label or metric, bars over a label.

@@ -164,10 +164,10 @@ func TestNotes(t *testing.T) {
 // No interval is shown beyond what the metric can be, and what is cut says so; what is measured stays as it is.
 func TestIntervalsAreWithinTheRange(t *testing.T) {
 	v := accuracyView
-	v.Range = &[2]float64{0, 1}
+	v.Metric = "auc"
 	all := []result.Measurement{
-		result.MeanOf(variantAt("a", "512"), result.Paper, "accuracy", "1", []float64{0.5, 1}),
-		result.MeanOf(variantAt("b", "512"), result.Paper, "accuracy", "1", []float64{0.5, 0.51}),
+		result.MeanOf(variantAt("a", "512"), result.Paper, "auc", "1", []float64{0.5, 1}),
+		result.MeanOf(variantAt("b", "512"), result.Paper, "auc", "1", []float64{0.5, 0.51}),
 	}
 	low := all[0].Interval.Low
 	table := newTable(v, all)

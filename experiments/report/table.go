@@ -100,7 +100,7 @@ func selected(v lab.View, all []result.Measurement) (rows []string, found []resu
 		if slices.ContainsFunc(want, func(l string) bool { _, ok := m.Labels[l]; return !ok }) {
 			continue
 		}
-		m = within(v.Range, m)
+		m = within(m)
 		if len(m.Labels) == len(want) {
 			found = append(found, m)
 		}
@@ -123,9 +123,13 @@ func selected(v lab.View, all []result.Measurement) (rows []string, found []resu
 	return append(slices.Clone(v.Rows), slices.Sorted(maps.Keys(more))...), loose
 }
 
-// within is m with its interval cut at the range of its metric, which a note says: a t-interval knows nothing of bounds.
-func within(bounds *[2]float64, m result.Measurement) result.Measurement {
-	if bounds == nil || m.Interval == nil {
+// ranges are what all values of some metrics lie in. A t-interval knows nothing of it.
+var ranges = map[string][2]float64{"auc": {0, 1}, "baseline_auc": {0, 1}, "difference": {-1, 1}}
+
+// within is m with its interval cut at the range of its metric, which a note says.
+func within(m result.Measurement) result.Measurement {
+	bounds, bounded := ranges[m.Metric]
+	if !bounded || m.Unit != "1" || m.Interval == nil {
 		return m
 	}
 	cut := *m.Interval
