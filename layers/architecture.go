@@ -177,16 +177,9 @@ func MatchedConfig(a Architecture, reference Config) (Config, error) {
 	if reference.Architecture == a {
 		return reference, nil
 	}
-	var own []string
-	if len(reference.BlockLayers) > 0 {
-		own = append(own, fmt.Sprintf("block_layers %q", reference.BlockLayers))
-	}
-	for _, name := range slices.Sorted(maps.Keys(reference.Options)) {
-		own = append(own, "options."+name)
-	}
-	if len(own) > 0 {
-		return Config{}, fmt.Errorf("architecture %s cannot take over %s, of architecture %s: leave it out", a,
-			strings.Join(own, ", "), reference.Architecture)
+	if len(reference.BlockLayers)+len(reference.Options) > 0 {
+		return Config{}, fmt.Errorf("architecture %s cannot take over block_layers %q and options %q of architecture %s: "+
+			"leave them out", a, reference.BlockLayers, slices.Sorted(maps.Keys(reference.Options)), reference.Architecture)
 	}
 	kind := a.find()
 	c := reference

@@ -161,12 +161,8 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 }
 
 // possible are those contexts for which the model has positions; its longest if there are none.
-func possible(contexts []int, m layers.Config) (fit []int) {
-	for _, t := range contexts {
-		if t <= m.MaxLen {
-			fit = append(fit, t)
-		}
-	}
+func possible(contexts []int, m layers.Config) []int {
+	fit := slices.DeleteFunc(slices.Clone(contexts), func(t int) bool { return t > m.MaxLen })
 	if len(fit) == 0 {
 		return []int{m.MaxLen}
 	}

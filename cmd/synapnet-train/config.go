@@ -55,10 +55,10 @@ func configured[C interface{ Validate() error }](c *cli.Context, settings, file 
 // file sets that.
 func ofFile(path string, err error) error {
 	text, unread := readConfig(path)
-	places, _, beyond := placesOf(text)
-	if unread != nil || beyond != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	if unread != nil {
+		return fmt.Errorf("%w; %w", err, unread)
 	}
+	places, _, _ := placesOf(text) // within its bounds, or it would have no settings
 	line, table := places.find(err.Error())
 	return fmt.Errorf("%s: %s%w", position(path, line), table, err)
 }

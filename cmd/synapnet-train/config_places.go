@@ -39,16 +39,12 @@ func (p *place) of(key string) *place {
 // name lacks of its table's. 0: this table, and those in it, have no such key.
 func (p *place) find(message string) (line int, table string) {
 	names := strings.FieldsFunc(message, func(r rune) bool { return !strings.ContainsRune(registry.Word, r) })
-	if len(names) == 0 {
-		return 0, ""
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.keys)) {
-		if p.keys[names[0]] == nil && p.keys[name].keys[names[0]] != nil {
-			p, table = p.keys[name], name+"."
-			break
+	for i, name := range names {
+		for _, t := range slices.Sorted(maps.Keys(p.keys)) {
+			if i == 0 && p.keys[name] == nil && p.keys[t].keys[name] != nil {
+				p, table = p.keys[t], t+"."
+			}
 		}
-	}
-	for _, name := range names {
 		if p.keys[name] == nil {
 			break
 		}
