@@ -120,7 +120,8 @@ func TestStreamErrors(t *testing.T) {
 	ids, _ := randomBatch(1, 24, c)
 	ids[18] = -1
 	var out [][]float32
-	if err := m.Stream(ids, 8, collect(&out)); err == nil || !strings.Contains(err.Error(), "token id -1") || len(out) != 2 {
+	if err := m.Stream(ids, 8, collect(&out)); err == nil || !strings.Contains(err.Error(), "token id -1") ||
+		len(out) != 2 {
 		t.Errorf("a token id of -1: %d chunks, %v", len(out), err)
 	}
 	stop := errors.New("enough")

@@ -192,8 +192,8 @@ func NewThreePhase(c ThreePhaseConfig, base *layers.Model) (*ThreePhase, error) 
 	case base == nil:
 		t.Model, err = layers.NewModel(c.Model, c.Seed)
 	case !base.Config.Equal(c.Model):
-		return nil, fmt.Errorf("the model to begin with is not that of the settings: it has %s; give its settings in [model], "+
-			"or another model", base.Config.Difference(c.Model))
+		return nil, fmt.Errorf("the model to begin with is not that of the settings: it has %s; give its settings in "+
+			"[model], or another model", base.Config.Difference(c.Model))
 	case prepared(base):
 		return nil, fmt.Errorf("the model to begin with is quantised already: give a floating-point checkpoint")
 	default:

@@ -134,7 +134,7 @@ func TestExportMistakes(t *testing.T) {
 		"export " + model:  "no --output",
 		"export " + model + out + " --targets smm":        `did you mean "ssm"?`,
 		"export " + model + out + " --targets ssm ssm":    `"ssm" is given twice`,
-		"export " + bare + out + " --targets bridge":      "architecture synapnet without ScaleBridge (use_scale_bridge) does not have",
+		"export " + bare + out + " --targets bridge":      "synapnet without ScaleBridge (use_scale_bridge)",
 		"export " + model + out + " --targets all ssm":    "--targets all ssm: all are every one; name no others",
 		"export " + model + out + " --group-size 9":       "--group-size 9: it must be from 2 to the 8 inputs",
 		"export " + model + out + " --head-bits 5":        "--head-bits 5: it must be 4 or 8",
@@ -145,8 +145,8 @@ func TestExportMistakes(t *testing.T) {
 		"export " + model + out +
 			" --scheme ssm=int5": `--scheme of target ssm: unknown scheme "int5": did you mean "int4"? There are seq2, `,
 		"export " + model + out + " --scheme ssm":                      `--scheme "ssm": want TARGET=NAME`,
-		"export " + model + out + " --scheme memory=int8":              `--scheme names "memory", whose entries are no weights`,
-		"export " + model + out + " --scheme ssm=paper7":               "no packed file holds paper7; give one of seq2, int4, int8",
+		"export " + model + out + " --scheme memory=int8":              `names "memory", whose entries are no weights`,
+		"export " + model + out + " --scheme ssm=paper7":               "holds paper7; give one of seq2, int4, int8",
 		"export " + model + out + " --scheme ff=int8 --scheme ff=int4": "ff is given the scheme int8 already",
 		"export " + model + out +
 			" --scheme ff=int4_float32": "no packed file holds int4_float32; give one of seq2, int4, int8",
@@ -257,7 +257,7 @@ func TestInspectMistakes(t *testing.T) {
 		"inspect " + changed("short", func(b []byte) []byte { return b[:len(b)-9] }):           "reach beyond",
 		"inspect " + version():                                 "packed layout version 7: this program reads version 1",
 		"eval " + version() + " --contexts 32":                 "packed layout version 7: this program reads version 1",
-		"inspect " + packed + " --against " + other:            "is another than the one to compare with: it has depth 2, not 1",
+		"inspect " + packed + " --against " + other:            "the one to compare with: it has depth 2, not 1",
 		"inspect " + packed + " --against " + packed:           "--against " + packed + ": the model is packed",
 		"inspect " + packed + " --against " + packed + ".none": "no such file",
 	} {

@@ -602,7 +602,8 @@ func TestWrongSettingsHaveAPlace(t *testing.T) {
 	refusal(t, exitUsage, "cajq-3phase --config "+written(t, "[quantisation]\ngroup_size = 9999"),
 		":2: quantisation: group_size is 9999: ")
 	refusal(t, exitUsage, "pretrain --architecture llama --config "+written(t, begin+"block_layers = [\"swiglu\"]"),
-		"--architecture llama: architecture llama cannot take over block_layers [\"swiglu\"] and options [] of architecture synapnet")
+		"--architecture llama: architecture llama cannot take "+
+			"over block_layers [\"swiglu\"] and options [] of architecture synapnet")
 }
 
 // The pretraining configurations that come with the program can all be used; pretrain.toml is the reference recipe in

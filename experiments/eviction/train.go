@@ -424,8 +424,8 @@ func (e *training) more(p baee.Protocol) string {
 	if p == baee.Paper {
 		return fmt.Sprintf("collect from more than %d samples (--paper-sequences, setting paper_sequences)", e.PaperSequences)
 	}
-	return fmt.Sprintf("collect from more than %d streams, or of other tasks (--sequences and --tasks, settings sequences "+
-		"and tasks)", e.Sequences)
+	return fmt.Sprintf("collect from more than %d streams, or of other tasks (--sequences and --tasks, settings "+
+		"sequences and tasks)", e.Sequences)
 }
 
 // fit trains one network as its key says. report is called after each step.
