@@ -77,12 +77,8 @@ func TestAFIFOOfOneBankIsTheUnmanagedStream(t *testing.T) {
 	for _, classes := range []int{3, 0} {
 		m := model(t, classes, 0.5, 3) // all slots are written: no padding
 		ids := tokens(1, 40)
-		want, err := layers.NewStream(m, 8)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var logits [][]float32
-		if err := want.Push(ids,
+		if err := m.Stream(ids, 8,
 			func(l []float32) error { logits = append(logits, slices.Clone(l)); return nil }); err != nil {
 			t.Fatal(err)
 		}
@@ -97,6 +93,30 @@ func TestAFIFOOfOneBankIsTheUnmanagedStream(t *testing.T) {
 					t.Fatalf("chunk %d: logits %v, want %v", k, got[k], logits[k])
 				}
 			}
+		}
+	}
+}
+
+// However the tokens arrive, the stream gives the same.
+func TestAStreamIsTheSameInAnyPieces(t *testing.T) {
+	m, ids := model(t, 3, 0.5, 3), tokens(1, 47)
+	inPieces := func(sizes func() int) [][]float32 {
+		s := stream(t, m, forModel(m, "fifo", 9), 10)
+		var all [][]float32
+		for rest := ids; len(rest) > 0; {
+			n := min(sizes(), len(rest)) // nothing, less than a chunk, more than two
+			all, rest = append(all, push(t, s, rest[:n])...), rest[n:]
+		}
+		return append(all, push(t, s, tokens(2, 3))...)
+	}
+	want := inPieces(func() int { return len(ids) })
+	if len(want) != 5 {
+		t.Fatalf("%d chunks, want 5", len(want))
+	}
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		if got := inPieces(func() int { return r.IntN(25) }); !slices.EqualFunc(got, want, slices.Equal) {
+			t.Errorf("pieces %d: another result", seed)
 		}
 	}
 }

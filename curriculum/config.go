@@ -71,7 +71,7 @@ func (c Config) Validate() error {
 		return err
 	}
 	if _, err := c.Samples(); err != nil {
-		return fmt.Errorf("mixture: %w", err)
+		return err
 	}
 	if err := c.SampleKeys.Check(); err != nil {
 		return err

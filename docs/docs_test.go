@@ -96,3 +96,39 @@ func TestACitationIsFoundAcrossLines(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// CONTRIBUTING.md names every door for other modules, and its links lead somewhere.
+func TestContributingNamesEveryRegistry(t *testing.T) {
+	text, err := os.ReadFile("../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllSubmatch(text, -1) {
+		if _, err := os.Stat(filepath.Join("..", string(link[1]))); err != nil {
+			t.Error(err)
+		}
+	}
+	doors := regexp.MustCompile(`(?m)^func (Register\w*)\(`)
+	count := 0
+	for _, floor := range []string{"baee", "curriculum", "experiments", "graph", "layers", "qat"} {
+		err := filepath.WalkDir(filepath.Join("..", floor), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(path) != ".go" {
+				return err
+			}
+			source, err := os.ReadFile(path)
+			for _, door := range doors.FindAllSubmatch(source, -1) {
+				name := filepath.Base(filepath.Dir(path)) + "." + string(door[1])
+				if count++; !bytes.Contains(text, []byte("`"+name+"`")) {
+					t.Errorf("CONTRIBUTING.md does not name %s", name)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if count < 6 {
+		t.Errorf("only %d functions found: the search is broken", count)
+	}
+}

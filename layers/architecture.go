@@ -3,6 +3,7 @@ package layers
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -164,7 +165,8 @@ const MatchTolerance = 0.05
 // MatchedConfig is the model of architecture a that has the vocabulary, the positions, the classes and the heads of the
 // reference and a number of parameters within 5% of its: the depth is the reference's, double for Mamba-2 (whose block
 // is half of a transformer's), and the width the multiple of the heads that comes nearest; if none is near enough, the
-// next depth at which one is. A reference of architecture a is returned as it is.
+// next depth at which one is. A reference of architecture a is returned as it is; one of another with layers or options
+// of its own is refused.
 func MatchedConfig(a Architecture, reference Config) (Config, error) {
 	if err := a.validate(); err != nil {
 		return Config{}, err
@@ -175,9 +177,13 @@ func MatchedConfig(a Architecture, reference Config) (Config, error) {
 	if reference.Architecture == a {
 		return reference, nil
 	}
+	if len(reference.BlockLayers)+len(reference.Options) > 0 {
+		return Config{}, fmt.Errorf("architecture %s cannot take over block_layers %q and options %q of architecture %s: "+
+			"leave them out", a, reference.BlockLayers, slices.Sorted(maps.Keys(reference.Options)), reference.Architecture)
+	}
 	kind := a.find()
 	c := reference
-	c.Architecture, c.UseScaleBridge, c.BlockLayers, c.Options = a, a == SynapNet, nil, nil
+	c.Architecture, c.UseScaleBridge = a, a == SynapNet
 	if kind.MLPRatio > 0 {
 		c.MLPRatio = kind.MLPRatio
 	}

@@ -396,7 +396,7 @@ func TestBaselineMatrices(t *testing.T) {
 func TestBaselineHasNoStream(t *testing.T) {
 	forBaselines(t, func(t *testing.T, c Config) {
 		m := newModel(t, c)
-		_, stream := NewStream(m, 16)
+		stream := m.Stream(nil, 16, nil)
 		_, reader := m.Reader(16, []int{1, 1, 1}, 1, false)
 		_, infer := m.Infer(1, 16, 4)
 		for what, err := range map[string]error{"stream": stream, "reader": reader, "external memory": infer} {

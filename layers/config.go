@@ -3,10 +3,8 @@ package layers
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/synapnet/synapnet-train/internal/bounds"
@@ -128,10 +126,20 @@ func (c Config) Parameters() int {
 }
 
 // Equal says whether two configurations are of the same model.
-func (c Config) Equal(other Config) bool {
-	same := slices.Equal(c.BlockLayers, other.BlockLayers) && maps.Equal(c.Options, other.Options)
-	c.BlockLayers, c.Options, other.BlockLayers, other.Options = nil, nil, nil, nil
-	return same && reflect.DeepEqual(c, other)
+func (c Config) Equal(other Config) bool { return c.Difference(other) == "" }
+
+// Difference lists the settings in which c is not other, with both values: "dim 16, not 192". "": they are of the same
+// model.
+func (c Config) Difference(other Config) string {
+	var all []string
+	a, b := reflect.ValueOf(c), reflect.ValueOf(other)
+	for i := range a.NumField() {
+		ours, others := fmt.Sprint(a.Field(i)), fmt.Sprint(b.Field(i)) // alike for no list and an empty one
+		if ours != others {
+			all = append(all, fmt.Sprintf("%s %s, not %s", a.Type().Field(i).Tag.Get("toml"), ours, others))
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 func nearestDivisor(n, near int) int {

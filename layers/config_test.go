@@ -2,6 +2,7 @@ package layers
 
 import (
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/quick"
@@ -123,5 +124,45 @@ func TestParametersOfEveryDepth(t *testing.T) {
 				t.Errorf("%s, depth %d: %d, want %d", name, c.Depth, got, want)
 			}
 		}
+	}
+}
+
+// A configuration differs from another in each setting alone, and is told by its name; lists and tables without
+// anything are none.
+func TestDifferences(t *testing.T) {
+	c := Reference()
+	empty := c
+	empty.BlockLayers, empty.Options = []string{}, map[string]float64{}
+	if !c.Equal(empty) {
+		t.Error("nothing differs from an empty list")
+	}
+	settings := reflect.TypeFor[Config]()
+	for i := range settings.NumField() {
+		other := reflect.New(settings).Elem()
+		other.Set(reflect.ValueOf(c))
+		switch f := other.Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString("llama")
+		case reflect.Int:
+			f.SetInt(7)
+		case reflect.Float64:
+			f.SetFloat(0.7)
+		case reflect.Bool:
+			f.SetBool(!f.Bool())
+		case reflect.Slice:
+			f.Set(reflect.ValueOf([]string{"swiglu"}))
+		case reflect.Map:
+			f.Set(reflect.ValueOf(map[string]float64{"x": 1}))
+		default:
+			t.Fatalf("a setting of kind %s", f.Kind())
+		}
+		key, _, _ := strings.Cut(settings.Field(i).Tag.Get("json"), ",")
+		if got := c.Difference(other.Interface().(Config)); !strings.HasPrefix(got, key+" ") || strings.Contains(got, ";") {
+			t.Errorf("another %s: %q", key, got)
+		}
+	}
+	c.Dim, empty.Architecture = 16, Llama
+	if got := c.Difference(empty); got != "architecture synapnet, not llama; dim 16, not 192" {
+		t.Error(got)
 	}
 }

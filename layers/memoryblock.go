@@ -39,6 +39,6 @@ func (a Architecture) CheckSynapNet() error {
 	if a == SynapNet {
 		return nil
 	}
-	return fmt.Errorf("the model is of architecture %s, which has no SynapNet blocks, which this needs: "+
-		"give a model of architecture %s", a, SynapNet)
+	return fmt.Errorf("the model is of architecture %s, and this needs the blocks of SynapNet: give a model of "+
+		"architecture %s", a, SynapNet)
 }

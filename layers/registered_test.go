@@ -399,17 +399,10 @@ func TestRegisteredIsMatched(t *testing.T) {
 // Layers in the blocks do not keep a model from being streamed.
 func TestLayersInAStream(t *testing.T) {
 	for name, c := range withLayers() {
-		s, err := NewStream(scrambled(t, c), 16)
-		if err != nil {
-			t.Fatal(err)
-		}
 		ids, _ := samples(c, 1, 40)
 		chunks := 0
 		count := func([]float32) error { chunks++; return nil }
-		if err := s.Push(ids, count); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Flush(count); err != nil || chunks != 3 {
+		if err := scrambled(t, c).Stream(ids, 16, count); err != nil || chunks != 3 {
 			t.Errorf("%s: %d chunks, %v", name, chunks, err)
 		}
 	}

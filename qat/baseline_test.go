@@ -104,7 +104,10 @@ func TestCAJQRefusesBaselines(t *testing.T) {
 	_, build := v[0].Build(context.Background(), base, e, tasks.Seeded(1), Session{})
 	_, calibrate := Calibrate(base, Batches{})
 	_, prepare := Prepare(base, nil, DefaultOptions())
-	for what, err := range map[string]error{"build": build, "calibrate": calibrate, "prepare": prepare} {
+	phases := DefaultThreePhase() // before the warm-up, which may take hours
+	phases.Model, phases.Context, phases.Quantisation = base.Config, 64, tinyOptions(Layers)
+	for what, err := range map[string]error{"build": build, "calibrate": calibrate, "prepare": prepare,
+		"every target": Variants()[len(Variants())-1].Check(e, base.Config), "three phases": phases.Validate()} {
 		if err == nil || !strings.Contains(err.Error(), "architecture llama") {
 			t.Errorf("%s: got %v", what, err)
 		}
@@ -144,13 +147,13 @@ func TestTargetsOfTheModel(t *testing.T) {
 		return tinyOptions(targets...).Validate(c)
 	}
 	for want, err := range map[string]error{
-		`targets names "ssm", and the model is of architecture llama`: of(func(c *layers.Config) {
+		`targets names "ssm", which a model of architecture llama does not have`: of(func(c *layers.Config) {
 			c.Architecture = layers.Llama
 		}, SSM),
 		`it has layers, embeddings, head`: of(func(c *layers.Config) {
 			c.Architecture = layers.Llama
 		}, Bridge),
-		`targets names "layers", and the model is of architecture sy`: of(func(*layers.Config) {}, SSM, Layers),
+		`which a model of architecture synapnet without block_layers does not have`: of(func(*layers.Config) {}, SSM, Layers),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)

@@ -151,14 +151,15 @@ func (o Options) Validate(c layers.Config) error {
 // checkTargets refuses targets that the model does not have.
 func (o Options) checkTargets(c layers.Config) error {
 	for _, t := range o.Targets {
-		switch {
-		case slices.Contains(TargetsOf(c), t):
-		case t == Bridge && c.Architecture == layers.SynapNet:
-			return fmt.Errorf("targets names %q, and the model has no ScaleBridge (use_scale_bridge is false): leave it out", t)
-		default:
-			return fmt.Errorf("targets names %q, and the model is of architecture %s with block_layers %q: it has %s", t,
-				c.Architecture, c.BlockLayers, join(TargetsOf(c)))
+		if slices.Contains(TargetsOf(c), t) {
+			continue
 		}
+		without := ""
+		if c.Architecture == layers.SynapNet {
+			without = map[Target]string{Bridge: " without ScaleBridge (use_scale_bridge)", Layers: " without block_layers"}[t]
+		}
+		return fmt.Errorf("targets names %q, which a model of architecture %s%s does not have: it has %s", t, c.Architecture,
+			without, join(TargetsOf(c)))
 	}
 	return nil
 }

@@ -94,8 +94,8 @@ func (q *Quantised) pack() (map[string]*scheme.Packed, error) {
 		p, err := s.Pack()
 		if err != nil {
 			mend := "leave out target " + string(s.target)
-			if s.Fake.Scheme == scheme.Int8 && (s.target == Embeddings || s.target == Head) {
-				mend = fmt.Sprintf("export --%s-bits 4", s.target)
+			if s.Fake.Scheme == scheme.Int8 {
+				mend = fmt.Sprintf("export --scheme %s=%s", s.target, scheme.Int4.Name)
 			}
 			return nil, fmt.Errorf("weight %s: %w (%s)", s.Name, err, mend)
 		}

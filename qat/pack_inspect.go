@@ -57,7 +57,8 @@ func Inspect(f *safetensors.File, size int64, against *Reference) (*Inspection, 
 	}
 	r := &Inspection{Config: m.Config, Parameters: m.Config.Parameters(), FileBytes: size, MemoryInt8: m.MemoryInt8()}
 	if against != nil && !against.config.Equal(m.Config) {
-		return nil, fmt.Errorf("its model (%+v) is another than the one to compare with (%+v)", m.Config, against.config)
+		return nil, fmt.Errorf("its model is another than the one to compare with: it has %s",
+			m.Config.Difference(against.config))
 	}
 	smooth := smoothingOf(m)
 	packed := map[string]*scheme.Packed{} // by the names of their tensors

@@ -32,9 +32,11 @@ func (o Options) scheme(t Target) (*scheme.Scheme, error) {
 // checkSchemes refuses schemes that there are not, and schemes of what is no target.
 func (o Options) checkSchemes() error {
 	for _, t := range slices.Sorted(maps.Keys(o.Schemes)) {
-		if t == Memory || !o.Has(t) {
-			return fmt.Errorf("schemes names %q: the weights that can be given a scheme are those of the targets %s", t,
-				join(slices.DeleteFunc(slices.Clone(o.Targets), func(t Target) bool { return t == Memory })))
+		if !o.Has(t) {
+			return fmt.Errorf("schemes names %q, which is none of the targets %s: add it to them", t, join(o.Targets))
+		}
+		if t == Memory {
+			return fmt.Errorf("schemes names %q, whose entries are no weights: leave it out", t)
 		}
 		if _, err := scheme.Lookup(o.Schemes[t]); err != nil {
 			return fmt.Errorf("schemes of target %s: %w", t, err)

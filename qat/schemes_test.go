@@ -59,8 +59,8 @@ func TestEverySchemeOfEveryTarget(t *testing.T) {
 func TestSchemesThatThereAreNotAreRefused(t *testing.T) {
 	for want, schemes := range map[string]map[Target]string{
 		`schemes of target ff: unknown scheme "int5": did you mean "int4"? There are seq2,`: {FF: "int5"},
-		`schemes names "head": the weights that can be given a scheme are those of the`:     {Head: "int8"},
-		`schemes names "memory"`: {Memory: "int8"},
+		`schemes names "head", which is none of the targets ff, memory: add it to them`:     {Head: "int8"},
+		`schemes names "memory", whose entries are no weights`:                              {Memory: "int8"},
 	} {
 		o := tinyOptions(FF, Memory)
 		o.Schemes = schemes

@@ -70,7 +70,7 @@ func (c ThreePhaseConfig) Validate() error {
 	if err := c.Model.Validate(); err != nil {
 		return err
 	}
-	if err := c.Model.CheckCausal(); err != nil {
+	if err := cmp.Or(c.Model.Architecture.CheckSynapNet(), c.Model.CheckCausal()); err != nil {
 		return err
 	}
 	if c.Model.LanguageModel() {
@@ -192,8 +192,8 @@ func NewThreePhase(c ThreePhaseConfig, base *layers.Model) (*ThreePhase, error) 
 	case base == nil:
 		t.Model, err = layers.NewModel(c.Model, c.Seed)
 	case !base.Config.Equal(c.Model):
-		return nil, fmt.Errorf("the model to begin with is of another configuration than [model]: %+v instead of %+v",
-			base.Config, c.Model)
+		return nil, fmt.Errorf("the model to begin with is not that of the settings: it has %s; give its settings in "+
+			"[model], or another model", base.Config.Difference(c.Model))
 	case prepared(base):
 		return nil, fmt.Errorf("the model to begin with is quantised already: give a floating-point checkpoint")
 	default:

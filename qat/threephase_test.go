@@ -381,7 +381,8 @@ func TestThreePhasesFromAModel(t *testing.T) {
 	}
 	other := tiny()
 	other.Depth = 1
-	if _, err := NewThreePhase(c, newModel(t, other)); err == nil || !strings.Contains(err.Error(), "configuration") {
+	if _, err := NewThreePhase(c, newModel(t, other)); err == nil ||
+		!strings.Contains(err.Error(), "it has depth 1, not 2; give its settings in [model]") {
 		t.Errorf("a model of another configuration: got %v", err)
 	}
 }

@@ -132,6 +132,11 @@ func (v Variant) apply(e *Experiment, m layers.Config) {
 
 // validate checks the settings that the variant reads.
 func (v Variant) validate(e Experiment, m layers.Config) error {
+	if v.options != nil {
+		if err := m.Architecture.CheckSynapNet(); err != nil {
+			return err
+		}
+	}
 	if v.Trains {
 		if err := e.Finetune.Validate(m); err != nil {
 			return err

@@ -76,7 +76,7 @@ func TestArchitectureMistakes(t *testing.T) {
 	allowed := `architecture is "lama": it must be one of ` + strings.Join(layers.Architectures(), ", ")
 	refusal(t, exitUsage, "info --architecture lama", "--"+allowed)
 	refusal(t, exitUsage, "pretrain --architecture lama", "--"+allowed)
-	refusal(t, exitUsage, "pretrain --config "+path, path+": model."+allowed)
+	refusal(t, exitUsage, "pretrain --config "+path, path+":2: model."+allowed)
 	refusal(t, exitUsage, "info --architecture llama --dim 63", "heads is 6: it must divide dim (63)")
 }
 

@@ -34,7 +34,8 @@ func evalCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME`s of tasks: --tasks niah_single fa (default: those of --suite)"},
 			&cli.StringSliceFlag{Name: "suite", Usage: "`NAME`s of suites (default: mixture)"},
-			&cli.IntSliceFlag{Name: "contexts", Usage: "context `LENGTH`s in tokens", Value: cli.NewIntSlice(512, 1024)},
+			&cli.IntSliceFlag{Name: "contexts", Usage: "context `LENGTH`s in tokens; of the default those that the model has " +
+				"positions for, or all its positions", Value: cli.NewIntSlice(512, 1024)},
 			&cli.IntFlag{Name: "samples", Usage: "samples of each task at each context", Value: 256},
 			&cli.IntFlag{Name: "batch-size", Usage: "samples at a time; results do not depend on it", Value: 4},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the samples", Value: 42},
@@ -71,6 +72,14 @@ func eval(c *cli.Context) error {
 	}
 	m, err := layers.Load(path)
 	if err != nil {
+		return err
+	}
+	if fit := possible(plan.Contexts, m.Config); !c.IsSet("contexts") && !slices.Equal(fit, plan.Contexts) {
+		newProgress(c.App.ErrWriter).Line("contexts %v in place of %v: the model has %d positions", fit, plan.Contexts,
+			m.Config.MaxLen)
+		plan.Contexts = fit
+	}
+	if err := checkShapes(c, m.Config, plan.Contexts, min(plan.BatchSize, plan.Samples)); err != nil {
 		return err
 	}
 	if err := plan.Check(m.Config); err != nil {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -20,6 +22,20 @@ func TestEval(t *testing.T) {
 	for _, line := range lines[2:] {
 		if fields := strings.Fields(line); len(fields) != 7 || fields[6] != "5" {
 			t.Errorf("%q: want task, context, accuracy, interval, chance, n", line)
+		}
+	}
+}
+
+// Without --contexts a model is evaluated on what it has positions for, and that is told.
+func TestEvalOfAShortModel(t *testing.T) {
+	for positions, want := range map[int]string{64: "[64]", 600: "[512]"} {
+		path := smallModelFile(t, func(c *layers.Config) { c.MaxLen = positions })
+		code, stdout, stderr := real(t, "eval", path, "--samples", "2", "--tasks", "fa", "--json")
+		told := fmt.Sprintf("contexts %s in place of [512 1024]: the model has %d positions\n", want, positions)
+		var r evaluationResult
+		if err := json.Unmarshal([]byte(stdout), &r); code != exitOK || err != nil || fmt.Sprint(r.Plan.Contexts) != want ||
+			stderr != told {
+			t.Errorf("%d %s %q, want %q", code, stdout, stderr, told)
 		}
 	}
 }
@@ -64,7 +80,7 @@ func TestEvalMistakes(t *testing.T) {
 		"eval --batch-size -1":                  "--batch-size -1: must be at least 1",
 		"eval --threads 0":                      "--threads 0: must be at least 1",
 		"eval a b":                              "unexpected argument b",
-		"eval " + path:                          "context 512: it must be from 8 to the model's 64 positions",
+		"eval " + path + " --contexts 65":       "--contexts 65: must be from 8 to the model's 64 positions (max_len)",
 		"eval " + path + " --contexts 8":        "length 8 is too small",
 		"eval " + text + " --contexts 32":       "tasks need a model with a classification head",
 		"eval " + path + " --contexts 32 --lst": "did you mean --list?",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -33,7 +34,8 @@ func exportCommand() *cli.Command {
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the calibration samples", Value: 42},
 		}, settingsFlags(optionSettings(&d)), []cli.Flag{
 			&cli.StringSliceFlag{Name: "scheme",
-				Usage: "`TARGET=NAME`: the scheme of a target's weights, in place of the default: " + schemeNames()},
+				Usage: "`TARGET=NAME`: the scheme of a target's weights, in place of the default: " + schemeNames() +
+					"; what it names is a target, beside --targets"},
 			threadsFlag(),
 		}),
 		Action: export,
@@ -59,10 +61,13 @@ func targetNames() string {
 	return strings.Join(names, ", ")
 }
 
+// schemeNames lists the schemes that a packed file can hold.
 func schemeNames() string {
 	var names []string
 	for _, s := range scheme.All() {
-		names = append(names, s.Name)
+		if s.Form != nil {
+			names = append(names, s.Name)
+		}
 	}
 	return strings.Join(names, ", ")
 }
@@ -169,32 +174,64 @@ func exportOptions(c *cli.Context, m layers.Config) (qat.Options, error) {
 		for _, n := range names {
 			o.Targets = append(o.Targets, qat.Target(n))
 		}
-		if len(names) == 1 && names[0] == "all" {
+		if slices.Contains(names, "all") {
+			if len(names) > 1 {
+				return o, usagef(c, "--targets %s: all are every one; name no others", strings.Join(names, " "))
+			}
 			o.Targets = qat.TargetsOf(m)
 		}
 	}
 	o.GroupSize = min(o.GroupSize, m.Dim) // the default fits every model
 	override(c, optionSettings(&o)...)
-	for _, s := range c.StringSlice("scheme") {
-		target, name, ok := strings.Cut(s, "=")
-		if !ok {
-			return o, usagef(c, "--scheme %q: want TARGET=NAME, such as ff=%s", s, scheme.Int8.Name)
-		}
-		if o.Schemes == nil {
-			o.Schemes = map[qat.Target]string{}
-		}
-		o.Schemes[qat.Target(target)] = name
+	if err := exportSchemes(c, &o); err != nil {
+		return o, err
 	}
 	if err := o.Validate(m); err != nil {
 		return o, usagef(c, "%s", optionFlags.Replace(err.Error()))
 	}
-	return o, nil
+	return o, cmp.Or(checkBits(c, o, "embedding-bits", qat.Embeddings), checkBits(c, o, "head-bits", qat.Head))
+}
+
+// exportSchemes sets the schemes that --scheme gives; what it names is a target. It refuses schemes that no packed file
+// holds.
+func exportSchemes(c *cli.Context, o *qat.Options) error {
+	o.Schemes = map[qat.Target]string{}
+	for _, s := range c.StringSlice("scheme") {
+		name, of, ok := strings.Cut(s, "=")
+		target := qat.Target(name)
+		if !ok {
+			return usagef(c, "--scheme %q: want TARGET=NAME, such as ff=%s", s, scheme.Int8.Name)
+		}
+		if first, ok := o.Schemes[target]; ok {
+			return usagef(c, "--scheme %s: %s is given the scheme %s already; give it one", s, target, first)
+		}
+		if found, err := scheme.Lookup(of); err == nil && found.Form == nil {
+			return usagef(c, "--scheme %s: no packed file holds %s; give one of %s", s, of, schemeNames())
+		}
+		if o.Schemes[target] = of; !o.Has(target) {
+			o.Targets = append(o.Targets, target)
+		}
+	}
+	return nil
+}
+
+// checkBits refuses the bits of a target that there is not, or whose scheme says them.
+func checkBits(c *cli.Context, o qat.Options, flag string, target qat.Target) error {
+	of, ok := o.Schemes[target]
+	switch {
+	case !c.IsSet(flag):
+	case ok:
+		return usagef(c, "--%s %d: --scheme %s=%s says it, too; give one of them", flag, c.Int(flag), target, of)
+	case !o.Has(target):
+		return usagef(c, "--%s %d: %[3]s is no target; give --targets with %[3]s", flag, c.Int(flag), target)
+	}
+	return nil
 }
 
 // optionFlags calls the options in messages by the names of their flags.
 var optionFlags = strings.NewReplacer("group_size is", "--group-size", "salient_fraction is", "--salient-fraction",
 	"step_init is", "--step-init", "embedding_bits is", "--embedding-bits", "head_bits is", "--head-bits",
-	"schemes names", "--scheme names", "schemes of", "--scheme of")
+	"targets names", "--targets or --scheme names", "schemes names", "--scheme names", "schemes of", "--scheme of")
 
 // maxCalibration bounds --calib-samples: beyond it, the number is a slip of the keyboard.
 const maxCalibration = 1 << 20

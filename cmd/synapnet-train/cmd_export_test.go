@@ -55,6 +55,27 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// What --scheme names is a target beside those that --targets names, or beside the usual ones.
+func TestExportedSchemesAreTargets(t *testing.T) {
+	for words, want := range map[string][]string{
+		"--scheme ff=int8":                 {"blocks.0.attn.to_q.weight int4", "blocks.0.ff.3.weight int8"},
+		"--targets ssm --scheme head=seq2": {"blocks.0.ssm.gate.weight seq2", "head.weight seq2"},
+	} {
+		_, packed := exported(t, strings.Fields(words)...)
+		m, err := layers.Load(packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		weights := packedWeights(m)
+		for _, w := range want {
+			name, of, _ := strings.Cut(w, " ")
+			if p := weights[name]; p == nil || p.Spec().Scheme != of {
+				t.Errorf("export %s: %s is not packed as %s", words, name, of)
+			}
+		}
+	}
+}
+
 // Ctrl-C ends an export while it calibrates, and no file is written.
 func TestExportIsInterrupted(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
@@ -113,7 +134,8 @@ func TestExportMistakes(t *testing.T) {
 		"export " + model:  "no --output",
 		"export " + model + out + " --targets smm":        `did you mean "ssm"?`,
 		"export " + model + out + " --targets ssm ssm":    `"ssm" is given twice`,
-		"export " + bare + out + " --targets bridge":      "the model has no ScaleBridge",
+		"export " + bare + out + " --targets bridge":      "synapnet without ScaleBridge (use_scale_bridge)",
+		"export " + model + out + " --targets all ssm":    "--targets all ssm: all are every one; name no others",
 		"export " + model + out + " --group-size 9":       "--group-size 9: it must be from 2 to the 8 inputs",
 		"export " + model + out + " --head-bits 5":        "--head-bits 5: it must be 4 or 8",
 		"export " + model + out + " --step-init best":     `--step-init "best": it must be max or mse`,
@@ -122,10 +144,15 @@ func TestExportMistakes(t *testing.T) {
 		"export " + model + out + " --salient-fraction 1": "--salient-fraction 1: it must be at least 0 and below 1",
 		"export " + model + out +
 			" --scheme ssm=int5": `--scheme of target ssm: unknown scheme "int5": did you mean "int4"? There are seq2, `,
+		"export " + model + out + " --scheme ssm":                      `--scheme "ssm": want TARGET=NAME`,
+		"export " + model + out + " --scheme memory=int8":              `names "memory", whose entries are no weights`,
+		"export " + model + out + " --scheme ssm=paper7":               "holds paper7; give one of seq2, int4, int8",
+		"export " + model + out + " --scheme ff=int8 --scheme ff=int4": "ff is given the scheme int8 already",
 		"export " + model + out +
-			" --scheme ff=int8": `--scheme names "ff": the weights that can be given a scheme are those of the targets ssm, ` +
-			`attention`,
-		"export " + model + out + " --scheme ssm": `--scheme "ssm": want TARGET=NAME`,
+			" --scheme ff=int4_float32": "no packed file holds int4_float32; give one of seq2, int4, int8",
+		"export " + model + out +
+			" --embedding-bits 4 --scheme embeddings=int8": "--embedding-bits 4: --scheme embeddings=int8 says it, too",
+		"export " + model + out + " --head-bits 4": "--head-bits 4: head is no target; give --targets with head",
 	})
 }
 
@@ -230,7 +257,7 @@ func TestInspectMistakes(t *testing.T) {
 		"inspect " + changed("short", func(b []byte) []byte { return b[:len(b)-9] }):           "reach beyond",
 		"inspect " + version():                                 "packed layout version 7: this program reads version 1",
 		"eval " + version() + " --contexts 32":                 "packed layout version 7: this program reads version 1",
-		"inspect " + packed + " --against " + other:            "is another than the one to compare with",
+		"inspect " + packed + " --against " + other:            "the one to compare with: it has depth 2, not 1",
 		"inspect " + packed + " --against " + packed:           "--against " + packed + ": the model is packed",
 		"inspect " + packed + " --against " + packed + ".none": "no such file",
 	} {

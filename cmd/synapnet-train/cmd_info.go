@@ -132,10 +132,7 @@ func (d *description) find(c *cli.Context) (contexts []int, err error) {
 	if c.IsSet("contexts") {
 		return c.IntSlice("contexts"), checkShapes(c, d.Config, c.IntSlice("contexts"), d.BatchSize)
 	}
-	contexts = slices.DeleteFunc(contexts, func(t int) bool { return t > d.Config.MaxLen })
-	if len(contexts) == 0 {
-		contexts = []int{d.Config.MaxLen}
-	}
+	contexts = possible(contexts, d.Config)
 	return contexts, checkShapes(c, d.Config, contexts, d.BatchSize)
 }
 
@@ -152,6 +149,7 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 			d.BatchSize = conf.BatchSize
 		}
 	}
+	file := conf.Model
 	if err := overrideModel(c, &conf.Model); err != nil {
 		return nil, err
 	}
@@ -159,10 +157,16 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 		d.Model = "a model of these settings"
 	}
 	d.Config = conf.Model
-	if err := conf.Model.Validate(); err != nil {
-		return nil, usagef(c, "%v", err)
+	return slices.Clone(contexts), configured(c, conf.Model, file)
+}
+
+// possible are those contexts for which the model has positions; its longest if there are none.
+func possible(contexts []int, m layers.Config) []int {
+	fit := slices.DeleteFunc(slices.Clone(contexts), func(t int) bool { return t > m.MaxLen })
+	if len(fit) == 0 {
+		return []int{m.MaxLen}
 	}
-	return slices.Clone(contexts), nil
+	return fit
 }
 
 // maxTokens bounds a batch: beyond it, sizes are slips of the keyboard.

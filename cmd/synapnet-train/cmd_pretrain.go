@@ -52,13 +52,11 @@ func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
 			return conf, usagef(c, "%v", err)
 		}
 	}
+	file := conf
 	if err := overrideSettings(c, &conf); err != nil {
 		return conf, err
 	}
-	if err := conf.Validate(); err != nil {
-		return conf, usagef(c, "%v", err)
-	}
-	return conf, nil
+	return conf, configured(c, conf, file)
 }
 
 // pretrainSettings are the settings of a run that have flags, in the order of the help text.
@@ -103,7 +101,7 @@ func loadPretraining(path string, conf *curriculum.Config) error {
 	}
 	matched, err := layers.MatchedConfig(a, conf.Model)
 	if err != nil {
-		return fmt.Errorf("%s: model.%w", path, err)
+		return ofFile(path, err)
 	}
 	conf.Model = matched
 	return decodeConfig(path, text, conf)

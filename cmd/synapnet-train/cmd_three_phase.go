@@ -99,8 +99,8 @@ func openThreePhase(c *cli.Context) (*cajq.ThreePhase, error) {
 	if err := configure(c, &conf); err != nil {
 		return nil, err
 	}
-	if err := conf.Validate(); err != nil {
-		return nil, usagef(c, "%v", err)
+	if err := configured(c, conf, conf); err != nil {
+		return nil, err
 	}
 	if err := checkThreePhaseMemory(c, conf, false); err != nil {
 		return nil, err

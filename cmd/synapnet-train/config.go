@@ -38,6 +38,31 @@ func configure(c *cli.Context, into any) error {
 	return nil
 }
 
+// configured is an error if the settings of a command line are not valid. It names the file and the line of --config if
+// what that gave, without the flags, is wrong in the same way.
+func configured[C interface{ Validate() error }](c *cli.Context, settings, file C) error {
+	err := settings.Validate()
+	if err == nil {
+		return nil
+	}
+	if wrong := file.Validate(); c.IsSet("config") && wrong != nil && wrong.Error() == err.Error() {
+		err = ofFile(c.String("config"), err)
+	}
+	return usagef(c, "%v", err)
+}
+
+// ofFile puts before an error of settings the file, and the line and the table of the key that it begins with, if the
+// file sets that.
+func ofFile(path string, err error) error {
+	text, unread := readConfig(path)
+	if unread != nil {
+		return fmt.Errorf("%w; %w", err, unread)
+	}
+	places, _, _ := placesOf(text) // within its bounds, or it would have no settings
+	line, table := places.find(err.Error())
+	return fmt.Errorf("%s: %s%w", position(path, line), table, err)
+}
+
 // readConfig reads a configuration file.
 func readConfig(path string) (string, error) {
 	text, err := files.Read(path, maxConfigBytes)

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/synapnet/synapnet-train/internal/registry"
 )
 
 // What a configuration file may take. Within these bounds the TOML library is quick; beyond them its work and
@@ -33,6 +37,25 @@ func (p *place) of(key string) *place {
 		return found
 	}
 	return &place{line: p.line}
+}
+
+// find is the line of the key that a message begins with, as `warmup.lr` or `quantisation: group_size`, and what its
+// name lacks of its table's. 0: this table, and those in it, have no such key.
+func (p *place) find(message string) (line int, table string) {
+	names := strings.FieldsFunc(message, func(r rune) bool { return !strings.ContainsRune(registry.Word, r) })
+	for i, name := range names {
+		for _, t := range slices.Sorted(maps.Keys(p.keys)) {
+			if i == 0 && p.keys[name] == nil && p.keys[t].keys[name] != nil {
+				p, table = p.keys[t], t+"."
+			}
+		}
+		if p.keys[name] == nil {
+			break
+		}
+		p = p.keys[name]
+		line = p.line
+	}
+	return line, table
 }
 
 // item is the place of an element of this list.

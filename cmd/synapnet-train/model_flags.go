@@ -12,7 +12,8 @@ import (
 func modelSettings(m *layers.Config) []setting {
 	return []setting{
 		{"architecture", "`NAME` of " + strings.Join(layers.Architectures(), ", ") +
-			"; the width and depth of a baseline are those that match the model's parameters", &m.Architecture},
+			"; the width and depth of a baseline, unless flags give them, are those that match the parameters of the " +
+			"model of --config", &m.Architecture},
 		{"dim", "width of the model", &m.Dim},
 		{"depth", "number of blocks", &m.Depth},
 		{"heads", "attention heads, a divisor of --dim", &m.Heads},
@@ -35,7 +36,7 @@ func overrideModel(c *cli.Context, m *layers.Config) error {
 			return usagef(c, "--%v", err)
 		}
 		if *m, err = layers.MatchedConfig(a, *m); err != nil {
-			return usagef(c, "%v", err)
+			return usagef(c, "--architecture %s: %v", a, err)
 		}
 	}
 	override(c, modelSettings(m)[1:]...) // the architecture is set

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,11 +20,13 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/experiments/cajq"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/pretrain"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/qat"
 )
 
 // tiny are the flags of a run that takes a fraction of a second: 5 steps an epoch.
@@ -543,6 +546,66 @@ func TestPretrainThreads(t *testing.T) {
 	}
 }
 
+// A configuration that lists every setting has each key, commented out where the default is not to have it.
+func TestConfigurationsListEverySetting(t *testing.T) {
+	model := configKeys(reflect.TypeFor[layers.Config](), "model.")
+	for name, c := range map[string]struct {
+		settings reflect.Type
+		without  []string // which the file says where to find
+	}{
+		"pretrain":    {reflect.TypeFor[curriculum.Config](), nil},
+		"cajq-3phase": {reflect.TypeFor[qat.ThreePhaseConfig](), model},
+		"cajq-qat":    {reflect.TypeFor[cajq.Config](), []string{"experiment.options.targets"}},
+	} {
+		path := "../../configs/" + name + ".toml"
+		commented := regexp.MustCompile(`(?m)^# (\[|[a-z_0-9]+ += )`)
+		_, places, err := checkedConfig(path, commented.ReplaceAllString(read(t, path), "$1"), c.settings)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, key := range configKeys(c.settings, "") {
+			at := places
+			for part := range strings.SplitSeq(key, ".") {
+				if at = at.last().keys[part]; at == nil {
+					break
+				}
+			}
+			if at == nil && !slices.Contains(c.without, key) {
+				t.Errorf("%s: there is no %s", path, key)
+			}
+		}
+	}
+}
+
+// A setting whose value cannot work is told with the file, the line and the whole key, as one that there is not; with
+// the flag that gave it where that was one.
+func TestWrongSettingsHaveAPlace(t *testing.T) {
+	const begin = "curriculum = [32]\n[model]\ndim = 16\ndepth = 1\nheads = 2\nmax_len = 64\n"
+	for text, want := range map[string]string{
+		"lr = -1\n" + begin:                     ":1: lr is -1: it must be above 0",
+		begin + "architecture = \"lama\"":       `:7: model.architecture is "lama": it must be one of `,
+		begin + "block_layers = [\"swigl\"]":    `:7: model.block_layers names "swigl": did you mean "swiglu"?`,
+		begin + "[model.options]\nx = 1":        `:7: model.options has "x": architecture synapnet has no options`,
+		begin + "[[mixture]]\ntask = \"fb\"":    `:7: mixture: unknown task "fb": did you mean "fa"?`,
+		begin + "[[mixture]]\ntask = \"fa\"":    ":7: mixture: task fa has share 0: use a share above 0",
+		strings.Replace(begin, "= 2", "= 3", 1): ":5: model.heads is 3: it must divide dim (16)",
+		strings.Replace(begin, "32", "65", 1):   ":1: curriculum has context 65: it must be from 8 to ",
+		"sample_keys = 9\n" + begin:             ":1: sample_keys is 9: ",
+	} {
+		path := written(t, text)
+		refusal(t, exitUsage, "pretrain --config "+path, program+": "+path+want)
+	}
+	path := written(t, begin)
+	refusal(t, exitUsage, "pretrain --config "+path+" --heads 3", program+": heads is 3: ")
+	refusal(t, exitUsage, "info --config "+written(t, begin+"k_frac = 2"), ":7: model.k_frac is 2: ")
+	refusal(t, exitUsage, "cajq-3phase --config "+written(t, "[quantisation]\ngroup_size = 9999"),
+		":2: quantisation: group_size is 9999: ")
+	refusal(t, exitUsage, "pretrain --architecture llama --config "+written(t, begin+"block_layers = [\"swiglu\"]"),
+		"--architecture llama: architecture llama cannot take "+
+			"over block_layers [\"swiglu\"] and options [] of architecture synapnet")
+}
+
 // The pretraining configurations that come with the program can all be used; pretrain.toml is the reference recipe in
 // full.
 func TestConfigurationsOfTheProject(t *testing.T) {
@@ -559,5 +622,9 @@ func TestConfigurationsOfTheProject(t *testing.T) {
 	var c curriculum.Config // from nothing: the file must say it all
 	if err := loadConfig("../../configs/pretrain.toml", &c); err != nil || !reflect.DeepEqual(c, curriculum.Default()) {
 		t.Errorf("configs/pretrain.toml is\n%+v, want the defaults\n%+v (%v)", c, curriculum.Default(), err)
+	}
+	q := cajq.Default()
+	if err := loadConfig("../../configs/cajq-qat.toml", &q); err != nil || !reflect.DeepEqual(q, cajq.Default()) {
+		t.Errorf("configs/cajq-qat.toml is\n%+v, want the defaults\n%+v (%v)", q, cajq.Default(), err)
 	}
 }

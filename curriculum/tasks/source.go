@@ -160,7 +160,8 @@ func (s Source) check() error {
 		return err
 	}
 	if names := registeredPurposes.Names(); !slices.Contains(names, string(s.purpose)) {
-		return fmt.Errorf("samples for the purpose %q: it must be one of %s", s.purpose, strings.Join(names, ", "))
+		return fmt.Errorf("samples for the purpose %q: it must be one of %s, or be registered with tasks.RegisterPurpose",
+			s.purpose, strings.Join(names, ", "))
 	}
 	if own := func(p purpose) bool { return p.Purpose == s.purpose }; s.draw.Keys.Version() == Keys1 &&
 		!slices.ContainsFunc(purposes, own) {

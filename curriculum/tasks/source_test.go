@@ -169,6 +169,10 @@ func TestSourcesAreChecked(t *testing.T) {
 			t.Errorf("%s, mixture: %v, want %s", name, err, c.want)
 		}
 	}
+	_, err := Generate("fa", 1, Params{Length: 32, Vocab: 128, Classes: 16}, Seeded(1).For("mine", 0))
+	if err == nil || !strings.HasSuffix(err.Error(), ", or be registered with tasks.RegisterPurpose") {
+		t.Errorf("%v does not name the door for other purposes", err)
+	}
 	if all := slices.Sorted(slices.Values(Purposes())); len(slices.Compact(slices.Clone(all))) != len(all) {
 		t.Errorf("a purpose is listed twice: %v", all)
 	}

@@ -57,7 +57,7 @@ func (s Settings) Check(m layers.Config) error {
 	}
 	for _, v := range variants {
 		if err := v.Check(s.Experiment, m); err != nil {
-			return err
+			return fmt.Errorf("variant %s: %w", v.Name, err)
 		}
 	}
 	return nil

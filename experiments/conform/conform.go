@@ -394,10 +394,6 @@ func (c *check) external() error {
 		return err
 	}
 	c.compare("out.logits", logits)
-	s, err := layers.NewStream(m, c.conf.StreamChunk)
-	if err != nil {
-		return err
-	}
 	var streamed []float32
 	keep := func(logits []float32) error {
 		if m.Config.LanguageModel() {
@@ -407,10 +403,7 @@ func (c *check) external() error {
 		}
 		return nil
 	}
-	if err := s.Push(ids[:shape[1]], keep); err != nil {
-		return err
-	}
-	if err := s.Flush(keep); err != nil {
+	if err := m.Stream(ids[:shape[1]], c.conf.StreamChunk, keep); err != nil {
 		return err
 	}
 	c.compare("out.streaming_logits", streamed)

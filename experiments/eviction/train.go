@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -266,14 +267,15 @@ func (e *training) written(cells map[string]TrainCell) (map[string]TrainKey, err
 
 // writeNetworks trains the selected networks once more, to the same weights, and writes them.
 func (e *training) writeNetworks(ctx context.Context, selected, written map[string]TrainKey) error {
-	for network, file := range selectedFiles {
-		k, ok := selected[network]
-		if !ok {
+	for _, network := range slices.Sorted(maps.Keys(selected)) {
+		k, before, file := selected[network], written[network], selectedFiles[network]
+		path := filepath.Join(e.job.Dir, file)
+		if _, err := os.Stat(path); err == nil && before == k {
 			continue
 		}
-		path := filepath.Join(e.job.Dir, file)
-		if _, err := os.Stat(path); err == nil && written[network] == k {
-			continue
+		if before != k && before != (TrainKey{}) {
+			e.job.Line("%s: the training at learning rate %g (noise %g, seed %d) takes the place of that at %g (noise %g, "+
+				"seed %d): its AUC is the best now", file, k.LR, k.Noise, k.Seed, before.LR, before.Noise, before.Seed)
 		}
 		_, trained, err := e.train(ctx, k)
 		if err != nil {
@@ -376,9 +378,18 @@ func (e *training) train(ctx context.Context, k TrainKey) (cell TrainCell, netwo
 		return cell, nil, err
 	}
 	if err := network.MovePrior(train.Share(), baee.ScorePrior); err != nil {
-		return cell, nil, fmt.Errorf("%s %s, seed %d: %w: collect more sequences", k.Protocol, k.Network, k.Seed, err)
+		return cell, nil, fmt.Errorf("%s %s, seed %d: %w: %s", k.Protocol, k.Network, k.Seed, err, e.more(k.Protocol))
 	}
 	return cell, network, nil
+}
+
+// more says what gives more examples.
+func (e *training) more(p baee.Protocol) string {
+	if p == baee.Paper {
+		return fmt.Sprintf("collect from more than %d samples (--paper-sequences, setting paper_sequences)", e.PaperSequences)
+	}
+	return fmt.Sprintf("collect from more than %d streams, or of other tasks (--sequences and --tasks, settings "+
+		"sequences and tasks)", e.Sequences)
 }
 
 // fit trains one network as its key says. report is called after each step.
@@ -417,8 +428,8 @@ func (e *training) evaluate(cell *TrainCell, network *baee.Classifier, c *collec
 	}
 	var ok bool
 	if cell.AUC, ok = baee.AUC(network.Scores(held.Features), held.Labels); !ok {
-		return fmt.Errorf("%s %s, seed %d: %d of %d held-out examples are positive: there must be some of both kinds, "+
-			"collect more sequences", cell.Protocol, cell.Network, cell.Seed, cell.Positives, cell.HeldOut)
+		return fmt.Errorf("%s %s, seed %d: %d of %d held-out examples are positive: there must be some of both kinds: %s",
+			cell.Protocol, cell.Network, cell.Seed, cell.Positives, cell.HeldOut, e.more(cell.Protocol))
 	}
 	if cell.Network == HeadNetwork {
 		return nil // its examples have no history to compare with
@@ -466,18 +477,35 @@ func valuesOf(cells []TrainCell, value func(c TrainCell) float64) (all []float64
 
 func aucOf(c TrainCell) float64 { return c.AUC }
 
-// selected are the trainings whose weights are written, by network.
+// selected are the trainings whose weights are written, by network: without noise, or with the least, the learning rate
+// with the best mean AUC.
 func (c TrainConfig) selected(cells map[string]TrainCell) map[string]TrainKey {
-	all, best := map[string]TrainKey{}, map[string]float64{}
+	best := map[string]TrainKey{}
 	for _, k := range c.groups() {
 		of, _ := c.over(k, cells)
-		mean, _ := result.MeanAndStd(valuesOf(of, aucOf))
-		if k.Protocol == baee.Strict && k.Noise == slices.Min(c.Noise) && mean > best[k.Network] {
-			k.Seed = c.Seeds[0]
-			best[k.Network], all[k.Network] = mean, k
+		if k.Protocol != baee.Strict || k.Noise != slices.Min(c.Noise) || len(of) == 0 {
+			continue
+		}
+		k.Seed = of[0].Seed
+		if held, ok := best[k.Network]; !ok || c.better(k, held, cells) {
+			best[k.Network] = k
 		}
 	}
-	return all
+	return best
+}
+
+// better says whether the mean AUC of one training is above another's. It is that over the seeds that both have: some
+// seeds are easier than others. Without such a seed none is better.
+func (c TrainConfig) better(k, other TrainKey, cells map[string]TrainCell) bool {
+	more := 0.0
+	for _, seed := range c.Seeds {
+		k.Seed, other.Seed = seed, seed
+		cell, ok := cells[k.name()]
+		if against, both := cells[other.name()]; ok && both {
+			more += cell.AUC - against.AUC
+		}
+	}
+	return more > 0
 }
 
 // trainOutcome computes all measurements of the cells that are done.

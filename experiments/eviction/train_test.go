@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -237,6 +238,21 @@ func TestBAEETraining(t *testing.T) {
 		}
 	}
 
+	// Other selected trainings than those that an earlier run wrote are told.
+	var told []string
+	e.job.Line = func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) }
+	earlier := maps.Clone(selected)
+	needle := selected[NeedleNetwork]
+	needle.LR = 0.3
+	earlier[NeedleNetwork] = needle
+	if err := e.writeNetworks(t.Context(), selected, earlier); err != nil {
+		t.Fatal(err)
+	}
+	if len(told) != 1 || !strings.HasPrefix(told[0], lab.ClassifierFile+": the training at learning rate ") ||
+		!strings.Contains(told[0], "takes the place of that at 0.3 ") {
+		t.Errorf("told %q", told)
+	}
+
 	// It is cut when two networks are already selected. What an earlier run of another model left in their files is not
 	// theirs.
 	const first = 32
@@ -310,6 +326,51 @@ func TestBAEETraining(t *testing.T) {
 	if _, _, err := lab.Standalone(TrainExperiment(), c, lab.ModelInputs(path), filepath.Join(cut, TrainFile),
 		result.Environment{}); err == nil || !strings.Contains(err.Error(), "other settings") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Two learning rates are compared over the seeds that both have: an easy seed alone makes none the best.
+func TestRatesAreComparedOnCommonSeeds(t *testing.T) {
+	for want, auc := range map[TrainKey]map[uint64][2]float64{ // by seed, of either rate; 0: there is none
+		{LR: 1, Seed: 1}: {1: {0.9, 0.8}, 2: {0.5, 0}},
+		{LR: 2, Seed: 1}: {1: {0.9, 0.95}, 2: {1, 0}},
+		{LR: 1, Seed: 2}: {1: {0, 0.9}, 2: {0.8, 0}}, // none in common
+		{LR: 2, Seed: 2}: {1: {0.9, 0}, 2: {0.7, 0.8}},
+		{LR: 2, Seed: 3}: {3: {0, 0.5}},
+	} {
+		c, cells := TrainConfig{LearningRates: []float64{1, 2}, Noise: []float64{0.1}, Seeds: []uint64{1, 2, 3}},
+			map[string]TrainCell{}
+		want.Protocol, want.Network, want.Noise = baee.Strict, HeadNetwork, 0.1
+		for seed, of := range auc {
+			for i, a := range of {
+				k := want
+				if k.LR, k.Seed = float64(i+1), seed; a > 0 {
+					cells[k.name()] = TrainCell{TrainKey: k, AUC: a}
+				}
+			}
+		}
+		if got := c.selected(cells); !reflect.DeepEqual(got, map[string]TrainKey{HeadNetwork: want}) {
+			t.Errorf("of %v\ngot  %v\nwant %v", auc, got, want)
+		}
+	}
+}
+
+// What cannot be told apart for want of examples names what gives more.
+func TestTooFewExamples(t *testing.T) {
+	e, c := training{TrainConfig: smallTraining()}, &collection{}
+	for p, want := range map[baee.Protocol]string{
+		baee.Paper: "0 of 0 held-out examples are positive: there must be some of both kinds: collect from more than 20 " +
+			"samples (--paper-sequences, ",
+		baee.Strict: "collect from more than 20 streams, or of other tasks (--sequences and --tasks, ",
+	} {
+		network, err := baee.NewHead(4, 4, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cell := TrainCell{TrainKey: TrainKey{Protocol: p}}
+		if err := e.evaluate(&cell, network, c, baee.Examples{Width: 4}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }
 

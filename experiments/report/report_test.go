@@ -161,6 +161,23 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// No interval is shown beyond what the metric can be, and what is cut says so; what is measured stays as it is.
+func TestIntervalsAreWithinTheRange(t *testing.T) {
+	v := accuracyView
+	v.Metric = "auc"
+	all := []result.Measurement{
+		result.MeanOf(variantAt("a", "512"), result.Paper, "auc", "1", []float64{0.5, 1}),
+		result.MeanOf(variantAt("b", "512"), result.Paper, "auc", "1", []float64{0.5, 0.51}),
+	}
+	low := all[0].Interval.Low
+	table := newTable(v, all)
+	a, b := table.Rows[0].Cells[0], table.Rows[1].Cells[0]
+	if low >= 0 || all[0].Interval.Low != low || a.Sub != "[0.000, 1.000]" || a.Note != 1 || b.Note != 0 ||
+		!slices.Equal(table.Notes, []string{"interval cut at 0 and 1, which no value is beyond"}) {
+		t.Errorf("%+v, %+v, %q; from %g", a, b, table.Notes, low)
+	}
+}
+
 // Values of a metric are written alike: small energies all with the prefix that the largest needs, exact counts and
 // answers yes or no without a fraction.
 func TestColumnsAreWrittenAlike(t *testing.T) {

@@ -100,6 +100,7 @@ func selected(v lab.View, all []result.Measurement) (rows []string, found []resu
 		if slices.ContainsFunc(want, func(l string) bool { _, ok := m.Labels[l]; return !ok }) {
 			continue
 		}
+		m = within(m)
 		if len(m.Labels) == len(want) {
 			found = append(found, m)
 		}
@@ -120,6 +121,24 @@ func selected(v lab.View, all []result.Measurement) (rows []string, found []resu
 		}
 	}
 	return append(slices.Clone(v.Rows), slices.Sorted(maps.Keys(more))...), loose
+}
+
+// ranges are what all values of some metrics lie in. A t-interval knows nothing of it.
+var ranges = map[string][2]float64{"auc": {0, 1}, "baseline_auc": {0, 1}, "difference": {-1, 1}}
+
+// within is m with its interval cut at the range of its metric, which a note says.
+func within(m result.Measurement) result.Measurement {
+	bounds, bounded := ranges[m.Metric]
+	if !bounded || m.Unit != "1" || m.Interval == nil {
+		return m
+	}
+	cut := *m.Interval
+	cut.Low, cut.High = max(cut.Low, bounds[0]), min(cut.High, bounds[1])
+	if cut != *m.Interval {
+		note := fmt.Sprintf("interval cut at %g and %g, which no value is beyond", bounds[0], bounds[1])
+		m.Interval, m.Note = &cut, strings.TrimPrefix(m.Note+"; "+note, "; ")
+	}
+	return m
 }
 
 // newTable makes the table of a view; nil if there is nothing to show.
