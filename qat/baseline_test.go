@@ -144,13 +144,13 @@ func TestTargetsOfTheModel(t *testing.T) {
 		return tinyOptions(targets...).Validate(c)
 	}
 	for want, err := range map[string]error{
-		`targets names "ssm", and the model is of architecture llama`: of(func(c *layers.Config) {
+		`targets is "ssm": the model is of architecture llama`: of(func(c *layers.Config) {
 			c.Architecture = layers.Llama
 		}, SSM),
 		`it has layers, embeddings, head`: of(func(c *layers.Config) {
 			c.Architecture = layers.Llama
 		}, Bridge),
-		`targets names "layers", and the model is of architecture sy`: of(func(*layers.Config) {}, SSM, Layers),
+		`targets is "layers": the model is of architecture sy`: of(func(*layers.Config) {}, SSM, Layers),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)

@@ -70,7 +70,7 @@ func ExperimentOf(s Settings) lab.Experiment {
 // experimentOf registers the comparison with the given variants.
 func experimentOf(e lab.Experiment, variants []string) lab.Experiment {
 	e.Folder, e.Needs = "cajq", []string{"pretrain"}
-	e.Convert, e.Apart = convert, "another base model or of other settings: move it away or give another --output"
+	e.Convert, e.Apart = convert, "move it away or give another --output"
 	// version 1 evaluated nothing from packed bytes, version 2 did not say where each variant was made
 	e.Version, e.Carries = 3, 1
 	for _, metric := range measure.Metrics() {

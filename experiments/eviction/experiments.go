@@ -28,7 +28,7 @@ func TrainExperiment() lab.Experiment {
 		Source: "Section 4.1, exp_classifier_stability.json",
 		Covers: []string{"Budget-Aware Episodic Eviction: retention classifier", "Ablations: classifier stability"},
 		Needs:  []string{"pretrain"}, Files: []string{lab.ClassifierFile, AttentionClassifierFile, lab.HeadFile},
-		Convert: convertTraining, Apart: "another base model or of other settings: move it away or give another --output-dir",
+		Convert: convertTraining, Apart: "move it away or give another --output-dir",
 		Version: 2, Carries: 1, // version 1 wrote weights whose scores presumed the share of positives of their own examples
 		Estimate: lab.Durations{lab.Quick: 15 * time.Second, lab.Full: 15 * time.Minute},
 		Views: []lab.View{
@@ -63,7 +63,7 @@ func GridExperiment() lab.Experiment {
 		},
 		Needs:   []string{"pretrain", "baee-train"},
 		Convert: convertGrid,
-		Apart:   "another base model, sample count, number of needles or chunk size: move it away or give another --output",
+		Apart:   "move it away or give another --output",
 		Version: 2, Carries: 1, // version 1 had no published answers beside ours
 		Estimate: lab.Durations{lab.Quick: 30 * time.Second, lab.Full: 70 * time.Minute},
 		Views: []lab.View{

@@ -61,10 +61,7 @@ func runActivationMemory(ctx context.Context, j *lab.Job, s activationSettings) 
 	if err != nil {
 		return nil, err
 	}
-	contexts, err := measure.FittingContexts(s.Contexts, m.Config)
-	if err != nil {
-		return nil, err
-	}
+	contexts := measure.FittingContexts(s.Contexts, m.Config)
 	paper := publishedActivations(m.Config)
 	done, err := repeatedCells(j, contexts, s.Processes,
 		lab.Outcome{Seeds: []uint64{s.Seed}, Protocol: activationProtocol},

@@ -72,9 +72,6 @@ func runSustained(ctx context.Context, j *lab.Job, s sustainedSettings) (*lab.Ou
 	if err != nil {
 		return nil, err
 	}
-	if _, err := measure.FittingContexts([]int{s.Context}, m.Config); err != nil {
-		return nil, err
-	}
 	paper := publishedSustained(m.Config)
 	f, err := measure.NewForward(m, s.Context, s.Seed)
 	if err != nil {

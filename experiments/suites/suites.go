@@ -67,7 +67,10 @@ func runSuite(ctx context.Context, j *lab.Job, s suiteSettings, purpose tasks.Pu
 		return nil, err
 	}
 	r := &suiteRun{suiteSettings: s, purpose: purpose, job: j, base: base, protocol: protocol, paper: paper}
-	variants, err := r.check()
+	if err := s.Validate(base.Config); err != nil {
+		return nil, err
+	}
+	variants, err := qat.LookupVariants(s.variants()...)
 	if err != nil {
 		return nil, err
 	}
@@ -97,39 +100,8 @@ func runSuite(ctx context.Context, j *lab.Job, s suiteSettings, purpose tasks.Pu
 }
 
 // parts are those that evaluate something, by protocol.
-func (r *suiteRun) parts() map[string]suitePart {
-	return map[string]suitePart{result.Paper: r.Paper, result.Strict: r.Strict}
-}
-
-// check finds out what cannot work before anything is computed.
-func (r *suiteRun) check() ([]qat.Variant, error) {
-	var names []string
-	for _, p := range []suitePart{r.Paper, r.Strict} {
-		for _, name := range p.Variants {
-			names = lab.AppendNew(names, name)
-		}
-		for _, t := range p.Contexts {
-			if t < layers.MinContext || t > r.base.Config.MaxLen {
-				return nil, fmt.Errorf("context length %d: it must be from %d to the model's max_len %d", t, layers.MinContext,
-					r.base.Config.MaxLen)
-			}
-			for _, task := range p.Tasks {
-				if _, err := measure.Chance(r.base.Config, task, t); err != nil {
-					return nil, err
-				}
-			}
-		}
-	}
-	variants, err := qat.LookupVariants(names...)
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range variants {
-		if err := v.Check(r.Making, r.base.Config); err != nil {
-			return nil, err
-		}
-	}
-	return variants, nil
+func (s suiteSettings) parts() map[string]suitePart {
+	return map[string]suitePart{result.Paper: s.Paper, result.Strict: s.Strict}
 }
 
 // cells are all, those of the paper protocol first: packing a model for the strict one changes it.
