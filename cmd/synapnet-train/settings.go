@@ -106,7 +106,7 @@ func customise(c *cli.Context, d *lab.Driver, names []string) error {
 		if ch.of[e.Name] == nil {
 			continue
 		}
-		changed, err := e.Change(d.Profile, ch.of[e.Name])
+		changed, err := d.Change(e, ch.of[e.Name])
 		if bad, ok := errors.AsType[*bounds.Error](err); ok {
 			return usagef(c, "%s: %v", ch.origin(e.Name, bad.Setting), bad)
 		}

@@ -117,7 +117,7 @@ func TestEverySettingCanBeGiven(t *testing.T) {
 					t.Errorf("%s: --set %s=%s: %v", e.Name, key, value, err)
 					continue
 				}
-				changed, err := e.Change(lab.Quick, ch.of[e.Name])
+				changed, err := d.Change(e, ch.of[e.Name])
 				if err != nil {
 					refused = err.Error()
 					continue
@@ -183,7 +183,7 @@ func TestEveryWrongValueIsRefused(t *testing.T) {
 				if err != nil {
 					continue // of another kind: the word is told
 				}
-				_, err = e.Change(lab.Quick, ch.of[e.Name])
+				_, err = d.Change(e, ch.of[e.Name])
 				bad, ok := errors.AsType[*bounds.Error](err)
 				fine := slices.ContainsFunc(reasonable[value], func(end string) bool {
 					return strings.HasSuffix(e.Name+"."+key, end)
@@ -377,7 +377,7 @@ func FuzzSetting(f *testing.F) {
 		ch := &changes{of: map[string]map[string]any{}}
 		err := ch.set(word, d, []string{e.Name})
 		if err == nil {
-			_, err = e.Change(lab.Quick, ch.of[e.Name])
+			_, err = d.Change(e, ch.of[e.Name])
 		}
 		if err != nil && (err.Error() == "" || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("%q: %q", word, err)
@@ -385,7 +385,7 @@ func FuzzSetting(f *testing.F) {
 		if err != nil {
 			return
 		}
-		changed, err := e.Change(lab.Quick, ch.of[e.Name])
+		changed, err := d.Change(e, ch.of[e.Name])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -397,7 +397,7 @@ func FuzzSetting(f *testing.F) {
 		if err := back.read(path, d); err != nil {
 			t.Fatalf("%q: %v", word, err)
 		}
-		again, err := e.Change(lab.Quick, back.of[e.Name])
+		again, err := d.Change(e, back.of[e.Name])
 		if err != nil || again.ID() != changed.ID() {
 			t.Errorf("%q: as a file it is %s (%v), not %s", word, again.ID(), err, changed.ID())
 		}

@@ -43,7 +43,7 @@
 //
 // # Other settings
 //
-// [Experiment.Change] makes of an experiment one with other settings than a profile's, by their names in JSON. It has
+// [Driver.Change] makes of an experiment one with other settings than a profile's, by their names in JSON. It has
 // an [Experiment.ID] made of the settings, a folder of that name under custom, and results of the profile [Custom]: the
 // same settings find and continue their own result, and never touch the protocol's. [Driver.Custom] has a plan run it
 // in place of the registered experiment; what other experiments need is the registered one always. [Validate] asks the

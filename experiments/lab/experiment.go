@@ -28,15 +28,6 @@ const (
 	Quick Profile = "quick"
 )
 
-// Model is the configuration of the profile's pretrained model, on which all experiments run that need one.
-func (p Profile) Model() layers.Config {
-	c := layers.Reference()
-	if p == Quick {
-		c.Dim, c.Depth, c.Heads, c.VocabSize, c.MaxLen, c.NumClasses, c.EpisodicSlots = 96, 3, 4, 512, 256, 32, 8
-	}
-	return c
-}
-
 // Durations are times of a run by the profile.
 type Durations map[Profile]time.Duration
 

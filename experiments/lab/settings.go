@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/bounds"
@@ -86,11 +87,21 @@ func (e Experiment) profile(p Profile) string {
 	return string(p)
 }
 
-// Change is the experiment with other settings than those of p. The changes are values by their names in JSON, tables
+// model is the configuration of the pretrained model of the driver's profile, on which all run that need one.
+func (d *Driver) model() layers.Config {
+	for _, e := range d.Experiments {
+		if c, ok := e.Settings(d.Profile).(curriculum.Config); ok && e.Name == "pretrain" {
+			return c.Model
+		}
+	}
+	return layers.Reference()
+}
+
+// Change is an experiment with other settings than those of the driver's profile. The changes are values by their names in JSON, tables
 // as maps. Its results have a folder of their own, custom/ID, and the profile Custom. An experiment whose settings the
 // changes leave as they are is the same. What no run could have on the profile's model is an error of [Validate].
-func (e Experiment) Change(p Profile, changes map[string]any) (Experiment, error) {
-	tree, err := treeOf(e.Settings(p))
+func (d *Driver) Change(e Experiment, changes map[string]any) (Experiment, error) {
+	tree, err := treeOf(e.Settings(d.Profile))
 	if err != nil {
 		return e, fmt.Errorf("%s: settings: %w", e.Name, err)
 	}
@@ -99,20 +110,20 @@ func (e Experiment) Change(p Profile, changes map[string]any) (Experiment, error
 	if err != nil {
 		return e, fmt.Errorf("%s: settings: %w", e.Name, err)
 	}
-	return e.with(p, text)
+	return d.with(e, text)
 }
 
 // with is the experiment with the settings that a text in JSON has.
-func (e Experiment) with(p Profile, text []byte) (Experiment, error) {
+func (d *Driver) with(e Experiment, text []byte) (Experiment, error) {
 	s, err := e.decode(text)
 	if err != nil {
 		return e, fmt.Errorf("%s: settings: %w", e.Name, err)
 	}
-	if err := Validate(s, p.Model()); err != nil {
+	if err := Validate(s, d.model()); err != nil {
 		return e, err
 	}
 	canonical := Canonical(s)
-	if reflect.DeepEqual(canonical, Canonical(e.Settings(p))) {
+	if reflect.DeepEqual(canonical, Canonical(e.Settings(d.Profile))) {
 		return e, nil
 	}
 	if text, err = json.Marshal(canonical); err != nil {
@@ -264,7 +275,7 @@ func (d *Driver) customResult(e Experiment, folder string, states map[string]Sta
 	case err != nil:
 		return nil, err
 	}
-	with, err := e.with(d.Profile, r.Config)
+	with, err := d.with(e, r.Config)
 	switch {
 	case err != nil:
 		s.State, s.Reason = Unreadable, fmt.Sprintf("%s is of settings that are none any more (%v): move it away", file, err)

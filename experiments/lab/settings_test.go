@@ -19,7 +19,7 @@ import (
 // change is the experiment of a driver with other settings.
 func change(t *testing.T, e Experiment, changes map[string]any) Experiment {
 	t.Helper()
-	c, err := e.Change(Quick, changes)
+	c, err := (&Driver{Profile: Quick}).Change(e, changes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestBadSettings(t *testing.T) {
 		`e: settings: json: unknown field "stops"`:                  {"stops": int64(2)},
 		"e: settings: json: cannot unmarshal string into Go struct": {"steps": "two"},
 	} {
-		if _, err := e.Change(Quick, changes); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := (&Driver{Profile: Quick}).Change(e, changes); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}

@@ -27,7 +27,8 @@ const (
 func QuickConfig() curriculum.Config {
 	c := curriculum.Default()
 	c.Curriculum, c.SamplesPerStage, c.BatchSize, c.LR, c.WarmupSteps = []int{64, 128}, 4096, 16, 1e-3, 100
-	c.Model = lab.Quick.Model()
+	c.Model.Dim, c.Model.Depth, c.Model.Heads = 96, 3, 4
+	c.Model.VocabSize, c.Model.MaxLen, c.Model.NumClasses, c.Model.EpisodicSlots = 512, 256, 32, 8
 	return c
 }
 
