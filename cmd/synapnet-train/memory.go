@@ -364,7 +364,8 @@ func checkDemands(c *cli.Context, conf any, flags []setting, of func(m layers.Co
 	if err != nil {
 		return err
 	}
-	flag := func(key string) string { return dashed(cmp.Or(flagOf(conf, flags, key), key)) }
+	names := flagNames(conf, flags)
+	flag := func(key string) string { return dashed(cmp.Or(names[key], key)) }
 	var all []fitting
 	for _, d := range demands {
 		var smaller []string

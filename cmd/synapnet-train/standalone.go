@@ -55,13 +55,12 @@ func ownError(c *cli.Context, conf any, flags []setting, err error) error {
 	if !ok {
 		return err
 	}
-	problem := bad.Problem
-	for _, s := range flags { // that it names
-		key := settingKey(reflect.ValueOf(conf).Elem(), s.field)
-		problem = strings.ReplaceAll(problem, "`"+key+"`", dashed(s.flag))
+	names, problem := flagNames(conf, flags), bad.Problem
+	for key, flag := range names { // other settings that it names
+		problem = strings.ReplaceAll(problem, "`"+key+"`", dashed(flag))
 	}
 	problem = strings.ReplaceAll(problem, "`", "")
-	flag, file := flagOf(conf, flags, bad.Setting), c.String("config")
+	flag, file := names[bad.Setting], c.String("config")
 	switch {
 	case flag != "" && (c.IsSet(flag) || file == ""):
 		return usagef(c, "%s %s: %s", dashed(flag), strings.Trim(fmt.Sprint(bad.Value), "[]"), problem)
@@ -71,14 +70,13 @@ func ownError(c *cli.Context, conf any, flags []setting, err error) error {
 	return usagef(c, "%v; set it in a --config FILE", bad)
 }
 
-// flagOf is the flag of the setting with a key, "" if it has none.
-func flagOf(conf any, flags []setting, key string) string {
+// flagNames are the flags of the settings that conf points to, by their keys.
+func flagNames(conf any, flags []setting) map[string]string {
+	names := map[string]string{}
 	for _, s := range flags {
-		if settingKey(reflect.ValueOf(conf).Elem(), s.field) == key {
-			return s.flag
-		}
+		names[settingKey(reflect.ValueOf(conf).Elem(), s.field)] = s.flag
 	}
-	return ""
+	return names
 }
 
 // settingKey is the key of a field among settings, "" if it is none of theirs.

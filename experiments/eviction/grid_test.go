@@ -285,6 +285,8 @@ func TestGridMistakes(t *testing.T) {
 		"chunk is 65: it must be from 8 to":  func(c *GridConfig) { c.Chunk = 65 },
 		"is too small":                       func(c *GridConfig) { c.Contexts = []int{32} },
 		"missing.safetensors: no such file":  func(*GridConfig) { classifier = "missing.safetensors" },
+		"headline is true: its 8192 tokens":  func(c *GridConfig) { c.Headline, c.Chunk, c.Contexts = true, 48, []int{96} },
+		"for entries of width 8 and 0 hist":  func(*GridConfig) { classifier = head },
 	} {
 		c, old := smallGrid(), classifier
 		change(&c)

@@ -3,6 +3,7 @@ package eviction
 import (
 	"cmp"
 	"errors"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
@@ -33,7 +34,11 @@ func (c GridConfig) Validate(m layers.Config) error {
 	}
 	settings := tasks.Settings{Length: "contexts", Needles: "needles"}
 	for _, k := range c.cases() {
-		if k.Context < c.Chunk || k.Context%c.Chunk != 0 {
+		whole := k.Context >= c.Chunk && k.Context%c.Chunk == 0
+		if !whole && !slices.Contains(c.Contexts, k.Context) {
+			return bounds.Wrong("headline", true, "its %d tokens are no whole number of chunks (`chunk` %d)", k.Context, c.Chunk)
+		}
+		if !whole {
 			return bounds.Wrong("contexts", k.Context, "it must be a whole number of chunks (`chunk` %d)", c.Chunk)
 		}
 		if err := settings.Check(pressureTask, c.params(m, k)); err != nil {

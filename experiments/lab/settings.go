@@ -97,9 +97,10 @@ func (d *Driver) model() layers.Config {
 	return layers.Reference()
 }
 
-// Change is an experiment with other settings than those of the driver's profile. The changes are values by their names in JSON, tables
-// as maps. Its results have a folder of their own, custom/ID, and the profile Custom. An experiment whose settings the
-// changes leave as they are is the same. What no run could have on the profile's model is an error of [Validate].
+// Change is an experiment with other settings than those of the driver's profile. The changes are values by their names
+// in JSON, tables as maps. Its results have a folder of their own, custom/ID, and the profile Custom. An experiment
+// whose settings the changes leave as they are is the same. What no run could have on the profile's model is an error
+// of [Validate].
 func (d *Driver) Change(e Experiment, changes map[string]any) (Experiment, error) {
 	tree, err := treeOf(e.Settings(d.Profile))
 	if err != nil {
