@@ -109,8 +109,7 @@ func (o Options) Validate(c layers.Config) error {
 		bounds.Known("ssm_quantiser", []string{SEQ2Bit, Paper7}, o.SSMQuantiser),
 		bounds.Known("step_init", []string{InitMax, InitMSE}, o.StepInit),
 		bounds.Known("int4_mode", []string{Int4Train, Int4Frozen}, o.Int4Mode),
-		bounds.Known("metadata", []string{MetadataFloat32, MetadataCompact}, o.Metadata),
-		o.checkGroup(c.Dim)); err != nil {
+		bounds.Known("metadata", []string{MetadataFloat32, MetadataCompact}, o.Metadata)); err != nil {
 		return err
 	}
 	if err := o.checkSchemes(); err != nil {
@@ -125,8 +124,8 @@ func (o Options) Validate(c layers.Config) error {
 		}
 		return bounds.Wrong(setting, n, "it must be 4 or 8")
 	}
-	return cmp.Or(bounds.Check("smooth_alpha", o.SmoothAlpha, 0, 1), bits("embedding_bits", o.EmbeddingBits),
-		bits("head_bits", o.HeadBits))
+	return cmp.Or(o.checkGroup(c.Dim), bounds.Check("smooth_alpha", o.SmoothAlpha, 0, 1),
+		bits("embedding_bits", o.EmbeddingBits), bits("head_bits", o.HeadBits))
 }
 
 // checkTargets refuses targets that the model does not have.
