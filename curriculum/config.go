@@ -55,76 +55,44 @@ func Default() Config {
 
 // Validate names the first setting that cannot work, its value and what is allowed.
 func (c Config) Validate() error {
-	if err := c.Model.Validate(); err != nil {
-		return err
-	}
-	if err := c.Model.CheckCausal(); err != nil {
+	if err := bounds.In("model", cmp.Or(c.Model.Validate(), c.Model.CheckCausal())); err != nil {
 		return err
 	}
 	if c.Model.LanguageModel() {
-		return fmt.Errorf("num_classes is 0: the curriculum's tasks are classifications and need at least 2 classes")
+		return bounds.Wrong("model.num_classes", 0, "the curriculum's tasks are classifications and need at least 2 classes")
 	}
 	if err := cmp.Or(c.checkStages(), bounds.Check("samples_per_stage", c.SamplesPerStage, 1, 1<<24),
 		bounds.Check("epochs_per_stage", c.EpochsPerStage, 1, 1<<20), bounds.Check("batch_size", c.BatchSize, 1, 1<<16),
 		bounds.Check("warmup_steps", c.WarmupSteps, 0, math.MaxInt32),
-		bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24)); err != nil {
+		bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24), c.SampleKeys.Check()); err != nil {
 		return err
 	}
 	if _, err := c.Samples(); err != nil {
-		return err
+		return bounds.Wrong("mixture", c.Mixture, "%v", err)
 	}
-	if err := c.SampleKeys.Check(); err != nil {
-		return err
-	}
-	for _, s := range []struct {
-		name     string
-		value    float64
-		from, to float64
-		open     bool // from itself is not allowed
-	}{
-		{"lr", c.LR, 0, math.MaxFloat64, true}, {"weight_decay", c.WeightDecay, 0, math.MaxFloat64, false},
-		{"beta1", c.Beta1, 0, 1 - 1e-9, false}, {"beta2", c.Beta2, 0, 1 - 1e-9, false},
-		{"clip", c.Clip, 0, math.MaxFloat64, false},
-	} {
-		if !(s.value >= s.from && s.value <= s.to) || s.open && s.value == s.from {
-			return fmt.Errorf("%s is %g: it must be %s", s.name, s.value, allowed(s.from, s.to, s.open))
-		}
-	}
-	return nil
+	return cmp.Or(bounds.Above("lr", math.MaxFloat64, c.LR),
+		bounds.Check("weight_decay", c.WeightDecay, 0, math.MaxFloat64),
+		bounds.Decay("beta1", c.Beta1), bounds.Decay("beta2", c.Beta2), bounds.Check("clip", c.Clip, 0, math.MaxFloat64))
 }
 
 // checkStages says whether every stage's context is one of the model's and of the mixture's tasks.
 func (c Config) checkStages() error {
 	if len(c.Curriculum) == 0 {
-		return fmt.Errorf("curriculum is empty: give the context length of each stage, e.g. --curriculum 512 1024")
+		return bounds.Wrong("curriculum", c.Curriculum, "give the context length of each stage, e.g. --curriculum 512 1024")
 	}
+	settings := tasks.Settings{Task: "mixture", Length: "curriculum", Vocab: "model.vocab_size",
+		Classes: "model.num_classes"}
 	for _, t := range c.Curriculum {
-		if t < layers.MinContext || t > c.Model.MaxLen {
-			return fmt.Errorf("curriculum has context %d: it must be from %d to the model's max_len %d (raise --max-len for "+
-				"longer ones)", t, layers.MinContext, c.Model.MaxLen)
+		if err := c.Model.CheckContexts("curriculum", t); err != nil {
+			return err
 		}
 		for _, w := range c.mixture() {
-			if err := tasks.Check(w.Task, c.params(t)); err != nil && len(c.Mixture) > 0 {
-				return fmt.Errorf("mixture: %w", err)
-			} else if err != nil {
+			if err := settings.Check(w.Task, c.params(t)); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-func allowed(from, to float64, open bool) string {
-	text := fmt.Sprintf("at least %g", from)
-	if open {
-		text = fmt.Sprintf("above %g", from)
-	}
-	if to < 2 {
-		text += " and below 1"
-	} else {
-		text += " and finite"
-	}
-	return text
 }
 
 // params are the dimensions of the tasks at context length t.

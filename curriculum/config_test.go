@@ -97,18 +97,18 @@ func TestValidate(t *testing.T) {
 		t.Errorf("tiny: %v", err)
 	}
 	for want, change := range map[string]func(*Config){
-		"heads is 5: it must divide dim (16); the nearest that does is 4":      func(c *Config) { c.Model.Heads = 5 },
-		"num_classes is 0, a language model, and architecture synapnet is not": func(c *Config) { c.Model.NumClasses = 0 },
-		"num_classes is 0: the curriculum's tasks are classifications": func(c *Config) {
+		"model.heads is 5: it must divide dim (16); the nearest that does is 4": func(c *Config) { c.Model.Heads = 5 },
+		"model.num_classes is 0: a language model, and":                         func(c *Config) { c.Model.NumClasses = 0 },
+		"model.num_classes is 0: the curriculum's tasks are classifications": func(c *Config) {
 			c.Model.NumClasses,
 				c.Model.Architecture = 0, layers.Llama
 		},
-		"curriculum is empty: give the context length of each stage": func(c *Config) { c.Curriculum = nil },
-		"curriculum has context 7: it must be from 8 to the model's max_len 40": func(c *Config) {
+		"curriculum is []: give the context length of each stage": func(c *Config) { c.Curriculum = nil },
+		"curriculum is 7: it must be from 8 to the model's max_len 40": func(c *Config) {
 			c.Curriculum = []int{24,
 				7}
 		},
-		"curriculum has context 41: it must be from 8 to the model's max_len 40": func(c *Config) {
+		"curriculum is 41: it must be from 8 to the model's max_len 40": func(c *Config) {
 			c.Curriculum = []int{41}
 		},
 		"samples_per_stage is 0: it must be from 1 to 16777216": func(c *Config) { c.SamplesPerStage = 0 },

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/registry"
 )
 
@@ -141,16 +141,13 @@ func ParseArchitecture(name string) (Architecture, error) {
 		return a, err
 	}
 	if name == "" {
-		return a, fmt.Errorf("architecture is empty: it must be one of %s", strings.Join(Architectures(), ", "))
+		return a, bounds.Known("architecture", Architectures(), name)
 	}
 	return a, a.validate()
 }
 
 func (a Architecture) validate() error {
-	if _, ok := architectures.Find(a.String()); ok {
-		return nil
-	}
-	return fmt.Errorf("architecture is %q: it must be one of %s", string(a), strings.Join(Architectures(), ", "))
+	return bounds.Known("architecture", Architectures(), a.String())
 }
 
 // find is what was registered; the zero value if nothing was, which Validate rules out.

@@ -67,7 +67,7 @@ func (c Config) Validate() error {
 		return err
 	}
 	if c.Dim%c.Heads != 0 {
-		return fmt.Errorf("heads is %d: it must divide dim (%d); the nearest that does is %d", c.Heads, c.Dim,
+		return bounds.Wrong("heads", c.Heads, "it must divide `dim` (%d); the nearest that does is %d", c.Dim,
 			nearestDivisor(c.Dim, c.Heads))
 	}
 	if err := cmp.Or(bounds.Share("k_frac", c.KFrac),
@@ -75,8 +75,8 @@ func (c Config) Validate() error {
 		return err
 	}
 	if !(c.MLPRatio > 0 && c.MLPRatio <= maxMLPRatio) || c.Hidden() < 1 {
-		return fmt.Errorf("mlp_ratio is %g: it must be above 0, at most %d, and give a feed-forward width of at least 1",
-			c.MLPRatio, maxMLPRatio)
+		return bounds.Wrong("mlp_ratio", c.MLPRatio,
+			"it must be above 0, at most %d, and give a feed-forward width of at least 1", maxMLPRatio)
 	}
 	if err := c.checkOptions(); err != nil {
 		return err
@@ -94,6 +94,16 @@ const maxMLPRatio = 1024
 // Hidden is the width of the feed-forward layer.
 func (c Config) Hidden() int { return int(float64(c.Dim) * c.MLPRatio) }
 
+// CheckContexts is an error, which names the setting, of the first number of tokens that no sample for the model has.
+func (c Config) CheckContexts(setting string, lengths ...int) error {
+	for _, t := range lengths {
+		if t < MinContext || t > c.MaxLen {
+			return bounds.Wrong(setting, t, "it must be from %d to the model's max_len %d", MinContext, c.MaxLen)
+		}
+	}
+	return nil
+}
+
 // CheckCausal refuses to train a language model whose tokens see those that they are to predict: its loss would fall
 // for the wrong reason, and it would not be able to generate.
 func (c Config) CheckCausal() error {
@@ -106,9 +116,8 @@ func (c Config) CheckCausal() error {
 			causal = append(causal, name)
 		}
 	}
-	return fmt.Errorf("num_classes is 0, a language model, and architecture %s is not causal: through %s its tokens see "+
-		"the later "+
-		"ones that they are to predict (causal are %s); it can be trained with at least 2 classes",
+	return bounds.Wrong("num_classes", 0, "a language model, and architecture %s is not causal: through %s its tokens "+
+		"see the later ones that they are to predict (causal are %s); it can be trained with at least 2 classes",
 		c.Architecture, c.Architecture.find().SeesLater, strings.Join(causal, ", "))
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/registry"
 	"github.com/synapnet/synapnet-train/internal/spelling"
 )
@@ -172,20 +173,13 @@ func (c Config) checkLayers() error {
 		return nil
 	}
 	if c.Architecture != SynapNet {
-		return fmt.Errorf("block_layers is %q, and architecture %s has no place for further layers: leave it out, or use "+
-			"architecture %s",
-			c.BlockLayers, c.Architecture, SynapNet)
+		return bounds.Wrong("block_layers", c.BlockLayers,
+			"architecture %s has no place for further layers: leave it out, or use architecture %s", c.Architecture, SynapNet)
 	}
 	if n := len(c.BlockLayers); n > maxBlockLayers {
-		return fmt.Errorf("block_layers has %d names: it can have at most %d", n, maxBlockLayers)
+		return bounds.Wrong("block_layers", n, "it can have at most %d names", maxBlockLayers)
 	}
-	for _, name := range c.BlockLayers {
-		if _, ok := layerSpecs.Find(name); !ok {
-			return fmt.Errorf("block_layers names %q: did you mean %q? Registered are %s", name,
-				spelling.Nearest(name, Layers()), strings.Join(Layers(), ", "))
-		}
-	}
-	return nil
+	return bounds.Known("block_layers", Layers(), c.BlockLayers...)
 }
 
 // checkOptions checks Options by what the architecture and the layers have, and asks those for what else is wrong.

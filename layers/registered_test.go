@@ -171,12 +171,12 @@ func TestRegisterRefuses(t *testing.T) {
 
 func TestConfigChecksLayersAndOptions(t *testing.T) {
 	for want, change := range map[string]func(*Config){
-		`block_layers names "swigul": did you mean "swiglu"?`: func(c *Config) { c.BlockLayers = []string{"swigul"} },
+		`block_layers is "swigul": it must be one of swiglu`: func(c *Config) { c.BlockLayers = []string{"swigul"} },
 		`architecture llama has no place for further layers`: func(c *Config) {
 			c.Architecture, c.BlockLayers = Llama,
 				[]string{"swiglu"}
 		},
-		`block_layers has 65 names: it can have at most 64`: func(c *Config) {
+		`block_layers is 65: it can have at most 64`: func(c *Config) {
 			c.BlockLayers = slices.Repeat([]string{"swiglu"}, 65)
 		},
 		`options has "x": architecture synapnet has no opti`: func(c *Config) { c.Options = map[string]float64{"x": 1} },

@@ -147,13 +147,13 @@ func TestTargetsOfTheModel(t *testing.T) {
 		return tinyOptions(targets...).Validate(c)
 	}
 	for want, err := range map[string]error{
-		`targets names "ssm", which a model of architecture llama does not have`: of(func(c *layers.Config) {
+		`targets is "ssm": a model of architecture llama does not have it`: of(func(c *layers.Config) {
 			c.Architecture = layers.Llama
 		}, SSM),
 		`it has layers, embeddings, head`: of(func(c *layers.Config) {
 			c.Architecture = layers.Llama
 		}, Bridge),
-		`which a model of architecture synapnet without block_layers does not have`: of(func(*layers.Config) {}, SSM, Layers),
+		`a model of architecture synapnet without block_layers does not have it`: of(func(*layers.Config) {}, SSM, Layers),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)

@@ -45,28 +45,36 @@ func DefaultFinetune() FinetuneConfig {
 
 // Validate names the first setting that cannot work for a model of configuration m, its value and what is allowed.
 func (c FinetuneConfig) Validate(m layers.Config) error {
-	if err := m.CheckCausal(); err != nil {
-		return err
+	if err := m.CheckCausal(); err != nil { // whose setting is none of these
+		return errors.New("the model's " + err.Error())
 	}
 	if m.LanguageModel() {
 		return fmt.Errorf("num_classes is 0: the training tasks are classifications and need a model with classes")
 	}
 	if err := cmp.Or(
-		bounds.Check("steps", c.Steps, 1, 1<<24), bounds.Check("context", c.Context, layers.MinContext, m.MaxLen),
+		bounds.Check("steps", c.Steps, 1, 1<<24), checkMixture("context", c.Context, m),
 		bounds.Check("batch", c.Batch, 1, 1<<16),
 	); err != nil {
 		return err
 	}
 	return cmp.Or(
 		bounds.Check("lr", c.LR, 0, 10), bounds.Check("step_lr", c.StepLR, 0, 10),
-		bounds.Check("weight_decay", c.WeightDecay, 0, 10), bounds.Check("beta1", c.Beta1, 0, almostOne),
-		bounds.Check("beta2", c.Beta2, 0, almostOne), bounds.Check("clip", c.Clip, 0, math.MaxFloat64),
+		bounds.Check("weight_decay", c.WeightDecay, 0, 10), bounds.Decay("beta1", c.Beta1),
+		bounds.Decay("beta2", c.Beta2), bounds.Check("clip", c.Clip, 0, math.MaxFloat64),
 		bounds.Check("lambda", c.Lambda, 0, math.MaxFloat64),
 	)
 }
 
-// almostOne is the largest decay rate of a moment.
-const almostOne = 1 - 1e-9
+// checkMixture is an error, which names the setting, of a context in which there are no samples of the training mixture
+// for a model of configuration m.
+func checkMixture(setting string, context int, m layers.Config) error {
+	err := m.CheckContexts(setting, context)
+	for _, w := range tasks.TrainingMixture() {
+		p := tasks.Params{Length: context, Vocab: m.VocabSize, Classes: m.NumClasses}
+		err = cmp.Or(err, tasks.Settings{Length: setting}.Check(w.Task, p))
+	}
+	return err
+}
 
 // rate falls from lr as a cosine, or stays.
 func (c FinetuneConfig) rate(lr float64) train.Schedule {

@@ -245,7 +245,7 @@ func TestUnsuitableFinetuningIsRefused(t *testing.T) {
 		set  func(c *FinetuneConfig)
 	}{
 		{"steps is 0", func(c *FinetuneConfig) { c.Steps = 0 }},
-		{"context is 65: it must be from 8 to 64", func(c *FinetuneConfig) { c.Context = 65 }},
+		{"context is 65: it must be from 8 to the model's max_len 64", func(c *FinetuneConfig) { c.Context = 65 }},
 		{"batch is -1", func(c *FinetuneConfig) { c.Batch = -1 }},
 		{"step_lr is -1", func(c *FinetuneConfig) { c.StepLR = -1 }},
 		{"beta2 is 1", func(c *FinetuneConfig) { c.Beta2 = 1 }},

@@ -1,11 +1,13 @@
 package qat
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -103,49 +105,27 @@ func (o Options) Has(t Target) bool { return slices.Contains(o.Targets, t) }
 
 // Validate names the first setting that cannot work for a model of configuration c, its value and what is allowed.
 func (o Options) Validate(c layers.Config) error {
-	if err := checkNames("target", o.Targets, append(AllTargets(), Layers)); err != nil {
+	if err := cmp.Or(bounds.Names("targets", append(AllTargets(), Layers), o.Targets...), o.checkTargets(c),
+		bounds.Known("ssm_quantiser", []string{SEQ2Bit, Paper7}, o.SSMQuantiser),
+		bounds.Known("step_init", []string{InitMax, InitMSE}, o.StepInit),
+		bounds.Known("int4_mode", []string{Int4Train, Int4Frozen}, o.Int4Mode),
+		bounds.Known("metadata", []string{MetadataFloat32, MetadataCompact}, o.Metadata)); err != nil {
 		return err
-	}
-	if len(o.Targets) == 0 {
-		return fmt.Errorf("targets is empty: name at least one of %s", join(TargetsOf(c)))
-	}
-	if err := o.checkTargets(c); err != nil {
-		return err
-	}
-	for _, s := range []struct {
-		name, value string
-		allowed     []string
-	}{
-		{"ssm_quantiser", o.SSMQuantiser, []string{SEQ2Bit, Paper7}},
-		{"step_init", o.StepInit, []string{InitMax, InitMSE}},
-		{"int4_mode", o.Int4Mode, []string{Int4Train, Int4Frozen}},
-		{"metadata", o.Metadata, []string{MetadataFloat32, MetadataCompact}},
-	} {
-		if !slices.Contains(s.allowed, s.value) {
-			return fmt.Errorf("%s is %q: it must be %s", s.name, s.value, strings.Join(s.allowed, " or "))
-		}
 	}
 	if err := o.checkSchemes(); err != nil {
-		return err
-	}
-	if err := o.checkGroup(c.Dim); err != nil {
-		return err
+		return bounds.Wrong("schemes", o.Schemes, "%v", err)
 	}
 	if !(o.SalientFraction >= 0 && o.SalientFraction < 1) {
-		return fmt.Errorf("salient_fraction is %g: it must be at least 0 and below 1", o.SalientFraction)
+		return bounds.Wrong("salient_fraction", o.SalientFraction, "it must be at least 0 and below 1")
 	}
-	if !(o.SmoothAlpha >= 0 && o.SmoothAlpha <= 1) {
-		return fmt.Errorf("smooth_alpha is %g: it must be from 0 (weights as they are) to 1", o.SmoothAlpha)
-	}
-	for _, s := range []struct {
-		name string
-		bits int
-	}{{"embedding_bits", o.EmbeddingBits}, {"head_bits", o.HeadBits}} {
-		if s.bits != 4 && s.bits != 8 {
-			return fmt.Errorf("%s is %d: it must be 4 or 8", s.name, s.bits)
+	bits := func(setting string, n int) error {
+		if n == 4 || n == 8 {
+			return nil
 		}
+		return bounds.Wrong(setting, n, "it must be 4 or 8")
 	}
-	return nil
+	return cmp.Or(o.checkGroup(c.Dim), bounds.Check("smooth_alpha", o.SmoothAlpha, 0, 1),
+		bits("embedding_bits", o.EmbeddingBits), bits("head_bits", o.HeadBits))
 }
 
 // checkTargets refuses targets that the model does not have.
@@ -158,8 +138,8 @@ func (o Options) checkTargets(c layers.Config) error {
 		if c.Architecture == layers.SynapNet {
 			without = map[Target]string{Bridge: " without ScaleBridge (use_scale_bridge)", Layers: " without block_layers"}[t]
 		}
-		return fmt.Errorf("targets names %q, which a model of architecture %s%s does not have: it has %s", t, c.Architecture,
-			without, join(TargetsOf(c)))
+		return bounds.Wrong("targets", t, "a model of architecture %s%s does not have it: it has %s", c.Architecture, without,
+			join(TargetsOf(c)))
 	}
 	return nil
 }
@@ -182,9 +162,9 @@ func (o Options) checkGroup(dim int) error {
 			fits = append(fits, fmt.Sprint(g))
 		}
 	}
-	return fmt.Errorf("group_size is %d: it must be from %d to the %d inputs of the narrowest quantised weight%s; "+
-		"without a shorter last group: %s",
-		o.GroupSize, minGroup, dim, even, strings.Join(fits, ", "))
+	return bounds.Wrong("group_size", o.GroupSize,
+		"it must be from %d to the %d inputs of the narrowest quantised weight%s; "+
+			"without a shorter last group: %s", minGroup, dim, even, strings.Join(fits, ", "))
 }
 
 // salient is the number of salient columns of n inputs.

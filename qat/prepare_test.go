@@ -297,7 +297,7 @@ func TestUnsuitableOptionsAreRefused(t *testing.T) {
 	}{
 		{`did you mean "attention"`, func(o *Options) { o.Targets = []Target{"atention"} }},
 		{"given twice", func(o *Options) { o.Targets = []Target{SSM, SSM} }},
-		{"targets is empty", func(o *Options) { o.Targets = nil }},
+		{"targets is []", func(o *Options) { o.Targets = nil }},
 		{"group_size is 64: it must be from 2 to the 32 inputs", func(o *Options) { o.GroupSize = 64 }},
 		{"2, 4, 8, 16, 32", func(o *Options) { o.GroupSize = 0 }},
 		{"even", func(o *Options) { o.GroupSize, o.Metadata = 15, MetadataCompact }},

@@ -67,17 +67,15 @@ func DefaultThreePhase() ThreePhaseConfig {
 
 // Validate names the first setting that cannot work, its value and what is allowed.
 func (c ThreePhaseConfig) Validate() error {
-	if err := c.Model.Validate(); err != nil {
-		return err
-	}
-	if err := cmp.Or(c.Model.Architecture.CheckSynapNet(), c.Model.CheckCausal()); err != nil {
+	if err := bounds.In("model", cmp.Or(c.Model.Validate(), c.Model.Architecture.CheckSynapNet(),
+		c.Model.CheckCausal())); err != nil {
 		return err
 	}
 	if c.Model.LanguageModel() {
 		return fmt.Errorf("num_classes is 0: the training tasks are classifications and need at least 2 classes")
 	}
 	if err := cmp.Or(
-		bounds.Check("context", c.Context, layers.MinContext, c.Model.MaxLen), bounds.Check("samples", c.Samples, 1, 1<<24),
+		checkMixture("context", c.Context, c.Model), bounds.Check("samples", c.Samples, 1, 1<<24),
 		bounds.Check("batch_size", c.BatchSize, 1, 1<<16), bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24),
 		bounds.Check("warmup.epochs", c.Warmup.Epochs, 0, 1<<20), bounds.Check("qat.epochs", c.QAT.Epochs, 1, 1<<20),
 		bounds.Check("cooldown.epochs", c.Cooldown.Epochs, 0, 1<<20),
@@ -88,8 +86,8 @@ func (c ThreePhaseConfig) Validate() error {
 	if err := cmp.Or(
 		bounds.Check("warmup.lr", c.Warmup.LR, 0, 10), bounds.Check("qat.lr", c.QAT.LR, 0, 10),
 		bounds.Check("cooldown.lr", c.Cooldown.LR, 0, 10), bounds.Check("step_lr_ratio", c.StepLRRatio, 0, 1e6),
-		bounds.Check("weight_decay", c.WeightDecay, 0, 10), bounds.Check("beta1", c.Beta1, 0, almostOne),
-		bounds.Check("beta2", c.Beta2, 0, almostOne), bounds.Check("clip", c.Clip, 0, math.MaxFloat64),
+		bounds.Check("weight_decay", c.WeightDecay, 0, 10), bounds.Decay("beta1", c.Beta1),
+		bounds.Decay("beta2", c.Beta2), bounds.Check("clip", c.Clip, 0, math.MaxFloat64),
 		bounds.Check("lambda_qat", c.LambdaQAT, 0, math.MaxFloat64),
 		bounds.Check("lambda_baee", c.LambdaBAEE, 0, math.MaxFloat64),
 	); err != nil {
@@ -98,15 +96,7 @@ func (c ThreePhaseConfig) Validate() error {
 	if err := c.SampleKeys.Check(); err != nil {
 		return err
 	}
-	for _, w := range tasks.TrainingMixture() {
-		if err := tasks.Check(w.Task, c.params()); err != nil {
-			return err
-		}
-	}
-	if err := c.Quantisation.Validate(c.Model); err != nil {
-		return fmt.Errorf("quantisation: %w", err)
-	}
-	return nil
+	return bounds.In("quantisation", c.Quantisation.Validate(c.Model))
 }
 
 // draw is the seed of all samples.

@@ -392,7 +392,7 @@ func TestUnsuitableThreePhasesAreRefused(t *testing.T) {
 		want string
 		set  func(c *ThreePhaseConfig)
 	}{
-		{"quantisation: group_size is 128", func(c *ThreePhaseConfig) { c.Quantisation.GroupSize = 128 }},
+		{"quantisation.group_size is 128", func(c *ThreePhaseConfig) { c.Quantisation.GroupSize = 128 }},
 		{"qat.epochs is 0", func(c *ThreePhaseConfig) { c.QAT.Epochs = 0 }},
 		{"cooldown.lr is -1", func(c *ThreePhaseConfig) { c.Cooldown.LR = -1 }},
 		{"context is 128", func(c *ThreePhaseConfig) { c.Context = 128 }},

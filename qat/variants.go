@@ -85,10 +85,7 @@ func VariantNames() []string {
 
 // LookupVariants finds variants by name. A name that is unknown or given twice is an error.
 func LookupVariants(names ...string) ([]Variant, error) {
-	if len(names) == 0 {
-		return nil, fmt.Errorf("no variant given: name at least one of %s", join(VariantNames()))
-	}
-	if err := checkNames("variant", names, VariantNames()); err != nil {
+	if err := bounds.Names("variants", VariantNames(), names...); err != nil {
 		return nil, err
 	}
 	all := Variants()
@@ -117,8 +114,11 @@ func DefaultExperiment() Experiment {
 }
 
 // Check says whether the variant can be made of a model of configuration m with these settings: it names the first that
-// cannot work, its value and what is allowed.
+// cannot work, its value and what is allowed. Targets of one's own are refused: nothing would read them.
 func (v Variant) Check(e Experiment, m layers.Config) error {
+	if given := e.Options.Targets; !slices.Equal(given, DefaultOptions().Targets) {
+		return bounds.Wrong("options.targets", given, "every variant has targets of its own: leave it out")
+	}
 	v.apply(&e, m)
 	return v.validate(e, m)
 }
@@ -138,7 +138,7 @@ func (v Variant) validate(e Experiment, m layers.Config) error {
 		}
 	}
 	if v.Trains {
-		if err := e.Finetune.Validate(m); err != nil {
+		if err := bounds.In("finetune", e.Finetune.Validate(m)); err != nil {
 			return err
 		}
 	}
@@ -148,11 +148,11 @@ func (v Variant) validate(e Experiment, m layers.Config) error {
 	if err := cmp.Or(
 		bounds.Check("calibration_batches", e.CalibrationBatches, 1, 1<<20),
 		bounds.Check("calibration_batch", e.CalibrationBatch, 1, 1<<16),
-		bounds.Check("calibration_context", e.CalibrationContext, layers.MinContext, m.MaxLen),
+		checkMixture("calibration_context", e.CalibrationContext, m),
 	); err != nil {
 		return err
 	}
-	return e.Options.Validate(m)
+	return bounds.In("options", e.Options.Validate(m))
 }
 
 // Built is a variant made from a pretrained model.

@@ -168,10 +168,10 @@ func TestUnknownAndRepeatedVariantsAreRefused(t *testing.T) {
 		names []string
 		want  string
 	}{
-		{[]string{"cajq_qat", "caqj_ptq"}, `unknown variant "caqj_ptq": did you mean "cajq_ptq"?`},
+		{[]string{"cajq_qat", "caqj_ptq"}, `did you mean "cajq_ptq"?`},
 		{[]string{"int8"}, `did you mean "`},
-		{[]string{"fp16", "fp16"}, `variant "fp16" is given twice`},
-		{nil, "no variant given"},
+		{[]string{"fp16", "fp16"}, "fp16 is given twice"},
+		{nil, "variants is []"},
 	} {
 		if _, err := LookupVariants(x.names...); err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("%v: got %v, want an error with %q", x.names, err, x.want)

@@ -30,7 +30,7 @@ func TestCommandsAreNamedAsTheyWereCalled(t *testing.T) {
 		"see '" + typed + "--help'":                             "nonsense",
 		"see '" + typed + "eval --help'":                        "eval --nonsense",
 		"'" + typed + "pretrain --output-dir results/pretrain'": "eval",
-		"'" + typed + "eval --list'":                            "baee-train --tasks nonsense",
+		"'" + typed + "experiments run'":                        "experiments report",
 		"'" + typed + "pretrain --curriculum 512 1024 --output": "baee-train",
 		"made by '" + typed + "baee-train'":                     "stream " + small + " --policy baee",
 	} {

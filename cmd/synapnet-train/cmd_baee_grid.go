@@ -6,10 +6,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/baee"
-	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/experiments/eviction"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 func baeeGridCommand() *cli.Command {
@@ -50,11 +50,6 @@ func gridSettings(s *eviction.GridConfig) []setting {
 func baeeGrid(c *cli.Context) error {
 	conf := eviction.GridExperiment().Settings(lab.Full).(eviction.GridConfig)
 	override(c, gridSettings(&conf)...)
-	for _, name := range conf.Policies {
-		if _, err := policy.Lookup(name); err != nil {
-			return usagef(c, "--policies: %v", err)
-		}
-	}
 	path, err := pretrainedBase(c)
 	if err != nil {
 		return err
@@ -63,7 +58,10 @@ func baeeGrid(c *cli.Context) error {
 	for _, p := range c.StringSlice("protocol") {
 		conf.Protocols = append(conf.Protocols, baee.Protocol(p))
 	}
-	if err := checkOwn(c, nil, conf, path); err != nil {
+	flags := append(gridSettings(&conf), setting{"protocol", "", &conf.Protocols})
+	if err := checkOwn(c, &conf, flags, path, func(m layers.Config) error {
+		return checkDemands(c, &conf, flags, conf.Demands, m)
+	}); err != nil {
 		return err
 	}
 	inputs, err := conf.Inputs(path, c.String("classifier"), c.String("head"))

@@ -89,25 +89,35 @@ func TestBAEEGridHeadline(t *testing.T) {
 func TestBAEECommandMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	model := pressureModelFile(t)
+	grid, train := "baee-grid --contexts 64 --chunk-size 64 --headline=false --checkpoint "+model+" ",
+		"baee-train --checkpoint "+model+smallBAEETrain+" "
 	mistakes(t, map[string]string{
-		"baee-train --tasks fa2":       `did you mean "fa"?`,
-		"baee-train --threads 0":       "--threads 0: must be at least 1",
-		"baee-train x":                 "unexpected argument x",
-		"baee-grid --policies fifo lr": `did you mean "lru"?`,
-		"baee-grid --budgets x":        "--budgets x: not a number",
+		train + "--tasks fa2":                    `--tasks fa2: it must be one of fa, `,
+		train + "--context 65":                   "--context 65: it must be two or more whole chunks (--chunk-size 16)",
+		train + "--noise 0.7":                    "--noise 0.7: it must be at least 0 and below 0.5",
+		train + "--learning-rates 0":             "--learning-rates 0: it must be above 0 and at most 1",
+		train + "--batch-size 0":                 "--batch-size 0: it must be at least 1",
+		train + "--examples 9000000000000000000": "--examples 9000000000000000000: it must be from 0 to 1000000000",
+		"baee-train --threads 0":                 "--threads 0: must be at least 1",
+		"baee-train x":                           "unexpected argument x",
+		grid + "--policies fifo lr":              "--policies lr: it must be one of baee, ",
+		grid + "--policies baee --protocol paper": "--policies baee: the reference has none of them, and so protocol " +
+			"paper has none: add another, or give --protocol strict",
+		grid + "--protocol lax":  "--protocol lax: it must be one of paper, strict",
+		grid + "--budgets 1.5":   "--budgets 1.5: it must be above 0 and at most 1",
+		grid + "--positions mid": "--positions mid: it must be one of early, late, anywhere",
+		grid + "--seeds 1 1":     "--seeds 1 1: 1 is given twice, give each once",
+		grid + "--samples 0":     "--samples 0: it must be at least 1",
+		"baee-grid --budgets x":  "--budgets x: not a number",
 	})
 	for line, want := range map[string]string{
 		"baee-train": "there is no pretrained model results/pretrain/model.safetensors",
-		"baee-train --context 64 --chunk-size 65 --checkpoint " + model: "two or more whole chunks",
 		"baee-train --checkpoint absent.safetensors": "--checkpoint: stat absent.safetensors: no such file or directory; " +
 			"name the model.safetensors of a pretraining run",
 		"baee-grid": "there is no pretrained model",
 		"baee-grid --checkpoint absent.safetensors": "--checkpoint: stat absent.safetensors: no " +
 			"such file or directory; name the model.safetensors of a pretraining run",
-		"baee-grid --contexts 64 --chunk-size 64 --checkpoint " + model:        "make one with baee-train",
-		"baee-grid --checkpoint " + model + " --protocol lax --chunk-size 64":  `protocol is "lax"`,
-		"baee-grid --checkpoint " + model + " --budgets 1.5 --chunk-size 64":   "budget 1.5: it must be above 0",
-		"baee-grid --checkpoint " + model + " --positions mid --chunk-size 64": `position "mid"`,
+		"baee-grid --contexts 64 --chunk-size 64 --checkpoint " + model: "make one with baee-train",
 	} {
 		code, stdout, stderr := real(t, strings.Fields(line)...)
 		if code != exitFailure || stdout != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, want) {

@@ -7,11 +7,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/eviction"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 // Where baee-train leaves its networks and baee-grid looks for them.
@@ -57,18 +57,16 @@ func trainSettings(s *eviction.TrainConfig) []setting {
 
 func baeeTrain(c *cli.Context) error {
 	conf := eviction.TrainExperiment().Settings(lab.Full).(eviction.TrainConfig)
-	override(c, trainSettings(&conf)...)
-	for _, name := range conf.Tasks {
-		if _, err := tasks.Lookup(name); err != nil {
-			return usagef(c, "--tasks: %v ('%s' lists them)", err, shell.CommandLine("eval", "--list"))
-		}
-	}
+	flags := trainSettings(&conf)
+	override(c, flags...)
 	path, err := pretrainedBase(c)
 	if err != nil {
 		return err
 	}
 	dir := c.String("output-dir")
-	if err := checkOwn(c, baeeTrainFlags, conf, path); err != nil {
+	if err := checkOwn(c, &conf, flags, path, func(m layers.Config) error {
+		return checkDemands(c, &conf, flags, conf.Demands, m)
+	}); err != nil {
 		return err
 	}
 	if err := eviction.CheckFolder(dir); err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,8 +10,8 @@ import (
 
 	"github.com/synapnet/synapnet-train/experiments/cajq"
 	"github.com/synapnet/synapnet-train/experiments/lab"
-	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
 )
 
@@ -67,16 +66,16 @@ func cajqSettings(c *cli.Context) (cajq.Settings, error) {
 		return s, err
 	}
 	override(c, cajqFlags(&s)...)
-	if err := cmp.Or(lab.Once("--seeds:", s.Seeds), lab.Once("--context-lengths:", s.Contexts)); err != nil {
-		return s, usagef(c, "%v", err)
-	}
 	return s, nil
 }
 
 // checkKept refuses to keep variants in the place of files of another kind.
 func checkKept(c *cli.Context, s cajq.Settings) error {
 	dir := c.String("keep-models")
-	if dir == "" {
+	switch {
+	case dir == "" && c.IsSet("keep-models"):
+		return usagef(c, `--keep-models "": name a folder`)
+	case dir == "":
 		return nil
 	}
 	variants, err := qat.LookupVariants(s.Variants...)
@@ -113,24 +112,16 @@ func cajqQAT(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := qat.LookupVariants(settings.Variants...); err != nil {
-		return usagef(c, "--variants: %v", err)
-	}
 	path, err := pretrainedBase(c)
 	if err != nil {
 		return err
 	}
+	if err := checkOwn(c, &settings, cajqFlags(&settings), path, func(m layers.Config) error {
+		return checkCAJQMemory(c, settings.Config, m)
+	}); err != nil {
+		return err
+	}
 	if err := checkKept(c, settings); err != nil {
-		return err
-	}
-	if err := checkCAJQMemory(c, settings.Config, path); err != nil {
-		return err
-	}
-	base, err := measure.LoadBase(path)
-	if err != nil {
-		return err
-	}
-	if err := settings.Check(base.Config); err != nil {
 		return err
 	}
 	output := c.String("output")

@@ -126,16 +126,27 @@ func TestCAJQPackedBytes(t *testing.T) {
 
 func TestCAJQMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
+	line := strings.Join(cajqLine(t, "r.json", ""), " ") + " "
+	model := smallModelFile(t, func(c *layers.Config) { c.VocabSize, c.NumClasses = 128, 16 })
 	mistakes(t, map[string]string{
-		"cajq-qat --seeds 42 43 42":               "--seeds: 42 is given twice",
-		"cajq-qat --context-lengths 64 64":        "--context-lengths: 64 is given twice",
+		line + "--seeds 42 43 42":          "--seeds 42 43 42: 42 is given twice, give each once",
+		line + "--context-lengths 64 64":   "--context-lengths 64 64: 64 is given twice, give each once",
+		line + "--context-lengths 9000000": "--context-lengths 9000000: it must be from 8 to the model's max_len 64",
+		line + "--variants cajq_qta":       "--variants cajq_qta: it must be one of fp16, ",
+		line + "--variants fp16 fp16":      "--variants fp16 fp16: fp16 is given twice, give each once",
+		line + "--qat-ctx 0":               "--qat-ctx 0: it must be from 8 to the model's max_len 64",
+		line + "--samples 0":               "--samples 0: it must be at least 1",
+		"cajq-qat --qat-ctx 64 --context-lengths 64 --checkpoint " + model: "experiment.calibration_context is 512: it " +
+			"must be from 8 to the model's max_len 64; set it in a --config FILE",
 		"cajq-qat --seeds x":                      "--seeds x: not a whole number, 0 or more; give e.g. --seeds 42 43 44",
-		"cajq-qat --variants cajq_qta":            `did you mean "cajq_ptq"?`,
-		"cajq-qat --variants fp16 fp16":           `"fp16" is given twice`,
 		"cajq-qat --config absent.toml":           "absent.toml",
 		"cajq-qat --threads 0":                    "--threads 0: must be at least 1",
 		"cajq-qat --seeds 42 --context-lengths x": "--context-lengths x",
 	})
+	if code, _, stderr := real(t, append(strings.Fields(line), "--keep-models", "")...); code != exitUsage ||
+		!strings.Contains(stderr, `--keep-models "": name a folder`) {
+		t.Errorf("%d %s", code, stderr)
+	}
 	corrupt := filepath.Join(t.TempDir(), "r.json")
 	if err := os.WriteFile(corrupt, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
@@ -145,7 +156,6 @@ func TestCAJQMistakes(t *testing.T) {
 		"cajq-qat --checkpoint absent.safetensors":                     "--checkpoint: stat absent.safetensors: no such file",
 		strings.Join(cajqLine(t, corrupt, ""), " "):                    corrupt,
 		strings.Join(cajqLine(t, "r.json", "--qat-ctx 4096"), " "):     "4096",
-		strings.Join(cajqLine(t, "r.json", "--samples 0"), " "):        "samples 0",
 		strings.Join(cajqLine(t, "/proc/none/r.json", "--seeds"), " "): "--seeds",
 	} {
 		code, stdout, stderr := real(t, strings.Fields(line)...)

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -376,6 +378,10 @@ func runHooks(p *display) lab.Hooks {
 
 // writeReport writes the report and says where it is and what it lacks.
 func writeReport(c *cli.Context, d *lab.Driver) error {
+	if _, err := os.Stat(d.Root); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no results folder %s: make results with '%s', or name another folder with --results",
+			foreign.Path(d.Root), shell.CommandLine("experiments", "run"))
+	}
 	paths, r, err := report.Write(d, c.Bool("custom"))
 	if err != nil {
 		return err

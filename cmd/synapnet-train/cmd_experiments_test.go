@@ -61,7 +61,7 @@ func TestExperimentsMistakes(t *testing.T) {
 	refusal(t, exitFailure, "experiments run cajq-qat",
 		"there is no pretrained model results/pretrain/model.safetensors: make it with 'synapnet-train experiments run "+
 			"pretrain --results results' (about 45m0s)")
-	refusal(t, exitFailure, "experiments report", "cannot write results/report.html")
+	refusal(t, exitFailure, "experiments report", "there is no results folder results: make results with")
 }
 
 // Ctrl-C says what continues; the flags that were given are part of it.
@@ -76,7 +76,7 @@ func TestExperimentsAreInterrupted(t *testing.T) {
 	code := run(ctx, strings.Fields(program+
 		" experiments run cajq-qat --profile quick --results here --set seeds=42 --set samples=3 --config mine.toml"), &out,
 		s)
-	want := regexp.MustCompile(`synapnet-train: interrupted \(context canceled\): what is finished or saved is in here; ` +
+	want := regexp.MustCompile(`synapnet-train: interrupted: what is finished or saved is in here; ` +
 		`continue with: synapnet-train experiments run cajq-qat --profile quick --results here --config mine.toml --set ` +
 		`seeds=42 --set samples=3\n$`)
 	if code != exitInterrupted || !want.MatchString(s.String()) {

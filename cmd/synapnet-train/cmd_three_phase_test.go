@@ -103,7 +103,7 @@ func TestThreePhaseMistakes(t *testing.T) {
 	mistakes(t, map[string]string{
 		"cajq-3phase --config bad.toml":                         "context is 4: it must be from 8",
 		"cajq-3phase --config unknown.toml":                     "did you mean lambda_baee?",
-		"cajq-3phase --config minus.toml":                       "lambda_baee is -0.5: it must be from 0",
+		"cajq-3phase --config minus.toml":                       "lambda_baee is -0.5: it must be at least 0 and finite",
 		"cajq-3phase --resume":                                  "--resume: name the run's directory with --output-dir",
 		"cajq-3phase --resume --output-dir x --config bad.toml": "--config bad.toml: a resumed run has the settings",
 		"cajq-3phase --resume --output-dir x --checkpoint m":    "--checkpoint m: a resumed run continues from its own",

@@ -120,6 +120,9 @@ func configError(path string, err error) error {
 			}
 			return fmt.Errorf("%s: %s is %s: the %s", at, syntax.LastKey, word, limit)
 		}
+		if twice, ok := strings.CutSuffix(syntax.Message, " has already been defined."); ok {
+			return fmt.Errorf("%s: %s is given twice: leave one out", at, strings.ToLower(twice[:1])+twice[1:])
+		}
 		key := ""
 		if syntax.LastKey != "" && len(syntax.LastKey) <= maxKeyBytes {
 			key = " (last key " + syntax.LastKey + ")"

@@ -103,6 +103,11 @@ func (c *configCheck) value(v any, at *place, t reflect.Type, key string) {
 		if c.number(n, at, t, key) {
 			return
 		}
+	case float64:
+		if math.IsNaN(n) || math.IsInf(n, 0) {
+			c.wrong(at, "%s is %v: it must be a finite number", key, n)
+			return
+		}
 	}
 	switch t.Kind() {
 	case reflect.Struct, reflect.Map:

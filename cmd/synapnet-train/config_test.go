@@ -71,7 +71,7 @@ func TestLoadConfigErrors(t *testing.T) {
 		"zzzzzz = 1\n":              ":1: unknown key zzzzzz",
 		"Hidden = 1\n":              ":1: unknown key Hidden",
 		"dim = 1\nlr = \n":          ":2: expected value but found '\\n' instead (last key lr)",
-		"dim = 1\ndim = 2\n":        ":2: Key 'dim' has already been defined. (last key dim)",
+		"dim = 1\ndim = 2\n":        ":2: key 'dim' is given twice: leave one out",
 		"dim = \"wide\"\n":          ":1: dim: the value is a string, but must be a whole number",
 		"dim = 1\n[model]\nheads = 1.5\n": ":3: model.heads: the value is a number with a fraction, but must be a " +
 			"whole number",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -240,15 +241,11 @@ func checkEvalMemory(c *cli.Context, m *layers.Model, batch int, contexts []int)
 		}, "give shorter --contexts, or more memory", ""})
 }
 
-// checkCAJQMemory refuses a fine-tuning of the model at base that does not fit.
-func checkCAJQMemory(c *cli.Context, conf cajq.Config, base string) error {
+// checkCAJQMemory refuses a fine-tuning of a model that does not fit.
+func checkCAJQMemory(c *cli.Context, conf cajq.Config, config layers.Config) error {
 	f := conf.Experiment.Finetune
-	if f.Batch < 1 || f.Context < 1 || f.Steps < 1 {
-		return nil // refused where settings are checked
-	}
-	config, err := layers.ReadConfig(base)
-	if err != nil || config.Architecture.CheckSynapNet() != nil || f.Context > config.MaxLen {
-		return nil // refused where the model is read, which says what is wrong with it
+	if f.Batch < 1 || f.Context < 1 || f.Context > config.MaxLen {
+		return nil // no variant trains
 	}
 	m, err := layers.Outline(config)
 	if err != nil {
@@ -354,24 +351,16 @@ func checkCalibrationMemory(c *cli.Context, m layers.Config, samples, batch, tok
 		}, "give a shorter --calib-context, or more memory", ""})
 }
 
-// baeeTrainFlags are the flags of baee-train that are not called as their settings are.
-var baeeTrainFlags = map[string]string{"batch": "batch-size"}
-
-// checkDemands refuses an experiment on a loaded model that does not fit. Its flags are called as its settings are,
-// with a hyphen, but for those of names.
-func checkDemands(c *cli.Context, names map[string]string, conf interface {
-	Demands(m layers.Config) ([]lab.Demand, error)
-}, m layers.Config) error {
-	demands, err := conf.Demands(m)
+// checkDemands refuses an experiment on a model of configuration m that does not fit. conf points to its settings, some
+// of which have flags.
+func checkDemands(c *cli.Context, conf any, flags []setting, of func(m layers.Config) ([]lab.Demand, error),
+	m layers.Config) error {
+	demands, err := of(m)
 	if err != nil {
 		return err
 	}
-	flag := func(setting string) string {
-		if name, ok := names[setting]; ok {
-			setting = name
-		}
-		return "--" + strings.ReplaceAll(setting, "_", "-")
-	}
+	names := flagNames(conf, flags)
+	flag := func(key string) string { return dashed(cmp.Or(names[key], key)) }
 	var all []fitting
 	for _, d := range demands {
 		var smaller []string

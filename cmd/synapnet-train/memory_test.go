@@ -174,7 +174,8 @@ func TestMendsCanBeFollowed(t *testing.T) {
 	for _, line := range []string{
 		"eval " + model + " --contexts 64 --tasks niah_single", "export " + model +
 			" --targets attention --output x --calib-context 32",
-		"stream " + model + " --random-tokens 10", "cajq-qat --checkpoint " + model + " --qat-ctx 64 --output r.json",
+		"stream " + model + " --random-tokens 10",
+		"cajq-qat --checkpoint " + model + " --qat-ctx 64 --context-lengths 64 --variants fp16_finetuned --output r.json",
 	} {
 		t.Chdir(t.TempDir())
 		code, _, stderr := synapnet(t.Context(), t, line)

@@ -101,12 +101,12 @@ func TestRegisteredGoThroughAllCommands(t *testing.T) {
 // Mistakes in a configuration name the key and what was meant.
 func TestRegisteredMistakes(t *testing.T) {
 	for want, text := range map[string]string{
-		`block_layers names "swigul": did you mean "swiglu"?`: "[model]\nblock_layers = [\"swigul\"]\n",
+		`model.block_layers is "swigul": it must be swiglu`: "[model]\nblock_layers = [\"swigul\"]\n",
 		`options has "widenin": did you mean "widening"?`: "[model]\narchitecture = " +
 			"\"mlp\"\n[model.options]\nwidenin = 2\n",
 		`:3: model.options.widening: the value is a string, but must be a numb`: "[model]\n[model.options]\nwidening = " +
 			"\"2\"\n",
-		`unknown task "niah_singel": did you mean "niah_single"?`: "[[mixture]]\ntask = " +
+		`mixture is "niah_singel": it must be one of`: "[[mixture]]\ntask = " +
 			"\"niah_singel\"\nshare = 1\n",
 		`mixture: task fa has share 2`:                           "[[mixture]]\ntask = \"fa\"\nshare = 2\n",
 		`unknown key mixture.shar (did you mean mixture.share?)`: "[[mixture]]\ntask = \"fa\"\nshar = 2\n",

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -13,6 +14,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/internal/bounds"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
 // settingWords are the values of --set, in order. The flag is no list of urfave/cli's, which would take the experiments
@@ -40,12 +43,46 @@ func settingFlags() []cli.Flag {
 	}
 }
 
-// changes are settings that a command line changes, by experiment, and where each is from.
+// changes are settings that a command line changes, by experiment, and what gave them.
 type changes struct {
-	of map[string]map[string]any
-	// origin says for a setting, as experiment.key, what gave it: the words of a flag, or a file and line.
-	origin func(key string) string
-	given  []string // the keys of --set, as experiment.key
+	of     map[string]map[string]any
+	file   string // of --config
+	places *place // in it
+	given  []givenSetting
+}
+
+// givenSetting is a value of --set: its key, as experiment.key, and the word.
+type givenSetting struct{ key, word string }
+
+// String is the flag as it was given.
+func (g givenSetting) String() string { return "--set " + printable(g.word) }
+
+// in says whether a key is another one or in the table of that name.
+func in(key, table string) bool { return key == table || strings.HasPrefix(key, table+".") }
+
+// origin says what gave the setting of an experiment: a flag, or a file and line; where nothing gave just this, all
+// that was given of the experiment.
+func (ch *changes) origin(experiment, setting string) string {
+	var all []string
+	for _, g := range ch.given {
+		if in(experiment+"."+setting, g.key) {
+			return g.String()
+		}
+		if in(g.key, experiment) {
+			all = append(all, g.String())
+		}
+	}
+	at, inFile := ch.places, ch.places != nil
+	for name := range strings.SplitSeq(experiment+"."+setting, ".") {
+		if inFile {
+			inFile = at.keys[name] != nil
+			at = at.of(name)
+		}
+	}
+	if inFile || len(all) == 0 {
+		return position(ch.file, at.line)
+	}
+	return strings.Join(all, " ")
 }
 
 // customise gives a driver the experiments of the given names, all without a name, whose settings --config and --set
@@ -54,7 +91,7 @@ func customise(c *cli.Context, d *lab.Driver, names []string) error {
 	if len(names) == 0 {
 		names = d.Names()
 	}
-	ch := &changes{of: map[string]map[string]any{}, origin: func(string) string { return "--set" }}
+	ch := &changes{of: map[string]map[string]any{}}
 	if path := c.String("config"); path != "" {
 		if err := ch.read(path, d); err != nil {
 			return usagef(c, "%v", err)
@@ -69,14 +106,18 @@ func customise(c *cli.Context, d *lab.Driver, names []string) error {
 		if ch.of[e.Name] == nil {
 			continue
 		}
-		changed, err := e.Change(d.Profile, ch.of[e.Name])
-		if bad := (*lab.BadSetting)(nil); errors.As(err, &bad) {
-			return usagef(c, "%s: %v", ch.origin(e.Name+"."+bad.Key), err)
+		changed, err := d.Change(e, ch.of[e.Name])
+		if bad, ok := errors.AsType[*bounds.Error](err); ok {
+			return usagef(c, "%s: %v", ch.origin(e.Name, bad.Setting), bad)
 		}
 		if err != nil {
-			return usagef(c, "%s: %s: %v", ch.origin(e.Name), e.Name, err)
+			return usagef(c, "%s: %s: %v", ch.origin(e.Name, ""), e.Name, err)
 		}
-		if slices.Contains(names, e.Name) && changed.ID() != e.ID() {
+		switch {
+		case !slices.Contains(names, e.Name):
+			_, _ = fmt.Fprintf(c.App.ErrWriter, "%s: %s is not among the experiments named: its settings are left out\n",
+				position(foreign.Path(ch.file), ch.places.of(e.Name).line), e.Name)
+		case changed.ID() != e.ID():
 			d.Custom = append(d.Custom, changed)
 		}
 	}
@@ -96,13 +137,7 @@ func (ch *changes) read(path string, d *lab.Driver) error {
 	for name, v := range values {
 		ch.of[name] = v.(map[string]any)
 	}
-	ch.origin = func(key string) string {
-		at := places
-		for name := range strings.SplitSeq(key, ".") {
-			at = at.of(name)
-		}
-		return position(path, at.line)
-	}
+	ch.file, ch.places = path, places
 	return nil
 }
 
@@ -121,7 +156,7 @@ func sectionsOf(d *lab.Driver) reflect.Type {
 // set takes over a value of --set for one of the named experiments.
 func (ch *changes) set(word string, d *lab.Driver, names []string) error {
 	key, text, ok := strings.Cut(word, "=")
-	if !ok {
+	if !ok || key == "" {
 		return errors.New("it must be KEY=VALUE, e.g. seeds=42,43")
 	}
 	name, key, err := experimentOf(key, d, names)
@@ -129,7 +164,7 @@ func (ch *changes) set(word string, d *lab.Driver, names []string) error {
 		return err
 	}
 	whole := name + "." + key
-	if slices.Contains(ch.given, whole) {
+	if slices.ContainsFunc(ch.given, func(g givenSetting) bool { return g.key == whole }) {
 		return errors.New("the setting is given twice: give it once")
 	}
 	i := slices.IndexFunc(d.Experiments, func(e lab.Experiment) bool { return e.Name == name })
@@ -137,18 +172,11 @@ func (ch *changes) set(word string, d *lab.Driver, names []string) error {
 	if err != nil {
 		return err
 	}
-	ch.given = append(ch.given, whole)
+	ch.given = append(ch.given, givenSetting{whole, word})
 	if ch.of[name] == nil {
 		ch.of[name] = map[string]any{}
 	}
 	putSetting(ch.of[name], strings.Split(key, "."), value)
-	before := ch.origin
-	ch.origin = func(key string) string {
-		if key == whole || strings.HasPrefix(key, whole+".") {
-			return "--set " + printable(word)
-		}
-		return before(key)
-	}
 	return nil
 }
 
@@ -162,12 +190,17 @@ func experimentOf(key string, d *lab.Driver, names []string) (name, rest string,
 		return "", "", fmt.Errorf("%s is not among the experiments to run: name it, too", first)
 	case len(names) == 1:
 		return names[0], key, nil
-	case dotted:
-		return "", "", fmt.Errorf("%s is no experiment%s: begin the key with one of those to run, e.g. %s.%s",
-			printable(first), didYouMean(first, names, asIs), names[0], printable(rest))
 	}
-	return "", "", fmt.Errorf("there are several experiments to run: say which the key belongs to, e.g. %s.%s", names[0],
-		printable(key))
+	about := "there are several experiments to run"
+	if hint := didYouMean(first, names, asIs); dotted && hint != "" {
+		about, key = printable(first)+" is no experiment"+hint, rest
+	}
+	for _, e := range d.Experiments {
+		if _, err := settingType(key, reflect.TypeOf(e.Settings(d.Profile))); err == nil && slices.Contains(names, e.Name) {
+			return "", "", fmt.Errorf("%s: say which the key belongs to, e.g. %s.%s", about, e.Name, key)
+		}
+	}
+	return "", "", fmt.Errorf("unknown key %s, in each of the experiments to run", printable(key))
 }
 
 // parseSetting reads the text of the setting with a dotted key among settings of type t, as a TOML file would give it.
@@ -226,6 +259,9 @@ func parseValue(text string, t reflect.Type) (any, error) {
 		return text == "true", nil
 	case zero.CanInt() || zero.CanUint():
 		n, err := strconv.ParseInt(text, 10, 64)
+		if errors.Is(err, strconv.ErrRange) {
+			return nil, fmt.Errorf("the value must be from 0 to %d", math.MaxInt64)
+		}
 		if err != nil {
 			return nil, errors.New("the value must be a whole number")
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -15,6 +17,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/report"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
@@ -31,20 +34,65 @@ type ownRun struct {
 	diverged   string // the mend of a training that diverged
 }
 
-// checkOwn is an error if an experiment with these settings cannot be run on the model at path, or takes more memory
-// than there is. Its flags are called as its settings are, but for those of names.
-func checkOwn(c *cli.Context, names map[string]string, settings interface {
-	Check(m layers.Config) error
-	Demands(m layers.Config) ([]lab.Demand, error)
-}, path string) error {
-	base, err := measure.LoadBase(path)
-	if err != nil {
+// checkOwn refuses settings of the command, those that conf points to, some of which have flags, with which the
+// experiment cannot be run on the model at path, and what fits refuses.
+func checkOwn(c *cli.Context, conf any, flags []setting, path string, fits func(m layers.Config) error) error {
+	if m, err := layers.ReadConfig(path); err == nil {
+		if err := lab.Validate(reflect.ValueOf(conf).Elem().Interface(), m); err != nil {
+			return ownError(c, conf, flags, err)
+		}
+		if err := fits(m); err != nil {
+			return err
+		}
+	}
+	_, err := measure.LoadBase(path) // says what is wrong with the file
+	return err
+}
+
+// ownError is the error of a setting in the words of the command line: that of its flag, or of the file that it is in.
+func ownError(c *cli.Context, conf any, flags []setting, err error) error {
+	bad, ok := errors.AsType[*bounds.Error](err)
+	if !ok {
 		return err
 	}
-	if err := settings.Check(base.Config); err != nil {
-		return err
+	names, problem := flagNames(conf, flags), bad.Problem
+	for key, flag := range names { // other settings that it names
+		problem = strings.ReplaceAll(problem, "`"+key+"`", dashed(flag))
 	}
-	return checkDemands(c, names, settings, base.Config)
+	problem = strings.ReplaceAll(problem, "`", "")
+	flag, file := names[bad.Setting], c.String("config")
+	switch {
+	case flag != "" && (c.IsSet(flag) || file == ""):
+		return usagef(c, "%s %s: %s", dashed(flag), strings.Trim(fmt.Sprint(bad.Value), "[]"), problem)
+	case file != "":
+		return usagef(c, "%s: %v", foreign.Path(file), bad)
+	}
+	return usagef(c, "%v; set it in a --config FILE", bad)
+}
+
+// flagNames are the flags of the settings that conf points to, by their keys.
+func flagNames(conf any, flags []setting) map[string]string {
+	names := map[string]string{}
+	for _, s := range flags {
+		names[settingKey(reflect.ValueOf(conf).Elem(), s.field)] = s.flag
+	}
+	return names
+}
+
+// settingKey is the key of a field among settings, "" if it is none of theirs.
+func settingKey(settings reflect.Value, field any) string {
+	for _, f := range configFieldList(settings.Type()) {
+		v := settings.FieldByIndex(f.index)
+		if v.Addr().Interface() == field {
+			return f.key
+		}
+		if v.Kind() == reflect.Struct {
+			if key := settingKey(v, field); key != "" {
+				return f.key + "." + key
+			}
+		}
+	}
+	return ""
 }
 
 // run carries it out, telling how it goes, and prints its tables and a last line.

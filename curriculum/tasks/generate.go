@@ -1,9 +1,12 @@
 package tasks
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+
+	"github.com/synapnet/synapnet-train/internal/bounds"
 )
 
 // Generate makes n samples of the named task. The same (name, p, from) always gives
@@ -46,6 +49,24 @@ func Check(name string, p Params) error {
 		return err
 	}
 	return t.check(p.withDefaults(t.Defaults))
+}
+
+// Settings are the keys of the settings that parameters of a task are from; "" of what no setting gives.
+type Settings struct{ Task, Length, Vocab, Classes, Needles string }
+
+// Check is that of a task with errors that name the settings: a *bounds.Error, where there is one.
+func (s Settings) Check(name string, p Params) error {
+	err := Check(name, p)
+	if _, ok := errors.AsType[*UnknownTaskError](err); ok && s.Task != "" {
+		return bounds.Known(s.Task, Names(), name)
+	}
+	if p, ok := errors.AsType[*ParamError](err); ok {
+		keys := map[string]string{"length": s.Length, "vocab": s.Vocab, "classes": s.Classes, "needles": s.Needles}
+		if key := keys[p.Param]; key != "" {
+			return bounds.Wrong(key, p.Value, "%v", err)
+		}
+	}
+	return err
 }
 
 // Chance returns the named task's accuracy without reading the input, in [0, 1].

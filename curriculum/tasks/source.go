@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/registry"
 )
 
@@ -128,7 +129,7 @@ func (k Keys) Version() Keys { return max(k, Keys1) }
 // Check refuses a version that this program does not know.
 func (k Keys) Check() error {
 	if k < 0 || k > CurrentKeys {
-		return fmt.Errorf("sample_keys is %d: it must be 1 (as before the purpose was part of the keys) or 2", k)
+		return bounds.Wrong("sample_keys", k, "it must be 1 (as before the purpose was part of the keys) or 2")
 	}
 	return nil
 }

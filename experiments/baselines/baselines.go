@@ -23,6 +23,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
@@ -65,19 +66,10 @@ var inInt4 = []layers.Architecture{layers.Llama, layers.GRUSSM, layers.Mamba2}
 
 // Validate names the first setting that cannot be.
 func (s baselineSettings) Validate() error {
-	for _, protocol := range []string{result.Paper, result.Strict} {
-		p, prefix := (&baselines{baselineSettings: s}).part(protocol), protocol+"."
-		if k := p.Training.SampleKeys; k != 0 {
-			return &lab.BadSetting{Key: prefix + "training.sample_keys", Value: k,
-				Want: "0: the experiment's own sample_keys counts"}
-		}
-		if err := cmp.Or(lab.Distinct(prefix+"architectures", p.Architectures...), lab.Distinct(prefix+"tasks", p.Tasks...),
-			lab.Contexts(prefix+"contexts", p.Contexts...),
-			lab.AtLeast(prefix+"samples", 1, p.Samples)); err != nil {
-			return err
-		}
-	}
-	if err := cmp.Or(lab.Contexts("speed", s.Speed...), lab.AtLeast("repetitions", 1, s.Repetitions)); err != nil {
+	if err := cmp.Or(bounds.List("paper.architectures", s.Paper.Architectures...),
+		bounds.List("strict.architectures", s.Strict.Architectures...), bounds.List("speed", s.Speed...),
+		bounds.AtLeast("speed", layers.MinContext, s.Speed...),
+		bounds.AtLeast("repetitions", 1, s.Repetitions)); err != nil {
 		return err
 	}
 	_, err := (&baselines{baselineSettings: s}).models()
@@ -181,42 +173,52 @@ func (r *baselines) part(protocol string) baselinePart {
 func (r *baselines) models() ([]baselineModel, error) {
 	var all []baselineModel
 	for _, protocol := range []string{result.Paper, result.Strict} {
-		p := r.part(protocol)
-		for _, name := range p.Architectures {
-			a, err := layers.ParseArchitecture(name)
-			if err != nil {
-				return nil, err
+		configs, err := r.part(protocol).configs(r.SampleKeys)
+		if err != nil {
+			return nil, bounds.In(protocol, err)
+		}
+		for i, name := range r.part(protocol).Architectures {
+			m := baselineModel{protocol, name, configs[i]}
+			if slices.Contains(formsOf(m), qat.CAJQPTQ) {
+				if err := measure.CheckVariants("making", r.Making, m.config.Model, qat.CAJQPTQ); err != nil {
+					return nil, err
+				}
 			}
-			c := p.Training
-			c.SampleKeys = r.SampleKeys
-			if c.Model, err = layers.MatchedConfig(a, p.Training.Model); err != nil {
-				return nil, err
-			}
-			if err := c.Validate(); err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-			if err := checkTests(c.Model, p.Contexts, p.Tasks); err != nil {
-				return nil, err
-			}
-			all = append(all, baselineModel{protocol, name, c})
+			all = append(all, m)
 		}
 	}
 	return all, nil
 }
 
-// checkTests refuses tests that a model is too small for.
-func checkTests(m layers.Config, contexts []int, names []string) error {
-	for _, t := range contexts {
-		if t > m.MaxLen {
-			return fmt.Errorf("context length %d: the model's max_len is %d", t, m.MaxLen)
-		}
-		for _, task := range names {
-			if err := tasks.Check(task, measure.TaskParams(m, t)); err != nil {
-				return err
-			}
-		}
+// configs are the trainings of the architectures.
+func (p baselinePart) configs(keys tasks.Keys) (all []curriculum.Config, err error) {
+	if k := p.Training.SampleKeys; k != 0 {
+		return nil, bounds.Wrong("training.sample_keys", k, "leave it out: the experiment's own sample_keys counts")
 	}
-	return nil
+	if err := cmp.Or(bounds.Known("architectures", layers.Architectures(), p.Architectures...),
+		bounds.In("training.model", p.Training.Model.Validate()), bounds.Names("tasks", tasks.Names(), p.Tasks...),
+		bounds.AtLeast("samples", 1, p.Samples)); err != nil {
+		return nil, err
+	}
+	of := tasks.Settings{Task: "tasks", Length: "contexts", Vocab: "training.model.vocab_size",
+		Classes: "training.model.num_classes"}
+	for _, name := range p.Architectures {
+		a, err := layers.ParseArchitecture(name)
+		if err != nil {
+			return nil, err
+		}
+		c := p.Training
+		c.SampleKeys = keys
+		if c.Model, err = layers.MatchedConfig(a, p.Training.Model); err != nil {
+			return nil, bounds.Wrong("architectures", name, "%v", err)
+		}
+		if err := cmp.Or(bounds.In("training", c.Validate()),
+			measure.CheckTests(of, c.Model, p.Contexts, p.Tasks...)); err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, nil
 }
 
 func (r *baselines) checkpoint(m baselineModel) string {

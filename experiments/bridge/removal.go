@@ -61,14 +61,10 @@ func runScaleBridgeRemoval(ctx context.Context, j *lab.Job, s removalSettings) (
 		return nil, fmt.Errorf("%s has no ScaleBridge that could be removed: pretrain a model with use_scale_bridge",
 			j.Model())
 	}
-	evaluation := measure.MetricEvaluation{Seeds: s.Seeds, Contexts: s.Contexts, Samples: s.Samples,
-		SampleKeys: s.SampleKeys}
-	if err := evaluation.Check(base.Config); err != nil {
+	if err := s.Validate(base.Config); err != nil {
 		return nil, err
 	}
-	if err := s.Recovery.Validate(base.Config); err != nil {
-		return nil, err
-	}
+	evaluation := s.evaluation()
 	r := &removal{removalSettings: s, job: j}
 	if r.done, err = lab.NewCells[removalCell](j, 4*len(s.Seeds)*len(s.Contexts)); err != nil {
 		return nil, err

@@ -87,10 +87,8 @@ type scratchModel struct {
 
 func runScaleBridgeScratch(ctx context.Context, j *lab.Job, s scratchSettings) (*lab.Outcome, error) {
 	r := &scratch{scratchSettings: s, job: j}
-	models, err := r.models()
-	if err != nil {
-		return nil, err
-	}
+	models := r.models()
+	var err error
 	if r.done, err = lab.NewCells[scratchCell](j, len(models)*len(s.Seeds)); err != nil {
 		return nil, err
 	}
@@ -116,38 +114,17 @@ func (r *scratch) name(m scratchModel, seed uint64) string {
 	return fmt.Sprintf("%s/%s/%d", m.protocol, m.variant, seed)
 }
 
-// models lists the variants of both protocols, whose settings are checked.
-func (r *scratch) models() ([]scratchModel, error) {
-	var all []scratchModel
-	for _, p := range []struct {
-		protocol string
-		config   layers.Config
-		contexts []int
-	}{{result.Paper, r.Paper.Model, append([]int{r.Paper.Context}, r.Paper.Contexts...)},
-		{result.Strict, r.Strict.Model, append([]int{r.Strict.Short, r.Strict.Context}, r.Strict.Contexts...)}} {
-		c := p.config
-		c.UseScaleBridge = true
-		if err := c.Validate(); err != nil {
-			return nil, err
-		}
-		for _, t := range p.contexts {
-			if t > c.MaxLen {
-				return nil, fmt.Errorf("context length %d: the model's max_len is %d", t, c.MaxLen)
-			}
-			for _, w := range tasks.TrainingMixture() {
-				if err := tasks.Check(w.Task, measure.TaskParams(c, t)); err != nil {
-					return nil, err
-				}
-			}
-		}
+// models lists the variants of both protocols.
+func (r *scratch) models() (all []scratchModel) {
+	add := func(protocol string, c layers.Config) layers.Config {
 		bare := c
-		bare.UseScaleBridge = false
-		all = append(all, scratchModel{p.protocol, withBridge, c}, scratchModel{p.protocol, noBridge, bare})
-		if p.protocol == result.Strict {
-			all = append(all, scratchModel{p.protocol, matchedBridge, matchedWithoutBridge(c)})
-		}
+		c.UseScaleBridge, bare.UseScaleBridge = true, false
+		all = append(all, scratchModel{protocol, withBridge, c}, scratchModel{protocol, noBridge, bare})
+		return c
 	}
-	return all, nil
+	add(result.Paper, r.Paper.Model)
+	matched := matchedWithoutBridge(add(result.Strict, r.Strict.Model))
+	return append(all, scratchModel{result.Strict, matchedBridge, matched})
 }
 
 // matchedWithoutBridge is the configuration without a bridge whose feed-forward is so wide that the number of

@@ -1,6 +1,7 @@
 package cajq
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -37,30 +38,18 @@ type Settings struct {
 }
 
 // Join implements lab.Joint: variants, seeds and contexts may be added to a result.
-func (s Settings) Join(held Settings) (Settings, bool) {
-	whole := s
+func (s Settings) Join(held Settings) (whole, rest Settings) {
+	whole = s
 	whole.Variants = lab.Union(held.Variants, s.Variants)
 	whole.Seeds = lab.Union(held.Seeds, s.Seeds)
 	whole.Contexts = lab.Union(held.Contexts, s.Contexts)
 	held.Variants, held.Seeds, held.Contexts = whole.Variants, whole.Seeds, whole.Contexts
-	return whole, lab.SameButKeys(held, whole)
+	return whole, held
 }
 
-// Check is an error, in one line, if the settings cannot work with a model of configuration m.
-func (s Settings) Check(m layers.Config) error {
-	variants, err := qat.LookupVariants(s.Variants...)
-	if err != nil {
-		return err
-	}
-	if err := s.evaluation().Check(m); err != nil {
-		return err
-	}
-	for _, v := range variants {
-		if err := v.Check(s.Experiment, m); err != nil {
-			return fmt.Errorf("variant %s: %w", v.Name, err)
-		}
-	}
-	return nil
+// Validate names the first setting that cannot work with a model of configuration m.
+func (s Settings) Validate(m layers.Config) error {
+	return cmp.Or(s.evaluation().Check(m), measure.CheckVariants("experiment", s.Experiment, m, s.Variants...))
 }
 
 // evaluation is how every variant is scored.
@@ -122,7 +111,7 @@ func run(ctx context.Context, j *lab.Job, s Settings) (*lab.Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Check(base.Config); err != nil {
+	if err := s.Validate(base.Config); err != nil {
 		return nil, err
 	}
 	variants, err := qat.LookupVariants(s.Variants...)

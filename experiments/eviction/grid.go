@@ -2,7 +2,6 @@ package eviction
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -90,21 +89,17 @@ func newGrid(j *lab.Job, c GridConfig, purpose tasks.Purpose) (*grid, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Check(base.Config); err != nil {
+	if err := c.Validate(base.Config); err != nil {
 		return nil, err
 	}
 	g := &grid{GridConfig: c, base: base, purpose: purpose, shas: map[string]string{}}
 	for _, n := range c.networks(j.File("baee-train", lab.ClassifierFile), j.File("baee-train", lab.HeadFile)) {
-		if g.shas[n.policy], err = lab.HashFile(n.path); err != nil {
-			return nil, n.missing(err)
-		}
-		network, err := baee.LoadClassifier(n.path)
+		network, err := n.load(base.Config)
 		if err != nil {
 			return nil, err
 		}
-		if network.Dim != base.Config.Dim {
-			return nil, fmt.Errorf("%s is for entries of width %d, the model has %d: train one for this model", n.path,
-				network.Dim, base.Config.Dim)
+		if g.shas[n.policy], err = lab.HashFile(n.path); err != nil {
+			return nil, err
 		}
 		if n.head {
 			g.head = network
@@ -116,64 +111,15 @@ func newGrid(j *lab.Job, c GridConfig, purpose tasks.Purpose) (*grid, error) {
 }
 
 // Join implements lab.Joint: everything may be added to a result but what a case is made of.
-func (c GridConfig) Join(held GridConfig) (GridConfig, bool) {
-	whole := c
+func (c GridConfig) Join(held GridConfig) (whole, rest GridConfig) {
+	whole = c
 	whole.Policies, whole.Budgets = lab.Union(held.Policies, c.Policies), lab.Union(held.Budgets, c.Budgets)
 	whole.Positions, whole.Seeds = lab.Union(held.Positions, c.Positions), lab.Union(held.Seeds, c.Seeds)
 	whole.Contexts, whole.Protocols = lab.Union(held.Contexts, c.Contexts), lab.Union(held.Protocols, c.Protocols)
 	whole.Headline = c.Headline || held.Headline
-	same := whole
-	same.Samples, same.Chunk, same.Needles = held.Samples, held.Chunk, held.Needles
-	return whole, lab.SameButKeys(same, whole)
-}
-
-// Check is an error, in one line, if the grid cannot be run on a model of configuration m.
-func (c GridConfig) Check(m layers.Config) error {
-	if m.LanguageModel() {
-		return fmt.Errorf("the model predicts tokens (num_classes 0): the grid needs a model with a classification head")
-	}
-	if len(c.Policies) == 0 || len(c.Budgets) == 0 || len(c.Positions) == 0 || len(c.Seeds) == 0 || len(c.Contexts) == 0 ||
-		len(c.Protocols) == 0 || c.Samples < 1 {
-		return fmt.Errorf("policies %v, budgets %v, positions %v, seeds %v, contexts %v, protocols %v, samples %d: give at "+
-			"least one of each",
-			c.Policies, c.Budgets, c.Positions, c.Seeds, c.Contexts, c.Protocols, c.Samples)
-	}
-	if c.Chunk < layers.MinContext || c.Chunk > m.MaxLen {
-		return fmt.Errorf("chunk of %d tokens: it must be from %d to the model's max_len %d", c.Chunk, layers.MinContext,
-			m.MaxLen)
-	}
-	if err := errors.Join(lab.Once("policy", c.Policies), lab.Once("budget", c.Budgets), lab.Once("position", c.Positions),
-		lab.Once("seed", c.Seeds),
-		lab.Once("context length", c.Contexts), lab.Once("protocol", c.Protocols)); err != nil {
-		return err
-	}
-	for _, p := range c.Protocols {
-		if p != baee.Paper && p != baee.Strict {
-			return fmt.Errorf("protocol is %q: it must be %q or %q", p, baee.Paper, baee.Strict)
-		}
-		if len(c.policies(p)) == 0 {
-			return fmt.Errorf("none of the policies %v is in the %s protocol: the reference does not have them", c.Policies, p)
-		}
-	}
-	for _, k := range c.cases() {
-		switch {
-		case !(k.Budget > 0 && k.Budget <= 1):
-			return fmt.Errorf("budget %g: it must be above 0 and at most 1, a part of all slots written", k.Budget)
-		case k.Position != string(tasks.Early) && k.Position != string(tasks.Late) && k.Position != string(tasks.Anywhere):
-			return fmt.Errorf("position %q: it must be %s, %s or %s", k.Position, tasks.Early, tasks.Late, tasks.Anywhere)
-		case k.Context%c.Chunk != 0:
-			return fmt.Errorf("context length %d: it must be a whole number of chunks of %d", k.Context, c.Chunk)
-		}
-		if err := tasks.Check(pressureTask, c.params(m, k)); err != nil {
-			return err
-		}
-	}
-	for _, name := range c.Policies {
-		if _, err := policy.Lookup(name); err != nil {
-			return err
-		}
-	}
-	return nil
+	rest = whole
+	rest.Samples, rest.Chunk, rest.Needles = held.Samples, held.Chunk, held.Needles
+	return whole, rest
 }
 
 const pressureTask = "memory_pressure_niah"
@@ -197,14 +143,22 @@ type neededNetwork struct {
 	head         bool // or else it is a retention classifier
 }
 
-// missing is the error of a network that cannot be read.
-func (n neededNetwork) missing(err error) error {
-	what := "retention classifier"
+// load reads the network for a model of configuration m.
+func (n neededNetwork) load(m layers.Config) (*baee.Classifier, error) {
+	what, history := "retention classifier", baee.HistoryFeatures
 	if n.head {
-		what = "Locret-style head"
+		what, history = "Locret-style head", 0
 	}
-	return fmt.Errorf("policy %s needs a trained %s (%w): make one with baee-train, or leave the policy out", n.policy,
-		what, err)
+	network, err := baee.LoadClassifier(n.path)
+	if err == nil && (network.Dim != m.Dim || network.History != history) {
+		err = fmt.Errorf("%s is for entries of width %d and %d history features, not %d and %d", n.path, network.Dim,
+			network.History, m.Dim, history)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("policy %s needs a trained %s for this model (%w): make one with baee-train, or leave the "+
+			"policy out", n.policy, what, err)
+	}
+	return network, nil
 }
 
 // networks are the files that the strict policies need.
@@ -215,7 +169,7 @@ func (c GridConfig) networks(classifier, head string) (all []neededNetwork) {
 	for _, name := range c.Policies {
 		p, err := policy.Lookup(name)
 		if err != nil {
-			continue // Check refuses it
+			continue // Validate refuses it
 		}
 		if p.Needs.Retention {
 			all = append(all, neededNetwork{name, classifier, false})
@@ -228,13 +182,17 @@ func (c GridConfig) networks(classifier, head string) (all []neededNetwork) {
 }
 
 // Inputs are the files that a run on the model at base reads, by their names among inputs, with these networks where a
-// strict policy needs them.
+// strict policy needs them. Networks that it cannot take are an error.
 func (c GridConfig) Inputs(base, classifier, head string) (map[string]string, error) {
+	m, err := layers.ReadConfig(base)
+	if err != nil {
+		return nil, err
+	}
 	inputs := lab.ModelInputs(base)
 	beside := ""
 	for _, n := range c.networks(classifier, head) {
-		if _, err := os.Stat(n.path); err != nil {
-			return nil, n.missing(err)
+		if _, err := n.load(m); err != nil {
+			return nil, err
 		}
 		if n.head {
 			inputs["baee-train/"+lab.HeadFile] = n.path

@@ -242,7 +242,7 @@ func TestTheGridContinues(t *testing.T) {
 	c := smallGrid()
 	c.Samples = 6
 	if _, err := openGrid(c, f, output); err == nil ||
-		!strings.Contains(err.Error(), "holds results of another base model, sample count") {
+		!strings.Contains(err.Error(), "holds results of other settings (samples 5, not 6): move it away") {
 		t.Errorf("other settings: %v", err)
 	}
 	other := f
@@ -252,7 +252,7 @@ func TestTheGridContinues(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := openGrid(smallGrid(), other, output); err == nil ||
-		!strings.Contains(err.Error(), "holds results of another base model, sample count") {
+		!strings.Contains(err.Error(), "not a model in floating point") {
 		t.Errorf("another model: %v", err)
 	}
 }
@@ -261,21 +261,23 @@ func TestGridMistakes(t *testing.T) {
 	m, path := labtest.StreamModel(t)
 	classifier, head := labtest.NetworkFiles(t, 1)
 	for want, change := range map[string]func(c *GridConfig){
-		"give at least one":                 func(c *GridConfig) { c.Seeds = nil },
-		"budget 0: it must be above 0":      func(c *GridConfig) { c.Budgets = []float64{0} },
-		"budget 0.5 is given twice":         func(c *GridConfig) { c.Budgets = []float64{0.5, 0.5} },
-		`position "midst"`:                  func(c *GridConfig) { c.Positions = []string{"midst"} },
-		"whole number of chunks of 16":      func(c *GridConfig) { c.Contexts = []int{72} },
-		`protocol is "lax"`:                 func(c *GridConfig) { c.Protocols = []baee.Protocol{"lax"} },
-		"none of the policies [tova] is in": func(c *GridConfig) { c.Policies = []string{"tova"} },
-		`did you mean "fifo"`:               func(c *GridConfig) { c.Policies = []string{"fifi"} },
-		"chunk of 65 tokens":                func(c *GridConfig) { c.Chunk = 65 },
-		"is too small":                      func(c *GridConfig) { c.Contexts = []int{32} },
-		"missing.safetensors: no such file": func(*GridConfig) { classifier = "missing.safetensors" },
+		"seeds is []: give at least one":     func(c *GridConfig) { c.Seeds = nil },
+		"budgets is 0: it must be above 0":   func(c *GridConfig) { c.Budgets = []float64{0} },
+		"0.5 is given twice":                 func(c *GridConfig) { c.Budgets = []float64{0.5, 0.5} },
+		`positions is "midst"`:               func(c *GridConfig) { c.Positions = []string{"midst"} },
+		"contexts is 72: it must be a whole": func(c *GridConfig) { c.Contexts = []int{72} },
+		`protocols is "lax"`:                 func(c *GridConfig) { c.Protocols = []baee.Protocol{"lax"} },
+		"protocols strict":                   func(c *GridConfig) { c.Policies = []string{"tova"} },
+		`did you mean "fifo"`:                func(c *GridConfig) { c.Policies = []string{"fifi"} },
+		"chunk is 65: it must be from 8 to":  func(c *GridConfig) { c.Chunk = 65 },
+		"is too small":                       func(c *GridConfig) { c.Contexts = []int{32} },
+		"missing.safetensors: no such file":  func(*GridConfig) { classifier = "missing.safetensors" },
+		"headline is true: its 8192 tokens":  func(c *GridConfig) { c.Headline, c.Chunk, c.Contexts = true, 48, []int{96} },
+		"for entries of width 8 and 0 hist":  func(*GridConfig) { classifier = head },
 	} {
 		c, old := smallGrid(), classifier
 		change(&c)
-		err := c.Check(m.Config)
+		err := c.Validate(m.Config)
 		if err == nil {
 			_, err = openGrid(c, gridFiles{path, classifier, head}, filepath.Join(t.TempDir(), "r.json"))
 		}

@@ -29,7 +29,7 @@ func (c TrainConfig) Demands(m layers.Config) ([]lab.Demand, error) {
 		{
 			Setting: "sequences", Value: c.Sequences, What: fmt.Sprintf("collecting from sequences of %d tokens", c.Context),
 			Need:    func(n int) (uint64, error) { return strict(n, c.PerDecision) },
-			Smaller: []string{"context", "examples"},
+			Smaller: []string{"context", "per_decision"},
 		},
 		{
 			Setting: "paper_sequences", Value: c.PaperSequences,

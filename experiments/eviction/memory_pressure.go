@@ -31,12 +31,7 @@ func MemoryPressureExperiment() lab.Experiment {
 
 // runMemoryPressure is a row of the retention grid with a sample count and seed of its own.
 func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*lab.Outcome, error) {
-	g, err := newGrid(j, GridConfig{
-		Policies: s.Policies, Budgets: []float64{s.Budget}, Positions: []string{string(tasks.Early)}, Seeds: []uint64{s.Seed},
-		Contexts:  s.Contexts,
-		Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: s.Samples, Chunk: s.Chunk, Needles: s.Needles,
-		SampleKeys: s.SampleKeys,
-	}, tasks.MemoryPressure)
+	g, err := newGrid(j, s.grid(), tasks.MemoryPressure)
 	if err != nil {
 		return nil, err
 	}

@@ -65,12 +65,7 @@ type microbench struct {
 }
 
 func runMicrobench(ctx context.Context, j *lab.Job, s microbenchSettings) (*lab.Outcome, error) {
-	g, err := newGrid(j, GridConfig{
-		Policies: s.Policies, Budgets: []float64{0.1}, Positions: []string{string(tasks.Early)},
-		Seeds: []uint64{s.TargetSeed}, Contexts: []int{s.Context},
-		Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: max(s.PaperSamples, s.StrictSamples), Chunk: s.Chunk,
-		Needles: s.Needles, SampleKeys: s.SampleKeys,
-	}, "")
+	g, err := newGrid(j, s.grid(), "")
 	if err != nil {
 		return nil, err
 	}

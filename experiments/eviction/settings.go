@@ -2,71 +2,124 @@ package eviction
 
 import (
 	"cmp"
-	"fmt"
+	"errors"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/measure"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// What is wrong with the settings whatever the model. What depends on it is checked when it is read.
-
-// knownPolicies is an error of the first policy under a key that is none.
-func knownPolicies(key string, names []string) error {
-	for _, name := range names {
-		if _, err := policy.Lookup(name); err != nil {
-			return fmt.Errorf("%s: %w", key, err)
+// Validate names the first setting that cannot work with a model of configuration m.
+func (c GridConfig) Validate(m layers.Config) error {
+	if m.LanguageModel() {
+		return errors.New("the model predicts tokens (num_classes 0): the grid needs a model with a classification head")
+	}
+	positions := []string{string(tasks.Early), string(tasks.Late), string(tasks.Anywhere)}
+	if err := cmp.Or(bounds.Names("policies", policy.Names(), c.Policies...), bounds.Share("budgets", c.Budgets...),
+		bounds.List("budgets", c.Budgets...), bounds.Names("positions", positions, c.Positions...),
+		bounds.List("seeds", c.Seeds...), bounds.List("contexts", c.Contexts...),
+		bounds.Names("protocols", []baee.Protocol{baee.Paper, baee.Strict}, c.Protocols...),
+		bounds.AtLeast("samples", 1, c.Samples), m.CheckContexts("chunk", c.Chunk)); err != nil {
+		return err
+	}
+	for _, p := range c.Protocols {
+		if len(c.policies(p)) == 0 {
+			return bounds.Wrong("policies", c.Policies, "the reference has none of them, and so protocol %s has none: add "+
+				"another, or give `protocols` %s", p, baee.Strict)
 		}
 	}
-	return lab.Distinct(key, names...)
+	settings := tasks.Settings{Length: "contexts", Needles: "needles"}
+	for _, k := range c.cases() {
+		whole := k.Context >= c.Chunk && k.Context%c.Chunk == 0
+		if !whole && !slices.Contains(c.Contexts, k.Context) {
+			return bounds.Wrong("headline", true, "its %d tokens are no whole number of chunks (`chunk` %d)", k.Context, c.Chunk)
+		}
+		if !whole {
+			return bounds.Wrong("contexts", k.Context, "it must be a whole number of chunks (`chunk` %d)", c.Chunk)
+		}
+		if err := settings.Check(pressureTask, c.params(m, k)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// Validate names the first setting that no model allows.
-func (c GridConfig) Validate() error {
-	return cmp.Or(knownPolicies("policies", c.Policies), lab.Within("budgets", 0, 1, c.Budgets...),
-		lab.Distinct("budgets", c.Budgets...),
-		lab.Known("positions", []string{string(tasks.Early), string(tasks.Late), string(tasks.Anywhere)}, c.Positions...),
-		lab.Distinct("seeds", c.Seeds...), lab.Contexts("contexts", c.Contexts...),
-		lab.Known("protocols", []baee.Protocol{baee.Paper, baee.Strict}, c.Protocols...),
-		lab.AtLeast("samples", 1, c.Samples),
-		lab.AtLeast("chunk", layers.MinContext, c.Chunk))
+// Validate names the first setting that cannot work with a model of configuration m.
+func (c TrainConfig) Validate(m layers.Config) error {
+	if m.LanguageModel() {
+		return errors.New("the model predicts tokens (num_classes 0): the samples need a model with a classification head")
+	}
+	if err := cmp.Or(bounds.List("seeds", c.Seeds...), bounds.List("noise", c.Noise...),
+		bounds.Share("learning_rates", c.LearningRates...), bounds.List("learning_rates", c.LearningRates...),
+		bounds.Share("published_rates", c.PublishedRates...), bounds.List("published_rates", c.PublishedRates...),
+		bounds.Check("hidden", c.Hidden, 1, 1<<16), bounds.AtLeast("batch", 1, c.Batch),
+		bounds.AtLeast("paper_sequences", 2, c.PaperSequences), m.CheckContexts("paper_context", c.PaperContext),
+		bounds.AtLeast("paper_steps", 1, c.PaperSteps), bounds.Names("tasks", tasks.Names(), c.Tasks...),
+		bounds.AtLeast("sequences", 5, c.Sequences), m.CheckContexts("chunk", c.Chunk),
+		bounds.AtLeast("per_decision", 1, c.PerDecision), bounds.AtLeast("steps", 1, c.Steps)); err != nil {
+		return err
+	}
+	for _, p := range c.Noise {
+		if !(p >= 0 && p < 0.5) {
+			return bounds.Wrong("noise", p, "it must be at least 0 and below 0.5, where labels carry nothing")
+		}
+	}
+	if c.Context < 2*c.Chunk || c.Context%c.Chunk != 0 {
+		return bounds.Wrong("context", c.Context, "it must be two or more whole chunks (`chunk` %d)", c.Chunk)
+	}
+	for _, name := range c.Tasks {
+		if err := (tasks.Settings{Length: "context"}).Check(name, measure.TaskParams(m, c.Context)); err != nil {
+			return err
+		}
+	}
+	return measure.CheckTests(tasks.Settings{Length: "paper_context"}, m, []int{c.PaperContext}, measure.MixtureTask)
 }
 
-// Validate names the first setting that no model allows.
-func (c TrainConfig) Validate() error {
-	return cmp.Or(lab.Distinct("seeds", c.Seeds...), lab.Distinct("noise", c.Noise...),
-		lab.Within("learning_rates", 0, 1, c.LearningRates...),
-		lab.Distinct("learning_rates", c.LearningRates...), lab.Within("published_rates", 0, 1, c.PublishedRates...),
-		lab.Distinct("published_rates", c.PublishedRates...), lab.AtLeast("hidden", 1, c.Hidden),
-		lab.AtLeast("batch", 1, c.Batch),
-		lab.AtLeast("paper_sequences", 2, c.PaperSequences), lab.AtLeast("paper_context", layers.MinContext, c.PaperContext),
-		lab.AtLeast("paper_steps", 1, c.PaperSteps), lab.Known("tasks", tasks.Names(), c.Tasks...),
-		lab.AtLeast("sequences", 5, c.Sequences),
-		lab.AtLeast("chunk", layers.MinContext, c.Chunk), lab.AtLeast("context", 2*c.Chunk, c.Context),
-		lab.AtLeast("per_decision", 1, c.PerDecision),
-		lab.AtLeast("steps", 1, c.Steps))
+// grid is the one whose memories are measured.
+func (s microbenchSettings) grid() GridConfig {
+	return GridConfig{
+		Policies: s.Policies, Budgets: []float64{0.1}, Positions: []string{string(tasks.Early)},
+		Seeds: []uint64{s.TargetSeed}, Contexts: []int{s.Context},
+		Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: max(s.PaperSamples, s.StrictSamples), Chunk: s.Chunk,
+		Needles: s.Needles, SampleKeys: s.SampleKeys,
+	}
 }
 
-// Validate names the first setting that no model allows.
-func (s microbenchSettings) Validate() error {
-	return cmp.Or(knownPolicies("policies", s.Policies), lab.AtLeast("sizes", 4, s.Sizes...),
-		lab.Distinct("sizes", s.Sizes...),
-		lab.AtLeast("repetitions", 1, s.Timed), lab.AtLeast("context", layers.MinContext, s.Context),
-		lab.AtLeast("chunk", layers.MinContext, s.Chunk),
-		lab.AtLeast("entries", 1, s.Entries), lab.AtLeast("pairs", 1, s.Pairs),
-		lab.AtLeast("paper_samples", 1, s.PaperSamples),
-		lab.AtLeast("strict_samples", 1, s.StrictSamples), lab.AtLeast("needles", 1, s.Needles),
-		lab.AtLeast("paper_stream", s.Chunk, s.PaperStream),
-		lab.AtLeast("strict_stream", s.Chunk, s.StrictStream))
+// Validate names the first setting that cannot work with a model of configuration m.
+func (s microbenchSettings) Validate(m layers.Config) error {
+	err := cmp.Or(bounds.AtLeast("sizes", 4, s.Sizes...), bounds.List("sizes", s.Sizes...),
+		bounds.AtLeast("repetitions", 1, s.Timed), bounds.AtLeast("entries", 1, s.Entries),
+		bounds.AtLeast("pairs", 1, s.Pairs),
+		bounds.AtLeast("paper_samples", 1, s.PaperSamples), bounds.AtLeast("strict_samples", 1, s.StrictSamples),
+		bounds.AtLeast("needles", 1, s.Needles), bounds.AtLeast("paper_stream", s.Chunk, s.PaperStream),
+		bounds.AtLeast("strict_stream", s.Chunk, s.StrictStream))
+	return cmp.Or(err, inContext(s.grid().Validate(m)))
 }
 
-// Validate names the first setting that no model allows.
-func (s pressureSettings) Validate() error {
-	return cmp.Or(knownPolicies("policies", s.Policies), knownPolicies("tiered", s.Tiered),
-		lab.Contexts("contexts", s.Contexts...),
-		lab.AtLeast("samples", 1, s.Samples),
-		lab.AtLeast("needles", 1, s.Needles), lab.AtLeast("chunk", layers.MinContext, s.Chunk),
-		lab.Within("budget", 0, 1, s.Budget))
+// inContext is an error of a grid of one context, which is called so.
+func inContext(err error) error {
+	if e, ok := errors.AsType[*bounds.Error](err); ok && e.Setting == "contexts" {
+		return &bounds.Error{Setting: "context", Value: e.Value, Problem: e.Problem}
+	}
+	return err
+}
+
+// grid is the one of which the experiment is a row.
+func (s pressureSettings) grid() GridConfig {
+	return GridConfig{
+		Policies: s.Policies, Budgets: []float64{s.Budget}, Positions: []string{string(tasks.Early)}, Seeds: []uint64{s.Seed},
+		Contexts:  s.Contexts,
+		Protocols: []baee.Protocol{baee.Paper, baee.Strict}, Samples: s.Samples, Chunk: s.Chunk, Needles: s.Needles,
+		SampleKeys: s.SampleKeys,
+	}
+}
+
+// Validate names the first setting that cannot work with a model of configuration m.
+func (s pressureSettings) Validate(m layers.Config) error {
+	return cmp.Or(bounds.Known("tiered", policy.Names(), s.Tiered...), bounds.Once("tiered", s.Tiered...),
+		bounds.AtLeast("needles", 1, s.Needles), bounds.Share("budget", s.Budget), s.grid().Validate(m))
 }

@@ -3,7 +3,6 @@ package eviction
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -111,69 +110,14 @@ func CheckFolder(dir string) error {
 }
 
 // Join implements lab.Joint: what a training is named by may be added to a result.
-func (c TrainConfig) Join(held TrainConfig) (TrainConfig, bool) {
-	whole := c
+func (c TrainConfig) Join(held TrainConfig) (whole, rest TrainConfig) {
+	whole = c
 	whole.Seeds, whole.Noise = lab.Union(held.Seeds, c.Seeds), lab.Union(held.Noise, c.Noise)
 	whole.LearningRates = lab.Union(held.LearningRates, c.LearningRates)
 	whole.PublishedRates = lab.Union(held.PublishedRates, c.PublishedRates)
 	held.Seeds, held.Noise, held.LearningRates, held.PublishedRates = whole.Seeds, whole.Noise, whole.LearningRates,
 		whole.PublishedRates
-	return whole, lab.SameButKeys(held, whole)
-}
-
-// Check is an error, in one line, if the networks cannot be trained for a model of configuration m.
-func (c TrainConfig) Check(m layers.Config) error {
-	if m.LanguageModel() {
-		return fmt.Errorf("the model predicts tokens (num_classes 0): the samples need a model with a classification head")
-	}
-	if len(c.Seeds) == 0 || len(c.LearningRates) == 0 || len(c.PublishedRates) == 0 || len(c.Noise) == 0 ||
-		len(c.Tasks) == 0 {
-		return fmt.Errorf("seeds %v, learning rates %v, published rates %v, noise %v, tasks %v: give at least one of each",
-			c.Seeds, c.LearningRates, c.PublishedRates, c.Noise, c.Tasks)
-	}
-	if err := errors.Join(lab.Once("seed", c.Seeds), lab.Once("learning rate", c.LearningRates),
-		lab.Once("published rate", c.PublishedRates), lab.Once("noise", c.Noise), lab.Once("task", c.Tasks)); err != nil {
-		return err
-	}
-	for _, s := range []struct {
-		name         string
-		value, least int
-	}{{"hidden", c.Hidden, 1}, {"batch", c.Batch, 1}, {"paper sequences", c.PaperSequences, 2},
-		{"paper steps", c.PaperSteps, 1},
-		{"sequences", c.Sequences, 5}, {"per decision", c.PerDecision, 1}, {"steps", c.Steps, 1}} {
-		if s.value < s.least {
-			return fmt.Errorf("%s %d: it must be at least %d", s.name, s.value, s.least)
-		}
-	}
-	for _, lr := range slices.Concat(c.LearningRates, c.PublishedRates) {
-		if !(lr > 0 && lr <= 1) {
-			return fmt.Errorf("learning rate %g: it must be above 0 and at most 1", lr)
-		}
-	}
-	for _, p := range c.Noise {
-		if !(p >= 0 && p < 0.5) {
-			return fmt.Errorf("noise %g: it must be at least 0 and below 0.5, where labels carry nothing", p)
-		}
-	}
-	if c.Chunk < layers.MinContext || c.Chunk > m.MaxLen || c.Context < 2*c.Chunk || c.Context%c.Chunk != 0 {
-		return fmt.Errorf("context length %d, chunk %d: the context must be two or more whole chunks, a chunk from %d to "+
-			"the model's max_len %d tokens", c.Context, c.Chunk, layers.MinContext, m.MaxLen)
-	}
-	if c.PaperContext < layers.MinContext || c.PaperContext > m.MaxLen {
-		return fmt.Errorf("paper context length %d: it must be from %d to the model's max_len %d", c.PaperContext,
-			layers.MinContext, m.MaxLen)
-	}
-	for _, name := range c.Tasks {
-		if err := tasks.Check(name, measure.TaskParams(m, c.Context)); err != nil {
-			return err
-		}
-	}
-	for _, w := range tasks.TrainingMixture() {
-		if err := tasks.Check(w.Task, measure.TaskParams(m, c.PaperContext)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return whole, held
 }
 
 // source is that of all samples: what a classifier learns from and what it is tested on are sequences of one set,
@@ -216,7 +160,7 @@ func runTraining(ctx context.Context, j *lab.Job, c TrainConfig) (*lab.Outcome, 
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Check(base.Config); err != nil {
+	if err := c.Validate(base.Config); err != nil {
 		return nil, err
 	}
 	whole, keys := j.Whole.(TrainConfig), c.keys()

@@ -324,7 +324,7 @@ func TestBAEETraining(t *testing.T) {
 	c := smallTraining()
 	c.Steps++
 	if _, _, err := lab.Standalone(TrainExperiment(), c, lab.ModelInputs(path), filepath.Join(cut, TrainFile),
-		result.Environment{}); err == nil || !strings.Contains(err.Error(), "other settings") {
+		result.Environment{}); err == nil || !strings.Contains(err.Error(), "other settings (steps 20, not 21): move") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -377,18 +377,18 @@ func TestTooFewExamples(t *testing.T) {
 func TestTrainingMistakes(t *testing.T) {
 	m, path := labtest.StreamModel(t)
 	for want, change := range map[string]func(c *TrainConfig){
-		"give at least one of each":           func(c *TrainConfig) { c.Noise = nil },
-		"seed 1 is given twice":               func(c *TrainConfig) { c.Seeds = []uint64{1, 1} },
-		"learning rate 0: it must be above 0": func(c *TrainConfig) { c.LearningRates = []float64{0} },
-		"noise 0.5: it must be at least 0":    func(c *TrainConfig) { c.Noise = []float64{0.5} },
-		"steps 0: it must be at least 1":      func(c *TrainConfig) { c.Steps = 0 },
-		"two or more whole chunks":            func(c *TrainConfig) { c.Context = 24 },
-		"paper context length 65":             func(c *TrainConfig) { c.PaperContext = 65 },
-		`unknown task "fa2"`:                  func(c *TrainConfig) { c.Tasks = []string{"fa2"} },
+		"noise is []: give at least one":        func(c *TrainConfig) { c.Noise = nil },
+		"seeds is [1 1]: 1 is given twice":      func(c *TrainConfig) { c.Seeds = []uint64{1, 1} },
+		"learning_rates is 0: it must be above": func(c *TrainConfig) { c.LearningRates = []float64{0} },
+		"noise is 0.5: it must be at least 0":   func(c *TrainConfig) { c.Noise = []float64{0.5} },
+		"steps is 0: it must be at least 1":     func(c *TrainConfig) { c.Steps = 0 },
+		"two or more whole chunks":              func(c *TrainConfig) { c.Context = 24 },
+		"paper_context is 65: it must be from":  func(c *TrainConfig) { c.PaperContext = 65 },
+		`tasks is "fa2": it must be one of`:     func(c *TrainConfig) { c.Tasks = []string{"fa2"} },
 	} {
 		c := smallTraining()
 		change(&c)
-		if err := c.Check(m.Config); err == nil || !strings.Contains(err.Error(), want) {
+		if err := c.Validate(m.Config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}

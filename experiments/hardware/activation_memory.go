@@ -31,10 +31,7 @@ func runActivationMemory(ctx context.Context, j *lab.Job, s activationSettings) 
 	if err != nil {
 		return nil, err
 	}
-	contexts, err := measure.FittingContexts(s.Contexts, m.Config)
-	if err != nil {
-		return nil, err
-	}
+	contexts := measure.FittingContexts(s.Contexts, m.Config)
 	done, err := repeatedCells(j, contexts, s.Processes,
 		lab.Outcome{Seeds: []uint64{s.Seed}, Unpublished: !m.Config.Equal(layers.Reference())},
 		func(t int, probes []measure.ProbeResult) []result.Measurement {

@@ -154,9 +154,7 @@ func (d *deployment) load(path string) error {
 		if i > 0 {
 			deployed.name += randomSuffix
 		}
-		if deployed.contexts, err = measure.FittingContexts(d.Contexts, m.Config); err != nil {
-			return err
-		}
+		deployed.contexts = measure.FittingContexts(d.Contexts, m.Config)
 		d.models = append(d.models, deployed)
 	}
 	return nil

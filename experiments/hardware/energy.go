@@ -48,10 +48,7 @@ func runEnergy(ctx context.Context, j *lab.Job, s energySettings) (*lab.Outcome,
 	if err != nil {
 		return nil, err
 	}
-	contexts, err := measure.FittingContexts(s.Contexts, m.Config)
-	if err != nil {
-		return nil, err
-	}
+	contexts := measure.FittingContexts(s.Contexts, m.Config)
 	meter := measure.NewPowerMeter(measure.Powercap, s.AssumedWatts)
 	done, err := repeatedCells(j, contexts, s.Repetitions,
 		lab.Outcome{Seeds: []uint64{s.Seed}, Notes: ". strict: " + meter.Describe(),

@@ -63,9 +63,6 @@ func runEpisodicGrowth(ctx context.Context, j *lab.Job, s growthSettings) (*lab.
 	if err != nil {
 		return nil, err
 	}
-	if s.Tokens%s.Chunk != 0 {
-		return nil, fmt.Errorf("tokens is %d: it must be a multiple of chunk, %d", s.Tokens, s.Chunk)
-	}
 	network, err := retentionClassifier(j.File("baee-train", lab.ClassifierFile), m.Config)
 	if err != nil {
 		return nil, err

@@ -46,9 +46,6 @@ func runSustained(ctx context.Context, j *lab.Job, s sustainedSettings) (*lab.Ou
 	if err != nil {
 		return nil, err
 	}
-	if _, err := measure.FittingContexts([]int{s.Context}, m.Config); err != nil {
-		return nil, err
-	}
 	f, err := measure.NewForward(m, s.Context, s.Seed)
 	if err != nil {
 		return nil, err

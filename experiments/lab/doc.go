@@ -41,7 +41,7 @@
 //		SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // set by Define
 //	}
 //
-//	func (s settings) Validate() error { return lab.Distinct("seeds", s.Seeds...) }
+//	func (s settings) Validate() error { return bounds.List("seeds", s.Seeds...) }
 //
 //	func Experiment() lab.Experiment { return lab.Describe(descriptions, "mine", settings{}, run) }
 //
@@ -68,11 +68,12 @@
 //
 // # Other settings
 //
-// [Experiment.Change] makes of an experiment one with other settings than a profile's, by their names in JSON. It has
+// [Driver.Change] makes of an experiment one with other settings than a profile's, by their names in JSON. It has
 // an [Experiment.ID] made of the settings, a folder of that name under custom, and results of the profile [Custom]: the
 // same settings find and continue their own result, and never touch the protocol's. [Driver.Custom] has a plan run it
-// in place of the registered experiment; what other experiments need is the registered one always. Settings with a
-// method Validate are asked before anything runs; [AtLeast], [Within], [Known] and [Distinct] make its errors.
+// in place of the registered experiment; what other experiments need is the registered one always. [Validate] asks the
+// settings' own method Validate before anything runs; package bounds makes its errors, which name the setting by its
+// key.
 // [Driver.CustomResults] finds the results that are there.
 //
 // # Keys of samples

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/internal/host"
 )
@@ -54,7 +55,8 @@ func (b *Bug) Error() string {
 }
 
 // Run carries a plan out. A failed experiment does not stop those that do not need it: the error is then a *Failed.
-// When ctx ends, what is finished and what experiments saved is in the results folder, and the error is ctx's.
+// When ctx ends, what is finished and what experiments saved is in the results folder, and the error
+// wraps train.ErrInterrupted.
 func (d *Driver) Run(ctx context.Context, steps []*Step) error {
 	r := &driverRun{Driver: d, steps: steps, ended: map[string]error{}, running: map[string]*progressOf{}, pace: 1}
 	for _, s := range steps {
@@ -77,7 +79,19 @@ func (d *Driver) Run(ctx context.Context, steps []*Step) error {
 	if err := d.sweep(); err != nil {
 		return err
 	}
-	return r.all(ctx)
+	err = r.all(ctx)
+	for _, e := range d.Custom { // folders of what was not begun
+		removeEmpty(filepath.Join(d.Root, e.Folder))
+	}
+	removeEmpty(filepath.Join(d.Root, customFolder))
+	return err
+}
+
+// removeEmpty removes a folder that has nothing in it, and no link to one.
+func removeEmpty(dir string) {
+	if info, err := os.Lstat(dir); err == nil && info.IsDir() {
+		_ = os.Remove(dir) // fails if there is something
+	}
 }
 
 // sweep removes what killed runs left half-written in the results folder.
@@ -156,8 +170,8 @@ func (r *driverRun) all(ctx context.Context) error {
 		}
 		<-done
 	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("interrupted (%w): what is finished or saved is in %s", err, r.Root)
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: what is finished or saved is in %s", train.ErrInterrupted, r.Root)
 	}
 	if len(r.failed) > 0 {
 		return &Failed{r.failed, r.of, r.first}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"time"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
@@ -66,15 +68,15 @@ type Experiment struct {
 	// Convert reads details in the form of an earlier program, with the settings that they are of, and gives the outcome
 	// that today's run gives of them, with its details; nil if they have today's form.
 	Convert func(settings, details json.RawMessage) (*Outcome, error)
-	// Apart is what tells results that cannot share a file, and the mend, in the words of the command that writes them:
-	// "another base model or of other settings: move it away or give another --output". It is that of Joint settings.
+	// Apart is the mend of results that cannot share a file, in the words of the command that writes them: "move it away
+	// or give another --output". It is that of Joint settings.
 	Apart string
 
 	// demands, if set, plans the memory of a run before it begins, from its settings and the models it needs.
 	Demands  func(j *Job) ([]Demand, error)
 	settings func(p Profile, k tasks.Keys) any
 	// nil: settings are not Joint
-	join   func(settings any, held json.RawMessage) (wanted, whole any, ok bool, err error)
+	join   func(settings any, held json.RawMessage) (wanted, whole, rest any, err error)
 	decode func(text []byte) (any, error) // settings from JSON
 	Run    func(ctx context.Context, j *Job) (*Outcome, error)
 
@@ -162,14 +164,14 @@ func Define[S any](e Experiment, full, quick S,
 		return withKeys(full, k)
 	}
 	if _, joint := any(full).(Joint[S]); joint {
-		e.join = func(settings any, config json.RawMessage) (any, any, bool, error) {
+		e.join = func(settings any, config json.RawMessage) (any, any, any, error) {
 			var held S
 			if err := json.Unmarshal(config, &held); err != nil {
-				return nil, nil, false, err
+				return nil, nil, nil, err
 			}
 			wanted := withKeys(settings.(S), keysOf(config))
-			whole, ok := any(wanted).(Joint[S]).Join(held)
-			return wanted, whole, ok, nil
+			whole, rest := any(wanted).(Joint[S]).Join(held)
+			return wanted, whole, rest, nil
 		}
 	}
 	e.decode = decoder[S]()
@@ -302,8 +304,10 @@ func Canonical(v any) any {
 	if err != nil {
 		return err
 	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
 	var c any
-	if err := json.Unmarshal(text, &c); err != nil {
+	if err := d.Decode(&c); err != nil {
 		return err
 	}
 	return withoutZeros(c)
@@ -323,6 +327,13 @@ func withoutZeros(v any) any {
 	case []any:
 		for i := range v {
 			v[i] = withoutZeros(v[i])
+		}
+	case json.Number:
+		if n, err := strconv.ParseUint(v.String(), 10, 64); err == nil && n > 1<<53 {
+			return v // a float64 would be that of other seeds, too
+		}
+		if x, err := v.Float64(); err == nil {
+			return x
 		}
 	}
 	return v

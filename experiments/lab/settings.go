@@ -10,16 +10,16 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"math"
 	"os"
-	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -27,61 +27,52 @@ import (
 // customFolder is where results of other settings than the profile's are, in the results folder.
 const customFolder = "custom"
 
-// BadSetting is the error of a value that a setting cannot have.
-type BadSetting struct {
-	Key   string // as it is given: names with dots between them
-	Value any
-	Want  string // what it must be
-}
+// mostNumber is the most that a setting may be which is no seed: beyond what any run could count, and little enough for
+// products of some of them to be numbers.
+const mostNumber = 1_000_000_000
 
-// Error is one line that names the key, the value and what is allowed.
-func (b *BadSetting) Error() string {
-	return fmt.Sprintf("%s is %v: it must be %s", b.Key, b.Value, b.Want)
-}
-
-// AtLeast is a *BadSetting of the first value below least, nil without one.
-func AtLeast[T cmp.Ordered](key string, least T, values ...T) error {
-	for _, v := range values {
-		if v < least {
-			return &BadSetting{key, v, fmt.Sprintf("at least %v", least)}
-		}
+// Validate is the error of settings that no run could have on a pretrained model of configuration m: a *bounds.Error
+// with the setting's key, or of the settings' own method Validate, which may take m, where it is no single setting's.
+func Validate(settings any, m layers.Config) error {
+	if err := plausible("", reflect.ValueOf(settings)); err != nil {
+		return err
+	}
+	switch s := settings.(type) {
+	case interface{ Validate(m layers.Config) error }:
+		return s.Validate(m)
+	case interface{ Validate() error }:
+		return s.Validate()
 	}
 	return nil
 }
 
-// Contexts is a *BadSetting of the first length that no pass can have, or that is given twice, nil without one.
-func Contexts(key string, lengths ...int) error {
-	return cmp.Or(AtLeast(key, layers.MinContext, lengths...), Distinct(key, lengths...))
-}
-
-// Within is a *BadSetting of the first value that is not above low and at most high, nil without one.
-func Within(key string, low, high float64, values ...float64) error {
-	for _, v := range values {
-		if !(v > low && v <= high) {
-			return &BadSetting{key, v, fmt.Sprintf("above %v and at most %v", low, high)}
-		}
+// plausible checks what is true of every setting: numbers that are no seeds are from 0 to mostNumber.
+func plausible(key string, v reflect.Value) error {
+	if k, ok := reflect.TypeAssert[tasks.Keys](v); ok {
+		return bounds.Check(key, int(k), 0, int(tasks.CurrentKeys))
 	}
-	return nil
-}
-
-// Distinct is a *BadSetting of the first value that is in a list for a second time, nil without one.
-func Distinct[T comparable](key string, values ...T) error {
-	for i, v := range values {
-		if slices.Contains(values[:i], v) {
-			return &BadSetting{key, values, fmt.Sprintf("a list with %v once", v)}
+	below := func(name string) string { return strings.TrimPrefix(strings.TrimSuffix(key+"."+name, "."), ".") }
+	var err error
+	switch v.Kind() {
+	case reflect.Struct:
+		for f, x := range v.Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			err = cmp.Or(err, plausible(below(name), x))
 		}
-	}
-	return nil
-}
-
-// Known is a *BadSetting of the first value that is not among the known ones, or is given twice, nil without one.
-func Known[T ~string](key string, known []T, values ...T) error {
-	for _, v := range values {
-		if !slices.Contains(known, v) {
-			return &BadSetting{key, v, fmt.Sprintf("one of %v", known)}
+	case reflect.Slice:
+		for _, x := range v.Seq2() {
+			err = cmp.Or(err, plausible(key, x))
 		}
+	case reflect.Map:
+		for name, x := range v.Seq2() {
+			err = cmp.Or(err, plausible(below(name.String()), x))
+		}
+	case reflect.Int:
+		return bounds.Check(key, int(v.Int()), 0, mostNumber)
+	case reflect.Float64:
+		return bounds.Check(key, v.Float(), 0, mostNumber)
 	}
-	return Distinct(key, values...)
+	return err
 }
 
 // ID names the experiment and its settings: its name with the settings of a profile, NAME-KEY8 with others. KEY8 are
@@ -96,15 +87,22 @@ func (e Experiment) profile(p Profile) string {
 	return string(p)
 }
 
-// Change is the experiment with other settings than those of p. The changes are values by their names in JSON, tables
-// as maps. Its results have a folder of their own, custom/ID, and the profile Custom. An experiment whose settings the
-// changes leave as they are is the same. A value that the experiment does not take is a *BadSetting, or the error of
-// the settings' own Validate, if they have one.
-func (e Experiment) Change(p Profile, changes map[string]any) (Experiment, error) {
-	if err := plausible("", changes); err != nil {
-		return e, err
+// model is the configuration of the pretrained model of the driver's profile, on which all run that need one.
+func (d *Driver) model() layers.Config {
+	for _, e := range d.Experiments {
+		if c, ok := e.Settings(d.Profile).(curriculum.Config); ok && e.Name == "pretrain" {
+			return c.Model
+		}
 	}
-	tree, err := treeOf(e.Settings(p))
+	return layers.Reference()
+}
+
+// Change is an experiment with other settings than those of the driver's profile. The changes are values by their names
+// in JSON, tables as maps. Its results have a folder of their own, custom/ID, and the profile Custom. An experiment
+// whose settings the changes leave as they are is the same. What no run could have on the profile's model is an error
+// of [Validate].
+func (d *Driver) Change(e Experiment, changes map[string]any) (Experiment, error) {
+	tree, err := treeOf(e.Settings(d.Profile))
 	if err != nil {
 		return e, fmt.Errorf("%s: settings: %w", e.Name, err)
 	}
@@ -113,22 +111,20 @@ func (e Experiment) Change(p Profile, changes map[string]any) (Experiment, error
 	if err != nil {
 		return e, fmt.Errorf("%s: settings: %w", e.Name, err)
 	}
-	return e.with(p, text)
+	return d.with(e, text)
 }
 
 // with is the experiment with the settings that a text in JSON has.
-func (e Experiment) with(p Profile, text []byte) (Experiment, error) {
+func (d *Driver) with(e Experiment, text []byte) (Experiment, error) {
 	s, err := e.decode(text)
 	if err != nil {
 		return e, fmt.Errorf("%s: settings: %w", e.Name, err)
 	}
-	if v, ok := s.(interface{ Validate() error }); ok {
-		if err := v.Validate(); err != nil {
-			return e, err
-		}
+	if err := Validate(s, d.model()); err != nil {
+		return e, err
 	}
 	canonical := Canonical(s)
-	if reflect.DeepEqual(canonical, Canonical(e.Settings(p))) {
+	if reflect.DeepEqual(canonical, Canonical(e.Settings(d.Profile))) {
 		return e, nil
 	}
 	if text, err = json.Marshal(canonical); err != nil {
@@ -147,26 +143,36 @@ func (e Experiment) Changes(p Profile) ([]string, error) {
 	if e.registered == nil {
 		return nil, nil
 	}
-	now, err := treeOf(e.Settings(p))
+	all, err := differences(e.registered(p, tasks.CurrentKeys), e.Settings(p))
+	var changes []string
+	for _, d := range all {
+		changes = append(changes, d.key+"="+d.now)
+	}
+	return changes, err
+}
+
+// changedSetting is a setting that differs, its values in JSON.
+type changedSetting struct{ key, was, now string }
+
+// differences are those between settings, in the order of their keys.
+func differences(was, now any) (all []changedSetting, err error) {
+	before, err := treeOf(was)
 	if err != nil {
 		return nil, err
 	}
-	before, err := treeOf(e.registered(p, tasks.CurrentKeys))
+	after, err := treeOf(now)
 	if err != nil {
 		return nil, err
 	}
-	leaves, was := map[string]string{}, map[string]string{}
-	flatten(leaves, "", now)
-	flatten(was, "", before)
-	for key, text := range was {
-		if _, kept := leaves[key]; !kept { // JSON leaves it out where it is zero
-			leaves[key] = cmp.Or(map[byte]string{'t': "false", '"': `""`, '[': "[]"}[text[0]], "0")
-		}
-	}
-	var all []string
-	for _, key := range slices.Sorted(maps.Keys(leaves)) {
-		if leaves[key] != was[key] {
-			all = append(all, key+"="+leaves[key])
+	a, b, keys := map[string]string{}, map[string]string{}, map[string]string{}
+	flatten(a, "", before)
+	flatten(b, "", after)
+	maps.Copy(keys, a)
+	maps.Copy(keys, b)
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		none := cmp.Or(map[byte]string{'t': "false", '"': `""`, '[': "[]"}[keys[key][0]], "0") // left out where it is zero
+		if d := (changedSetting{key, cmp.Or(a[key], none), cmp.Or(b[key], none)}); d.was != d.now {
+			all = append(all, d)
 		}
 	}
 	return all, nil
@@ -206,43 +212,6 @@ func flatten(leaves map[string]string, prefix string, tree map[string]any) {
 			leaves[prefix+key] = string(text)
 		}
 	}
-}
-
-// plausible checks what is true of every setting: numbers are finite and not negative, and lists have values.
-func plausible(key string, v any) error {
-	switch v := v.(type) {
-	case map[string]any:
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			if err := plausible(strings.TrimPrefix(key+"."+name, "."), v[name]); err != nil {
-				return err
-			}
-		}
-	case int64:
-		if path.Ext("."+key) == "."+sampleKeys && v > int64(tasks.CurrentKeys) {
-			return &BadSetting{key, v, fmt.Sprintf("at most %d", tasks.CurrentKeys)}
-		}
-		return AtLeast(key, 0, v)
-	case float64:
-		if !(v >= 0) || math.IsInf(v, 0) {
-			return &BadSetting{key, v, "a finite number, at least 0"}
-		}
-	case []map[string]any: // as the TOML library gives an array of tables
-		for _, table := range v {
-			if err := plausible(key, table); err != nil {
-				return err
-			}
-		}
-	case []any:
-		if len(v) == 0 {
-			return &BadSetting{key, "[]", "a list of at least one value"}
-		}
-		for _, x := range v {
-			if err := plausible(key, x); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // decoder reads settings of type S. A name that S does not have is an error.
@@ -307,7 +276,7 @@ func (d *Driver) customResult(e Experiment, folder string, states map[string]Sta
 	case err != nil:
 		return nil, err
 	}
-	with, err := e.with(d.Profile, r.Config)
+	with, err := d.with(e, r.Config)
 	switch {
 	case err != nil:
 		s.State, s.Reason = Unreadable, fmt.Sprintf("%s is of settings that are none any more (%v): move it away", file, err)

@@ -2,21 +2,24 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/host"
 )
 
 // change is the experiment of a driver with other settings.
 func change(t *testing.T, e Experiment, changes map[string]any) Experiment {
 	t.Helper()
-	c, err := e.Change(Quick, changes)
+	c, err := (&Driver{Profile: Quick}).Change(e, changes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,9 +85,9 @@ type checked struct {
 // Validate refuses what no run could do.
 func (c checked) Validate() error {
 	if c.Steps > 2 {
-		return &BadSetting{"steps", c.Steps, "at most 2"}
+		return bounds.Wrong("steps", c.Steps, "at most 2")
 	}
-	return Distinct("seeds", 1, 1, c.Steps)
+	return bounds.List("seeds", 1, 1, c.Steps)
 }
 
 // What no experiment takes, and what the settings themselves refuse, is an error with the key, the value and what is
@@ -93,17 +96,16 @@ func TestBadSettings(t *testing.T) {
 	e := Define(Experiment{Name: "e"}, checked{Steps: 1}, checked{Steps: 1},
 		func(context.Context, *Job, checked) (*Outcome, error) { return nil, nil })
 	for want, changes := range map[string]map[string]any{
-		"steps is 3: it must be at most 2":                          {"steps": int64(3)},
-		"steps is -1: it must be at least 0":                        {"steps": int64(-1)},
-		"rate is NaN: it must be a finite number, at least 0":       {"rate": math.NaN()},
-		"rate is +Inf: it must be a finite number, at least 0":      {"rate": math.Inf(1)},
-		"list is []: it must be a list of at least one value":       {"list": []any{}},
-		"a.b is -0.5: it must be a finite number, at least 0":       {"a": map[string]any{"b": []any{int64(1), -0.5}}},
-		"seeds is [1 1 2]: it must be a list with 1 once":           {"steps": int64(2)},
+		"steps is 3: at most 2":                                     {"steps": int64(3)},
+		"steps is -1: it must be from 0 to 1000000000":              {"steps": int64(-1)},
+		"steps is 1000000001: it must be from 0 to 1000000000":      {"steps": int64(1_000_000_001)},
+		"rate is -0.5: it must be from 0 to":                        {"rate": -0.5},
+		"e: settings: json: unsupported value: NaN":                 {"rate": math.NaN()},
+		"seeds is [1 1 2]: 1 is given twice":                        {"steps": int64(2)},
 		`e: settings: json: unknown field "stops"`:                  {"stops": int64(2)},
 		"e: settings: json: cannot unmarshal string into Go struct": {"steps": "two"},
 	} {
-		if _, err := e.Change(Quick, changes); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := (&Driver{Profile: Quick}).Change(e, changes); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
@@ -173,6 +175,33 @@ func TestDriverContinuesCustomSettings(t *testing.T) {
 	stop = false
 	if ran, err := f.run(t, d, "a", "b"); ran != "a from 0, b from 0, a from 2" || err != nil {
 		t.Errorf("ran %s: %v", ran, err)
+	}
+}
+
+// A run that fails before it has written anything leaves no folder.
+func TestDriverLeavesNoEmptyFolders(t *testing.T) {
+	var f fakes
+	d := newDriver(t.TempDir(), f.fake("a", 1, func(context.Context, *Job, int) error { return errors.New("no") }))
+	d.Custom = []Experiment{change(t, d.Experiments[0], map[string]any{"steps": int64(4)})}
+	if _, err := f.run(t, d, "a"); err == nil {
+		t.Fatal("it did not fail")
+	}
+	if left, err := os.ReadDir(d.Root); err != nil || slices.ContainsFunc(left, os.DirEntry.IsDir) {
+		t.Errorf("left %v (%v)", left, err)
+	}
+}
+
+// Seeds that a float64 does not tell apart are different settings.
+func TestLargeSeedsDiffer(t *testing.T) {
+	type seeded struct {
+		Seeds []uint64 `json:"seeds"`
+	}
+	a, b := seeded{[]uint64{1 << 60}}, seeded{[]uint64{1<<60 + 1}}
+	if SameButKeys(a, b) || !SameButKeys(a, json.RawMessage(`{"seeds":[1152921504606846976]}`)) {
+		t.Errorf("%v and %v", Canonical(a), Canonical(b))
+	}
+	if !SameButKeys(json.RawMessage(`{"x":3,"lr":0.0001}`), json.RawMessage(`{"x":3.0,"lr":1e-4}`)) {
+		t.Error("numbers that are spelt in another way differ")
 	}
 }
 

@@ -14,9 +14,9 @@ import (
 
 // Joint are settings of which one result may hold several: the cells of all.
 type Joint[S any] interface {
-	// Join gives the settings of all that is in a file after a run with these settings on one with held. It is not ok if
-	// they differ in what a cell depends on.
-	Join(held S) (whole S, ok bool)
+	// Join gives the settings of all that is in a file after a run with these settings on one with held, and held with
+	// what may be added to a file as whole has it: if the rest differs, they cannot share one.
+	Join(held S) (whole, rest S)
 }
 
 // Standalone is a run of e by a command of its own, with settings from its command line, that keeps its result at path.
@@ -37,12 +37,15 @@ func Standalone(e Experiment, settings any, inputs map[string]string, path strin
 	if before != nil && e.join != nil {
 		began := keysOf(before.Config)
 		note = KeysNote(path, keysOf(settings), began)
-		var ok bool
-		if settings, whole, ok, err = e.join(settings, before.Config); err != nil {
+		var rest any
+		if settings, whole, rest, err = e.join(settings, before.Config); err != nil {
 			return nil, nil, &result.Invalid{Path: path, Problem: "config: " + err.Error()}
 		}
-		if !ok || modelSum(before.Inputs) != modelSum(sums) {
-			return nil, nil, fmt.Errorf("%s holds results of %s", path, e.Apart)
+		if modelSum(before.Inputs) != modelSum(sums) {
+			return nil, nil, fmt.Errorf("%s holds results of another base model: %s", path, e.Apart)
+		}
+		if !SameButKeys(rest, whole) {
+			return nil, nil, fmt.Errorf("%s holds results of other settings (%s): %s", path, differ(rest, whole), e.Apart)
 		}
 	}
 	f, err := NewResultFile(e, e.ProfileOf(whole), whole, sums, path, env)
@@ -57,6 +60,19 @@ func Standalone(e Experiment, settings any, inputs map[string]string, path strin
 		f.Note = strings.Trim(note+"; "+f.Note, "; ")
 	}
 	return j, f, nil
+}
+
+// differ says how the settings of a file differ from those wanted.
+func differ(held, wanted any) string {
+	all, err := differences(Canonical(held), Canonical(wanted))
+	if err != nil {
+		return err.Error()
+	}
+	var texts []string
+	for _, d := range all {
+		texts = append(texts, fmt.Sprintf("%s %s, not %s", d.key, d.was, d.now))
+	}
+	return strings.Join(texts, "; ")
 }
 
 // held is the result of e at path, with details in the form of today's program; nil without one.

@@ -22,16 +22,16 @@ type jointSettings struct {
 	SampleKeys tasks.Keys `json:"sample_keys,omitempty"`
 }
 
-func (s jointSettings) Join(held jointSettings) (jointSettings, bool) {
-	whole := s
+func (s jointSettings) Join(held jointSettings) (whole, rest jointSettings) {
+	whole = s
 	whole.Names = Union(held.Names, s.Names)
 	held.Names = whole.Names
-	return whole, SameButKeys(held, whole)
+	return whole, held
 }
 
 // jointExperiment has a cell a name, which it computes by compute.
 func jointExperiment(compute func(name string) (int, error)) Experiment {
-	return Define(Experiment{Name: "joint", Apart: "other settings: move it away"}, jointSettings{},
+	return Define(Experiment{Name: "joint", Apart: "move it away"}, jointSettings{},
 		jointSettings{Names: []string{"a", "b"}},
 		func(ctx context.Context, j *Job, s jointSettings) (*Outcome, error) {
 			whole := j.Whole.(jointSettings)
@@ -136,11 +136,11 @@ func TestWhatDoesNotJoin(t *testing.T) {
 	more := s
 	more.Samples = 7
 	for want, run := range map[string]func() (*result.Result, error){
-		"r.json holds results of other settings: move it away": func() (*result.Result, error) {
+		"r.json holds results of other settings (samples 0, not 7): move it away": func() (*result.Result, error) {
 			return standalone(t, e, more,
 				ModelInputs(model), path)
 		},
-		"holds results of other settings": func() (*result.Result, error) {
+		"holds results of another base model: move it away": func() (*result.Result, error) {
 			return standalone(t, e, s,
 				ModelInputs(other), path)
 		},

@@ -3,13 +3,13 @@ package measure
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/qat"
 )
 
 // Metrics of an evaluation: two single tasks and the training mixture, each on samples of its own.
@@ -31,26 +31,43 @@ type MetricEvaluation struct {
 	SampleKeys tasks.Keys
 }
 
-// Check is an error, in one line, if a model of configuration m cannot be evaluated so.
+// Check names the first setting with which a model of configuration m cannot be evaluated so.
 func (e MetricEvaluation) Check(m layers.Config) error {
-	if len(e.Seeds) == 0 || len(e.Contexts) == 0 || e.Samples < 1 {
-		return fmt.Errorf("seeds %v, context lengths %v, samples %d: give at least one of each", e.Seeds, e.Contexts,
-			e.Samples)
-	}
-	if err := cmp.Or(lab.Once("seed", e.Seeds), lab.Once("context length", e.Contexts), e.SampleKeys.Check()); err != nil {
+	return cmp.Or(bounds.List("seeds", e.Seeds...), bounds.AtLeast("samples", 1, e.Samples), e.SampleKeys.Check(),
+		CheckTests(tasks.Settings{Length: "contexts"}, m, e.Contexts, Metrics()...))
+}
+
+// CheckTests names the first setting, of the contexts or of the tasks, with which a model of configuration m cannot be
+// tested, by the keys that they have in of.
+func CheckTests(of tasks.Settings, m layers.Config, contexts []int, names ...string) error {
+	if err := cmp.Or(bounds.List(of.Length, contexts...), m.CheckContexts(of.Length, contexts...),
+		bounds.Names(of.Task, append(tasks.Names(), MixtureTask), names...)); err != nil {
 		return err
 	}
-	for _, t := range e.Contexts {
-		if t < layers.MinContext || t > m.MaxLen {
-			return fmt.Errorf("context length %d: it must be from %d to the model's max_len %d", t, layers.MinContext, m.MaxLen)
-		}
-		for _, metric := range []string{MetricSingle, MetricMultiKey} {
-			if err := tasks.Check(metric, TaskParams(m, t)); err != nil {
-				return err
+	for _, t := range contexts {
+		for _, task := range names {
+			parts := []tasks.Weight{{Task: task}}
+			if task == MixtureTask {
+				parts = tasks.TrainingMixture()
+			}
+			for _, w := range parts {
+				if err := of.Check(w.Task, TaskParams(m, t)); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return nil
+}
+
+// CheckVariants names the first setting, variants or one in the table of how they are made, with which the variants
+// cannot be made of a model of configuration m.
+func CheckVariants(table string, making qat.Experiment, m layers.Config, names ...string) error {
+	variants, err := qat.LookupVariants(names...)
+	for _, v := range variants {
+		err = cmp.Or(err, bounds.In(table, v.Check(making, m)))
+	}
+	return err
 }
 
 // Draw is a seed of the experiment's samples.

@@ -1,13 +1,16 @@
 package measure
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -107,17 +110,20 @@ func Tokens(c layers.Config, n int, seed uint64) []int32 {
 	return RandomTokens(rand.New(rand.NewPCG(seed, 0x746f6b656e73)), n, c.VocabSize)
 }
 
-// FittingContexts are the contexts that the model has positions for. None is an error.
-func FittingContexts(contexts []int, c layers.Config) (fit []int, err error) {
+// FittingContexts are the contexts that the model has positions for.
+func FittingContexts(contexts []int, c layers.Config) (fit []int) {
 	for _, t := range contexts {
 		if t <= c.MaxLen {
 			fit = append(fit, t)
 		}
 	}
-	if len(fit) == 0 {
-		return nil, fmt.Errorf("contexts %v: the model has %d positions (max_len); give one that fits", contexts, c.MaxLen)
-	}
-	return fit, nil
+	return fit
+}
+
+// CheckFitting names a list of contexts none of which a model of configuration m has positions for.
+func CheckFitting(setting string, m layers.Config, contexts []int) error {
+	return cmp.Or(bounds.List(setting, contexts...), bounds.AtLeast(setting, layers.MinContext, contexts...),
+		m.CheckContexts(setting, slices.Min(append(contexts, m.MaxLen+1))))
 }
 
 // AllThreads are those that this process computes with.

@@ -129,6 +129,7 @@ func (r *Report) addCustom(d *lab.Driver) error {
 		if err != nil {
 			return err
 		}
+		s.Says, s.Protocol = "As "+s.Name+" above, but for its settings.", "that of "+s.Name+" with these settings"
 		s.Name, s.Title = step.ID(), s.Title+", other settings"
 		changed := Fact{"settings", strings.Join(changes, " ")}
 		s.Facts, s.Brief = append([]Fact{changed}, s.Facts...), append([]string{changed.Value}, s.Brief...)

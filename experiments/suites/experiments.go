@@ -31,6 +31,7 @@ func LongContextExperiment() lab.Experiment {
 
 // suiteExperiment evaluates on the tasks of each protocol. It has the name of its samples' purpose.
 func suiteExperiment(purpose tasks.Purpose, paper, strict []string) lab.Experiment {
-	base := suiteSettings{Paper: suitePart{Tasks: paper}, Strict: suitePart{Tasks: strict}, Making: qat.DefaultExperiment()}
+	base := suiteSettings{Making: qat.DefaultExperiment()}
+	base.Paper.Tasks, base.Strict.Tasks = paper, strict
 	return lab.Describe(descriptions, string(purpose), base, suiteRunner(purpose))
 }

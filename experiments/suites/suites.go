@@ -76,7 +76,10 @@ func suiteRunner(purpose tasks.Purpose) func(ctx context.Context, j *lab.Job, s 
 }
 
 func (r *suiteRun) run(ctx context.Context) (*lab.Outcome, error) {
-	variants, err := r.check()
+	if err := r.Validate(r.base.Config); err != nil {
+		return nil, err
+	}
+	variants, err := qat.LookupVariants(r.variants()...)
 	if err != nil {
 		return nil, err
 	}
@@ -106,39 +109,8 @@ func (r *suiteRun) run(ctx context.Context) (*lab.Outcome, error) {
 }
 
 // parts are those that evaluate something, by protocol.
-func (r *suiteRun) parts() map[string]suitePart {
-	return map[string]suitePart{result.Paper: r.Paper, result.Strict: r.Strict}
-}
-
-// check finds out what cannot work before anything is computed.
-func (r *suiteRun) check() ([]qat.Variant, error) {
-	var names []string
-	for _, p := range []suitePart{r.Paper, r.Strict} {
-		for _, name := range p.Variants {
-			names = lab.AppendNew(names, name)
-		}
-		for _, t := range p.Contexts {
-			if t < layers.MinContext || t > r.base.Config.MaxLen {
-				return nil, fmt.Errorf("context length %d: it must be from %d to the model's max_len %d", t, layers.MinContext,
-					r.base.Config.MaxLen)
-			}
-			for _, task := range p.Tasks {
-				if _, err := measure.Chance(r.base.Config, task, t); err != nil {
-					return nil, err
-				}
-			}
-		}
-	}
-	variants, err := qat.LookupVariants(names...)
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range variants {
-		if err := v.Check(r.Making, r.base.Config); err != nil {
-			return nil, err
-		}
-	}
-	return variants, nil
+func (s suiteSettings) parts() map[string]suitePart {
+	return map[string]suitePart{result.Paper: s.Paper, result.Strict: s.Strict}
 }
 
 // cells are all, those of the paper protocol first: packing a model for the strict one changes it.

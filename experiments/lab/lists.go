@@ -1,19 +1,8 @@
 package lab
 
 import (
-	"fmt"
 	"slices"
 )
-
-// Once refuses a list that has a value twice; what names the values, e.g. "seed" or "--seeds:".
-func Once[T comparable](what string, all []T) error {
-	for i, x := range all {
-		if slices.Contains(all[:i], x) {
-			return fmt.Errorf("%s %v is given twice: give each once", what, x)
-		}
-	}
-	return nil
-}
 
 // AppendNew is all with x, once.
 func AppendNew[T comparable](all []T, x T) []T {
