@@ -188,14 +188,13 @@ func (c Config) checkOptions() error {
 	for _, name := range slices.Sorted(maps.Keys(c.Options)) {
 		switch v := c.Options[name]; {
 		case len(known) == 0:
-			return fmt.Errorf("options has %q: architecture %s has no options of its own, nor have layers in its blocks; "+
-				"leave it out",
-				name, c.Architecture)
+			return bounds.Wrong("options."+name, v, "architecture %s has no options of its own, nor have layers in its blocks; "+
+				"leave it out", c.Architecture)
 		case !slices.Contains(known, name):
-			return fmt.Errorf("options has %q: did you mean %q? There are %s", name, spelling.Nearest(name, known),
+			return bounds.Wrong("options."+name, v, "did you mean %q? There are %s", spelling.Nearest(name, known),
 				strings.Join(known, ", "))
 		case math.IsNaN(v) || math.IsInf(v, 0):
-			return fmt.Errorf("options.%s is %g: it must be a finite number", name, v)
+			return bounds.Wrong("options."+name, v, "it must be a finite number")
 		}
 	}
 	if check := c.Architecture.find().Check; check != nil {

@@ -9,11 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/internal/table"
-	"github.com/urfave/cli/v2"
 )
 
 // diagnosis is what a bug report or a benchmark needs to know about a machine.

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/table"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -149,7 +150,6 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 			d.BatchSize = conf.BatchSize
 		}
 	}
-	file := conf.Model
 	if err := overrideModel(c, &conf.Model); err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 		d.Model = "a model of these settings"
 	}
 	d.Config = conf.Model
-	return slices.Clone(contexts), configured(c, conf.Model, file)
+	return slices.Clone(contexts), settingError(c, &conf, pretrainSettings(&conf), bounds.In("model", conf.Model.Validate()))
 }
 
 // possible are those contexts for which the model has positions; its longest if there are none.

@@ -52,11 +52,10 @@ func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
 			return conf, usagef(c, "%v", err)
 		}
 	}
-	file := conf
 	if err := overrideSettings(c, &conf); err != nil {
 		return conf, err
 	}
-	return conf, configured(c, conf, file)
+	return conf, settingError(c, &conf, pretrainSettings(&conf), conf.Validate())
 }
 
 // pretrainSettings are the settings of a run that have flags, in the order of the help text.

@@ -99,7 +99,7 @@ func openThreePhase(c *cli.Context) (*cajq.ThreePhase, error) {
 	if err := configure(c, &conf); err != nil {
 		return nil, err
 	}
-	if err := configured(c, conf, conf); err != nil {
+	if err := settingError(c, &conf, nil, conf.Validate()); err != nil {
 		return nil, err
 	}
 	if err := checkThreePhaseMemory(c, conf, false); err != nil {

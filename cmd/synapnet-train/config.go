@@ -9,6 +9,7 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/urfave/cli/v2"
 
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/files"
 )
 
@@ -38,29 +39,42 @@ func configure(c *cli.Context, into any) error {
 	return nil
 }
 
-// configured is an error if the settings of a command line are not valid. It names the file and the line of --config if
-// what that gave, without the flags, is wrong in the same way.
-func configured[C interface{ Validate() error }](c *cli.Context, settings, file C) error {
-	err := settings.Validate()
+// settingError is an error of settings, those that conf points to, in the words of the command line: that of the flag
+// or of the file that gave the value, with its line. flags are those of the settings that have one.
+func settingError(c *cli.Context, conf any, flags []setting, err error) error {
 	if err == nil {
 		return nil
 	}
-	if wrong := file.Validate(); c.IsSet("config") && wrong != nil && wrong.Error() == err.Error() {
-		err = ofFile(c.String("config"), err)
+	file := c.String("config")
+	bad, ok := errors.AsType[*bounds.Error](err)
+	if !ok {
+		return usagef(c, "%v", ofFile(file, err.Error(), err))
 	}
-	return usagef(c, "%v", err)
+	names, problem := flagNames(conf, flags), bad.Problem
+	for key, flag := range names { // other settings that it names
+		problem = strings.ReplaceAll(problem, "`"+key+"`", dashed(flag))
+	}
+	problem = strings.ReplaceAll(problem, "`", "")
+	switch flag := names[bad.Setting]; {
+	case flag != "" && (c.IsSet(flag) || file == ""):
+		return usagef(c, "%s %s: %s", dashed(flag), strings.Trim(fmt.Sprint(bad.Value), "[]"), problem)
+	case file != "":
+		return usagef(c, "%v", ofFile(file, bad.Setting, bad))
+	}
+	return usagef(c, "%v; set it in a --config FILE", bad)
 }
 
-// ofFile puts before an error of settings the file, and the line and the table of the key that it begins with, if the
-// file sets that.
-func ofFile(path string, err error) error {
+// ofFile puts the place of a configuration file before an error, if the file sets the key that a message begins with.
+func ofFile(path, message string, err error) error {
+	if path == "" {
+		return err
+	}
 	text, unread := readConfig(path)
 	if unread != nil {
 		return fmt.Errorf("%w; %w", err, unread)
 	}
 	places, _, _ := placesOf(text) // within its bounds, or it would have no settings
-	line, table := places.find(err.Error())
-	return fmt.Errorf("%s: %s%w", position(path, line), table, err)
+	return fmt.Errorf("%s: %w", position(path, places.find(message)), err)
 }
 
 // readConfig reads a configuration file.

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -39,23 +37,15 @@ func (p *place) of(key string) *place {
 	return &place{line: p.line}
 }
 
-// find is the line of the key that a message begins with, as `warmup.lr` or `quantisation: group_size`, and what its
-// name lacks of its table's. 0: this table, and those in it, have no such key.
-func (p *place) find(message string) (line int, table string) {
-	names := strings.FieldsFunc(message, func(r rune) bool { return !strings.ContainsRune(registry.Word, r) })
-	for i, name := range names {
-		for _, t := range slices.Sorted(maps.Keys(p.keys)) {
-			if i == 0 && p.keys[name] == nil && p.keys[t].keys[name] != nil {
-				p, table = p.keys[t], t+"."
-			}
-		}
-		if p.keys[name] == nil {
+// find is the line of the key that a message begins with, e.g. `quantisation.group_size`; 0: there is none.
+func (p *place) find(message string) (line int) {
+	for name := range strings.FieldsFuncSeq(message, func(r rune) bool { return !strings.ContainsRune(registry.Word, r) }) {
+		if p = p.keys[name]; p == nil {
 			break
 		}
-		p = p.keys[name]
 		line = p.line
 	}
-	return line, table
+	return line
 }
 
 // item is the place of an element of this list.

@@ -4,11 +4,12 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/internal/host"
-	"github.com/urfave/cli/v2"
 )
 
 // threadsFlag is of all commands that compute, those that measure included: the text must be true of both.

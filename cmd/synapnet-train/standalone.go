@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -17,7 +16,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/report"
 	"github.com/synapnet/synapnet-train/experiments/result"
-	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
@@ -39,7 +37,7 @@ type ownRun struct {
 func checkOwn(c *cli.Context, conf any, flags []setting, path string, fits func(m layers.Config) error) error {
 	if m, err := layers.ReadConfig(path); err == nil {
 		if err := lab.Validate(reflect.ValueOf(conf).Elem().Interface(), m); err != nil {
-			return ownError(c, conf, flags, err)
+			return settingError(c, conf, flags, err)
 		}
 		if err := fits(m); err != nil {
 			return err
@@ -47,27 +45,6 @@ func checkOwn(c *cli.Context, conf any, flags []setting, path string, fits func(
 	}
 	_, err := measure.LoadBase(path) // says what is wrong with the file
 	return err
-}
-
-// ownError is the error of a setting in the words of the command line: that of its flag, or of the file that it is in.
-func ownError(c *cli.Context, conf any, flags []setting, err error) error {
-	bad, ok := errors.AsType[*bounds.Error](err)
-	if !ok {
-		return err
-	}
-	names, problem := flagNames(conf, flags), bad.Problem
-	for key, flag := range names { // other settings that it names
-		problem = strings.ReplaceAll(problem, "`"+key+"`", dashed(flag))
-	}
-	problem = strings.ReplaceAll(problem, "`", "")
-	flag, file := names[bad.Setting], c.String("config")
-	switch {
-	case flag != "" && (c.IsSet(flag) || file == ""):
-		return usagef(c, "%s %s: %s", dashed(flag), strings.Trim(fmt.Sprint(bad.Value), "[]"), problem)
-	case file != "":
-		return usagef(c, "%s: %v", foreign.Path(file), bad)
-	}
-	return usagef(c, "%v; set it in a --config FILE", bad)
 }
 
 // flagNames are the flags of the settings that conf points to, by their keys.

@@ -108,16 +108,21 @@ func Once[T comparable](setting string, values ...T) error {
 	return nil
 }
 
+// fewNames is how many names a message lists.
+const fewNames = 16
+
 // Known is an *Error of the first value that is not among the known ones.
 func Known[S, K ~string](setting string, known []K, values ...S) error {
 	for _, v := range values {
 		if !slices.Contains(known, K(v)) {
-			all := strings.Trim(fmt.Sprint(known), "[]")
-			if len(known) > 1 {
-				all = fmt.Sprintf("one of %s; did you mean %q?", strings.ReplaceAll(all, " ", ", "),
-					spelling.Nearest(K(v), known))
+			near, all := spelling.Nearest(K(v), known), strings.ReplaceAll(strings.Trim(fmt.Sprint(known), "[]"), " ", ", ")
+			switch {
+			case len(known) == 1:
+				return Wrong(setting, v, "it must be %s", all)
+			case len(known) > fewNames:
+				return Wrong(setting, v, "did you mean %q?", near)
 			}
-			return Wrong(setting, v, "it must be %s", all)
+			return Wrong(setting, v, "it must be one of %s; did you mean %q?", all, near)
 		}
 	}
 	return nil
