@@ -1,6 +1,7 @@
 package baee
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
@@ -51,12 +53,8 @@ func NewHead(dim, hidden int, seed uint64) (*Classifier, error) {
 const maxWidth = 1 << 16
 
 func newClassifier(dim, history, hidden int, seed uint64) (*Classifier, error) {
-	if dim < 1 || dim > maxWidth {
-		return nil, fmt.Errorf("classifier: dim is %d: it must be from 1 to %d, the model's width", dim, maxWidth)
-	}
-	if hidden < 1 || hidden > maxWidth {
-		return nil, fmt.Errorf("classifier: hidden is %d: it must be from 1 to %d; %d is usual", hidden, maxWidth,
-			DefaultHidden)
+	if err := cmp.Or(bounds.Check("dim", dim, 1, maxWidth), bounds.Check("hidden", hidden, 1, maxWidth)); err != nil {
+		return nil, fmt.Errorf("classifier: %w", err)
 	}
 	if history != 0 && history != HistoryFeatures {
 		return nil, fmt.Errorf("classifier: history is %d: it must be 0 (content alone) or %d", history, HistoryFeatures)
