@@ -179,8 +179,8 @@ func TestConfigChecksLayersAndOptions(t *testing.T) {
 		`block_layers is 65: it can have at most 64`: func(c *Config) {
 			c.BlockLayers = slices.Repeat([]string{"swiglu"}, 65)
 		},
-		`options has "x": architecture synapnet has no opti`: func(c *Config) { c.Options = map[string]float64{"x": 1} },
-		`options has "lookback": did you mean "lookback_bias"?`: func(c *Config) {
+		`options.x is 1: architecture synapnet has no opti`: func(c *Config) { c.Options = map[string]float64{"x": 1} },
+		`options.lookback is 1: did you mean "lookback_bias"?`: func(c *Config) {
 			c.BlockLayers, c.Options = []string{"lookback"}, map[string]float64{"lookback": 1}
 		},
 		`options.lookback_bias is NaN`: func(c *Config) {

@@ -17,6 +17,8 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/pretrain"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
@@ -100,7 +102,7 @@ func loadPretraining(path string, conf *curriculum.Config) error {
 	}
 	matched, err := layers.MatchedConfig(a, conf.Model)
 	if err != nil {
-		return ofFile(path, err)
+		return ofFile(path, "model.architecture", bounds.In("model", err))
 	}
 	conf.Model = matched
 	return decodeConfig(path, text, conf)
@@ -305,13 +307,16 @@ func printPretrain(c *cli.Context, dir string, r *pretrain.Result) error {
 	if !isTerminal(c.App.Writer) { // there, progress has just shown this line; in a file it is the result
 		lines = append(lines, evaluationLine(r.History.Evaluations[len(r.History.Evaluations)-1]))
 	}
-	for _, p := range r.Published {
+	for _, m := range r.Final {
+		if m.Published == nil {
+			continue
+		}
 		word := "reached"
-		if !p.Reached {
+		if m.Interval.High < m.Published.Mean {
 			word = "NOT reached"
 		}
-		lines = append(lines, fmt.Sprintf("  %-15s ours %s  published %.3f  %s", p.Task, accuracyText(p.Ours), p.Published,
-			word))
+		lines = append(lines, fmt.Sprintf("  %-15s ours %.3f [%.3f, %.3f]  published %.3f  %s", m.Labels[result.TaskLabel], m.Mean,
+			m.Interval.Low, m.Interval.High, m.Published.Mean, word))
 	}
 	lines = append(lines, fmt.Sprintf("wall time %s, peak memory %.0f MB; weights, result and curves are in %s",
 		time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, foreign.Path(dir)))

@@ -102,11 +102,11 @@ func TestRegisteredGoThroughAllCommands(t *testing.T) {
 func TestRegisteredMistakes(t *testing.T) {
 	for want, text := range map[string]string{
 		`model.block_layers is "swigul": it must be swiglu`: "[model]\nblock_layers = [\"swigul\"]\n",
-		`options has "widenin": did you mean "widening"?`: "[model]\narchitecture = " +
+		`: did you mean "widening"?`: "[model]\narchitecture = " +
 			"\"mlp\"\n[model.options]\nwidenin = 2\n",
 		`:3: model.options.widening: the value is a string, but must be a numb`: "[model]\n[model.options]\nwidening = " +
 			"\"2\"\n",
-		`mixture is "niah_singel": it must be one of`: "[[mixture]]\ntask = " +
+		`mixture is "niah_singel": did you mean`: "[[mixture]]\ntask = " +
 			"\"niah_singel\"\nshare = 1\n",
 		`mixture: task fa has share 2`:                           "[[mixture]]\ntask = \"fa\"\nshare = 2\n",
 		`unknown key mixture.shar (did you mean mixture.share?)`: "[[mixture]]\ntask = \"fa\"\nshar = 2\n",

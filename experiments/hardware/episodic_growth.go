@@ -2,8 +2,6 @@ package hardware
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"strconv"
 
 	"github.com/synapnet/synapnet-train/baee"
@@ -63,7 +61,7 @@ func runEpisodicGrowth(ctx context.Context, j *lab.Job, s growthSettings) (*lab.
 	if err != nil {
 		return nil, err
 	}
-	network, err := retentionClassifier(j.File("baee-train", lab.ClassifierFile), m.Config)
+	network, err := baee.LoadClassifier(j.File("baee-train", lab.ClassifierFile))
 	if err != nil {
 		return nil, err
 	}
@@ -91,18 +89,6 @@ func runEpisodicGrowth(ctx context.Context, j *lab.Job, s growthSettings) (*lab.
 		j.Line("%s, %s: %d entries, %d bytes after %d tokens", k.protocol, k.name, last.Entries, last.Bytes, last.Tokens)
 	}
 	return done.Finish()
-}
-
-// retentionClassifier loads the trained one for a model.
-func retentionClassifier(path string, c layers.Config) (*baee.Classifier, error) {
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("policy baee needs a trained retention classifier (%w): make one with baee-train", err)
-	}
-	n, err := baee.LoadClassifier(path)
-	if err == nil && n.Dim != c.Dim {
-		err = fmt.Errorf("%s is for entries of width %d, the model has %d: train one for this model", path, n.Dim, c.Dim)
-	}
-	return n, err
 }
 
 // unlimited is a budget in bytes that no stream reaches.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/files"
 )
 
@@ -119,11 +120,8 @@ func lossPlot(r *Result) (*plot.Plot, error) {
 
 // accuracyPlot shows each task's accuracy with its 95% interval, and the published ones for the reference recipe.
 func accuracyPlot(r *Result) (*plot.Plot, error) {
-	p := newPlot("Accuracy on held-out samples, 95% intervals; crosses: published", "accuracy")
+	p := newPlot("Accuracy on held-out samples, 95% intervals; crosses, if any: published", "accuracy")
 	p.Legend.Left = true
-	if len(r.Published) == 0 {
-		p.Title.Text = "Accuracy on held-out samples, 95% intervals"
-	}
 	evals := r.History.Evaluations
 	last := evals[len(evals)-1]
 	for i, task := range append([]string{"overall"}, last.Tasks()...) {
@@ -146,11 +144,11 @@ func accuracyPlot(r *Result) (*plot.Plot, error) {
 		line.Color, line.Width, bars.Color = palette[i%len(palette)], vg.Points(1.2), palette[i%len(palette)]
 		p.Add(line, bars)
 		p.Legend.Add(task, line)
-		for _, pub := range r.Published {
-			if pub.Task != task {
+		for _, m := range r.Final {
+			if m.Published == nil || m.Labels[result.TaskLabel] != task {
 				continue
 			}
-			mark, err := plotter.NewScatter(plotter.XYs{{X: float64(last.Step) + float64(8*(i-2)), Y: pub.Published}})
+			mark, err := plotter.NewScatter(plotter.XYs{{X: float64(last.Step) + float64(8*(i-2)), Y: m.Published.Mean}})
 			if err != nil {
 				return nil, err
 			}

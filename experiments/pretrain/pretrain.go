@@ -7,14 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"strconv"
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/metrics"
-	"github.com/synapnet/synapnet-train/results/published"
 )
 
 // Training is one run of the curriculum (SPEC section 3) in an output directory.
@@ -36,9 +34,10 @@ type Result struct {
 	Cost        result.Cost        `json:"cost"`
 	Model       string             `json:"model"` // file name of the weights
 	// History is whole in memory; in the file it is thinned out where it is very long.
-	History   curriculum.History  `json:"history"`
-	Kernels   graph.KernelHistory `json:"kernels,omitempty"`   // of the steps
-	Published []PublishedTask     `json:"published,omitempty"` // only for the reference recipe
+	History curriculum.History  `json:"history"`
+	Kernels graph.KernelHistory `json:"kernels,omitempty"` // of the steps
+	// Final are the accuracies after the last epoch, with the paper's beside those of the reference recipe.
+	Final []result.Measurement `json:"-"`
 }
 
 // New prepares a run from its beginning. A directory that holds a run already is refused.
@@ -119,8 +118,10 @@ func (p *Training) finish() (*Result, error) {
 		Experiment: "pretrain", Protocol: "paper", Config: t.Config, Parameters: t.Model.Params.Count(),
 		Environment: p.Environment, Cost: p.Cost(), Model: lab.ModelFile, History: t.History, Kernels: t.Kernels,
 	}
-	if isReferenceRecipe(t.Config) {
-		r.Published = comparePublished(t.History.Evaluations[len(t.History.Evaluations)-1].Evaluation)
+	for _, m := range Experiment().WithPublished(r.outcome()) {
+		if _, earlier := m.Labels[stepLabel]; !earlier {
+			r.Final = append(r.Final, m)
+		}
 	}
 	if err := t.Model.Save(p.Path(lab.ModelFile)); err != nil {
 		return nil, err
@@ -155,28 +156,4 @@ func isReferenceRecipe(c curriculum.Config) bool {
 	a, errA := json.Marshal(c)
 	b, errB := json.Marshal(want)
 	return errA == nil && errB == nil && string(a) == string(b)
-}
-
-// PublishedTask holds our accuracy against the published one.
-type PublishedTask struct {
-	Task      string              `json:"task"`
-	Published float64             `json:"published"`
-	Ours      curriculum.Accuracy `json:"ours"`
-	Reached   bool                `json:"reached"` // the published value is not above our 95% interval
-}
-
-// publishedTasks are the tasks of the mixture in the order in which the reference numbers them.
-var publishedTasks = []string{"niah_single", "niah_multi_key", "variable_track", "fa"}
-
-// comparePublished holds an evaluation against the reference's after its last epoch, at context 1024.
-func comparePublished(e curriculum.Evaluation) []PublishedTask {
-	row := func(task, at string, measured curriculum.Accuracy) PublishedTask {
-		paper := published.Get("per_task_accuracy.json", at).Float()
-		return PublishedTask{Task: task, Published: paper, Ours: measured, Reached: measured.High >= paper}
-	}
-	rows := []PublishedTask{row("overall", "overall", e.Overall)}
-	for i, task := range publishedTasks {
-		rows = append(rows, row(task, "per_task."+strconv.Itoa(i), e.PerTask[task]))
-	}
-	return rows
 }

@@ -28,37 +28,20 @@ func inside(m *result.Measurement) bool {
 
 // repeat are measurements whose published numbers stand beside others already, so that they are not counted again.
 type repeat struct {
-	experiment string
-	label      string // "" for all measurements of the experiment
-	value      string // of the label
-	of         string // the experiment that has the numbers, too
-}
-
-// repeated are all of them. The results cannot tell a number that is printed twice from two numbers that are equal by
-// chance, so each is named here.
-var repeated = []repeat{
-	// The published code of both policies of a pair is the same algorithm, and so are their numbers.
-	{"baee-grid", "policy", "h2o", "baee-grid"},
-	{"baee-grid", "policy", "lru", "baee-grid"},
-	{"baee-microbench", "policy", "h2o", "baee-microbench"},
-	{"memory-pressure", "policy", "lru", "memory-pressure"},
-	// One published training, beside ours with three learning rates more.
-	{"baee-train", "network", "retention", "baee-train"},
-	// The same runs of the paper under another name.
-	{"scale-bridge-removal", "variant", "with_bridge", "cajq-qat"},
-	{"baselines", "model", "synapnet", "ruler"},
-	// It measures nothing: it puts the numbers of others together.
-	{"pareto", "", "", "baselines"},
+	Experiment string
+	Label      string // "" for all measurements of the experiment
+	Value      string // of the label
+	Of         string // the experiment that has the numbers, too
 }
 
 // has says whether a measurement of an experiment is one of r's.
 func (r repeat) has(experiment string, m *result.Measurement) bool {
-	return r.experiment == experiment && (r.label == "" || m.Labels[r.label] == r.value)
+	return r.Experiment == experiment && (r.Label == "" || m.Labels[r.Label] == r.Value)
 }
 
 // gathers says whether an experiment measures nothing itself.
 func gathers(experiment string) bool {
-	return slices.ContainsFunc(repeated, func(r repeat) bool { return r.experiment == experiment && r.label == "" })
+	return slices.ContainsFunc(covered.Repeated, func(r repeat) bool { return r.Experiment == experiment && r.Label == "" })
 }
 
 // counted are the measurements of an experiment in which a published value stands beside ours with an interval, each
@@ -67,7 +50,7 @@ func counted(experiment string, all []result.Measurement) []*result.Measurement 
 	var once []*result.Measurement
 	for i := range all {
 		m := &all[i]
-		if !judged(m) || slices.ContainsFunc(repeated, func(r repeat) bool { return r.has(experiment, m) }) ||
+		if !judged(m) || slices.ContainsFunc(covered.Repeated, func(r repeat) bool { return r.has(experiment, m) }) ||
 			slices.ContainsFunc(all, func(o result.Measurement) bool { return pointOf(m, &o) }) {
 			continue
 		}

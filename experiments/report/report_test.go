@@ -612,21 +612,21 @@ func TestRepeatedNumbersStandElsewhere(t *testing.T) {
 		}
 		return r.Measurements
 	}
-	for _, r := range repeated {
+	for _, r := range covered.Repeated {
 		elsewhere := map[result.MeanStd]bool{}
-		for _, m := range measured(r.of) {
-			if m.Published != nil && !r.has(r.of, &m) {
+		for _, m := range measured(r.Of) {
+			if m.Published != nil && !r.has(r.Of, &m) {
 				elsewhere[*m.Published] = true
 			}
 		}
 		n := 0
-		for _, m := range measured(r.experiment) {
-			if !r.has(r.experiment, &m) || !judged(&m) {
+		for _, m := range measured(r.Experiment) {
+			if !r.has(r.Experiment, &m) || !judged(&m) {
 				continue
 			}
 			n++
 			if !elsewhere[*m.Published] {
-				t.Errorf("%+v: %v of %v does not stand in %s", r, *m.Published, m.Labels, r.of)
+				t.Errorf("%+v: %v of %v does not stand in %s", r, *m.Published, m.Labels, r.Of)
 			}
 		}
 		if n == 0 {
