@@ -77,7 +77,7 @@ func TestArchitectureMistakes(t *testing.T) {
 	refusal(t, exitUsage, "info --architecture lama", "--"+allowed)
 	refusal(t, exitUsage, "pretrain --architecture lama", "--"+allowed)
 	refusal(t, exitUsage, "pretrain --config "+path, path+":2: model."+allowed)
-	refusal(t, exitUsage, "info --architecture llama --dim 63", "heads is 6: it must divide dim (63)")
+	refusal(t, exitUsage, "info --architecture llama --dim 63", "--heads 6: it must divide dim (63)")
 }
 
 // A baseline is pretrained, resumed, evaluated and described as the reference model is. It has no stream and no CAJQ.

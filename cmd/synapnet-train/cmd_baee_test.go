@@ -92,7 +92,7 @@ func TestBAEECommandMistakes(t *testing.T) {
 	grid, train := "baee-grid --contexts 64 --chunk-size 64 --headline=false --checkpoint "+model+" ",
 		"baee-train --checkpoint "+model+smallBAEETrain+" "
 	mistakes(t, map[string]string{
-		train + "--tasks fa2":                    `--tasks fa2: it must be one of fa, `,
+		train + "--tasks fa2":                    `--tasks fa2: did you mean "fa"?`,
 		train + "--context 65":                   "--context 65: it must be two or more whole chunks (--chunk-size 16)",
 		train + "--noise 0.7":                    "--noise 0.7: it must be at least 0 and below 0.5",
 		train + "--learning-rates 0":             "--learning-rates 0: it must be above 0 and at most 1",

@@ -157,7 +157,8 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 		d.Model = "a model of these settings"
 	}
 	d.Config = conf.Model
-	return slices.Clone(contexts), settingError(c, &conf, pretrainSettings(&conf), bounds.In("model", conf.Model.Validate()))
+	err := settingError(c, &conf, pretrainSettings(&conf), bounds.In("model", conf.Model.Validate()))
+	return slices.Clone(contexts), err
 }
 
 // possible are those contexts for which the model has positions; its longest if there are none.

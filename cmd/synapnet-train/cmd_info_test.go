@@ -175,7 +175,7 @@ func TestInfoOfLargeModel(t *testing.T) {
 func TestInfoMistakes(t *testing.T) {
 	path := smallModelFile(t, func(*layers.Config) {})
 	mistakes(t, map[string]string{
-		"info --heads 5":                   "heads is 5: it must divide dim (192)",
+		"info --heads 5":                   "--heads 5: it must divide dim (192)",
 		"info --contexts 7":                "--contexts 7: must be from 8 to the model's 8192 positions",
 		"info --contexts 512 9000":         "--contexts 9000: must be",
 		"info --batch-size 0":              "--batch-size 0: must be at least 1",
@@ -186,7 +186,7 @@ func TestInfoMistakes(t *testing.T) {
 		"info --config missing.toml":       "missing.toml",
 		"info --contxts 512":               "did you mean --contexts?",
 		"info --dim 4096 --heads 8":        "parameters, more than",
-		"info --dim 9999999 --vocab 99999": "dim is 9999999",
+		"info --dim 9999999 --vocab 99999": "--dim 9999999: it must",
 	})
 	if code, _, stderr := real(t, "info", "missing.safetensors"); code != exitFailure ||
 		!strings.Contains(stderr, "missing.safetensors: no such file") {

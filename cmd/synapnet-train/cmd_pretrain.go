@@ -315,8 +315,8 @@ func printPretrain(c *cli.Context, dir string, r *pretrain.Result) error {
 		if m.Interval.High < m.Published.Mean {
 			word = "NOT reached"
 		}
-		lines = append(lines, fmt.Sprintf("  %-15s ours %.3f [%.3f, %.3f]  published %.3f  %s", m.Labels[result.TaskLabel], m.Mean,
-			m.Interval.Low, m.Interval.High, m.Published.Mean, word))
+		lines = append(lines, fmt.Sprintf("  %-15s ours %.3f [%.3f, %.3f]  published %.3f  %s",
+			m.Labels[result.TaskLabel], m.Mean, m.Interval.Low, m.Interval.High, m.Published.Mean, word))
 	}
 	lines = append(lines, fmt.Sprintf("wall time %s, peak memory %.0f MB; weights, result and curves are in %s",
 		time.Duration(math.Round(r.Cost.WallSeconds))*time.Second, float64(r.Cost.PeakRSSBytes)/1e6, foreign.Path(dir)))

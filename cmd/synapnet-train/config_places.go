@@ -39,7 +39,8 @@ func (p *place) of(key string) *place {
 
 // find is the line of the key that a message begins with, e.g. `quantisation.group_size`; 0: there is none.
 func (p *place) find(message string) (line int) {
-	for name := range strings.FieldsFuncSeq(message, func(r rune) bool { return !strings.ContainsRune(registry.Word, r) }) {
+	other := func(r rune) bool { return !strings.ContainsRune(registry.Word, r) }
+	for name := range strings.FieldsFuncSeq(message, other) {
 		if p = p.keys[name]; p == nil {
 			break
 		}

@@ -36,7 +36,8 @@ func smallGrid() GridConfig {
 }
 
 func TestTheDefaultGridIsThePublishedOne(t *testing.T) {
-	e := grid{GridConfig: GridExperiment().Settings(lab.Full).(GridConfig), base: &layers.Model{Config: layers.Reference()}}
+	settings := GridExperiment().Settings(lab.Full).(GridConfig)
+	e := grid{GridConfig: settings, base: &layers.Model{Config: layers.Reference()}}
 	cells := map[baee.Protocol]int{}
 	for _, k := range e.cases() {
 		if k.Context != HeadlineContext {

@@ -11,7 +11,10 @@ import (
 func TestReferenceExperimentsFit(t *testing.T) {
 	for name, settings := range map[string]interface {
 		Demands(m layers.Config) ([]lab.Demand, error)
-	}{"baee-train": TrainExperiment().Settings(lab.Full).(TrainConfig), "baee-grid": GridExperiment().Settings(lab.Full).(GridConfig)} {
+	}{
+		"baee-train": TrainExperiment().Settings(lab.Full).(TrainConfig),
+		"baee-grid":  GridExperiment().Settings(lab.Full).(GridConfig),
+	} {
 		demands, err := settings.Demands(layers.Reference())
 		if err != nil {
 			t.Fatal(err)

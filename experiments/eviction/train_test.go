@@ -384,7 +384,7 @@ func TestTrainingMistakes(t *testing.T) {
 		"steps is 0: it must be at least 1":     func(c *TrainConfig) { c.Steps = 0 },
 		"two or more whole chunks":              func(c *TrainConfig) { c.Context = 24 },
 		"paper_context is 65: it must be from":  func(c *TrainConfig) { c.PaperContext = 65 },
-		`tasks is "fa2": it must be one of`:     func(c *TrainConfig) { c.Tasks = []string{"fa2"} },
+		`tasks is "fa2": did you mean "fa"?`:    func(c *TrainConfig) { c.Tasks = []string{"fa2"} },
 	} {
 		c := smallTraining()
 		change(&c)

@@ -56,9 +56,9 @@ seeds = [7]
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}
-	full, quick := base, base
+	full := base
 	full.Seeds, full.Samples, full.Part.LR = []uint64{42, 43}, 3, 1e-3
-	quick = full
+	quick := full
 	quick.Seeds = []uint64{7}
 	if !reflect.DeepEqual(e.Settings(Full), full) || !reflect.DeepEqual(e.Settings(Quick), quick) {
 		t.Errorf("%+v, %+v", e.Settings(Full), e.Settings(Quick))

@@ -86,7 +86,8 @@ func NewRecord(path string, s *baee.Stream, settings Settings, env result.Enviro
 	if err != nil {
 		return nil, err
 	}
-	file, err := lab.NewResultFile(lab.Experiment{Name: "stream", Version: 2, Protocol: protocol}, lab.Custom, settings, sums, path, env)
+	e := lab.Experiment{Name: "stream", Version: 2, Protocol: protocol}
+	file, err := lab.NewResultFile(e, lab.Custom, settings, sums, path, env)
 	if err != nil {
 		return nil, err
 	}
