@@ -305,8 +305,9 @@ func parseMerges(raw json.RawMessage) ([][2]string, error) {
 		if err := json.Unmarshal(raw, &lines); err != nil {
 			return nil, errors.New("model: the merges are no list of pairs")
 		}
-		for _, line := range lines {
-			pairs = append(pairs, strings.Split(line, " "))
+		pairs = make([][]string, len(lines))
+		for i, line := range lines {
+			pairs[i] = strings.Split(line, " ")
 		}
 	}
 	merges := make([][2]string, len(pairs))
