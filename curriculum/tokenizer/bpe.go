@@ -14,7 +14,8 @@ type ranked struct {
 	id   int32
 }
 
-// bpe is byte pair encoding as Hugging Face's: over characters, which after byte-level pre-tokenisation stand for bytes.
+// bpe is byte pair encoding as Hugging Face's: over characters, which after byte-level pre-tokenisation stand for
+// bytes.
 type bpe struct {
 	vocab        vocabulary
 	merges       map[pairOf]ranked

@@ -6,10 +6,10 @@
 //	a .model           of SentencePiece: BPE, unigram, characters
 //
 // Ids are those of the Python packages tokenizers 0.23.3 and sentencepiece 0.2.3, and .ci/run tokenizers compares them:
-// Tokenizer.encode(text).ids, with the special tokens that the file adds, without the truncation and the padding that it
-// asks for, since samples are cut and filled elsewhere; and SentencePieceProcessor.encode(text). What a file asks for and
-// is not here is an error that names it when the file is opened: a tokeniser gives the same ids or none. Known to differ
-// are characters that came into Unicode after version 15, which Go does not know.
+// Tokenizer.encode(text).ids, with the special tokens that the file adds, without the truncation and the padding that
+// it asks for, since samples are cut and filled elsewhere; and SentencePieceProcessor.encode(text). What a file asks
+// for and is not here is an error that names it when the file is opened: a tokeniser gives the same ids or none. Known
+// to differ are characters that came into Unicode after version 15, which Go does not know.
 //
 // # Why not a library
 //

@@ -47,5 +47,5 @@ func ExampleOpen() {
 	fmt.Println(err)
 	// Output:
 	// 420 0 2 [4 3]
-	// the tokeniser words is trained on the data (WordCounter) and cannot be opened: give the tokenizer.json that the training wrote
+	// the tokeniser words is trained on the data (WordCounter) and cannot be opened; what can is bytes or a file
 }

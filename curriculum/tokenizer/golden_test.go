@@ -8,7 +8,8 @@ import (
 )
 
 // golden are the kinds of testdata/pypi.py whose small tokenisers are in testdata.
-var golden = []string{"wordlevel", "bert-uncased", "gpt2", "llama3", "llama2", "unigram", "added", "sp-rules", "sp-rules-bpe"}
+var golden = []string{"wordlevel", "bert-uncased", "gpt2", "llama3", "llama2", "unigram", "added",
+	"sp-rules", "sp-rules-bpe"}
 
 const goldenFile = "testdata/golden.json"
 
@@ -34,7 +35,8 @@ func TestGolden(t *testing.T) {
 func writeGolden(t *testing.T) {
 	folder := t.TempDir()
 	g := goldenIDs{Lines: generatedLines(40, 4), IDs: map[string][][]int32{}}
-	pypi(t, folder, map[string]any{"train": generatedLines(120, 5), "lines": g.Lines, "points": nil, "size": 420}, golden...)
+	in := map[string]any{"train": generatedLines(120, 5), "lines": g.Lines, "points": nil, "size": 420}
+	pypi(t, folder, in, golden...)
 	for _, name := range golden {
 		var ids [][]int32
 		readJSON(t, filepath.Join(folder, name+".ids"), &ids)

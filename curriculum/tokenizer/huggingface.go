@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -243,7 +242,8 @@ func newModel(raw json.RawMessage) (model, vocabulary, error) {
 		return nil, nil, err
 	}
 	if c.Dropout != nil && *c.Dropout != 0 {
-		return nil, nil, fmt.Errorf("model: dropout %g is not supported: it makes ids random; save the file with null", *c.Dropout)
+		return nil, nil, fmt.Errorf("model: dropout %g is not supported: it makes ids random; save the file with null",
+			*c.Dropout)
 	}
 	if c.kind() == "Unigram" {
 		return newUnigram(&c)
@@ -273,7 +273,8 @@ func newModel(raw json.RawMessage) (model, vocabulary, error) {
 			fuseUnknown: c.FuseUnk, byteFallback: c.ByteFallback, ignoreMerges: c.IgnoreMerges}, pairs)
 		return m, vocab, err
 	}
-	return nil, nil, fmt.Errorf("the model %s is not supported; supported are WordLevel, WordPiece, BPE and Unigram", quoted(c.Type))
+	return nil, nil, fmt.Errorf("the model %s is not supported; supported are WordLevel, WordPiece, BPE and Unigram",
+		quoted(c.Type))
 }
 
 // or is what p points to, or otherwise.
@@ -351,28 +352,32 @@ func newUnigram(c *modelConfig) (model, vocabulary, error) {
 	return m, m.ids, nil
 }
 
+// processorConfig is a post-processor of a tokenizer.json: the fields of all kinds, those that change no ids of a
+// single text, too.
+type processorConfig struct {
+	Type          string            `json:"type"`
+	Processors    []json.RawMessage `json:"processors"`
+	Single        []templatePart    `json:"single"`
+	Pair          json.RawMessage   `json:"pair"`
+	SpecialTokens map[string]struct {
+		ID     string   `json:"id"`
+		IDs    []int32  `json:"ids"`
+		Tokens []string `json:"tokens"`
+	} `json:"special_tokens"`
+	Sep            tokenAndID `json:"sep"`
+	Cls            tokenAndID `json:"cls"`
+	TrimOffsets    bool       `json:"trim_offsets"`
+	AddPrefixSpace bool       `json:"add_prefix_space"`
+	UseRegex       bool       `json:"use_regex"`
+}
+
 // newTemplates is what a post-processor puts around the ids of a single text.
 func newTemplates(raw json.RawMessage, size int) ([]template, error) {
 	kind, err := kindOf("post_processor", raw)
 	if err != nil || kind == "" {
 		return nil, err
 	}
-	c := struct {
-		Type          string            `json:"type"`
-		Processors    []json.RawMessage `json:"processors"`
-		Single        []templatePart    `json:"single"`
-		Pair          json.RawMessage   `json:"pair"`
-		SpecialTokens map[string]struct {
-			ID     string   `json:"id"`
-			IDs    []int32  `json:"ids"`
-			Tokens []string `json:"tokens"`
-		} `json:"special_tokens"`
-		Sep            [2]any `json:"sep"`
-		Cls            [2]any `json:"cls"`
-		TrimOffsets    bool   `json:"trim_offsets"`
-		AddPrefixSpace bool   `json:"add_prefix_space"`
-		UseRegex       bool   `json:"use_regex"`
-	}{}
+	var c processorConfig
 	if err := decode("post_processor "+kind, raw, &c); err != nil {
 		return nil, err
 	}
@@ -381,12 +386,7 @@ func newTemplates(raw json.RawMessage, size int) ([]template, error) {
 	case "ByteLevel": // it changes offsets alone
 		return nil, nil
 	case "BertProcessing", "RobertaProcessing":
-		sep, ok := c.Sep[1].(float64)
-		cls, ok2 := c.Cls[1].(float64)
-		if !ok || !ok2 || sep != math.Trunc(sep) || cls != math.Trunc(cls) || max(sep, cls) >= maxSize || min(sep, cls) < 0 {
-			return nil, fmt.Errorf("post_processor %s: sep and cls are no tokens with ids", kind)
-		}
-		t = template{int32(cls), wholeText, int32(sep)}
+		t = template{c.Cls.id, wholeText, c.Sep.id}
 	case "TemplateProcessing":
 		for _, p := range c.Single {
 			switch {
@@ -395,7 +395,8 @@ func newTemplates(raw json.RawMessage, size int) ([]template, error) {
 			case p.SpecialToken != nil && len(c.SpecialTokens[p.SpecialToken.ID].IDs) > 0:
 				t = append(t, c.SpecialTokens[p.SpecialToken.ID].IDs...)
 			default:
-				return nil, errors.New("post_processor TemplateProcessing: a part of single is neither the text nor a known token")
+				return nil, errors.New("post_processor TemplateProcessing: a part of single is neither the text nor a " +
+					"known token")
 			}
 		}
 	case "Sequence":
@@ -409,22 +410,39 @@ func newTemplates(raw json.RawMessage, size int) ([]template, error) {
 		}
 		return all, nil
 	default:
-		return nil, fmt.Errorf("the post_processor %s is not supported; supported are TemplateProcessing, BertProcessing, "+
-			"RobertaProcessing, ByteLevel and sequences of them", quoted(kind))
+		return nil, fmt.Errorf("the post_processor %s is not supported; supported are TemplateProcessing, "+
+			"BertProcessing, RobertaProcessing, ByteLevel and sequences of them", quoted(kind))
 	}
+	if err := t.check(size); err != nil {
+		return nil, fmt.Errorf("post_processor %s: %w", kind, err)
+	}
+	return []template{t}, nil
+}
+
+// check says what is wrong with a template for a vocabulary of some size.
+func (t template) check(size int) error {
 	texts := 0
 	for _, id := range t {
 		switch {
 		case id == wholeText:
 			texts++
 		case id < 0 || id >= int32(size):
-			return nil, fmt.Errorf("post_processor %s: the id %d is not in the vocabulary of %d ids", kind, id, size)
+			return fmt.Errorf("the id %d is not in the vocabulary of %d ids", id, size)
 		}
 	}
 	if texts != 1 { // an id of -1 is counted, too
-		return nil, fmt.Errorf("post_processor %s: the text is in it %d times, not once", kind, texts)
+		return fmt.Errorf("the text is in it %d times, not once", texts)
 	}
-	return []template{t}, nil
+	return nil
+}
+
+// tokenAndID is ["[SEP]", 102].
+type tokenAndID struct{ id int32 }
+
+// UnmarshalJSON takes the id.
+func (t *tokenAndID) UnmarshalJSON(text []byte) error {
+	var token string
+	return json.Unmarshal(text, &[2]any{&token, &t.id})
 }
 
 // templatePart is a part of a TemplateProcessing: the text or a token.

@@ -21,26 +21,29 @@ func plainly(f func(string) string) normalizer {
 
 var normalForms = map[string]norm.Form{"NFC": norm.NFC, "NFD": norm.NFD, "NFKC": norm.NFKC, "NFKD": norm.NFKD}
 
+// normalizerConfig is a normaliser of a tokenizer.json: the fields of all kinds.
+type normalizerConfig struct {
+	Type         string            `json:"type"`
+	Normalizers  []json.RawMessage `json:"normalizers"`
+	Pattern      *pattern          `json:"pattern"`
+	Content      string            `json:"content"`
+	Prepend      string            `json:"prepend"`
+	Left         bool              `json:"strip_left"`
+	Right        bool              `json:"strip_right"`
+	CharsMap     string            `json:"precompiled_charsmap"`
+	CleanText    bool              `json:"clean_text"`
+	Chinese      bool              `json:"handle_chinese_chars"`
+	StripAccents *bool             `json:"strip_accents"`
+	Lowercase    bool              `json:"lowercase"`
+}
+
 // newNormalizer makes the normaliser that a tokenizer.json describes; nil: it has none.
 func newNormalizer(raw json.RawMessage) (normalizer, error) {
 	kind, err := kindOf("normalizer", raw)
 	if err != nil || kind == "" {
 		return nil, err
 	}
-	c := struct {
-		Type         string            `json:"type"`
-		Normalizers  []json.RawMessage `json:"normalizers"`
-		Pattern      *pattern          `json:"pattern"`
-		Content      string            `json:"content"`
-		Prepend      string            `json:"prepend"`
-		Left         bool              `json:"strip_left"`
-		Right        bool              `json:"strip_right"`
-		CharsMap     string            `json:"precompiled_charsmap"`
-		CleanText    bool              `json:"clean_text"`
-		Chinese      bool              `json:"handle_chinese_chars"`
-		StripAccents *bool             `json:"strip_accents"`
-		Lowercase    bool              `json:"lowercase"`
-	}{}
+	var c normalizerConfig
 	if err := decode("normalizer "+kind, raw, &c); err != nil {
 		return nil, err
 	}
@@ -53,15 +56,7 @@ func newNormalizer(raw json.RawMessage) (normalizer, error) {
 	case "StripAccents":
 		return plainly(func(text string) string { return without(text, isMark) }), nil
 	case "Strip":
-		return plainly(func(text string) string {
-			if c.Left {
-				text = strings.TrimLeftFunc(text, unicode.IsSpace)
-			}
-			if c.Right {
-				text = strings.TrimRightFunc(text, unicode.IsSpace)
-			}
-			return text
-		}), nil
+		return plainly(c.strip), nil
 	case "Prepend":
 		return plainly(func(text string) string {
 			if text == "" {
@@ -74,16 +69,22 @@ func newNormalizer(raw json.RawMessage) (normalizer, error) {
 	case "Precompiled":
 		return newPrecompiled(c.CharsMap)
 	case "BertNormalizer":
-		strip := c.Lowercase
-		if c.StripAccents != nil {
-			strip = *c.StripAccents
-		}
-		return plainly(func(text string) string { return bertNormal(text, c.CleanText, c.Chinese, strip, c.Lowercase) }), nil
+		return plainly(c.bert), nil
 	case "Sequence":
 		return newNormalizers(c.Normalizers)
 	}
 	return nil, fmt.Errorf("the normalizer %s is not supported; supported are NFC, NFD, NFKC, NFKD, Lowercase, "+
 		"StripAccents, Strip, Prepend, Replace, Precompiled, BertNormalizer and sequences of them", quoted(kind))
+}
+
+func (c *normalizerConfig) strip(text string) string {
+	if c.Left {
+		text = strings.TrimLeftFunc(text, unicode.IsSpace)
+	}
+	if c.Right {
+		text = strings.TrimRightFunc(text, unicode.IsSpace)
+	}
+	return text
 }
 
 func newNormalizers(raw []json.RawMessage) (normalizer, error) {
@@ -130,8 +131,8 @@ func newReplace(p *pattern, content string) (normalizer, error) {
 	}, nil
 }
 
-// newPrecompiled is SentencePiece's table as Hugging Face applies it: a grapheme of up to five bytes that begins with an
-// entry is replaced as a whole, and by the shortest such entry.
+// newPrecompiled is SentencePiece's table as Hugging Face applies it: a grapheme of up to five bytes that begins with
+// an entry is replaced as a whole, and by the shortest such entry.
 func newPrecompiled(encoded string) (normalizer, error) {
 	data, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
@@ -163,20 +164,12 @@ func newPrecompiled(encoded string) (normalizer, error) {
 	}), nil
 }
 
-// bertNormal is the normalisation of BERT (Devlin et al., 2019; tokenization.py).
-func bertNormal(text string, clean, chinese, stripAccents, lowercase bool) string {
-	if clean {
-		text = strings.Map(func(r rune) rune {
-			switch {
-			case unicode.IsSpace(r) && (r == '\t' || r == '\n' || r == '\r' || !isControl(r)):
-				return ' '
-			case r == 0 || r == unicode.ReplacementChar || isControl(r):
-				return -1
-			}
-			return r
-		}, text)
+// bert is the normalisation of BERT (Devlin et al., 2019; tokenization.py).
+func (c *normalizerConfig) bert(text string) string {
+	if c.CleanText {
+		text = strings.Map(cleaned, text)
 	}
-	if chinese {
+	if c.Chinese {
 		var b strings.Builder
 		for _, r := range text {
 			if isChinese(r) {
@@ -187,11 +180,24 @@ func bertNormal(text string, clean, chinese, stripAccents, lowercase bool) strin
 		}
 		text = b.String()
 	}
-	if stripAccents {
+	if c.StripAccents == nil && c.Lowercase || c.StripAccents != nil && *c.StripAccents {
 		text = without(normalForm(norm.NFD, text), isNonspacing)
 	}
-	if lowercase {
+	if c.Lowercase {
 		text = lower(text)
 	}
 	return text
+}
+
+// cleaned is what stands for r in a cleaned text; -1: nothing does.
+func cleaned(r rune) rune {
+	switch {
+	case r == '\t' || r == '\n' || r == '\r':
+		return ' '
+	case r == 0 || r == unicode.ReplacementChar || isControl(r):
+		return -1
+	case unicode.IsSpace(r):
+		return ' '
+	}
+	return r
 }

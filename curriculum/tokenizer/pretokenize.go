@@ -48,8 +48,8 @@ const (
 )
 
 // different are parts of regular expressions that Oniguruma and regexp2 read differently.
-var different = []string{`\w`, `\W`, `\b`, `\B`, `\h`, `\H`, `\R`, `\X`, `\K`, `\G`, `\O`, `\N`, `\x{`, `\g`, `\k`, `&&`, `[:`,
-	`[[`, `-[`, `{,`, `(?~`, `(?i`, `(?x`, `(?m`, `(?s`, `(?a`}
+var different = []string{`\w`, `\W`, `\b`, `\B`, `\h`, `\H`, `\R`, `\X`, `\K`, `\G`, `\O`, `\N`, `\x{`, `\g`, `\k`,
+	`&&`, `[:`, `[[`, `-[`, `{,`, `(?~`, `(?i`, `(?x`, `(?m`, `(?s`, `(?a`}
 
 // differs is a part of a regular expression that the two libraries read differently; "": there is none that is known.
 func differs(expr string) string {
@@ -162,9 +162,9 @@ func words(text string) (found []span, err error) {
 			class = space
 		}
 		end := i + utf8.RuneLen(r)
-		switch {
-		case class == space:
-		case class == last:
+		switch class {
+		case space:
+		case last:
 			found[len(found)-1].end = end
 		default:
 			found = append(found, span{i, end, true})
@@ -174,12 +174,20 @@ func words(text string) (found []span, err error) {
 	return found, nil
 }
 
+// What becomes of matches: each is a piece of its own, or is left out. Others are in behaviors alone.
+const (
+	isolated  = "isolated"
+	isRemoved = "removed"
+)
+
+var behaviors = map[string]func([]span) []span{
+	isolated: func(s []span) []span { return s }, isRemoved: removed, "contiguous": contiguous,
+	"mergedwithprevious": mergedWithPrevious, "mergedwithnext": mergedWithNext,
+}
+
 // split cuts a piece at the matches of a pattern. With invert, what lies between matches is what matches.
 func split(find finder, behavior string, invert bool) (preTokenizer, error) {
-	join, ok := map[string]func([]span) []span{
-		"isolated": func(s []span) []span { return s }, "removed": removed, "contiguous": contiguous,
-		"mergedwithprevious": mergedWithPrevious, "mergedwithnext": mergedWithNext,
-	}[strings.ToLower(behavior)]
+	join, ok := behaviors[strings.ToLower(behavior)]
 	if !ok {
 		return nil, fmt.Errorf("pre_tokenizer: the behavior %s is not supported", quoted(behavior))
 	}
@@ -188,27 +196,30 @@ func split(find finder, behavior string, invert bool) (preTokenizer, error) {
 		if err != nil {
 			return nil, err
 		}
-		var all []span
-		at := 0
-		for _, f := range found {
-			if f.start > at {
-				all = append(all, span{at, f.start, false})
-			}
-			all = append(all, f)
-			at = f.end
-		}
-		if at < len(p.text) {
-			all = append(all, span{at, len(p.text), false})
-		}
-		for i := range all {
-			all[i].match = all[i].match != invert
-		}
-		pieces := make([]piece, 0, len(all))
-		for _, s := range join(all) {
-			pieces = append(pieces, piece{p.text[s.start:s.end], p.at + s.start})
+		spans := join(covering(found, len(p.text), invert))
+		pieces := make([]piece, len(spans))
+		for i, s := range spans {
+			pieces[i] = piece{p.text[s.start:s.end], p.at + s.start}
 		}
 		return pieces, nil
 	}, nil
+}
+
+// covering is matches and what lies between them in a text of some length.
+func covering(found []span, length int, invert bool) []span {
+	all := make([]span, 0, 2*len(found)+1)
+	at := 0
+	for _, f := range found {
+		if f.start > at {
+			all = append(all, span{at, f.start, invert})
+		}
+		all = append(all, span{f.start, f.end, !invert})
+		at = f.end
+	}
+	if at < length {
+		all = append(all, span{at, length, invert})
+	}
+	return all
 }
 
 func removed(spans []span) []span {
@@ -261,55 +272,48 @@ func mergedWithNext(spans []span) (joined []span) {
 	return joined
 }
 
+// preTokenizerConfig is a pre-tokeniser of a tokenizer.json: the fields of all kinds, those that change no ids, too.
+type preTokenizerConfig struct {
+	Type           string            `json:"type"`
+	PreTokenizers  []json.RawMessage `json:"pretokenizers"`
+	Pattern        *pattern          `json:"pattern"`
+	Behavior       string            `json:"behavior"`
+	Invert         bool              `json:"invert"`
+	AddPrefixSpace *bool             `json:"add_prefix_space"`
+	TrimOffsets    bool              `json:"trim_offsets"`
+	UseRegex       *bool             `json:"use_regex"`
+	Individual     bool              `json:"individual_digits"`
+	Replacement    string            `json:"replacement"`
+	StringForm     string            `json:"str_rep"`
+	PrependScheme  string            `json:"prepend_scheme"`
+	Split          *bool             `json:"split"`
+}
+
 // newPreTokenizer makes the pre-tokeniser that a tokenizer.json describes; nil: it has none.
 func newPreTokenizer(raw json.RawMessage) (preTokenizer, error) {
 	kind, err := kindOf("pre_tokenizer", raw)
 	if err != nil || kind == "" {
 		return nil, err
 	}
-	c := struct {
-		Type           string            `json:"type"`
-		PreTokenizers  []json.RawMessage `json:"pretokenizers"`
-		Pattern        *pattern          `json:"pattern"`
-		Behavior       string            `json:"behavior"`
-		Invert         bool              `json:"invert"`
-		AddPrefixSpace *bool             `json:"add_prefix_space"`
-		TrimOffsets    bool              `json:"trim_offsets"`
-		UseRegex       *bool             `json:"use_regex"`
-		Individual     bool              `json:"individual_digits"`
-		Replacement    string            `json:"replacement"`
-		StringForm     string            `json:"str_rep"`
-		Prepend        string            `json:"prepend_scheme"`
-		Split          *bool             `json:"split"`
-	}{}
+	c := preTokenizerConfig{Behavior: isolated}
 	if err := decode("pre_tokenizer "+kind, raw, &c); err != nil {
 		return nil, err
 	}
-	or := func(b *bool, otherwise bool) bool {
-		if b == nil {
-			return otherwise
-		}
-		return *b
-	}
 	switch kind {
 	case "Whitespace":
-		return split(words, "removed", true)
+		return split(words, isRemoved, true)
 	case "WhitespaceSplit":
-		return split(characters(unicode.IsSpace), "removed", false)
+		return split(characters(unicode.IsSpace), isRemoved, false)
 	case "BertPreTokenizer":
-		space, _ := split(characters(unicode.IsSpace), "removed", false)
-		punctuation, err := split(characters(isPunctuation), "isolated", false)
-		return inSequence([]preTokenizer{space, punctuation}), err
+		return newBert()
 	case "Punctuation":
-		if c.Behavior == "" {
-			c.Behavior = "isolated"
-		}
 		return split(characters(isPunctuation), c.Behavior, false)
 	case "Digits":
+		behavior := "contiguous"
 		if c.Individual {
-			return split(characters(unicode.IsNumber), "isolated", false)
+			behavior = isolated
 		}
-		return split(characters(unicode.IsNumber), "contiguous", false)
+		return split(characters(unicode.IsNumber), behavior, false)
 	case "Split":
 		find, err := c.Pattern.matches("pre_tokenizer Split")
 		if err != nil {
@@ -319,16 +323,12 @@ func newPreTokenizer(raw json.RawMessage) (preTokenizer, error) {
 	case "ByteLevel":
 		return newByteLevel(or(c.AddPrefixSpace, true), or(c.UseRegex, true))
 	case "Metaspace":
-		return newMetaspace(c.Replacement, c.Prepend, or(c.AddPrefixSpace, true), or(c.Split, true))
+		return newMetaspace(&c)
 	case "Sequence":
-		all := make([]preTokenizer, 0, len(c.PreTokenizers))
-		for _, r := range c.PreTokenizers {
-			t, err := newPreTokenizer(r)
-			if err != nil {
+		all := make([]preTokenizer, len(c.PreTokenizers))
+		for i, r := range c.PreTokenizers {
+			if all[i], err = newPreTokenizer(r); err != nil {
 				return nil, err
-			}
-			if t != nil {
-				all = append(all, t)
 			}
 		}
 		return inSequence(all), nil
@@ -337,10 +337,23 @@ func newPreTokenizer(raw json.RawMessage) (preTokenizer, error) {
 		"BertPreTokenizer, Punctuation, Digits, Split, ByteLevel, Metaspace and sequences of them", quoted(kind))
 }
 
+// newBert cuts at white space, and around every punctuation character.
+func newBert() (preTokenizer, error) {
+	space, err := split(characters(unicode.IsSpace), isRemoved, false)
+	if err != nil {
+		return nil, err
+	}
+	punctuation, err := split(characters(isPunctuation), isolated, false)
+	return inSequence([]preTokenizer{space, punctuation}), err
+}
+
 func inSequence(all []preTokenizer) preTokenizer {
 	return func(p piece) ([]piece, error) {
 		pieces := []piece{p}
 		for _, t := range all {
+			if t == nil {
+				continue
+			}
 			var cut []piece
 			for _, p := range pieces {
 				smaller, err := t(p)
@@ -363,7 +376,7 @@ func newByteLevel(prefixSpace, useRegex bool) (preTokenizer, error) {
 		if err != nil {
 			return nil, err
 		}
-		if cut, err = split(find, "isolated", false); err != nil {
+		if cut, err = split(find, isolated, false); err != nil {
 			return nil, err
 		}
 	}
@@ -403,11 +416,12 @@ func byteLevel(text string) string {
 }
 
 // newMetaspace writes spaces as another character, as SentencePiece does, and cuts before each.
-func newMetaspace(replacement, prepend string, prefixSpace, cut bool) (preTokenizer, error) {
+func newMetaspace(c *preTokenizerConfig) (preTokenizer, error) {
+	replacement, prepend, cut := c.Replacement, c.PrependScheme, or(c.Split, true)
 	if utf8.RuneCountInString(replacement) != 1 {
 		return nil, fmt.Errorf("pre_tokenizer Metaspace: the replacement %s is not one character", quoted(replacement))
 	}
-	switch {
+	switch prefixSpace := or(c.AddPrefixSpace, true); {
 	case prepend == "" && prefixSpace:
 		prepend = "always"
 	case prepend == "":
@@ -415,9 +429,11 @@ func newMetaspace(replacement, prepend string, prefixSpace, cut bool) (preTokeni
 	case prepend != "always" && prepend != "first" && prepend != "never":
 		return nil, fmt.Errorf("pre_tokenizer Metaspace: the prepend_scheme %s is not supported", quoted(prepend))
 	case !prefixSpace && prepend != "never":
-		return nil, fmt.Errorf("pre_tokenizer Metaspace: add_prefix_space false and prepend_scheme %s exclude each other", prepend)
+		return nil, fmt.Errorf("pre_tokenizer Metaspace: add_prefix_space false and prepend_scheme %s exclude each other",
+			prepend)
 	}
-	cutting, err := split(func(text string) ([]span, error) { return literal(text, replacement), nil }, "mergedwithnext", false)
+	find := func(text string) ([]span, error) { return literal(text, replacement), nil }
+	cutting, err := split(find, "mergedwithnext", false)
 	if err != nil {
 		return nil, err
 	}

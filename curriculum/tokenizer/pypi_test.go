@@ -16,7 +16,7 @@ func pypi(t *testing.T, folder string, in map[string]any, names ...string) {
 	t.Helper()
 	python := os.Getenv("SYNAPNET_PYTHON")
 	if python == "" {
-		t.Skip("SYNAPNET_PYTHON is not set: it names a Python with tokenizers and sentencepiece (.ci/run tokenizers makes one)")
+		t.Skip("SYNAPNET_PYTHON names no Python with tokenizers and sentencepiece (.ci/run tokenizers makes one)")
 	}
 	writeJSON(t, filepath.Join(folder, "in.json"), in)
 	command := exec.Command(python, append([]string{"testdata/pypi.py", folder}, names...)...)

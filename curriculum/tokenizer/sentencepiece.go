@@ -101,50 +101,56 @@ func (m *sentencePiece) read() error {
 		switch field {
 		case 1:
 			p := spPiece{kind: spNormal}
-			err := fields(data, func(field protowire.Number, number uint64, data []byte) error {
-				switch field {
-				case 1:
-					p.text = string(data)
-				case 2:
-					p.score = math.Float32frombits(uint32(number))
-				case 3:
-					p.kind = number
-				}
-				return nil
-			})
+			err := fields(data, p.read)
 			m.pieces = append(m.pieces, p)
 			return err
 		case 2:
-			return fields(data, func(field protowire.Number, number uint64, data []byte) error {
-				switch field {
-				case 3:
-					m.trainer.model = number
-				case 24:
-					m.trainer.suffix = number != 0
-				case 35:
-					m.trainer.byteFallback = number != 0
-				case 48:
-					m.trainer.padPiece = string(data)
-				}
-				return nil
-			})
+			return fields(data, m.trainer.read)
 		case 3:
-			return fields(data, func(field protowire.Number, number uint64, data []byte) error {
-				switch field {
-				case 2:
-					m.rules.charsMap = data
-				case 3:
-					m.rules.dummyPrefix = number != 0
-				case 4:
-					m.rules.removeSpaces = number != 0
-				case 5:
-					m.rules.escapeSpaces = number != 0
-				}
-				return nil
-			})
+			return fields(data, m.rules.read)
 		}
 		return nil
 	})
+}
+
+func (p *spPiece) read(field protowire.Number, number uint64, data []byte) error {
+	switch field {
+	case 1:
+		p.text = string(data)
+	case 2:
+		p.score = math.Float32frombits(uint32(number))
+	case 3:
+		p.kind = number
+	}
+	return nil
+}
+
+func (t *spTrainer) read(field protowire.Number, number uint64, data []byte) error {
+	switch field {
+	case 3:
+		t.model = number
+	case 24:
+		t.suffix = number != 0
+	case 35:
+		t.byteFallback = number != 0
+	case 48:
+		t.padPiece = string(data)
+	}
+	return nil
+}
+
+func (n *spNormalizer) read(field protowire.Number, number uint64, data []byte) error {
+	switch field {
+	case 2:
+		n.charsMap = data
+	case 3:
+		n.dummyPrefix = number != 0
+	case 4:
+		n.removeSpaces = number != 0
+	case 5:
+		n.escapeSpaces = number != 0
+	}
+	return nil
 }
 
 // parseSentencePiece reads a model, or says what in it is not supported.
@@ -186,55 +192,69 @@ func parseSentencePiece(model []byte) (Tokenizer, error) {
 
 // index makes the tables of the pieces.
 func (m *sentencePiece) index() error {
-	for b := range m.bytes {
-		m.bytes[b] = -1
-	}
-	byName := vocabulary{}
+	names := vocabulary{}
 	for i, p := range m.pieces {
-		id := int32(i)
-		if _, twice := byName[p.text]; twice || p.text == "" || !utf8.ValidString(p.text) || strings.Contains(p.text, "\x00") {
-			return fmt.Errorf("piece %d of the SentencePiece model, %s, is empty, not UTF-8, has a zero byte or is there twice",
-				i, quoted(p.text))
+		if err := p.check(); err != nil {
+			return fmt.Errorf("piece %d of the SentencePiece model, %s, %w", i, quoted(p.text), err)
 		}
-		byName[p.text] = id
-		if s := float64(p.score); math.IsNaN(s) || math.IsInf(s, 0) {
-			return fmt.Errorf("the score of piece %d of the SentencePiece model, %s, is %g", i, quoted(p.text), s)
+		if first, twice := names[p.text]; twice {
+			return fmt.Errorf("piece %d of the SentencePiece model, %s, is piece %d, too", i, quoted(p.text), first)
 		}
-		switch p.kind {
-		case spNormal:
-			m.ids[p.text] = id
-		case spUser:
-			m.ids[p.text] = id
-			m.user.add(p.text, id)
-		case spUnknown:
-			if m.unknown >= 0 {
-				return errors.New("the SentencePiece model has two pieces for unknown characters")
-			}
-			m.unknown = id
-		case spControl:
-			if p.text == m.trainer.padPiece {
-				m.pad = id
-			}
-		case spUnused:
-			if m.trainer.model != spUnigram {
-				return fmt.Errorf("piece %d of the SentencePiece model, %s, is unused, which is not supported outside unigram models",
-					i, quoted(p.text))
-			}
-		case spByte:
-		default:
-			return fmt.Errorf("the type %d of piece %d of the SentencePiece model is not known", p.kind, i)
+		names[p.text] = int32(i)
+		if err := m.add(p, int32(i)); err != nil {
+			return err
 		}
 	}
 	if m.unknown < 0 {
 		return errors.New("the SentencePiece model has no piece for unknown characters; train or download it again")
 	}
-	if m.trainer.byteFallback {
-		m.bytes = byName.bytes()
-		for b, id := range m.bytes {
-			if id < 0 || m.pieces[id].kind != spByte {
-				return fmt.Errorf("the SentencePiece model falls back to bytes but has no piece for byte 0x%02X", b)
-			}
+	if !m.trainer.byteFallback {
+		return nil
+	}
+	m.bytes = names.bytes()
+	for b, id := range m.bytes {
+		if id < 0 || m.pieces[id].kind != spByte {
+			return fmt.Errorf("the SentencePiece model falls back to bytes but has no piece for byte 0x%02X", b)
 		}
+	}
+	return nil
+}
+
+// add puts a piece into the tables.
+func (m *sentencePiece) add(p spPiece, id int32) error {
+	switch p.kind {
+	case spNormal:
+		m.ids[p.text] = id
+	case spUser:
+		m.ids[p.text] = id
+		m.user.add(p.text, id)
+	case spUnknown:
+		if m.unknown >= 0 {
+			return errors.New("the SentencePiece model has two pieces for unknown characters")
+		}
+		m.unknown = id
+	case spControl:
+		if p.text == m.trainer.padPiece {
+			m.pad = id
+		}
+	case spUnused:
+		if m.trainer.model != spUnigram {
+			return fmt.Errorf("piece %d of the SentencePiece model, %s, is unused, which is not supported outside "+
+				"unigram models", id, quoted(p.text))
+		}
+	}
+	return nil
+}
+
+// check says what is wrong with a piece.
+func (p *spPiece) check() error {
+	switch score := float64(p.score); {
+	case p.text == "" || strings.Contains(p.text, "\x00") || !utf8.ValidString(p.text):
+		return errors.New("is empty, has a zero byte or is not UTF-8")
+	case math.IsNaN(score) || math.IsInf(score, 0):
+		return fmt.Errorf("has the score %g", score)
+	case p.kind < spNormal || p.kind > spByte:
+		return fmt.Errorf("has the type %d, which is not known", p.kind)
 	}
 	return nil
 }

@@ -13,9 +13,9 @@ import (
 
 // scripts are words and spellings that tokenisers are compared on.
 var scripts = map[string][]string{
-	"latin": strings.Fields("the a of model Über naïve café déjà señor ångström Straße İstanbul façade piñata œuvre Łódź čeština " +
-		"žluťoučký kůň don't we're I'll it's THEY'VE it'ſ 3.14 1,000 e-mail co-op state-of-the-art"),
-	"cyrillic": strings.Fields("привет мир машина ёлка Йод модель обучение данные київ їжак съешь же ещё этих мягких булок"),
+	"latin": strings.Fields("the a of model Über naïve café déjà señor ångström Straße İstanbul façade piñata œuvre " +
+		"Łódź čeština žluťoučký kůň don't we're I'll it's THEY'VE it'ſ 3.14 1,000 e-mail co-op state-of-the-art"),
+	"cyrillic": strings.Fields("привет мир машина ёлка Йод модель обучение данные київ їжак съешь же ещё этих булок"),
 	"greek":    strings.Fields("γειά σου κόσμε ὁ λόγος Ἀθῆναι μάθηση μοντέλο Σίσυφος ἄνθρωπος ΟΔΟΣ"),
 	"cjk": strings.Fields("你好 世界 机器学习 模型 数据 東京都 日本語 ひらがな カタカナ ｶﾀｶﾅ 한국어 기계 학습 ＡＢＣ １２３ 𠮷野家 。 、 " +
 		"「引用」 ㎏ ㍿"),
@@ -24,16 +24,18 @@ var scripts = map[string][]string{
 	"emoji": strings.Fields("😀 👩‍👩‍👧‍👦 🇩🇪 👍🏽 ❤️ 🏳️‍🌈 ✨ ①② ½ ﬁ ﬂ ™ € £ ∑ ∞ ≠ \u212b A\u030a e\u0301 é " +
 		"ǆ"),
 	"code": {"for (int i=0; i<n; i++) {", "if err != nil {", "\treturn x[i]*2.0e-5", "def f(x: int) -> str:", `"a\n"`,
-		"a_b_c __init__", "#include <stdio.h>", "x == y && z || !w", "https://example.org/a?b=c&d=%20", "    indented", "\t\ttabs",
+		"a_b_c __init__", "#include <stdio.h>", "x == y && z || !w", "https://example.org/a?b=c&d=%20",
+		"    indented", "\t\ttabs",
 		"<s> </s> [CLS] [SEP] [MASK] <pad> <unk> [UNK] [PAD]", "<start_of_turn>", "~`@#$%^&*()_+-={}[]|\\:;'<>,.?/"},
 }
 
 var (
 	scriptNames = []string{"latin", "cyrillic", "greek", "cjk", "arabic", "devanagari", "emoji", "code"}
-	separators  = []string{"  ", "   ", "\t", "\u00a0", "\u3000", "", "\u200b", "\u200d", "\u00ad", "\r\n", "\x07", " . ", ", ",
-		"!", "\n", "\n\n", "  \n ", "\u2028", "\ufeff", "\ufffd", "\x00", "\u0085"}
+	separators  = []string{"  ", "   ", "\t", "\u00a0", "\u3000", "", "\u200b", "\u200d", "\u00ad", "\r\n", "\x07",
+		" . ", ", ", "!", "\n", "\n\n", "  \n ", "\u2028", "\ufeff", "\ufffd", "\x00", "\u0085"}
 	// odd are lines of their own.
-	odd = []string{"", "a", " ", "  ", "\t", "Hello world", " lead", "trail ", "ſ", "İ", "ΟΔΟΣ ὈΔΌΣ", "\x00", "\u0301", "▁", "▁▁a",
+	odd = []string{"", "a", " ", "  ", "\t", "Hello world", " lead", "trail ", "ſ", "İ", "ΟΔΟΣ ὈΔΌΣ", "\x00", "\u0301",
+		"▁", "▁▁a",
 		strings.Repeat("x", 300), strings.Repeat("ü", 120), strings.Repeat("字", 120), strings.Repeat("😀", 50),
 		strings.Repeat("a", 99) + " " + strings.Repeat("b", 100) + " " + strings.Repeat("c", 101)}
 )
@@ -62,9 +64,11 @@ func generatedLines(n int, seed uint64) []string {
 	return lines
 }
 
-// everyCharacter is lines that have every character which Go's Unicode knows, one in 37 of the ideographs and syllables.
+// everyCharacter is lines that have every character which Go's Unicode knows, one in 37 of the ideographs and
+// syllables.
 func everyCharacter() (lines []string) {
-	known := []*unicode.RangeTable{unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Z, unicode.Cc, unicode.Cf}
+	known := []*unicode.RangeTable{unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Z, unicode.Cc,
+		unicode.Cf}
 	var b strings.Builder
 	for r := rune(0); r <= unicode.MaxRune; r++ {
 		many := unicode.In(r, unicode.Han, unicode.Hangul, unicode.Tangut) && r%37 != 0

@@ -49,13 +49,13 @@ func Open(name string) (Tokenizer, error) {
 	case KindBytes:
 		return Bytes{}, nil
 	case "words":
-		return nil, errors.New("the tokeniser words is trained on the data (WordCounter) and cannot be opened: " +
-			"give the tokenizer.json that the training wrote")
+		return nil, errors.New("the tokeniser words is trained on the data (WordCounter) and cannot be opened; " +
+			"what can is bytes or a file")
 	}
 	text, err := files.Read(name, maxFile)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; a tokeniser is bytes, words, the path of a tokenizer.json or of a SentencePiece model",
-			foreign.Path(name), files.Cause(err))
+		return nil, fmt.Errorf("%s: %w; a tokeniser is bytes, words, the path of a tokenizer.json or of a "+
+			"SentencePiece model", foreign.Path(name), files.Cause(err))
 	}
 	t, err := parse(text)
 	if err != nil {

@@ -32,6 +32,12 @@ func jsonOf(fields string) string {
 		`"pre_tokenizer": {"type": "Whitespace"}` + fields + `}`
 }
 
+// splitAt is a tokenizer.json that cuts at a regular expression, as JSON writes it.
+func splitAt(expr string) string {
+	return strings.Replace(jsonOf(""), `"Whitespace"`,
+		`"Split", "pattern": {"Regex": "`+expr+`"}, "behavior": "Isolated"`, 1)
+}
+
 // failure is the error of opening a text, which has to be one line and name what want has.
 func failure(t *testing.T, text, want string) {
 	t.Helper()
@@ -76,11 +82,11 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"pre-tokenizer": {strings.Replace(jsonOf(""), "Whitespace", "UnicodeScripts", 1),
 			`the pre_tokenizer "UnicodeScripts" is not supported`},
 		"post-processor": {jsonOf(`, "post_processor": {"type": "Magic"}`), `the post_processor "Magic" is not supported`},
-		"pattern": {strings.Replace(jsonOf(""), `"Whitespace"`, `"Split", "pattern": {"Regex": "\\w+"}, "behavior": "Isolated"`, 1),
+		"pattern": {splitAt(`\\w+`),
 			`\w in the regular expression`},
-		"anchor": {strings.Replace(jsonOf(""), `"Whitespace"`, `"Split", "pattern": {"Regex": "^a[^b$]"}, "behavior": "Isolated"`, 1),
+		"anchor": {splitAt("^a[^b$]"),
 			`^ in the regular expression`},
-		"empty matches": {strings.Replace(jsonOf(""), `"Whitespace"`, `"Split", "pattern": {"Regex": "a*"}, "behavior": "Isolated"`, 1),
+		"empty matches": {splitAt("a*"),
 			"matches places without text"},
 		"behind a normalizer": {strings.Replace(jsonOf(`, "normalizer": {"type": "NFC"}`), `"Whitespace"`,
 			`"Metaspace", "replacement": "_", "prepend_scheme": "first"`, 1), "behind a normalizer"},
@@ -173,11 +179,11 @@ func TestEncodeSaysWhatIsWrong(t *testing.T) {
 		text, want string
 	}{
 		"not UTF-8": {Spec{KindJSON, jsonOf("")}, "ab\xff", "byte 0xff at offset 2"},
-		"no unknown token": {Spec{KindJSON, strings.Replace(jsonOf(""), `"unk_token": "<unk>"`, `"unk_token": "?"`, 1)}, "x\n",
+		"no unknown token": {Spec{KindJSON, strings.Replace(jsonOf(""), `"<unk>"}`, `"?"}`, 1)}, "x\n",
 			`"x" is not in the vocabulary, and neither is the unk_token "?"`},
-		"no unknown id": {Spec{KindJSON, `{"model": {"type": "Unigram", "vocab": [["a", -1]]}}`}, "b", `no unk_id`},
-		"a pattern that matches nothing": {Spec{KindJSON, strings.Replace(jsonOf(""), `"Whitespace"`,
-			`"Split", "pattern": {"Regex": "(?=b)"}, "behavior": "Isolated"`, 1)}, "ab", "matches places without text"},
+		"no unknown id": {Spec{KindJSON, `{"model": {"type": "Unigram", "vocab": [["a", -1]]}}`}, "b",
+			"no unk_id"},
+		"a pattern that matches nothing": {Spec{KindJSON, splitAt("(?=b)")}, "ab", "matches places without text"},
 	} {
 		tok, err := FromSpec(c.spec)
 		if err != nil {
@@ -198,17 +204,17 @@ func TestSentencePieceSaysWhatIsWrong(t *testing.T) {
 	trainer := func(field, value byte) string { return "\x12\x02" + string([]byte{field << 3, value}) }
 	unk := piece("<unk>", spUnknown)
 	for want, model := range map[string]string{
-		"a SentencePiece model of words is not supported":         unk + trainer(3, spWord),
-		"the type 9 of the SentencePiece model":                   unk + trainer(3, 9),
-		"no piece for unknown characters":                         piece("a", spNormal),
-		"two pieces for unknown characters":                       unk + piece("?", spUnknown),
-		`piece 2 of the SentencePiece model, "a", is empty, not`:  unk + piece("a", spNormal) + piece("a", spControl),
-		`piece 1 of the SentencePiece model, "a", is unused`:      unk + piece("a", spUnused) + trainer(3, spBPE),
-		"the type 7 of piece 1":                                   unk + piece("a", 7),
-		"falls back to bytes but has no piece for byte 0x00":      unk + "\x12\x03\x98\x02\x01",
-		"precompiled_charsmap) is cut short":                      unk + "\x1a\x03\x12\x01a",
-		"precompiled_charsmap) is broken: its trie is longer":     unk + "\x1a\x06\x12\x04\x08\x00\x00\x00",
-		"the score of piece 1 of the SentencePiece model, \"a\",": unk + "\n\x08\n\x01a\x15\x00\x00\xc0\x7f",
+		"a SentencePiece model of words is not supported":            unk + trainer(3, spWord),
+		"the type 9 of the SentencePiece model":                      unk + trainer(3, 9),
+		"no piece for unknown characters":                            piece("a", spNormal),
+		"two pieces for unknown characters":                          unk + piece("?", spUnknown),
+		`piece 2 of the SentencePiece model, "a", is piece 1, too`:   unk + piece("a", spNormal) + piece("a", spControl),
+		`piece 1 of the SentencePiece model, "a", is unused`:         unk + piece("a", spUnused) + trainer(3, spBPE),
+		`piece 1 of the SentencePiece model, "a", has the type 7`:    unk + piece("a", 7),
+		"falls back to bytes but has no piece for byte 0x00":         unk + "\x12\x03\x98\x02\x01",
+		"precompiled_charsmap) is cut short":                         unk + "\x1a\x03\x12\x01a",
+		"precompiled_charsmap) is broken: its trie is longer":        unk + "\x1a\x06\x12\x04\x08\x00\x00\x00",
+		`piece 1 of the SentencePiece model, "a", has the score NaN`: unk + "\n\x08\n\x01a\x15\x00\x00\xc0\x7f",
 	} {
 		_, err := FromSpec(Spec{KindSentencePiece, base64.StdEncoding.EncodeToString([]byte(model))})
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -8,10 +8,10 @@ import (
 	"golang.org/x/text/unicode/rangetable"
 )
 
-// The classes of characters are those of the libraries that tokenisers were trained with. Hugging Face's ask crates that
-// have stayed at Unicode 8 (unicode_categories: punctuation, non-spacing marks, control characters) and Unicode 9
+// The classes of characters are those of the libraries that tokenisers were trained with. Hugging Face's ask crates
+// that have stayed at Unicode 8 (unicode_categories: punctuation, non-spacing marks, control characters) and Unicode 9
 // (unicode-normalization-alignments: normal forms, marks); a character that is newer has no such class there. Found by
-// asking PyPI tokenizers 0.23.3 about every code point, as TestClassesOfEveryCharacter does again. Characters that were
+// asking PyPI tokenizers 0.23.3 about every code point, as TestPyPI does again. Characters that were
 // assigned after the Unicode that this program's Go knows (15) are letters to newer crates and are not here.
 var (
 	unicode8 = rangetable.Assigned("8.0.0")
@@ -28,8 +28,8 @@ var (
 		unicode.Other_Alphabetic, unicode.Join_Control}
 )
 
-// isWord is \w of the Rust regex crate: alphabetic characters, marks, decimal digits, connecting punctuation and the two
-// joiners.
+// isWord is \w of the Rust regex crate: alphabetic characters, marks, decimal digits, connecting punctuation and the
+// two joiners.
 func isWord(r rune) bool {
 	if r < 0x80 {
 		return r == '_' || '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z'

@@ -79,11 +79,13 @@ func (m *unigram) reset(ends []step) {
 
 // forward offers every token that begins at a place, and says whether one of them is the character of size bytes there.
 func (m *unigram) forward(ends []step, text string, at, size int) (single bool) {
-	node, ok := int32(0), true
+	node := int32(0)
 	for end := at + 1; end <= len(text); end++ {
-		if node, ok = m.tokens.step(node, text[end-1]); !ok {
+		next, ok := m.tokens.step(node, text[end-1])
+		if !ok {
 			break
 		}
+		node = next
 		id := m.tokens.value[node]
 		if id < 0 {
 			continue
@@ -138,7 +140,8 @@ func (m *huggingFaceUnigram) encode(ids []int32, piece string) ([]int32, error) 
 				ids = append(ids, m.bytes[p.text[j]])
 			}
 		case m.unknown < 0:
-			return nil, fmt.Errorf("%s is not in the vocabulary, and the model has no unk_id that would stand for it", quoted(p.text))
+			return nil, fmt.Errorf("%s is not in the vocabulary, and the model has no unk_id that would stand for it",
+				quoted(p.text))
 		default:
 			ids = append(ids, m.unknown)
 		}

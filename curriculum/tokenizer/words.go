@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// WordCounter counts the words of texts, of which Train makes a tokeniser with an id a word: the longest runs of letters,
-// digits and underscores, and of what is neither that nor white space (`\w+|[^\w\s]+`), in the case they have. Its memory
-// grows with the number of different words alone. The zero value counts from nothing; it is for one goroutine.
+// WordCounter counts the words of texts, of which Train makes a tokeniser with an id a word: the longest runs of
+// letters, digits and underscores, and of what is neither that nor white space (`\w+|[^\w\s]+`), in the case they have.
+// Its memory grows with the number of different words alone. The zero value counts from nothing; it is for one
+// goroutine.
 type WordCounter struct {
 	counts map[string]int64
 	held   int // bytes of the words
@@ -60,9 +61,9 @@ const (
 	unknownToken = "[UNK]" // 1
 )
 
-// Train makes a tokeniser of at most size ids: 0 is padding, 1 every word that has no id, then the words that were counted
-// most often, those counted equally often in the order of their bytes. Its Spec is a tokenizer.json, which Python's
-// tokenizers reads, too. size is at least 3, and one word has to have been counted.
+// Train makes a tokeniser of at most size ids: 0 is padding, 1 every word that has no id, then the words that were
+// counted most often, those counted equally often in the order of their bytes. Its Spec is a tokenizer.json, which
+// Python's tokenizers reads, too. size is at least 3, and one word has to have been counted.
 func (c *WordCounter) Train(size int) (Tokenizer, error) {
 	const reserved = 2
 	switch {

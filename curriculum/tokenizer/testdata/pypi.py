@@ -45,7 +45,8 @@ def bert(name, lowercase):
     t = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     t.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    t.train_from_iterator(train, trainers.WordPieceTrainer(special_tokens=BERT, vocab_size=size, limit_alphabet=size // 2))
+    t.train_from_iterator(train, trainers.WordPieceTrainer(special_tokens=BERT, vocab_size=size,
+                                                           limit_alphabet=size // 2))
     cls, sep = t.token_to_id("[CLS]"), t.token_to_id("[SEP]")
     if lowercase:
         t.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -116,7 +117,8 @@ def words(name):
 
 
 def pieces(name, normalizer=None, cutter=None):
-    t = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[]))
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    t = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
     if normalizer:
         t.normalizer = normalizer
     spell = pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False)
@@ -188,7 +190,8 @@ all_kinds = {
     "roberta": lambda n: byte_level(n, ["<s>", "<pad>", "</s>", "<unk>", "<mask>"], prefix=True,
                                     post=processors.RobertaProcessing(("</s>", 2), ("<s>", 0))),
     "llama3": lambda n: byte_level(n, ["<|begin|>"], LLAMA3, ignore_merges=True, post=processors.Sequence([
-        processors.ByteLevel(), processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", 0)])])),
+        processors.ByteLevel(),
+        processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", 0)])])),
     "qwen2": lambda n: byte_level(n, ["<|endoftext|>"], QWEN2, N.NFC()),
     "gpt4o": lambda n: byte_level(n, ["<|endoftext|>"], GPT4O),
     "gpt1": lambda n: characters(n, N.Lowercase(), P.BertPreTokenizer(), "</w>"),
@@ -198,11 +201,13 @@ all_kinds = {
                                     fuse_unk=True),
     "unigram": lambda n: unigram(n, N.Sequence([N.NFKC(), N.Replace(Regex(" {2,}"), " ")]), P.Metaspace()),
     "t5": lambda n: unigram(n, table(), P.Sequence([P.WhitespaceSplit(), P.Metaspace(prepend_scheme="always")])),
-    "albert": lambda n: unigram(n, N.Sequence([N.Replace("``", '"'), N.NFKD(), N.StripAccents(), N.Lowercase(), table()]),
+    "albert": lambda n: unigram(n, N.Sequence([N.Replace("``", '"'), N.NFKD(), N.StripAccents(), N.Lowercase(),
+                                                 table()]),
                                 P.Metaspace(prepend_scheme="never")),
     "added": added,
     "pieces-bert": lambda n: pieces(n, N.BertNormalizer(), P.BertPreTokenizer()),
-    "pieces-bert-cased": lambda n: pieces(n, N.BertNormalizer(lowercase=False, strip_accents=False), P.BertPreTokenizer()),
+    "pieces-bert-cased": lambda n: pieces(n, N.BertNormalizer(lowercase=False, strip_accents=False),
+                                          P.BertPreTokenizer()),
     "pieces-whitespace": lambda n: pieces(n, None, P.Whitespace()),
     "pieces-punctuation": lambda n: pieces(n, N.NFC(), P.Punctuation("contiguous")),
     "pieces-digits": lambda n: pieces(n, N.NFD(), P.Sequence([P.WhitespaceSplit(), P.Digits(False)])),
@@ -217,8 +222,8 @@ all_kinds = {
     "sp-bpe": lambda n: sp(n, model_type="bpe"),
     "sp-bpe-casefold": lambda n: sp(n, model_type="bpe", normalization_rule_name="nmt_nfkc_cf", split_digits=True),
     "sp-llama2": lambda n: sp(n, model_type="bpe", byte_fallback=True, **IDENTITY),
-    "sp-gemma": lambda n: sp(n, model_type="bpe", byte_fallback=True, add_dummy_prefix=False, pad_id=0, eos_id=1, bos_id=2,
-                             unk_id=3, user_defined_symbols=USER, **IDENTITY),
+    "sp-gemma": lambda n: sp(n, model_type="bpe", byte_fallback=True, add_dummy_prefix=False, pad_id=0, eos_id=1,
+                             bos_id=2, unk_id=3, user_defined_symbols=USER, **IDENTITY),
     "sp-unigram": lambda n: sp(n, model_type="unigram"),
     "sp-unigram-user": lambda n: sp(n, model_type="unigram", user_defined_symbols=USER, byte_fallback=True, **IDENTITY),
     "sp-unigram-suffix": lambda n: sp(n, model_type="unigram", treat_whitespace_as_suffix=True),
