@@ -51,7 +51,7 @@ type addedSet struct {
 }
 
 // newAddedSets are the tokens to look for before and after normalisation.
-func newAddedSets(tokens []addedToken, ids vocabulary, normalize normalizer) (before, after *addedSet, err error) {
+func newAddedSets(tokens []addedToken, ids vocabulary, normalize *normalizer) (before, after *addedSet, err error) {
 	before, after = &addedSet{words: newTrie()}, &addedSet{words: newTrie()}
 	for _, special := range []bool{true, false} { // of two that are the same, a special one is found
 		for _, t := range tokens {
@@ -62,7 +62,7 @@ func newAddedSets(tokens []addedToken, ids vocabulary, normalize normalizer) (be
 			if t.Normalized {
 				set = after
 				if normalize != nil {
-					if word, err = normalize(word); err != nil {
+					if word, err = normalize.apply(word); err != nil {
 						return nil, nil, err
 					}
 				}

@@ -19,7 +19,7 @@ type huggingFace struct {
 	text      string       // of the file
 	before    *addedSet    // tokens found in the text as it is
 	after     *addedSet    // tokens found in the normalised text
-	normalize normalizer   // nil: none
+	normalize *normalizer  // nil: none
 	cut       preTokenizer // nil: none
 	model     model
 	around    []template
@@ -45,7 +45,7 @@ func (t *huggingFace) Encode(text string) ([]int32, error) {
 		}
 		if t.normalize != nil {
 			var err error
-			if s.text, err = t.normalize(s.text); err != nil {
+			if s.text, err = t.normalize.apply(s.text); err != nil {
 				return nil, err
 			}
 		}
@@ -134,8 +134,9 @@ func parseJSON(text string) (Tokenizer, error) {
 	if t.cut, err = newPreTokenizer(f.PreTokenizer); err != nil {
 		return nil, err
 	}
-	if t.normalize != nil && bytes.Contains(f.PreTokenizer, []byte(`"first"`)) {
-		return nil, errors.New("a pre_tokenizer Metaspace with prepend_scheme first behind a normalizer is not supported")
+	if t.normalize != nil && t.normalize.trims && bytes.Contains(f.PreTokenizer, []byte(`"first"`)) {
+		return nil, errors.New("a pre_tokenizer Metaspace with prepend_scheme first behind a normalizer that takes away " +
+			"the begin of a text is not supported")
 	}
 	ids, err := addedIDs(f.AddedTokens, vocab)
 	if err != nil {

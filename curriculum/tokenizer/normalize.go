@@ -11,12 +11,22 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// normalizer changes a text before it is cut. Its errors are those of patterns that take too long.
-type normalizer func(text string) (string, error)
+// normalizer changes a text before it is cut.
+type normalizer struct {
+	apply func(text string) (string, error) // its errors are those of patterns that take too long
+	trims bool                              // what it gives may begin with what is not the begin of the text
+}
 
-// plainly is a normaliser that cannot fail.
-func plainly(f func(string) string) normalizer {
-	return func(text string) (string, error) { return f(text), nil }
+// plainly is a normaliser that cannot fail and keeps the begin of a text.
+func plainly(f func(string) string) *normalizer {
+	return &normalizer{apply: func(text string) (string, error) { return f(text), nil }}
+}
+
+// trimming is a normaliser that cannot fail.
+func trimming(f func(string) string) *normalizer {
+	n := plainly(f)
+	n.trims = true
+	return n
 }
 
 var normalForms = map[string]norm.Form{"NFC": norm.NFC, "NFD": norm.NFD, "NFKC": norm.NFKC, "NFKD": norm.NFKD}
@@ -38,7 +48,7 @@ type normalizerConfig struct {
 }
 
 // newNormalizer makes the normaliser that a tokenizer.json describes; nil: it has none.
-func newNormalizer(raw json.RawMessage) (normalizer, error) {
+func newNormalizer(raw json.RawMessage) (*normalizer, error) {
 	kind, err := kindOf("normalizer", raw)
 	if err != nil || kind == "" {
 		return nil, err
@@ -54,9 +64,11 @@ func newNormalizer(raw json.RawMessage) (normalizer, error) {
 	case "Lowercase":
 		return plainly(lower), nil
 	case "StripAccents":
-		return plainly(func(text string) string { return without(text, isMark) }), nil
+		return trimming(func(text string) string { return without(text, isMark) }), nil
 	case "Strip":
-		return plainly(c.strip), nil
+		n := plainly(c.strip)
+		n.trims = c.Left
+		return n, nil
 	case "Prepend":
 		return plainly(func(text string) string {
 			if text == "" {
@@ -69,7 +81,7 @@ func newNormalizer(raw json.RawMessage) (normalizer, error) {
 	case "Precompiled":
 		return newPrecompiled(c.CharsMap)
 	case "BertNormalizer":
-		return plainly(c.bert), nil
+		return trimming(c.bert), nil
 	case "Sequence":
 		return newNormalizers(c.Normalizers)
 	}
@@ -87,34 +99,36 @@ func (c *normalizerConfig) strip(text string) string {
 	return text
 }
 
-func newNormalizers(raw []json.RawMessage) (normalizer, error) {
-	all := make([]normalizer, 0, len(raw))
+func newNormalizers(raw []json.RawMessage) (*normalizer, error) {
+	var all normalizer
+	var each []*normalizer
 	for _, r := range raw {
 		n, err := newNormalizer(r)
 		if err != nil {
 			return nil, err
 		}
 		if n != nil {
-			all = append(all, n)
+			each = append(each, n)
+			all.trims = all.trims || n.trims
 		}
 	}
-	return func(text string) (string, error) {
-		for _, n := range all {
-			var err error
-			if text, err = n(text); err != nil {
+	all.apply = func(text string) (_ string, err error) {
+		for _, n := range each {
+			if text, err = n.apply(text); err != nil {
 				return "", err
 			}
 		}
 		return text, nil
-	}, nil
+	}
+	return &all, nil
 }
 
-func newReplace(p *pattern, content string) (normalizer, error) {
+func newReplace(p *pattern, content string) (*normalizer, error) {
 	find, err := p.matches("normalizer Replace")
 	if err != nil {
 		return nil, err
 	}
-	return func(text string) (string, error) {
+	apply := func(text string) (string, error) {
 		found, err := find(text)
 		if err != nil || len(found) == 0 {
 			return text, err
@@ -128,12 +142,13 @@ func newReplace(p *pattern, content string) (normalizer, error) {
 		}
 		b.WriteString(text[at:])
 		return b.String(), nil
-	}, nil
+	}
+	return &normalizer{apply, content == ""}, nil
 }
 
 // newPrecompiled is SentencePiece's table as Hugging Face applies it: a grapheme of up to five bytes that begins with
 // an entry is replaced as a whole, and by the shortest such entry.
-func newPrecompiled(encoded string) (normalizer, error) {
+func newPrecompiled(encoded string) (*normalizer, error) {
 	data, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
 		return nil, fmt.Errorf("normalizer Precompiled: its table is not base64: %w", err)

@@ -49,7 +49,7 @@ const (
 
 // different are parts of regular expressions that Oniguruma and regexp2 read differently.
 var different = []string{`\w`, `\W`, `\b`, `\B`, `\h`, `\H`, `\R`, `\X`, `\K`, `\G`, `\O`, `\N`, `\x{`, `\g`, `\k`,
-	`&&`, `[:`, `[[`, `-[`, `{,`, `(?~`, `(?i`, `(?x`, `(?m`, `(?s`, `(?a`}
+	`&&`, `[:`, `-[`, `{,`, `(?~`, `(?i`, `(?x`, `(?m`, `(?s`, `(?a`}
 
 // differs is a part of a regular expression that the two libraries read differently; "": there is none that is known.
 func differs(expr string) string {
@@ -63,6 +63,8 @@ func differs(expr string) string {
 		switch c := expr[i]; {
 		case c == '\\':
 			i++
+		case c == '[' && class: // a class within a class
+			return string(c)
 		case c == '[':
 			class = true
 		case c == ']':

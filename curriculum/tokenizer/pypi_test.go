@@ -32,7 +32,7 @@ func TestPyPI(t *testing.T) {
 	lines, points := generatedLines(1000, 1), append(everyCharacter(), generatedLines(1000, 2)...)
 	pypi(t, folder, map[string]any{"train": generatedLines(600, 3), "lines": lines, "points": points, "size": 700})
 	kinds, err := filepath.Glob(filepath.Join(folder, "*.ids"))
-	if err != nil || len(kinds) < 38 {
+	if err != nil || len(kinds) < 42 {
 		t.Fatal(len(kinds), "kinds", err)
 	}
 	for _, path := range kinds {

@@ -71,18 +71,17 @@ func (m *wordPiece) encode(ids []int32, piece string) ([]int32, error) {
 
 // first is the longest token that rest begins with: its length in rest and its id; 0: there is none.
 func (m *wordPiece) first(rest string, within bool) (length int, id int32) {
-	for end := len(rest); end > 0; {
-		if end <= m.longest {
-			token := rest[:end]
-			if within {
-				token = m.prefix + token
-			}
-			if id, ok := m.vocab[token]; ok {
-				return end, id
-			}
+	for end := min(len(rest), m.longest); end > 0; end-- {
+		if end < len(rest) && !utf8.RuneStart(rest[end]) {
+			continue
 		}
-		_, size := utf8.DecodeLastRuneInString(rest[:end])
-		end -= size
+		token := rest[:end]
+		if within {
+			token = m.prefix + token
+		}
+		if id, ok := m.vocab[token]; ok {
+			return end, id
+		}
 	}
 	return 0, 0
 }

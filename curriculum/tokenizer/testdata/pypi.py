@@ -24,6 +24,9 @@ QWEN2 = LLAMA3.replace("{1,3}", "")
 GPT4O = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+" + CONTRACTIONS + "?"
          + r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*" + CONTRACTIONS + "?"
          + r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+DEEPSEEK = (r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+            r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+CLIP = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
@@ -194,6 +197,7 @@ all_kinds = {
         processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", 0)])])),
     "qwen2": lambda n: byte_level(n, ["<|endoftext|>"], QWEN2, N.NFC()),
     "gpt4o": lambda n: byte_level(n, ["<|endoftext|>"], GPT4O),
+    "deepseek": lambda n: byte_level(n, ["<eos>"], DEEPSEEK),
     "gpt1": lambda n: characters(n, N.Lowercase(), P.BertPreTokenizer(), "</w>"),
     "llama2": lambda n: characters(n, N.Sequence([N.Prepend("▁"), N.Replace(" ", "▁")]), None, byte_fallback=True,
                                    fuse_unk=True),
@@ -201,6 +205,8 @@ all_kinds = {
                                     fuse_unk=True),
     "unigram": lambda n: unigram(n, N.Sequence([N.NFKC(), N.Replace(Regex(" {2,}"), " ")]), P.Metaspace()),
     "t5": lambda n: unigram(n, table(), P.Sequence([P.WhitespaceSplit(), P.Metaspace(prepend_scheme="always")])),
+    "t5-first": lambda n: unigram(n, N.Sequence([table(), N.Strip(left=False, right=True),
+                                                   N.Replace(Regex(" {2,}"), "▁")]), P.Metaspace(prepend_scheme="first")),
     "albert": lambda n: unigram(n, N.Sequence([N.Replace("``", '"'), N.NFKD(), N.StripAccents(), N.Lowercase(),
                                                  table()]),
                                 P.Metaspace(prepend_scheme="never")),
@@ -217,6 +223,9 @@ all_kinds = {
     "pieces-previous": lambda n: pieces(n, None, P.Split(Regex(r"[\s\p{P}]"), "merged_with_previous")),
     "pieces-next": lambda n: pieces(n, None, P.Split(Regex(r"[\s\p{S}]"), "merged_with_next")),
     "pieces-inverted": lambda n: pieces(n, None, P.Split(Regex(r"\p{L}+|\p{M}|\d+"), "removed", invert=True)),
+    "pieces-clip": lambda n: pieces(n, N.Sequence([N.NFC(), N.Replace(Regex(r"\s+"), " "), N.Lowercase()]),
+                                    P.Split(Regex(CLIP), "removed", invert=True)),
+    "pieces-gemma": lambda n: pieces(n, N.Replace(" ", "▁"), P.Split("▁", "merged_with_previous")),
     "pieces-string": lambda n: pieces(n, N.Replace("a", "b "), P.Split("b", "contiguous")),
     "pieces-table": lambda n: pieces(n, table()),
     "sp-bpe": lambda n: sp(n, model_type="bpe"),
