@@ -1,7 +1,10 @@
 package tokenizer
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -47,17 +50,6 @@ func newBPE(m bpe, pairs [][2]string) (*bpe, error) {
 	}
 	m.bytes = m.vocab.bytes()
 	return &m, nil
-}
-
-// bytes are the ids of the tokens that stand for single bytes; -1: there is none.
-func (v vocabulary) bytes() (ids [256]int32) {
-	for b := range ids {
-		ids[b] = -1
-		if id, ok := v[fmt.Sprintf("<0x%02X>", b)]; ok {
-			ids[b] = id
-		}
-	}
-	return ids
 }
 
 func (m *bpe) encode(ids []int32, piece string) ([]int32, error) {
@@ -128,12 +120,25 @@ func (m *bpe) characters(piece string) ([]symbol, error) {
 	return symbols, nil
 }
 
-// complete says that every byte of text has an id of its own.
-func complete(ids *[256]int32, text string) bool {
-	for i := range len(text) {
-		if ids[text[i]] < 0 {
-			return false
+// parseMerges reads either form that merges have: "a b", and since tokenizers 0.20 ["a", "b"].
+func parseMerges(raw json.RawMessage) ([][2]string, error) {
+	var pairs [][]string
+	if err := json.Unmarshal(raw, &pairs); err != nil {
+		var lines []string
+		if err := json.Unmarshal(raw, &lines); err != nil {
+			return nil, errors.New("model: the merges are no list of pairs")
+		}
+		pairs = make([][]string, len(lines))
+		for i, line := range lines {
+			pairs[i] = strings.Split(line, " ")
 		}
 	}
-	return true
+	merges := make([][2]string, len(pairs))
+	for i, p := range pairs {
+		if len(p) != 2 {
+			return nil, fmt.Errorf("model: merge %d has %d parts, not two", i, len(p))
+		}
+		merges[i] = [2]string(p)
+	}
+	return merges, nil
 }

@@ -1,8 +1,10 @@
 package tokenizer
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -121,6 +123,38 @@ type huggingFaceUnigram struct {
 	ids          vocabulary
 	byteFallback bool
 	bytes        [256]int32
+}
+
+// newUnigram makes the model of a tokenizer.json, and gives its vocabulary.
+func newUnigram(c *modelConfig) (model, vocabulary, error) {
+	var pieces [][2]any
+	if err := json.Unmarshal(c.Vocab, &pieces); err != nil {
+		return nil, nil, fmt.Errorf("model: the vocabulary is no list of tokens and scores: %w", err)
+	}
+	m := &huggingFaceUnigram{ids: vocabulary{}, byteFallback: c.ByteFallback}
+	m.tokens, m.unknown = newTrie(), -1
+	for i, p := range pieces {
+		token, ok := p[0].(string)
+		score, ok2 := p[1].(float64)
+		if !ok || !ok2 || i >= maxSize {
+			return nil, nil, fmt.Errorf("model: entry %d of the vocabulary is no token with a score", i)
+		}
+		m.tokens.add(token, int32(i))
+		m.ids[token] = int32(i)
+		m.score = append(m.score, score)
+	}
+	if err := m.ids.check(); err != nil {
+		return nil, nil, err
+	}
+	if c.UnkID != nil {
+		if *c.UnkID < 0 || *c.UnkID >= int64(len(pieces)) {
+			return nil, nil, fmt.Errorf("model: the unk_id %d is not in the vocabulary of %d tokens", *c.UnkID, len(pieces))
+		}
+		m.unknown = int32(*c.UnkID)
+	}
+	m.unknownScore = slices.Min(m.score) - unknownPenalty
+	m.bytes = m.ids.bytes()
+	return m, m.ids, nil
 }
 
 func (m *huggingFaceUnigram) encode(ids []int32, piece string) ([]int32, error) {

@@ -1,43 +1,6 @@
 package tokenizer
 
-import (
-	"fmt"
-	"unicode/utf8"
-)
-
-// model gives the ids of a piece of text that pre-tokenisation has cut.
-type model interface {
-	encode(ids []int32, piece string) ([]int32, error)
-}
-
-// vocabulary is tokens and their ids.
-type vocabulary map[string]int32
-
-// unknown is the id of token, which stands for what has none.
-func (v vocabulary) unknown(token, piece string) (int32, error) {
-	if id, ok := v[token]; ok {
-		return id, nil
-	}
-	return 0, fmt.Errorf("%s is not in the vocabulary, and neither is the unk_token %q that would stand for it",
-		quoted(piece), token)
-}
-
-// wordLevel has an id for each word it knows.
-type wordLevel struct {
-	vocab vocabulary
-	unk   string
-}
-
-func (m *wordLevel) encode(ids []int32, piece string) ([]int32, error) {
-	id, ok := m.vocab[piece]
-	if !ok {
-		var err error
-		if id, err = m.vocab.unknown(m.unk, piece); err != nil {
-			return nil, err
-		}
-	}
-	return append(ids, id), nil
-}
+import "unicode/utf8"
 
 // wordPiece cuts a word, from its left, into the longest tokens that there are (Wu et al., Google's Neural Machine
 // Translation System, 2016, as BERT does it); those within a word begin with prefix.
