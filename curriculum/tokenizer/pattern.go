@@ -79,15 +79,16 @@ func (p *pattern) matches(where string) (finder, error) {
 		return nil, fmt.Errorf("%s: %s in the regular expression %s is not supported: it would not cut as Python's "+
 			"tokenizers does", where, d, quoted(*p.Regex))
 	}
-	return compile(where, strings.ReplaceAll(*p.Regex, contractions, contractions2))
+	return compile(where, strings.ReplaceAll(*p.Regex, contractions, contractions2), patience)
 }
 
-func compile(where, expr string) (finder, error) {
+// compile is an expression as it is looked for, where no match may take longer than limit.
+func compile(where, expr string, limit time.Duration) (finder, error) {
 	re, err := regexp2.Compile(expr, regexp2.None)
 	if err != nil {
 		return nil, fmt.Errorf("%s: the regular expression %s is not supported: %w", where, quoted(expr), err)
 	}
-	re.MatchTimeout = patience
+	re.MatchTimeout = limit
 	empty := fmt.Errorf("%s: the regular expression %s matches places without text, which is not supported", where,
 		quoted(expr))
 	if ok, err := re.MatchString(""); ok || err != nil {
@@ -111,7 +112,8 @@ func compile(where, expr string) (finder, error) {
 			found = append(found, span{advance(m.Index), advance(m.Index + m.Length), true})
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: the regular expression %s: %w", where, quoted(expr), err)
+			return nil, fmt.Errorf("%s: the regular expression %s takes more than %v in a text of %d bytes; give shorter ones",
+				where, quoted(expr), re.MatchTimeout, len(text)) // err has the whole text
 		}
 		return found, nil
 	}, nil

@@ -216,7 +216,7 @@ func inSequence(all []preTokenizer) preTokenizer {
 func newByteLevel(prefixSpace, useRegex bool) (preTokenizer, error) {
 	cut := preTokenizer(func(p piece) ([]piece, error) { return []piece{p}, nil })
 	if useRegex {
-		find, err := compile("pre_tokenizer ByteLevel", gpt2)
+		find, err := compile("pre_tokenizer ByteLevel", gpt2, patience)
 		if err != nil {
 			return nil, err
 		}

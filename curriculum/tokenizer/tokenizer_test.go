@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestBytes(t *testing.T) {
@@ -240,5 +241,17 @@ func TestLongTextsAreCutAsShortOnes(t *testing.T) {
 	}
 	if want := slices.Repeat(once, n); !slices.Equal(ids, want) {
 		t.Errorf("%d ids, want %d times %v", len(ids), n, once)
+	}
+}
+
+// A file's pattern that takes exponential time does not hang what uses it.
+func TestPatternsTakeNotForever(t *testing.T) {
+	find, err := compile("pre_tokenizer Split", "(a+)+b", 50*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = find(strings.Repeat("a", 64))
+	if err == nil || !strings.Contains(err.Error(), `"(a+)+b" takes more than 50ms in a text of 64 bytes`) {
+		t.Error(err)
 	}
 }
