@@ -15,7 +15,10 @@ import (
 type Config struct {
 	Model layers.Config `json:"model" toml:"model"`
 
-	Curriculum      []int   `json:"curriculum" toml:"curriculum"`               // context length of each stage, tokens
+	Curriculum []int `json:"curriculum" toml:"curriculum"` // context length of each stage, tokens
+	// Stage are stages with settings of their own, in place of Curriculum.
+	Stage []Stage `json:"stage,omitempty" toml:"stage"`
+
 	SamplesPerStage int     `json:"samples_per_stage" toml:"samples_per_stage"` // asked for; see tasks.Counts
 	EpochsPerStage  int     `json:"epochs_per_stage" toml:"epochs_per_stage"`
 	BatchSize       int     `json:"batch_size" toml:"batch_size"`
@@ -64,16 +67,10 @@ func (c Config) Validate() error {
 	if c.Model.LanguageModel() {
 		return fmt.Errorf("num_classes is 0: the curriculum's tasks are classifications and need at least 2 classes")
 	}
-	if err := cmp.Or(c.checkStages(), bounds.Check("samples_per_stage", c.SamplesPerStage, 1, 1<<24),
+	if err := cmp.Or(bounds.Check("samples_per_stage", c.SamplesPerStage, 1, 1<<24),
 		bounds.Check("epochs_per_stage", c.EpochsPerStage, 1, 1<<20), bounds.Check("batch_size", c.BatchSize, 1, 1<<16),
-		bounds.Check("warmup_steps", c.WarmupSteps, 0, math.MaxInt32),
+		c.SampleKeys.Check(), c.checkStages(), bounds.Check("warmup_steps", c.WarmupSteps, 0, math.MaxInt32),
 		bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24)); err != nil {
-		return err
-	}
-	if _, err := c.Samples(); err != nil {
-		return fmt.Errorf("mixture: %w", err)
-	}
-	if err := c.SampleKeys.Check(); err != nil {
 		return err
 	}
 	for _, s := range []struct {
@@ -88,27 +85,6 @@ func (c Config) Validate() error {
 	} {
 		if !(s.value >= s.from && s.value <= s.to) || s.open && s.value == s.from {
 			return fmt.Errorf("%s is %g: it must be %s", s.name, s.value, allowed(s.from, s.to, s.open))
-		}
-	}
-	return nil
-}
-
-// checkStages says whether every stage's context is one of the model's and of the mixture's tasks.
-func (c Config) checkStages() error {
-	if len(c.Curriculum) == 0 {
-		return fmt.Errorf("curriculum is empty: give the context length of each stage, e.g. --curriculum 512 1024")
-	}
-	for _, t := range c.Curriculum {
-		if t < layers.MinContext || t > c.Model.MaxLen {
-			return fmt.Errorf("curriculum has context %d: it must be from %d to the model's max_len %d (raise --max-len for "+
-				"longer ones)", t, layers.MinContext, c.Model.MaxLen)
-		}
-		for _, w := range c.mixture() {
-			if err := tasks.Check(w.Task, c.params(t)); err != nil && len(c.Mixture) > 0 {
-				return fmt.Errorf("mixture: %w", err)
-			} else if err != nil {
-				return err
-			}
 		}
 	}
 	return nil
@@ -143,26 +119,17 @@ func (c Config) mixture() []tasks.Weight {
 // draw is the seed of all samples.
 func (c Config) draw() tasks.Draw { return tasks.Draw{Keys: c.SampleKeys, Seed: c.Seed} }
 
-// Samples is the size of one stage's dataset: the mixture's counts, which add up to about SamplesPerStage.
-func (c Config) Samples() (int, error) {
-	counts, err := tasks.Counts(c.SamplesPerStage, c.mixture())
-	n := 0
-	for _, k := range counts {
-		n += k
-	}
-	return n, err
-}
-
-// StepsPerEpoch is the number of batches of an epoch, the last of which may be smaller.
-func (c Config) StepsPerEpoch() (int, error) {
-	n, err := c.Samples()
-	return train.StepsPerEpoch(n, c.BatchSize), err
-}
-
-// TotalSteps is the number of optimiser steps of the run.
+// TotalSteps is the number of optimiser steps of the run, at most where a stage may end before its time.
 func (c Config) TotalSteps() (int, error) {
-	n, err := c.StepsPerEpoch()
-	return n * c.EpochsPerStage * len(c.Curriculum), err
+	total := 0
+	for _, s := range c.Stages() {
+		n, err := s.StepsPerEpoch()
+		if err != nil {
+			return 0, err
+		}
+		total += n * s.Epochs
+	}
+	return total, nil
 }
 
 // WarmupProblem says that the warm-up is as long as the run of `total` steps or longer, so that LR is never reached;
