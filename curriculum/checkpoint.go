@@ -3,6 +3,7 @@ package curriculum
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
@@ -20,6 +21,8 @@ type position struct {
 	Epoch   epochCount     `json:"epoch"`
 	Updates map[string]int `json:"updates"` // AdamW's step count by parameter
 	Epochs  int            `json:"epochs"`  // finished ones: those that are evaluated
+	// Early is the step that each stage ended with before its time, 0 where it did not; none where none did.
+	Early []int `json:"early,omitempty"`
 	// Metrics is where the history's file stood.
 	Metrics *metrics.Mark       `json:"metrics,omitempty"`
 	Kernels graph.KernelHistory `json:"kernels,omitempty"` // none in old checkpoints
@@ -31,8 +34,16 @@ type position struct {
 func (t *Trainer) position(p train.Position) any {
 	return position{
 		Config: t.Config, Done: p.Done, Epoch: t.epoch, Updates: p.Updates, Epochs: p.Evaluated, Metrics: p.Metrics,
-		Kernels: p.Kernels,
+		Kernels: p.Kernels, Early: t.endedEarly(),
 	}
+}
+
+// endedEarly is what the checkpoint holds of stages that ended before their time.
+func (t *Trainer) endedEarly() []int {
+	if slices.Max(t.early) == 0 {
+		return nil
+	}
+	return t.early
 }
 
 // loop is the position of the loop.
@@ -103,9 +114,6 @@ func restored(f *safetensors.File) (*Trainer, *position, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := p.check(); err != nil {
-		return nil, nil, fmt.Errorf("the training position in the header is not valid: %w", err)
-	}
 	m, err := layers.FromFile(f)
 	if err != nil {
 		return nil, nil, err
@@ -117,6 +125,9 @@ func restored(f *safetensors.File) (*Trainer, *position, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := t.place(p); err != nil {
+		return nil, nil, fmt.Errorf("the training position in the header is not valid: %w", err)
+	}
 	if err := t.Optimiser.Restore(f, p.Updates, p.Done); err != nil {
 		return nil, nil, err
 	}
@@ -127,16 +138,23 @@ func restored(f *safetensors.File) (*Trainer, *position, error) {
 	return t, p, nil
 }
 
-// check refuses a position that no run of its configuration can have.
-func (p *position) check() error {
-	perEpoch, err := p.Config.StepsPerEpoch()
-	if err != nil {
-		return err
-	}
+// place takes over where stages ended, and refuses a position that no run of its configuration can have.
+func (t *Trainer) place(p *position) error {
 	if (p.History == nil) == (p.Metrics == nil) {
 		return fmt.Errorf("it must have a history or the place of one")
 	}
-	if err := p.loop().CheckEpochs(perEpoch*p.Config.EpochsPerStage*len(p.Config.Curriculum), perEpoch); err != nil {
+	if len(p.Early) > 0 && len(p.Early) != len(t.stages) {
+		return fmt.Errorf("%d stages ended of %d", len(p.Early), len(t.stages))
+	}
+	for i, step := range p.Early {
+		if from, to := t.span(i); step != 0 && (step <= from || step > to || (step-from)%t.steps[i] != 0 || step > p.Done ||
+			t.stages[i].Until == "") {
+			return fmt.Errorf("stage %d ended with step %d", i+1, step)
+		}
+		t.early[i] = step
+	}
+	_, total := t.span(len(t.stages) - 1)
+	if err := p.loop().CheckEpochs(total, t.epochs); err != nil {
 		return err
 	}
 	if p.History != nil && (len(p.History.Steps) != p.Done || len(p.History.Evaluations) != p.Epochs) {

@@ -15,7 +15,10 @@ import (
 type Config struct {
 	Model layers.Config `json:"model" toml:"model"`
 
-	Curriculum      []int   `json:"curriculum" toml:"curriculum"`               // context length of each stage, tokens
+	Curriculum []int `json:"curriculum" toml:"curriculum"` // context length of each stage, tokens
+	// Stage are stages with settings of their own, in place of Curriculum.
+	Stage []Stage `json:"stage,omitempty" toml:"stage"`
+
 	SamplesPerStage int     `json:"samples_per_stage" toml:"samples_per_stage"` // asked for; see tasks.Counts
 	EpochsPerStage  int     `json:"epochs_per_stage" toml:"epochs_per_stage"`
 	BatchSize       int     `json:"batch_size" toml:"batch_size"`
@@ -61,38 +64,15 @@ func (c Config) Validate() error {
 	if c.Model.LanguageModel() {
 		return bounds.Wrong("model.num_classes", 0, "the curriculum's tasks are classifications and need at least 2 classes")
 	}
-	if err := cmp.Or(c.checkStages(), bounds.Check("samples_per_stage", c.SamplesPerStage, 1, 1<<24),
+	if err := cmp.Or(bounds.Check("samples_per_stage", c.SamplesPerStage, 1, 1<<24),
 		bounds.Check("epochs_per_stage", c.EpochsPerStage, 1, 1<<20), bounds.Check("batch_size", c.BatchSize, 1, 1<<16),
-		bounds.Check("warmup_steps", c.WarmupSteps, 0, math.MaxInt32),
-		bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24), c.SampleKeys.Check()); err != nil {
+		c.SampleKeys.Check(), c.checkStages(), bounds.Check("warmup_steps", c.WarmupSteps, 0, math.MaxInt32),
+		bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24)); err != nil {
 		return err
-	}
-	if _, err := c.Samples(); err != nil {
-		return bounds.Wrong("mixture", c.Mixture, "%v", err)
 	}
 	return cmp.Or(bounds.Above("lr", math.MaxFloat64, c.LR),
 		bounds.Check("weight_decay", c.WeightDecay, 0, math.MaxFloat64),
 		bounds.Decay("beta1", c.Beta1), bounds.Decay("beta2", c.Beta2), bounds.Check("clip", c.Clip, 0, math.MaxFloat64))
-}
-
-// checkStages says whether every stage's context is one of the model's and of the mixture's tasks.
-func (c Config) checkStages() error {
-	if len(c.Curriculum) == 0 {
-		return bounds.Wrong("curriculum", c.Curriculum, "give the context length of each stage, e.g. --curriculum 512 1024")
-	}
-	settings := tasks.Settings{Task: "mixture", Length: "curriculum", Vocab: "model.vocab_size",
-		Classes: "model.num_classes"}
-	for _, t := range c.Curriculum {
-		if err := c.Model.CheckContexts("curriculum", t); err != nil {
-			return err
-		}
-		for _, w := range c.mixture() {
-			if err := settings.Check(w.Task, c.params(t)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // params are the dimensions of the tasks at context length t.
@@ -111,26 +91,17 @@ func (c Config) mixture() []tasks.Weight {
 // draw is the seed of all samples.
 func (c Config) draw() tasks.Draw { return tasks.Draw{Keys: c.SampleKeys, Seed: c.Seed} }
 
-// Samples is the size of one stage's dataset: the mixture's counts, which add up to about SamplesPerStage.
-func (c Config) Samples() (int, error) {
-	counts, err := tasks.Counts(c.SamplesPerStage, c.mixture())
-	n := 0
-	for _, k := range counts {
-		n += k
-	}
-	return n, err
-}
-
-// StepsPerEpoch is the number of batches of an epoch, the last of which may be smaller.
-func (c Config) StepsPerEpoch() (int, error) {
-	n, err := c.Samples()
-	return train.StepsPerEpoch(n, c.BatchSize), err
-}
-
-// TotalSteps is the number of optimiser steps of the run.
+// TotalSteps is the number of optimiser steps of the run, at most where a stage may end before its time.
 func (c Config) TotalSteps() (int, error) {
-	n, err := c.StepsPerEpoch()
-	return n * c.EpochsPerStage * len(c.Curriculum), err
+	total := 0
+	for _, s := range c.Stages() {
+		n, err := s.StepsPerEpoch()
+		if err != nil {
+			return 0, err
+		}
+		total += n * s.Epochs
+	}
+	return total, nil
 }
 
 // WarmupProblem says that the warm-up is as long as the run of `total` steps or longer, so that LR is never reached;

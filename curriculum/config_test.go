@@ -17,8 +17,8 @@ func TestReferenceRecipe(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	samples, errA := c.Samples()
-	perEpoch, errB := c.StepsPerEpoch()
+	samples, errA := c.Stages()[1].Drawn()
+	perEpoch, errB := c.Stages()[1].StepsPerEpoch()
 	total, errC := c.TotalSteps()
 	if samples != 2047 || perEpoch != 512 || total != 2048 || errA != nil || errB != nil || errC != nil {
 		t.Errorf("%d samples, %d steps an epoch, %d in all (%v %v %v), want 2047, 512, 2048", samples, perEpoch, total, errA,

@@ -19,8 +19,10 @@ type Trainer struct {
 	Model  *layers.Model
 	train.Loop[tasks.Sample, Step, EpochEvaluation]
 
-	perEpoch int        // steps
-	epoch    epochCount // of the present one
+	stages []Stage
+	steps  []int      // of an epoch of each stage
+	early  []int      // the step that a stage ended with before its time; 0: it did not
+	epoch  epochCount // of the present one
 }
 
 // The forms of the loop's parts.
@@ -75,9 +77,17 @@ func newTrainer(c Config, m *layers.Model) (*Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Trainer{Config: c, Model: m, perEpoch: total / (c.EpochsPerStage * len(c.Curriculum))}
+	t := &Trainer{Config: c, Model: m, stages: c.Stages()}
+	for _, s := range t.stages {
+		n, err := s.StepsPerEpoch()
+		if err != nil {
+			return nil, err
+		}
+		t.steps = append(t.steps, n)
+	}
+	t.early = make([]int, len(t.stages))
 	t.Loop = train.New[tasks.Sample, Step, EpochEvaluation](train.Form{
-		StepsPerEpoch: t.perEpoch, Tensors: m.File, Position: t.position,
+		Epochs: t.epochs, Tensors: m.File, Position: t.position,
 	})
 	t.CheckpointEvery = 100
 	t.Optimiser = train.NewOptimiser(train.Recipe{Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip}, train.Group{
@@ -95,36 +105,60 @@ const gcPercent = 5
 // an evaluation under way is given up and made when the run continues.
 func (t *Trainer) Run(ctx context.Context) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	perStage := t.perEpoch * t.Config.EpochsPerStage
-	var stages []phase
-	for stage := range t.Config.Curriculum {
-		begin := func(context.Context) (*program, error) { return t.begin(stage, stage*perStage) }
-		stages = append(stages, phase{To: (stage + 1) * perStage, Begin: begin})
+	for i := range t.stages {
+		from, to := t.span(i)
+		begin := func(context.Context) (*program, error) { return t.begin(i, from) }
+		if err := t.Loop.Run(ctx, phase{To: to, Begin: begin}); err != nil {
+			return err
+		}
 	}
-	return t.Loop.Run(ctx, stages...)
+	return nil
+}
+
+// span is the step that stage i begins with and the one that it ends with, as far as is known.
+func (t *Trainer) span(i int) (from, to int) {
+	for k, s := range t.stages[:i+1] {
+		from, to = to, to+t.steps[k]*s.Epochs
+		if t.early[k] > 0 {
+			to = t.early[k]
+		}
+	}
+	return from, to
+}
+
+// epochs is the number of epochs that have ended after so many steps.
+func (t *Trainer) epochs(done int) (n int) {
+	for i := range t.stages {
+		from, to := t.span(i)
+		n += max(0, min(done, to)-from) / t.steps[i]
+	}
+	return n
 }
 
 // begin makes the program of a stage, which begins with the given step.
 func (t *Trainer) begin(stage, from int) (*program, error) {
-	c, length := t.Config, t.Config.Curriculum[stage]
-	source := c.draw().For(tasks.Training, stage)
-	data, err := tasks.Mixture(c.SamplesPerStage, c.params(length), source, c.mixture())
+	c, s := t.Config, t.stages[stage]
+	length := s.Context
+	data, order, err := s.training(c.params(length), c.draw().For(tasks.Training, stage))
 	if err != nil {
 		return nil, err
 	}
-	held, err := tasks.Mixture(c.EvalSamples, c.params(length), c.draw().For(tasks.HeldOut, stage), c.mixture())
+	held, err := tasks.Mixture(c.EvalSamples, c.params(length), c.draw().For(tasks.HeldOut, stage), s.Mixture)
 	if err != nil {
 		return nil, err
 	}
-	g, err := t.Model.Train(c.BatchSize, length)
+	until, err := s.goal()
+	if err != nil {
+		return nil, err
+	}
+	g, err := t.Model.Train(s.BatchSize, length)
 	if err != nil {
 		return nil, err
 	}
 	return &program{
-		From: from, Data: train.Samples[tasks.Sample](data), Order: Epochs(source, len(data), c.BatchSize),
-		Backward: Backward(g, c.BatchSize),
+		From: from, Data: data, Order: order, Backward: Backward(g, s.BatchSize),
 		Record: func(u train.Update, batch []tasks.Sample) Step {
-			t.count(u.Step, batch, g.Logits())
+			t.count((u.Step-1-from)%t.steps[stage] == 0, batch, g.Logits())
 			return Step{
 				Step: u.Step, Stage: stage, Context: length, Loss: u.Loss, LR: u.Rates[0], GradNorm: u.GradNorm,
 				Accuracy: float64(t.epoch.Correct) / float64(t.epoch.Total),
@@ -132,8 +166,15 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 			}
 		},
 		Evaluate: func(ctx context.Context) (EpochEvaluation, error) {
-			e, err := EvaluateContext(ctx, t.Model, held, c.BatchSize)
-			return EpochEvaluation{t.Done(), stage, length, t.Evaluated() - stage*c.EpochsPerStage, e.Evaluation}, err
+			e, err := EvaluateContext(ctx, t.Model, held, s.BatchSize)
+			return EpochEvaluation{t.Done(), stage, length, t.Evaluated() - t.epochs(from), e.Evaluation}, err
+		},
+		Ends: func(e EpochEvaluation) bool {
+			if until.reached(e.Evaluation) {
+				t.early[stage] = e.Step
+				return true
+			}
+			return false
 		},
 		Close: func() {
 			g.Program.Close()
@@ -142,9 +183,9 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 	}, nil
 }
 
-// count takes the answers of a step, from 1, into the epoch's.
-func (t *Trainer) count(step int, batch []tasks.Sample, logits []float32) {
-	if (step-1)%t.perEpoch == 0 {
+// count takes the answers of a step into the epoch's, of which it may be the first.
+func (t *Trainer) count(first bool, batch []tasks.Sample, logits []float32) {
+	if first {
 		t.epoch = epochCount{}
 	}
 	n := t.Model.Outputs()

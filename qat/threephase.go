@@ -207,7 +207,7 @@ func newThreePhase(c ThreePhaseConfig) (*ThreePhase, error) {
 	}
 	t.perEpoch = train.StepsPerEpoch(len(t.samples), c.BatchSize)
 	t.Loop = train.New[tasks.Sample, Step, Epoch](train.Form{
-		StepsPerEpoch: t.perEpoch, Tensors: t.tensors, Position: t.position,
+		Epochs: train.Every(t.perEpoch), Tensors: t.tensors, Position: t.position,
 	})
 	return t, nil
 }
@@ -490,7 +490,7 @@ func resumeThreePhase(f *safetensors.File) (t *ThreePhase, at train.Position, er
 			t.count(s)
 		}
 	}
-	if err := at.CheckEpochs(t.TotalSteps(), t.perEpoch); err != nil {
+	if err := at.CheckEpochs(t.TotalSteps(), train.Every(t.perEpoch)); err != nil {
 		return nil, at, fmt.Errorf("the training position in the header is not valid: %w", err)
 	}
 	if _, ok := f.Metadata[quantisedKey]; ok {

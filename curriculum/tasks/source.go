@@ -145,7 +145,7 @@ func Seeded(seed uint64) Draw { return Draw{CurrentKeys, seed} }
 
 // For is the source of the samples of one purpose. The stage, at least 0, sets draws for the same purpose apart;
 // without any it is 0.
-func (d Draw) For(p Purpose, stage int) Source { return Source{d, p, stage} }
+func (d Draw) For(p Purpose, stage int) Source { return Source{draw: d, purpose: p, stage: stage} }
 
 // Source names streams of samples, one for each task and one for the order of a mixture. Two sources that differ in
 // anything give different samples (with Keys2). It is made by [Draw.For]; the zero value has no purpose and gives none.
@@ -153,6 +153,13 @@ type Source struct {
 	draw    Draw
 	purpose Purpose
 	stage   int
+	epoch   int // of fresh samples; the first is 0, and as if there were no epochs
+}
+
+// Epoch is the source of the fresh samples of an epoch, from 0; that of the first is s.
+func (s Source) Epoch(epoch int) Source {
+	s.epoch = epoch
+	return s
 }
 
 // check refuses a source that no samples can be drawn from.
@@ -171,6 +178,10 @@ func (s Source) check() error {
 	}
 	if s.stage < 0 {
 		return fmt.Errorf("samples of stage %d: it must be at least 0", s.stage)
+	}
+	if s.epoch > 0 && s.draw.Keys.Version() == Keys1 {
+		return fmt.Errorf("fresh samples of epoch %d with sample_keys 1, which have no place for epochs: use sample_keys 2",
+			s.epoch)
 	}
 	return nil
 }
@@ -196,7 +207,11 @@ func (s Source) stream(kind, name string) *rand.Rand {
 		seed, _ := s.old()
 		return stream(kind, name, seed)
 	}
-	return stream(kind, name, s.draw.Seed, string(s.purpose), fmt.Sprint(s.stage))
+	words := []string{string(s.purpose), fmt.Sprint(s.stage)}
+	if s.epoch > 0 {
+		words = append(words, fmt.Sprint(s.epoch))
+	}
+	return stream(kind, name, s.draw.Seed, words...)
 }
 
 // Order is the order in which an epoch, from 0, takes n samples of the source.

@@ -16,7 +16,8 @@ const Key = "training"
 
 // Form is how a training is saved. The zero value is that of one which is not, and has no epochs.
 type Form struct {
-	StepsPerEpoch int // of the whole run; 0: no epochs, and no evaluations
+	// Epochs is the number of epochs that have ended after so many steps of the run; nil: no epochs, and no evaluations.
+	Epochs func(done int) int
 	// Tensors is the model's file, and what else the training needs to continue, but for AdamW's moments.
 	Tensors func() (*safetensors.File, error)
 	// Position is what is written of a position, a value for encoding/json.
@@ -103,14 +104,20 @@ func (l *Loop[S, T, E]) Resume(path string, p Position) error {
 	return nil
 }
 
-// CheckEpochs refuses a position that no run of the given steps, in all and an epoch, can have: after the steps of an
-// epoch its evaluation may be due.
-func (p Position) CheckEpochs(total, perEpoch int) error {
+// Every is the Form's Epochs of a run whose epochs have n steps each.
+func Every(n int) func(done int) int { return func(done int) int { return done / n } }
+
+// ends says whether an epoch ends with the step that is done last.
+func (f Form) ends(done int) bool { return done > 0 && f.Epochs(done) > f.Epochs(done-1) }
+
+// CheckEpochs refuses a position that no run of so many steps with these epochs can have: after the steps of an epoch
+// its evaluation may be due.
+func (p Position) CheckEpochs(total int, epochs func(done int) int) error {
 	if p.Done < 0 || p.Done > total {
 		return fmt.Errorf("%d steps are done of %d", p.Done, total)
 	}
-	due := p.Done > 0 && p.Evaluated == p.Done/perEpoch-1 && p.Done%perEpoch == 0
-	if p.Evaluated != p.Done/perEpoch && !due {
+	ended := epochs(p.Done)
+	if due := (Form{Epochs: epochs}).ends(p.Done) && p.Evaluated == ended-1; p.Evaluated != ended && !due {
 		return fmt.Errorf("after %d steps %d epochs are evaluated", p.Done, p.Evaluated)
 	}
 	return nil

@@ -32,7 +32,7 @@ func (l *Loop[S, T, E]) begin() error {
 			return err
 		}
 	}
-	if err := l.History.replay(l.form.StepsPerEpoch, log.Add); err != nil {
+	if err := l.History.replay(l.form, log.Add); err != nil {
 		return err
 	}
 	l.log = log
@@ -47,7 +47,7 @@ func (l *Loop[S, T, E]) restoreHistory(at metrics.Mark) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		l.Warnings = append(l.Warnings,
 			fmt.Sprintf("%s is gone: the run goes on, and its history begins at step %d", path, l.done+1))
-		if n := l.form.StepsPerEpoch; l.evaluated > 0 && l.done == l.evaluated*n {
+		if l.evaluated > 0 && l.form.ends(l.done) && !l.due() {
 			l.evaluated-- // the last evaluation is gone too: it is made again, so that a run always ends with one
 		}
 		return nil
@@ -59,13 +59,13 @@ func (l *Loop[S, T, E]) restoreHistory(at metrics.Mark) error {
 }
 
 // replay gives the history line by line, in the order in which it came about.
-func (h *History[T, E]) replay(perEpoch int, add func(kind string, v any) error) error {
+func (h *History[T, E]) replay(form Form, add func(kind string, v any) error) error {
 	evaluations := h.Evaluations
 	for i, s := range h.Steps {
 		if err := add(metrics.StepKind, s); err != nil {
 			return err
 		}
-		if len(evaluations) > 0 && (i+1)%perEpoch == 0 {
+		if len(evaluations) > 0 && form.ends(i+1) {
 			if err := add(metrics.EvaluationKind, evaluations[0]); err != nil {
 				return err
 			}

@@ -63,6 +63,9 @@ type Program[S, T, E any] struct {
 	Record func(u Update, batch []S) T
 	// Evaluate is called after each epoch; it ends early, with an error, when ctx ends. nil in a loop without epochs.
 	Evaluate func(ctx context.Context) (E, error)
+	// Ends says whether the phase ends with this evaluation, before its time; nil: none ends it. What it notes is saved
+	// with the checkpoint that follows.
+	Ends func(E) bool
 	// Close frees the program when the phase ends; it may be nil.
 	Close func()
 }
@@ -139,7 +142,10 @@ func (l *Loop[S, T, E]) phase(ctx context.Context, p Phase[S, T, E]) error {
 	for {
 		switch {
 		case l.due():
-			err = l.evaluate(ctx, program)
+			var ended bool
+			if ended, err = l.evaluate(ctx, program); ended && err == nil {
+				return nil
+			}
 		case l.done >= p.To:
 			return nil
 		case ctx.Err() != nil:
@@ -155,8 +161,7 @@ func (l *Loop[S, T, E]) phase(ctx context.Context, p Phase[S, T, E]) error {
 
 // due says whether the run stands at the end of an epoch that is not evaluated yet.
 func (l *Loop[S, T, E]) due() bool {
-	n := l.form.StepsPerEpoch
-	return n > 0 && l.evaluated < l.done/n
+	return l.form.Epochs != nil && l.evaluated < l.form.Epochs(l.done)
 }
 
 // step takes one step, and saves if it is time to.
@@ -197,26 +202,27 @@ func (l *Loop[S, T, E]) step(p *Program[S, T, E]) error {
 	return nil
 }
 
-// evaluate ends an epoch.
-func (l *Loop[S, T, E]) evaluate(ctx context.Context, p *Program[S, T, E]) error {
+// evaluate ends an epoch, and with it the phase if the program says so.
+func (l *Loop[S, T, E]) evaluate(ctx context.Context, p *Program[S, T, E]) (ended bool, err error) {
 	record, err := p.Evaluate(ctx)
 	switch {
 	case errors.Is(err, layers.ErrNotFinite):
-		return l.diverged(err)
+		return false, l.diverged(err)
 	case err != nil && ctx.Err() != nil:
-		return l.interrupted()
+		return false, l.interrupted()
 	case err != nil:
-		return err
+		return false, err
 	}
 	if err := l.log.Add(metrics.EvaluationKind, record); err != nil {
-		return err
+		return false, err
 	}
 	l.evaluated++
 	l.History.Evaluations = append(l.History.Evaluations, record)
 	if l.Hooks.Evaluation != nil {
 		l.Hooks.Evaluation(record)
 	}
-	return l.save()
+	ended = p.Ends != nil && p.Ends(record)
+	return ended, l.save()
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

@@ -282,7 +282,7 @@ func TestPositionsAreChecked(t *testing.T) {
 		{10, 3, "10 steps are done of 9"}, {-1, 0, "-1 steps are done of 9"},
 		{4, 0, "after 4 steps 0 epochs are evaluated"}, {3, 2, "after 3 steps 2 epochs are evaluated"},
 	} {
-		err := Position{Done: x.done, Evaluated: x.evaluated}.CheckEpochs(total, perEpoch)
+		err := Position{Done: x.done, Evaluated: x.evaluated}.CheckEpochs(total, Every(perEpoch))
 		if (err == nil) != (x.want == "") || err != nil && err.Error() != x.want {
 			t.Errorf("%d steps, %d epochs: %v, want %q", x.done, x.evaluated, err, x.want)
 		}

@@ -85,7 +85,7 @@ type regressionPosition struct {
 func newRegression(lr float64) *regression {
 	r := &regression{w: graph.NewParam("w", 1, 1), b: graph.NewParam("b", 1), data: points(10)}
 	r.Loop = New[point, record, evaluation](Form{
-		StepsPerEpoch: perEpoch,
+		Epochs: Every(perEpoch),
 		Tensors: func() (*safetensors.File, error) {
 			f := &safetensors.File{Metadata: map[string]string{}}
 			return f, layers.AddParams(f, "", []*graph.Param{r.w, r.b})

@@ -1,0 +1,206 @@
+package curriculum
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
+	"github.com/synapnet/synapnet-train/internal/bounds"
+)
+
+// Stage is a stretch of a run with samples of its own. What it leaves at its zero value is the run's: SamplesPerStage,
+// EpochsPerStage, BatchSize, Mixture.
+type Stage struct {
+	Context   int `json:"context" toml:"context"`                 // tokens of a sample
+	Samples   int `json:"samples,omitempty" toml:"samples"`       // of an epoch, asked for; see tasks.Counts
+	Tokens    int `json:"tokens,omitempty" toml:"tokens"`         // of an epoch, in place of Samples
+	BatchSize int `json:"batch_size,omitempty" toml:"batch_size"` // samples a step
+	Epochs    int `json:"epochs,omitempty" toml:"epochs"`         // at most, of a stage with Until
+	// Fresh draws other samples for each epoch, in place of the same in another order.
+	Fresh bool `json:"fresh,omitempty" toml:"fresh"`
+	// Until ends the stage with the epoch whose evaluation satisfies it: "TASK > ACCURACY", where TASK may be "overall".
+	Until   string         `json:"until,omitempty" toml:"until"`
+	Mixture []tasks.Weight `json:"mixture,omitempty" toml:"mixture"`
+}
+
+// Overall names the accuracy over all samples of an evaluation, among those of its tasks.
+const Overall = "overall"
+
+// goal is what Until says.
+type goal struct {
+	task  string
+	above float64
+}
+
+// reached says whether an evaluation satisfies the goal. That of the zero value never does.
+func (g goal) reached(e Evaluation) bool {
+	switch a, ok := e.PerTask[g.task]; {
+	case ok:
+		return a.Mean > g.above
+	case g.task == Overall:
+		return e.Overall.Mean > g.above
+	}
+	return false
+}
+
+// goal reads Until. The task must be one of the mixture.
+func (s Stage) goal() (goal, error) {
+	if s.Until == "" {
+		return goal{}, nil
+	}
+	names := []string{Overall}
+	for _, w := range s.Mixture {
+		names = append(names, w.Task)
+	}
+	task, text, ok := strings.Cut(s.Until, ">")
+	task = strings.TrimSpace(task)
+	above, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if !ok || err != nil || !(above >= 0 && above < 1) || !slices.Contains(names, task) {
+		return goal{}, bounds.Wrong("until", s.Until, "it must be TASK > ACCURACY, the task one of %s and the accuracy from 0 "+
+			"to below 1, e.g. %q", strings.Join(names, ", "), names[len(names)-1]+" > 0.9")
+	}
+	return goal{task, above}, nil
+}
+
+// Stages are the stages of the run with everything that they leave to it: those of Curriculum, one a context length,
+// where the run has none of its own.
+func (c Config) Stages() []Stage {
+	all := slices.Clone(c.Stage)
+	for _, t := range c.Curriculum {
+		all = append(all, Stage{Context: t})
+	}
+	for i := range all {
+		s := &all[i]
+		if s.Tokens > 0 {
+			s.Samples = max(1, s.Tokens/max(1, s.Context))
+		}
+		s.Samples, s.BatchSize = cmp.Or(s.Samples, c.SamplesPerStage), cmp.Or(s.BatchSize, c.BatchSize)
+		s.Epochs = cmp.Or(s.Epochs, c.EpochsPerStage)
+		if len(s.Mixture) == 0 {
+			s.Mixture = c.mixture()
+		}
+	}
+	return all
+}
+
+// Contexts are the lengths of the stages, tokens.
+func (c Config) Contexts() []int {
+	var all []int
+	for _, s := range c.Stages() {
+		all = append(all, s.Context)
+	}
+	return all
+}
+
+// Drawn is the size of the stage's dataset: the mixture's counts, which add up to about Samples.
+func (s Stage) Drawn() (int, error) {
+	counts, err := tasks.Counts(s.Samples, s.Mixture)
+	n := 0
+	for _, k := range counts {
+		n += k
+	}
+	return n, err
+}
+
+// StepsPerEpoch is the number of batches of an epoch, the last of which may be smaller.
+func (s Stage) StepsPerEpoch() (int, error) {
+	n, err := s.Drawn()
+	return train.StepsPerEpoch(n, s.BatchSize), err
+}
+
+// checkStages names the first setting that a stage cannot have.
+func (c Config) checkStages() error {
+	switch {
+	case len(c.Curriculum)+len(c.Stage) == 0:
+		return bounds.Wrong("curriculum", c.Curriculum, "give the context length of each stage, e.g. --curriculum 512 1024")
+	case len(c.Curriculum) > 0 && len(c.Stage) > 0:
+		return bounds.Wrong("curriculum", c.Curriculum, "there are %d of [[stage]], too: give the one or the other",
+			len(c.Stage))
+	}
+	for i, s := range c.Stages() {
+		err := s.check(c)
+		if bad, ok := errors.AsType[*bounds.Error](err); ok && len(c.Stage) > 0 {
+			return bounds.Wrong("stage."+bad.Setting, bad.Value, "%s (stage %d)", bad.Problem, i+1)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check names the first setting of a stage of c that cannot work.
+func (s Stage) check(c Config) error {
+	names := tasks.Settings{Task: "mixture", Length: "curriculum", Vocab: "model.vocab_size", Classes: "model.num_classes"}
+	if len(c.Stage) > 0 {
+		names.Length = "context"
+		if err := cmp.Or(bounds.Check("samples", s.Samples, 1, 1<<24), bounds.Check("tokens", s.Tokens, 0, 1<<40),
+			bounds.Check("epochs", s.Epochs, 1, 1<<20), bounds.Check("batch_size", s.BatchSize, 1, 1<<16)); err != nil {
+			return err
+		}
+	}
+	if err := c.Model.CheckContexts(names.Length, s.Context); err != nil {
+		return err
+	}
+	for _, w := range s.Mixture {
+		if err := names.Check(w.Task, c.params(s.Context)); err != nil {
+			return err
+		}
+	}
+	if _, err := s.Drawn(); err != nil {
+		return bounds.Wrong("mixture", s.Mixture, "%v", err)
+	}
+	if s.Fresh && c.SampleKeys.Version() == tasks.Keys1 {
+		return bounds.Wrong("fresh", true, "sample_keys 1 have no place for further samples: use sample_keys 2")
+	}
+	_, err := s.goal()
+	return err
+}
+
+// epochs are the training samples of a stage: number e·n + i is row i of epoch e.
+type epochs struct {
+	n     int
+	draw  func(epoch int) ([]tasks.Sample, error)
+	epoch int // of the rows that are held
+	rows  []tasks.Sample
+}
+
+// Len is train.Endless: an epoch follows the other.
+func (*epochs) Len() int { return train.Endless }
+
+// Sample draws the rows of its epoch unless they are held.
+func (e *epochs) Sample(i int) (s tasks.Sample, err error) {
+	if epoch := i / e.n; epoch != e.epoch {
+		if e.rows, err = e.draw(epoch); err != nil {
+			return s, err
+		}
+		e.epoch = epoch
+	}
+	return e.rows[i%e.n], nil
+}
+
+// training are the samples of the stage with the order of its steps.
+func (s Stage) training(p tasks.Params, from tasks.Source) (train.Dataset[tasks.Sample], train.Order, error) {
+	rows, err := tasks.Mixture(s.Samples, p, from, s.Mixture)
+	if err != nil {
+		return nil, nil, err
+	}
+	n := len(rows)
+	if !s.Fresh {
+		return train.Samples[tasks.Sample](rows), Epochs(from, n, s.BatchSize), nil
+	}
+	data := &epochs{n: n, rows: rows, draw: func(epoch int) ([]tasks.Sample, error) {
+		return tasks.Mixture(s.Samples, p, from.Epoch(epoch), s.Mixture)
+	}}
+	return data, train.Shuffled(n, s.BatchSize, func(epoch int) []int {
+		order := from.Order(n, epoch)
+		for i := range order {
+			order[i] += epoch * n
+		}
+		return order
+	}), nil
+}
