@@ -12,7 +12,7 @@ import (
 )
 
 // partition is how many different hashes are compared at a time.
-var partition = 1 << 20
+var partition = 1 << 19
 
 // hashes is a list of hashes on disk.
 type hashes struct {
@@ -60,7 +60,7 @@ func (h *hashes) repeated(ctx context.Context) (n int64, err error) {
 		return 0, err
 	}
 	parts := uint64(h.n/int64(partition) + 1)
-	var part []uint64
+	part := make([]uint64, 0, h.n/int64(parts)*5/4+1)
 	chunk := make([]byte, 1<<20)
 	for p := range parts {
 		part = part[:0]

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"unicode/utf8"
 
@@ -99,8 +100,9 @@ func (o *object) set(f *fields, k key, value jsontext.Value) error {
 	return fmt.Errorf("%s is %s: it must be a text in quotes", names[k], foreign.Word(string(value)))
 }
 
-// appendIDs reads an array, which is valid JSON.
+// appendIDs reads an array, which is valid JSON: it ends with a bracket, whatever comes before.
 func appendIDs(f *fields, array []byte) error {
+	all := f.ids
 	for at := 1; at < len(array)-1; {
 		c := array[at]
 		if c == ',' || c <= ' ' {
@@ -108,16 +110,15 @@ func appendIDs(f *fields, array []byte) error {
 			continue
 		}
 		begin, id := at, int64(0)
-		for ; at < len(array)-1 && array[at] >= '0' && array[at] <= '9' && id <= 1<<32; at++ {
+		for ; array[at]-'0' <= 9 && id <= math.MaxInt32; at++ {
 			id = id*10 + int64(array[at]-'0')
 		}
-		if c := array[at]; at == begin || c != ',' && c != ']' && c > ' ' { // -1, 1.5, "1", an array, far too large
-			id = -1
+		if c = array[at]; at == begin || id > math.MaxInt32 || c != ',' && c != ']' && c > ' ' {
+			return notAnID(len(all), element(array[begin:])) // -1, 1.5, "1", an array, far too large
 		}
-		if err := f.addID(id, func() string { return element(array[begin:]) }); err != nil {
-			return err
-		}
+		all = append(all, int32(id))
 	}
+	f.ids = all
 	return nil
 }
 
@@ -131,9 +132,8 @@ func element(rest []byte) string {
 
 // broken is the error of a value that is no JSON.
 func broken(value []byte, err error) error {
-	var syntax *jsontext.SyntacticError
 	where := ""
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		where, err = fmt.Sprintf(" at byte %d", syntax.ByteOffset+1), syntax.Err
 	}
 	switch {

@@ -221,7 +221,8 @@ func TestErrorsOfParquet(t *testing.T) {
 		write func()
 		want  string
 	}{
-		{func() { putParquet(t, path, noLabel{"a"}) }, `: its columns are not those of samples: it has no label: a sample is`},
+		{func() { putParquet(t, path, noLabel{"a"}) },
+			`: its columns are not those of samples: it has no label: a sample is`},
 		{func() { putParquet(t, path, both{}) }, `: its columns are not those of samples: it has both ids and text`},
 		{func() { putParquet(t, path, misspelt{}) }, `: the key lable is unknown: did you mean "label"?`},
 		{func() { putParquet(t, path, floats{}) }, ": the column ids is "},
@@ -297,4 +298,22 @@ func FuzzJSON(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Files of pyarrow, which the script beside them made.
+func TestParquetOfPyArrow(t *testing.T) {
+	for name, want := range map[string][]Record{
+		"ids": {{IDs: []int32{1, 2}, At: 1}, {IDs: []int32{3}, Label: Label{Class: 1}, At: 2}},
+		"large_list": {{IDs: []int32{1, 2}, Label: Label{Word: "x"}, At: 1},
+			{IDs: []int32{3}, Label: Label{Word: "y"}, At: 2}},
+		"text":     {{Text: "où", Label: Label{Class: 2}, At: 1}, {Text: "b", At: 2}},
+		"babilong": {{Text: "a. b?", Label: Label{Word: "c"}, At: 1}},
+	} {
+		got, err := readAll(filepath.Join("testdata", name+".parquet"))
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, %v; want %v", name, got, err, want)
+		}
+	}
+	checkError(t, filepath.Join("testdata", "null.parquet"), " row 1: ids[1] is null: an id is a whole number")
+	checkError(t, filepath.Join("testdata", "no_list.parquet"), " row 2: ids is empty: a sample has at least one token")
 }

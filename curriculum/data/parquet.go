@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"unicode/utf8"
 
@@ -185,10 +186,14 @@ func (c column) set(f *fields, v parquet.Value) error {
 		if v.Kind() == parquet.Int64 {
 			number = v.Int64()
 		}
-		if isList {
-			return f.addID(number, func() string { return fmt.Sprint(number) })
+		switch {
+		case !isList:
+			return f.setClass(c.key, number)
+		case number < 0 || number > math.MaxInt32:
+			return notAnID(len(f.ids), fmt.Sprint(number))
 		}
-		return f.setClass(c.key, number)
+		f.ids = append(f.ids, int32(number))
+		return nil
 	}
 	word := string(v.ByteArray())
 	if !utf8.ValidString(word) {

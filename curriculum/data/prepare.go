@@ -116,7 +116,7 @@ type SideCounts struct {
 // Prepare reads the files once, from front to end, and makes the store in o.Dir, unless the one that is there is of the
 // same files and settings. Nothing is left behind when it fails or ctx ends. Memory does not grow with training data:
 // it is that of the largest sample, of about 64 bytes for each evaluation sample of Eval, which are compared with those
-// of training, and of at most 16 MB for counting duplicates.
+// of training, and of some 10 MB for counting duplicates.
 func Prepare(ctx context.Context, o Options) (*Set, error) {
 	if err := o.check(); err != nil {
 		return nil, err

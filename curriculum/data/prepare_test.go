@@ -72,7 +72,8 @@ func TestTextBecomesSamples(t *testing.T) {
 	if got, want := s.Labels.Words(), []string{"maybe", "no", "yes"}; !slices.Equal(got, want) {
 		t.Errorf("classes %v, want %v", got, want)
 	}
-	want := []tasks.Sample{{IDs: []int32{0, 1, 2}, Label: 2, Task: "data"}, {IDs: []int32{0, 0, 3}, Label: 1, Task: "data"},
+	want := []tasks.Sample{{IDs: []int32{0, 1, 2}, Label: 2, Task: "data"},
+		{IDs: []int32{0, 0, 3}, Label: 1, Task: "data"},
 		{IDs: []int32{0, 4, 4}, Label: 0, Task: "data"}}
 	if got := all(t, s.Train, 3); !reflect.DeepEqual(got, want) {
 		t.Errorf("training %v, want %v", got, want)
@@ -113,7 +114,8 @@ func TestEverySampleIsItself(t *testing.T) {
 
 func TestLongSamplesAreRefusedOrCut(t *testing.T) {
 	dir := t.TempDir()
-	o := Options{Train: []string{put(t, filepath.Join(dir, "a"), `{"ids":[9],"label":0}`, `{"ids":[1,2,3,4,5,6],"label":1}`,
+	o := Options{Train: []string{put(t, filepath.Join(dir, "a"), `{"ids":[9],"label":0}`,
+		`{"ids":[1,2,3,4,5,6],"label":1}`,
 		`{"ids":[1,2,3,4,5],"label":1}`)}, Dir: dir}
 	_, err := prepare(t, o).Train(5)
 	if want := "1 of 3 samples have more than the 5 tokens of the context, the longest 6 (a line 2): use a longer " +
@@ -151,7 +153,8 @@ func TestLongSamplesAreRefusedOrCut(t *testing.T) {
 func TestHeldOutSamplesAreChosenByTheirContent(t *testing.T) {
 	dir := t.TempDir()
 	held := func(lines []string) map[int32]bool {
-		s := prepare(t, Options{Train: []string{put(t, in(t, "a"), lines...)}, EvalShare: 0.2, Dir: t.TempDir(), Vocab: 50_000})
+		s := prepare(t, Options{Train: []string{put(t, in(t, "a"), lines...)}, EvalShare: 0.2, Dir: t.TempDir(),
+			Vocab: 50_000})
 		last := map[int32]bool{}
 		for _, sample := range all(t, s.Eval, 7) {
 			last[sample.IDs[6]] = true
@@ -179,8 +182,8 @@ func TestHeldOutSamplesAreChosenByTheirContent(t *testing.T) {
 	}
 	few := put(t, filepath.Join(dir, "few"), idLines(0, 3)...)
 	_, err := Prepare(background, Options{Train: []string{few}, EvalShare: 1e-9, Dir: dir})
-	if want := "none of 3 samples is held out by an eval_share of 1e-09: make it larger, or give evaluation data"; err == nil ||
-		err.Error() != want {
+	want := "none of 3 samples is held out by an eval_share of 1e-09: make it larger, or give evaluation data"
+	if err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 }
@@ -189,11 +192,11 @@ func TestHeldOutSamplesAreChosenByTheirContent(t *testing.T) {
 func TestSamplesOfBothSidesAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	train := put(t, filepath.Join(dir, "train"), append(idLines(0, 50), idLines(8, 1)...)...)
-	eval := put(t, filepath.Join(dir, "eval"), `[{"ids":[500],"label":0},`, `{"label":0,"ids":[0,8]},{"ids":[0,8],"label":1},`,
-		`{"ids":[7],"label":2}]`)
+	eval := put(t, filepath.Join(dir, "eval"), `[{"ids":[500],"label":0},`,
+		`{"label":0,"ids":[0,8]},{"ids":[0,8],"label":1},`, `{"ids":[7],"label":2}]`)
 	_, err := Prepare(background, Options{Train: []string{train}, Eval: []string{eval}, Dir: dir})
-	if want := fmt.Sprintf("3 of 4 evaluation samples are in the training data as well, the first at %s element 4 and at %s "+
-		"line 8: remove them from one of the two", eval, train); err == nil || err.Error() != want {
+	if want := fmt.Sprintf("3 of 4 evaluation samples are in the training data as well, the first at %s element 4 and "+
+		"at %s line 8: remove them from one of the two", eval, train); err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 	if got := namesIn(t, dir); got != "eval train" {
@@ -224,7 +227,7 @@ func TestRepeatedHashes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.close()
+	defer func() { _ = h.close() }()
 	for i := range uint64(3 * partition) {
 		if err := errors.Join(h.add(mix(i)), h.add(mix(i%5))); err != nil {
 			t.Fatal(err)
@@ -245,23 +248,32 @@ func TestLabelsOfTheEvaluation(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{Options{Train: []string{words}, Eval: []string{other}}, other + " line 2: training data do not have it: the label yess " +
-			"is unknown: those known are no, yes; did you mean yes?"},
-		{Options{Train: []string{numbers}, Eval: []string{larger}}, larger + " line 2: training data do not have it: the label 2 " +
-			"is out of range: it must be from 0 to 1"},
-		{Options{Train: []string{words}, Eval: []string{larger}}, words + " line 1: its label is a word, but that of " + larger +
-			" line 1 is a number: labels are all numbers or all words (in quotes)"},
-		{Options{Train: []string{words}, Classes: 1}, words + " line 2: the label no is one more than the 1 classes that there " +
-			"can be: a label is one of few words, free-form answers need a language model"},
-		{Options{Train: []string{larger}, Classes: 2}, larger + " line 2: the label 2 is out of range: the model has 2 classes, " +
-			"from 0 to 1"},
-		{Options{Eval: []string{other}, Labels: NewLabels([]string{"yes", "no"})}, other + " line 2: the label yess is unknown: " +
-			"those known are no, yes; did you mean yes?"},
-		{Options{Eval: []string{larger}, Labels: NewLabels([]string{"yes", "no"})}, larger + " line 1: the label 0 is a number: " +
-			"those known are the words no, yes"},
-		{Options{Eval: []string{other}, Labels: Numbered(3)}, other + " line 1: the label no is a word: it must be a number from " +
-			"0 to 2"},
-		{Options{Eval: []string{other}}, "evaluation data alone need the labels of a model: give training data, too"},
+		{Options{Train: []string{words}, Eval: []string{other}},
+			other + " line 2: training data do not have it: the label yess " +
+				"is unknown: those known are no, yes; did you mean yes?"},
+		{Options{Train: []string{numbers}, Eval: []string{larger}},
+			larger + " line 2: training data do not have it: the label 2 " +
+				"is out of range: it must be from 0 to 1"},
+		{Options{Train: []string{words}, Eval: []string{larger}},
+			words + " line 1: its label is a word, but that of " + larger +
+				" line 1 is a number: labels are all numbers or all words (in quotes)"},
+		{Options{Train: []string{words}, Classes: 1},
+			words + " line 2: the label no is one more than the 1 classes that there " +
+				"can be: a label is one of few words, free-form answers need a language model"},
+		{Options{Train: []string{larger}, Classes: 2},
+			larger + " line 2: the label 2 is out of range: the model has 2 classes, " +
+				"from 0 to 1"},
+		{Options{Eval: []string{other}, Labels: NewLabels([]string{"yes", "no"})},
+			other + " line 2: the label yess is unknown: " +
+				"those known are no, yes; did you mean yes?"},
+		{Options{Eval: []string{larger}, Labels: NewLabels([]string{"yes", "no"})},
+			larger + " line 1: the label 0 is a number: " +
+				"those known are the words no, yes"},
+		{Options{Eval: []string{other}, Labels: Numbered(3)},
+			other + " line 1: the label no is a word: it must be a number from " +
+				"0 to 2"},
+		{Options{Eval: []string{other}},
+			"evaluation data alone need the labels of a model: give training data, too"},
 	} {
 		c.o.Dir, c.o.Tokenizer = dir, alphabet
 		if _, err := Prepare(background, c.o); err == nil || err.Error() != c.want {
@@ -287,19 +299,29 @@ func TestErrorsOfSamples(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{Options{Train: []string{ids}, Vocab: 64}, ids + " line 2: ids[1] is 64: the vocabulary has 64 ids, from 0 to 63"},
-		{Options{Train: []string{text}}, text + " line 1: it is text, and no tokenizer is given: give one, or samples of ids"},
-		{Options{Train: []string{text}, Tokenizer: alphabet}, text + " line 2: the tokenizer fails: no id for 'A'"},
-		{Options{Train: []string{empty}, Tokenizer: alphabet}, empty + " line 1: its text has no token: a sample has at least one"},
-		{Options{Train: []string{ids, text}, Tokenizer: alphabet}, ids + " line 2: ids[1] is 64: the vocabulary has 30 ids, " +
-			"from 0 to 29"},
-		{Options{Train: []string{text}, Tokenizer: alphabet, Vocab: 10}, "the tokenizer has 30 ids, the vocabulary 10: use a " +
-			"model whose vocabulary is at least that large"},
-		{Options{Train: []string{dir}}, "cannot read " + dir + ": it is a folder, not a file; give a file of samples"},
-		{Options{}, "no data are given: name a file of samples"},
-		{Options{Train: []string{ids}, EvalShare: 1}, "eval_share is 1: it must be at least 0 and below 1"},
-		{Options{Train: []string{ids}, Eval: []string{text}, EvalShare: 0.1}, "eval_share is 0.1 and evaluation data are given: " +
-			"leave one of them out"},
+		{Options{Train: []string{ids}, Vocab: 64},
+			ids + " line 2: ids[1] is 64: the vocabulary has 64 ids, from 0 to 63"},
+		{Options{Train: []string{text}},
+			text + " line 1: it is text, and no tokenizer is given: give one, or samples of ids"},
+		{Options{Train: []string{text}, Tokenizer: alphabet},
+			text + " line 2: the tokenizer fails: no id for 'A'"},
+		{Options{Train: []string{empty}, Tokenizer: alphabet},
+			empty + " line 1: its text has no token: a sample has at least one"},
+		{Options{Train: []string{ids, text}, Tokenizer: alphabet},
+			ids + " line 2: ids[1] is 64: the vocabulary has 30 ids, " +
+				"from 0 to 29"},
+		{Options{Train: []string{text}, Tokenizer: alphabet, Vocab: 10},
+			"the tokenizer has 30 ids, the vocabulary 10: use a " +
+				"model whose vocabulary is at least that large"},
+		{Options{Train: []string{dir}},
+			"cannot read " + dir + ": it is a folder, not a file; give a file of samples"},
+		{Options{},
+			"no data are given: name a file of samples"},
+		{Options{Train: []string{ids}, EvalShare: 1},
+			"eval_share is 1: it must be at least 0 and below 1"},
+		{Options{Train: []string{ids}, Eval: []string{text}, EvalShare: 0.1},
+			"eval_share is 0.1 and evaluation data are given: " +
+				"leave one of them out"},
 	} {
 		c.o.Dir = filepath.Join(dir, "store")
 		if _, err := Prepare(background, c.o); err == nil || err.Error() != c.want {
@@ -321,8 +343,8 @@ func stored(t *testing.T, dir string) []byte {
 	return text
 }
 
-// A run that goes on takes the store as it is while its sources are, makes it again to the same bytes if it is gone, and
-// refuses other data.
+// A run that goes on takes the store as it is while its sources are, makes it again to the same bytes if it is gone,
+// and refuses other data.
 func TestARunThatGoesOnHasTheSameData(t *testing.T) {
 	dir := t.TempDir()
 	path := put(t, filepath.Join(dir, "a.jsonl"), idLines(0, 100)...)
@@ -459,7 +481,8 @@ func TestProgressReachesTheWhole(t *testing.T) {
 	dir := t.TempDir()
 	lines := strings.Join(idLines(0, 1000), "\n")
 	var last Progress
-	o := Options{Train: []string{put(t, filepath.Join(dir, "a"), lines), putBytes(t, filepath.Join(dir, "b"), zstandard(t, lines)),
+	o := Options{Train: []string{put(t, filepath.Join(dir, "a"), lines),
+		putBytes(t, filepath.Join(dir, "b"), zstandard(t, lines)),
 		putParquet(t, filepath.Join(dir, "c"), idRow{[]int64{1}, 0}, idRow{[]int64{2}, 0}, idRow{[]int64{3}, 1})}, Dir: dir,
 		Progress: func(p Progress) {
 			if p.Read < last.Read || p.Samples < last.Samples {

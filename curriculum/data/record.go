@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/synapnet/synapnet-train/internal/foreign"
@@ -59,10 +60,8 @@ func lookUp(name string, ignore []string) (k key, skip bool, err error) {
 			return key(k), false, nil
 		}
 	}
-	for _, ignored := range ignore {
-		if name == ignored {
-			return 0, true, nil
-		}
+	if slices.Contains(ignore, name) {
+		return 0, true, nil
 	}
 	hint := "the keys are " + strings.Join(names[:], ", ")
 	if near, ok := spelling.Suggest(name, names[:]); ok {
@@ -138,14 +137,8 @@ func (f *fields) incomplete() error {
 	return fmt.Errorf("it has keys of two forms: %s", forms)
 }
 
-// addID adds a token. number is how the file writes it.
-func (f *fields) addID(id int64, number func() string) error {
-	if id < 0 || id > math.MaxInt32 {
-		return fmt.Errorf("ids[%d] is %s: an id is a whole number from 0 to %d", len(f.ids), foreign.Word(number()),
-			math.MaxInt32)
-	}
-	f.ids = append(f.ids, int32(id))
-	return nil
+func notAnID(at int, value string) error {
+	return fmt.Errorf("ids[%d] is %s: an id is a whole number from 0 to %d", at, foreign.Word(value), math.MaxInt32)
 }
 
 // setClass sets a label that is a number.

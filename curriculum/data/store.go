@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/internal/files"
 )
@@ -100,9 +101,9 @@ func (w *writer) write(p []byte) error {
 // hashOf is what samples of equal ids have in common: the first bytes of the SHA-256 of the ids, whatever file or form
 // they came in.
 func hashOf(ids []int32, buf []byte) (hash uint64, grown []byte) {
-	buf = buf[:0]
-	for _, id := range ids {
-		buf = binary.LittleEndian.AppendUint32(buf, uint32(id))
+	buf = slices.Grow(buf[:0], 4*len(ids))[:4*len(ids)]
+	for i, id := range ids {
+		binary.LittleEndian.PutUint32(buf[4*i:], uint32(id))
 	}
 	sum := sha256.Sum256(buf)
 	return binary.LittleEndian.Uint64(sum[:]), buf
@@ -110,15 +111,19 @@ func hashOf(ids []int32, buf []byte) (hash uint64, grown []byte) {
 
 // add appends a sample to a side. place names where it is from.
 func (w *writer) add(s *side, ids []int32, label int32, hash uint64, place func() string) error {
-	w.buf = binary.LittleEndian.AppendUint32(w.buf[:0], uint32(label))
-	for _, id := range ids {
-		if w.width == 2 {
-			w.buf = binary.LittleEndian.AppendUint16(w.buf, uint16(id))
-		} else {
-			w.buf = binary.LittleEndian.AppendUint32(w.buf, uint32(id))
+	size := 4 + w.width*len(ids)
+	w.buf = slices.Grow(w.buf[:0], size)[:size]
+	binary.LittleEndian.PutUint32(w.buf, uint32(label))
+	if w.width == 2 {
+		for i, id := range ids {
+			binary.LittleEndian.PutUint16(w.buf[4+2*i:], uint16(id))
 		}
-		s.Highest = max(s.Highest, id)
+	} else {
+		for i, id := range ids {
+			binary.LittleEndian.PutUint32(w.buf[4+4*i:], uint32(id))
+		}
 	}
+	s.Highest = max(s.Highest, slices.Max(ids))
 	entry := binary.LittleEndian.AppendUint64(w.open[s], uint64(w.at))
 	entry = binary.LittleEndian.AppendUint32(entry, uint32(len(ids)))
 	entry = binary.LittleEndian.AppendUint32(entry, crc32.Checksum(w.buf, castagnoli))
