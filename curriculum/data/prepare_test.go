@@ -343,8 +343,8 @@ func stored(t *testing.T, dir string) []byte {
 	return text
 }
 
-// A run that goes on takes the store as it is while its sources are, makes it again to the same bytes if it is gone,
-// and refuses other data.
+// A run that goes on takes the store while its sources are as they were, and makes it again to the same bytes if it is
+// gone.
 func TestARunThatGoesOnHasTheSameData(t *testing.T) {
 	dir := t.TempDir()
 	path := put(t, filepath.Join(dir, "a.jsonl"), idLines(0, 100)...)
@@ -393,7 +393,16 @@ func TestARunThatGoesOnHasTheSameData(t *testing.T) {
 		t.Fatal(err)
 	}
 	goesOn("with half a store", false, true)
+}
 
+// A run that goes on with other data is told so, and the store stays as it is.
+func TestARunRefusesOtherData(t *testing.T) {
+	dir := t.TempDir()
+	path := put(t, filepath.Join(dir, "a.jsonl"), idLines(0, 100)...)
+	o := Options{Train: []string{path}, EvalShare: 0.1, Dir: filepath.Join(dir, "store")}
+	key := prepare(t, o).Key
+	bytesBefore := stored(t, o.Dir)
+	o.Expect = &key
 	lines := idLines(0, 100)
 	lines[50] = strings.Replace(lines[50], "50", "51", 1)
 	refused := func(want string) {
