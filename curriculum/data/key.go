@@ -1,0 +1,205 @@
+package data
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/synapnet/synapnet-train/internal/files"
+)
+
+// Key is all that decides about the content of a store: equal keys, equal bytes. A run's checkpoint keeps it, so that
+// the run goes on with the data that it began with.
+type Key struct {
+	Version   int      `json:"version"`
+	Train     []Source `json:"train,omitempty"`
+	Eval      []Source `json:"eval,omitempty"`
+	EvalShare float64  `json:"eval_share,omitempty"`
+	Tokenizer string   `json:"tokenizer,omitempty"`
+	Vocab     int      `json:"vocab,omitempty"`
+	Classes   int      `json:"classes,omitempty"`
+	Labels    *Labels  `json:"labels,omitempty"`
+	Ignore    []string `json:"ignore,omitempty"`
+}
+
+// Source is a file of samples.
+type Source struct {
+	Name   string `json:"name"` // without folders; for people alone
+	Size   int64  `json:"size"` // bytes
+	SHA256 string `json:"sha256"`
+}
+
+// seen is what a source was when the store was made or last found to be of it. It stands beside the store, not in it:
+// the bytes of a store do not depend on times and paths.
+type seen struct {
+	Path  string `json:"path"`
+	Size  int64  `json:"size"`
+	Mtime int64  `json:"mtime"` // ns
+
+	parquet bool
+}
+
+// look says what a source is now.
+func look(path string) (s seen, err error) {
+	f, err := files.Open(path)
+	if err != nil {
+		return seen{}, fmt.Errorf("cannot read %s: %w; give a file of samples", path, files.Cause(err))
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return seen{}, err
+	}
+	begin := make([]byte, 4)
+	if _, err := io.ReadFull(f, begin); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return seen{}, fmt.Errorf("cannot read %s: %w", path, files.Cause(err))
+	}
+	full, err := filepath.Abs(path)
+	if err != nil {
+		return seen{}, err
+	}
+	return seen{full, info.Size(), info.ModTime().UnixNano(), string(begin) == "PAR1"}, nil
+}
+
+// key is the key of the options, but for the hashes of the sources.
+func (o *Options) key() (Key, []seen, error) {
+	k := Key{Version: version, EvalShare: o.EvalShare, Tokenizer: o.TokenizerID, Vocab: o.vocab(), Classes: o.Classes,
+		Labels: o.Labels, Ignore: o.Ignore}
+	var all []seen
+	for _, list := range []struct {
+		paths []string
+		into  *[]Source
+	}{{o.Eval, &k.Eval}, {o.Train, &k.Train}} {
+		for _, path := range list.paths {
+			s, err := look(path)
+			if err != nil {
+				return Key{}, nil, err
+			}
+			all = append(all, s)
+			*list.into = append(*list.into, Source{Name: filepath.Base(path), Size: s.Size})
+		}
+	}
+	return k, all, nil
+}
+
+// sources are those of the evaluation, then those of training: the order in which they are read.
+func (k *Key) sources() []*Source {
+	var all []*Source
+	for i := range k.Eval {
+		all = append(all, &k.Eval[i])
+	}
+	for i := range k.Train {
+		all = append(all, &k.Train[i])
+	}
+	return all
+}
+
+// Changed is an error that says what is not as it was in a run that began with another key. Names do not count. A
+// source without a hash has not been read yet.
+func (k Key) Changed(since Key) error {
+	const mend = "put back what it was, or begin a new run"
+	if len(k.Train) != len(since.Train) || len(k.Eval) != len(since.Eval) {
+		return fmt.Errorf("the run began with %d files of training data and %d of evaluation data, it is given %d and %d: %s",
+			len(since.Train), len(since.Eval), len(k.Train), len(k.Eval), mend)
+	}
+	then := since.sources()
+	for i, now := range k.sources() {
+		switch {
+		case now.Size != then[i].Size:
+			return fmt.Errorf("%s has changed since the run began: it has %d bytes, it had %d (%s); %s", now.Name, now.Size,
+				then[i].Size, then[i].Name, mend)
+		case now.SHA256 != "" && now.SHA256 != then[i].SHA256:
+			return fmt.Errorf("%s has changed since the run began: its SHA-256 is %.12s…, it was %.12s… (%s); %s", now.Name,
+				now.SHA256, then[i].SHA256, then[i].Name, mend)
+		}
+	}
+	now, before := k.settings(), since.settings()
+	if now != before {
+		return fmt.Errorf("the settings of the data have changed since the run began: they are %s, they were %s; %s", now,
+			before, mend)
+	}
+	return nil
+}
+
+// settings is the key without its sources, as JSON.
+func (k Key) settings() string {
+	k.Train, k.Eval = nil, nil
+	text, err := json.Marshal(k)
+	if err != nil {
+		return err.Error() // it is made of numbers and words
+	}
+	return string(text)
+}
+
+const (
+	storeName = "samples.bin"
+	seenName  = "samples.seen.json"
+)
+
+// find is the store in the folder if it is of the key, nil if there is none. Where a source has another modification
+// time than when it was last seen, its content is compared.
+func (o *Options) find(ctx context.Context, want Key, now []seen) (*store, error) {
+	s, err := openStore(filepath.Join(o.Dir, storeName))
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, errDamaged) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	ours, err := o.isOf(ctx, s, want, now)
+	if err != nil || !ours {
+		return nil, errors.Join(err, s.file.Close())
+	}
+	return s, nil
+}
+
+func (o *Options) isOf(ctx context.Context, s *store, want Key, now []seen) (bool, error) {
+	if want.Changed(s.Key) != nil {
+		return false, nil
+	}
+	var before []seen
+	text, err := files.Read(filepath.Join(o.Dir, seenName), 1<<20)
+	if err == nil && json.Unmarshal(text, &before) == nil && slices.EqualFunc(now, before, func(a, b seen) bool {
+		return a.Path == b.Path && a.Size == b.Size && a.Mtime == b.Mtime
+	}) {
+		return true, nil
+	}
+	p := o.newProgress(now, 1)
+	for i, source := range s.Key.sources() {
+		sum, err := hashFile(ctx, now[i].Path, p.read)
+		if err != nil {
+			return false, err
+		}
+		if sum != source.SHA256 {
+			return false, nil
+		}
+	}
+	return true, o.note(now)
+}
+
+// note writes what the sources of the store are now.
+func (o *Options) note(now []seen) error { return files.WriteJSON(filepath.Join(o.Dir, seenName), now) }
+
+func hashFile(ctx context.Context, path string, read func(n int64)) (sum string, err error) {
+	f, err := files.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	h := sha256.New()
+	if _, err := io.Copy(io.Discard, bufio.NewReaderSize(&meter{ctx, f, h, read}, 1<<20)); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return digest(h), nil
+}
+
+func digest(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
