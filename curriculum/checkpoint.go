@@ -1,10 +1,14 @@
 package curriculum
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 
+	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/metrics"
@@ -23,6 +27,8 @@ type position struct {
 	Epochs  int            `json:"epochs"`  // finished ones: those that are evaluated
 	// Early is the step that each stage ended with before its time, 0 where it did not; none where none did.
 	Early []int `json:"early,omitempty"`
+	// Data is the key of the run's own samples; nil without any.
+	Data *data.Key `json:"data,omitempty"`
 	// Metrics is where the history's file stood.
 	Metrics *metrics.Mark       `json:"metrics,omitempty"`
 	Kernels graph.KernelHistory `json:"kernels,omitempty"` // none in old checkpoints
@@ -32,7 +38,12 @@ type position struct {
 
 // position is what the checkpoint holds of p.
 func (t *Trainer) position(p train.Position) any {
+	var key *data.Key
+	if t.Own != nil {
+		key = &t.Own.Set.Key
+	}
 	return position{
+		Data:   key,
 		Config: t.Config, Done: p.Done, Epoch: t.epoch, Updates: p.Updates, Epochs: p.Evaluated, Metrics: p.Metrics,
 		Kernels: p.Kernels, Early: t.endedEarly(),
 	}
@@ -52,12 +63,16 @@ func (p *position) loop() train.Position {
 }
 
 // Resume continues the run whose checkpoint is at path, and goes on saving there.
-func Resume(path string) (*Trainer, error) {
+func Resume(path string) (*Trainer, error) { return ResumeOn(context.Background(), path, nil) }
+
+// ResumeOn is Resume of a run that may be on data, which are made ready again beside the checkpoint if they are not.
+// They have to be those that the run began with.
+func ResumeOn(ctx context.Context, path string, progress func(data.Progress)) (*Trainer, error) {
 	f, err := safetensors.Read(path)
 	if err != nil {
 		return nil, err
 	}
-	t, p, err := restored(f)
+	t, p, err := restored(ctx, f, DataFolder(filepath.Dir(path)), progress)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -109,7 +124,8 @@ func positionOf(f *safetensors.File) (*position, error) {
 }
 
 // restored is the trainer of a checkpoint, but for where its loop stands.
-func restored(f *safetensors.File) (*Trainer, *position, error) {
+func restored(ctx context.Context, f *safetensors.File, folder string, progress func(data.Progress)) (*Trainer, *position,
+	error) {
 	p, err := positionOf(f)
 	if err != nil {
 		return nil, nil, err
@@ -121,7 +137,16 @@ func restored(f *safetensors.File) (*Trainer, *position, error) {
 	if !m.Config.Equal(p.Config.Model) {
 		return nil, nil, fmt.Errorf("the model is of another configuration than the run in the header")
 	}
-	t, err := newTrainer(p.Config, m)
+	var own *Own
+	if p.Config.Data != nil {
+		if p.Data == nil {
+			return nil, nil, errors.New("the training position in the header is not valid: it has no key of the data")
+		}
+		if _, own, err = p.Config.ReadyData(ctx, folder, p.Data, m.Extra, progress); err != nil {
+			return nil, nil, err
+		}
+	}
+	t, err := newTrainer(p.Config, m, own)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -28,6 +28,8 @@ type Config struct {
 	Beta1           float64 `json:"beta1" toml:"beta1"`
 	Beta2           float64 `json:"beta2" toml:"beta2"`
 	Clip            float64 `json:"clip" toml:"clip"` // global gradient norm; 0: none
+	// Data are samples of the user's own, in place of tasks.
+	Data *Data `json:"data,omitempty" toml:"data"`
 	// Mixture are the tasks of the samples, with their shares; none: tasks.TrainingMixture.
 	Mixture     []tasks.Weight `json:"mixture,omitempty" toml:"mixture"`
 	Seed        uint64         `json:"seed" toml:"seed"` // initial weights, data and their order
@@ -63,6 +65,11 @@ func (c Config) Validate() error {
 	}
 	if c.Model.LanguageModel() {
 		return bounds.Wrong("model.num_classes", 0, "the curriculum's tasks are classifications and need at least 2 classes")
+	}
+	if c.Data != nil {
+		if err := c.checkData(); err != nil {
+			return err
+		}
 	}
 	if err := cmp.Or(bounds.Check("samples_per_stage", c.SamplesPerStage, 1, 1<<24),
 		bounds.Check("epochs_per_stage", c.EpochsPerStage, 1, 1<<20), bounds.Check("batch_size", c.BatchSize, 1, 1<<16),

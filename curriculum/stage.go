@@ -56,6 +56,9 @@ func (s Stage) goal() (goal, error) {
 	for _, w := range s.Mixture {
 		names = append(names, w.Task)
 	}
+	if len(s.Mixture) == 0 {
+		names = append(names, ownTask)
+	}
 	task, text, ok := strings.Cut(s.Until, ">")
 	task = strings.TrimSpace(task)
 	above, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
@@ -80,7 +83,7 @@ func (c Config) Stages() []Stage {
 		}
 		s.Samples, s.BatchSize = cmp.Or(s.Samples, c.SamplesPerStage), cmp.Or(s.BatchSize, c.BatchSize)
 		s.Epochs = cmp.Or(s.Epochs, c.EpochsPerStage)
-		if len(s.Mixture) == 0 {
+		if len(s.Mixture) == 0 && c.Data == nil {
 			s.Mixture = c.mixture()
 		}
 	}
@@ -96,8 +99,12 @@ func (c Config) Contexts() []int {
 	return all
 }
 
-// Drawn is the size of the stage's dataset: the mixture's counts, which add up to about Samples.
+// Drawn is the number of samples of an epoch: the mixture's counts, which add up to about Samples. Of the user's own data
+// it is Samples.
 func (s Stage) Drawn() (int, error) {
+	if len(s.Mixture) == 0 {
+		return s.Samples, nil
+	}
 	counts, err := tasks.Counts(s.Samples, s.Mixture)
 	n := 0
 	for _, k := range counts {
@@ -153,6 +160,9 @@ func (s Stage) check(c Config) error {
 	}
 	if _, err := s.Drawn(); err != nil {
 		return bounds.Wrong("mixture", s.Mixture, "%v", err)
+	}
+	if s.Fresh && c.Data != nil {
+		return bounds.Wrong("fresh", true, "a run's own data are what they are: leave it out")
 	}
 	if s.Fresh && c.SampleKeys.Version() == tasks.Keys1 {
 		return bounds.Wrong("fresh", true, "sample_keys 1 have no place for further samples: use sample_keys 2")

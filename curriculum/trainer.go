@@ -2,6 +2,7 @@ package curriculum
 
 import (
 	"context"
+	"errors"
 	"runtime/debug"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 type Trainer struct {
 	Config Config
 	Model  *layers.Model
+	// Own are the samples of a run on data; Close frees them.
+	Own *Own
 	train.Loop[tasks.Sample, Step, EpochEvaluation]
 
 	stages []Stage
@@ -60,8 +63,11 @@ type History = train.History[Step, EpochEvaluation]
 // epochCount counts the answers of an epoch's training batches.
 type epochCount struct{ Correct, Total int }
 
-// New prepares a run from its beginning.
-func New(c Config) (*Trainer, error) {
+// New prepares a run from its beginning. One on data needs NewOn.
+func New(c Config) (*Trainer, error) { return NewOn(c, nil) }
+
+// NewOn prepares a run on data of Config.ReadyData, from its beginning.
+func NewOn(c Config, own *Own) (*Trainer, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -69,15 +75,21 @@ func New(c Config) (*Trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newTrainer(c, m)
+	if own != nil {
+		m.Extra = own.Extra
+	}
+	return newTrainer(c, m, own)
 }
 
-func newTrainer(c Config, m *layers.Model) (*Trainer, error) {
+func newTrainer(c Config, m *layers.Model, own *Own) (*Trainer, error) {
+	if (c.Data == nil) != (own == nil) {
+		return nil, errors.New("a run on data needs them ready: see Config.ReadyData")
+	}
 	total, err := c.TotalSteps()
 	if err != nil {
 		return nil, err
 	}
-	t := &Trainer{Config: c, Model: m, stages: c.Stages()}
+	t := &Trainer{Config: c, Model: m, Own: own, stages: c.Stages()}
 	for _, s := range t.stages {
 		n, err := s.StepsPerEpoch()
 		if err != nil {
@@ -137,13 +149,9 @@ func (t *Trainer) epochs(done int) (n int) {
 
 // begin makes the program of a stage, which begins with the given step.
 func (t *Trainer) begin(stage, from int) (*program, error) {
-	c, s := t.Config, t.stages[stage]
+	s := t.stages[stage]
 	length := s.Context
-	data, order, err := s.training(c.params(length), c.draw().For(tasks.Training, stage))
-	if err != nil {
-		return nil, err
-	}
-	held, err := tasks.Mixture(c.EvalSamples, c.params(length), c.draw().For(tasks.HeldOut, stage), s.Mixture)
+	data, order, evaluate, err := t.samples(stage)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +174,7 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 			}
 		},
 		Evaluate: func(ctx context.Context) (EpochEvaluation, error) {
-			e, err := EvaluateContext(ctx, t.Model, held, s.BatchSize)
+			e, err := evaluate(ctx)
 			return EpochEvaluation{t.Done(), stage, length, t.Evaluated() - t.epochs(from), e.Evaluation}, err
 		},
 		Ends: func(e EpochEvaluation) bool {
@@ -181,6 +189,39 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 			debug.FreeOSMemory() // the next stage plans its own memory: do not hold both
 		},
 	}, nil
+}
+
+// samples are those that a stage learns from, in the order of its steps, and the evaluation after each of its epochs.
+func (t *Trainer) samples(stage int) (train.Dataset[tasks.Sample], train.Order,
+	func(ctx context.Context) (Scored, error), error) {
+	c, s := t.Config, t.stages[stage]
+	if t.Own != nil {
+		learnt, order, err := s.ownTraining(t.Own, c.Seed, stage)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		asked, err := t.Own.Set.Eval(s.Context)
+		return learnt, order, func(ctx context.Context) (Scored, error) {
+			n, next := held(asked, c.EvalSamples)
+			return EvaluateSamples(ctx, t.Model, n, s.Context, s.BatchSize, next)
+		}, err
+	}
+	learnt, order, err := s.training(c.params(s.Context), c.draw().For(tasks.Training, stage))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	asked, err := tasks.Mixture(c.EvalSamples, c.params(s.Context), c.draw().For(tasks.HeldOut, stage), s.Mixture)
+	return learnt, order, func(ctx context.Context) (Scored, error) {
+		return EvaluateContext(ctx, t.Model, asked, s.BatchSize)
+	}, err
+}
+
+// Close frees the run's own samples.
+func (t *Trainer) Close() error {
+	if t.Own == nil {
+		return nil
+	}
+	return t.Own.Set.Close()
 }
 
 // count takes the answers of a step into the epoch's, of which it may be the first.

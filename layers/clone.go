@@ -1,5 +1,7 @@
 package layers
 
+import "maps"
+
 // Clone is a model of the same configuration with a copy of every weight. Hooks (fake-quant nodes, smoothing,
 // observers) are not copied: they belong to the parameters of the model that they were made for.
 func (m *Model) Clone() (*Model, error) {
@@ -15,5 +17,6 @@ func (m *Model) Clone() (*Model, error) {
 		copy(p.Data(), from[i].Data())
 		p.Frozen = from[i].Frozen
 	}
+	c.Extra = maps.Clone(m.Extra)
 	return c, nil
 }

@@ -18,6 +18,9 @@ type Model struct {
 
 	all []Block // the blocks, of whatever architecture
 
+	// Extra goes with the model's files, by name: what makes ids of its text, and what its classes are called.
+	Extra map[string]string
+
 	// EveryRow makes a classifier compute all T rows of its last block, of which the head reads only the last one.
 	// Calibration needs them: the statistics are over all tokens.
 	EveryRow bool

@@ -167,6 +167,7 @@ func fromPackedFile(c Config, f *safetensors.File) (*Model, error) {
 	if err := m.SetWeights(f, ""); err != nil {
 		return nil, err
 	}
+	m.Extra = extra(f)
 	smooth := map[string]bool{}
 	for i, b := range m.Blocks {
 		if h.MemoryInt8 {

@@ -32,6 +32,7 @@ func (m *Model) File() (*safetensors.File, error) {
 		return nil, err
 	}
 	f := &safetensors.File{Metadata: map[string]string{configKey: string(config)}}
+	m.addExtra(f)
 	return f, AddParams(f, "", m.Params.All())
 }
 
@@ -118,6 +119,7 @@ func FromFile(f *safetensors.File) (*Model, error) {
 	if err := m.SetWeights(f, ""); err != nil {
 		return nil, err
 	}
+	m.Extra = extra(f)
 	return m, nil
 }
 

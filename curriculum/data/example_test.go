@@ -57,7 +57,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Println(samples.Len(), "samples,", samples.Cut(), "of them cut to 4 tokens")
-	order := data.Shuffle{Seed: 42, Purpose: tasks.Training}.Order(samples.Len(), 2)
+	order := data.Shuffle{Seed: 42, Purpose: tasks.Training}.Order(samples.Len(), samples.Len(), 2)
 	for step := range 2 {
 		for _, i := range order(step) {
 			s, err := samples.Sample(i)

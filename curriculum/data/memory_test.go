@@ -71,7 +71,7 @@ func TestMemoryDoesNotGrowWithTheData(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		order := Shuffle{Seed: 1, Purpose: tasks.Training}.Order(d.Len(), 32)
+		order := Shuffle{Seed: 1, Purpose: tasks.Training}.Order(d.Len(), d.Len(), 32)
 		for step := range 300 {
 			for _, i := range order(step) {
 				if _, err := d.Sample(i); err != nil {
@@ -178,7 +178,7 @@ func BenchmarkSample(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	order, step := Shuffle{}.Order(d.Len(), 1), 0
+	order, step := Shuffle{}.Order(d.Len(), d.Len(), 1), 0
 	for b.Loop() {
 		if _, err := d.Sample(order(step)[0]); err != nil {
 			b.Fatal(err)

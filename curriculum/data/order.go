@@ -76,15 +76,16 @@ type Shuffle struct {
 	Stage   int // of a curriculum
 }
 
-// Order takes n samples in another order each epoch, in memory of one batch; the last batch of an epoch may be smaller.
-func (s Shuffle) Order(n, batch int) train.Order {
+// Order takes n of `of` samples each epoch, the first of another order of all, in memory of one batch; the last batch of
+// an epoch may be smaller.
+func (s Shuffle) Order(n, of, batch int) train.Order {
 	perEpoch := train.StepsPerEpoch(n, batch)
 	var p Permutation
 	current := -1 // its epoch
 	rows := make([]int, 0, batch)
 	return func(step int) []int {
 		if epoch := step / perEpoch; epoch != current {
-			p, current = NewPermutation(n, s, epoch), epoch
+			p, current = NewPermutation(of, s, epoch), epoch
 		}
 		at := step % perEpoch * batch
 		rows = rows[:0]

@@ -114,7 +114,7 @@ func TestOrdersDiffer(t *testing.T) {
 // The numbers are those that runs have begun with: they may not change.
 func TestOrderIsFixed(t *testing.T) {
 	got := [][]int{}
-	order := shuffle.Order(10, 4)
+	order := shuffle.Order(10, 10, 4)
 	for step := range 6 {
 		got = append(got, slices.Clone(order(step)))
 	}
@@ -126,7 +126,7 @@ func TestOrderIsFixed(t *testing.T) {
 
 // An order is a function of the step, and each epoch takes every sample once.
 func TestOrderIsAFunctionOfTheStep(t *testing.T) {
-	all, order := [][]int{}, shuffle.Order(10, 4)
+	all, order := [][]int{}, shuffle.Order(10, 10, 4)
 	for step := range 9 {
 		all = append(all, slices.Clone(order(step)))
 		if want := []int{4, 4, 2}[step%3]; len(all[step]) != want {
@@ -134,7 +134,7 @@ func TestOrderIsAFunctionOfTheStep(t *testing.T) {
 		}
 	}
 	for _, step := range []int{7, 2, 2, 0, 8, 5} {
-		for _, o := range []func(int) []int{order, shuffle.Order(10, 4)} {
+		for _, o := range []func(int) []int{order, shuffle.Order(10, 10, 4)} {
 			if got := o(step); !slices.Equal(got, all[step]) {
 				t.Errorf("step %d has %v, before %v", step, got, all[step])
 			}

@@ -1,0 +1,267 @@
+package curriculum
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+
+	"github.com/synapnet/synapnet-train/curriculum/data"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/tokenizer"
+	"github.com/synapnet/synapnet-train/curriculum/train"
+	"github.com/synapnet/synapnet-train/internal/bounds"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// Data are samples of the user's own, which a run learns from in place of tasks.
+type Data struct {
+	Train []string `json:"train" toml:"train"`         // files; see package data
+	Eval  []string `json:"eval,omitempty" toml:"eval"` // files; none: EvalShare of Train
+	// EvalShare is the share of the training samples that is held out without Eval; 0 is DefaultEvalShare.
+	EvalShare float64 `json:"eval_share,omitempty" toml:"eval_share"`
+	// Tokenizer makes ids of text: "bytes", "words" (trained on the data), or a file; see package tokenizer. "": samples
+	// are ids.
+	Tokenizer   string    `json:"tokenizer,omitempty" toml:"tokenizer"`
+	LongSamples data.Long `json:"long_samples,omitempty" toml:"long_samples"`
+	Ignore      []string  `json:"ignore,omitempty" toml:"ignore"` // keys of samples to leave out
+}
+
+// DefaultEvalShare of the training samples is held out where there are no evaluation data.
+const DefaultEvalShare = 0.05
+
+// mostWords is how many ids a tokeniser of words has where the model has no vocabulary yet.
+const mostWords = 1 << 16
+
+// Words is the tokeniser that is trained on the data.
+const Words = "words"
+
+// The names of what goes with a model that learnt from own data (layers.Model.Extra).
+const (
+	TokenizerName = "tokenizer"
+	LabelsName    = "labels"
+)
+
+// Own are a run's own samples, ready to be learnt from.
+type Own struct {
+	Set   *data.Set
+	Extra map[string]string // what goes with the model
+}
+
+// ReadyData reads the run's data into a store in dir, and gives the configuration with what depends on them: where they
+// are 0, the model's vocabulary and classes and the samples of a stage are those of the data, and without a stage there
+// is one of the longest sample's length. A run that continues gives the key that it began with, and what goes with its
+// model.
+func (c Config) ReadyData(ctx context.Context, dir string, since *data.Key, extra map[string]string,
+	progress func(data.Progress)) (Config, *Own, error) {
+	d := c.Data
+	o := data.Options{Train: d.Train, Eval: d.Eval, EvalShare: d.EvalShare, Dir: dir, Long: d.LongSamples, Ignore: d.Ignore,
+		Vocab: c.Model.VocabSize, Classes: c.Model.NumClasses, Expect: since, Progress: progress}
+	if len(d.Eval) == 0 && d.EvalShare == 0 {
+		o.EvalShare = DefaultEvalShare
+	}
+	if since != nil {
+		o.Vocab, o.Classes = since.Vocab, since.Classes
+	}
+	own := &Own{Extra: map[string]string{}}
+	if d.Tokenizer != "" {
+		t, err := c.tokenizer(ctx, extra)
+		if err != nil {
+			return c, nil, err
+		}
+		spec, err := json.Marshal(t.Spec())
+		if err != nil {
+			return c, nil, err
+		}
+		sum := sha256.Sum256(spec)
+		own.Extra[TokenizerName], o.Tokenizer, o.TokenizerID = string(spec), t, hex.EncodeToString(sum[:])
+	}
+	var err error
+	if own.Set, err = data.Prepare(ctx, o); err != nil {
+		return c, nil, err
+	}
+	labels, err := json.Marshal(own.Set.Labels)
+	if err != nil {
+		return c, nil, errors.Join(err, own.Set.Close())
+	}
+	own.Extra[LabelsName] = string(labels)
+	if c, err = c.fitted(own.Set, o.Tokenizer); err != nil {
+		return c, nil, errors.Join(err, own.Set.Close())
+	}
+	return c, own, nil
+}
+
+// fitted is the configuration with what depends on the data.
+func (c Config) fitted(set *data.Set, t data.Tokenizer) (Config, error) {
+	counts := set.Counts
+	if c.Model.VocabSize == 0 && t != nil {
+		c.Model.VocabSize = t.Size()
+	}
+	if c.Model.VocabSize == 0 {
+		c.Model.VocabSize = int(max(counts.Train.Highest, counts.Eval.Highest)) + 1
+	}
+	if c.Model.NumClasses == 0 {
+		c.Model.NumClasses = set.Labels.Len()
+	}
+	if c.Model.NumClasses < 2 {
+		return c, fmt.Errorf("the data have %d label: a classification needs at least 2", c.Model.NumClasses)
+	}
+	if c.SamplesPerStage == 0 {
+		c.SamplesPerStage = int(counts.Train.Samples)
+	}
+	if len(c.Curriculum)+len(c.Stage) == 0 {
+		c.Curriculum = []int{min(max(counts.Train.Longest, counts.Eval.Longest, layers.MinContext), c.Model.MaxLen)}
+	}
+	for i, s := range c.Stages() {
+		if int64(s.Samples) > counts.Train.Samples {
+			return c, bounds.Wrong("samples", s.Samples, "the data have %d for training (stage %d)", counts.Train.Samples, i+1)
+		}
+	}
+	return c, c.Validate()
+}
+
+// tokenizer is the run's: that which goes with its model, if it has one, or else the one that is named or trained.
+func (c Config) tokenizer(ctx context.Context, extra map[string]string) (tokenizer.Tokenizer, error) {
+	if _, ok := extra[TokenizerName]; ok {
+		return TokenizerOf(extra)
+	}
+	if c.Data.Tokenizer != Words {
+		return tokenizer.Open(c.Data.Tokenizer)
+	}
+	var counter tokenizer.WordCounter
+	for _, path := range c.Data.Train {
+		if err := countWords(ctx, &counter, path, c.Data.Ignore); err != nil {
+			return nil, err
+		}
+	}
+	size := c.Model.VocabSize
+	if size == 0 {
+		size = mostWords
+	}
+	return counter.Train(size)
+}
+
+// countWords counts the words of a file of samples.
+func countWords(ctx context.Context, counter *tokenizer.WordCounter, path string, ignore []string) (err error) {
+	r, err := data.Open(path, ignore...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	for {
+		record, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		if record.IDs != nil {
+			return r.Wrap(fmt.Errorf("it has ids: leave the tokeniser words out"))
+		}
+		if err := counter.Add(record.Text); err != nil {
+			return r.Wrap(err)
+		}
+	}
+}
+
+// TokenizerOf is the tokeniser that goes with a model; nil if none does.
+func TokenizerOf(extra map[string]string) (tokenizer.Tokenizer, error) {
+	text, ok := extra[TokenizerName]
+	if !ok {
+		return nil, nil
+	}
+	var spec tokenizer.Spec
+	if err := json.Unmarshal([]byte(text), &spec); err != nil {
+		return nil, fmt.Errorf("the tokeniser in the header is not valid: %w", err)
+	}
+	t, err := tokenizer.FromSpec(spec)
+	if err != nil {
+		return nil, fmt.Errorf("the tokeniser in the header: %w", err)
+	}
+	return t, nil
+}
+
+// LabelsOf are the labels that go with a model; nil if none do.
+func LabelsOf(extra map[string]string) (*data.Labels, error) {
+	text, ok := extra[LabelsName]
+	if !ok {
+		return nil, nil
+	}
+	var l data.Labels
+	if err := json.Unmarshal([]byte(text), &l); err != nil {
+		return nil, fmt.Errorf("the labels in the header are not valid: %w", err)
+	}
+	return &l, nil
+}
+
+// ownTask names the task of own samples in evaluations.
+const ownTask = "data"
+
+// ValidateUnread is Validate of a configuration whose data are not read yet: what they decide may be 0.
+func (c Config) ValidateUnread() error { return c.Unread().Validate() }
+
+// Unread is the configuration with a guess at what its data decide, where they are not read yet.
+func (c Config) Unread() Config {
+	if c.Data == nil {
+		return c
+	}
+	c.Model.VocabSize, c.Model.NumClasses = cmp.Or(c.Model.VocabSize, 4096), cmp.Or(c.Model.NumClasses, 64)
+	c.SamplesPerStage = cmp.Or(c.SamplesPerStage, 1)
+	if len(c.Curriculum)+len(c.Stage) == 0 {
+		c.Curriculum = []int{min(1024, c.Model.MaxLen)}
+	}
+	return c
+}
+
+// dataFolder is where the store of a run's own samples is, beside its checkpoint.
+const dataFolder = "data"
+
+// DataFolder is the folder of the store of a run in dir.
+func DataFolder(dir string) string { return filepath.Join(dir, dataFolder) }
+
+// checkData names the first setting of own data that cannot be.
+func (c Config) checkData() error {
+	d := c.Data
+	if len(d.Train) == 0 {
+		return bounds.Wrong("data.train", d.Train, "name at least one file of samples")
+	}
+	if len(c.Mixture) > 0 || slices.ContainsFunc(c.Stage, func(s Stage) bool { return len(s.Mixture) > 0 }) {
+		return bounds.Wrong("mixture", c.Mixture, "a run learns from tasks or from data: leave one of them out")
+	}
+	if d.EvalShare < 0 || d.EvalShare >= 1 || len(d.Eval) > 0 && d.EvalShare > 0 {
+		return bounds.Wrong("data.eval_share", d.EvalShare, "it must be at least 0 and below 1, and 0 with evaluation data")
+	}
+	if err := d.LongSamples.Check(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// held reads the first evaluation samples, and begins anew with each call.
+func held(set *data.Dataset, most int) (n int, next func() (tasks.Sample, error)) {
+	at := -1
+	return min(most, set.Len()), func() (tasks.Sample, error) {
+		at++
+		return set.Sample(at)
+	}
+}
+
+// ownTraining are the stage's samples of the run's own data, with the order of its steps.
+func (s Stage) ownTraining(own *Own, seed uint64, stage int) (train.Dataset[tasks.Sample], train.Order, error) {
+	set, err := own.Set.Train(s.Context)
+	if err != nil {
+		return nil, nil, err
+	}
+	order := data.Shuffle{Seed: seed, Purpose: tasks.Training, Stage: stage}.Order(s.Samples, set.Len(), s.BatchSize)
+	return set, order, nil
+}
