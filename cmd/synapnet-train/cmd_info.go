@@ -145,7 +145,7 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 		if err := loadPretraining(path, &conf); err != nil {
 			return nil, usagef(c, "%v", err)
 		}
-		d.Model, contexts = path, conf.Curriculum
+		d.Model, contexts = path, conf.Contexts()
 		if !c.IsSet("batch-size") {
 			d.BatchSize = conf.BatchSize
 		}

@@ -33,7 +33,7 @@ func pretrainCommand() *cli.Command {
 		Name:        "pretrain",
 		Usage:       "train a model from scratch on a curriculum of context lengths",
 		Description: helpText("pretrain"),
-		Flags: append(settingsFlags(pretrainSettings(&d)),
+		Flags: append(append(settingsFlags(pretrainSettings(&d)), dataFlags()...),
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with any of these settings, see configs/"},
 			&cli.StringFlag{Name: "output-dir", Usage: "`DIR` for checkpoint, model, curves (default: " + defaultRun +
 				", or the next free name)"},
@@ -48,16 +48,29 @@ func pretrainCommand() *cli.Command {
 
 // pretrainConfig puts the defaults, the configuration file and the flags together.
 func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
-	conf := curriculum.Default()
+	conf := blank(c.IsSet("data"), false)
 	if path := c.String("config"); path != "" {
 		if err := loadPretraining(path, &conf); err != nil {
 			return conf, usagef(c, "%v", err)
+		}
+		if conf.Data != nil || len(conf.Stage) > 0 {
+			conf = blank(c.IsSet("data") || conf.Data != nil, len(conf.Stage) > 0)
+			if err := loadPretraining(path, &conf); err != nil {
+				return conf, usagef(c, "%v", err)
+			}
 		}
 	}
 	if err := overrideSettings(c, &conf); err != nil {
 		return conf, err
 	}
-	return conf, settingError(c, &conf, pretrainSettings(&conf), conf.Validate())
+	if err := overrideData(c, &conf); err != nil {
+		return conf, err
+	}
+	flags := pretrainSettings(&conf)
+	if conf.Data != nil {
+		flags = append(flags, dataSettings(conf.Data)...)
+	}
+	return conf, settingError(c, &conf, flags, conf.ValidateUnread())
 }
 
 // pretrainSettings are the settings of a run that have flags, in the order of the help text.
@@ -128,17 +141,23 @@ func runPretrain(c *cli.Context) error {
 		p.Line("warning: %s", problem)
 	}
 	warn(p, t.Warnings...)
-	untrained, err := t.Model.Untrained(t.Config.Curriculum...)
+	if t.Own != nil {
+		p.Line("%s", dataLine(t.Own, t.Config.Contexts()))
+	}
+	untrained, err := t.Model.Untrained(t.Config.Contexts()...)
 	if err != nil {
 		return err
 	}
 	if len(untrained) > 0 {
 		p.Line("%s", untrainedLine(untrained))
 	}
-	perStage := total / len(t.Config.Curriculum)
 	var stages []progressStage
-	for _, length := range t.Config.Curriculum {
-		stages = append(stages, progressStage{Context: length, Steps: perStage})
+	for _, s := range t.Config.Stages() {
+		n, err := s.StepsPerEpoch()
+		if err != nil {
+			return err
+		}
+		stages = append(stages, progressStage{Context: s.Context, Steps: n * s.Epochs})
 	}
 	p.Start(total, stages...)
 	p.Resume(t.Done())
@@ -203,13 +222,13 @@ func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := checkMemory(conf, false, freeMemory()); err != nil {
+		if err := checkMemory(conf.Unread(), false, freeMemory()); err != nil {
 			return nil, usagef(c, "%v", err)
 		}
 		if dir == "" {
 			dir = freeDir(defaultRun)
 		}
-		return pretrain.New(conf, dir, environment())
+		return pretrain.New(c.Context, conf, dir, environment(), told(newProgress(c.App.ErrWriter)))
 	}
 	if dir == "" {
 		var err error
@@ -224,7 +243,7 @@ func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 	if err := checkMemory(conf, true, freeMemory()); err != nil {
 		return nil, usagef(c, "%s: %v", printable(dir), err)
 	}
-	run, err := pretrain.Resume(dir, environment())
+	run, err := pretrain.Resume(c.Context, dir, environment(), told(newProgress(c.App.ErrWriter)))
 	if err != nil {
 		return nil, err
 	}
@@ -244,11 +263,14 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 				"another --output-dir", s.flag, a, b)
 		}
 	}
-	if !c.IsSet("config") {
-		return nil
+	if err := sameData(c, &now, was); err != nil || !c.IsSet("config") {
+		return err
 	}
 	now, err := pretrainConfig(c)
 	if err != nil {
+		return err
+	}
+	if err := sameData(c, &now, was); err != nil {
 		return err
 	}
 	if !reflect.DeepEqual(now, was) {

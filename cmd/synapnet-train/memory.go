@@ -214,18 +214,27 @@ func checkMemory(conf curriculum.Config, resumed bool, room host.Room) error {
 	if err != nil {
 		return err
 	}
-	longest := slices.Max(conf.Curriculum)
-	samples := func(n int) uint64 {
+	longest, batch := slices.Max(conf.Contexts()), conf.BatchSize
+	for _, s := range conf.Stages() {
+		batch = max(batch, s.BatchSize)
+	}
+	samples := func(n int) (most uint64) {
+		if conf.Data != nil {
+			return sampleBytes(2*batch, longest) // they stay on disk
+		}
 		c := conf
 		c.SamplesPerStage = n
-		total, err := c.Samples()
-		if err != nil {
-			total = n // Validate has refused it
+		for _, s := range c.Stages() {
+			total, err := s.Drawn()
+			if err != nil {
+				total = n // Validate has refused it
+			}
+			most = max(most, sampleBytes(total+conf.EvalSamples, s.Context))
 		}
-		return sampleBytes(total+conf.EvalSamples, longest)
+		return most
 	}
 	return checkRoom(room, ofTraining(m, 1+adamCopies, longest, samples,
-		fitting{setting: "--batch-size", value: conf.BatchSize, smaller: "give a smaller model or shorter contexts",
+		fitting{setting: "--batch-size", value: batch, smaller: "give a smaller model or shorter contexts",
 			kept: continued(resumed)},
 		fitting{setting: "--samples-per-stage", value: conf.SamplesPerStage,
 			what:    fmt.Sprintf("a step with its samples, %d tokens each,", longest),

@@ -80,7 +80,7 @@ var (
 // fileUses is the one table of what the commands read and write. A flag that names a file and is not in it fails a
 // test.
 var fileUses = map[string]fileUse{
-	"pretrain": {inputs: []string{"config"}, outputs: []output{{flag: "output-dir", in: ofRun(lab.PretrainFile)}}},
+	"pretrain": {inputs: []string{"config", "data", "eval-data", "tokenizer"}, outputs: []output{{flag: "output-dir", in: ofRun(lab.PretrainFile)}}},
 	"cajq-qat": {inputs: []string{"config", "checkpoint"}, outputs: []output{
 		{flag: "output", of: results("cajq-qat", "cajq-ablation"), makes: true},
 		{flag: "keep-models", in: map[string]kind{}}, // whose names depend on the settings: see checkKept
@@ -193,7 +193,13 @@ func (u fileUse) read(c *cli.Context) []named {
 		}
 	}
 	for _, flag := range u.inputs {
-		add(dashed(flag), c.String(flag))
+		paths := []string{c.String(flag)}
+		if list, ok := flagValue(c, flag).([]string); ok {
+			paths = list
+		}
+		for _, path := range paths {
+			add(dashed(flag), path)
+		}
 	}
 	for by, f := range map[string]*os.File{standardInput: os.Stdin, standardOutput: os.Stdout, standardError: os.Stderr} {
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {

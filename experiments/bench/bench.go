@@ -220,7 +220,7 @@ func growth(ctx context.Context, c curriculum.Config, from, to int) (Growth, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()                  // a leftover of it harms nobody
 	c.SamplesPerStage, c.EpochsPerStage = 2*to*c.BatchSize, 1 // enough that no epoch ends before
-	run, err := pretrain.New(c, dir, result.Environment{})
+	run, err := pretrain.New(ctx, c, dir, result.Environment{}, nil)
 	if err != nil {
 		return g, err
 	}

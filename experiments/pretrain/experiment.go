@@ -32,7 +32,7 @@ func Experiment() lab.Experiment {
 
 // runPretrain trains, or continues a training from its checkpoint.
 func runPretrain(ctx context.Context, j *lab.Job, c curriculum.Config) (*lab.Outcome, error) {
-	p, err := openPretraining(c, j)
+	p, err := openPretraining(ctx, c, j)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func runPretrain(ctx context.Context, j *lab.Job, c curriculum.Config) (*lab.Out
 }
 
 // openPretraining continues from the checkpoint in the job's folder, or begins.
-func openPretraining(c curriculum.Config, j *lab.Job) (*Training, error) {
+func openPretraining(ctx context.Context, c curriculum.Config, j *lab.Job) (*Training, error) {
 	path := filepath.Join(j.Dir, lab.CheckpointFile)
 	_, err := os.Stat(path)
 	var p *Training
@@ -72,7 +72,7 @@ func openPretraining(c curriculum.Config, j *lab.Job) (*Training, error) {
 	case err != nil:
 		return nil, err
 	default:
-		if p, err = Resume(j.Dir, j.Environment); err != nil {
+		if p, err = Resume(ctx, j.Dir, j.Environment, nil); err != nil {
 			return nil, fmt.Errorf("%w: delete %s to train from the beginning", err, path)
 		}
 		if !lab.SameButKeys(p.Trainer.Config, c) {

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/graph"
@@ -41,20 +42,43 @@ type Result struct {
 }
 
 // New prepares a run from its beginning. A directory that holds a run already is refused.
-func New(c curriculum.Config, dir string, env result.Environment) (*Training, error) {
-	t, err := curriculum.New(c)
-	if err != nil {
-		return nil, err
+func New(ctx context.Context, c curriculum.Config, dir string, env result.Environment,
+	progress func(data.Progress)) (*Training, error) {
+	p := &Training{Environment: env, RunDir: lab.RunDir{Dir: dir}}
+	var err error
+	if c.Data == nil {
+		if p.Trainer, err = curriculum.New(c); err != nil { // before there is a folder
+			return nil, err
+		}
 	}
-	p := &Training{Trainer: t, Environment: env, RunDir: lab.RunDir{Dir: dir}}
 	if err := p.Claim(lab.PretrainFile); err != nil {
 		return nil, err
 	}
-	if err := p.begin(); err != nil {
+	if c.Data != nil {
+		err = p.ready(ctx, c, progress)
+	}
+	if err == nil {
+		err = p.begin()
+	}
+	if err != nil {
 		p.Unlock()
+		_ = os.Remove(dir) // which has no effect unless it is empty
 		return nil, err
 	}
 	return p, nil
+}
+
+// ready makes the trainer of a run on data.
+func (p *Training) ready(ctx context.Context, c curriculum.Config, progress func(data.Progress)) error {
+	c, own, err := c.ReadyData(ctx, curriculum.DataFolder(p.Dir), nil, nil, progress)
+	if err != nil {
+		_ = os.Remove(curriculum.DataFolder(p.Dir)) // which has no effect unless it is empty
+		return err
+	}
+	if p.Trainer, err = curriculum.NewOn(c, own); err != nil {
+		return errors.Join(err, own.Set.Close())
+	}
+	return nil
 }
 
 // begin saves the first checkpoint, which also finds out now, and not after an epoch, that the directory cannot be
@@ -82,14 +106,14 @@ func ReadConfig(dir string) (curriculum.Config, error) {
 	return curriculum.ReadConfig(path)
 }
 
-// Resume continues the run in dir from its last checkpoint.
-func Resume(dir string, env result.Environment) (*Training, error) {
+// Resume continues the run in dir from its last checkpoint. progress is told how far the reading of data is.
+func Resume(ctx context.Context, dir string, env result.Environment, progress func(data.Progress)) (*Training, error) {
 	p := &Training{Environment: env, RunDir: lab.RunDir{Dir: dir}}
 	path, err := p.Checkpoint()
 	if err != nil {
 		return nil, err
 	}
-	if p.Trainer, err = curriculum.Resume(path); err != nil {
+	if p.Trainer, err = curriculum.ResumeOn(ctx, path, progress); err != nil {
 		return nil, err
 	}
 	if err := p.ReadCost(); err != nil {
@@ -132,8 +156,11 @@ func (p *Training) finish() (*Result, error) {
 	if err := p.writeResult(r); err != nil {
 		return nil, err
 	}
-	if err := p.End(); err != nil {
+	if err := errors.Join(p.End(), t.Close()); err != nil {
 		return nil, err
+	}
+	if t.Own != nil {
+		return r, os.RemoveAll(curriculum.DataFolder(p.Dir))
 	}
 	return r, nil
 }

@@ -12,11 +12,11 @@ import (
 func TestNewRunHoldsItsDirectory(t *testing.T) {
 	dir := t.TempDir()
 	c := Experiment().Settings(lab.Quick).(curriculum.Config)
-	p, err := New(c, dir, result.Environment{})
+	p, err := New(t.Context(), c, dir, result.Environment{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(c, dir, result.Environment{}); err == nil || err.Error() != "another process is training in "+dir+
+	if _, err := New(t.Context(), c, dir, result.Environment{}, nil); err == nil || err.Error() != "another process is training in "+dir+
 		": wait for it, stop it, or give another --output-dir" {
 		t.Errorf("a second run: %v", err)
 	}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/data"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+)
+
+// dataFlags say what a run learns from: tasks, or samples of the user's own.
+func dataFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME=SHARE`s of the samples: --tasks niah_single=0.4 fa=0.6 (default: the " +
+			"training mixture)"},
+		&cli.StringSliceFlag{Name: "data", Usage: "`FILE`s of samples of your own, in place of tasks: JSON lines or arrays, also " +
+			"gzip or zstd, or Parquet"},
+		&cli.StringSliceFlag{Name: "eval-data", Usage: "`FILE`s of held-out samples (default: a share of --data)"},
+		&cli.Float64Flag{Name: "eval-share", Usage: "share of --data that is held out, by a hash of each sample",
+			Value: curriculum.DefaultEvalShare},
+		&cli.StringFlag{Name: "tokenizer", Usage: "what makes ids of text: bytes, words (trained on --data), or the `FILE` of a " +
+			"tokenizer.json or of a SentencePiece model"},
+		&cli.StringFlag{Name: "long-samples", Usage: "samples longer than the context are cut `WHERE`: left, right, middle; or " +
+			"refused", Value: string(data.Refuse)},
+	}
+}
+
+// dataSettings are the settings of own data that have a flag.
+func dataSettings(d *curriculum.Data) []setting {
+	return []setting{{"data", "", &d.Train}, {"eval-data", "", &d.Eval}, {"eval-share", "", &d.EvalShare},
+		{"tokenizer", "", &d.Tokenizer}, {"long-samples", "", &d.LongSamples}}
+}
+
+// overrideData sets what the flags say of the samples.
+func overrideData(c *cli.Context, conf *curriculum.Config) error {
+	if words := c.StringSlice("tasks"); len(words) > 0 {
+		conf.Mixture = nil
+		for _, word := range words {
+			name, text, ok := strings.Cut(word, "=")
+			share, err := strconv.ParseFloat(text, 64)
+			if !ok || err != nil {
+				return usagef(c, "--tasks %s: it must be NAME=SHARE, e.g. niah_single=0.4", printable(word))
+			}
+			conf.Mixture = append(conf.Mixture, tasks.Weight{Task: name, Share: share})
+		}
+	}
+	var d curriculum.Data
+	if conf.Data != nil {
+		d = *conf.Data
+	}
+	override(c, dataSettings(&d)...)
+	if len(d.Train) > 0 {
+		conf.Data = &d
+		return nil
+	}
+	for _, s := range dataSettings(&d) {
+		if c.IsSet(s.flag) {
+			return usagef(c, "--%s says how --data are read: give --data FILE, too", s.flag)
+		}
+	}
+	return nil
+}
+
+// blank is the configuration of a run before its file and flags: what data decide is open where it learns from data, and
+// there is no curriculum where it has stages.
+func blank(onData, staged bool) curriculum.Config {
+	conf := curriculum.Default()
+	if onData {
+		conf.Model.VocabSize, conf.Model.NumClasses, conf.SamplesPerStage = 0, 0, 0
+	}
+	if onData || staged {
+		conf.Curriculum = nil
+	}
+	return conf
+}
+
+// told tells how far the reading of data is, every tenth of it.
+func told(p *progress) func(data.Progress) {
+	next := int64(1)
+	return func(d data.Progress) {
+		if d.Total > 0 && 10*d.Read >= next*d.Total {
+			p.Line("reading data: %s of %s, %s samples", megabytes(int(d.Read)), megabytes(int(d.Total)), grouped(int(d.Samples)))
+			next = 10*d.Read/d.Total + 1
+		}
+	}
+}
+
+// dataLine tells what a run learns from.
+func dataLine(own *curriculum.Own, contexts []int) string {
+	n := own.Set.Counts
+	var b strings.Builder
+	_, _ = fmt.Fprintf(&b, "data: %s training and %s held-out samples, %d labels, ids below %d, up to %d tokens",
+		grouped(int(n.Train.Samples)), grouped(int(n.Eval.Samples)), own.Set.Labels.Len(),
+		max(n.Train.Highest, n.Eval.Highest)+1, max(n.Train.Longest, n.Eval.Longest))
+	if n.Duplicates > 0 {
+		_, _ = fmt.Fprintf(&b, "; %s of training are there more than once", grouped(int(n.Duplicates)))
+	}
+	for _, t := range slices.Compact(slices.Sorted(slices.Values(contexts))) {
+		if set, err := own.Set.Train(t); err == nil && set.Cut() > 0 {
+			_, _ = fmt.Fprintf(&b, "; %s are cut at %d tokens", grouped(int(set.Cut())), t)
+		}
+	}
+	return b.String()
+}
+
+// sameData refuses other data than those that a run began with: it keeps them. What they decide is in its settings.
+func sameData(c *cli.Context, now *curriculum.Config, was curriculum.Config) error {
+	for _, s := range append(dataSettings(&curriculum.Data{}), setting{flag: "tasks"}) {
+		if c.IsSet(s.flag) {
+			return usagef(c, "--%s: a run that continues has its samples: leave it out", s.flag)
+		}
+	}
+	if now.Data != nil {
+		now.Model.VocabSize = cmp.Or(now.Model.VocabSize, was.Model.VocabSize)
+		now.Model.NumClasses = cmp.Or(now.Model.NumClasses, was.Model.NumClasses)
+		now.SamplesPerStage = cmp.Or(now.SamplesPerStage, was.SamplesPerStage)
+		if len(now.Curriculum)+len(now.Stage) == 0 {
+			now.Curriculum = was.Curriculum
+		}
+	}
+	return nil
+}
