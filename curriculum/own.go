@@ -122,6 +122,11 @@ func (c Config) fitted(set *data.Set, t data.Tokenizer) (Config, error) {
 		if int64(s.Samples) > counts.Train.Samples {
 			return c, bounds.Wrong("samples", s.Samples, "the data have %d for training (stage %d)", counts.Train.Samples, i+1)
 		}
+		_, learnt := set.Train(s.Context)
+		_, asked := set.Eval(s.Context)
+		if err := cmp.Or(learnt, asked); err != nil {
+			return c, err
+		}
 	}
 	return c, c.Validate()
 }
@@ -224,7 +229,7 @@ func (c Config) Unread() Config {
 }
 
 // dataFolder is where the store of a run's own samples is, beside its checkpoint.
-const dataFolder = "data"
+const dataFolder = "data.work"
 
 // DataFolder is the folder of the store of a run in dir.
 func DataFolder(dir string) string { return filepath.Join(dir, dataFolder) }
@@ -241,10 +246,7 @@ func (c Config) checkData() error {
 	if d.EvalShare < 0 || d.EvalShare >= 1 || len(d.Eval) > 0 && d.EvalShare > 0 {
 		return bounds.Wrong("data.eval_share", d.EvalShare, "it must be at least 0 and below 1, and 0 with evaluation data")
 	}
-	if err := d.LongSamples.Check(); err != nil {
-		return err
-	}
-	return nil
+	return d.LongSamples.Check()
 }
 
 // held reads the first evaluation samples, and begins anew with each call.

@@ -63,6 +63,9 @@ func settingKey(settings reflect.Value, field any) string {
 		if v.Addr().Interface() == field {
 			return f.key
 		}
+		if v.Kind() == reflect.Pointer && !v.IsNil() {
+			v = v.Elem()
+		}
 		if v.Kind() == reflect.Struct {
 			if key := settingKey(v, field); key != "" {
 				return f.key + "." + key

@@ -145,6 +145,17 @@ const (
 	seenName  = "samples.seen.json"
 )
 
+// Remove removes the store in a folder, and the folder if nothing else is in it.
+func Remove(dir string) error {
+	for _, name := range []string{storeName, seenName} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	_ = os.Remove(dir) // which has no effect unless it is empty
+	return nil
+}
+
 // find is the store in the folder if it is of the key, nil if there is none. Where a source has another modification
 // time than when it was last seen, its content is compared.
 func (o *Options) find(ctx context.Context, want Key, now []seen) (*store, error) {

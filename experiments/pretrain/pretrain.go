@@ -72,8 +72,7 @@ func New(ctx context.Context, c curriculum.Config, dir string, env result.Enviro
 func (p *Training) ready(ctx context.Context, c curriculum.Config, progress func(data.Progress)) error {
 	c, own, err := c.ReadyData(ctx, curriculum.DataFolder(p.Dir), nil, nil, progress)
 	if err != nil {
-		_ = os.Remove(curriculum.DataFolder(p.Dir)) // which has no effect unless it is empty
-		return err
+		return errors.Join(err, data.Remove(curriculum.DataFolder(p.Dir)))
 	}
 	if p.Trainer, err = curriculum.NewOn(c, own); err != nil {
 		return errors.Join(err, own.Set.Close())
@@ -160,7 +159,7 @@ func (p *Training) finish() (*Result, error) {
 		return nil, err
 	}
 	if t.Own != nil {
-		return r, os.RemoveAll(curriculum.DataFolder(p.Dir))
+		return r, data.Remove(curriculum.DataFolder(p.Dir))
 	}
 	return r, nil
 }

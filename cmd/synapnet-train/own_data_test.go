@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// visits writes n samples of text with a label of three words.
+func visits(t *testing.T, name string, from, n int) {
+	t.Helper()
+	var text strings.Builder
+	for i := from; i < from+n; i++ {
+		place := []string{"garden", "hall", "office"}[i%3]
+		_, _ = fmt.Fprintf(&text, `{"text":"visit %d was in the %s","label":"%s"}`+"\n", i, place, place)
+	}
+	if err := os.WriteFile(name, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const smallRun = " --dim 16 --depth 1 --heads 2 --max-len 32 --episodic-slots 2 --batch-size 16 --epochs-per-stage 1 " +
+	"--warmup-steps 2 --eval-samples 20 "
+
+// A run on data takes vocabulary, classes, samples and context from them, says so, and leaves the model with its
+// tokeniser and labels, and no store.
+func TestPretrainOnData(t *testing.T) {
+	t.Chdir(t.TempDir())
+	visits(t, "train.jsonl", 0, 120)
+	_, told := trained(t, "pretrain --data train.jsonl --tokenizer words --eval-share 0.2 --output-dir run"+smallRun)
+	for _, want := range []string{"reading data: ", "3 labels", "up to 6 tokens", "ctx 8 "} {
+		if !strings.Contains(told, want) {
+			t.Errorf("nothing says %q:\n%s", want, told)
+		}
+	}
+	m, err := layers.Load("run/model.safetensors")
+	if err != nil || m.Config.NumClasses != 3 || !strings.Contains(m.Extra["labels"], "office") ||
+		!strings.Contains(m.Extra["tokenizer"], "garden") {
+		t.Errorf("%+v %v", m, err)
+	}
+	if got := present(t, "run"); strings.Contains(got, "data") || !strings.Contains(got, "model.safetensors") {
+		t.Errorf("the run leaves %s", got)
+	}
+}
+
+// Evaluation data are files of their own; those that training has, too, are refused, and no folder stays.
+func TestPretrainOnDataRefuses(t *testing.T) {
+	t.Chdir(t.TempDir())
+	visits(t, "train.jsonl", 0, 60)
+	visits(t, "eval.jsonl", 60, 20)
+	visits(t, "shared.jsonl", 50, 20)
+	trained(t, "pretrain --data train.jsonl --eval-data eval.jsonl --tokenizer bytes --output-dir run"+smallRun)
+	before := present(t, ".")
+	for flags, want := range map[string]string{
+		"--data absent.jsonl": "cannot read absent.jsonl: no such file or directory; give a file of samples",
+		"--data .":            "cannot read .: it is a folder, not a file",
+		"--data train.jsonl":  "train.jsonl line 1: ",
+		"--data train.jsonl --tokenizer words --eval-data shared.jsonl": "shared.jsonl",
+		"--data train.jsonl --tokenizer absent.json":                    "absent.json: no such file or directory; a tokeniser is bytes, words",
+		"--data train.jsonl --tokenizer bytes --curriculum 16":          "have more than the 16 tokens of the context",
+		"--data train.jsonl --tokenizer bytes --long-samples rigt":      `long_samples is "rigt": it must be one of`,
+		"--data train.jsonl --tokenizer words --eval-share 1.5":         "--eval-share 1.5: it must be at least 0 and below 1",
+		"--data train.jsonl --tokenizer words --num-classes 2":          "line 3: the label office is one more than the 2 classes",
+		"--data train.jsonl --tokenizer bytes --vocab 20":               "vocabulary",
+		"--tokenizer bytes":                                          "--tokenizer says how --data are read: give --data FILE, too",
+		"--tasks niah_single":                                        "--tasks niah_single: it must be NAME=SHARE, e.g. niah_single=0.4",
+		"--curriculum 24 --tasks niah_singel=1":                      `did you mean "niah_single"?`,
+		"--data train.jsonl --tokenizer words --tasks niah_single=1": "a run learns from tasks or from data",
+	} {
+		code, out, told := synapnet(t.Context(), t, "pretrain --output-dir new"+smallRun+flags)
+		if code == 0 || !strings.Contains(told, want) || out != "" || strings.Count(told, "\n") > 4 {
+			t.Errorf("%s: status %d\n got %s\nwant …%s", flags, code, told, want)
+		}
+	}
+	if got := present(t, "."); got != before {
+		t.Errorf("refused runs leave %s, before them there was %s", got, before)
+	}
+}
+
+// A run on stages and tasks of the user's own.
+func TestPretrainInStages(t *testing.T) {
+	t.Chdir(t.TempDir())
+	text := "[model]\ndim = 16\ndepth = 1\nheads = 2\nvocab_size = 64\nmax_len = 64\nnum_classes = 16\nepisodic_slots = 2\n\n" +
+		"[[stage]]\ncontext = 24\nsamples = 32\nepochs = 1\n\n" +
+		"[[stage]]\ncontext = 32\ntokens = 1024\nfresh = true\nbatch_size = 8\n"
+	if err := os.WriteFile("run.toml", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, told := trained(t, "pretrain --config run.toml --tasks niah_single=0.5 fa=0.5 --eval-samples 16 --warmup-steps 2 "+
+		"--output-dir run")
+	if strings.Count(told, "evaluation ") != 3 || !strings.Contains(told, "fa 0.") || strings.Contains(told, "variable") {
+		t.Errorf("%s", told)
+	}
+	refusal(t, exitUsage, "pretrain --config run.toml --curriculum 24", "there are 2 of [[stage]], too")
+}
