@@ -39,6 +39,14 @@ type Evaluation struct {
 type Scored struct {
 	Evaluation
 	Outcomes []bool // of each sample, in their order: whether the answer was right
+	Answers  []Answer
+}
+
+// Answer is what a model says of a sample.
+type Answer struct {
+	Label       int32   // the sample's class
+	Class       int32   // the answer
+	Probability float64 // that the model gives its answer
 }
 
 // EvaluateContext classifies samples of one length in batches and scores them by task. Logits that are not finite are
@@ -68,7 +76,7 @@ func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 	}
 	defer inf.Program.Close()
 	right, total := map[string]int{}, map[string]int{}
-	correct, outcomes := 0, make([]bool, 0, n)
+	correct, outcomes, answers := 0, make([]bool, 0, n), make([]Answer, 0, n)
 	part := make([]tasks.Sample, 0, min(batch, n))
 	for from := 0; from < n; from += batch {
 		if err := ctx.Err(); err != nil {
@@ -92,18 +100,47 @@ func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 			if err := layers.CheckFinite("logits", row); err != nil {
 				return Scored{}, fmt.Errorf("evaluation: sample %d (%s): %w", from+i, s.Task, err)
 			}
-			outcomes = append(outcomes, Argmax(row) == int(s.Label))
+			a := answer(row, s.Label)
+			answers, outcomes = append(answers, a), append(outcomes, a.Class == a.Label)
 			if outcomes[from+i] {
 				right[s.Task]++
 				correct++
 			}
 		}
 	}
-	e := Scored{Evaluation{Overall: NewAccuracy(correct, n), PerTask: map[string]Accuracy{}}, outcomes}
+	e := Scored{Evaluation{Overall: NewAccuracy(correct, n), PerTask: map[string]Accuracy{}}, outcomes, answers}
 	for task, n := range total {
 		e.PerTask[task] = NewAccuracy(right[task], n)
 	}
 	return e, nil
+}
+
+// answer is the class with the largest logit, and its share of the softmax.
+func answer(logits []float32, label int32) Answer {
+	best, sum := Argmax(logits), 0.0
+	for _, x := range logits {
+		sum += math.Exp(float64(x) - float64(logits[best]))
+	}
+	return Answer{label, int32(best), 1 / sum}
+}
+
+// CalibrationError is the expected calibration error of answers in equal bins of their probability: the mean distance of
+// accuracy and probability, each bin weighted by its answers (Guo et al. 2017).
+func CalibrationError(answers []Answer, bins int) float64 {
+	n, right, sum := make([]float64, bins), make([]float64, bins), make([]float64, bins)
+	for _, a := range answers {
+		i := min(int(a.Probability*float64(bins)), bins-1)
+		n[i]++
+		sum[i] += a.Probability
+		if a.Class == a.Label {
+			right[i]++
+		}
+	}
+	total := 0.0
+	for i := range n {
+		total += math.Abs(right[i] - sum[i])
+	}
+	return total / float64(max(1, len(answers)))
 }
 
 // Tasks lists the tasks of an evaluation in alphabetical order.

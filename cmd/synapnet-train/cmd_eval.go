@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/measure"
@@ -41,6 +42,9 @@ func evalCommand() *cli.Command {
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the samples", Value: 42},
 			&cli.IntFlag{Name: "sample-keys", Usage: "1: the samples of versions in which a seed could meet a training's; 2: " +
 				"apart from every training", Value: int(tasks.CurrentKeys)},
+			&cli.StringSliceFlag{Name: "data", Usage: "`FILE`s of samples of your own, in place of tasks, see pretrain --help"},
+			&cli.StringFlag{Name: "long-samples", Usage: "samples longer than the context are cut `WHERE`: left, right, middle; " +
+				"or refused", Value: string(data.Refuse)},
 			&cli.BoolFlag{Name: "list", Usage: "list the tasks, what each asks and where it is from, and stop"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 			threadsFlag(),
@@ -61,6 +65,9 @@ type evaluationResult struct {
 func eval(c *cli.Context) error {
 	if c.Bool("list") {
 		return listTasks(c)
+	}
+	if c.IsSet("data") {
+		return evalData(c)
 	}
 	plan, err := evaluationPlan(c)
 	if err != nil {

@@ -106,7 +106,7 @@ var fileUses = map[string]fileUse{
 	}},
 	"export":  {arguments: []string{"MODEL"}, outputs: []output{{flag: "output", of: packedModels}}},
 	"inspect": {arguments: []string{"FILE"}, inputs: []string{"against"}},
-	"eval":    {arguments: []string{"MODEL"}},
+	"eval":    {arguments: []string{"MODEL"}, inputs: []string{"data"}},
 	"info":    {arguments: []string{"MODEL"}, inputs: []string{"config"}},
 	"conform": {arguments: []string{"FILE"}},
 }

@@ -41,6 +41,13 @@ func TestPretrainOnData(t *testing.T) {
 		!strings.Contains(m.Extra["tokenizer"], "garden") {
 		t.Errorf("%+v %v", m, err)
 	}
+	visits(t, "held.jsonl", 200, 30)
+	out, _ := trained(t, "eval run/model.safetensors --data held.jsonl")
+	for _, want := range []string{"30 samples at 8 tokens", "expected calibration error 0.", "office", "as hall"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("eval --data does not print %q:\n%s", want, out)
+		}
+	}
 	if got := present(t, "run"); strings.Contains(got, "data") || !strings.Contains(got, "model.safetensors") {
 		t.Errorf("the run leaves %s", got)
 	}

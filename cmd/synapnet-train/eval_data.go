@@ -1,0 +1,211 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/data"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/internal/table"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// ownEvaluation is what eval --data --json prints.
+type ownEvaluation struct {
+	Model            string              `json:"model"`
+	Parameters       int                 `json:"parameters"`
+	Data             []string            `json:"data"`
+	Context          int                 `json:"context"`
+	Cut              int64               `json:"cut"` // samples that were longer
+	Accuracy         curriculum.Accuracy `json:"accuracy"`
+	CalibrationError float64             `json:"calibration_error"` // expected, of calibrationBins bins
+	Labels           []labelResult       `json:"labels"`
+	Confusion        [][]int             `json:"confusion"` // rows: labels; columns: answers
+}
+
+// labelResult is how often samples of a label were answered right.
+type labelResult struct {
+	Label    string              `json:"label"`
+	Answered int                 `json:"answered"` // samples that got this answer
+	Accuracy curriculum.Accuracy `json:"accuracy"`
+}
+
+// calibrationBins are those of the expected calibration error, as in Guo et al. 2017.
+const calibrationBins = 15
+
+// evalData measures a model on samples of the user's own.
+func evalData(c *cli.Context) (err error) {
+	for _, flag := range []string{"tasks", "suite", "samples", "seed", "sample-keys"} {
+		if c.IsSet(flag) {
+			return usagef(c, "--%s is of tasks, and --data are evaluated: leave one of them out", flag)
+		}
+	}
+	path, err := evaluatedModel(c)
+	if err != nil {
+		return err
+	}
+	m, err := layers.Load(path)
+	if err != nil {
+		return err
+	}
+	if m.Config.LanguageModel() {
+		return fmt.Errorf("%s is a language model: --data has labels, which a classifier gives", foreign.Path(path))
+	}
+	dir, err := os.MkdirTemp("", "synapnet-data-")
+	if err != nil {
+		return fmt.Errorf("no temporary directory: %w; set TMPDIR to one that can be written", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	o, err := evalOptions(c, m, dir)
+	if err != nil {
+		return err
+	}
+	set, err := data.Prepare(c.Context, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, set.Close()) }()
+	r, err := evaluateData(c, m, set)
+	if err != nil {
+		return err
+	}
+	r.Model, r.Parameters, r.Data = path, m.Parameters(), o.Eval
+	if c.Bool("json") {
+		return printJSON(c.App.Writer, r)
+	}
+	return r.print(&firstError{w: c.App.Writer})
+}
+
+// evalOptions are those of reading the data for a model: with its tokeniser, its labels and its vocabulary.
+func evalOptions(c *cli.Context, m *layers.Model, dir string) (data.Options, error) {
+	o := data.Options{Eval: c.StringSlice("data"), Dir: dir, Vocab: m.Config.VocabSize, Classes: m.Config.NumClasses,
+		Long: data.Long(c.String("long-samples"))}
+	labels, err := curriculum.LabelsOf(m.Extra)
+	if err != nil {
+		return o, err
+	}
+	if o.Labels = labels; labels == nil {
+		o.Labels = data.Numbered(m.Config.NumClasses)
+	}
+	t, err := curriculum.TokenizerOf(m.Extra)
+	if err != nil || t == nil {
+		return o, err
+	}
+	sum := sha256.Sum256([]byte(m.Extra[curriculum.TokenizerName]))
+	o.Tokenizer, o.TokenizerID = t, hex.EncodeToString(sum[:])
+	return o, nil
+}
+
+// evaluateData scores the samples at one context: that of --contexts, or the longest sample's.
+func evaluateData(c *cli.Context, m *layers.Model, set *data.Set) (*ownEvaluation, error) {
+	length := min(max(set.Counts.Eval.Longest, layers.MinContext), m.Config.MaxLen)
+	if c.IsSet("contexts") {
+		all := c.IntSlice("contexts")
+		if err := checkShapes(c, m.Config, all, c.Int("batch-size")); err != nil {
+			return nil, err
+		}
+		if length = all[0]; len(all) > 1 {
+			return nil, usagef(c, "--contexts %v: --data are evaluated at one", all)
+		}
+	}
+	samples, err := set.Eval(length)
+	if err != nil {
+		return nil, err
+	}
+	batch := min(c.Int("batch-size"), samples.Len())
+	if err := checkEvalMemory(c, m, batch, []int{length}); err != nil {
+		return nil, err
+	}
+	at := -1
+	scored, err := curriculum.EvaluateSamples(c.Context, m, samples.Len(), length, batch, func() (tasks.Sample, error) {
+		at++
+		return samples.Sample(at)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return resultOf(scored, set.Labels, length, samples.Cut()), nil
+}
+
+// resultOf counts answers by label.
+func resultOf(s curriculum.Scored, labels *data.Labels, length int, cut int64) *ownEvaluation {
+	r := &ownEvaluation{Context: length, Cut: cut, Accuracy: s.Overall,
+		CalibrationError: curriculum.CalibrationError(s.Answers, calibrationBins), Confusion: make([][]int, labels.Len())}
+	for i := range r.Confusion {
+		r.Confusion[i] = make([]int, labels.Len())
+	}
+	answered := make([]int, labels.Len())
+	for _, a := range s.Answers {
+		if int(a.Class) < labels.Len() { // a model may have classes that no label has
+			r.Confusion[a.Label][a.Class]++
+			answered[a.Class]++
+		}
+	}
+	n := make([]int, labels.Len())
+	for _, a := range s.Answers {
+		n[a.Label]++
+	}
+	for i := range n {
+		label := labels.Label(i)
+		name := label.Word
+		if name == "" {
+			name = fmt.Sprint(label.Class)
+		}
+		l := labelResult{Label: name, Answered: answered[i]}
+		if n[i] > 0 {
+			l.Accuracy = curriculum.NewAccuracy(r.Confusion[i][i], n[i])
+		}
+		r.Labels = append(r.Labels, l)
+	}
+	return r
+}
+
+// mostConfused is up to how many labels the table of answers is printed; --json has it always.
+const mostConfused = 12
+
+func (r *ownEvaluation) print(w *firstError) error {
+	w.printf("%s: %s parameters, %s samples at %d tokens", foreign.Path(r.Model), grouped(r.Parameters),
+		grouped(r.Accuracy.N), r.Context)
+	if r.Cut > 0 {
+		w.printf(", %s of them cut", grouped(int(r.Cut)))
+	}
+	w.printf("\naccuracy %s, expected calibration error %.3f\n\n", accuracyText(r.Accuracy), r.CalibrationError)
+	head := []string{"label", "accuracy", "95% interval", "n", "answered"}
+	confused := len(r.Labels) <= mostConfused
+	if confused {
+		for _, l := range r.Labels {
+			head = append(head, "as "+foreign.Word(l.Label))
+		}
+	}
+	rows := [][]string{head}
+	for i, l := range r.Labels {
+		row := []string{foreign.Word(l.Label), "-", "-", fmt.Sprint(l.Accuracy.N), fmt.Sprint(l.Answered)}
+		if l.Accuracy.N > 0 {
+			row[1], row[2] = fmt.Sprintf("%.3f", l.Accuracy.Mean), fmt.Sprintf("[%.3f, %.3f]", l.Accuracy.Low, l.Accuracy.High)
+		}
+		if confused {
+			for _, n := range r.Confusion[i] {
+				row = append(row, fmt.Sprint(n))
+			}
+		}
+		rows = append(rows, row)
+	}
+	widths := make([]int, len(head))
+	for _, row := range rows {
+		for k, cell := range row {
+			widths[k] = max(widths[k], len(cell))
+		}
+	}
+	for _, row := range rows {
+		w.printf("%s\n", strings.TrimRight(table.Line(1, widths, row), " "))
+	}
+	return w.err
+}
