@@ -124,7 +124,8 @@ func positionOf(f *safetensors.File) (*position, error) {
 }
 
 // restored is the trainer of a checkpoint, but for where its loop stands.
-func restored(ctx context.Context, f *safetensors.File, folder string, progress func(data.Progress)) (*Trainer, *position,
+func restored(ctx context.Context, f *safetensors.File, folder string,
+	progress func(data.Progress)) (*Trainer, *position,
 	error) {
 	p, err := positionOf(f)
 	if err != nil {

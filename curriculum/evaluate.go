@@ -124,8 +124,8 @@ func answer(logits []float32, label int32) Answer {
 	return Answer{label, int32(best), 1 / sum}
 }
 
-// CalibrationError is the expected calibration error of answers in equal bins of their probability: the mean distance of
-// accuracy and probability, each bin weighted by its answers (Guo et al. 2017).
+// CalibrationError is the expected calibration error of answers in equal bins of their probability: the mean distance
+// of accuracy and probability, each bin weighted by its answers (Guo et al. 2017).
 func CalibrationError(answers []Answer, bins int) float64 {
 	n, right, sum := make([]float64, bins), make([]float64, bins), make([]float64, bins)
 	for _, a := range answers {

@@ -61,8 +61,9 @@ type Own struct {
 func (c Config) ReadyData(ctx context.Context, dir string, since *data.Key, extra map[string]string,
 	progress func(data.Progress)) (Config, *Own, error) {
 	d := c.Data
-	o := data.Options{Train: d.Train, Eval: d.Eval, EvalShare: d.EvalShare, Dir: dir, Long: d.LongSamples, Ignore: d.Ignore,
-		Vocab: c.Model.VocabSize, Classes: c.Model.NumClasses, Expect: since, Progress: progress}
+	o := data.Options{Train: d.Train, Eval: d.Eval, EvalShare: d.EvalShare, Dir: dir, Long: d.LongSamples,
+		Ignore: d.Ignore,
+		Vocab:  c.Model.VocabSize, Classes: c.Model.NumClasses, Expect: since, Progress: progress}
 	if len(d.Eval) == 0 && d.EvalShare == 0 {
 		o.EvalShare = DefaultEvalShare
 	}

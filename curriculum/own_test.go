@@ -61,7 +61,8 @@ func beginOn(t testing.TB, c Config) *Trainer {
 func TestARunTakesItsSizesFromItsData(t *testing.T) {
 	r := beginOn(t, ownConfig(rooms(t, t.TempDir(), "train.jsonl", 120, 1)))
 	counts := r.Own.Set.Counts
-	if c := r.Config; c.Model.NumClasses != 4 || c.Model.VocabSize < 100 || c.SamplesPerStage != int(counts.Train.Samples) ||
+	if c := r.Config; c.Model.NumClasses != 4 || c.Model.VocabSize < 100 ||
+		c.SamplesPerStage != int(counts.Train.Samples) ||
 		len(c.Curriculum) != 1 || c.Curriculum[0] != counts.Train.Longest {
 		t.Errorf("%+v of %+v", c, counts)
 	}
@@ -125,17 +126,20 @@ func TestChangedDataAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	rooms(t, dir, "train.jsonl", 61, 1)
-	if _, err := Resume(r.CheckpointPath); err == nil || !strings.Contains(err.Error(), "train.jsonl has changed since the run") {
+	if _, err := Resume(r.CheckpointPath); err == nil ||
+		!strings.Contains(err.Error(), "train.jsonl has changed since the run") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestValidateData(t *testing.T) {
 	for want, change := range map[string]func(*Config){
-		"data.train is []: name at least one file":                            func(c *Config) { c.Data.Train = nil },
-		"data.eval_share is 1: it must be at least 0 and below 1":             func(c *Config) { c.Data.EvalShare = 1 },
-		`long_samples is "lef": it must be one of`:                            func(c *Config) { c.Data.LongSamples = "lef" },
-		"mixture is [{niah_single 1}]: a run learns from tasks or from data:": func(c *Config) { c.Mixture = staged().Stage[2].Mixture },
+		"data.train is []: name at least one file":                func(c *Config) { c.Data.Train = nil },
+		"data.eval_share is 1: it must be at least 0 and below 1": func(c *Config) { c.Data.EvalShare = 1 },
+		`long_samples is "lef": it must be one of`:                func(c *Config) { c.Data.LongSamples = "lef" },
+		"mixture is [{niah_single 1}]: a run learns from tasks or from data:": func(c *Config) {
+			c.Mixture = staged().Stage[2].Mixture
+		},
 	} {
 		c := ownConfig("train.jsonl")
 		change(&c)

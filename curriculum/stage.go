@@ -63,8 +63,9 @@ func (s Stage) goal() (goal, error) {
 	task = strings.TrimSpace(task)
 	above, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 	if !ok || err != nil || !(above >= 0 && above < 1) || !slices.Contains(names, task) {
-		return goal{}, bounds.Wrong("until", s.Until, "it must be TASK > ACCURACY, the task one of %s and the accuracy from 0 "+
-			"to below 1, e.g. %q", strings.Join(names, ", "), names[len(names)-1]+" > 0.9")
+		return goal{}, bounds.Wrong("until", s.Until,
+			"it must be TASK > ACCURACY, the task one of %s and the accuracy from 0 "+
+				"to below 1, e.g. %q", strings.Join(names, ", "), names[len(names)-1]+" > 0.9")
 	}
 	return goal{task, above}, nil
 }
@@ -99,8 +100,8 @@ func (c Config) Contexts() []int {
 	return all
 }
 
-// Drawn is the number of samples of an epoch: the mixture's counts, which add up to about Samples. Of the user's own data
-// it is Samples.
+// Drawn is the number of samples of an epoch: the mixture's counts, which add up to about Samples. Of the user's own
+// data it is Samples.
 func (s Stage) Drawn() (int, error) {
 	if len(s.Mixture) == 0 {
 		return s.Samples, nil

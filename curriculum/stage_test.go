@@ -152,10 +152,14 @@ func TestValidateStages(t *testing.T) {
 		"curriculum is [24]: there are 3 of [[stage]], too: give the one or the other": func(c *Config) {
 			c.Curriculum = []int{24}
 		},
-		"stage.context is 41: it must be from 8 to the model's max_len 40 (stage 2)": func(c *Config) { c.Stage[1].Context = 41 },
-		"stage.epochs is -1: it must be from 1 to 1048576 (stage 1)":                 func(c *Config) { c.Stage[0].Epochs = -1 },
-		"stage.tokens is -5: it must be from 0 to":                                   func(c *Config) { c.Stage[2].Tokens = -5 },
-		"stage.mixture is [{niah_single 2}]: ":                                       func(c *Config) { c.Stage[2].Mixture[0].Share = 2 },
+		"stage.context is 41: it must be from 8 to the model's max_len 40 (stage 2)": func(c *Config) {
+			c.Stage[1].Context = 41
+		},
+		"stage.epochs is -1: it must be from 1 to 1048576 (stage 1)": func(c *Config) { c.Stage[0].Epochs = -1 },
+		"stage.tokens is -5: it must be from 0 to":                   func(c *Config) { c.Stage[2].Tokens = -5 },
+		"stage.mixture is [{niah_single 2}]: ": func(c *Config) {
+			c.Stage[2].Mixture[0].Share = 2
+		},
 		`stage.until is "niah_multi_key > 0.9": it must be TASK > ACCURACY`: func(c *Config) {
 			c.Stage[2].Until = "niah_multi_key > 0.9"
 		},

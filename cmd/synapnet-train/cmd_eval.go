@@ -43,8 +43,9 @@ func evalCommand() *cli.Command {
 			&cli.IntFlag{Name: "sample-keys", Usage: "1: the samples of versions in which a seed could meet a training's; 2: " +
 				"apart from every training", Value: int(tasks.CurrentKeys)},
 			&cli.StringSliceFlag{Name: "data", Usage: "`FILE`s of samples of your own, in place of tasks, see pretrain --help"},
-			&cli.StringFlag{Name: "long-samples", Usage: "samples longer than the context are cut `WHERE`: left, right, middle; " +
-				"or refused", Value: string(data.Refuse)},
+			&cli.StringFlag{Name: "long-samples",
+				Usage: "samples longer than the context are cut `WHERE`: left, right, middle; " +
+					"or refused", Value: string(data.Refuse)},
 			&cli.BoolFlag{Name: "list", Usage: "list the tasks, what each asks and where it is from, and stop"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 			threadsFlag(),

@@ -17,17 +17,21 @@ import (
 // dataFlags say what a run learns from: tasks, or samples of the user's own.
 func dataFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "tasks", Usage: "`NAME=SHARE`s of the samples: --tasks niah_single=0.4 fa=0.6 (default: the " +
-			"training mixture)"},
-		&cli.StringSliceFlag{Name: "data", Usage: "`FILE`s of samples of your own, in place of tasks: JSON lines or arrays, also " +
-			"gzip or zstd, or Parquet"},
+		&cli.StringSliceFlag{Name: "tasks",
+			Usage: "`NAME=SHARE`s of the samples: --tasks niah_single=0.4 fa=0.6 (default: the " +
+				"training mixture)"},
+		&cli.StringSliceFlag{Name: "data",
+			Usage: "`FILE`s of samples of your own, in place of tasks: JSON lines or arrays, also " +
+				"gzip or zstd, or Parquet"},
 		&cli.StringSliceFlag{Name: "eval-data", Usage: "`FILE`s of held-out samples (default: a share of --data)"},
 		&cli.Float64Flag{Name: "eval-share", Usage: "share of --data that is held out, by a hash of each sample",
 			Value: curriculum.DefaultEvalShare},
-		&cli.StringFlag{Name: "tokenizer", Usage: "what makes ids of text: bytes, words (trained on --data), or the `FILE` of a " +
-			"tokenizer.json or of a SentencePiece model"},
-		&cli.StringFlag{Name: "long-samples", Usage: "samples longer than the context are cut `WHERE`: left, right, middle; or " +
-			"refused", Value: string(data.Refuse)},
+		&cli.StringFlag{Name: "tokenizer",
+			Usage: "what makes ids of text: bytes, words (trained on --data), or the `FILE` of a " +
+				"tokenizer.json or of a SentencePiece model"},
+		&cli.StringFlag{Name: "long-samples",
+			Usage: "samples longer than the context are cut `WHERE`: left, right, middle; or " +
+				"refused", Value: string(data.Refuse)},
 	}
 }
 
@@ -67,8 +71,8 @@ func overrideData(c *cli.Context, conf *curriculum.Config) error {
 	return nil
 }
 
-// blank is the configuration of a run before its file and flags: what data decide is open where it learns from data, and
-// there is no curriculum where it has stages.
+// blank is the configuration of a run before its file and flags: what data decide is open where it learns from data,
+// and there is no curriculum where it has stages.
 func blank(onData, staged bool) curriculum.Config {
 	conf := curriculum.Default()
 	if onData {
@@ -85,7 +89,8 @@ func told(p *progress) func(data.Progress) {
 	next := int64(1)
 	return func(d data.Progress) {
 		if d.Total > 0 && 10*d.Read >= next*d.Total {
-			p.Line("reading data: %s of %s, %s samples", megabytes(int(d.Read)), megabytes(int(d.Total)), grouped(int(d.Samples)))
+			p.Line("reading data: %s of %s, %s samples", megabytes(int(d.Read)), megabytes(int(d.Total)),
+				grouped(int(d.Samples)))
 			next = 10*d.Read/d.Total + 1
 		}
 	}

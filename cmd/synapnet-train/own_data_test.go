@@ -66,14 +66,16 @@ func TestPretrainOnDataRefuses(t *testing.T) {
 		"--data .":            "cannot read .: it is a folder, not a file",
 		"--data train.jsonl":  "train.jsonl line 1: ",
 		"--data train.jsonl --tokenizer words --eval-data shared.jsonl": "shared.jsonl",
-		"--data train.jsonl --tokenizer absent.json":                    "absent.json: no such file or directory; a tokeniser is bytes, words",
-		"--data train.jsonl --tokenizer bytes --curriculum 16":          "have more than the 16 tokens of the context",
-		"--data train.jsonl --tokenizer bytes --long-samples rigt":      `long_samples is "rigt": it must be one of`,
-		"--data train.jsonl --tokenizer words --eval-share 1.5":         "--eval-share 1.5: it must be at least 0 and below 1",
-		"--data train.jsonl --tokenizer words --num-classes 2":          "line 3: the label office is one more than the 2 classes",
-		"--data train.jsonl --tokenizer bytes --vocab 20":               "vocabulary",
-		"--tokenizer bytes":                                          "--tokenizer says how --data are read: give --data FILE, too",
-		"--tasks niah_single":                                        "--tasks niah_single: it must be NAME=SHARE, e.g. niah_single=0.4",
+		"--data train.jsonl --tokenizer absent.json": "absent.json: no such file or directory; a " +
+			"tokeniser is bytes, words",
+		"--data train.jsonl --tokenizer bytes --curriculum 16":     "have more than the 16 tokens of the context",
+		"--data train.jsonl --tokenizer bytes --long-samples rigt": `long_samples is "rigt": it must be one of`,
+		"--data train.jsonl --tokenizer words --eval-share 1.5":    "--eval-share 1.5: it must be at least 0 and below 1",
+		"--data train.jsonl --tokenizer words --num-classes 2":     "line 3: the label office is one more than the 2 classes",
+		"--data train.jsonl --tokenizer bytes --vocab 20":          "vocabulary",
+		"--tokenizer bytes": "--tokenizer says how --data are read: give --data FILE, too",
+		"--tasks niah_single": "--tasks niah_single: it must be NAME=SHARE, e.g. " +
+			"niah_single=0.4",
 		"--curriculum 24 --tasks niah_singel=1":                      `did you mean "niah_single"?`,
 		"--data train.jsonl --tokenizer words --tasks niah_single=1": "a run learns from tasks or from data",
 	} {
@@ -90,7 +92,8 @@ func TestPretrainOnDataRefuses(t *testing.T) {
 // A run on stages and tasks of the user's own.
 func TestPretrainInStages(t *testing.T) {
 	t.Chdir(t.TempDir())
-	text := "[model]\ndim = 16\ndepth = 1\nheads = 2\nvocab_size = 64\nmax_len = 64\nnum_classes = 16\nepisodic_slots = 2\n\n" +
+	text := "[model]\ndim = 16\ndepth = 1\nheads = 2\nvocab_size = 64\nmax_len = 64\nnum_classes = 16\nepisodic_slots " +
+		"= 2\n\n" +
 		"[[stage]]\ncontext = 24\nsamples = 32\nepochs = 1\n\n" +
 		"[[stage]]\ncontext = 32\ntokens = 1024\nfresh = true\nbatch_size = 8\n"
 	if err := os.WriteFile("run.toml", []byte(text), 0o600); err != nil {

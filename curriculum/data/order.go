@@ -76,8 +76,8 @@ type Shuffle struct {
 	Stage   int // of a curriculum
 }
 
-// Order takes n of `of` samples each epoch, the first of another order of all, in memory of one batch; the last batch of
-// an epoch may be smaller.
+// Order takes n of `of` samples each epoch, the first of another order of all, in memory of one batch; the last batch
+// of an epoch may be smaller.
 func (s Shuffle) Order(n, of, batch int) train.Order {
 	perEpoch := train.StepsPerEpoch(n, batch)
 	var p Permutation

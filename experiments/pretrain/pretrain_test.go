@@ -16,8 +16,9 @@ func TestNewRunHoldsItsDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(t.Context(), c, dir, result.Environment{}, nil); err == nil || err.Error() != "another process is training in "+dir+
-		": wait for it, stop it, or give another --output-dir" {
+	if _, err := New(t.Context(), c, dir, result.Environment{}, nil); err == nil ||
+		err.Error() != "another process is training in "+dir+
+			": wait for it, stop it, or give another --output-dir" {
 		t.Errorf("a second run: %v", err)
 	}
 	p.Unlock()
