@@ -82,5 +82,26 @@ func (t *Table) Protocols() string {
 	return t.Groups[0].Kind[0].String()
 }
 
-// Wide says whether the table has many panels, which then stand in columns.
-func (t *Table) Wide() bool { return len(t.Figures) > 1 }
+// shownPanels is the number of panels of a section's first figure that are seen before anything is unfolded.
+const shownPanels = 2
+
+// Shown are those panels of the figure.
+func (t *Table) Shown() []Figure { return t.Figures[:min(shownPanels, len(t.Figures))] }
+
+// Folded are the others.
+func (t *Table) Folded() []Figure { return t.Figures[min(shownPanels, len(t.Figures)):] }
+
+// Lead is the table whose figure opens the section; nil if there is no figure.
+func (s Section) Lead() *Table {
+	i := slices.IndexFunc(s.Tables, func(t *Table) bool { return len(t.Figures) > 0 })
+	if i < 0 {
+		return nil
+	}
+	return s.Tables[i]
+}
+
+// Rest are the tables that stand folded, with their figures: all but the lead.
+func (s Section) Rest() []*Table {
+	lead := s.Lead()
+	return slices.DeleteFunc(slices.Clone(s.Tables), func(t *Table) bool { return t == lead })
+}
