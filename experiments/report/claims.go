@@ -90,7 +90,7 @@ type Verdict struct {
 	Claim
 	Outcome Outcome
 	Word    string // the verdict in a word or two
-	Why     string // in a sentence
+	Why     string // in a few words
 	Ours    string // with its interval, "" where there is none
 	Beside  string // what it is held against
 	Command string // measures what is not measured
@@ -113,7 +113,7 @@ func (c Claim) judge(profile lab.Profile, all []result.Measurement) Verdict {
 	v.Ours = withSpan(m)
 	switch c.Rule {
 	case rulePublished, ruleExact:
-		if m.Published != nil {
+		if m.Published != nil && profile == lab.Full {
 			v.Beside = published(m)
 		}
 	case ruleAbove, ruleLevel:
@@ -121,9 +121,9 @@ func (c Claim) judge(profile lab.Profile, all []result.Measurement) Verdict {
 	}
 	switch {
 	case profile == lab.Quick:
-		v.Outcome, v.Word, v.Why, v.Beside = NoComparison, "no comparison", "small sizes on a small model", ""
+		v.Outcome, v.Word, v.Why = NoComparison, "no comparison", "small sizes on a small model"
 	case profile == lab.Custom && (c.Rule == rulePublished || c.Rule == ruleExact):
-		v.Outcome, v.Word, v.Why, v.Beside = NoComparison, "no comparison", "other settings than the paper's", ""
+		v.Outcome, v.Word, v.Why = NoComparison, "no comparison", "other settings than the paper's"
 	default:
 		v.Outcome, v.Word, v.Why = c.decide(m, other)
 	}
@@ -263,17 +263,20 @@ func published(m *result.Measurement) string {
 	return "published " + s
 }
 
-// claimsOf are the verdicts on the claims that a result of other settings than the profile's can say something of.
-func claimsOf(step *lab.Step) []Verdict {
-	var all []Verdict
+// claimsOf are the verdicts on the claims that a result of other settings than those of a profile has measurements of.
+func claimsOf(profile lab.Profile, step *lab.Step) []Verdict {
 	if step.Result == nil {
 		return nil
 	}
+	if profile != lab.Quick { // whose sizes are as small with other settings
+		profile = lab.Custom
+	}
+	var all []Verdict
 	for _, c := range claims {
 		if c.Experiment != step.Name {
 			continue
 		}
-		if v := c.judge(lab.Custom, step.Result.Measurements); v.Outcome != NotMeasured {
+		if v := c.judge(profile, step.Result.Measurements); v.Outcome != NotMeasured {
 			v.Section = step.ID()
 			all = append(all, v)
 		}

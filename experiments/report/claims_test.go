@@ -90,7 +90,7 @@ func TestVerdictsOfOtherProfiles(t *testing.T) {
 		{lab.Custom, rulePublished, "", NoComparison}, {lab.Custom, ruleAbove, "b", Yes},
 	} {
 		v := claimOf(c.rule, 0, c.against).judge(c.profile, all)
-		if v.Outcome != c.want || v.Ours != "0.600 [0.500, 0.700]" || (v.Beside == "") != (c.want == NoComparison) {
+		if v.Outcome != c.want || v.Ours != "0.600 [0.500, 0.700]" || (v.Beside == "") != (c.rule == rulePublished) {
 			t.Errorf("%s, %s: %+v", c.profile, c.rule, v)
 		}
 	}
@@ -98,6 +98,22 @@ func TestVerdictsOfOtherProfiles(t *testing.T) {
 	c.Quick = map[string]string{"variant": "c"}
 	if v := c.judge(lab.Quick, all); v.Command != "synapnet-train experiments run some --profile quick" {
 		t.Errorf("not measured: %+v", v)
+	}
+}
+
+// A result of other settings speaks of the claims of its experiment that it has measurements of, and of no others.
+func TestClaimsOfOtherSettings(t *testing.T) {
+	step := &lab.Step{Experiment: lab.Experiment{Name: "sustained"}, Result: &result.Result{Key: strings.Repeat("0", 64)}}
+	if all := claimsOf(lab.Full, step); len(all) != 0 {
+		t.Errorf("of no measurements: %+v", all)
+	}
+	for profile, context := range map[lab.Profile]string{lab.Full: "1024", lab.Quick: "256"} {
+		step.Result.Measurements = []result.Measurement{
+			result.ExactOf(result.Labels{"context": context}, result.Paper, "slowdown", "1", 0.2)}
+		all := claimsOf(profile, step)
+		if len(all) != 1 || all[0].Outcome != NoComparison || all[0].Ours != "0.200" || all[0].Section != step.ID() {
+			t.Errorf("%s: %+v", profile, all)
+		}
 	}
 }
 

@@ -21,8 +21,9 @@ import (
 
 // Figure is one panel of a view's figure.
 type Figure struct {
-	Title string // of the panel, "" for the only one
-	SVG   string
+	Title    string // of the panel, "" for the only one
+	Protocol string
+	SVG      string
 }
 
 // Series is a line or colour of a figure, in its legend.
@@ -99,7 +100,7 @@ func (t *Table) draw(v lab.View, all []result.Measurement) error {
 		if err != nil {
 			return err
 		}
-		t.Figures = append(t.Figures, Figure{p.title, svg})
+		t.Figures = append(t.Figures, Figure{p.title, p.data[0].m.Protocol, svg})
 	}
 	return nil
 }

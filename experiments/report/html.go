@@ -82,14 +82,33 @@ func (t *Table) Protocols() string {
 	return t.Groups[0].Kind[0].String()
 }
 
-// shownPanels is the number of panels of a section's first figure that are seen before anything is unfolded.
-const shownPanels = 2
-
-// Shown are those panels of the figure.
-func (t *Table) Shown() []Figure { return t.Figures[:min(shownPanels, len(t.Figures))] }
+// Shown are the panels of a section's first figure that are seen before anything is unfolded: the first two, one of each
+// protocol where there are both.
+func (t *Table) Shown() []Figure {
+	shown, _ := t.panels()
+	return shown
+}
 
 // Folded are the others.
-func (t *Table) Folded() []Figure { return t.Figures[min(shownPanels, len(t.Figures)):] }
+func (t *Table) Folded() []Figure {
+	_, folded := t.panels()
+	return folded
+}
+
+func (t *Table) panels() (shown, folded []Figure) {
+	second := slices.IndexFunc(t.Figures, func(f Figure) bool { return f.Protocol != t.Figures[0].Protocol })
+	if second < 0 {
+		second = 1
+	}
+	for i, f := range t.Figures {
+		if i == 0 || i == second {
+			shown = append(shown, f)
+		} else {
+			folded = append(folded, f)
+		}
+	}
+	return shown, folded
+}
 
 // Lead is the table whose figure opens the section; nil if there is no figure.
 func (s Section) Lead() *Table {

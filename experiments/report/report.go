@@ -137,7 +137,7 @@ func (r *Report) addCustom(d *lab.Driver) error {
 		changed := Fact{"settings", strings.Join(changes, " ")}
 		s.Facts, s.Brief = append([]Fact{changed}, s.Facts...), append([]string{changed.Value}, s.Brief...)
 		r.Custom = append(r.Custom, *s)
-		r.CustomClaims = append(r.CustomClaims, claimsOf(step)...)
+		r.CustomClaims = append(r.CustomClaims, claimsOf(d.Profile, step)...)
 	}
 	return nil
 }

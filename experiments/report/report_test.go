@@ -721,3 +721,25 @@ func TestWriteKeepsOthersPages(t *testing.T) {
 		}
 	}
 }
+
+// Of a figure's panels two are seen at first, one of each protocol where there are both; none is lost.
+func TestShownPanels(t *testing.T) {
+	for panels, want := range map[string]string{
+		"paper": "paper;", "paper paper paper": "paper paper;paper", "paper paper strict strict": "paper strict;paper strict",
+	} {
+		table := &Table{}
+		for p := range strings.FieldsSeq(panels) {
+			table.Figures = append(table.Figures, Figure{Protocol: p})
+		}
+		protocols := func(all []Figure) string {
+			var names []string
+			for _, f := range all {
+				names = append(names, f.Protocol)
+			}
+			return strings.Join(names, " ")
+		}
+		if got := protocols(table.Shown()) + ";" + protocols(table.Folded()); got != want {
+			t.Errorf("%s: %s, want %s", panels, got, want)
+		}
+	}
+}
