@@ -82,8 +82,8 @@ func (t *Table) Protocols() string {
 	return t.Groups[0].Kind[0].String()
 }
 
-// Shown are the panels of a section's first figure that are seen before anything is unfolded: the first two, one of each
-// protocol where there are both.
+// Shown are the panels of a section's first figure that are seen before anything is unfolded: the first two, one of
+// each protocol where there are both.
 func (t *Table) Shown() []Figure {
 	shown, _ := t.panels()
 	return shown
