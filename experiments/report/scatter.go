@@ -77,15 +77,16 @@ func (l points) Plot(c draw.Canvas, p *plot.Plot) {
 // name writes beside each mark the name of its series, where it covers the least of marks, intervals, names and the
 // edge.
 func (l points) name(c draw.Canvas, place func(across, up float64) vg.Point) {
-	style := text.Style{Color: inkText, Font: font.Font{Typeface: plot.DefaultFont.Typeface, Variant: "Sans", Size: 9},
+	style := text.Style{Color: inkSeries, Font: font.Font{Typeface: plot.DefaultFont.Typeface, Variant: "Sans", Size: 9},
 		YAlign: draw.YCenter, Handler: plot.DefaultTextHandler}
 	taken := l.taken(place)
 	s := canvas(c)
-	for _, d := range l.panel.data {
+	fromLeft := slices.SortedStableFunc(slices.Values(l.panel.data), func(a, b datum) int { return cmp.Compare(a.x, b.x) })
+	for _, d := range fromLeft { // those at the left edge have the fewest places
 		name := l.series[d.series]
 		best, least := vg.Rectangle{}, math.Inf(1)
-		for _, box := range besides(place(d.x, d.m.Mean), style.Width(name), style.Height(name)) {
-			covered := 100 * (overlap(box, box) - overlap(box, c.Rectangle))
+		for i, box := range besides(place(d.x, d.m.Mean), style.Width(name), style.Height(name)) {
+			covered := 4*float64(i) + 100*(overlap(box, box)-overlap(box, c.Rectangle)) // the nearer the better
 			for _, t := range taken {
 				covered += overlap(box, t)
 			}
