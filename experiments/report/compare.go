@@ -41,7 +41,9 @@ func (r repeat) has(experiment string, m *result.Measurement) bool {
 
 // gathers says whether an experiment measures nothing itself.
 func gathers(experiment string) bool {
-	return slices.ContainsFunc(covered.Repeated, func(r repeat) bool { return r.Experiment == experiment && r.Label == "" })
+	return slices.ContainsFunc(covered.Repeated, func(r repeat) bool {
+		return r.Experiment == experiment && r.Label == ""
+	})
 }
 
 // counted are the measurements of an experiment in which a published value stands beside ours with an interval, each
