@@ -52,7 +52,7 @@ func experimentTable() []experimentAction {
 				"a comment says where the result goes.",
 			flags: settingFlags()},
 		{name: "report", usage: "write report.html and report.md from the results that are there", do: writeReport,
-			about: "Its tables are of the profile's settings alone.",
+			about: "It opens with verdicts on the claims of the paper; its tables are of the profile's settings alone.",
 			flags: []cli.Flag{&cli.BoolFlag{Name: "custom", Usage: "at the end the results of other settings, too"}}},
 		{name: "convert", usage: "bring results of an earlier program into today's form", arguments: "[NAME...]",
 			do:    convertResults,

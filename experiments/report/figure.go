@@ -21,8 +21,9 @@ import (
 
 // Figure is one panel of a view's figure.
 type Figure struct {
-	Title string // of the panel, "" for the only one
-	SVG   string
+	Title    string // of the panel, "" for the only one
+	Protocol string
+	SVG      string
 }
 
 // Series is a line or colour of a figure, in its legend.
@@ -39,10 +40,11 @@ const palette = 8
 
 // The size of a panel in points, chosen so that its text can be read on a phone.
 const (
-	panelWidth  = 430
-	panelHeight = 260
-	barHeight   = 15 // of one bar with its share of the gap
+	panelWidth  = 370
+	panelHeight = 222
+	barHeight   = 12.5 // of one bar with its share of the gap
 	fontSize    = 10.5
+	labelSize   = 9
 )
 
 // datum is a measurement in a figure.
@@ -84,6 +86,7 @@ func (t *Table) draw(v lab.View, all []result.Measurement) error {
 	if len(series) > 1 || scatter {
 		t.Legend = legend(f, series)
 	}
+	t.Front = scatter
 	t.assignSeries(f.Series, series)
 	drawPanel := drawLines
 	switch {
@@ -97,7 +100,7 @@ func (t *Table) draw(v lab.View, all []result.Measurement) error {
 		if err != nil {
 			return err
 		}
-		t.Figures = append(t.Figures, Figure{p.title, svg})
+		t.Figures = append(t.Figures, Figure{p.title, p.data[0].m.Protocol, svg})
 	}
 	return nil
 }
@@ -205,6 +208,7 @@ func newPlot() *plot.Plot {
 	for _, s := range []*text.Style{&p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label} {
 		s.Font, s.Color = sans, inkMuted
 	}
+	p.X.Label.TextStyle.Font.Size, p.Y.Label.TextStyle.Font.Size = labelSize, labelSize
 	for _, a := range []*plot.Axis{&p.X, &p.Y} {
 		a.Color, a.Width = inkGrid, 1
 		a.Tick.Color, a.Tick.Width, a.Tick.Length = inkGrid, 1, 3
@@ -530,8 +534,23 @@ func render(p *plot.Plot, height vg.Length, label string) (text string, err erro
 	}()
 	s := newSVG(panelWidth, height)
 	c := draw.New(s)
-	p.Draw(draw.Crop(c, 2, -10, 2, -6))
+	c = draw.Crop(c, 2, -10, 2, -6)
+	if _, log := p.Y.Scale.(plot.LogScale); log {
+		c = labelSide(p, c)
+	}
+	p.Draw(c)
 	return s.element(strings.TrimSpace(label)), nil
+}
+
+// labelSide writes the label of the y axis at the left of c and gives what is left of c. gonum/plot takes the middle of
+// a logarithmic axis for the place of half its largest value, and leaves room above it for half the label.
+func labelSide(p *plot.Plot, c draw.Canvas) draw.Canvas {
+	style := p.Y.Label.TextStyle
+	style.Rotation += math.Pi / 2
+	width := style.Height(p.Y.Label.Text)
+	c.FillText(style, vg.Point{X: c.Min.X + width, Y: (c.Min.Y + c.Max.Y) / 2}, p.Y.Label.Text)
+	p.Y.Label.Text = ""
+	return draw.Crop(c, width+p.Y.Label.Padding+2, 0, 0, 0)
 }
 
 // bars are horizontal bars, a group for each place from the top, a bar for each series in it. On a logarithmic axis,
@@ -627,100 +646,6 @@ func drawBars(q *panel, _ *lab.Figure, series []string, label string) (string, e
 	p.Add(b)
 	height := vg.Length((p.Y.Max-p.Y.Min)*barHeight) + 46
 	return render(p, height, label)
-}
-
-// pairs makes of a scatter view of one metric, whose x is another, a view of both: a row for each point.
-func pairs(v lab.View, all []result.Measurement) (lab.View, []result.Measurement) {
-	if v.Figure == nil || v.Figure.Kind != "scatter" || v.Metric == "" {
-		return v, all
-	}
-	var both []result.Measurement
-	for _, metric := range []string{v.Metric, v.Figure.X} {
-		for _, m := range all {
-			if m.Metric == metric {
-				both = append(both, m)
-			}
-		}
-	}
-	if v.Column != "" {
-		v.Rows = append(slices.Clone(v.Rows), v.Column)
-	}
-	v.Metric, v.Column = "", ""
-	return v, both
-}
-
-// points is a scatter: a mark for each pair of values.
-type points struct {
-	panel  *panel
-	series []string
-	heavy  string // of them
-}
-
-// Plot draws them.
-func (l points) Plot(c draw.Canvas, p *plot.Plot) {
-	s := canvas(c)
-	x, y := p.Transforms(&c)
-	for _, d := range l.panel.data {
-		at := vg.Point{X: x(d.x), Y: y(d.m.Mean)}
-		style := draw.LineStyle{Color: inkSeries, Width: 1}
-		s.open(seriesClass(l.series, d.series), "")
-		s.open("mark", d.title(l.series))
-		if iv := d.m.Interval; iv != nil {
-			c.StrokeLine2(style, at.X, y(iv.Low), at.X, y(iv.High))
-		}
-		if iv := d.across.Interval; iv != nil {
-			c.StrokeLine2(style, x(iv.Low), at.Y, x(iv.High), at.Y)
-		}
-		lookOf(l.series, d.series, l.heavy).mark(s, at, 4)
-		s.close()
-		s.close()
-	}
-}
-
-// scattered are the measurements of the first of the other metrics, each with that of the figure's which has the same
-// labels.
-func scattered(f *lab.Figure, labels []string, found []result.Measurement) (data []datum) {
-	// maps are printed in the order of their keys
-	key := func(m *result.Measurement) string { return m.Protocol + fmt.Sprint(m.Labels) }
-	across, metric := map[string]*result.Measurement{}, ""
-	for i := range found {
-		if m := &found[i]; m.Metric == f.X {
-			across[key(m)] = m
-		} else {
-			metric = cmp.Or(metric, m.Metric)
-		}
-	}
-	for i := range found {
-		m := &found[i]
-		x := across[key(m)]
-		if m.Metric != metric || x == nil {
-			continue
-		}
-		var name []string
-		for _, l := range labels {
-			name = append(name, m.Labels[l])
-		}
-		data = append(data, datum{m: m, across: x, name: strings.Join(name, ", ")})
-	}
-	return data
-}
-
-func drawPoints(q *panel, f *lab.Figure, series []string, label string) (string, error) {
-	var xs []datum
-	for _, d := range q.data {
-		x := *d.across
-		x.Published = nil
-		xs = append(xs, datum{m: &x})
-	}
-	p := newPlot()
-	p.Add(grid(true, true))
-	setValues(&p.X, xs, false)
-	if low, high := extent(xs); f.LogX && low > 0 && p.X.Scale != (plot.LogScale{}) {
-		setLog(&p.X, xs[0].m.Unit, low/1.3, high*1.3)
-	}
-	setValues(&p.Y, q.data, false)
-	p.Add(points{q, series, f.Heavy})
-	return render(p, panelHeight, label)
 }
 
 // words is the name of a metric in running text.

@@ -82,5 +82,45 @@ func (t *Table) Protocols() string {
 	return t.Groups[0].Kind[0].String()
 }
 
-// Wide says whether the table has many panels, which then stand in columns.
-func (t *Table) Wide() bool { return len(t.Figures) > 1 }
+// Shown are the panels of a section's first figure that are seen before anything is unfolded: the first two, one of
+// each protocol where there are both.
+func (t *Table) Shown() []Figure {
+	shown, _ := t.panels()
+	return shown
+}
+
+// Folded are the others.
+func (t *Table) Folded() []Figure {
+	_, folded := t.panels()
+	return folded
+}
+
+func (t *Table) panels() (shown, folded []Figure) {
+	second := slices.IndexFunc(t.Figures, func(f Figure) bool { return f.Protocol != t.Figures[0].Protocol })
+	if second < 0 {
+		second = 1
+	}
+	for i, f := range t.Figures {
+		if i == 0 || i == second {
+			shown = append(shown, f)
+		} else {
+			folded = append(folded, f)
+		}
+	}
+	return shown, folded
+}
+
+// Lead is the table whose figure opens the section; nil if there is no figure.
+func (s Section) Lead() *Table {
+	i := slices.IndexFunc(s.Tables, func(t *Table) bool { return len(t.Figures) > 0 })
+	if i < 0 {
+		return nil
+	}
+	return s.Tables[i]
+}
+
+// Rest are the tables that stand folded, with their figures: all but the lead.
+func (s Section) Rest() []*Table {
+	lead := s.Lead()
+	return slices.DeleteFunc(slices.Clone(s.Tables), func(t *Table) bool { return t == lead })
+}

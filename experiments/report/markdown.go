@@ -10,7 +10,9 @@ func (r *Report) Markdown() []byte {
 	var b strings.Builder
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
 	line("# Results, profile %s\n", r.Profile)
-	line("%s\n", r.Summary())
+	line("## What was found\n\n%s\n", r.Found())
+	claimsMarkdown(line, r.Claims)
+	line("\n## All experiments\n\n%s\n", r.Summary())
 	line("| experiment | result | published values inside our 95%% interval | measurements | took | machine | commit |")
 	line("|---|---|--:|--:|--:|---|---|")
 	for _, s := range r.Sections {
@@ -27,6 +29,10 @@ func (r *Report) Markdown() []byte {
 	if len(r.Custom) > 0 {
 		line("\n# Results of other settings\n\nThey are no part of what is said above. Each is named by its experiment and " +
 			"the key of its settings.")
+		if len(r.CustomClaims) > 0 {
+			line("")
+			claimsMarkdown(line, r.CustomClaims)
+		}
 	}
 	for _, s := range r.Custom {
 		s.markdown(line)
@@ -50,6 +56,20 @@ func (r *Report) Markdown() []byte {
 	return []byte(b.String())
 }
 
+// claimsMarkdown writes verdicts as a table.
+func claimsMarkdown(line func(string, ...any), all []Verdict) {
+	line("| claim | source | verdict | ours, 95%% interval | held against | why | shown in |")
+	line("|---|---|---|---|---|---|---|")
+	for _, v := range all {
+		ours, shown := escape(v.Ours+v.Command), fmt.Sprintf("[%s](#%s)", v.Section, v.Section)
+		if v.State != "" && v.State != "complete" {
+			shown += " (" + v.State + ")"
+		}
+		line("| %s | %s | **%s** | %s | %s | %s | %s |", escape(v.Text), escape(v.Source), v.Word, ours,
+			dash(escape(v.Beside)), escape(v.Why), shown)
+	}
+}
+
 // reading says what the columns and the counts mean.
 func reading() []string {
 	return []string{
@@ -60,6 +80,11 @@ func reading() []string {
 			"published values would lie in our interval, not 95%.",
 		"Times, rates, memory, energy and sizes of ours and of the paper are of different machines or definitions. “ours / " +
 			"published” says only how many times the published value ours is; no interval judges it.",
+		"A verdict is computed from the measurement that its claim names (experiments/report/claims.toml). “reproduced”: " +
+			"the published value lies in our interval, or ours is the published count or size. “holds”, “does not hold”: " +
+			"the whole interval of a difference lies on one side of what the claim says; “not shown”: it does not. " +
+			"Intervals of two values are held against each other from end to end, which is stricter than one of their " +
+			"difference.",
 		"The counts of published values inside our interval are of shares alone. They leave out ratios of times, intervals " +
 			"without a width (a bootstrap of equal values), and published numbers that stand in the results a second time: " +
 			"for example policies that are one algorithm under two names, variants that are another experiment's under a new " +

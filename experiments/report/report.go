@@ -27,14 +27,17 @@ const (
 // Report is all that the pages say.
 type Report struct {
 	Profile  lab.Profile
+	Claims   []Verdict
 	Sections []Section
 	Custom   []Section // of other settings than the profile's: none unless it is asked for
-	Map      []MapRow
-	Complete int // experiments with a finished result
-	Compared int // published shares with ours beside them, where ours has an interval
-	Inside   int // of them, those that lie in our 95% interval
-	Wall     string
-	Machines []Machine
+	// CustomClaims are verdicts by the results of other settings, as far as these have the measurements.
+	CustomClaims []Verdict
+	Map          []MapRow
+	Complete     int // experiments with a finished result
+	Compared     int // published shares with ours beside them, where ours has an interval
+	Inside       int // of them, those that lie in our 95% interval
+	Wall         string
+	Machines     []Machine
 }
 
 // Section is an experiment.
@@ -74,7 +77,7 @@ func New(d *lab.Driver) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Profile: d.Profile}
+	r := &Report{Profile: d.Profile, Claims: judgeAll(d.Profile, steps)}
 	states := map[string]string{"report": "complete"}
 	var wall float64
 	for _, e := range d.Experiments {
@@ -134,6 +137,7 @@ func (r *Report) addCustom(d *lab.Driver) error {
 		changed := Fact{"settings", strings.Join(changes, " ")}
 		s.Facts, s.Brief = append([]Fact{changed}, s.Facts...), append([]string{changed.Value}, s.Brief...)
 		r.Custom = append(r.Custom, *s)
+		r.CustomClaims = append(r.CustomClaims, claimsOf(d.Profile, step)...)
 	}
 	return nil
 }

@@ -91,6 +91,14 @@
   });
   document.addEventListener('scroll', hide, { passive: true });
 
+  // A link to what is folded unfolds it.
+  const unfold = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (target && target.tagName === 'DETAILS') { target.open = true; target.scrollIntoView(); }
+  };
+  addEventListener('hashchange', unfold);
+  unfold();
+
   // On narrow screens the contents start closed.
   if (matchMedia('(max-width: 63.9rem)').matches) document.querySelector('nav details').open = false;
 })();

@@ -1,21 +1,17 @@
 package report
 
 import (
-	"bytes"
-	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments"
@@ -700,79 +696,6 @@ func wellFormed(t *testing.T, svg string) {
 	}
 }
 
-// probe runs in a browser with the report in a frame as wide as a phone: it sorts a table, chooses a series, scrolls,
-// and says what happened.
-const probe = `<!doctype html><iframe id="f" width="390" height="800" src="report.html"></iframe><script>
-onload = () => {
-  const w = document.getElementById('f').contentWindow, d = w.document, out = [];
-  out.push('overflow ' + (d.documentElement.scrollWidth - d.documentElement.clientWidth));
-  const table = d.querySelector('.view table'), head = table.tHead.rows[table.tHead.rows.length - 1].cells[3];
-  head.click(); out.push(head.getAttribute('aria-sort') + ' ' + table.tBodies[0].rows[0].cells[0].textContent);
-  head.click(); out.push(head.getAttribute('aria-sort') + ' ' + table.tBodies[0].rows[0].cells[0].textContent);
-  d.querySelector('.legend button').click();
-  out.push('on ' + d.querySelector('.view').querySelectorAll('svg .on').length);
-  const dot = d.querySelector('.mark .hit');
-  dot.dispatchEvent(new w.PointerEvent('pointermove', {bubbles: true, clientX: 5, clientY: 5}));
-  out.push('tip ' + d.getElementById('tip').textContent.split('\n')[0]);
-  const style = (e) => w.getComputedStyle(e), ring = d.querySelector('.bar .ring');
-  out.push('ring seen on its bar ' + (style(ring).stroke !== style(ring.closest('.bar').querySelector('path')).fill));
-  const late = ring.closest('.s').appendChild(d.createElementNS('http://www.w3.org/2000/svg', 'g'));
-  late.setAttribute('class', 'late');
-  const shown = (on) => { late.parentNode.classList.toggle('on', on); return style(late).display; };
-  out.push('late ' + shown(false) + ' ' + shown(true));
-  const box = d.querySelectorAll('.view')[2].querySelector('.scroll'), at = box.getBoundingClientRect();
-  box.style.width = '12rem'; box.style.maxHeight = '7rem'; box.scrollLeft = 70; box.scrollTop = 50;
-  const [first, second] = [...box.querySelectorAll('tbody tr:last-child .label')].map((c) => c.getBoundingClientRect());
-  out.push('scrolled ' + box.scrollLeft + ' ' + box.scrollTop + ', labels at ' + Math.round(first.left - at.left) +
-    ' and ' + Math.round(second.left - first.right) + ', headings at ' +
-    Math.round(box.querySelector('thead').getBoundingClientRect().top - box.getBoundingClientRect().top));
-  out.push('contents ' + d.querySelector('nav details').open);
-  const p = document.createElement('p'); p.id = 'out'; p.textContent = out.join('; '); document.body.append(p);
-};
-</script>`
-
-// In a real browser the page fits a phone, its tables sort, its legends choose and its marks speak; in a table that is
-// scrolled both ways its labels and headings stay, inside a border of one pixel.
-func TestPageInABrowser(t *testing.T) {
-	browser := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			browser = path
-			break
-		}
-	}
-	if browser == "" || testing.Short() {
-		t.Skip("there is no Chromium here, or the test is to be short")
-	}
-	d := folder(t)
-	if _, _, err := Write(d, false); err != nil {
-		t.Fatal(err)
-	}
-	page := filepath.Join(d.Root, "probe.html")
-	if err := os.WriteFile(page, []byte(probe), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	command := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-gpu",
-		"--allow-file-access-from-files", "--user-data-dir="+t.TempDir(),
-		"--virtual-time-budget=5000", "--dump-dom", "file://"+page)
-	var out, problems bytes.Buffer
-	command.Stdout, command.Stderr = &out, &problems
-	if err := command.Run(); err != nil {
-		t.Skipf("the browser does not start here: %v %s", err, problems.String())
-	}
-	got := regexp.MustCompile(`<p id="out">(.*?)</p>`).FindStringSubmatch(out.String())
-	if got == nil {
-		t.Fatalf("the page did not get to its end:\n%s\n%s", out.String(), problems.String())
-	}
-	want := "overflow 0; descending a; ascending b|b; on 2; tip a, 512: 0.500 [0.404, 0.596], n = 100, paper; ring seen " +
-		"on its bar true; late none inline; scrolled 70 50, labels at 1 and 0, headings at 1; contents false"
-	if got[1] != want {
-		t.Errorf("the page says\n%s\nwant\n%s", got[1], want)
-	}
-}
-
 // A page of somebody else's under the name of ours is kept.
 func TestWriteKeepsOthersPages(t *testing.T) {
 	for _, name := range []string{HTMLFile, MarkdownFile} {
@@ -795,6 +718,28 @@ func TestWriteKeepsOthersPages(t *testing.T) {
 			if _, _, err := Write(d, false); err != nil {
 				t.Error(err)
 			}
+		}
+	}
+}
+
+// Of a figure's panels two are seen at first, one of each protocol where there are both; none is lost.
+func TestShownPanels(t *testing.T) {
+	for panels, want := range map[string]string{
+		"paper": "paper;", "paper paper paper": "paper paper;paper", "paper paper strict strict": "paper strict;paper strict",
+	} {
+		table := &Table{}
+		for p := range strings.FieldsSeq(panels) {
+			table.Figures = append(table.Figures, Figure{Protocol: p})
+		}
+		protocols := func(all []Figure) string {
+			var names []string
+			for _, f := range all {
+				names = append(names, f.Protocol)
+			}
+			return strings.Join(names, " ")
+		}
+		if got := protocols(table.Shown()) + ";" + protocols(table.Folded()); got != want {
+			t.Errorf("%s: %s, want %s", panels, got, want)
 		}
 	}
 }

@@ -24,6 +24,7 @@ type Table struct {
 	Notes   []string // of single measurements, as they are numbered in cells
 	Figures []Figure
 	Legend  []Series // of the figures
+	Front   bool     // the figures show what no other point beats in both axes
 }
 
 // Group is a value of the view's column label, or a metric, with the columns under it.
