@@ -25,7 +25,7 @@ func baeeGridCommand() *cli.Command {
 				lab.ClassifierFile},
 			&cli.StringFlag{Name: "head", Usage: "Locret-style head `FILE` for policy locret_proxy", Value: baeeDir + "/" +
 				lab.HeadFile},
-			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
+			checkpointFlag(),
 			&cli.StringFlag{Name: "output", Usage: "result `FILE`", Value: baeeDir + "/baee-grid.json"},
 			threadsFlag(),
 		),
@@ -59,11 +59,16 @@ func baeeGrid(c *cli.Context) error {
 		conf.Protocols = append(conf.Protocols, baee.Protocol(p))
 	}
 	flags := append(gridSettings(&conf), setting{"protocol", "", &conf.Protocols})
+	fitted, err := fitTo(c, &conf, flags, path, fitGrid)
+	if err != nil {
+		return err
+	}
 	if err := checkOwn(c, &conf, flags, path, func(m layers.Config) error {
 		return checkDemands(c, &conf, flags, conf.Demands, m)
 	}); err != nil {
 		return err
 	}
+	tell(c, fitted)
 	inputs, err := conf.Inputs(path, c.String("classifier"), c.String("head"))
 	if err != nil {
 		return err

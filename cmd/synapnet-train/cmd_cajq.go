@@ -23,7 +23,7 @@ func cajqCommand() *cli.Command {
 		Description: helpText("cajq-qat", "{variantList}", variantList()),
 		Flags: append(settingsFlags(cajqFlags(&d)),
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with these and further settings, see configs/cajq-qat.toml"},
-			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
+			checkpointFlag(),
 			&cli.StringFlag{Name: "output", Usage: "result `FILE`", Value: "runs/cajq/cajq-qat.json"},
 			&cli.StringFlag{Name: "keep-models",
 				Usage: "`FOLDER` in which the variants that train are kept: VARIANT-SEED.safetensors for export, and " +
@@ -116,11 +116,16 @@ func cajqQAT(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	fitted, err := fitTo(c, &settings, cajqFlags(&settings), path, fitCAJQ)
+	if err != nil {
+		return err
+	}
 	if err := checkOwn(c, &settings, cajqFlags(&settings), path, func(m layers.Config) error {
 		return checkCAJQMemory(c, settings.Config, m)
 	}); err != nil {
 		return err
 	}
+	tell(c, fitted)
 	if err := checkKept(c, settings); err != nil {
 		return err
 	}

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,17 +9,12 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/foreign"
-	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/internal/table"
 	"github.com/synapnet/synapnet-train/layers"
 )
-
-// pretrainedModel is evaluated if no other is named.
-const pretrainedModel = "results/pretrain/" + lab.ModelFile
 
 func evalCommand() *cli.Command {
 	return &cli.Command{
@@ -66,7 +58,10 @@ func eval(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	path, err := evaluatedModel(c)
+	if c.Args().Len() > 1 {
+		return usagef(c, "unexpected argument %s: eval takes one model", printable(c.Args().Get(1)))
+	}
+	path, err := modelArgument(c)
 	if err != nil {
 		return err
 	}
@@ -160,23 +155,6 @@ func distinct[T comparable](all []T) []T {
 		}
 	}
 	return out
-}
-
-// evaluatedModel is the file named, or the one that pretraining left.
-func evaluatedModel(c *cli.Context) (string, error) {
-	switch c.Args().Len() {
-	case 0:
-	case 1:
-		return c.Args().First(), nil
-	default:
-		return "", usagef(c, "unexpected argument %s: eval takes one model", printable(c.Args().Get(1)))
-	}
-	if _, err := os.Stat(pretrainedModel); errors.Is(err, fs.ErrNotExist) {
-		return "", usagef(c, "no model named, and there is no %s here: name a MODEL.safetensors, or make this one with '%s'",
-			pretrainedModel, shell.CommandLine("pretrain", "--output-dir",
-				strings.TrimSuffix(pretrainedModel, "/"+lab.ModelFile)))
-	}
-	return pretrainedModel, nil
 }
 
 // evaluationTable prints the heading and returns what prints a row, each as soon as it is known.

@@ -72,7 +72,7 @@ func TestEvalMistakes(t *testing.T) {
 	path := smallModelFile(t, func(*layers.Config) {})
 	text := smallModelFile(t, func(c *layers.Config) { c.NumClasses = 0 })
 	mistakes(t, map[string]string{
-		"eval":                                  "pretrain --output-dir results/pretrain",
+		"eval":                                  "--output-dir results/pretrain', or name a MODEL.safetensors",
 		"eval --tasks niah_singel":              `did you mean "niah_single"?`,
 		"eval --suite neddlebench":              "did you mean needlebench?",
 		"eval --suite xyzzy":                    "there are mixture, curriculum,",

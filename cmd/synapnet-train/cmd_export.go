@@ -22,12 +22,13 @@ func exportCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "export",
 		Usage:       "quantise a model into a packed file, from which it runs",
-		ArgsUsage:   "MODEL.safetensors",
+		ArgsUsage:   "[MODEL.safetensors]",
 		Description: helpText("export", "{targetNames}", targetNames()),
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringSliceFlag{Name: "targets",
 				Usage: "`NAME`s of what to quantise, or all (default: ssm attention; of another architecture layers)"},
-			&cli.StringFlag{Name: "output", Usage: "packed `FILE` to write"},
+			&cli.StringFlag{Name: "output", Usage: "packed `FILE` to write",
+				DefaultText: packedName("MODEL") + ", beside it"},
 			&cli.BoolFlag{Name: "force", Usage: "replace --output if it exists"},
 			&cli.IntFlag{Name: "calib-samples", Usage: "samples to calibrate attention on", Value: 32},
 			&cli.IntFlag{Name: "calib-context", Usage: "their length in tokens", Value: 512},
@@ -73,11 +74,15 @@ func schemeNames() string {
 }
 
 func export(c *cli.Context) error {
-	if c.Args().Len() != 1 {
+	if c.Args().Len() > 1 {
 		return usagef(c, "%d files given: name the one model to export", c.Args().Len())
 	}
-	model, output := c.Args().First(), c.String("output")
-	if err := checkOutput(c, output); err != nil {
+	model, err := modelArgument(c)
+	if err != nil {
+		return err
+	}
+	output, err := exportOutput(c, model)
+	if err != nil {
 		return err
 	}
 	f, err := safetensors.Read(model)
@@ -109,15 +114,25 @@ func export(c *cli.Context) error {
 	return err
 }
 
-// checkOutput refuses, before any work is done, an output that is missing or to be kept.
-func checkOutput(c *cli.Context, output string) error {
-	if output == "" {
-		return usagef(c, "no --output: name the packed file to write")
+// exportOutput is the packed file to write. It refuses, before any work is done, one that is to be kept.
+func exportOutput(c *cli.Context, model string) (string, error) {
+	switch {
+	case c.String("output") != "": // what must never be replaced, checkFiles has refused
+	case c.IsSet("output"):
+		return "", usagef(c, `--output "": name the packed file to write`)
+	default:
+		if err := c.Set("output", packedName(model)); err != nil {
+			return "", err
+		}
+		if err := checkFiles(c); err != nil {
+			return "", err
+		}
 	}
-	if _, err := os.Stat(output); err == nil && !c.Bool("force") { // what must never be replaced, checkFiles has refused
-		return fmt.Errorf("--output %s: it exists; name another file, or replace it with --force", output)
+	output := c.String("output")
+	if _, err := os.Stat(output); err == nil && !c.Bool("force") {
+		return "", fmt.Errorf("--output %s: it exists; name another file, or replace it with --force", output)
 	}
-	return nil
+	return output, nil
 }
 
 // ptqFlags are the settings of a quantisation after training.

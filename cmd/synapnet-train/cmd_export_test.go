@@ -125,13 +125,14 @@ func TestExportOfATrainedModel(t *testing.T) {
 }
 
 func TestExportMistakes(t *testing.T) {
+	t.Chdir(t.TempDir()) // without a model to take
 	model := smallModelFile(t, func(*layers.Config) {})
 	bare := smallModelFile(t, func(c *layers.Config) { c.UseScaleBridge = false })
 	out := " --output " + filepath.Join(t.TempDir(), "x.safetensors")
 	mistakes(t, map[string]string{
-		"export" + out:     "0 files given: name the one model",
-		"export a b" + out: "2 files given",
-		"export " + model:  "no --output",
+		"export" + out:                                    "or name a MODEL.safetensors",
+		"export a b" + out:                                "2 files given",
+		"export " + model + " --output=":                  `--output "": name the packed file`,
 		"export " + model + out + " --targets smm":        `did you mean "ssm"?`,
 		"export " + model + out + " --targets ssm ssm":    "ssm is given twice",
 		"export " + bare + out + " --targets bridge":      "synapnet without ScaleBridge (use_scale_bridge)",
@@ -248,7 +249,7 @@ func TestInspectMistakes(t *testing.T) {
 		return path
 	}
 	mistakes(t, map[string]string{
-		"inspect":     "0 files given: name one packed model",
+		"inspect":     "or name a MODEL.safetensors",
 		"inspect a b": "2 files given",
 	})
 	for line, want := range map[string]string{

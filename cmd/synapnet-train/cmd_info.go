@@ -112,21 +112,17 @@ func (d *description) find(c *cli.Context) (contexts []int, err error) {
 	contexts = []int{512, 1024, 4096}
 	switch c.Args().Len() {
 	case 0:
-		if contexts, err = d.fromFlags(c, contexts); err != nil {
+		if contexts, err = d.withoutFile(c, contexts); err != nil {
 			return nil, err
 		}
 	case 1:
-		for _, s := range append(modelSettings(&d.Config), setting{flag: "config"}) {
-			if c.IsSet(s.flag) {
-				return nil, usagef(c, "--%s and the file %s: the file says itself what its model is; give one of them", s.flag,
-					printable(c.Args().First()))
-			}
+		if flag := describing(c); flag != "" {
+			return nil, usagef(c, "--%s and the file %s: the file says itself what its model is; give one of them", flag,
+				printable(c.Args().First()))
 		}
-		m, err := layers.Load(c.Args().First())
-		if err != nil {
+		if err := d.load(c.Args().First()); err != nil {
 			return nil, err
 		}
-		d.Model, d.Config, d.loaded = c.Args().First(), m.Config, m
 	default:
 		return nil, usagef(c, "unexpected argument %s: info describes one model", printable(c.Args().Get(1)))
 	}
@@ -135,6 +131,37 @@ func (d *description) find(c *cli.Context) (contexts []int, err error) {
 	}
 	contexts = possible(contexts, d.Config)
 	return contexts, checkShapes(c, d.Config, contexts, d.BatchSize)
+}
+
+// describing is the first flag given that says what a model without a file is; "" without one.
+func describing(c *cli.Context) string {
+	for _, s := range append(modelSettings(&layers.Config{}), setting{flag: "config"}) {
+		if c.IsSet(s.flag) {
+			return s.flag
+		}
+	}
+	return ""
+}
+
+// withoutFile takes the model that flags describe, or else the default one, or else the reference's configuration,
+// which needs no file.
+func (d *description) withoutFile(c *cli.Context, contexts []int) ([]int, error) {
+	if describing(c) == "" {
+		if path, err := defaultModel(c, ""); err == nil {
+			return contexts, d.load(path)
+		}
+	}
+	return d.fromFlags(c, contexts)
+}
+
+// load takes the model of a file.
+func (d *description) load(path string) error {
+	m, err := layers.Load(path)
+	if err != nil {
+		return err
+	}
+	d.Model, d.Config, d.loaded = path, m.Config, m
+	return nil
 }
 
 // fromFlags takes the model, and what the user did not set, from --config and the flags.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/internal/table"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 	"github.com/synapnet/synapnet-train/qat"
@@ -16,7 +17,7 @@ func inspectCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "inspect",
 		Usage:       "show a packed model: bits, bytes and error of each tensor, compression",
-		ArgsUsage:   "FILE.safetensors",
+		ArgsUsage:   "[FILE.safetensors]",
 		Description: helpText("inspect"),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "against", Usage: "the `FILE` in floating point (or with quantisers) that was exported"},
@@ -27,10 +28,14 @@ func inspectCommand() *cli.Command {
 }
 
 func inspect(c *cli.Context) error {
-	if c.Args().Len() != 1 {
+	if c.Args().Len() > 1 {
 		return usagef(c, "%d files given: name one packed model", c.Args().Len())
 	}
-	r, err := inspectFile(c.Args().First(), c.String("against"))
+	path, err := packedArgument(c)
+	if err != nil {
+		return err
+	}
+	r, err := inspectFile(path, c.String("against"))
 	if err != nil {
 		return err
 	}
@@ -42,6 +47,23 @@ func inspect(c *cli.Context) error {
 	}
 	_, err = fmt.Fprint(c.App.Writer, "\n"+totals(r))
 	return err
+}
+
+// packedArgument is the packed model that the argument names, or the one that export makes of the default model.
+func packedArgument(c *cli.Context) (string, error) {
+	if c.Args().Present() {
+		return c.Args().First(), nil
+	}
+	model, err := modelArgument(c)
+	if err != nil {
+		return "", err
+	}
+	packed := packedName(model)
+	if _, err := os.Stat(packed); err != nil {
+		return "", usagef(c, "no file named, and there is no %s: make it with '%s', or name a packed model", packed,
+			shell.CommandLine("export", model))
+	}
+	return packed, nil
 }
 
 // inspectFile reads and describes the packed file at path, against the file of that name unless it is empty.
