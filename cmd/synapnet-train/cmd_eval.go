@@ -13,7 +13,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/table"
-	"github.com/synapnet/synapnet-train/layers"
 )
 
 func evalCommand() *cli.Command {
@@ -65,7 +64,7 @@ func eval(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := layers.Load(path)
+	m, err := loadModel(c, path)
 	if err != nil {
 		return err
 	}

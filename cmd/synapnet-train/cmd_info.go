@@ -120,7 +120,7 @@ func (d *description) find(c *cli.Context) (contexts []int, err error) {
 			return nil, usagef(c, "--%s and the file %s: the file says itself what its model is; give one of them", flag,
 				printable(c.Args().First()))
 		}
-		if err := d.load(c.Args().First()); err != nil {
+		if err := d.load(c, c.Args().First()); err != nil {
 			return nil, err
 		}
 	default:
@@ -148,15 +148,15 @@ func describing(c *cli.Context) string {
 func (d *description) withoutFile(c *cli.Context, contexts []int) ([]int, error) {
 	if describing(c) == "" {
 		if path, err := defaultModel(c, ""); err == nil {
-			return contexts, d.load(path)
+			return contexts, d.load(c, path)
 		}
 	}
 	return d.fromFlags(c, contexts)
 }
 
 // load takes the model of a file.
-func (d *description) load(path string) error {
-	m, err := layers.Load(path)
+func (d *description) load(c *cli.Context, path string) error {
+	m, err := loadModel(c, path)
 	if err != nil {
 		return err
 	}

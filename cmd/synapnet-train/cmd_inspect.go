@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -16,7 +17,7 @@ import (
 func inspectCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "inspect",
-		Usage:       "show a packed model: bits, bytes and error of each tensor, compression",
+		Usage:       "show a packed model, or what packing one with quantisers gives: bits, bytes and error of each tensor, compression",
 		ArgsUsage:   "[FILE.safetensors]",
 		Description: helpText("inspect"),
 		Flags: []cli.Flag{
@@ -72,7 +73,16 @@ func inspectFile(path, against string) (*qat.Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(path)
+	if qat.HasQuantisers(f) { // packed here as export would, and not written
+		q, err := qat.FromFile(f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if f, err = q.PackedFile(); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	size, err := safetensors.EncodedSize(f)
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +96,11 @@ func inspectFile(path, against string) (*qat.Inspection, error) {
 			return nil, fmt.Errorf("--against %s: %w", against, err)
 		}
 	}
-	r, err := qat.Inspect(f, info.Size(), reference)
-	if err != nil {
+	r, err := qat.Inspect(f, size, reference)
+	switch {
+	case errors.Is(err, qat.ErrNotPacked):
+		return nil, fmt.Errorf("%s: %w: %s", path, err, shell.CommandLine("export", path))
+	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil

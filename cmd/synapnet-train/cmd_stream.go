@@ -110,7 +110,7 @@ func runStream(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := layers.Load(model)
+	m, err := loadModel(c, model)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,8 @@ func runStream(c *cli.Context) error {
 	}
 	defer s.Close()
 	run := &streamRun{
-		c: c, model: model, stream: s, skip: c.Int64("skip"), every: int64(c.Int("snapshot-every")), live: newDisplay(c.App.ErrWriter),
+		c: c, model: model, stream: s, skip: c.Int64("skip"),
+		every: int64(c.Int("snapshot-every")), live: newDisplay(c.App.ErrWriter),
 		passed: baee.NewDigest(), failing: map[string]error{},
 	}
 	if s.Warning != "" {

@@ -25,7 +25,8 @@ func threePhaseCommand() *cli.Command {
 		Description: helpText("cajq-3phase"),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with the settings, see configs/cajq-3phase.toml"},
-			&cli.StringFlag{Name: "checkpoint", Usage: "model `FILE` to begin with, whose configuration is that of the run unless --config has a [model]", DefaultText: "initial weights"},
+			&cli.StringFlag{Name: "checkpoint", Usage: "model `FILE` to begin with, whose configuration is the run's " +
+				"unless --config has a [model]", DefaultText: "initial weights"},
 			&cli.StringFlag{Name: "output-dir", Usage: "`DIR` for checkpoint, model, result (default: " + defaultThreePhase +
 				", or the next free name)"},
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --output-dir from its checkpoint"},
