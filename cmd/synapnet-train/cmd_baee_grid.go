@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -74,7 +75,16 @@ func baeeGrid(c *cli.Context) error {
 		return err
 	}
 	output := c.String("output")
-	return ownRun{
+	if err := (ownRun{
 		experiment: eviction.GridExperiment(), settings: conf, inputs: inputs, output: output, place: output,
-	}.run(c, "results are in "+foreign.Path(filepath.Clean(output)))
+	}).run(c, "results are in "+foreign.Path(filepath.Clean(output))); err != nil {
+		return err
+	}
+	words := []string{"stream", path, "--random-tokens", tried}
+	if network := c.String("classifier"); slices.Contains(conf.Policies, "baee") &&
+		slices.Contains(conf.Protocols, baee.Strict) { // it was read
+		words = append(words, "--classifier", network)
+	}
+	next(c, words...)
+	return nil
 }

@@ -75,14 +75,19 @@ func baeeTrain(c *cli.Context) error {
 	if err := eviction.CheckFolder(dir); err != nil {
 		return err
 	}
-	return ownRun{
+	if err := (ownRun{
 		experiment: eviction.TrainExperiment(), settings: conf, inputs: lab.ModelInputs(path),
 		output: filepath.Join(dir, eviction.TrainFile),
 		place:  dir, diverged: "leave that rate out of --learning-rates and --published-rates, and give another --output-dir",
-	}.run(c,
+	}).run(c,
 		fmt.Sprintf("%s (network %s), %s (%s) and %s are the strict trainings at the learning rate with the best mean AUC; "+
 			"all are in %s",
 			lab.ClassifierFile, eviction.NeedleNetwork, eviction.AttentionClassifierFile, eviction.RetentionNetwork,
 			lab.HeadFile,
-			foreign.Path(filepath.Clean(dir))))
+			foreign.Path(filepath.Clean(dir)))); err != nil {
+		return err
+	}
+	next(c, "baee-grid", "--checkpoint", path, "--classifier", filepath.Join(dir, lab.ClassifierFile), "--head",
+		filepath.Join(dir, lab.HeadFile))
+	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -94,9 +95,12 @@ func eval(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		return printJSON(w, evaluationResult{path, m.Parameters(), plan, environment(), results})
+		err = printJSON(w, evaluationResult{path, m.Parameters(), plan, environment(), results})
 	}
-	return w.err
+	if err = cmp.Or(err, w.err); err == nil {
+		nextForm(c, path, m.Packed())
+	}
+	return err
 }
 
 // mostSamples is how many samples there may be of a task, as in trainings: more would take weeks.

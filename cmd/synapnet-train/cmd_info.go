@@ -102,9 +102,30 @@ func info(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		return printJSON(c.App.Writer, d)
+		err = printJSON(c.App.Writer, d)
+	} else {
+		err = d.print(c.App.Writer, c.Bool("verbose"))
 	}
-	return d.print(c.App.Writer, c.Bool("verbose"))
+	if err == nil {
+		d.next(c)
+	}
+	return err
+}
+
+// next suggests training a model that has no file, and running one that has.
+func (d *description) next(c *cli.Context) {
+	switch {
+	case d.loaded == nil:
+		flags := []string{"config", "batch-size"}
+		for _, s := range modelSettings(&d.Config) {
+			flags = append(flags, s.flag)
+		}
+		next(c, again(c, []string{"pretrain"}, flags...)...)
+	case d.Config.LanguageModel():
+		next(c, "stream", d.Model, "--random-tokens", tried)
+	default:
+		next(c, "eval", d.Model)
+	}
 }
 
 // find settles which model is meant and for which contexts.

@@ -17,7 +17,7 @@ import (
 func inspectCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "inspect",
-		Usage:       "show a packed model, or what packing one with quantisers gives: bits, bytes and error of each tensor, compression",
+		Usage:       "show a packed model, or one with quantisers as packed: bits, bytes and error of each tensor",
 		ArgsUsage:   "[FILE.safetensors]",
 		Description: helpText("inspect"),
 		Flags: []cli.Flag{
@@ -41,12 +41,13 @@ func inspect(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		return printJSON(c.App.Writer, r)
+		err = printJSON(c.App.Writer, r)
+	} else if err = table.Write(c.App.Writer, 3, inspectionRows(r, c.IsSet("against"))...); err == nil {
+		_, err = fmt.Fprint(c.App.Writer, "\n"+totals(r))
 	}
-	if err := table.Write(c.App.Writer, 3, inspectionRows(r, c.IsSet("against"))...); err != nil {
-		return err
+	if err == nil {
+		next(c, "stream", path, "--random-tokens", tried)
 	}
-	_, err = fmt.Fprint(c.App.Writer, "\n"+totals(r))
 	return err
 }
 

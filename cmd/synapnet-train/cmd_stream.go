@@ -155,6 +155,11 @@ func runStream(c *cli.Context) error {
 			return fmt.Errorf("the stream is complete, but %s failed: %w", what, err)
 		}
 	}
+	if snapshot := c.String("snapshot"); snapshot != "" {
+		next(c, "stream", model, "--restore", snapshot, "--random-tokens", tried)
+	} else if !m.Config.LanguageModel() {
+		next(c, "eval", model)
+	}
 	return nil
 }
 

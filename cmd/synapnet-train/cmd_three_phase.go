@@ -71,7 +71,12 @@ func threePhase(c *cli.Context) error {
 		return trainingEnded(c, err, run.Dir, "begin a new run with a lower lr of that phase in its --config file and "+
 			"--output-dir "+shell.Word(freeDir(run.Dir)))
 	}
-	return printThreePhase(c, run.Dir, result)
+	if err := printThreePhase(c, run.Dir, result); err != nil {
+		return err
+	}
+	next(c, "eval", run.Path(result.Model))
+	next(c, "export", run.Path(result.Model))
+	return nil
 }
 
 // openThreePhase begins the run that the flags describe, or continues one.

@@ -62,8 +62,8 @@ func TestCommandsWithoutFlags(t *testing.T) {
 	}
 
 	stderr = stopped(t, "cajq-qat", "[5/18] ")
-	if !strings.Contains(stderr, "64 positions, width 16 and 16 classes: --context-lengths 64 in place of 1024 2048 4096, "+
-		"experiment.calibration_context 64 in place of 512, --qat-ctx 64 in place of 1024, "+
+	if !strings.Contains(stderr, "64 positions, width 16 and 16 classes: --context-lengths 64 in place of 1024 2048 "+
+		"4096, experiment.calibration_context 64 in place of 512, --qat-ctx 64 in place of 1024, "+
 		"experiment.options.group_size 16 in place of 64\n") ||
 		!strings.HasSuffix(stderr, "continue with: synapnet-train cajq-qat --checkpoint "+model+"\n") {
 		t.Errorf("cajq-qat: %s", stderr)
