@@ -21,7 +21,10 @@ LDFLAGS = -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: help setup build test test-pure test-kernels lint bench bench-kernels demo experiments clean
+# make install puts things under here; DESTDIR is put before it.
+PREFIX ?= /usr/local
+
+.PHONY: help setup build install test test-pure test-kernels lint bench bench-kernels demo experiments clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -35,6 +38,15 @@ setup: ## install what a fast build needs and is missing (C compiler, OpenBLAS, 
 build: ## build bin/synapnet-train with the fastest matrix products available
 	@tags="$(TAGS)"; echo "building $(BIN) with $${tags:-pure-Go} matrix products"; \
 	go build -buildvcs=false -tags "$$tags" -ldflags "$(LDFLAGS)" -o $(BIN) ./cmd/synapnet-train
+
+install: build ## the program, its manual page and completions, under PREFIX (/usr/local)
+	@set -e; to="$(DESTDIR)$(PREFIX)"; \
+	put() { mkdir -p "$${1%/*}"; cat > "$$1.tmp"; chmod "$$2" "$$1.tmp"; mv "$$1.tmp" "$$1"; echo "$$1"; }; \
+	put "$$to/bin/synapnet-train" 755 < $(BIN); \
+	$(BIN) man | put "$$to/share/man/man1/synapnet-train.1" 644; \
+	$(BIN) completion bash | put "$$to/share/bash-completion/completions/synapnet-train" 644; \
+	$(BIN) completion zsh | put "$$to/share/zsh/site-functions/_synapnet-train" 644; \
+	$(BIN) completion fish | put "$$to/share/fish/vendor_completions.d/synapnet-train.fish" 644
 
 test: ## run all tests
 	@tags="$(TAGS)"; echo "go test -tags '$$tags' ./..."; \

@@ -33,9 +33,9 @@ var fileKinds = []struct {
 }{
 	{PackedFile, []string{configKey, packedKey}, "a packed model", "eval, stream and inspect take it"},
 	{QuantisedRun, []string{configKey, "qat", "training"}, "the checkpoint of a training through quantisers",
-		"the command that began it continues it"},
+		"the command that began it continues it with --resume; eval, stream, inspect and export take it"},
 	{QuantisedFile, []string{configKey, "qat"}, "a model with its quantisers in floating point, as cajq-3phase leaves it",
-		"pack it with export, and give the packed file"},
+		"eval, stream, inspect and export take it"},
 	{ModelFile, []string{configKey}, "a model in floating point", "eval, stream and export take it"},
 	{SnapshotFile, []string{"memory", "stream"}, "the snapshot of a stream",
 		"continue it with stream MODEL --restore FILE"},

@@ -99,7 +99,11 @@ func configOf(f *safetensors.File, called string, want ...FileKind) (Config, err
 // FromFile makes the model that a file describes; a packed file's weights stay packed (NewPackedModel). The file holds
 // nothing but the model and, in a checkpoint, the optimiser's state.
 func FromFile(f *safetensors.File) (*Model, error) {
-	c, err := configOf(f, "a model that runs", ModelFile, PackedFile)
+	called := "a model that runs"
+	if k := KindOf(f); k == QuantisedFile || k == QuantisedRun {
+		called = "a model without them"
+	}
+	c, err := configOf(f, called, ModelFile, PackedFile)
 	if err != nil {
 		return nil, err
 	}

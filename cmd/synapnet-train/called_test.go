@@ -29,7 +29,7 @@ func TestCommandsAreNamedAsTheyWereCalled(t *testing.T) {
 	for want, line := range map[string]string{
 		"see '" + typed + "--help'":                             "nonsense",
 		"see '" + typed + "eval --help'":                        "eval --nonsense",
-		"'" + typed + "pretrain --output-dir results/pretrain'": "eval",
+		"--output-dir results/pretrain', or name a MODEL":       "eval",
 		"'" + typed + "experiments run'":                        "experiments report",
 		"'" + typed + "pretrain --curriculum 512 1024 --output": "baee-train",
 		"made by '" + typed + "baee-train'":                     "stream " + small + " --policy baee",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -25,7 +26,7 @@ func baeeGridCommand() *cli.Command {
 				lab.ClassifierFile},
 			&cli.StringFlag{Name: "head", Usage: "Locret-style head `FILE` for policy locret_proxy", Value: baeeDir + "/" +
 				lab.HeadFile},
-			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
+			checkpointFlag(),
 			&cli.StringFlag{Name: "output", Usage: "result `FILE`", Value: baeeDir + "/baee-grid.json"},
 			threadsFlag(),
 		),
@@ -59,17 +60,31 @@ func baeeGrid(c *cli.Context) error {
 		conf.Protocols = append(conf.Protocols, baee.Protocol(p))
 	}
 	flags := append(gridSettings(&conf), setting{"protocol", "", &conf.Protocols})
+	fitted, err := fitTo(c, &conf, flags, path, fitGrid)
+	if err != nil {
+		return err
+	}
 	if err := checkOwn(c, &conf, flags, path, func(m layers.Config) error {
 		return checkDemands(c, &conf, flags, conf.Demands, m)
 	}); err != nil {
 		return err
 	}
+	tell(c, fitted)
 	inputs, err := conf.Inputs(path, c.String("classifier"), c.String("head"))
 	if err != nil {
 		return err
 	}
 	output := c.String("output")
-	return ownRun{
+	if err := (ownRun{
 		experiment: eviction.GridExperiment(), settings: conf, inputs: inputs, output: output, place: output,
-	}.run(c, "results are in "+foreign.Path(filepath.Clean(output)))
+	}).run(c, "results are in "+foreign.Path(filepath.Clean(output))); err != nil {
+		return err
+	}
+	words := []string{"stream", path, "--random-tokens", tried}
+	if network := c.String("classifier"); slices.Contains(conf.Policies, "baee") &&
+		slices.Contains(conf.Protocols, baee.Strict) { // it was read
+		words = append(words, "--classifier", network)
+	}
+	next(c, words...)
+	return nil
 }

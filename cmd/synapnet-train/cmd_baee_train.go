@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
@@ -10,7 +9,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/eviction"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/internal/foreign"
-	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -25,7 +23,7 @@ func baeeTrainCommand() *cli.Command {
 		Description: helpText("baee-train", "{ClassifierFile}", lab.ClassifierFile, "{AttentionClassifierFile}",
 			eviction.AttentionClassifierFile, "{HeadFile}", lab.HeadFile, "{TrainFile}", eviction.TrainFile),
 		Flags: append(settingsFlags(trainSettings(&d)),
-			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
+			checkpointFlag(),
 			&cli.StringFlag{Name: "output-dir", Usage: "`FOLDER` of result, classifier and head", Value: baeeDir},
 			threadsFlag(),
 		),
@@ -63,37 +61,33 @@ func baeeTrain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	fitted, err := fitTo(c, &conf, flags, path, fitClassifier)
+	if err != nil {
+		return err
+	}
 	dir := c.String("output-dir")
 	if err := checkOwn(c, &conf, flags, path, func(m layers.Config) error {
 		return checkDemands(c, &conf, flags, conf.Demands, m)
 	}); err != nil {
 		return err
 	}
+	tell(c, fitted)
 	if err := eviction.CheckFolder(dir); err != nil {
 		return err
 	}
-	return ownRun{
+	if err := (ownRun{
 		experiment: eviction.TrainExperiment(), settings: conf, inputs: lab.ModelInputs(path),
 		output: filepath.Join(dir, eviction.TrainFile),
 		place:  dir, diverged: "leave that rate out of --learning-rates and --published-rates, and give another --output-dir",
-	}.run(c,
+	}).run(c,
 		fmt.Sprintf("%s (network %s), %s (%s) and %s are the strict trainings at the learning rate with the best mean AUC; "+
 			"all are in %s",
 			lab.ClassifierFile, eviction.NeedleNetwork, eviction.AttentionClassifierFile, eviction.RetentionNetwork,
 			lab.HeadFile,
-			foreign.Path(filepath.Clean(dir))))
-}
-
-// pretrainedBase is --checkpoint, with a word on the mend if it is not there.
-func pretrainedBase(c *cli.Context) (string, error) {
-	base := c.String("checkpoint")
-	_, err := os.Stat(base)
-	switch {
-	case err == nil:
-		return base, nil
-	case c.IsSet("checkpoint"):
-		return "", fmt.Errorf("--checkpoint: %w; name the model.safetensors of a pretraining run", err)
+			foreign.Path(filepath.Clean(dir)))); err != nil {
+		return err
 	}
-	return "", fmt.Errorf("there is no pretrained model %s: make one with '%s', or name another with --checkpoint",
-		base, shell.CommandLine("pretrain", "--curriculum", "512", "1024", "--output-dir", "results/pretrain"))
+	next(c, "baee-grid", "--checkpoint", path, "--classifier", filepath.Join(dir, lab.ClassifierFile), "--head",
+		filepath.Join(dir, lab.HeadFile))
+	return nil
 }

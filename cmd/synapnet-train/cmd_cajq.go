@@ -23,7 +23,7 @@ func cajqCommand() *cli.Command {
 		Description: helpText("cajq-qat", "{variantList}", variantList()),
 		Flags: append(settingsFlags(cajqFlags(&d)),
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with these and further settings, see configs/cajq-qat.toml"},
-			&cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`", Value: pretrainedModel},
+			checkpointFlag(),
 			&cli.StringFlag{Name: "output", Usage: "result `FILE`", Value: "runs/cajq/cajq-qat.json"},
 			&cli.StringFlag{Name: "keep-models",
 				Usage: "`FOLDER` in which the variants that train are kept: VARIANT-SEED.safetensors for export, and " +
@@ -116,19 +116,45 @@ func cajqQAT(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	fitted, err := fitTo(c, &settings, cajqFlags(&settings), path, fitCAJQ)
+	if err != nil {
+		return err
+	}
 	if err := checkOwn(c, &settings, cajqFlags(&settings), path, func(m layers.Config) error {
-		return checkCAJQMemory(c, settings.Config, m)
+		return checkFinetuneMemory(c, settings.Experiment.Finetune, m)
 	}); err != nil {
 		return err
 	}
+	tell(c, fitted)
 	if err := checkKept(c, settings); err != nil {
 		return err
 	}
 	output := c.String("output")
-	return ownRun{
+	if err := (ownRun{
 		experiment: cajq.ExperimentOf(settings), settings: settings, inputs: lab.ModelInputs(path), output: output,
 		place:    output,
 		keep:     c.String("keep-models"),
 		diverged: "set lower ones under [experiment.finetune] in a --config file, and give another --output",
-	}.run(c, "results are in "+foreign.Path(output))
+	}).run(c, "results are in "+foreign.Path(output)); err != nil {
+		return err
+	}
+	return nextOfCAJQ(c, settings, path)
+}
+
+// nextOfCAJQ suggests evaluating the first variant that was kept in packed form, or packing the model.
+func nextOfCAJQ(c *cli.Context, s cajq.Settings, model string) error {
+	variants, err := qat.LookupVariants(s.Variants...)
+	if err != nil {
+		return err
+	}
+	for _, v := range variants {
+		_, name := cajq.KeptFiles(v.Name, s.Seeds[0])
+		packed := filepath.Join(c.String("keep-models"), name)
+		if _, err := os.Stat(packed); err == nil && v.Trains && c.IsSet("keep-models") {
+			next(c, "eval", packed)
+			return nil
+		}
+	}
+	nextForm(c, model, false)
+	return nil
 }

@@ -127,17 +127,16 @@ func TestCAJQPackedBytes(t *testing.T) {
 func TestCAJQMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	line := strings.Join(cajqLine(t, "r.json", ""), " ") + " "
-	model := smallModelFile(t, func(c *layers.Config) { c.VocabSize, c.NumClasses = 128, 16 })
+	refused := "cajq-qat --checkpoint " + smallModelFile(t, func(*layers.Config) {}) + " "
 	mistakes(t, map[string]string{
-		line + "--seeds 42 43 42":          "--seeds 42 43 42: 42 is given twice, give each once",
-		line + "--context-lengths 64 64":   "--context-lengths 64 64: 64 is given twice, give each once",
-		line + "--context-lengths 9000000": "--context-lengths 9000000: it must be from 8 to the model's max_len 64",
-		line + "--variants cajq_qta":       "--variants cajq_qta: it must be one of fp16, ",
-		line + "--variants fp16 fp16":      "--variants fp16 fp16: fp16 is given twice, give each once",
-		line + "--qat-ctx 0":               "--qat-ctx 0: it must be from 8 to the model's max_len 64",
-		line + "--samples 0":               "--samples 0: it must be at least 1",
-		"cajq-qat --qat-ctx 64 --context-lengths 64 --checkpoint " + model: "experiment.calibration_context is 512: it " +
-			"must be from 8 to the model's max_len 64; set it in a --config FILE",
+		line + "--seeds 42 43 42":                 "--seeds 42 43 42: 42 is given twice, give each once",
+		line + "--context-lengths 64 64":          "--context-lengths 64 64: 64 is given twice, give each once",
+		line + "--context-lengths 9000000":        "--context-lengths 9000000: it must be from 8 to the model's max_len 64",
+		line + "--variants cajq_qta":              "--variants cajq_qta: it must be one of fp16, ",
+		line + "--variants fp16 fp16":             "--variants fp16 fp16: fp16 is given twice, give each once",
+		line + "--qat-ctx 0":                      "--qat-ctx 0: it must be from 8 to the model's max_len 64",
+		line + "--samples 0":                      "--samples 0: it must be at least 1",
+		refused + "--qat-ctx 512":                 "--qat-ctx 512: it must be from 8 to the model's max_len 64",
 		"cajq-qat --seeds x":                      "--seeds x: not a whole number, 0 or more; give e.g. --seeds 42 43 44",
 		"cajq-qat --config absent.toml":           "absent.toml",
 		"cajq-qat --threads 0":                    "--threads 0: must be at least 1",

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,17 +11,11 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
-	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/foreign"
-	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/internal/table"
-	"github.com/synapnet/synapnet-train/layers"
 )
-
-// pretrainedModel is evaluated if no other is named.
-const pretrainedModel = "results/pretrain/" + lab.ModelFile
 
 func evalCommand() *cli.Command {
 	return &cli.Command{
@@ -74,11 +66,14 @@ func eval(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	path, err := evaluatedModel(c)
+	if c.Args().Len() > 1 {
+		return usagef(c, "unexpected argument %s: eval takes one model", printable(c.Args().Get(1)))
+	}
+	path, err := modelArgument(c)
 	if err != nil {
 		return err
 	}
-	m, err := layers.Load(path)
+	m, err := loadModel(c, path)
 	if err != nil {
 		return err
 	}
@@ -108,9 +103,12 @@ func eval(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		return printJSON(w, evaluationResult{path, m.Parameters(), plan, environment(), results})
+		err = printJSON(w, evaluationResult{path, m.Parameters(), plan, environment(), results})
 	}
-	return w.err
+	if err = cmp.Or(err, w.err); err == nil {
+		nextForm(c, path, m.Packed())
+	}
+	return err
 }
 
 // mostSamples is how many samples there may be of a task, as in trainings: more would take weeks.
@@ -168,23 +166,6 @@ func distinct[T comparable](all []T) []T {
 		}
 	}
 	return out
-}
-
-// evaluatedModel is the file named, or the one that pretraining left.
-func evaluatedModel(c *cli.Context) (string, error) {
-	switch c.Args().Len() {
-	case 0:
-	case 1:
-		return c.Args().First(), nil
-	default:
-		return "", usagef(c, "unexpected argument %s: eval takes one model", printable(c.Args().Get(1)))
-	}
-	if _, err := os.Stat(pretrainedModel); errors.Is(err, fs.ErrNotExist) {
-		return "", usagef(c, "no model named, and there is no %s here: name a MODEL.safetensors, or make this one with '%s'",
-			pretrainedModel, shell.CommandLine("pretrain", "--output-dir",
-				strings.TrimSuffix(pretrainedModel, "/"+lab.ModelFile)))
-	}
-	return pretrainedModel, nil
 }
 
 // evaluationTable prints the heading and returns what prints a row, each as soon as it is known.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -18,16 +20,17 @@ import (
 )
 
 func exportCommand() *cli.Command {
-	d := qat.DefaultOptions()
+	d, tune := qat.DefaultOptions(), exportTraining()
 	return &cli.Command{
 		Name:        "export",
 		Usage:       "quantise a model into a packed file, from which it runs",
-		ArgsUsage:   "MODEL.safetensors",
+		ArgsUsage:   "[MODEL.safetensors]",
 		Description: helpText("export", "{targetNames}", targetNames()),
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringSliceFlag{Name: "targets",
 				Usage: "`NAME`s of what to quantise, or all (default: ssm attention; of another architecture layers)"},
-			&cli.StringFlag{Name: "output", Usage: "packed `FILE` to write"},
+			&cli.StringFlag{Name: "output", Usage: "packed `FILE` to write",
+				DefaultText: packedName("MODEL") + ", beside it"},
 			&cli.BoolFlag{Name: "force", Usage: "replace --output if it exists"},
 			&cli.IntFlag{Name: "calib-samples", Usage: "samples to calibrate attention on", Value: 32},
 			&cli.IntFlag{Name: "calib-context", Usage: "their length in tokens", Value: 512},
@@ -36,8 +39,7 @@ func exportCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "scheme",
 				Usage: "`TARGET=NAME`: the scheme of a target's weights, in place of the default: " + schemeNames() +
 					"; what it names is a target, beside --targets"},
-			threadsFlag(),
-		}),
+		}, settingsFlags(exportTrainingSettings(&tune)), []cli.Flag{threadsFlag()}),
 		Action: export,
 	}
 }
@@ -50,6 +52,22 @@ func optionSettings(o *qat.Options) []setting {
 		{"step-init", "2-bit steps: max (no weight is clipped) or mse (least squared error)", &o.StepInit},
 		{"embedding-bits", "4 or 8, of target embeddings", &o.EmbeddingBits},
 		{"head-bits", "4 or 8, of target head", &o.HeadBits},
+	}
+}
+
+// exportTraining is the training before packing, none unless steps are given.
+func exportTraining() qat.FinetuneConfig {
+	tune := qat.DefaultFinetune()
+	tune.Steps = 0
+	return tune
+}
+
+// exportTrainingSettings are those of the training before packing that have flags.
+func exportTrainingSettings(f *qat.FinetuneConfig) []setting {
+	return []setting{
+		{"qat-steps", "steps of training through the quantisers before they are packed, as cajq-qat does; 0: none", &f.Steps},
+		{"qat-ctx", "context length in that training, tokens; of the default what the model has positions for", &f.Context},
+		{"qat-batch", "samples a training step", &f.Batch},
 	}
 }
 
@@ -73,11 +91,15 @@ func schemeNames() string {
 }
 
 func export(c *cli.Context) error {
-	if c.Args().Len() != 1 {
+	if c.Args().Len() > 1 {
 		return usagef(c, "%d files given: name the one model to export", c.Args().Len())
 	}
-	model, output := c.Args().First(), c.String("output")
-	if err := checkOutput(c, output); err != nil {
+	model, err := modelArgument(c)
+	if err != nil {
+		return err
+	}
+	output, err := exportOutput(c, model)
+	if err != nil {
 		return err
 	}
 	f, err := safetensors.Read(model)
@@ -105,25 +127,39 @@ func export(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.App.Writer, "%s\n%s", foreign.Path(output), totals(r))
-	return err
+	if _, err = fmt.Fprintf(c.App.Writer, "%s\n%s", foreign.Path(output), totals(r)); err != nil {
+		return err
+	}
+	next(c, "inspect", output, "--against", model)
+	next(c, "stream", output, "--random-tokens", tried)
+	return nil
 }
 
-// checkOutput refuses, before any work is done, an output that is missing or to be kept.
-func checkOutput(c *cli.Context, output string) error {
-	if output == "" {
-		return usagef(c, "no --output: name the packed file to write")
+// exportOutput is the packed file to write. It refuses, before any work is done, one that is to be kept.
+func exportOutput(c *cli.Context, model string) (string, error) {
+	switch {
+	case c.String("output") != "": // what must never be replaced, checkFiles has refused
+	case c.IsSet("output"):
+		return "", usagef(c, `--output "": name the packed file to write`)
+	default:
+		if err := c.Set("output", packedName(model)); err != nil {
+			return "", err
+		}
+		if err := checkFiles(c); err != nil {
+			return "", err
+		}
 	}
-	if _, err := os.Stat(output); err == nil && !c.Bool("force") { // what must never be replaced, checkFiles has refused
-		return fmt.Errorf("--output %s: it exists; name another file, or replace it with --force", output)
+	output := c.String("output")
+	if _, err := os.Stat(output); err == nil && !c.Bool("force") {
+		return "", fmt.Errorf("--output %s: it exists; name another file, or replace it with --force", output)
 	}
-	return nil
+	return output, nil
 }
 
 // ptqFlags are the settings of a quantisation after training.
 var ptqFlags = []string{
 	"targets", "calib-samples", "calib-context", "seed", "group-size", "salient-fraction", "step-init",
-	"embedding-bits", "head-bits", "scheme",
+	"embedding-bits", "head-bits", "scheme", "qat-steps", "qat-ctx", "qat-batch",
 }
 
 // trainedForExport is a model that was trained with its quantisers.
@@ -154,13 +190,53 @@ func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (*qat.Q
 	if err != nil {
 		return nil, err
 	}
+	tune, err := trainingForExport(c, m.Config)
+	if err != nil {
+		return nil, err
+	}
 	var calibration *qat.Calibration
 	if o.Has(qat.Attention) {
 		if calibration, err = calibrateForExport(c, m); err != nil {
 			return nil, err
 		}
 	}
-	return qat.Prepare(m, calibration, o)
+	q, err := qat.Prepare(m, calibration, o)
+	if err != nil || tune.Steps == 0 {
+		return q, err
+	}
+	step := newProgress(c.App.ErrWriter).training()
+	_, err = qat.Finetune(c.Context, m, q, tune, tasks.Seeded(c.Uint64("seed")), qat.Session{Report: func(s qat.Step) {
+		step(s.Step, tune.Steps, s.Loss, tune.Batch*tune.Context)
+	}})
+	switch {
+	case errors.Is(err, train.ErrDiverged):
+		return nil, fmt.Errorf("%w; nothing was written: give fewer --qat-steps, or none", err)
+	case err != nil:
+		return nil, fmt.Errorf("%w; nothing was written", err)
+	}
+	return q, nil
+}
+
+// trainingForExport is the training that the flags ask for, checked; with 0 steps there is none.
+func trainingForExport(c *cli.Context, m layers.Config) (qat.FinetuneConfig, error) {
+	tune := exportTraining()
+	flags := exportTrainingSettings(&tune)
+	override(c, flags...)
+	if tune.Steps == 0 {
+		for _, name := range []string{"qat-ctx", "qat-batch"} {
+			if c.IsSet(name) {
+				return tune, usagef(c, "--%s %d: it goes with --qat-steps N", name, c.Int(name))
+			}
+		}
+		return tune, nil
+	}
+	if !c.IsSet("qat-ctx") {
+		tune.Context = min(tune.Context, m.MaxLen)
+	}
+	if err := settingError(c, &tune, flags, tune.Validate(m)); err != nil {
+		return tune, err
+	}
+	return tune, checkFinetuneMemory(c, tune, m)
 }
 
 func exportOptions(c *cli.Context, m layers.Config) (qat.Options, error) {

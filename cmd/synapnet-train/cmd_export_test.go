@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -125,13 +126,14 @@ func TestExportOfATrainedModel(t *testing.T) {
 }
 
 func TestExportMistakes(t *testing.T) {
+	t.Chdir(t.TempDir()) // without a model to take
 	model := smallModelFile(t, func(*layers.Config) {})
 	bare := smallModelFile(t, func(c *layers.Config) { c.UseScaleBridge = false })
 	out := " --output " + filepath.Join(t.TempDir(), "x.safetensors")
 	mistakes(t, map[string]string{
-		"export" + out:     "0 files given: name the one model",
-		"export a b" + out: "2 files given",
-		"export " + model:  "no --output",
+		"export" + out:                                    "or name a MODEL.safetensors",
+		"export a b" + out:                                "2 files given",
+		"export " + model + " --output=":                  `--output "": name the packed file`,
 		"export " + model + out + " --targets smm":        `did you mean "ssm"?`,
 		"export " + model + out + " --targets ssm ssm":    "ssm is given twice",
 		"export " + bare + out + " --targets bridge":      "synapnet without ScaleBridge (use_scale_bridge)",
@@ -248,7 +250,7 @@ func TestInspectMistakes(t *testing.T) {
 		return path
 	}
 	mistakes(t, map[string]string{
-		"inspect":     "0 files given: name one packed model",
+		"inspect":     "or name a MODEL.safetensors",
 		"inspect a b": "2 files given",
 	})
 	for line, want := range map[string]string{
@@ -277,4 +279,34 @@ func packedWeights(m *layers.Model) map[string]*scheme.Packed {
 		}
 	}
 	return packed
+}
+
+// export --qat-steps trains through the quantisers before it packs them: the same file each time, another than without.
+// A training that is interrupted writes none.
+func TestExportTrains(t *testing.T) {
+	t.Chdir(t.TempDir())
+	model := smallModelFile(t, func(c *layers.Config) { c.VocabSize = 128 })
+	packed := func(name, flags string) []byte {
+		t.Helper()
+		success(t, strings.Fields("export "+model+" --targets all --calib-samples 4 --output "+name+flags)...)
+		bytes, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes
+	}
+	const flags = " --qat-steps 3 --qat-batch 2"
+	trained, plain := packed("trained", flags), packed("plain", "")
+	if !bytes.Equal(trained, packed("again", flags)) || bytes.Equal(trained, plain) {
+		t.Errorf("%d and %d bytes", len(trained), len(plain))
+	}
+	stderr := stopped(t, "export "+model+" --output cut"+flags, "step 2/3")
+	if _, err := os.Stat("cut"); !strings.HasSuffix(stderr, "interrupted at step 2; nothing was written\n") || err == nil {
+		t.Errorf("%v %s", err, stderr)
+	}
+	mistakes(t, map[string]string{
+		"export --output x --qat-steps -1 " + model:             "--qat-steps -1: it must be from 1 to ",
+		"export --output x --qat-steps 1 --qat-ctx 65 " + model: "--qat-ctx 65: it must be from 8 to the model's max_len",
+		"export --output x --qat-batch 4 " + model:              "--qat-batch 4: it goes with --qat-steps N",
+	})
 }

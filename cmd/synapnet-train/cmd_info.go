@@ -102,9 +102,30 @@ func info(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		return printJSON(c.App.Writer, d)
+		err = printJSON(c.App.Writer, d)
+	} else {
+		err = d.print(c.App.Writer, c.Bool("verbose"))
 	}
-	return d.print(c.App.Writer, c.Bool("verbose"))
+	if err == nil {
+		d.next(c)
+	}
+	return err
+}
+
+// next suggests training a model that has no file, and running one that has.
+func (d *description) next(c *cli.Context) {
+	switch {
+	case d.loaded == nil:
+		flags := []string{"config", "batch-size"}
+		for _, s := range modelSettings(&d.Config) {
+			flags = append(flags, s.flag)
+		}
+		next(c, again(c, []string{"pretrain"}, flags...)...)
+	case d.Config.LanguageModel():
+		next(c, "stream", d.Model, "--random-tokens", tried)
+	default:
+		next(c, "eval", d.Model)
+	}
 }
 
 // find settles which model is meant and for which contexts.
@@ -112,21 +133,17 @@ func (d *description) find(c *cli.Context) (contexts []int, err error) {
 	contexts = []int{512, 1024, 4096}
 	switch c.Args().Len() {
 	case 0:
-		if contexts, err = d.fromFlags(c, contexts); err != nil {
+		if contexts, err = d.withoutFile(c, contexts); err != nil {
 			return nil, err
 		}
 	case 1:
-		for _, s := range append(modelSettings(&d.Config), setting{flag: "config"}) {
-			if c.IsSet(s.flag) {
-				return nil, usagef(c, "--%s and the file %s: the file says itself what its model is; give one of them", s.flag,
-					printable(c.Args().First()))
-			}
+		if flag := describing(c); flag != "" {
+			return nil, usagef(c, "--%s and the file %s: the file says itself what its model is; give one of them", flag,
+				printable(c.Args().First()))
 		}
-		m, err := layers.Load(c.Args().First())
-		if err != nil {
+		if err := d.load(c, c.Args().First()); err != nil {
 			return nil, err
 		}
-		d.Model, d.Config, d.loaded = c.Args().First(), m.Config, m
 	default:
 		return nil, usagef(c, "unexpected argument %s: info describes one model", printable(c.Args().Get(1)))
 	}
@@ -135,6 +152,37 @@ func (d *description) find(c *cli.Context) (contexts []int, err error) {
 	}
 	contexts = possible(contexts, d.Config)
 	return contexts, checkShapes(c, d.Config, contexts, d.BatchSize)
+}
+
+// describing is the first flag given that says what a model without a file is; "" without one.
+func describing(c *cli.Context) string {
+	for _, s := range append(modelSettings(&layers.Config{}), setting{flag: "config"}) {
+		if c.IsSet(s.flag) {
+			return s.flag
+		}
+	}
+	return ""
+}
+
+// withoutFile takes the model that flags describe, or else the default one, or else the reference's configuration,
+// which needs no file.
+func (d *description) withoutFile(c *cli.Context, contexts []int) ([]int, error) {
+	if describing(c) == "" {
+		if path, err := defaultModel(c, ""); err == nil {
+			return contexts, d.load(c, path)
+		}
+	}
+	return d.fromFlags(c, contexts)
+}
+
+// load takes the model of a file.
+func (d *description) load(c *cli.Context, path string) error {
+	m, err := loadModel(c, path)
+	if err != nil {
+		return err
+	}
+	d.Model, d.Config, d.loaded = path, m.Config, m
+	return nil
 }
 
 // fromFlags takes the model, and what the user did not set, from --config and the flags.

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/internal/table"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 	"github.com/synapnet/synapnet-train/qat"
@@ -15,8 +17,8 @@ import (
 func inspectCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "inspect",
-		Usage:       "show a packed model: bits, bytes and error of each tensor, compression",
-		ArgsUsage:   "FILE.safetensors",
+		Usage:       "show a packed model, or one with quantisers as packed: bits, bytes and error of each tensor",
+		ArgsUsage:   "[FILE.safetensors]",
 		Description: helpText("inspect"),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "against", Usage: "the `FILE` in floating point (or with quantisers) that was exported"},
@@ -27,21 +29,43 @@ func inspectCommand() *cli.Command {
 }
 
 func inspect(c *cli.Context) error {
-	if c.Args().Len() != 1 {
+	if c.Args().Len() > 1 {
 		return usagef(c, "%d files given: name one packed model", c.Args().Len())
 	}
-	r, err := inspectFile(c.Args().First(), c.String("against"))
+	path, err := packedArgument(c)
+	if err != nil {
+		return err
+	}
+	r, err := inspectFile(path, c.String("against"))
 	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
-		return printJSON(c.App.Writer, r)
+		err = printJSON(c.App.Writer, r)
+	} else if err = table.Write(c.App.Writer, 3, inspectionRows(r, c.IsSet("against"))...); err == nil {
+		_, err = fmt.Fprint(c.App.Writer, "\n"+totals(r))
 	}
-	if err := table.Write(c.App.Writer, 3, inspectionRows(r, c.IsSet("against"))...); err != nil {
-		return err
+	if err == nil {
+		next(c, "stream", path, "--random-tokens", tried)
 	}
-	_, err = fmt.Fprint(c.App.Writer, "\n"+totals(r))
 	return err
+}
+
+// packedArgument is the packed model that the argument names, or the one that export makes of the default model.
+func packedArgument(c *cli.Context) (string, error) {
+	if c.Args().Present() {
+		return c.Args().First(), nil
+	}
+	model, err := modelArgument(c)
+	if err != nil {
+		return "", err
+	}
+	packed := packedName(model)
+	if _, err := os.Stat(packed); err != nil {
+		return "", usagef(c, "no file named, and there is no %s: make it with '%s', or name a packed model", packed,
+			shell.CommandLine("export", model))
+	}
+	return packed, nil
 }
 
 // inspectFile reads and describes the packed file at path, against the file of that name unless it is empty.
@@ -50,7 +74,16 @@ func inspectFile(path, against string) (*qat.Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(path)
+	if qat.HasQuantisers(f) { // packed here as export would, and not written
+		q, err := qat.FromFile(f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if f, err = q.PackedFile(); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	size, err := safetensors.EncodedSize(f)
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +97,11 @@ func inspectFile(path, against string) (*qat.Inspection, error) {
 			return nil, fmt.Errorf("--against %s: %w", against, err)
 		}
 	}
-	r, err := qat.Inspect(f, info.Size(), reference)
-	if err != nil {
+	r, err := qat.Inspect(f, size, reference)
+	switch {
+	case errors.Is(err, qat.ErrNotPacked):
+		return nil, fmt.Errorf("%s: %w: %s", path, err, shell.CommandLine("export", path))
+	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil

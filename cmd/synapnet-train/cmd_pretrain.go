@@ -172,7 +172,12 @@ func runPretrain(c *cli.Context) error {
 	if err != nil {
 		return trainingEnded(c, err, run.Dir, lowerRate(c, run))
 	}
-	return printPretrain(c, run.Dir, result)
+	if err := printPretrain(c, run.Dir, result); err != nil {
+		return err
+	}
+	next(c, "eval", run.Path(lab.ModelFile))
+	next(c, "export", run.Path(lab.ModelFile))
+	return nil
 }
 
 // trainingEnded is the error that ended a training, with what to do about it.

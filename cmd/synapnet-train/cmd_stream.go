@@ -29,7 +29,7 @@ func streamCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "stream",
 		Usage:       "run a model over an unbounded stream of token ids with a memory that stays within its budget",
-		ArgsUsage:   "MODEL.safetensors [INPUT|-]",
+		ArgsUsage:   "[MODEL.safetensors [INPUT|-]]",
 		Description: helpText("stream", "{policyNames}", strings.Join(policy.Names(), ", ")),
 		Flags: []cli.Flag{
 			&cli.Float64Flag{Name: "budget-mb", Usage: "`MB` (2^20 bytes) that all entries together may take",
@@ -106,7 +106,11 @@ func runStream(c *cli.Context) error {
 	// What is held is a few large arrays without pointers: collecting often costs next to nothing, and keeps the process
 	// near what is held in place of twice that.
 	defer debug.SetGCPercent(debug.SetGCPercent(streamGCPercent))
-	m, err := layers.Load(c.Args().First())
+	model, err := modelArgument(c)
+	if err != nil {
+		return err
+	}
+	m, err := loadModel(c, model)
 	if err != nil {
 		return err
 	}
@@ -116,7 +120,8 @@ func runStream(c *cli.Context) error {
 	}
 	defer s.Close()
 	run := &streamRun{
-		c: c, stream: s, skip: c.Int64("skip"), every: int64(c.Int("snapshot-every")), live: newDisplay(c.App.ErrWriter),
+		c: c, model: model, stream: s, skip: c.Int64("skip"),
+		every: int64(c.Int("snapshot-every")), live: newDisplay(c.App.ErrWriter),
 		passed: baee.NewDigest(), failing: map[string]error{},
 	}
 	if s.Warning != "" {
@@ -128,7 +133,7 @@ func runStream(c *cli.Context) error {
 	}
 	defer func() { _ = input.Close() }() // it was only read
 	run.start = time.Now()
-	if run.record, err = streamRecord(c, s, name); err != nil {
+	if run.record, err = streamRecord(c, model, s, name); err != nil {
 		return err
 	}
 	if c.Bool("same-input") {
@@ -150,14 +155,17 @@ func runStream(c *cli.Context) error {
 			return fmt.Errorf("the stream is complete, but %s failed: %w", what, err)
 		}
 	}
+	if snapshot := c.String("snapshot"); snapshot != "" {
+		next(c, "stream", model, "--restore", snapshot, "--random-tokens", tried)
+	} else if !m.Config.LanguageModel() {
+		next(c, "eval", model)
+	}
 	return nil
 }
 
 // checkStreamFlags checks what needs no model.
 func checkStreamFlags(c *cli.Context) error {
 	switch n := c.Args().Len(); {
-	case n == 0:
-		return usagef(c, "name a MODEL.safetensors, and an INPUT of token ids or - for standard input")
 	case n > 2:
 		return usagef(c, "unexpected argument %s: stream takes a model and an input", printable(c.Args().Get(2)))
 	case c.Int("top") < 1:
@@ -332,12 +340,12 @@ func streamInput(c *cli.Context, vocab int) (io.ReadCloser, string, error) {
 }
 
 // streamRecord begins the --report, if there is one.
-func streamRecord(c *cli.Context, s *baee.Stream, input string) (*stream.Record, error) {
+func streamRecord(c *cli.Context, model string, s *baee.Stream, input string) (*stream.Record, error) {
 	if c.String("report") == "" {
 		return nil, nil
 	}
 	r, err := stream.NewRecord(c.String("report"), s, stream.Settings{
-		Model: c.Args().First(), Classifier: c.String("classifier"), Restored: c.String("restore"), Input: input,
+		Model: model, Classifier: c.String("classifier"), Restored: c.String("restore"), Input: input,
 		Skip:         c.Int64("skip"),
 		RandomTokens: c.Int64("random-tokens"), InputSeed: c.Uint64("input-seed"), SampleEvery: c.Int64("report-every"),
 	}, environment())
@@ -350,6 +358,7 @@ func streamRecord(c *cli.Context, s *baee.Stream, input string) (*stream.Record,
 // streamRun is one call of the command.
 type streamRun struct {
 	c      *cli.Context
+	model  string // the file
 	stream *baee.Stream
 	every  int64 // chunks between snapshots; 0: only the last one
 	live   *display
@@ -509,7 +518,10 @@ func (r *streamRun) interrupted(t *tokenReader) error {
 
 // again is the command line that continues from the snapshot, with the same input from its beginning.
 func (r *streamRun) again() string {
-	words := append([]string{"stream"}, r.c.Args().Slice()...)
+	words := []string{"stream", r.model}
+	if input := r.c.Args().Slice(); len(input) > 1 {
+		words = append(words, input[1:]...)
+	}
 	words = append(words, "--restore", r.c.String("snapshot"), "--skip", strconv.FormatInt(r.skipped+r.taken, 10))
 	return shell.CommandLine(again(r.c, words, "snapshot", "snapshot-every", "random-tokens", "input-seed", "report",
 		"report-every", "top", "json", "threads")...)
@@ -520,7 +532,7 @@ func (r *streamRun) report() streamSummary {
 	t := m.Total()
 	seconds := time.Since(r.start).Seconds()
 	return streamSummary{
-		Model: r.c.Args().First(), Policy: m.Config().Policy, ChunkSize: r.stream.ChunkSize(), Tokens: r.stream.Position(),
+		Model: r.model, Policy: m.Config().Policy, ChunkSize: r.stream.ChunkSize(), Tokens: r.stream.Position(),
 		InputTokens: r.taken,
 		Chunks:      m.Chunk(), BudgetBytes: m.Config().BudgetBytes, Bytes: t.Bytes, Hot: t.Hot, Warm: t.Warm,
 		Summaries: t.Summaries,

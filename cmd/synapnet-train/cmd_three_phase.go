@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/experiments/cajq"
+	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
@@ -24,7 +25,8 @@ func threePhaseCommand() *cli.Command {
 		Description: helpText("cajq-3phase"),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with the settings, see configs/cajq-3phase.toml"},
-			&cli.StringFlag{Name: "checkpoint", Usage: "model `FILE` to begin with", DefaultText: "initial weights"},
+			&cli.StringFlag{Name: "checkpoint", Usage: "model `FILE` to begin with, whose configuration is the run's " +
+				"unless --config has a [model]", DefaultText: "initial weights"},
 			&cli.StringFlag{Name: "output-dir", Usage: "`DIR` for checkpoint, model, result (default: " + defaultThreePhase +
 				", or the next free name)"},
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --output-dir from its checkpoint"},
@@ -69,7 +71,12 @@ func threePhase(c *cli.Context) error {
 		return trainingEnded(c, err, run.Dir, "begin a new run with a lower lr of that phase in its --config file and "+
 			"--output-dir "+shell.Word(freeDir(run.Dir)))
 	}
-	return printThreePhase(c, run.Dir, result)
+	if err := printThreePhase(c, run.Dir, result); err != nil {
+		return err
+	}
+	next(c, "eval", run.Path(result.Model))
+	next(c, "export", run.Path(result.Model))
+	return nil
 }
 
 // openThreePhase begins the run that the flags describe, or continues one.
@@ -99,19 +106,24 @@ func openThreePhase(c *cli.Context) (*cajq.ThreePhase, error) {
 	if err := configure(c, &conf); err != nil {
 		return nil, err
 	}
+	var base *layers.Model
+	fitted := ""
+	if path := c.String("checkpoint"); path != "" {
+		var err error
+		if base, err = measure.LoadBase(path); err != nil {
+			return nil, err
+		}
+		if fitted, err = fitTo(c, &conf, nil, path, fitThreePhase); err != nil {
+			return nil, err
+		}
+	}
 	if err := settingError(c, &conf, nil, conf.Validate()); err != nil {
 		return nil, err
 	}
 	if err := checkThreePhaseMemory(c, conf, false); err != nil {
 		return nil, err
 	}
-	var base *layers.Model
-	if path := c.String("checkpoint"); path != "" {
-		var err error
-		if base, err = layers.Load(path); err != nil {
-			return nil, err
-		}
-	}
+	tell(c, fitted)
 	if dir == "" {
 		dir = freeDir(defaultThreePhase)
 	}

@@ -26,6 +26,8 @@ func commands() []*cli.Command {
 		benchCommand(),
 		conformCommand(),
 		doctorCommand(),
+		completionCommand(),
+		manCommand(),
 		probeCommand(),
 	}, experimentActions()...)
 }
@@ -35,6 +37,11 @@ func commands() []*cli.Command {
 func prepare(command *cli.Command) {
 	command.OnUsageError = translate
 	command.HideHelpCommand = true
+	for _, f := range command.Flags {
+		if b, ok := f.(*cli.BoolFlag); ok && !b.Value {
+			b.DisableDefaultText = true // what is not given is not the case
+		}
+	}
 	work := command.Action
 	command.Action = func(c *cli.Context) error {
 		if err := checkFiles(c); err != nil {

@@ -67,6 +67,13 @@ func runApp(ctx context.Context, app *cli.App, args []string) (code int) {
 	}
 	host.BoundGarbage()
 	app.Setup()
+	if last := len(args) - 1; last > 0 && args[last] == completionFlag {
+		var err error
+		for _, word := range completions(app, args[1:last]) {
+			_, err = fmt.Fprintln(app.Writer, word)
+		}
+		return reportError(ctx, app.ErrWriter, err)
+	}
 	normal, err := normalise(app, args)
 	if err == nil {
 		err = app.RunContext(ctx, normal)

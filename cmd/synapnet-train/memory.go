@@ -13,7 +13,6 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/bench"
-	"github.com/synapnet/synapnet-train/experiments/cajq"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/internal/host"
 	"github.com/synapnet/synapnet-train/layers"
@@ -250,9 +249,8 @@ func checkEvalMemory(c *cli.Context, m *layers.Model, batch int, contexts []int)
 		}, "give shorter --contexts, or more memory", ""})
 }
 
-// checkCAJQMemory refuses a fine-tuning of a model that does not fit.
-func checkCAJQMemory(c *cli.Context, conf cajq.Config, config layers.Config) error {
-	f := conf.Experiment.Finetune
+// checkFinetuneMemory refuses a fine-tuning of a model that does not fit.
+func checkFinetuneMemory(c *cli.Context, f qat.FinetuneConfig, config layers.Config) error {
 	if f.Batch < 1 || f.Context < 1 || f.Context > config.MaxLen {
 		return nil // no variant trains
 	}

@@ -291,6 +291,9 @@ func TestMain(m *testing.M) {
 	if line := os.Getenv(killable); line != "" {
 		os.Exit(process(append([]string{program}, strings.Fields(line)...)))
 	}
+	if os.Getenv(asProgram) != "" {
+		os.Exit(process(os.Args))
+	}
 	os.Exit(m.Run())
 }
 

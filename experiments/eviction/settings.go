@@ -48,6 +48,16 @@ func (c GridConfig) Validate(m layers.Config) error {
 	return nil
 }
 
+// NeedlesFor is how many facts a stream for a model of configuration m has: 0, the task's own number, where the model
+// has classes enough for it. With fewer, half of the classes are keys, and all keys but one have a fact.
+func NeedlesFor(m layers.Config) int {
+	err := tasks.Check(pressureTask, tasks.Params{Length: tasks.MaxLength, Vocab: m.VocabSize, Classes: m.NumClasses})
+	if p, ok := errors.AsType[*tasks.ParamError](err); ok && p.Param == "classes" {
+		return max(0, m.NumClasses/2-1)
+	}
+	return 0
+}
+
 // Validate names the first setting that cannot work with a model of configuration m.
 func (c TrainConfig) Validate(m layers.Config) error {
 	if m.LanguageModel() {
