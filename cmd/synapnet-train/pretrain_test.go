@@ -116,7 +116,8 @@ func TestPretrain(t *testing.T) {
 	if !end.MatchString(stdout) {
 		t.Errorf("stdout: %s", stdout)
 	}
-	if got := present(t, "runs/pretrain"); got != "curves.png curves.svg metrics.jsonl model.safetensors pretrain.json" {
+	if got := present(t, "runs/pretrain"); got != "curves.png curves.svg metrics.jsonl metrics.tfevents "+
+		"model.safetensors pretrain.json" {
 		t.Errorf("the run leaves %s", got)
 	}
 	if png, svg := read(t, "runs/pretrain/curves.png"),
@@ -229,7 +230,7 @@ func TestPretrainResumes(t *testing.T) {
 		"--output-dir runs/pretrain\n") {
 		t.Errorf("%s", stderr)
 	}
-	if got := present(t, "runs/pretrain"); got != "checkpoint.safetensors cost.json metrics.jsonl" {
+	if got := present(t, "runs/pretrain"); got != "checkpoint.safetensors cost.json metrics.jsonl metrics.tfevents" {
 		t.Errorf("the interrupted run leaves %s", got)
 	}
 	refusal(t, exitFailure, line+" --output-dir runs/pretrain", "already holds a run (checkpoint.safetensors)")

@@ -32,7 +32,8 @@ const (
 // RunFiles are the files that a training run with a result of the given name may write in its output directory, at one
 // time or another.
 func RunFiles(resultName string) []string {
-	return []string{CheckpointFile, ModelFile, resultName, ClassifierFile, costFile, CurvesSVG, CurvesPNG, metrics.Name}
+	return []string{CheckpointFile, ModelFile, resultName, ClassifierFile, costFile, CurvesSVG, CurvesPNG, metrics.Name,
+		metrics.EventsName}
 }
 
 // RunDir is the output directory of a training run and what the run has cost.
@@ -65,7 +66,7 @@ func (d *RunDir) refuseRun(resultName string) error {
 		switch name {
 		case CheckpointFile:
 			holds, mend = "a run", "continue it with --resume, or give another --output-dir"
-		case metrics.Name:
+		case metrics.Name, metrics.EventsName:
 			holds = "the history of a run without its checkpoint"
 		}
 		return fmt.Errorf("output directory %s already holds %s (%s): %s", d.Dir, holds, name, mend)
