@@ -23,6 +23,7 @@ func commands() []*cli.Command {
 		inspectCommand(),
 		evalCommand(),
 		infoCommand(),
+		runsCommand(),
 		benchCommand(),
 		conformCommand(),
 		doctorCommand(),

@@ -20,6 +20,7 @@ const (
 	ClassifierFile = "classifier.safetensors" // the retention classifier that was trained along
 	HeadFile       = "head.safetensors"       // the Locret-style head
 	PretrainFile   = "pretrain.json"          // the result of a pretraining
+	LockFile       = ".run.lock"              // that the process which trains holds
 	costFile       = "cost.json"              // of the sessions so far, until the end
 )
 
@@ -80,7 +81,7 @@ func (d *RunDir) Lock() error {
 	if d.release != nil {
 		return nil
 	}
-	release, held, err := files.Lock(d.Path(".run.lock"))
+	release, held, err := files.Lock(d.Path(LockFile))
 	if err == nil && !held {
 		err = fmt.Errorf("another process is training in %s: wait for it, stop it, or give another --output-dir", d.Dir)
 	}

@@ -45,6 +45,9 @@ const (
 	EvaluationKind = "evaluation" // at the end of an epoch
 	// first in a history whose beginning was gone when the run was resumed: {"kind":"lost","steps":N}.
 	LostKind = "lost"
+	// last in the history of a run whose numbers were no longer finite: {"kind":"diverged","step":N}, the step that could
+	// not be made.
+	DivergedKind = "diverged"
 )
 
 // Mark is a place in a history: all lines up to it. It has the same size wherever it is.
