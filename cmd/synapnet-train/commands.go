@@ -24,6 +24,7 @@ func commands() []*cli.Command {
 		evalCommand(),
 		infoCommand(),
 		runsCommand(),
+		plotCommand(),
 		benchCommand(),
 		conformCommand(),
 		doctorCommand(),
