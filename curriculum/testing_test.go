@@ -39,8 +39,8 @@ func begin(t testing.TB, c Config) *Trainer {
 	return r
 }
 
-// finished is everything that a run to the end leaves: its checkpoint's bytes, those of its history's file, and those of
-// TensorBoard's but for the times of its events.
+// finished is everything that a run to the end leaves: its checkpoint's bytes, those of its history's file, and those
+// of TensorBoard's but for the times of its events.
 func finished(t testing.TB, r *Trainer) string {
 	t.Helper()
 	if err := r.Run(t.Context()); err != nil {

@@ -34,7 +34,8 @@ func TestPlot(t *testing.T) {
 		refusal(t, exitUsage, line, want)
 	}
 	refusal(t, exitFailure, "plot nowhere", "nowhere: ")
-	refusal(t, exitFailure, "plot a/model.safetensors", "cannot read the history of a/model.safetensors: line 1 is not valid")
+	refusal(t, exitFailure, "plot a/model.safetensors",
+		"cannot read the history of a/model.safetensors: line 1 is not valid JSON")
 	if text := read(t, "notes.html"); !strings.HasPrefix(text, "<p>mine") {
 		t.Errorf("notes.html is now %s", text)
 	}

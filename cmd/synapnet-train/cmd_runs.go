@@ -32,7 +32,7 @@ func listRuns(c *cli.Context) error {
 	for _, folder := range folders {
 		found, err := runs.Find(folder)
 		if err != nil {
-			return fmt.Errorf("%w; name folders with runs: runs FOLDER...", err)
+			return fmt.Errorf("%w; name folders that hold runs", err)
 		}
 		all = append(all, found...)
 	}
@@ -40,7 +40,7 @@ func listRuns(c *cli.Context) error {
 		return printJSON(c.App.Writer, all)
 	}
 	if len(all) == 0 {
-		_, err := fmt.Fprintln(c.App.Writer, "no runs: none of the folders holds a checkpoint, a model or a training's result")
+		_, err := fmt.Fprintln(c.App.Writer, "no runs: no folder holds a checkpoint, a model or a training's result")
 		return err
 	}
 	rows := [][]string{{"RUN", "STATE", "STEPS", "ACCURACY", "SETTINGS THAT DIFFER"}}

@@ -27,8 +27,8 @@ func must(t testing.TB, err error) {
 }
 
 func scores(right int) curriculum.Evaluation {
-	return curriculum.Evaluation{Overall: curriculum.NewAccuracy(right, 20),
-		PerTask: map[string]curriculum.Accuracy{"fa": curriculum.NewAccuracy(right, 10), "<niah>": curriculum.NewAccuracy(0, 10)}}
+	return curriculum.Evaluation{Overall: curriculum.NewAccuracy(right, 20), PerTask: map[string]curriculum.Accuracy{
+		"fa": curriculum.NewAccuracy(right, 10), "<niah>": curriculum.NewAccuracy(0, 10)}}
 }
 
 // history is the folder of a run of pretrain of two epochs of 30 steps that has just begun to write another line.

@@ -53,8 +53,8 @@ func Of(r Run) (Figure, error) {
 	return f, err
 }
 
-// Compare is the figure of several runs: Of one, with the learning rate; of more a panel each for the loss, the rate and
-// the accuracy of each task, in which every run has its colour.
+// Compare is the figure of several runs: Of one, with the learning rate; of more a panel each for the loss, the rate
+// and the accuracy of each task, in which every run has its colour.
 func Compare(runs ...Run) (f Figure, err error) {
 	if len(runs) == 1 {
 		if f, err = Of(runs[0]); err != nil {

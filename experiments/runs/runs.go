@@ -57,8 +57,8 @@ type Run struct {
 // resultFiles are the results that trainings leave, by the command that does.
 var resultFiles = map[string]string{"pretrain": lab.PretrainFile, "cajq-3phase": "cajq-3phase.json"}
 
-// Find lists the runs in a folder and those below, in the order of their names: folders with a checkpoint, a result or a
-// model. Hidden folders are left out. Errors are those of the folder itself; one of a run is its Problem.
+// Find lists the runs in a folder and those below, in the order of their names: folders with a checkpoint, a result or
+// a model. Hidden folders are left out. Errors are those of the folder itself; one of a run is its Problem.
 func Find(folder string) ([]Run, error) {
 	var dirs []string
 	err := filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {

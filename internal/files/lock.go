@@ -48,8 +48,8 @@ func Lock(path string) (release func(), held bool, err error) {
 	}
 }
 
-// Locked says whether a process has the lock at path. It makes no file. Who asks for the lock in that moment, which takes
-// microseconds, is refused.
+// Locked says whether a process has the lock at path. It makes no file. Who asks for the lock in that moment, which
+// takes microseconds, is refused.
 func Locked(path string) (bool, error) {
 	_, err := regular(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -81,7 +81,8 @@ func checkEvents(path string) (there bool, err error) {
 		return false, writeError(path, err)
 	}
 	if !bytes.HasPrefix(want, first[:n]) {
-		return false, fmt.Errorf("%s, where TensorBoard's view of the run goes, is a file of another kind: move it away", path)
+		return false, fmt.Errorf("%s, where TensorBoard's view of the run goes, is a file of another kind: move it away",
+			path)
 	}
 	return true, nil
 }
