@@ -52,7 +52,7 @@ func TestFullDisk(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cannot write "+r.CheckpointPath) || r.Done() != 9 {
 		t.Errorf("stopped at step %d: %v", r.Done(), err)
 	}
-	if files, err := filepath.Glob(filepath.Join(filepath.Dir(r.CheckpointPath), "*")); err != nil || len(files) != 2 {
+	if files, err := filepath.Glob(filepath.Join(filepath.Dir(r.CheckpointPath), "*")); err != nil || len(files) != 3 {
 		t.Errorf("left behind: %v %v", files, err)
 	}
 	again := resumed(t, r.CheckpointPath)

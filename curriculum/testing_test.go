@@ -1,6 +1,9 @@
 package curriculum
 
 import (
+	"encoding/binary"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,7 +39,8 @@ func begin(t testing.TB, c Config) *Trainer {
 	return r
 }
 
-// finished is everything that a run to the end leaves: its checkpoint's bytes, and those of its history's file.
+// finished is everything that a run to the end leaves: its checkpoint's bytes, those of its history's file, and those
+// of TensorBoard's but for the times of its events.
 func finished(t testing.TB, r *Trainer) string {
 	t.Helper()
 	if err := r.Run(t.Context()); err != nil {
@@ -48,7 +52,27 @@ func finished(t testing.TB, r *Trainer) string {
 // left are a checkpoint and the history beside it.
 func left(t testing.TB, checkpoint string) string {
 	t.Helper()
-	return contents(t, checkpoint) + contents(t, metrics.Beside(checkpoint))
+	return contents(t, checkpoint) + contents(t, metrics.Beside(checkpoint)) + events(t, checkpoint)
+}
+
+// events are those of the run, each without the sum and with zeros for its time.
+func events(t testing.TB, checkpoint string) (all string) {
+	t.Helper()
+	file, err := os.ReadFile(metrics.EventsBeside(checkpoint))
+	if errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(file) > 0 {
+		end := 12 + binary.LittleEndian.Uint64(file)
+		event := file[12:end]
+		clear(event[1:9])
+		all += string(event)
+		file = file[end+4:]
+	}
+	return all
 }
 
 func contents(t testing.TB, path string) string {

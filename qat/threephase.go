@@ -107,6 +107,16 @@ func (c ThreePhaseConfig) params() tasks.Params {
 	return tasks.Params{Length: c.Context, Vocab: c.Model.VocabSize, Classes: c.Model.NumClasses}
 }
 
+// TotalSteps is the number of optimiser steps of the run.
+func (c ThreePhaseConfig) TotalSteps() (int, error) {
+	counts, err := tasks.Counts(c.Samples, tasks.TrainingMixture())
+	n := 0
+	for _, k := range counts {
+		n += k
+	}
+	return (c.Warmup.Epochs + c.QAT.Epochs + c.Cooldown.Epochs) * train.StepsPerEpoch(n, c.BatchSize), err
+}
+
 // phase is a PhaseConfig with its name and place.
 type phase struct {
 	PhaseConfig

@@ -136,6 +136,7 @@ func runPretrain(c *cli.Context) error {
 		return err
 	}
 	p := newProgress(c.App.ErrWriter)
+	p.Line("%s", machineLine())
 	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(total, "step"), t.Config.Seed, run.Dir)
 	if problem := t.Config.WarmupProblem(total); problem != "" {
 		p.Line("warning: %s", problem)

@@ -48,6 +48,7 @@ func threePhase(c *cli.Context) error {
 	t := run.Trainer
 	t.CheckpointEvery = c.Int("checkpoint-every")
 	p := newProgress(c.App.ErrWriter)
+	p.Line("%s", machineLine())
 	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(t.TotalSteps(), "step"), t.Config.Seed,
 		run.Dir)
 	warn(p, t.Warnings...)

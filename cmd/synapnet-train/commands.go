@@ -23,6 +23,8 @@ func commands() []*cli.Command {
 		inspectCommand(),
 		evalCommand(),
 		infoCommand(),
+		runsCommand(),
+		plotCommand(),
 		benchCommand(),
 		conformCommand(),
 		doctorCommand(),

@@ -16,23 +16,21 @@ import (
 	"github.com/synapnet/synapnet-train/internal/shell"
 )
 
-// pretrainedModel is the model of a command line that names none, if it is there.
+// pretrainedModel is the model of a command line that names none, where there are no runs.
 const pretrainedModel = "results/pretrain/" + lab.ModelFile
 
-// runsFolder is where runs go whose place no flag names.
-const runsFolder = "runs"
-
-// defaultModel is the model of a command line that names none: the reference's, or, where that is missing, that of the
-// pretraining under runsFolder that finished last. It tells which; mend is how to name another.
+// defaultModel is the model of a command line that names none: that of the pretraining under runsFolder that finished
+// last, or without one the reference's. It tells which; mend is how to name another.
 func defaultModel(c *cli.Context, mend string) (string, error) {
-	path, why := pretrainedModel, "the reference model"
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if path, err = newestModel(); err != nil {
-			return "", err
-		}
-		why = "the newest finished pretraining of " + runsFolder
+	path, err := newestModel()
+	if err != nil {
+		return "", err
 	}
+	why := "the newest finished pretraining of " + runsFolder
 	if path == "" {
+		path, why = pretrainedModel, "the reference model"
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("there is no pretrained model %s, and no finished pretraining in %s: make one with '%s', or %s",
 			pretrainedModel, runsFolder, shell.CommandLine("pretrain", "--curriculum", "512", "1024", "--output-dir",
 				filepath.Dir(pretrainedModel)), mend)
@@ -89,7 +87,7 @@ func pretrainedBase(c *cli.Context) (string, error) {
 // checkpointFlag is the flag of the pretrained model that a command begins with.
 func checkpointFlag() cli.Flag {
 	return &cli.StringFlag{Name: "checkpoint", Usage: "pretrained model `FILE`",
-		DefaultText: pretrainedModel + ", or the newest finished run in " + runsFolder}
+		DefaultText: "that of the newest finished run in " + runsFolder + ", or " + pretrainedModel}
 }
 
 // packedName is the packed file that export makes of a model unless told otherwise: it lies beside it.

@@ -48,11 +48,11 @@ func evalData(c *cli.Context) (err error) {
 			return usagef(c, "--%s is of tasks, and --data are evaluated: leave one of them out", flag)
 		}
 	}
-	path, err := evaluatedModel(c)
+	path, err := modelArgument(c)
 	if err != nil {
 		return err
 	}
-	m, err := layers.Load(path)
+	m, err := loadModel(c, path)
 	if err != nil {
 		return err
 	}

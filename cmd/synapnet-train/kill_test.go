@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/synapnet/synapnet-train/internal/metrics"
 )
 
 // killsVariable is how many kills of each command TestKills takes; a few without it.
@@ -108,6 +111,22 @@ func TestKills(t *testing.T) {
 			if got, want := present(t, dir), strings.TrimSpace(".notes123456 "+present(t, whole)); got != want {
 				t.Errorf("%s holds %s, want %s", dir, got, want)
 			}
+			if name != "stream" && untimed(t, dir) != untimed(t, whole) {
+				t.Errorf("%s: killed and continued, it ends in other events", dir)
+			}
 		}
 	}
+}
+
+// untimed are the events for TensorBoard of the run in dir, each with zeros for its time.
+func untimed(t *testing.T, dir string) (events string) {
+	t.Helper()
+	file := []byte(read(t, filepath.Join(dir, metrics.EventsName)))
+	for len(file) > 0 {
+		end := 12 + binary.LittleEndian.Uint64(file)
+		clear(file[13:21])
+		events += string(file[12:end])
+		file = file[end+4:]
+	}
+	return events
 }

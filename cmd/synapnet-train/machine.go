@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/internal/host"
@@ -35,6 +37,12 @@ func useThreads(c *cli.Context) error {
 	}
 	runtime.GOMAXPROCS(n)
 	return nil
+}
+
+// machineLine is the first line of a run: what its steps are computed with. The kernels belong to what determines the
+// bytes of a run, the threads to its speed.
+func machineLine() string {
+	return fmt.Sprintf("%s; %s", graph.CurrentKernels(), plural(runtime.GOMAXPROCS(0), "thread"))
 }
 
 // environment describes this program and machine for results.

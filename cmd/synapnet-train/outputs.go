@@ -106,6 +106,7 @@ var fileUses = map[string]fileUse{
 		{flag: "report", of: results("stream")},
 	}},
 	"export":  {arguments: []string{"MODEL"}, outputs: []output{{flag: "output", of: packedModels}}},
+	"plot":    {outputs: []output{{flag: "output", of: figures}}},
 	"inspect": {arguments: []string{"FILE"}, inputs: []string{"against"}},
 	"eval":    {arguments: []string{"MODEL"}, inputs: []string{"data"}},
 	"info":    {arguments: []string{"MODEL"}, inputs: []string{"config"}},

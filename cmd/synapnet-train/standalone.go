@@ -82,6 +82,7 @@ func (o ownRun) run(c *cli.Context, last string) error {
 		return err
 	}
 	p := newProgress(c.App.ErrWriter)
+	p.Line("%s", machineLine())
 	warn(p, f.Note)
 	j.Keep, j.Line, j.Detail, j.Step = o.keep, p.Line, p.Line, p.training()
 	r, err := j.Run(c.Context, o.experiment)

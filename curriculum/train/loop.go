@@ -241,7 +241,8 @@ func (l *Loop[S, T, E]) diverged(cause error) error {
 	case l.CheckpointPath != "":
 		kept = "there is no checkpoint yet; "
 	}
-	return l.failed(fmt.Errorf("%w; %s%w at %s", cause, kept, ErrDiverged, l.Optimiser.rates()))
+	err := l.failed(fmt.Errorf("%w; %s%w at %s", cause, kept, ErrDiverged, l.Optimiser.rates()))
+	return errors.Join(err, l.log.Add(metrics.DivergedKind, map[string]int{"step": l.done + 1}))
 }
 
 func (l *Loop[S, T, E]) interrupted() error {

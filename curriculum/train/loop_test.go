@@ -197,6 +197,11 @@ func TestDivergence(t *testing.T) {
 		if !errors.Is(err, ErrDiverged) || !strings.HasPrefix(err.Error(), x.want) || !strings.HasSuffix(err.Error(), said) {
 			t.Errorf("%s: got %v\nwant %s…%s", what, err, x.want, said)
 		}
+		text, err := os.ReadFile(metrics.Beside(r.CheckpointPath))
+		if last := fmt.Sprintf(`{"kind":"diverged","step":%d}`+"\n", r.Done()+1); err != nil ||
+			!strings.HasSuffix(string(text), last) {
+			t.Errorf("%s: the history is %s, not with %s at its end", what, text, last)
+		}
 		if kept := resumed(t, r.CheckpointPath); kept.Done() != x.saved {
 			t.Errorf("%s: the checkpoint is of step %d, want %d", what, kept.Done(), x.saved)
 		}

@@ -36,8 +36,10 @@ func ThinTo[T any](most int, all []T) []T {
 	return kept
 }
 
-// RemoveCheckpoint removes a checkpoint that has served, and the history beside it.
-func RemoveCheckpoint(path string) error { return removeFiles(path, metrics.Beside(path)) }
+// RemoveCheckpoint removes a checkpoint that has served, and the history beside it, in both its forms.
+func RemoveCheckpoint(path string) error {
+	return removeFiles(path, metrics.Beside(path), metrics.EventsBeside(path))
+}
 
 // removeFiles removes files that may be gone.
 func removeFiles(paths ...string) error {

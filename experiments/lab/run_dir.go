@@ -20,6 +20,7 @@ const (
 	ClassifierFile = "classifier.safetensors" // the retention classifier that was trained along
 	HeadFile       = "head.safetensors"       // the Locret-style head
 	PretrainFile   = "pretrain.json"          // the result of a pretraining
+	LockFile       = ".run.lock"              // that the process which trains holds
 	costFile       = "cost.json"              // of the sessions so far, until the end
 )
 
@@ -32,7 +33,8 @@ const (
 // RunFiles are the files that a training run with a result of the given name may write in its output directory, at one
 // time or another.
 func RunFiles(resultName string) []string {
-	return []string{CheckpointFile, ModelFile, resultName, ClassifierFile, costFile, CurvesSVG, CurvesPNG, metrics.Name}
+	return []string{CheckpointFile, ModelFile, resultName, ClassifierFile, costFile, CurvesSVG, CurvesPNG, metrics.Name,
+		metrics.EventsName}
 }
 
 // RunDir is the output directory of a training run and what the run has cost.
@@ -65,7 +67,7 @@ func (d *RunDir) refuseRun(resultName string) error {
 		switch name {
 		case CheckpointFile:
 			holds, mend = "a run", "continue it with --resume, or give another --output-dir"
-		case metrics.Name:
+		case metrics.Name, metrics.EventsName:
 			holds = "the history of a run without its checkpoint"
 		}
 		return fmt.Errorf("output directory %s already holds %s (%s): %s", d.Dir, holds, name, mend)
@@ -79,7 +81,7 @@ func (d *RunDir) Lock() error {
 	if d.release != nil {
 		return nil
 	}
-	release, held, err := files.Lock(d.Path(".run.lock"))
+	release, held, err := files.Lock(d.Path(LockFile))
 	if err == nil && !held {
 		err = fmt.Errorf("another process is training in %s: wait for it, stop it, or give another --output-dir", d.Dir)
 	}

@@ -48,6 +48,24 @@ func Lock(path string) (release func(), held bool, err error) {
 	}
 }
 
+// Locked says whether a process has the lock at path. It makes no file. Who asks for the lock in that moment, which
+// takes microseconds, is refused.
+func Locked(path string) (bool, error) {
+	_, err := regular(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	lock := flock.New(path, flock.SetFlag(os.O_RDONLY|nonblock))
+	free, err := lock.TryRLock()
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrNotExist) { // it was given free meanwhile
+		return false, nil
+	}
+	return !free, errors.Join(err, lock.Unlock())
+}
+
 func lockError(path string, err error) error {
 	return fmt.Errorf("cannot write %s: %w; make %s writable or choose another directory", path, Cause(err),
 		filepath.Dir(path))

@@ -1,7 +1,8 @@
 // Package metrics keeps the history of a training run in a file of its own beside the checkpoint: one JSON object a
 // line, in the order of the run, each with its kind. Lines are only ever appended, so that a checkpoint need not hold
 // them: it holds a [Mark], and a run that continues from it cuts the file back to there. What a killed run wrote after
-// its last checkpoint is written again, in the same bytes if the run is the same.
+// its last checkpoint is written again, in the same bytes if the run is the same. Beside it is the same history in
+// TensorBoard's form, which follows the lines, in all but the times at which they came.
 package metrics
 
 import (
@@ -44,6 +45,9 @@ const (
 	EvaluationKind = "evaluation" // at the end of an epoch
 	// first in a history whose beginning was gone when the run was resumed: {"kind":"lost","steps":N}.
 	LostKind = "lost"
+	// last in the history of a run whose numbers were no longer finite: {"kind":"diverged","step":N}, the step that could
+	// not be made.
+	DivergedKind = "diverged"
 )
 
 // Mark is a place in a history: all lines up to it. It has the same size wherever it is.
@@ -70,6 +74,8 @@ type Log struct {
 	file *os.File
 	sum  hash.Hash
 	mark Mark
+
+	events *events
 }
 
 // New is a log that begins. A file of an earlier run in its place is replaced, a file of another kind is refused, both
@@ -97,7 +103,10 @@ func (l *Log) Add(kind string, v any) error {
 		return writeError(l.path, err)
 	}
 	l.count(text, 1)
-	return nil
+	if err := l.events.add(text); err != nil {
+		return err
+	}
+	return l.events.flush()
 }
 
 func (l *Log) count(text []byte, lines int64) {
@@ -143,9 +152,9 @@ func (l *Log) Close() error {
 	err := l.file.Close()
 	l.file, l.from = nil, &at
 	if err != nil {
-		return writeError(l.path, err)
+		err = writeError(l.path, err)
 	}
-	return nil
+	return errors.Join(err, l.events.close())
 }
 
 // Open makes the file ready to be appended to.
@@ -157,12 +166,16 @@ func (l *Log) Open() error {
 		return err
 	}
 	l.sum, l.mark = sha256.New(), Mark{}
+	var err error
+	if l.events, err = openEvents(eventsOf(l.path), l.from == nil); err != nil {
+		return err
+	}
 	file, err := files.OpenAppending(l.path, l.from == nil)
 	if err != nil {
-		return writeError(l.path, err)
+		return errors.Join(writeError(l.path, err), l.events.close())
 	}
 	if err := l.position(file); err != nil {
-		return errors.Join(err, file.Close())
+		return errors.Join(err, file.Close(), l.events.close())
 	}
 	l.file = file
 	return nil
@@ -182,10 +195,13 @@ func (l *Log) position(file *os.File) error {
 	if err := file.Truncate(l.mark.Bytes); err != nil {
 		return writeError(l.path, err)
 	}
-	if _, err := file.Seek(l.mark.Bytes, io.SeekStart); err != nil {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return writeError(l.path, err)
 	}
-	return nil
+	if err := scan(l.path, file, *l.from, l.events.add); err != nil { // which leaves the file at its end
+		return err
+	}
+	return l.events.settle()
 }
 
 // checkRest refuses to cut off what no log wrote: a note of the user's. What a killed run wrote after its checkpoint
