@@ -126,8 +126,7 @@ func (c Config) checkStages() error {
 	case len(c.Curriculum)+len(c.Stage) == 0:
 		return bounds.Wrong("curriculum", c.Curriculum, "give the context length of each stage, e.g. --curriculum 512 1024")
 	case len(c.Curriculum) > 0 && len(c.Stage) > 0:
-		return bounds.Wrong("curriculum", c.Curriculum, "there are %d of [[stage]], too: give the one or the other",
-			len(c.Stage))
+		return bounds.Wrong("stage", len(c.Stage), "there is a curriculum, too, %v: give the one or the other", c.Curriculum)
 	}
 	for i, s := range c.Stages() {
 		err := s.check(c)

@@ -149,7 +149,7 @@ func TestValidateStages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*Config){
-		"curriculum is [24]: there are 3 of [[stage]], too: give the one or the other": func(c *Config) {
+		"stage is 3: there is a curriculum, too, [24]: give the one or the other": func(c *Config) {
 			c.Curriculum = []int{24}
 		},
 		"stage.context is 41: it must be from 8 to the model's max_len 40 (stage 2)": func(c *Config) {

@@ -16,8 +16,8 @@ const asProgram = "SYNAPNET_TEST_PROGRAM"
 // value or an argument stands.
 func TestCompletions(t *testing.T) {
 	for line, want := range map[string]string{
-		"": "pretrain cajq-qat cajq-3phase baee-train baee-grid experiments stream export inspect eval info bench conform " +
-			"doctor completion man help",
+		"": "pretrain cajq-qat cajq-3phase baee-train baee-grid experiments stream export inspect eval info runs plot " +
+			"bench conform doctor completion man help",
 		"experiments":                   "list run settings report convert",
 		"experiments run":               "",
 		"experiments run --pro":         "--profile",

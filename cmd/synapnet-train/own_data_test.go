@@ -104,5 +104,5 @@ func TestPretrainInStages(t *testing.T) {
 	if strings.Count(told, "evaluation ") != 3 || !strings.Contains(told, "fa 0.") || strings.Contains(told, "variable") {
 		t.Errorf("%s", told)
 	}
-	refusal(t, exitUsage, "pretrain --config run.toml --curriculum 24", "there are 2 of [[stage]], too")
+	refusal(t, exitUsage, "pretrain --config run.toml --curriculum 24", "stage is 2: there is a curriculum, too, [24]")
 }

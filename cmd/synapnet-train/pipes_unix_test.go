@@ -40,7 +40,9 @@ func atOnce(t *testing.T, line string) (code int, stdout, stderr string) {
 // positions are, by command, command lines in each of which the word PIPE stands in the place of a file that is read.
 // M is a model, I are token ids.
 var positions = map[string][]string{
-	"pretrain":    {"pretrain --config PIPE --output-dir new"},
+	"pretrain": {"pretrain --config PIPE --output-dir new", "pretrain --data PIPE --output-dir new",
+		"pretrain --data D --tokenizer bytes --eval-data PIPE --output-dir new",
+		"pretrain --data D --tokenizer PIPE --output-dir new"},
 	"cajq-qat":    {"cajq-qat --config PIPE --output new.json", "cajq-qat --checkpoint PIPE --output new.json"},
 	"cajq-3phase": {"cajq-3phase --config PIPE --output-dir new", "cajq-3phase --checkpoint PIPE --output-dir new"},
 	"baee-train":  {"baee-train --checkpoint PIPE --output-dir new"},
@@ -52,7 +54,7 @@ var positions = map[string][]string{
 	"stream":  {"stream PIPE I", "stream M I --classifier PIPE", "stream M I --restore PIPE"},
 	"export":  {"export PIPE --output new"},
 	"inspect": {"inspect PIPE", "inspect packed --against PIPE"},
-	"eval":    {"eval PIPE"},
+	"eval":    {"eval PIPE", "eval M --data PIPE"},
 	"info":    {"info PIPE", "info --config PIPE"},
 	"conform": {"conform PIPE", "conform PIPE.json"},
 
@@ -72,6 +74,7 @@ func TestPipesAreNotWaitedFor(t *testing.T) {
 	if err := errors.Join(os.Rename(model, "M"), os.Rename(textFile(t, ids(20)), "I")); err != nil {
 		t.Fatal(err)
 	}
+	visits(t, "D", 0, 30)
 	success(t, "export", "M", "--output", "packed", "--calib-samples", "4", "--calib-context", "32")
 	before := present(t, ".")
 	for command, use := range fileUses {

@@ -54,7 +54,9 @@ func settingsOf(v reflect.Value) (keys []string, values []reflect.Value) {
 		return keys, values
 	}
 	for _, f := range configFieldList(v.Type()) {
-		keys, values = append(keys, f.key), append(values, v.FieldByIndex(f.index))
+		if f.t.Kind() != reflect.Pointer { // what need not be there: own data of a pretraining
+			keys, values = append(keys, f.key), append(values, v.FieldByIndex(f.index))
+		}
 	}
 	return keys, values
 }

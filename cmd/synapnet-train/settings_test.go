@@ -34,6 +34,7 @@ func exportedFields(t reflect.Type) (n int) {
 		switch {
 		case f.Type.Kind() == reflect.Struct:
 			n += exportedFields(f.Type)
+		case f.Type.Kind() == reflect.Pointer: // own data of a pretraining
 		case f.IsExported() && f.Type.Kind() != reflect.Map:
 			n++
 		}
@@ -160,7 +161,7 @@ var reasonable = map[string][]string{
 		"weight_decay", "beta1", "beta2", "clip", "lambda", "step_lr", "recovery.lr", "finetune.lr", "salient_fraction",
 		"smooth_alpha", "noise", "baee-grid.needles", "sparse_threshold", "sample_keys"},
 	"9000000000000000000": {"seed", "seeds", "data_seed", "target_seed", "variant_seed"},
-	"[]":                  {"tiered", "random_models", "block_layers", "mixture"},
+	"[]":                  {"tiered", "random_models", "block_layers", "mixture", "stage"},
 	"":                    {"tiered", "block_layers", "architecture"},
 }
 

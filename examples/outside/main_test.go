@@ -213,7 +213,7 @@ func TestMistakes(t *testing.T) {
 		`the name is taken`:                              register(),
 		`did you mean "token_shift"?`:                    c.Validate(),
 		`did you mean "ternary"?`:                        o.Validate(withLayer().Model),
-		`options has "ff_with": did you mean "ff_width"`: other.Validate(),
+		`model.options.ff_with is 1: did you mean "ff_width"`: other.Validate(),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)

@@ -192,6 +192,9 @@ func (r *baselines) models() ([]baselineModel, error) {
 
 // configs are the trainings of the architectures.
 func (p baselinePart) configs(keys tasks.Keys) (all []curriculum.Config, err error) {
+	if n := len(p.Training.Stage); n > 0 || p.Training.Data != nil {
+		return nil, bounds.Wrong("training.stage", n, "all architectures learn one curriculum: leave stages and data out")
+	}
 	if k := p.Training.SampleKeys; k != 0 {
 		return nil, bounds.Wrong("training.sample_keys", k, "leave it out: the experiment's own sample_keys counts")
 	}

@@ -249,7 +249,7 @@ func TestThreePhasesTrainTheClassifierAlong(t *testing.T) {
 	if err != nil || c.Dim != 16 || !slices.Equal(c.Params()[0].Data(), run.Classifier.Params()[0].Data()) {
 		t.Errorf("the classifier: %v", err)
 	}
-	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 4 {
+	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 5 {
 		t.Errorf("the run leaves %v", left)
 	}
 	if _, err := NewThreePhase(jointConfig(), nil, dir, result.Environment{}); err == nil {

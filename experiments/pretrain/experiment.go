@@ -60,12 +60,16 @@ func openPretraining(ctx context.Context, c curriculum.Config, j *lab.Job) (*Tra
 	var p *Training
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		t, err := curriculum.New(c)
+		// in a folder that the driver made
+		p = &Training{Environment: j.Environment, RunDir: lab.RunDir{Dir: j.Dir}}
+		if c.Data != nil {
+			err = p.ready(ctx, c, nil)
+		} else {
+			p.Trainer, err = curriculum.New(c)
+		}
 		if err != nil {
 			return nil, err
 		}
-		// in a folder that the driver made
-		p = &Training{Trainer: t, Environment: j.Environment, RunDir: lab.RunDir{Dir: j.Dir}}
 		if err := p.begin(); err != nil {
 			return nil, err
 		}
