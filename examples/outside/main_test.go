@@ -210,9 +210,9 @@ func TestMistakes(t *testing.T) {
 	}
 	other.Model.Options = map[string]float64{"ff_with": 1}
 	for want, err := range map[string]error{
-		`the name is taken`:                              register(),
-		`did you mean "token_shift"?`:                    c.Validate(),
-		`did you mean "ternary"?`:                        o.Validate(withLayer().Model),
+		`the name is taken`:                                   register(),
+		`did you mean "token_shift"?`:                         c.Validate(),
+		`did you mean "ternary"?`:                             o.Validate(withLayer().Model),
 		`model.options.ff_with is 1: did you mean "ff_width"`: other.Validate(),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
