@@ -118,23 +118,24 @@ func TestThreePhaseTakesTheModelOfTheCheckpoint(t *testing.T) {
 	}
 }
 
-// The reference's model comes before any run, and a folder whose result is missing is no finished run.
-func TestDefaultModelIsTheReferences(t *testing.T) {
+// The newest run comes before the reference's model, and a folder whose result is missing is no finished run.
+func TestDefaultModelIsTheNewestRuns(t *testing.T) {
 	newcomer(t)
-	if err := os.Remove(filepath.Join(defaultRun, "pretrain.json")); err != nil {
-		t.Fatal(err)
-	}
-	older := filepath.Join("runs", "older", "model.safetensors")
-	if _, _, stderr := real(t, "info"); !strings.Contains(stderr, "taking "+older) {
-		t.Errorf("%s", stderr)
-	}
 	if err := os.MkdirAll(filepath.Dir(pretrainedModel), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(smallModelFile(t, func(*layers.Config) {}), pretrainedModel); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, stderr := real(t, "info"); !strings.Contains(stderr, "taking "+pretrainedModel+", the reference model\n") {
-		t.Errorf("%s", stderr)
+	const run = "/model.safetensors, the newest finished pretraining of runs"
+	for _, want := range []string{defaultRun + run, "runs/older" + run, pretrainedModel + ", the reference model"} {
+		_, _, stderr := real(t, "info")
+		path, _, _ := strings.Cut(want, ",")
+		if !strings.Contains(stderr, "taking "+want+"\n") {
+			t.Errorf("%s, want %s", stderr, want)
+		}
+		if err := os.Remove(filepath.Join(filepath.Dir(path), "pretrain.json")); err != nil && path != pretrainedModel {
+			t.Fatal(err)
+		}
 	}
 }
