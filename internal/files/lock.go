@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/gofrs/flock"
 )
@@ -20,6 +21,13 @@ func Lock(path string) (release func(), held bool, err error) {
 		}
 		lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|nonblock))
 		held, err := lock.TryLock()
+		for range asking { // one that asks in Locked has it for a moment
+			if held || err != nil {
+				break
+			}
+			time.Sleep(time.Millisecond)
+			held, err = lock.TryLock()
+		}
 		if errors.Is(err, errors.ErrUnsupported) {
 			return func() {}, true, nil
 		}
@@ -48,8 +56,10 @@ func Lock(path string) (release func(), held bool, err error) {
 	}
 }
 
-// Locked says whether a process has the lock at path. It makes no file. Who asks for the lock in that moment, which
-// takes microseconds, is refused.
+// asking is how often Lock tries again, a millisecond later, where the lock is taken.
+const asking = 5
+
+// Locked says whether a process has the lock at path. It makes no file.
 func Locked(path string) (bool, error) {
 	_, err := regular(path)
 	if errors.Is(err, fs.ErrNotExist) {
