@@ -39,7 +39,6 @@ type Evaluation struct {
 type Scored struct {
 	Evaluation
 	Outcomes []bool // of each sample, in their order: whether the answer was right
-	Answers  []Answer
 }
 
 // Answer is what a model says of a sample.
@@ -60,13 +59,13 @@ func EvaluateContext(ctx context.Context, m *layers.Model, samples []tasks.Sampl
 		samples = samples[1:]
 		return s, nil
 	}
-	return EvaluateSamples(ctx, m, len(samples), len(samples[0].IDs), batch, next)
+	return EvaluateSamples(ctx, m, len(samples), len(samples[0].IDs), batch, next, nil)
 }
 
 // EvaluateSamples is EvaluateContext of n samples of the given number of tokens that are made as they are needed: no
-// more than a batch of them is held.
+// more than a batch of them is held. each is told every answer; it may be nil.
 func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
-	next func() (tasks.Sample, error)) (Scored, error) {
+	next func() (tasks.Sample, error), each func(Answer)) (Scored, error) {
 	if n < 1 || batch < 1 {
 		return Scored{}, fmt.Errorf("evaluation: %d samples in batches of %d: use at least 1", n, batch)
 	}
@@ -76,7 +75,7 @@ func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 	}
 	defer inf.Program.Close()
 	right, total := map[string]int{}, map[string]int{}
-	correct, outcomes, answers := 0, make([]bool, 0, n), make([]Answer, 0, n)
+	correct, outcomes := 0, make([]bool, 0, n)
 	part := make([]tasks.Sample, 0, min(batch, n))
 	for from := 0; from < n; from += batch {
 		if err := ctx.Err(); err != nil {
@@ -100,15 +99,17 @@ func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 			if err := layers.CheckFinite("logits", row); err != nil {
 				return Scored{}, fmt.Errorf("evaluation: sample %d (%s): %w", from+i, s.Task, err)
 			}
-			a := answer(row, s.Label)
-			answers, outcomes = append(answers, a), append(outcomes, a.Class == a.Label)
+			outcomes = append(outcomes, Argmax(row) == int(s.Label))
+			if each != nil {
+				each(answer(row, s.Label))
+			}
 			if outcomes[from+i] {
 				right[s.Task]++
 				correct++
 			}
 		}
 	}
-	e := Scored{Evaluation{Overall: NewAccuracy(correct, n), PerTask: map[string]Accuracy{}}, outcomes, answers}
+	e := Scored{Evaluation{Overall: NewAccuracy(correct, n), PerTask: map[string]Accuracy{}}, outcomes}
 	for task, n := range total {
 		e.PerTask[task] = NewAccuracy(right[task], n)
 	}

@@ -72,18 +72,19 @@ func (c Config) ReadyData(ctx context.Context, dir string, since *data.Key, extr
 	}
 	own := &Own{Extra: map[string]string{}}
 	if d.Tokenizer != "" {
-		t, err := c.tokenizer(ctx, extra)
-		if err != nil {
-			return c, nil, err
+		if _, ok := extra[TokenizerName]; !ok {
+			spec, err := c.tokenizer(ctx)
+			if err != nil {
+				return c, nil, err
+			}
+			extra = map[string]string{TokenizerName: spec}
 		}
-		spec, err := json.Marshal(t.Spec())
-		if err != nil {
-			return c, nil, err
-		}
-		sum := sha256.Sum256(spec)
-		own.Extra[TokenizerName], o.Tokenizer, o.TokenizerID = string(spec), t, hex.EncodeToString(sum[:])
+		own.Extra[TokenizerName] = extra[TokenizerName]
 	}
-	var err error
+	err := Tokenize(&o, own.Extra)
+	if err != nil {
+		return c, nil, err
+	}
 	if own.Set, err = data.Prepare(ctx, o); err != nil {
 		return c, nil, err
 	}
@@ -132,11 +133,17 @@ func (c Config) fitted(set *data.Set, t data.Tokenizer) (Config, error) {
 	return c, c.Validate()
 }
 
-// tokenizer is the run's: that which goes with its model, if it has one, or else the one that is named or trained.
-func (c Config) tokenizer(ctx context.Context, extra map[string]string) (tokenizer.Tokenizer, error) {
-	if _, ok := extra[TokenizerName]; ok {
-		return TokenizerOf(extra)
+// tokenizer is the one that the configuration names, or trains on the data, as it goes with a model.
+func (c Config) tokenizer(ctx context.Context) (string, error) {
+	t, err := c.openTokenizer(ctx)
+	if err != nil {
+		return "", err
 	}
+	spec, err := json.Marshal(t.Spec())
+	return string(spec), err
+}
+
+func (c Config) openTokenizer(ctx context.Context) (tokenizer.Tokenizer, error) {
 	if c.Data.Tokenizer != Words {
 		return tokenizer.Open(c.Data.Tokenizer)
 	}
@@ -146,11 +153,7 @@ func (c Config) tokenizer(ctx context.Context, extra map[string]string) (tokeniz
 			return nil, err
 		}
 	}
-	size := c.Model.VocabSize
-	if size == 0 {
-		size = mostWords
-	}
-	return counter.Train(size)
+	return counter.Train(cmp.Or(c.Model.VocabSize, mostWords))
 }
 
 // countWords counts the words of a file of samples.
@@ -195,6 +198,17 @@ func TokenizerOf(extra map[string]string) (tokenizer.Tokenizer, error) {
 		return nil, fmt.Errorf("the tokeniser in the header: %w", err)
 	}
 	return t, nil
+}
+
+// Tokenize has samples read with the tokeniser that goes with a model, if one does.
+func Tokenize(o *data.Options, extra map[string]string) error {
+	t, err := TokenizerOf(extra)
+	if err != nil || t == nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte(extra[TokenizerName]))
+	o.Tokenizer, o.TokenizerID = t, hex.EncodeToString(sum[:])
+	return nil
 }
 
 // LabelsOf are the labels that go with a model; nil if none do.

@@ -1,8 +1,6 @@
 package curriculum
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -79,18 +77,7 @@ func TestRunsOnDataContinueExactly(t *testing.T) {
 	want := finished(t, whole)
 	for _, at := range []int{0, 1, 4, whole.Done() / 2, whole.Done() - 1} {
 		r := beginOn(t, ownConfig(train))
-		ctx, cancel := context.WithCancel(t.Context())
-		r.Hooks.Step = func(s Step) {
-			if s.Step == at {
-				cancel()
-			}
-		}
-		if at == 0 {
-			cancel()
-		}
-		if err := r.Run(ctx); !errors.Is(err, context.Canceled) {
-			t.Fatalf("at step %d: %v", at, err)
-		}
+		stopped(t, r, at)
 		if err := r.Close(); err != nil {
 			t.Fatal(err)
 		}

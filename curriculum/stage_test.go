@@ -1,8 +1,6 @@
 package curriculum
 
 import (
-	"context"
-	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -93,18 +91,7 @@ func TestStagedRunsContinueExactly(t *testing.T) {
 	want := finished(t, whole)
 	for at := range whole.Done() {
 		r := begin(t, staged())
-		ctx, cancel := context.WithCancel(t.Context())
-		r.Hooks.Step = func(s Step) {
-			if s.Step == at {
-				cancel()
-			}
-		}
-		if at == 0 {
-			cancel()
-		}
-		if err := r.Run(ctx); !errors.Is(err, context.Canceled) {
-			t.Fatalf("at step %d: %v", at, err)
-		}
+		stopped(t, r, at)
 		if finished(t, resumed(t, r.CheckpointPath)) != want {
 			t.Errorf("stopped after step %d, it ends in other bytes", at)
 		}

@@ -1,6 +1,7 @@
 package curriculum
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io/fs"
@@ -92,4 +93,22 @@ func resumed(t testing.TB, path string) *Trainer {
 	}
 	r.CheckpointEvery = 3
 	return r
+}
+
+// stopped runs until it is told to stop after a step; 0: before the first.
+func stopped(t testing.TB, r *Trainer, after int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r.Hooks.Step = func(s Step) {
+		if s.Step == after {
+			cancel()
+		}
+	}
+	if after == 0 {
+		cancel()
+	}
+	if err := r.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("stopped after step %d: %v", after, err)
+	}
 }

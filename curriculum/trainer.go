@@ -203,7 +203,7 @@ func (t *Trainer) samples(stage int) (train.Dataset[tasks.Sample], train.Order,
 		asked, err := t.Own.Set.Eval(s.Context)
 		return learnt, order, func(ctx context.Context) (Scored, error) {
 			n, next := held(asked, c.EvalSamples)
-			return EvaluateSamples(ctx, t.Model, n, s.Context, s.BatchSize, next)
+			return EvaluateSamples(ctx, t.Model, n, s.Context, s.BatchSize, next, nil)
 		}, err
 	}
 	learnt, order, err := s.training(c.params(s.Context), c.draw().For(tasks.Training, stage))

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -95,13 +93,8 @@ func evalOptions(c *cli.Context, m *layers.Model, dir string) (data.Options, err
 	if o.Labels = labels; labels == nil {
 		o.Labels = data.Numbered(m.Config.NumClasses)
 	}
-	t, err := curriculum.TokenizerOf(m.Extra)
-	if err != nil || t == nil {
-		return o, err
-	}
-	sum := sha256.Sum256([]byte(m.Extra[curriculum.TokenizerName]))
-	o.Tokenizer, o.TokenizerID = t, hex.EncodeToString(sum[:])
-	return o, nil
+	err = curriculum.Tokenize(&o, m.Extra)
+	return o, err
 }
 
 // evaluateData scores the samples at one context: that of --contexts, or the longest sample's.
@@ -109,9 +102,6 @@ func evaluateData(c *cli.Context, m *layers.Model, set *data.Set) (*ownEvaluatio
 	length := min(max(set.Counts.Eval.Longest, layers.MinContext), m.Config.MaxLen)
 	if c.IsSet("contexts") {
 		all := c.IntSlice("contexts")
-		if err := checkShapes(c, m.Config, all, c.Int("batch-size")); err != nil {
-			return nil, err
-		}
 		if length = all[0]; len(all) > 1 {
 			return nil, usagef(c, "--contexts %v: --data are evaluated at one", all)
 		}
@@ -120,38 +110,40 @@ func evaluateData(c *cli.Context, m *layers.Model, set *data.Set) (*ownEvaluatio
 	if err != nil {
 		return nil, err
 	}
+	if err := checkShapes(c, m.Config, []int{length}, c.Int("batch-size")); err != nil {
+		return nil, err
+	}
 	batch := min(c.Int("batch-size"), samples.Len())
 	if err := checkEvalMemory(c, m, batch, []int{length}); err != nil {
 		return nil, err
 	}
-	at := -1
+	at, answers := -1, make([]curriculum.Answer, 0, samples.Len())
 	scored, err := curriculum.EvaluateSamples(c.Context, m, samples.Len(), length, batch, func() (tasks.Sample, error) {
 		at++
 		return samples.Sample(at)
-	})
+	}, func(a curriculum.Answer) { answers = append(answers, a) })
 	if err != nil {
 		return nil, err
 	}
-	return resultOf(scored, set.Labels, length, samples.Cut()), nil
+	r := resultOf(answers, set.Labels)
+	r.Context, r.Cut, r.Accuracy = length, samples.Cut(), scored.Overall
+	return r, nil
 }
 
 // resultOf counts answers by label.
-func resultOf(s curriculum.Scored, labels *data.Labels, length int, cut int64) *ownEvaluation {
-	r := &ownEvaluation{Context: length, Cut: cut, Accuracy: s.Overall,
-		CalibrationError: curriculum.CalibrationError(s.Answers, calibrationBins), Confusion: make([][]int, labels.Len())}
+func resultOf(answers []curriculum.Answer, labels *data.Labels) *ownEvaluation {
+	r := &ownEvaluation{CalibrationError: curriculum.CalibrationError(answers, calibrationBins),
+		Confusion: make([][]int, labels.Len())}
 	for i := range r.Confusion {
 		r.Confusion[i] = make([]int, labels.Len())
 	}
-	answered := make([]int, labels.Len())
-	for _, a := range s.Answers {
+	n, answered := make([]int, labels.Len()), make([]int, labels.Len())
+	for _, a := range answers {
+		n[a.Label]++
 		if int(a.Class) < labels.Len() { // a model may have classes that no label has
 			r.Confusion[a.Label][a.Class]++
 			answered[a.Class]++
 		}
-	}
-	n := make([]int, labels.Len())
-	for _, a := range s.Answers {
-		n[a.Label]++
 	}
 	for i := range n {
 		label := labels.Label(i)

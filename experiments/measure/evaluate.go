@@ -124,7 +124,7 @@ func (p EvaluationPlan) evaluateTask(ctx context.Context, m *layers.Model, task 
 		return r, err
 	}
 	start := time.Now()
-	e, err := curriculum.EvaluateSamples(ctx, m, p.Samples, length, min(p.BatchSize, p.Samples), source.Next)
+	e, err := curriculum.EvaluateSamples(ctx, m, p.Samples, length, min(p.BatchSize, p.Samples), source.Next, nil)
 	if err != nil {
 		return r, err
 	}
