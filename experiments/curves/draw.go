@@ -37,9 +37,6 @@ const (
 	plotHeight = 8 * vg.Centimeter // of a panel
 )
 
-// overall is what the accuracy over all tasks is called.
-const overall = "overall"
-
 // Figure is a column of panels.
 type Figure []*plot.Plot
 
@@ -297,7 +294,7 @@ func addAccuracy(p *plot.Plot, r Run, task string, i int, shift float64) (*plott
 }
 
 func accuracy(e Evaluation, task string) (curriculum.Accuracy, bool) {
-	if task == overall {
+	if task == curriculum.Overall {
 		return e.Overall, true
 	}
 	a, ok := e.PerTask[task]
@@ -316,7 +313,7 @@ func tasksOf(runs []Run) []string {
 		return nil
 	}
 	slices.Sort(tasks)
-	return append([]string{overall}, slices.Compact(tasks)...)
+	return append([]string{curriculum.Overall}, slices.Compact(tasks)...)
 }
 
 // intervals are points with asymmetric error bars.

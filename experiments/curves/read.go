@@ -104,14 +104,11 @@ func (r *Run) addStep(row gjson.Result) {
 // addEvaluation takes one of pretrain's, or of cajq-3phase's, which stands at the last step.
 func (r *Run) addEvaluation(row gjson.Result) error {
 	e := Evaluation{Step: int(row.Get("step").Int())}
-	if within := row.Get("accuracy"); within.IsObject() {
-		row = within
-	}
 	if e.Step == 0 && len(r.Steps) > 0 {
 		e.Step = r.Steps[len(r.Steps)-1].Step
 	}
 	r.Evaluations = append(r.Evaluations, e)
-	return json.Unmarshal([]byte(row.Raw), &r.Evaluations[len(r.Evaluations)-1].Evaluation)
+	return json.Unmarshal([]byte(metrics.Accuracies(row).Raw), &r.Evaluations[len(r.Evaluations)-1].Evaluation)
 }
 
 // readResult takes the history from a result of pretrain.

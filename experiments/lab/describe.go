@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 
@@ -40,12 +39,7 @@ func Describe[S any](files fs.FS, name string, base S,
 
 // changed are settings with changes in them.
 func changed[S any](settings S, changes map[string]any) (s S, err error) {
-	tree, err := treeOf(settings)
-	if err != nil {
-		return s, err
-	}
-	merge(tree, changes)
-	text, err := json.Marshal(tree)
+	text, err := merged(settings, changes)
 	if err != nil {
 		return s, err
 	}

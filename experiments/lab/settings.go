@@ -102,12 +102,7 @@ func (d *Driver) model() layers.Config {
 // whose settings the changes leave as they are is the same. What no run could have on the profile's model is an error
 // of [Validate].
 func (d *Driver) Change(e Experiment, changes map[string]any) (Experiment, error) {
-	tree, err := treeOf(e.Settings(d.Profile))
-	if err != nil {
-		return e, fmt.Errorf("%s: settings: %w", e.Name, err)
-	}
-	merge(tree, changes)
-	text, err := json.Marshal(tree)
+	text, err := merged(e.Settings(d.Profile), changes)
 	if err != nil {
 		return e, fmt.Errorf("%s: settings: %w", e.Name, err)
 	}
@@ -188,6 +183,16 @@ func treeOf(settings any) (map[string]any, error) {
 	d.UseNumber()
 	var tree map[string]any
 	return tree, d.Decode(&tree)
+}
+
+// merged are settings with changes in them, as JSON.
+func merged(settings any, changes map[string]any) ([]byte, error) {
+	tree, err := treeOf(settings)
+	if err != nil {
+		return nil, err
+	}
+	merge(tree, changes)
+	return json.Marshal(tree)
 }
 
 // merge puts changes into a tree of settings. A list is replaced as a whole.

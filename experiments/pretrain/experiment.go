@@ -62,12 +62,7 @@ func openPretraining(ctx context.Context, c curriculum.Config, j *lab.Job) (*Tra
 	case errors.Is(err, fs.ErrNotExist):
 		// in a folder that the driver made
 		p = &Training{Environment: j.Environment, RunDir: lab.RunDir{Dir: j.Dir}}
-		if c.Data != nil {
-			err = p.ready(ctx, c, nil)
-		} else {
-			p.Trainer, err = curriculum.New(c)
-		}
-		if err != nil {
+		if err := p.prepare(ctx, c, nil); err != nil {
 			return nil, err
 		}
 		if err := p.begin(); err != nil {
@@ -107,9 +102,9 @@ func (r *Result) outcome() *lab.Outcome {
 	evals := lab.ThinTo(lab.MostEvaluations, r.History.Evaluations)
 	last := evals[len(evals)-1]
 	for _, e := range evals {
-		for _, task := range append([]string{"overall"}, e.Tasks()...) {
+		for _, task := range append([]string{curriculum.Overall}, e.Tasks()...) {
 			a := e.Overall
-			if task != "overall" {
+			if task != curriculum.Overall {
 				a = e.PerTask[task]
 			}
 			m := result.Share(result.Labels{result.TaskLabel: task, stepLabel: strconv.Itoa(e.Step)}, result.Paper, "accuracy",

@@ -45,31 +45,38 @@ type Result struct {
 func New(ctx context.Context, c curriculum.Config, dir string, env result.Environment,
 	progress func(data.Progress)) (*Training, error) {
 	p := &Training{Environment: env, RunDir: lab.RunDir{Dir: dir}}
-	var err error
 	if c.Data == nil {
-		if p.Trainer, err = curriculum.New(c); err != nil { // before there is a folder
+		if err := p.prepare(ctx, c, progress); err != nil { // before there is a folder
 			return nil, err
 		}
 	}
+	_, made := os.Stat(dir)
 	if err := p.Claim(lab.PretrainFile); err != nil {
 		return nil, err
 	}
-	if c.Data != nil {
-		err = p.ready(ctx, c, progress)
+	var err error
+	if c.Data != nil { // into the folder
+		err = p.prepare(ctx, c, progress)
 	}
 	if err == nil {
 		err = p.begin()
 	}
 	if err != nil {
 		p.Unlock()
-		_ = os.Remove(dir) // which has no effect unless it is empty
+		if made != nil {
+			_ = os.Remove(dir) // which has no effect unless it is empty
+		}
 		return nil, err
 	}
 	return p, nil
 }
 
-// ready makes the trainer of a run on data.
-func (p *Training) ready(ctx context.Context, c curriculum.Config, progress func(data.Progress)) error {
+// prepare makes the trainer, of a run on data behind a store of these in the run's folder.
+func (p *Training) prepare(ctx context.Context, c curriculum.Config, progress func(data.Progress)) (err error) {
+	if c.Data == nil {
+		p.Trainer, err = curriculum.New(c)
+		return err
+	}
 	c, own, err := c.ReadyData(ctx, curriculum.DataFolder(p.Dir), nil, nil, progress)
 	if err != nil {
 		return errors.Join(err, data.Remove(curriculum.DataFolder(p.Dir)))

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
@@ -53,12 +51,8 @@ var claims = func() []Claim {
 // readClaims reads claims and refuses those that no verdict can follow from.
 func readClaims(text string) ([]Claim, error) {
 	var file struct{ Claim []Claim }
-	meta, err := toml.Decode(text, &file)
-	if err != nil {
+	if err := decode(text, &file); err != nil {
 		return nil, err
-	}
-	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("unknown keys %v", unknown)
 	}
 	for _, c := range file.Claim {
 		switch {

@@ -25,12 +25,20 @@ var coverageText string
 
 // covered is coverage.toml. It is part of the program: one that is wrong panics.
 var covered = func() (c coverage) {
-	meta, err := toml.Decode(coverageText, &c)
-	if err != nil || len(meta.Undecoded()) > 0 {
-		panic(fmt.Sprintf("coverage.toml: %v, unknown keys %v", err, meta.Undecoded()))
+	if err := decode(coverageText, &c); err != nil {
+		panic("coverage.toml: " + err.Error())
 	}
 	return c
 }()
+
+// decode reads a text in TOML, and refuses keys that nothing reads.
+func decode(text string, into any) error {
+	meta, err := toml.Decode(text, into)
+	if unknown := meta.Undecoded(); err == nil && len(unknown) > 0 {
+		err = fmt.Errorf("unknown keys %v", unknown)
+	}
+	return err
+}
 
 // SeedRow is a row of one of the lists of the project's public README: a claim, an experiment, a baseline or an
 // ablation.

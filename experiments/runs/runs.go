@@ -263,12 +263,8 @@ func ofLines(text []byte) (e end) {
 		case metrics.StepKind:
 			e.step = max(e.step, int(row.Get("step").Int()))
 		case metrics.EvaluationKind:
-			overall := row.Get("overall")
-			if !overall.Exists() {
-				overall = row.Get("accuracy.overall")
-			}
 			var a curriculum.Accuracy
-			if json.Unmarshal([]byte(overall.Raw), &a) == nil && e.accuracy == nil {
+			if json.Unmarshal([]byte(metrics.Accuracies(row).Get(curriculum.Overall).Raw), &a) == nil && e.accuracy == nil {
 				e.accuracy = &a
 			}
 		}

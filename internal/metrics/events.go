@@ -197,9 +197,7 @@ func (e *events) scalars(line []byte) (all []scalar) {
 			return true
 		})
 	case EvaluationKind:
-		if within := fields.Get("accuracy"); within.IsObject() {
-			fields = within
-		}
+		fields = Accuracies(fields)
 		if overall := fields.Get("overall.mean"); overall.Exists() {
 			all = append(all, scalar{"accuracy/overall", overall.Num})
 		}
@@ -209,6 +207,15 @@ func (e *events) scalars(line []byte) (all []scalar) {
 		})
 	}
 	return all
+}
+
+// Accuracies is where the line of an evaluation has its accuracies, overall and per_task: those of a three-phase run are
+// in a table of their own.
+func Accuracies(line gjson.Result) gjson.Result {
+	if within := line.Get("accuracy"); within.IsObject() {
+		return within
+	}
+	return line
 }
 
 // Fields of tensorflow.Event, tensorflow.Summary and tensorflow.Summary.Value.
