@@ -5,6 +5,8 @@ import (
 	"reflect"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/internal/shell"
 )
 
 // again is words with those flags of c's command line that were given, of the named ones: for a command that continues
@@ -33,4 +35,13 @@ func again(c *cli.Context, words []string, flags ...string) []string {
 		}
 	}
 	return words
+}
+
+// wholeCommand is the command line with all flags that the user gave.
+func wholeCommand(c *cli.Context) string {
+	var flags []string
+	for _, f := range c.Command.Flags {
+		flags = append(flags, f.Names()[0])
+	}
+	return shell.CommandLine(again(c, []string{c.Command.Name}, flags...)...)
 }

@@ -234,7 +234,8 @@ func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 		if dir == "" {
 			dir = freeDir(defaultRun)
 		}
-		return pretrain.New(c.Context, conf, dir, environment(), told(newProgress(c.App.ErrWriter)))
+		run, err := pretrain.New(c.Context, conf, dir, environment(), told(newProgress(c.App.ErrWriter)))
+		return run, whileReading(c, err)
 	}
 	if dir == "" {
 		var err error
@@ -251,7 +252,7 @@ func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 	}
 	run, err := pretrain.Resume(c.Context, dir, environment(), told(newProgress(c.App.ErrWriter)))
 	if err != nil {
-		return nil, err
+		return nil, whileReading(c, err)
 	}
 	return run, sameSettings(c, run.Trainer.Config)
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,6 +14,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
 )
 
 // dataFlags say what a run learns from: tasks, or samples of the user's own.
@@ -94,6 +97,15 @@ func told(p *progress) func(data.Progress) {
 			next = 10*d.Read/d.Total + 1
 		}
 	}
+}
+
+// whileReading is the error of a run that was told to stop while its data were read: nothing is lost, and the same
+// command does it again.
+func whileReading(c *cli.Context, err error) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w while the data were read; run it again with: %s", train.ErrInterrupted, wholeCommand(c))
 }
 
 // dataLine tells what a run learns from.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -105,4 +106,32 @@ func TestPretrainInStages(t *testing.T) {
 		t.Errorf("%s", told)
 	}
 	refusal(t, exitUsage, "pretrain --config run.toml --curriculum 24", "stage is 2: there is a curriculum, too, [24]")
+}
+
+// A run that is told to stop while its data are read says so in one line, with the command that begins it again, and
+// leaves nothing; an empty folder of the user's stays.
+func TestPretrainStoppedWhileDataAreRead(t *testing.T) {
+	t.Chdir(t.TempDir())
+	visits(t, "train.jsonl", 0, 60)
+	if err := os.Mkdir("mine", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	before := present(t, ".")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, dir := range []string{"new", "mine"} {
+		line := "pretrain --data train.jsonl --tokenizer words --output-dir " + dir
+		code, stdout, stderr := synapnet(ctx, t, line+smallRun)
+		if code == exitOK || stdout != "" || !strings.Contains(stderr,
+			"interrupted while the data were read; run it again with: ") ||
+			!strings.Contains(stderr, "--data train.jsonl") {
+			t.Errorf("%d %s%s", code, stdout, stderr)
+		}
+		if got := present(t, "."); got != before {
+			t.Errorf("it leaves %s of %s", got, before)
+		}
+	}
+	if got := present(t, "mine"); got != "" {
+		t.Errorf("the user's folder holds %s", got)
+	}
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/report"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/foreign"
-	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -99,11 +98,7 @@ func (o ownRun) run(c *cli.Context, last string) error {
 
 // interrupted is the error of a run that was told to stop: what there is, and the command that continues.
 func (o ownRun) interrupted(c *cli.Context, err error) error {
-	var flags []string
-	for _, f := range c.Command.Flags {
-		flags = append(flags, f.Names()[0])
-	}
-	command := shell.CommandLine(again(c, []string{c.Command.Name}, flags...)...)
+	command := wholeCommand(c)
 	if !errors.Is(err, train.ErrInterrupted) && errors.Is(err, context.Canceled) {
 		err = train.ErrInterrupted // in place of Go's words
 	}
