@@ -209,8 +209,8 @@ func (e *events) scalars(line []byte) (all []scalar) {
 	return all
 }
 
-// Accuracies is where the line of an evaluation has its accuracies, overall and per_task: those of a three-phase run are
-// in a table of their own.
+// Accuracies is where the line of an evaluation has its accuracies, overall and per_task: those of a three-phase run
+// are in a table of their own.
 func Accuracies(line gjson.Result) gjson.Result {
 	if within := line.Get("accuracy"); within.IsObject() {
 		return within
