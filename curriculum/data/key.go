@@ -2,6 +2,7 @@ package data
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -145,14 +146,57 @@ const (
 	seenName  = "samples.seen.json"
 )
 
-// Remove removes the store in a folder, and the folder if nothing else is in it.
+// Remove removes the store in a folder, and the folder if nothing else is in it. Files of these names that are not of
+// this package stay, as does a link in the folder's place.
 func Remove(dir string) error {
-	for _, name := range []string{storeName, seenName} {
-		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	path := filepath.Join(dir, storeName)
+	s, err := openStore(path)
+	switch {
+	case err == nil:
+		if err := errors.Join(s.file.Close(), os.Remove(path)); err != nil {
+			return err
+		}
+	case errors.Is(err, errDamaged):
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	case !errors.Is(err, os.ErrNotExist):
+		return nil //nolint:nilerr // it is the user's
+	}
+	if _, ours := readSeen(dir); ours {
+		if err := os.Remove(filepath.Join(dir, seenName)); err != nil {
 			return err
 		}
 	}
-	_ = os.Remove(dir) // which has no effect unless it is empty
+	if info, err := os.Lstat(dir); err == nil && info.IsDir() {
+		_ = os.Remove(dir) // which has no effect unless it is empty
+	}
+	return nil
+}
+
+// readSeen is what stands beside the store, and whether that is ours; it is not where there is none.
+func readSeen(dir string) (all []seen, ours bool) {
+	text, err := files.Read(filepath.Join(dir, seenName), 1<<20)
+	if err != nil {
+		return nil, false
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if d.Decode(&all) != nil || len(all) == 0 || !filepath.IsAbs(all[0].Path) {
+		return nil, false
+	}
+	return all, true
+}
+
+// checkPlace refuses a folder in which a file of the user's would be replaced.
+func checkPlace(dir string) error {
+	path := filepath.Join(dir, seenName)
+	if _, err := os.Lstat(path); err != nil {
+		return nil //nolint:nilerr // there is none, or the folder says why
+	}
+	if _, ours := readSeen(dir); !ours {
+		return fmt.Errorf("%s is no file of this program: choose another folder or move it away", path)
+	}
 	return nil
 }
 
@@ -177,9 +221,7 @@ func (o *Options) isOf(ctx context.Context, s *store, want Key, now []seen) (boo
 	if want.Changed(s.Key) != nil {
 		return false, nil
 	}
-	var before []seen
-	text, err := files.Read(filepath.Join(o.Dir, seenName), 1<<20)
-	if err == nil && json.Unmarshal(text, &before) == nil && slices.EqualFunc(now, before, func(a, b seen) bool {
+	if before, ours := readSeen(o.Dir); ours && slices.EqualFunc(now, before, func(a, b seen) bool {
 		return a.Path == b.Path && a.Size == b.Size && a.Mtime == b.Mtime
 	}) {
 		return true, nil

@@ -134,6 +134,9 @@ func Prepare(ctx context.Context, o Options) (*Set, error) {
 		}
 	}
 	if err := files.MakeFolder(o.Dir); err != nil {
+		return nil, fmt.Errorf("cannot make the folder %s of the samples: %w; move away what is there", o.Dir, files.Cause(err))
+	}
+	if err := checkPlace(o.Dir); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(o.Dir, storeName)
