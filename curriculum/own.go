@@ -258,10 +258,14 @@ func (c Config) checkData() error {
 	if len(c.Mixture) > 0 || slices.ContainsFunc(c.Stage, func(s Stage) bool { return len(s.Mixture) > 0 }) {
 		return bounds.Wrong("mixture", c.Mixture, "a run learns from tasks or from data: leave one of them out")
 	}
-	if d.EvalShare < 0 || d.EvalShare >= 1 || len(d.Eval) > 0 && d.EvalShare > 0 {
+	if !(d.EvalShare >= 0 && d.EvalShare < 1) || len(d.Eval) > 0 && d.EvalShare > 0 {
 		return bounds.Wrong("data.eval_share", d.EvalShare, "it must be at least 0 and below 1, and 0 with evaluation data")
 	}
-	return d.LongSamples.Check()
+	if d.LongSamples == "" {
+		return nil
+	}
+	return bounds.Known("data.long_samples", []data.Long{data.Refuse, data.CutLeft, data.CutRight, data.CutMiddle},
+		d.LongSamples)
 }
 
 // held reads the first evaluation samples, and begins anew with each call.

@@ -3,6 +3,7 @@ package curriculum
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,7 +132,7 @@ func (c Config) checkStages() error {
 	for i, s := range c.Stages() {
 		err := s.check(c)
 		if bad, ok := errors.AsType[*bounds.Error](err); ok && len(c.Stage) > 0 {
-			return bounds.Wrong("stage."+bad.Setting, bad.Value, "%s (stage %d)", bad.Problem, i+1)
+			return bounds.In(fmt.Sprintf("stage.%d", i+1), bad)
 		}
 		if err != nil {
 			return err
@@ -152,6 +153,9 @@ func (s Stage) check(c Config) error {
 	}
 	if err := c.Model.CheckContexts(names.Length, s.Context); err != nil {
 		return err
+	}
+	if s.Tokens > 0 && s.Tokens < s.Context {
+		return bounds.Wrong("tokens", s.Tokens, "it must be at least one sample's, %d, or 0", s.Context)
 	}
 	for _, w := range s.Mixture {
 		if err := names.Check(w.Task, c.params(s.Context)); err != nil {

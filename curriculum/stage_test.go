@@ -139,20 +139,20 @@ func TestValidateStages(t *testing.T) {
 		"stage is 3: there is a curriculum, too, [24]: give the one or the other": func(c *Config) {
 			c.Curriculum = []int{24}
 		},
-		"stage.context is 41: it must be from 8 to the model's max_len 40 (stage 2)": func(c *Config) {
+		"stage.2.context is 41: it must be from 8 to the model's max_len 40": func(c *Config) {
 			c.Stage[1].Context = 41
 		},
-		"stage.epochs is -1: it must be from 1 to 1048576 (stage 1)": func(c *Config) { c.Stage[0].Epochs = -1 },
-		"stage.tokens is -5: it must be from 0 to":                   func(c *Config) { c.Stage[2].Tokens = -5 },
-		"stage.mixture is [{niah_single 2}]: ": func(c *Config) {
+		"stage.1.epochs is -1: it must be from 1 to 1048576": func(c *Config) { c.Stage[0].Epochs = -1 },
+		"stage.3.tokens is -5: it must be from 0 to":         func(c *Config) { c.Stage[2].Tokens = -5 },
+		"stage.3.mixture is [{niah_single 2}]: ": func(c *Config) {
 			c.Stage[2].Mixture[0].Share = 2
 		},
-		`stage.until is "niah_multi_key > 0.9": it must be TASK > ACCURACY`: func(c *Config) {
+		`stage.3.until is "niah_multi_key > 0.9": it must be TASK > ACCURACY`: func(c *Config) {
 			c.Stage[2].Until = "niah_multi_key > 0.9"
 		},
-		`stage.until is "overall > 1": it must be TASK > ACCURACY`: func(c *Config) { c.Stage[0].Until = "overall > 1" },
-		`stage.until is "overall": it must be TASK > ACCURACY`:     func(c *Config) { c.Stage[0].Until = "overall" },
-		"stage.fresh is true: sample_keys 1 have no place for":     func(c *Config) { c.SampleKeys = 1 },
+		`stage.1.until is "overall > 1": it must be TASK > ACCURACY`: func(c *Config) { c.Stage[0].Until = "overall > 1" },
+		`stage.1.until is "overall": it must be TASK > ACCURACY`:     func(c *Config) { c.Stage[0].Until = "overall" },
+		"stage.2.fresh is true: sample_keys 1 have no place for":     func(c *Config) { c.SampleKeys = 1 },
 	} {
 		c := staged()
 		change(&c)
