@@ -116,13 +116,21 @@ def main():
     p.add_argument("task", choices=["qa1", "qa2", "qa3"])
     p.add_argument("samples", type=int)
     p.add_argument("--seed", type=int, default=1, help="samples of two seeds have nothing in common but chance")
-    p.add_argument("--facts", type=int, default=0, help="sentences of a story")
+    p.add_argument("--facts", type=int, default=0, help="sentences of a story; 0: 4 to 10, twice as many of qa2 and qa3")
     p.add_argument("--filler", type=int, default=0, help="words of other text in a story")
     a = p.parse_args()
+    least = {"qa1": 1, "qa2": 2, "qa3": 3}[a.task]
+    if a.samples < 1:
+        p.error(f"samples is {a.samples}: it must be at least 1")
+    if a.facts != 0 and a.facts < least:
+        p.error(f"--facts {a.facts}: {a.task} needs at least {least} sentences to have an answer; 0 draws their number")
     rng = random.Random(f"{a.task} {a.seed}")
     for _ in range(a.samples):
         sys.stdout.write(json.dumps(sample(a.task, rng, a.facts, a.filler)) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokenPipeError:  # who reads has enough
+        sys.stderr.close()

@@ -77,6 +77,12 @@ func eval(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if learntOwn(m.Extra) && !c.IsSet("tasks") && !c.IsSet("suite") {
+		return usagef(c, "%s learnt from data of its own: give --data FILE, or name --tasks all the same", foreign.Path(path))
+	}
+	if c.IsSet("long-samples") {
+		return usagef(c, "--long-samples says how --data are read: give --data FILE, too")
+	}
 	if fit := possible(plan.Contexts, m.Config); !c.IsSet("contexts") && !slices.Equal(fit, plan.Contexts) {
 		newProgress(c.App.ErrWriter).Line("contexts %v in place of %v: the model has %d positions", fit, plan.Contexts,
 			m.Config.MaxLen)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/internal/foreign"
@@ -34,6 +36,7 @@ func exportCommand() *cli.Command {
 			&cli.BoolFlag{Name: "force", Usage: "replace --output if it exists"},
 			&cli.IntFlag{Name: "calib-samples", Usage: "samples to calibrate attention on", Value: 32},
 			&cli.IntFlag{Name: "calib-context", Usage: "their length in tokens", Value: 512},
+			&cli.StringSliceFlag{Name: "data", Usage: "`FILE`s of samples to calibrate on, of a model that learnt from own data"},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the calibration samples", Value: 42},
 		}, settingsFlags(optionSettings(&d)), []cli.Flag{
 			&cli.StringSliceFlag{Name: "scheme",
@@ -194,6 +197,13 @@ func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (*qat.Q
 	if err != nil {
 		return nil, err
 	}
+	if own := learntOwn(m.Extra); own && tune.Steps > 0 {
+		return nil, usagef(c, "--qat-steps %d: %s learnt from data of its own, and this training is on the tasks that 'pretrain' "+
+			"makes: leave it out", tune.Steps, foreign.Path(path))
+	} else if own && o.Has(qat.Attention) && !c.IsSet("data") {
+		return nil, usagef(c, "%s learnt from data of its own: give --data FILE, on which attention is calibrated",
+			foreign.Path(path))
+	}
 	var calibration *qat.Calibration
 	if o.Has(qat.Attention) {
 		if calibration, err = calibrateForExport(c, m); err != nil {
@@ -331,6 +341,9 @@ func calibrateForExport(c *cli.Context, m *layers.Model) (*qat.Calibration, erro
 	if err := checkCalibrationMemory(c, m.Config, samples, batch, tokens); err != nil {
 		return nil, err
 	}
+	if c.IsSet("data") {
+		return calibrateOnData(c, m, samples, batch, tokens)
+	}
 	data, err := qat.MixtureBatches(m.Config, samples/batch, batch, tokens,
 		tasks.Seeded(c.Uint64("seed")).For(tasks.Calibration, 0))
 	if err != nil {
@@ -338,4 +351,39 @@ func calibrateForExport(c *cli.Context, m *layers.Model) (*qat.Calibration, erro
 	}
 	newProgress(c.App.ErrWriter).Line("calibrating on %s of %d tokens", plural(samples, "sample"), tokens)
 	return qat.CalibrateContext(c.Context, m, data)
+}
+
+// calibrateOnData calibrates on a draw from the samples of --data, of as many tokens as the longest of them has, if that
+// is less than asked for. Longer ones lose their beginning.
+func calibrateOnData(c *cli.Context, m *layers.Model, samples, batch, tokens int) (_ *qat.Calibration, err error) {
+	set, closeSet, err := openSamples(c, m, data.CutLeft)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closeSet()) }()
+	if !c.IsSet("calib-context") {
+		tokens = min(tokens, max(set.Counts.Eval.Longest, layers.MinContext))
+	}
+	from, err := set.Eval(tokens)
+	if err != nil {
+		return nil, err
+	}
+	batch = min(batch, from.Len())
+	count := min(samples, from.Len()) / batch
+	order := data.Shuffle{Seed: c.Uint64("seed"), Purpose: tasks.Calibration}.Order(from.Len(), from.Len(), batch)
+	drawn := qat.Batches{Size: batch, Tokens: tokens}
+	for i := range count {
+		var rows []tasks.Sample
+		for _, k := range order(i) {
+			s, err := from.Sample(k)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, s)
+		}
+		ids, _ := curriculum.Collate(rows, batch)
+		drawn.IDs = append(drawn.IDs, ids)
+	}
+	newProgress(c.App.ErrWriter).Line("calibrating on %s of %d tokens of --data", plural(count*batch, "sample"), tokens)
+	return qat.CalibrateContext(c.Context, m, drawn)
 }

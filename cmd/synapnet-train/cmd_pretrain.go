@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -63,10 +64,10 @@ func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
 	if err := overrideSettings(c, &conf); err != nil {
 		return conf, err
 	}
-	if err := overrideData(c, &conf); err != nil {
+	if err := cmp.Or(overrideData(c, &conf), overStages(c, conf)); err != nil {
 		return conf, err
 	}
-	flags := pretrainSettings(&conf)
+	flags := append(pretrainSettings(&conf), setting{"tasks", "", &conf.Mixture})
 	if conf.Data != nil {
 		flags = append(flags, dataSettings(conf.Data)...)
 	}
@@ -176,8 +177,17 @@ func runPretrain(c *cli.Context) error {
 	if err := printPretrain(c, run.Dir, result); err != nil {
 		return err
 	}
-	next(c, "eval", run.Path(lab.ModelFile))
-	next(c, "export", run.Path(lab.ModelFile))
+	model := run.Path(lab.ModelFile)
+	d := t.Config.Data
+	if d == nil {
+		next(c, "eval", model)
+		next(c, "export", model)
+		return nil
+	}
+	if len(d.Eval) > 0 { // of a share that was held out, the evaluation above is all that is not training
+		next(c, append([]string{"eval", model, "--data"}, d.Eval...)...)
+	}
+	next(c, append([]string{"export", model, "--data"}, d.Train...)...)
 	return nil
 }
 
@@ -250,11 +260,11 @@ func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 	if err := checkMemory(conf, true, freeMemory()); err != nil {
 		return nil, usagef(c, "%s: %v", printable(dir), err)
 	}
-	run, err := pretrain.Resume(c.Context, dir, environment(), told(newProgress(c.App.ErrWriter)))
-	if err != nil {
-		return nil, whileReading(c, err)
+	if err := sameSettings(c, conf); err != nil {
+		return nil, err
 	}
-	return run, sameSettings(c, run.Trainer.Config)
+	run, err := pretrain.Resume(c.Context, dir, environment(), told(newProgress(c.App.ErrWriter)))
+	return run, whileReading(c, err)
 }
 
 // sameSettings refuses to continue a run with settings other than those it began with.

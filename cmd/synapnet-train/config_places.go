@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -41,7 +42,9 @@ func (p *place) of(key string) *place {
 func (p *place) find(message string) (line int) {
 	other := func(r rune) bool { return !strings.ContainsRune(registry.Word, r) }
 	for name := range strings.FieldsFuncSeq(message, other) {
-		if p = p.keys[name]; p == nil {
+		if n, err := strconv.Atoi(name); err == nil && n >= 1 && n <= len(p.items) { // a table of a list, from 1
+			p = p.items[n-1]
+		} else if p = p.keys[name]; p == nil {
 			break
 		}
 		line = p.line

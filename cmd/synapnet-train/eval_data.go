@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -57,44 +56,20 @@ func evalData(c *cli.Context) (err error) {
 	if m.Config.LanguageModel() {
 		return fmt.Errorf("%s is a language model: --data has labels, which a classifier gives", foreign.Path(path))
 	}
-	dir, err := os.MkdirTemp("", "synapnet-data-")
-	if err != nil {
-		return fmt.Errorf("no temporary directory: %w; set TMPDIR to one that can be written", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	o, err := evalOptions(c, m, dir)
+	set, closeSet, err := openSamples(c, m, data.Long(c.String("long-samples")))
 	if err != nil {
 		return err
 	}
-	set, err := data.Prepare(c.Context, o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, set.Close()) }()
+	defer func() { err = errors.Join(err, closeSet()) }()
 	r, err := evaluateData(c, m, set)
 	if err != nil {
 		return err
 	}
-	r.Model, r.Parameters, r.Data = path, m.Parameters(), o.Eval
+	r.Model, r.Parameters, r.Data = path, m.Parameters(), c.StringSlice("data")
 	if c.Bool("json") {
 		return printJSON(c.App.Writer, r)
 	}
 	return r.print(&firstError{w: c.App.Writer})
-}
-
-// evalOptions are those of reading the data for a model: with its tokeniser, its labels and its vocabulary.
-func evalOptions(c *cli.Context, m *layers.Model, dir string) (data.Options, error) {
-	o := data.Options{Eval: c.StringSlice("data"), Dir: dir, Vocab: m.Config.VocabSize, Classes: m.Config.NumClasses,
-		Long: data.Long(c.String("long-samples"))}
-	labels, err := curriculum.LabelsOf(m.Extra)
-	if err != nil {
-		return o, err
-	}
-	if o.Labels = labels; labels == nil {
-		o.Labels = data.Numbered(m.Config.NumClasses)
-	}
-	err = curriculum.Tokenize(&o, m.Extra)
-	return o, err
 }
 
 // evaluateData scores the samples at one context: that of --contexts, or the longest sample's.

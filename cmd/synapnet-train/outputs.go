@@ -105,7 +105,7 @@ var fileUses = map[string]fileUse{
 		{flag: "snapshot", of: tensors("snapshot of a stream", layers.SnapshotFile), same: "restore"},
 		{flag: "report", of: results("stream")},
 	}},
-	"export":  {arguments: []string{"MODEL"}, outputs: []output{{flag: "output", of: packedModels}}},
+	"export":  {arguments: []string{"MODEL"}, inputs: []string{"data"}, outputs: []output{{flag: "output", of: packedModels}}},
 	"plot":    {outputs: []output{{flag: "output", of: figures}}},
 	"inspect": {arguments: []string{"FILE"}, inputs: []string{"against"}},
 	"eval":    {arguments: []string{"MODEL"}, inputs: []string{"data"}},

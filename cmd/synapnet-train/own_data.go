@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,8 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/curriculum/train"
+	"github.com/synapnet/synapnet-train/internal/foreign"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 // dataFlags say what a run learns from: tasks, or samples of the user's own.
@@ -62,6 +65,10 @@ func overrideData(c *cli.Context, conf *curriculum.Config) error {
 		d = *conf.Data
 	}
 	override(c, dataSettings(&d)...)
+	if c.IsSet("eval-share") && d.EvalShare == 0 {
+		return usagef(c, "--eval-share 0: a run is evaluated on samples that it does not learn from: give a share above 0, or "+
+			"--eval-data")
+	}
 	if len(d.Train) > 0 {
 		conf.Data = &d
 		return nil
@@ -69,6 +76,25 @@ func overrideData(c *cli.Context, conf *curriculum.Config) error {
 	for _, s := range dataSettings(&d) {
 		if c.IsSet(s.flag) {
 			return usagef(c, "--%s says how --data are read: give --data FILE, too", s.flag)
+		}
+	}
+	return nil
+}
+
+// overStages refuses flags of the run that have no effect, because every stage of the file has a setting of its own.
+func overStages(c *cli.Context, conf curriculum.Config) error {
+	if len(conf.Stage) == 0 {
+		return nil
+	}
+	for flag, own := range map[string]func(s curriculum.Stage) int{
+		"samples-per-stage": func(s curriculum.Stage) int { return max(s.Samples, s.Tokens) },
+		"epochs-per-stage":  func(s curriculum.Stage) int { return s.Epochs },
+		"batch-size":        func(s curriculum.Stage) int { return s.BatchSize },
+	} {
+		without := slices.ContainsFunc(conf.Stage, func(s curriculum.Stage) bool { return own(s) == 0 })
+		if c.IsSet(flag) && !without {
+			return usagef(c, "--%s %d: every [[stage]] of %s has its own: change it there", flag, c.Int(flag),
+				foreign.Path(c.String("config")))
 		}
 	}
 	return nil
@@ -92,8 +118,7 @@ func told(p *progress) func(data.Progress) {
 	next := int64(1)
 	return func(d data.Progress) {
 		if d.Total > 0 && 10*d.Read >= next*d.Total {
-			p.Line("reading data: %s of %s, %s samples", megabytes(int(d.Read)), megabytes(int(d.Total)),
-				grouped(int(d.Samples)))
+			p.Line("reading data: %s of %s", megabytes(int(d.Read)), megabytes(int(d.Total)))
 			next = 10*d.Read/d.Total + 1
 		}
 	}
@@ -142,4 +167,42 @@ func sameData(c *cli.Context, now *curriculum.Config, was curriculum.Config) err
 		}
 	}
 	return nil
+}
+
+// openSamples reads the files of --data for a model: with its tokeniser, its labels and its vocabulary. closeSet removes
+// what that takes.
+func openSamples(c *cli.Context, m *layers.Model, long data.Long) (set *data.Set, closeSet func() error, err error) {
+	o := data.Options{Eval: c.StringSlice("data"), Vocab: m.Config.VocabSize, Classes: m.Config.NumClasses, Long: long}
+	if o.Labels, err = curriculum.LabelsOf(m.Extra); err != nil {
+		return nil, nil, err
+	}
+	if o.Labels == nil {
+		o.Labels = data.Numbered(m.Config.NumClasses)
+	}
+	if err := curriculum.Tokenize(&o, m.Extra); err != nil {
+		return nil, nil, err
+	}
+	if o.Dir, err = os.MkdirTemp("", "synapnet-data-"); err != nil {
+		return nil, nil, fmt.Errorf("no temporary directory: %w; set TMPDIR to one that can be written", err)
+	}
+	if set, err = data.Prepare(c.Context, o); err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(o.Dir))
+	}
+	return set, func() error { return errors.Join(set.Close(), os.RemoveAll(o.Dir)) }, nil
+}
+
+// learntOwn says whether a model learnt from data of the user's own: its ids and classes mean nothing in our tasks.
+func learntOwn(extra map[string]string) bool {
+	_, own := extra[curriculum.LabelsName]
+	return own
+}
+
+// refuseOwn refuses a command that works on the tasks of the program for a model that learnt from own data.
+func refuseOwn(c *cli.Context, path string) error {
+	extra, err := layers.ReadExtra(path)
+	if err != nil || !learntOwn(extra) { // what is wrong with the file, its reader says
+		return nil //nolint:nilerr // see above
+	}
+	return usagef(c, "%s learnt from data of its own, and %s works on the tasks that 'pretrain' makes: name another model",
+		foreign.Path(path), c.Command.Name)
 }

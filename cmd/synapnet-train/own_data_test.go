@@ -70,7 +70,7 @@ func TestPretrainOnDataRefuses(t *testing.T) {
 		"--data train.jsonl --tokenizer absent.json": "absent.json: no such file or directory; a " +
 			"tokeniser is bytes, words",
 		"--data train.jsonl --tokenizer bytes --curriculum 16":     "have more than the 16 tokens of the context",
-		"--data train.jsonl --tokenizer bytes --long-samples rigt": `long_samples is "rigt": it must be one of`,
+		"--data train.jsonl --tokenizer bytes --long-samples rigt": `--long-samples rigt: it must be one of`,
 		"--data train.jsonl --tokenizer words --eval-share 1.5":    "--eval-share 1.5: it must be at least 0 and below 1",
 		"--data train.jsonl --tokenizer words --num-classes 2":     "line 3: the label office is one more than the 2 classes",
 		"--data train.jsonl --tokenizer bytes --vocab 20":          "vocabulary",

@@ -52,7 +52,7 @@ var positions = map[string][]string{
 		"baee-grid --checkpoint M --policies locret_proxy --protocol strict --contexts 64 --chunk-size 16 --head PIPE " +
 			"--output new.json"},
 	"stream":  {"stream PIPE I", "stream M I --classifier PIPE", "stream M I --restore PIPE"},
-	"export":  {"export PIPE --output new"},
+	"export":  {"export PIPE --output new", "export M --data PIPE --output new"},
 	"inspect": {"inspect PIPE", "inspect packed --against PIPE"},
 	"eval":    {"eval PIPE", "eval M --data PIPE"},
 	"info":    {"info PIPE", "info --config PIPE"},

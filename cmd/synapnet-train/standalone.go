@@ -34,6 +34,9 @@ type ownRun struct {
 // checkOwn refuses settings of the command, those that conf points to, some of which have flags, with which the
 // experiment cannot be run on the model at path, and what fits refuses.
 func checkOwn(c *cli.Context, conf any, flags []setting, path string, fits func(m layers.Config) error) error {
+	if err := refuseOwn(c, path); err != nil {
+		return err
+	}
 	if m, err := layers.ReadConfig(path); err == nil {
 		if err := lab.Validate(reflect.ValueOf(conf).Elem().Interface(), m); err != nil {
 			return settingError(c, conf, flags, err)

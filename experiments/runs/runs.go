@@ -204,7 +204,7 @@ func flatten(all map[string]string, prefix string, of gjson.Result) {
 			flatten(all, prefix+key.String()+".", value)
 			return true
 		}
-		all[prefix+key.String()] = strings.Join(strings.Fields(value.String()), " ")
+		all[prefix+key.String()] = value.Get("@ugly").String()
 		return true
 	})
 }
