@@ -11,6 +11,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
@@ -46,6 +47,7 @@ const Words = "words"
 const (
 	TokenizerName = "tokenizer"
 	LabelsName    = "labels"
+	ContextName   = "context"
 )
 
 // Own are a run's own samples, ready to be learnt from.
@@ -96,6 +98,8 @@ func (c Config) ReadyData(ctx context.Context, dir string, since *data.Key, extr
 	if c, err = c.fitted(own.Set, o.Tokenizer); err != nil {
 		return c, nil, errors.Join(err, own.Set.Close())
 	}
+	contexts := c.Contexts()
+	own.Extra[ContextName] = strconv.Itoa(contexts[len(contexts)-1])
 	return c, own, nil
 }
 
@@ -222,6 +226,21 @@ func LabelsOf(extra map[string]string) (*data.Labels, error) {
 		return nil, fmt.Errorf("the labels in the header are not valid: %w", err)
 	}
 	return &l, nil
+}
+
+// ContextOf is the number of tokens of the samples that a model learnt from last; 0 if none goes with it. Shorter samples
+// are filled to it on the left, since the positions of their tokens are then those that the model knows.
+func ContextOf(extra map[string]string) (int, error) {
+	text, ok := extra[ContextName]
+	if !ok {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < layers.MinContext {
+		return 0, fmt.Errorf("the context in the header is %q: it must be a number of tokens, at least %d", text,
+			layers.MinContext)
+	}
+	return n, nil
 }
 
 // ownTask names the task of own samples in evaluations.

@@ -10,6 +10,7 @@ import (
 	"math"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
@@ -43,21 +44,23 @@ func DefaultFinetune() FinetuneConfig {
 	}
 }
 
-// Validate names the first setting that cannot work for a model of configuration m, its value and what is allowed.
+// Validate names the first setting that cannot work for a model of configuration m on the training mixture, its value and
+// what is allowed.
 func (c FinetuneConfig) Validate(m layers.Config) error {
+	return cmp.Or(c.ValidateOnData(m), checkMixture("context", c.Context, m))
+}
+
+// ValidateOnData is Validate for a training on Session.Data, which may have any context that the model can read.
+func (c FinetuneConfig) ValidateOnData(m layers.Config) error {
 	if err := m.CheckCausal(); err != nil { // whose setting is none of these
 		return errors.New("the model's " + err.Error())
 	}
 	if m.LanguageModel() {
-		return fmt.Errorf("num_classes is 0: the training tasks are classifications and need a model with classes")
-	}
-	if err := cmp.Or(
-		bounds.Check("steps", c.Steps, 1, 1<<24), checkMixture("context", c.Context, m),
-		bounds.Check("batch", c.Batch, 1, 1<<16),
-	); err != nil {
-		return err
+		return fmt.Errorf("num_classes is 0: the training is on classifications and needs a model with classes")
 	}
 	return cmp.Or(
+		bounds.Check("steps", c.Steps, 1, 1<<24), m.CheckContexts("context", c.Context),
+		bounds.Check("batch", c.Batch, 1, 1<<16),
 		bounds.Check("lr", c.LR, 0, 10), bounds.Check("step_lr", c.StepLR, 0, 10),
 		bounds.Check("weight_decay", c.WeightDecay, 0, 10), bounds.Decay("beta1", c.Beta1),
 		bounds.Decay("beta2", c.Beta2), bounds.Check("clip", c.Clip, 0, math.MaxFloat64),
@@ -87,6 +90,9 @@ func (c FinetuneConfig) rate(lr float64) train.Schedule {
 // Session is what a training run does beside training. The zero value does nothing.
 type Session struct {
 	Report func(Step)
+	// Data, if set, are learnt from in place of the training mixture: samples of the configuration's context, each epoch
+	// in another order. Such a run keeps no checkpoint.
+	Data train.Dataset[tasks.Sample]
 	// CheckpointPath is where the state is saved every CheckpointEvery steps (0: never) and when the run is interrupted,
 	// with the history in a file beside it (package metrics). A run that finds its own checkpoint there continues from it.
 	CheckpointPath  string
@@ -102,8 +108,8 @@ type Training struct {
 }
 
 // Finetune trains the model, or the quantised model if q is not nil (then m is q.Model), for c.Steps steps on the
-// training mixture. Loss = task + lambda · drift; the rate falls as a cosine per step to 0, unless it is constant. When
-// ctx ends it returns an error that wraps train.ErrInterrupted.
+// training mixture or on s.Data. Loss = task + lambda · drift; the rate falls as a cosine per step to 0, unless it is
+// constant. When ctx ends it returns an error that wraps train.ErrInterrupted.
 func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConfig, draw tasks.Draw,
 	s Session) (Training, error) {
 	if q != nil && q.Model != m {
@@ -112,10 +118,17 @@ func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConf
 	if q == nil && prepared(m) {
 		return Training{}, fmt.Errorf("fine-tuning: the model is quantised: give its quantisers too")
 	}
-	if err := c.Validate(m.Config); err != nil {
+	validate := c.Validate
+	if s.Data != nil {
+		validate = c.ValidateOnData
+	}
+	if err := validate(m.Config); err != nil {
 		return Training{}, err
 	}
-	f := &finetuning{config: c, draw: draw, model: m, quantised: q, began: m.WeightsSHA256()}
+	if s.Data != nil && s.CheckpointPath != "" { // whose identity has nothing of the data
+		return Training{}, fmt.Errorf("fine-tuning on data keeps no checkpoint: leave %s out", s.CheckpointPath)
+	}
+	f := &finetuning{config: c, draw: draw, data: s.Data, model: m, quantised: q, began: m.WeightsSHA256()}
 	f.Loop = train.New[tasks.Sample, Step, struct{}](train.Form{Tensors: f.tensors, Position: f.position})
 	f.Hooks.Step, f.CheckpointPath, f.CheckpointEvery = s.Report, s.CheckpointPath, s.CheckpointEvery
 	f.Optimiser = newOptimiser(m, q, train.Recipe{Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip},
@@ -138,16 +151,15 @@ type finetuning struct {
 	train.Loop[tasks.Sample, Step, struct{}]
 	config    FinetuneConfig
 	draw      tasks.Draw
+	data      train.Dataset[tasks.Sample] // nil: the training mixture
 	model     *layers.Model
 	quantised *Quantised
 	began     string // hash of the weights before the first step
 }
 
 func (f *finetuning) begin(context.Context) (*train.Program[tasks.Sample, Step, struct{}], error) {
-	c, m := f.config, f.model.Config
-	source := f.draw.For(tasks.Finetuning, 0)
-	params := tasks.Params{Length: c.Context, Vocab: m.VocabSize, Classes: m.NumClasses}
-	samples, err := tasks.Mixture(c.Steps*c.Batch, params, source, nil)
+	c := f.config
+	samples, order, err := f.samples()
 	if err != nil {
 		return nil, err
 	}
@@ -159,9 +171,9 @@ func (f *finetuning) begin(context.Context) (*train.Program[tasks.Sample, Step, 
 	if err != nil {
 		return nil, err
 	}
-	perEpoch := train.StepsPerEpoch(len(samples), c.Batch)
+	perEpoch := train.StepsPerEpoch(samples.Len(), c.Batch)
 	return &train.Program[tasks.Sample, Step, struct{}]{
-		Data: train.Samples[tasks.Sample](samples), Order: curriculum.Epochs(source, len(samples), c.Batch),
+		Data: samples, Order: order,
 		Backward: p.Backward,
 		Record: func(u train.Update, _ []tasks.Sample) Step {
 			s := p.record(u)
@@ -170,6 +182,19 @@ func (f *finetuning) begin(context.Context) (*train.Program[tasks.Sample, Step, 
 		},
 		Close: p.close,
 	}, nil
+}
+
+// samples are those of the run in the order in which it takes them.
+func (f *finetuning) samples() (train.Dataset[tasks.Sample], train.Order, error) {
+	c, m := f.config, f.model.Config
+	if f.data != nil {
+		n := f.data.Len()
+		return f.data, data.Shuffle{Seed: f.draw.Seed, Purpose: tasks.Finetuning}.Order(n, n, c.Batch), nil
+	}
+	source := f.draw.For(tasks.Finetuning, 0)
+	params := tasks.Params{Length: c.Context, Vocab: m.VocabSize, Classes: m.NumClasses}
+	all, err := tasks.Mixture(c.Steps*c.Batch, params, source, nil)
+	return train.Samples[tasks.Sample](all), curriculum.Epochs(source, len(all), c.Batch), err
 }
 
 // finetunePosition says which run a checkpoint is of and where it stands.

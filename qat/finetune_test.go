@@ -239,6 +239,35 @@ func TestTheCheckpointOfAnotherBaseModelIsRefused(t *testing.T) {
 	}
 }
 
+// On data of the user's, of a context that no task has: the samples are what is learnt, and there is no checkpoint.
+func TestFinetuningOnData(t *testing.T) {
+	var own train.Samples[tasks.Sample]
+	for i := range int32(24) {
+		own = append(own, tasks.Sample{IDs: []int32{i, 1, 2, 3, 4, 5, 6, 7 + i%2}, Label: i % 2})
+	}
+	c := tinyFinetune()
+	c.Context, c.Steps, c.LR = 8, 60, 1e-2
+	loss := func(seed uint64) []Step {
+		r, err := Finetune(t.Context(), newModel(t, tiny()), nil, c, tasks.Seeded(seed), Session{Data: own})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Steps
+	}
+	steps := loss(1)
+	if first, last := steps[0].Loss, steps[len(steps)-1].Loss; len(steps) != c.Steps || !(last < first/4) {
+		t.Errorf("%d steps, loss from %v to %v", len(steps), first, last)
+	}
+	if !slices.Equal(steps, loss(1)) || slices.Equal(steps, loss(2)) {
+		t.Error("the order of the samples is not that of the seed")
+	}
+	session := Session{Data: own, CheckpointPath: "c.safetensors"}
+	if _, err := Finetune(t.Context(), newModel(t, tiny()), nil, c, tasks.Seeded(1), session); err == nil ||
+		!strings.Contains(err.Error(), "keeps no checkpoint") {
+		t.Error(err)
+	}
+}
+
 func TestUnsuitableFinetuningIsRefused(t *testing.T) {
 	for _, x := range []struct {
 		want string

@@ -36,7 +36,7 @@ func exportCommand() *cli.Command {
 			&cli.BoolFlag{Name: "force", Usage: "replace --output if it exists"},
 			&cli.IntFlag{Name: "calib-samples", Usage: "samples to calibrate attention on", Value: 32},
 			&cli.IntFlag{Name: "calib-context", Usage: "their length in tokens", Value: 512},
-			&cli.StringSliceFlag{Name: "data", Usage: "`FILE`s of samples to calibrate on, of a model that learnt from own data"},
+			&cli.StringSliceFlag{Name: "data", Usage: "`FILE`s of samples to calibrate and train on, of a model that learnt from own data"},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the calibration samples", Value: 42},
 		}, settingsFlags(optionSettings(&d)), []cli.Flag{
 			&cli.StringSliceFlag{Name: "scheme",
@@ -71,6 +71,7 @@ func exportTrainingSettings(f *qat.FinetuneConfig) []setting {
 		{"qat-steps", "steps of training through the quantisers before they are packed, as cajq-qat does; 0: none", &f.Steps},
 		{"qat-ctx", "context length in that training, tokens; of the default what the model has positions for", &f.Context},
 		{"qat-batch", "samples a training step", &f.Batch},
+		{"qat-lr", "its peak learning rate of the weights", &f.LR},
 	}
 }
 
@@ -162,7 +163,7 @@ func exportOutput(c *cli.Context, model string) (string, error) {
 // ptqFlags are the settings of a quantisation after training.
 var ptqFlags = []string{
 	"targets", "calib-samples", "calib-context", "seed", "group-size", "salient-fraction", "step-init",
-	"embedding-bits", "head-bits", "scheme", "qat-steps", "qat-ctx", "qat-batch",
+	"embedding-bits", "head-bits", "scheme", "qat-steps", "qat-ctx", "qat-batch", "qat-lr",
 }
 
 // trainedForExport is a model that was trained with its quantisers.
@@ -181,7 +182,7 @@ func trainedForExport(c *cli.Context, model string, f *safetensors.File) (*qat.Q
 }
 
 // quantiseForExport quantises a model in floating point.
-func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (*qat.Quantised, error) {
+func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (q *qat.Quantised, err error) {
 	m, err := layers.FromFile(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -193,60 +194,87 @@ func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (*qat.Q
 	if err != nil {
 		return nil, err
 	}
-	tune, err := trainingForExport(c, m.Config)
+	if learntOwn(m.Extra) && !c.IsSet("data") && (o.Has(qat.Attention) || c.Int("qat-steps") > 0) {
+		return nil, usagef(c, "%s learnt from data of its own: give --data FILE, to calibrate attention and to train on",
+			foreign.Path(path))
+	}
+	var own *data.Set
+	if c.IsSet("data") {
+		var closeSet func() error
+		if own, closeSet, err = openSamples(c, m, data.CutLeft); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, closeSet()) }()
+	}
+	tune, err := trainingForExport(c, m, own)
 	if err != nil {
 		return nil, err
 	}
-	if own := learntOwn(m.Extra); own && tune.Steps > 0 {
-		return nil, usagef(c, "--qat-steps %d: %s learnt from data of its own, and this training is on the tasks that 'pretrain' "+
-			"makes: leave it out", tune.Steps, foreign.Path(path))
-	} else if own && o.Has(qat.Attention) && !c.IsSet("data") {
-		return nil, usagef(c, "%s learnt from data of its own: give --data FILE, on which attention is calibrated",
-			foreign.Path(path))
-	}
 	var calibration *qat.Calibration
 	if o.Has(qat.Attention) {
-		if calibration, err = calibrateForExport(c, m); err != nil {
+		if calibration, err = calibrateForExport(c, m, own); err != nil {
 			return nil, err
 		}
 	}
-	q, err := qat.Prepare(m, calibration, o)
+	q, err = qat.Prepare(m, calibration, o)
 	if err != nil || tune.Steps == 0 {
 		return q, err
 	}
-	step := newProgress(c.App.ErrWriter).training()
-	_, err = qat.Finetune(c.Context, m, q, tune, tasks.Seeded(c.Uint64("seed")), qat.Session{Report: func(s qat.Step) {
-		step(s.Step, tune.Steps, s.Loss, tune.Batch*tune.Context)
-	}})
-	switch {
-	case errors.Is(err, train.ErrDiverged):
-		return nil, fmt.Errorf("%w; nothing was written: give fewer --qat-steps, or none", err)
-	case err != nil:
-		return nil, fmt.Errorf("%w; nothing was written", err)
-	}
-	return q, nil
+	return q, trainForExport(c, m, q, tune, own)
 }
 
-// trainingForExport is the training that the flags ask for, checked; with 0 steps there is none.
-func trainingForExport(c *cli.Context, m layers.Config) (qat.FinetuneConfig, error) {
+// trainForExport trains the model through its quantisers.
+func trainForExport(c *cli.Context, m *layers.Model, q *qat.Quantised, tune qat.FinetuneConfig, own *data.Set) error {
+	step := newProgress(c.App.ErrWriter).training()
+	session := qat.Session{Report: func(s qat.Step) { step(s.Step, tune.Steps, s.Loss, tune.Batch*tune.Context) }}
+	if own != nil {
+		samples, err := own.Eval(tune.Context)
+		if err != nil {
+			return err
+		}
+		session.Data = samples
+	}
+	_, err := qat.Finetune(c.Context, m, q, tune, tasks.Seeded(c.Uint64("seed")), session)
+	switch {
+	case errors.Is(err, train.ErrDiverged):
+		return fmt.Errorf("%w; nothing was written: give fewer --qat-steps, or a lower --qat-lr", err)
+	case err != nil:
+		return fmt.Errorf("%w; nothing was written", err)
+	}
+	return nil
+}
+
+// trainingForExport is the training that the flags ask for, checked; with 0 steps there is none. Samples of own data have
+// as many tokens as those that the model learnt.
+func trainingForExport(c *cli.Context, m *layers.Model, own *data.Set) (qat.FinetuneConfig, error) {
 	tune := exportTraining()
 	flags := exportTrainingSettings(&tune)
 	override(c, flags...)
 	if tune.Steps == 0 {
-		for _, name := range []string{"qat-ctx", "qat-batch"} {
-			if c.IsSet(name) {
-				return tune, usagef(c, "--%s %d: it goes with --qat-steps N", name, c.Int(name))
+		for _, f := range flags {
+			if c.IsSet(f.flag) && f.flag != "qat-steps" {
+				return tune, usagef(c, "--%s %v: it goes with --qat-steps N", f.flag, c.Value(f.flag))
 			}
 		}
 		return tune, nil
 	}
 	if !c.IsSet("qat-ctx") {
-		tune.Context = min(tune.Context, m.MaxLen)
+		tune.Context = min(tune.Context, m.Config.MaxLen)
+		if own != nil {
+			var err error
+			if tune.Context, err = learntContext(m, own); err != nil {
+				return tune, err
+			}
+		}
 	}
-	if err := settingError(c, &tune, flags, tune.Validate(m)); err != nil {
+	validate := tune.Validate
+	if own != nil {
+		validate = tune.ValidateOnData
+	}
+	if err := settingError(c, &tune, flags, validate(m.Config)); err != nil {
 		return tune, err
 	}
-	return tune, checkFinetuneMemory(c, tune, m)
+	return tune, checkFinetuneMemory(c, tune, m.Config)
 }
 
 func exportOptions(c *cli.Context, m layers.Config) (qat.Options, error) {
@@ -322,10 +350,16 @@ var optionFlags = strings.NewReplacer("group_size is", "--group-size", "salient_
 // maxCalibration bounds --calib-samples: beyond it, the number is a slip of the keyboard.
 const maxCalibration = 1 << 20
 
-func calibrateForExport(c *cli.Context, m *layers.Model) (*qat.Calibration, error) {
+func calibrateForExport(c *cli.Context, m *layers.Model, own *data.Set) (*qat.Calibration, error) {
 	samples, tokens := c.Int("calib-samples"), c.Int("calib-context")
 	if !c.IsSet("calib-context") {
 		tokens = min(tokens, m.Config.MaxLen)
+		if own != nil {
+			var err error
+			if tokens, err = learntContext(m, own); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if samples < 1 || samples > maxCalibration {
 		return nil, usagef(c, "--calib-samples %d: must be from 1 to %d", samples, maxCalibration)
@@ -341,8 +375,8 @@ func calibrateForExport(c *cli.Context, m *layers.Model) (*qat.Calibration, erro
 	if err := checkCalibrationMemory(c, m.Config, samples, batch, tokens); err != nil {
 		return nil, err
 	}
-	if c.IsSet("data") {
-		return calibrateOnData(c, m, samples, batch, tokens)
+	if own != nil {
+		return calibrateOnData(c, m, own, samples, batch, tokens)
 	}
 	data, err := qat.MixtureBatches(m.Config, samples/batch, batch, tokens,
 		tasks.Seeded(c.Uint64("seed")).For(tasks.Calibration, 0))
@@ -353,17 +387,9 @@ func calibrateForExport(c *cli.Context, m *layers.Model) (*qat.Calibration, erro
 	return qat.CalibrateContext(c.Context, m, data)
 }
 
-// calibrateOnData calibrates on a draw from the samples of --data, of as many tokens as the longest of them has, if that
-// is less than asked for. Longer ones lose their beginning.
-func calibrateOnData(c *cli.Context, m *layers.Model, samples, batch, tokens int) (_ *qat.Calibration, err error) {
-	set, closeSet, err := openSamples(c, m, data.CutLeft)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, closeSet()) }()
-	if !c.IsSet("calib-context") {
-		tokens = min(tokens, max(set.Counts.Eval.Longest, layers.MinContext))
-	}
+// calibrateOnData calibrates on a draw from the samples of --data, of as many tokens as those that the model learnt.
+// Longer ones lose their beginning.
+func calibrateOnData(c *cli.Context, m *layers.Model, set *data.Set, samples, batch, tokens int) (*qat.Calibration, error) {
 	from, err := set.Eval(tokens)
 	if err != nil {
 		return nil, err

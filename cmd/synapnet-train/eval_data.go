@@ -72,9 +72,12 @@ func evalData(c *cli.Context) (err error) {
 	return r.print(&firstError{w: c.App.Writer})
 }
 
-// evaluateData scores the samples at one context: that of --contexts, or the longest sample's.
+// evaluateData scores the samples at one context: that of --contexts, or that at which the model learnt.
 func evaluateData(c *cli.Context, m *layers.Model, set *data.Set) (*ownEvaluation, error) {
-	length := min(max(set.Counts.Eval.Longest, layers.MinContext), m.Config.MaxLen)
+	length, err := learntContext(m, set)
+	if err != nil {
+		return nil, err
+	}
 	if c.IsSet("contexts") {
 		all := c.IntSlice("contexts")
 		if length = all[0]; len(all) > 1 {

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parquet-go/parquet-go"
+
 	"github.com/synapnet/synapnet-train/internal/metrics"
 )
 
@@ -39,6 +41,31 @@ func killed(t *testing.T, line string, after time.Duration) (ended bool) {
 	return false
 }
 
+// killCase is a command with what it is continued by, the file by which it can be, and the one that it is for.
+type killCase struct{ begin, again, continues, product string }
+
+const smallTable = "[model]\ndim = 16\ndepth = 1\nheads = 2\nvocab_size = 64\nmax_len = 64\nnum_classes = 16\n" +
+	"episodic_slots = 2\n"
+
+// ownSamples writes own.jsonl, own.parquet and held.parquet.
+func ownSamples(t *testing.T) {
+	t.Helper()
+	visits(t, "own.jsonl", 0, 60)
+	type row struct {
+		IDs   []int64 `parquet:"ids,list"`
+		Label int64   `parquet:"label"`
+	}
+	for name, from := range map[string]int64{"own.parquet": 0, "held.parquet": 100} {
+		var rows []row
+		for i := from; i < from+60; i++ {
+			rows = append(rows, row{[]int64{i % 7, i % 11, i % 13, i % 3, i, 1, 2, 3, i % 5, 4}[:5+i%6], i % 3})
+		}
+		if err := parquet.WriteFile(name, rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Killed at any moment, as often as one likes, and continued, pretrain, cajq-3phase and stream end in the same bytes as
 // if they had never been, and leave nothing else in the folder. What is the user's stays there.
 func TestKills(t *testing.T) {
@@ -53,11 +80,25 @@ func TestKills(t *testing.T) {
 	if err := os.WriteFile("three.toml", []byte(tinyThreePhase), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	ownSamples(t)
+	staged := smallTable + "\n[[stage]]\ncontext = 24\nsamples = 32\nepochs = 3\nuntil = \"overall > 0.01\"\n" +
+		"\n[[stage]]\ncontext = 32\ntokens = 1024\nepochs = 2\nfresh = true\n"
+	if err := os.WriteFile("staged.toml", []byte(staged), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := "pretrain --resume --checkpoint-every 1 --output-dir DIR"
+	pretrained := func(flags string) killCase {
+		return killCase{"pretrain " + flags + " --checkpoint-every 1 --output-dir DIR", again, "checkpoint.safetensors",
+			"model.safetensors"}
+	}
 	model := pressureModelFile(t)
 	start := "stream " + model + " --random-tokens 2400 --input-seed 5 "
-	for name, c := range map[string]struct{ begin, again, continues, product string }{
-		"pretrain": {"pretrain --curriculum 32 64 " + tiny + " --checkpoint-every 1 --output-dir DIR",
-			"pretrain --resume --checkpoint-every 1 --output-dir DIR", "checkpoint.safetensors", "model.safetensors"},
+	for name, c := range map[string]killCase{
+		"pretrain": pretrained("--curriculum 32 64 " + tiny),
+		"jsonl":    pretrained("--data own.jsonl --tokenizer words --eval-share 0.2" + smallRun),
+		"parquet":  pretrained("--data own.parquet --eval-data held.parquet --long-samples middle --curriculum 8" + smallRun),
+		"mixture":  pretrained("--curriculum 32 --tasks niah_single=0.5 fa=0.5 " + tiny),
+		"gated":    pretrained("--config staged.toml --eval-samples 16 --batch-size 8 --warmup-steps 2"),
 		"cajq-3phase": {"cajq-3phase --config three.toml --checkpoint-every 1 --output-dir DIR",
 			"cajq-3phase --resume --checkpoint-every 1 --output-dir DIR", "checkpoint.safetensors", "model.safetensors"},
 		"stream": {start + "--chunk-size 16 --budget-mb 0.0002 --policy random --seed 3 --snapshot-every 2 --snapshot " +

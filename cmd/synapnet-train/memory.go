@@ -258,7 +258,12 @@ func checkFinetuneMemory(c *cli.Context, f qat.FinetuneConfig, config layers.Con
 	if err != nil {
 		return err
 	}
-	held := func(steps int) uint64 { return sampleBytes(steps*f.Batch, f.Context) }
+	held := func(steps int) uint64 {
+		if c.IsSet("data") { // which are read as they are asked for
+			steps = 1
+		}
+		return sampleBytes(steps*f.Batch, f.Context)
+	}
 	return checkFits(c, ofTraining(m, 1+adamCopies+quantisedExtra, f.Context, held,
 		fitting{setting: "--qat-batch", value: f.Batch, smaller: "give a shorter --qat-ctx, or more memory"},
 		fitting{setting: "--qat-steps", value: f.Steps,

@@ -191,6 +191,13 @@ func openSamples(c *cli.Context, m *layers.Model, long data.Long) (set *data.Set
 	return set, func() error { return errors.Join(set.Close(), os.RemoveAll(o.Dir)) }, nil
 }
 
+// learntContext is the number of tokens at which a model reads samples of its own kind: that at which it learnt them,
+// or, where it says none, the longest sample's.
+func learntContext(m *layers.Model, set *data.Set) (int, error) {
+	n, err := curriculum.ContextOf(m.Extra)
+	return min(cmp.Or(n, max(set.Counts.Eval.Longest, layers.MinContext)), m.Config.MaxLen), err
+}
+
 // learntOwn says whether a model learnt from data of the user's own: its ids and classes mean nothing in our tasks.
 func learntOwn(extra map[string]string) bool {
 	_, own := extra[curriculum.LabelsName]
