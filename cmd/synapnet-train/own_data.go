@@ -65,6 +65,12 @@ func overrideData(c *cli.Context, conf *curriculum.Config) error {
 		d = *conf.Data
 	}
 	override(c, dataSettings(&d)...)
+	switch { // one takes the place of the other in the file
+	case c.IsSet("eval-data") && !c.IsSet("eval-share"):
+		d.EvalShare = 0
+	case c.IsSet("eval-share") && !c.IsSet("eval-data"):
+		d.Eval = nil
+	}
 	if c.IsSet("eval-share") && d.EvalShare == 0 {
 		return usagef(c, "--eval-share 0: a run is evaluated on samples that it does not learn from: give a share above 0, or "+
 			"--eval-data")

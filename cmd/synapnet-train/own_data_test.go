@@ -90,6 +90,28 @@ func TestPretrainOnDataRefuses(t *testing.T) {
 	}
 }
 
+// A flag that says which samples are held out takes the place of what the file says.
+func TestFlagsOfHeldOutSamplesWin(t *testing.T) {
+	t.Chdir(t.TempDir())
+	visits(t, "train.jsonl", 0, 60)
+	visits(t, "eval.jsonl", 60, 20)
+	for file, flag := range map[string]string{
+		"eval_share = 0.5": "--eval-data eval.jsonl", `eval = ["eval.jsonl"]`: "--eval-share 0.5",
+	} {
+		text := "[data]\ntrain = [\"train.jsonl\"]\ntokenizer = \"words\"\n" + file + "\n"
+		if err := os.WriteFile("run.toml", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, told := trained(t, "pretrain --config run.toml --output-dir run "+flag+smallRun)
+		if held := strings.Contains(told, "20 held-out"); held != strings.HasPrefix(flag, "--eval-data") {
+			t.Errorf("%s over %s: %s", flag, file, told)
+		}
+		if err := os.RemoveAll("run"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A run on stages and tasks of the user's own.
 func TestPretrainInStages(t *testing.T) {
 	t.Chdir(t.TempDir())
