@@ -25,7 +25,7 @@ func cajqCommand() *cli.Command {
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with these and further settings, see configs/cajq-qat.toml"},
 			checkpointFlag(),
 			&cli.StringFlag{Name: "output", Usage: "result `FILE`", Value: "runs/cajq/cajq-qat.json"},
-			&cli.StringFlag{Name: "keep-models",
+			&cli.StringFlag{Name: "save",
 				Usage: "`FOLDER` in which the variants that train are kept: VARIANT-SEED.safetensors for export, and " +
 					"VARIANT-SEED.packed.safetensors, its packed bytes, for eval, stream and inspect"},
 			threadsFlag(),
@@ -71,10 +71,10 @@ func cajqSettings(c *cli.Context) (cajq.Settings, error) {
 
 // checkKept refuses to keep variants in the place of files of another kind.
 func checkKept(c *cli.Context, s cajq.Settings) error {
-	dir := c.String("keep-models")
+	dir := c.String("save")
 	switch {
-	case dir == "" && c.IsSet("keep-models"):
-		return usagef(c, `--keep-models "": name a folder`)
+	case dir == "" && c.IsSet("save"):
+		return usagef(c, `--save "": name a folder`)
 	case dir == "":
 		return nil
 	}
@@ -93,7 +93,7 @@ func checkKept(c *cli.Context, s cajq.Settings) error {
 		if err != nil {
 			info = nil
 		}
-		written = append(written, named{"--keep-models", path, info, &output{flag: "keep-models"}, of})
+		written = append(written, named{"--save", path, info, &output{flag: "save"}, of})
 	}
 	for _, v := range variants {
 		for _, seed := range s.Seeds {
@@ -133,7 +133,7 @@ func cajqQAT(c *cli.Context) error {
 	if err := (ownRun{
 		experiment: cajq.ExperimentOf(settings), settings: settings, inputs: lab.ModelInputs(path), output: output,
 		place:    output,
-		keep:     c.String("keep-models"),
+		keep:     c.String("save"),
 		diverged: "set lower ones under [experiment.finetune] in a --config file, and give another --output",
 	}).run(c, "results are in "+foreign.Path(output)); err != nil {
 		return err
@@ -149,8 +149,8 @@ func nextOfCAJQ(c *cli.Context, s cajq.Settings, model string) error {
 	}
 	for _, v := range variants {
 		_, name := cajq.KeptFiles(v.Name, s.Seeds[0])
-		packed := filepath.Join(c.String("keep-models"), name)
-		if _, err := os.Stat(packed); err == nil && v.Trains && c.IsSet("keep-models") {
+		packed := filepath.Join(c.String("save"), name)
+		if _, err := os.Stat(packed); err == nil && v.Trains && c.IsSet("save") {
 			next(c, "eval", packed)
 			return nil
 		}

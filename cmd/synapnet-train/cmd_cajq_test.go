@@ -142,8 +142,8 @@ func TestCAJQMistakes(t *testing.T) {
 		"cajq-qat --threads 0":                    "--threads 0: must be at least 1",
 		"cajq-qat --seeds 42 --context-lengths x": "--context-lengths x",
 	})
-	if code, _, stderr := real(t, append(strings.Fields(line), "--keep-models", "")...); code != exitUsage ||
-		!strings.Contains(stderr, `--keep-models "": name a folder`) {
+	if code, _, stderr := real(t, append(strings.Fields(line), "--save", "")...); code != exitUsage ||
+		!strings.Contains(stderr, `--save "": name a folder`) {
 		t.Errorf("%d %s", code, stderr)
 	}
 	corrupt := filepath.Join(t.TempDir(), "r.json")
@@ -186,7 +186,7 @@ func TestCAJQKeepsModels(t *testing.T) {
 	line := cajqLine(t, filepath.Join(dir, "cajq.json"),
 		"--seeds 42 --variants cajq_ptq cajq_qat fp16_finetuned cajq_memory_only")
 	success(t, line...)
-	line = append(line, "--keep-models", kept)
+	line = append(line, "--save", kept)
 	if code, _, stderr := real(t, line...); code != exitOK || strings.Contains(stderr, "ctx 32") ||
 		strings.Count(stderr, "done before") != 1 {
 		t.Errorf("%d %s", code, stderr)
@@ -231,7 +231,7 @@ func TestCAJQKeepsModels(t *testing.T) {
 	}
 	// Those of another experiment are moved aside, not replaced.
 	other := append(cajqLine(t, filepath.Join(dir, "other.json"), "--seeds 42 --variants cajq_qat --qat-steps 3"),
-		"--keep-models", kept)
+		"--save", kept)
 	if code, _, stderr := real(t, other...); code != exitOK ||
 		strings.Count(stderr, " is of another run: it is now ") != 2 {
 		t.Errorf("%d %s", code, stderr)

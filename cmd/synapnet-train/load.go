@@ -13,7 +13,7 @@ import (
 )
 
 // loadModel reads a model that runs: in floating point, packed, or with its quantisers, as a three-phase run and
-// cajq-qat --keep-models leave it, or a checkpoint of its training. The last compute through the simulation of their
+// cajq-qat --save leave it, or a checkpoint of its training. The last compute through the simulation of their
 // quantisers, which is told.
 func loadModel(c *cli.Context, path string) (*layers.Model, error) {
 	f, err := safetensors.Read(path)

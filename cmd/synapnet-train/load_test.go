@@ -54,6 +54,6 @@ func TestModelsWithQuantisersRun(t *testing.T) {
 	runsAsPacked(t, "runs/cajq-3phase/model.safetensors")
 	stopped(t, "cajq-3phase --config run.toml --output-dir cut", "qat, epoch 2 ")
 	runsAsPacked(t, "cut/checkpoint.safetensors")
-	success(t, cajqLine(t, "r.json", "--seeds 42 --variants cajq_full --keep-models kept")...)
+	success(t, cajqLine(t, "r.json", "--seeds 42 --variants cajq_full --save kept")...)
 	runsAsPacked(t, "kept/cajq_full-42.safetensors")
 }

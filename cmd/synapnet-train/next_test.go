@@ -71,7 +71,7 @@ func TestNextCommandsOfExperiments(t *testing.T) {
 		" --random-tokens 10000" {
 		t.Errorf("%q", got)
 	}
-	line := cajqLine(t, "r.json", "--seeds 42 --variants fp16 cajq_qat --keep-models kept")
+	line := cajqLine(t, "r.json", "--seeds 42 --variants fp16 cajq_qat --save kept")
 	if _, _, stderr = real(t, line...); !strings.HasSuffix(stderr, "next: synapnet-train eval "+
 		filepath.Join("kept", "cajq_qat-42.packed.safetensors")+"\n") {
 		t.Errorf("%s", stderr)

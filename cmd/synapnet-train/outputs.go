@@ -84,7 +84,7 @@ var fileUses = map[string]fileUse{
 		outputs: []output{{flag: "output-dir", in: ofRun(lab.PretrainFile)}}},
 	"cajq-qat": {inputs: []string{"config", "checkpoint"}, outputs: []output{
 		{flag: "output", of: results("cajq-qat", "cajq-ablation"), makes: true},
-		{flag: "keep-models", in: map[string]kind{}}, // whose names depend on the settings: see checkKept
+		{flag: "save", in: map[string]kind{}}, // whose names depend on the settings: see checkKept
 	}},
 	"cajq-3phase": {inputs: []string{"config", "checkpoint"},
 		outputs: []output{{flag: "output-dir", in: ofRun(cajq.ThreePhaseFile)}}},
