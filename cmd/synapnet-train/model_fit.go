@@ -62,6 +62,11 @@ func (f *modelFit) given(key string) bool {
 
 // setTo gives the setting at field, a pointer into the settings, another value than its default.
 func setTo[T any](f *modelFit, field *T, value T) {
+	setInPlaceOf(f, field, value, strings.Trim(fmt.Sprint(*field), "[]"))
+}
+
+// setInPlaceOf is setTo of a default that is told in the words of was.
+func setInPlaceOf[T any](f *modelFit, field *T, value T, was string) {
 	key := settingKey(reflect.ValueOf(f.conf).Elem(), field)
 	if f.given(key) || reflect.DeepEqual(*field, value) {
 		return
@@ -70,8 +75,7 @@ func setTo[T any](f *modelFit, field *T, value T) {
 	if flag := f.flags[key]; flag != "" {
 		name = dashed(flag)
 	}
-	f.told = append(f.told, fmt.Sprintf("%s %s in place of %s", name, strings.Trim(fmt.Sprint(value), "[]"),
-		strings.Trim(fmt.Sprint(*field), "[]")))
+	f.told = append(f.told, fmt.Sprintf("%s %s in place of %s", name, strings.Trim(fmt.Sprint(value), "[]"), was))
 	*field = value
 }
 
@@ -125,7 +129,7 @@ func fitGrid(f *modelFit, s *eviction.GridConfig, m layers.Config) {
 	}
 	setTo(f, &s.Contexts, distinct(contexts))
 	setTo(f, &s.Headline, s.Headline && wholeChunks(eviction.HeadlineContext, s.Chunk) == eviction.HeadlineContext)
-	setTo(f, &s.Needles, eviction.NeedlesFor(m))
+	setInPlaceOf(f, &s.Needles, eviction.NeedlesFor(m), "the task's own number")
 }
 
 // wholeChunks is the most whole chunks that tokens hold, in tokens.

@@ -88,7 +88,7 @@ func TestCommandsWithoutFlags(t *testing.T) {
 	success(t, strings.Fields("baee-train --seeds 42 --learning-rates 0.01 --noise 0 --sequences 20 --context 512 "+
 		"--steps 4 --paper-sequences 64 --paper-steps 4 --hidden 4")...)
 	stderr = stopped(t, "baee-grid", "[2/")
-	if !strings.Contains(stderr, "--chunk-size 64 in place of 512, needles 7 in place of 0\n") {
+	if !strings.Contains(stderr, "--chunk-size 64 in place of 512, needles 7 in place of the task's own number\n") {
 		t.Errorf("baee-grid: %s", stderr)
 	}
 	if s := heldSettings[eviction.GridConfig](t, "runs/baee/baee-grid.json"); s.Chunk != 64 || s.Needles != 7 {
