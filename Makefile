@@ -75,7 +75,7 @@ bench-kernels: ## time the matrix products and vector kernels (go test -bench)
 	@tags="$(TAGS)"; set -x; \
 	go test -tags "$$tags" -run '^$$' -bench . ./graph/...
 
-demo: build ## a small pretraining, about a minute
+demo: build ## a small pretraining, one to three minutes
 	$(BIN) pretrain --config configs/demo.toml
 
 PROFILE ?= full

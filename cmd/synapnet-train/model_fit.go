@@ -62,6 +62,11 @@ func (f *modelFit) given(key string) bool {
 
 // setTo gives the setting at field, a pointer into the settings, another value than its default.
 func setTo[T any](f *modelFit, field *T, value T) {
+	setInPlaceOf(f, field, value, strings.Trim(fmt.Sprint(*field), "[]"))
+}
+
+// setInPlaceOf is setTo of a default that is told in the words of was.
+func setInPlaceOf[T any](f *modelFit, field *T, value T, was string) {
 	key := settingKey(reflect.ValueOf(f.conf).Elem(), field)
 	if f.given(key) || reflect.DeepEqual(*field, value) {
 		return
@@ -70,8 +75,7 @@ func setTo[T any](f *modelFit, field *T, value T) {
 	if flag := f.flags[key]; flag != "" {
 		name = dashed(flag)
 	}
-	f.told = append(f.told, fmt.Sprintf("%s %s in place of %s", name, strings.Trim(fmt.Sprint(value), "[]"),
-		strings.Trim(fmt.Sprint(*field), "[]")))
+	f.told = append(f.told, fmt.Sprintf("%s %s in place of %s", name, strings.Trim(fmt.Sprint(value), "[]"), was))
 	*field = value
 }
 
@@ -111,27 +115,30 @@ func fitThreePhase(f *modelFit, s *qat.ThreePhaseConfig, m layers.Config) {
 
 // fitClassifier fits the training of the retention classifier to a model.
 func fitClassifier(f *modelFit, s *eviction.TrainConfig, m layers.Config) {
+	chunk := s.Chunk
 	setTo(f, &s.Chunk, min(s.Chunk, m.MaxLen))
-	setTo(f, &s.Context, max(2*s.Chunk, wholeChunks(s.Context, s.Chunk)))
+	setTo(f, &s.Context, max(2*s.Chunk, asManyChunks(s.Context, chunk, s.Chunk)))
 	setTo(f, &s.PaperContext, min(s.PaperContext, m.MaxLen))
 }
 
 // fitGrid fits the grid of policies to a model.
 func fitGrid(f *modelFit, s *eviction.GridConfig, m layers.Config) {
+	chunk := s.Chunk
 	setTo(f, &s.Chunk, min(s.Chunk, m.MaxLen))
 	contexts := make([]int, len(s.Contexts))
 	for i, t := range s.Contexts {
-		contexts[i] = max(s.Chunk, wholeChunks(t, s.Chunk))
+		contexts[i] = max(s.Chunk, asManyChunks(t, chunk, s.Chunk))
 	}
 	setTo(f, &s.Contexts, distinct(contexts))
-	setTo(f, &s.Headline, s.Headline && wholeChunks(eviction.HeadlineContext, s.Chunk) == eviction.HeadlineContext)
-	setTo(f, &s.Needles, eviction.NeedlesFor(m))
+	setTo(f, &s.Headline, s.Headline && (s.Chunk < 1 || eviction.HeadlineContext%s.Chunk == 0))
+	setInPlaceOf(f, &s.Needles, eviction.NeedlesFor(m), "the task's own number")
 }
 
-// wholeChunks is the most whole chunks that tokens hold, in tokens.
-func wholeChunks(tokens, chunk int) int {
-	if chunk < 1 {
+// asManyChunks is a stream of as many whole chunks as tokens have of the old size, in tokens: a memory of a model with
+// fewer positions meets as many chunks, and streams that take no longer.
+func asManyChunks(tokens, old, chunk int) int {
+	if old < 1 {
 		return tokens // such a chunk is refused
 	}
-	return tokens / chunk * chunk
+	return tokens / old * chunk
 }

@@ -75,11 +75,12 @@ func TestCommandsWithoutFlags(t *testing.T) {
 	}
 
 	stderr = stopped(t, "baee-train", "[4/135]")
-	if !strings.Contains(stderr, "--chunk-size 64 in place of 512, --paper-context 64 in place of 1024\n") {
+	if !strings.Contains(stderr, "--chunk-size 64 in place of 512, --context 256 in place of 2048, "+
+		"--paper-context 64 in place of 1024\n") {
 		t.Errorf("baee-train: %s", stderr)
 	}
 	if s := heldSettings[eviction.TrainConfig](t, "runs/baee/baee-train.json"); s.Chunk != 64 || s.PaperContext != 64 ||
-		s.Context != 2048 {
+		s.Context != 256 {
 		t.Errorf("the result says %+v", s)
 	}
 	if err := os.RemoveAll("runs/baee"); err != nil {
@@ -88,10 +89,12 @@ func TestCommandsWithoutFlags(t *testing.T) {
 	success(t, strings.Fields("baee-train --seeds 42 --learning-rates 0.01 --noise 0 --sequences 20 --context 512 "+
 		"--steps 4 --paper-sequences 64 --paper-steps 4 --hidden 4")...)
 	stderr = stopped(t, "baee-grid", "[2/")
-	if !strings.Contains(stderr, "--chunk-size 64 in place of 512, needles 7 in place of 0\n") {
+	if !strings.Contains(stderr, "--chunk-size 64 in place of 512, --contexts 128 256 in place of 1024 2048, "+
+		"needles 7 in place of the task's own number\n") {
 		t.Errorf("baee-grid: %s", stderr)
 	}
-	if s := heldSettings[eviction.GridConfig](t, "runs/baee/baee-grid.json"); s.Chunk != 64 || s.Needles != 7 {
+	if s := heldSettings[eviction.GridConfig](t, "runs/baee/baee-grid.json"); s.Chunk != 64 || len(s.Contexts) != 2 ||
+		s.Contexts[1] != 256 || s.Needles != 7 {
 		t.Errorf("the result says %+v", s)
 	}
 }

@@ -47,9 +47,24 @@ onload = () => {
 };
 </script>`
 
-// browse opens a page that has the report of the folder in it, and gives what the page says in the end.
-func browse(t *testing.T, folder, page string) string {
+// shotsVariable names a folder for screenshots; with it a browser is a must, without one these tests need none.
+const shotsVariable = "SYNAPNET_SCREENSHOTS"
+
+// unavailable ends a test that has no browser.
+func unavailable(t *testing.T, why string) {
 	t.Helper()
+	if os.Getenv(shotsVariable) != "" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// chromium runs the browser with the arguments, and gives what it prints.
+func chromium(t *testing.T, arguments ...string) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("the test is to be short")
+	}
 	browser := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -57,28 +72,56 @@ func browse(t *testing.T, folder, page string) string {
 			break
 		}
 	}
-	if browser == "" || testing.Short() {
-		t.Skip("there is no Chromium here, or the test is to be short")
+	if browser == "" {
+		unavailable(t, "there is no Chromium here")
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, browser, append([]string{"--headless=new", "--no-sandbox", "--disable-gpu",
+		"--hide-scrollbars", "--allow-file-access-from-files", "--user-data-dir=" + t.TempDir(),
+		"--virtual-time-budget=5000"}, arguments...)...)
+	var out, problems bytes.Buffer
+	command.Stdout, command.Stderr = &out, &problems
+	if err := command.Run(); err != nil {
+		unavailable(t, fmt.Sprintf("the browser does not start here: %v %s", err, problems.String()))
+	}
+	return out.String()
+}
+
+// browse opens a page that has the report of the folder in it, and gives what the page says in the end.
+func browse(t *testing.T, folder, page string) string {
+	t.Helper()
 	path := filepath.Join(folder, "probe.html")
 	if err := os.WriteFile(path, []byte(page), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	command := exec.CommandContext(ctx, browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-		"--allow-file-access-from-files", "--user-data-dir="+t.TempDir(),
-		"--virtual-time-budget=5000", "--dump-dom", "file://"+path)
-	var out, problems bytes.Buffer
-	command.Stdout, command.Stderr = &out, &problems
-	if err := command.Run(); err != nil {
-		t.Skipf("the browser does not start here: %v %s", err, problems.String())
-	}
-	got := regexp.MustCompile(`<p id="out">(.*?)</p>`).FindStringSubmatch(out.String())
+	out := chromium(t, "--dump-dom", "file://"+path)
+	got := regexp.MustCompile(`<p id="out">(.*?)</p>`).FindStringSubmatch(out)
 	if got == nil {
-		t.Fatalf("the page did not get to its end:\n%s\n%s", out.String(), problems.String())
+		t.Fatalf("the page did not get to its end:\n%s", out)
 	}
 	return got[1]
+}
+
+// photograph draws the report of the folder in a window of that size, if it is asked for. The window is a frame: the
+// browser's own is at least 500 pixels wide.
+func photograph(t *testing.T, folder string, width, height int) {
+	t.Helper()
+	shots := os.Getenv(shotsVariable)
+	if shots == "" {
+		return
+	}
+	page := filepath.Join(folder, "photograph.html")
+	frame := fmt.Sprintf(`<!doctype html><style>body { margin: 0 } iframe { border: 0; display: block }</style>
+<iframe width="%d" height="%d" src="report.html"></iframe>`, width, height)
+	if err := os.WriteFile(page, []byte(frame), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	picture := filepath.Join(shots, fmt.Sprintf("report-%dx%d.png", width, height))
+	chromium(t, fmt.Sprintf("--window-size=%d,%d", max(width, 500), height), "--screenshot="+picture, "file://"+page)
+	if info, err := os.Stat(picture); err != nil || info.Size() == 0 {
+		t.Fatalf("the browser left no picture %s: %v", picture, err)
+	}
 }
 
 // In a real browser the page fits a phone with all of it unfolded, its tables sort, its legends choose and its marks
@@ -132,5 +175,7 @@ func TestFirstScreen(t *testing.T) {
 		if got != want {
 			t.Errorf("%d pixels wide: %s, want %s", c.width, got, want)
 		}
+		photograph(t, dir, c.width, c.height)
+		photograph(t, dir, c.width, 12000)
 	}
 }
