@@ -63,16 +63,18 @@ func (p *position) loop() train.Position {
 }
 
 // Resume continues the run whose checkpoint is at path, and goes on saving there.
-func Resume(path string) (*Trainer, error) { return ResumeOn(context.Background(), path, nil) }
+func Resume(path string) (*Trainer, error) {
+	return ResumeOn(context.Background(), path, FloatBase, nil)
+}
 
 // ResumeOn is Resume of a run that may be on data, which are made ready again beside the checkpoint if they are not.
-// They have to be those that the run began with.
-func ResumeOn(ctx context.Context, path string, progress func(data.Progress)) (*Trainer, error) {
+// They have to be those that the run began with. read makes the model of the checkpoint.
+func ResumeOn(ctx context.Context, path string, read ReadBase, progress func(data.Progress)) (*Trainer, error) {
 	f, err := safetensors.Read(path)
 	if err != nil {
 		return nil, err
 	}
-	t, p, err := restored(ctx, f, DataFolder(filepath.Dir(path)), progress)
+	t, p, err := restored(ctx, f, read, DataFolder(filepath.Dir(path)), progress)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -99,7 +101,7 @@ func ReadConfig(path string) (Config, error) {
 
 // positionOf is the position in a file's header, with a configuration that is valid.
 func positionOf(f *safetensors.File) (*position, error) {
-	if err := layers.WantKind(f, "a checkpoint of pretrain", layers.ModelFile); err != nil {
+	if err := layers.WantKind(f, "a checkpoint of pretrain", layers.ModelFile, layers.QuantisedRun); err != nil {
 		return nil, err
 	}
 	text, ok := f.Metadata[train.Key]
@@ -124,17 +126,17 @@ func positionOf(f *safetensors.File) (*position, error) {
 }
 
 // restored is the trainer of a checkpoint, but for where its loop stands.
-func restored(ctx context.Context, f *safetensors.File, folder string,
-	progress func(data.Progress)) (*Trainer, *position,
-	error) {
+func restored(ctx context.Context, f *safetensors.File, read ReadBase, folder string,
+	progress func(data.Progress)) (*Trainer, *position, error) {
 	p, err := positionOf(f)
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := layers.FromFile(f)
+	base, err := read(f)
 	if err != nil {
 		return nil, nil, err
 	}
+	m := base.Model
 	if !m.Config.Equal(p.Config.Model) {
 		return nil, nil, fmt.Errorf("the model is of another configuration than the run in the header")
 	}
@@ -143,11 +145,11 @@ func restored(ctx context.Context, f *safetensors.File, folder string,
 		if p.Data == nil {
 			return nil, nil, errors.New("the training position in the header is not valid: it has no key of the data")
 		}
-		if _, own, err = p.Config.ReadyData(ctx, folder, p.Data, m.Extra, progress); err != nil {
+		if _, own, err = p.Config.readyData(ctx, folder, p.Data, m.Extra, progress); err != nil {
 			return nil, nil, err
 		}
 	}
-	t, err := newTrainer(p.Config, m, own)
+	t, err := newTrainer(p.Config, base, own)
 	if err != nil {
 		return nil, nil, err
 	}

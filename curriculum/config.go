@@ -15,6 +15,14 @@ import (
 type Config struct {
 	Model layers.Config `json:"model" toml:"model"`
 
+	// InitFrom is the file of a model to begin from, whose configuration Model is; "": the initial weights of Seed.
+	InitFrom string `json:"init_from,omitempty" toml:"init_from"`
+	// InitSHA256 is the hash of that file; "": any. A run notes the one that it finds.
+	InitSHA256 string `json:"init_sha256,omitempty" toml:"init_sha256"`
+	// ExtendMaxLen is how many positions that model is given, in place of fewer; 0: as many as it has.
+	ExtendMaxLen int              `json:"extend_max_len,omitempty" toml:"extend_max_len"`
+	ExtendBy     layers.Extension `json:"extend_by,omitempty" toml:"extend_by"` // "": layers.Interpolate
+
 	Curriculum []int `json:"curriculum" toml:"curriculum"` // context length of each stage, tokens
 	// Stage are stages with settings of their own, in place of Curriculum.
 	Stage []Stage `json:"stage,omitempty" toml:"stage"`
@@ -60,7 +68,7 @@ func Default() Config {
 
 // Validate names the first setting that cannot work, its value and what is allowed.
 func (c Config) Validate() error {
-	if err := bounds.In("model", cmp.Or(c.Model.Validate(), c.Model.CheckCausal())); err != nil {
+	if err := cmp.Or(bounds.In("model", cmp.Or(c.Model.Validate(), c.Model.CheckCausal())), c.checkInit()); err != nil {
 		return err
 	}
 	if c.Model.LanguageModel() {

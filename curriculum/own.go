@@ -56,11 +56,11 @@ type Own struct {
 	Extra map[string]string // what goes with the model
 }
 
-// ReadyData reads the run's data into a store in dir, and gives the configuration with what depends on them: where they
+// readyData reads the run's data into a store in dir, and gives the configuration with what depends on them: where they
 // are 0, the model's vocabulary and classes and the samples of a stage are those of the data, and without a stage there
-// is one of the longest sample's length. A run that continues gives the key that it began with, and what goes with its
-// model.
-func (c Config) ReadyData(ctx context.Context, dir string, since *data.Key, extra map[string]string,
+// is one of the longest sample's length. A run that continues gives the key that it began with. A model that there is
+// already gives what goes with it: its tokeniser and labels are those of the data, too.
+func (c Config) readyData(ctx context.Context, dir string, since *data.Key, extra map[string]string,
 	progress func(data.Progress)) (Config, *Own, error) {
 	d := c.Data
 	o := data.Options{Train: d.Train, Eval: d.Eval, EvalShare: d.EvalShare, Dir: dir, Long: d.LongSamples,
@@ -69,22 +69,23 @@ func (c Config) ReadyData(ctx context.Context, dir string, since *data.Key, extr
 	if len(d.Eval) == 0 && d.EvalShare == 0 {
 		o.EvalShare = DefaultEvalShare
 	}
+	var err error
 	if since != nil {
-		o.Vocab, o.Classes = since.Vocab, since.Classes
+		o.Vocab, o.Classes, o.Labels = since.Vocab, since.Classes, since.Labels
+	} else if o.Labels, err = LabelsOf(extra); err != nil {
+		return c, nil, err
 	}
 	own := &Own{Extra: map[string]string{}}
-	if d.Tokenizer != "" {
-		if _, ok := extra[TokenizerName]; !ok {
-			spec, err := c.tokenizer(ctx)
-			if err != nil {
-				return c, nil, err
-			}
-			extra = map[string]string{TokenizerName: spec}
+	spec, ok := extra[TokenizerName]
+	if !ok && d.Tokenizer != "" {
+		if spec, err = c.tokenizer(ctx); err != nil {
+			return c, nil, err
 		}
-		own.Extra[TokenizerName] = extra[TokenizerName]
 	}
-	err := Tokenize(&o, own.Extra)
-	if err != nil {
+	if spec != "" {
+		own.Extra[TokenizerName] = spec
+	}
+	if err := Tokenize(&o, own.Extra); err != nil {
 		return c, nil, err
 	}
 	if own.Set, err = data.Prepare(ctx, o); err != nil {
@@ -143,6 +144,11 @@ func (c Config) tokenizer(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return specOf(t)
+}
+
+// specOf is a tokeniser as it goes with a model.
+func specOf(t tokenizer.Tokenizer) (string, error) {
 	spec, err := json.Marshal(t.Spec())
 	return string(spec), err
 }

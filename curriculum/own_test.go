@@ -41,11 +41,7 @@ func ownConfig(train string) Config {
 func beginOn(t testing.TB, c Config) *Trainer {
 	t.Helper()
 	dir := t.TempDir()
-	c, own, err := c.ReadyData(t.Context(), DataFolder(dir), nil, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := NewOn(c, own)
+	r, err := NewOn(t.Context(), c, FloatBase, dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

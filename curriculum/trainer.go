@@ -3,15 +3,18 @@ package curriculum
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"time"
 
 	"gorgonia.org/gorgonia"
 
+	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/layers"
+	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
 // Trainer is a run under way: the loop of package train over the stages of a curriculum.
@@ -22,6 +25,7 @@ type Trainer struct {
 	Own *Own
 	train.Loop[tasks.Sample, Step, EpochEvaluation]
 
+	base   Base
 	stages []Stage
 	steps  []int      // of an epoch of each stage
 	early  []int      // the step that a stage ended with before its time; 0: it did not
@@ -63,33 +67,52 @@ type History = train.History[Step, EpochEvaluation]
 // epochCount counts the answers of an epoch's training batches.
 type epochCount struct{ Correct, Total int }
 
-// New prepares a run from its beginning. One on data needs NewOn.
-func New(c Config) (*Trainer, error) { return NewOn(c, nil) }
+// New prepares a run from its beginning. One on data, or from a model with quantisers, needs NewOn.
+func New(c Config) (*Trainer, error) { return NewOn(context.Background(), c, FloatBase, "", nil) }
 
-// NewOn prepares a run on data of Config.ReadyData, from its beginning.
-func NewOn(c Config, own *Own) (*Trainer, error) {
-	if err := c.Validate(); err != nil {
+// NewOn is New of a run that may be on data, which are made ready in a store in dir, beside where its checkpoint will
+// be. read makes the model that the run begins from, if it begins from one.
+func NewOn(ctx context.Context, c Config, read ReadBase, dir string,
+	progress func(data.Progress)) (t *Trainer, err error) {
+	if c.Data != nil && dir == "" {
+		return nil, errors.New("a run on data needs a folder for them: see NewOn")
+	}
+	if err := c.ValidateUnread(); err != nil {
 		return nil, err
 	}
-	m, err := layers.NewModel(c.Model, c.Seed)
-	if err != nil {
-		return nil, err
+	var base Base
+	if c.InitFrom != "" {
+		if c, base, err = c.readBase(read); err != nil {
+			return nil, err
+		}
 	}
-	if own != nil {
-		m.Extra = own.Extra
+	var own *Own
+	if c.Data != nil {
+		if c, own, err = c.readyData(ctx, DataFolder(dir), nil, base.extra(), progress); err != nil {
+			return nil, errors.Join(err, data.Remove(DataFolder(dir)))
+		}
 	}
-	return newTrainer(c, m, own)
+	if base.Model == nil {
+		base.Model, err = layers.NewModel(c.Model, c.Seed)
+	}
+	if err == nil {
+		t, err = newTrainer(c, base, own)
+	}
+	if err != nil && own != nil {
+		err = errors.Join(err, own.Set.Close())
+	}
+	return t, err
 }
 
-func newTrainer(c Config, m *layers.Model, own *Own) (*Trainer, error) {
-	if (c.Data == nil) != (own == nil) {
-		return nil, errors.New("a run on data needs them ready: see Config.ReadyData")
+func newTrainer(c Config, base Base, own *Own) (*Trainer, error) {
+	if own != nil {
+		base.Model.Extra = own.Extra
 	}
 	total, err := c.TotalSteps()
 	if err != nil {
 		return nil, err
 	}
-	t := &Trainer{Config: c, Model: m, Own: own, stages: c.Stages()}
+	t := &Trainer{Config: c, Model: base.Model, Own: own, base: base, stages: c.Stages()}
 	for _, s := range t.stages {
 		n, err := s.StepsPerEpoch()
 		if err != nil {
@@ -99,13 +122,30 @@ func newTrainer(c Config, m *layers.Model, own *Own) (*Trainer, error) {
 	}
 	t.early = make([]int, len(t.stages))
 	t.Loop = train.New[tasks.Sample, Step, EpochEvaluation](train.Form{
-		Epochs: t.epochs, Tensors: m.File, Position: t.position,
+		Epochs: t.epochs, Tensors: base.file, Position: t.position,
 	})
 	t.CheckpointEvery = 100
-	t.Optimiser = train.NewOptimiser(train.Recipe{Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip}, train.Group{
-		Name: "lr", Rate: c.schedule(total), WeightDecay: c.WeightDecay, Params: m.Params.All(),
-	})
+	t.Optimiser = c.optimiser(base, c.schedule(total))
 	return t, nil
+}
+
+// optimiser trains all of a base.
+func (c Config) optimiser(base Base, rate train.Schedule) *train.Optimiser {
+	groups := []train.Group{{Name: "lr", Rate: rate, WeightDecay: c.WeightDecay, Params: base.Model.Params.All()}}
+	if q := base.Quantisers; q != nil {
+		groups[0].Params = q.Others
+		groups = append(groups, train.Group{Rate: rate, Params: q.Steps})
+	}
+	return train.NewOptimiser(train.Recipe{Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip}, groups...)
+}
+
+// SaveModel writes the model, with its quantisers if it has any, to path.
+func (t *Trainer) SaveModel(path string) error {
+	f, err := t.base.file()
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return safetensors.Write(path, f)
 }
 
 // gcPercent is how much garbage the heap may hold in a run, in percent of what is in use. That is hundreds of megabytes

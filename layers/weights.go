@@ -61,13 +61,14 @@ func Load(path string) (*Model, error) {
 
 // ReadConfig is the configuration of the floating-point model at path, of which it reads no more than the header: it
 // tells what Load will take before anything is taken. Its errors are those of Load, but for what is wrong with tensors;
-// a packed model is an *OtherKindError.
-func ReadConfig(path string) (Config, error) {
+// a packed model, or one with quantisers unless its kind is among `also`, is an *OtherKindError.
+func ReadConfig(path string, also ...FileKind) (Config, error) {
 	metadata, err := safetensors.ReadMetadata(path)
 	if err != nil {
 		return Config{}, err
 	}
-	c, err := configOf(&safetensors.File{Metadata: metadata}, "a model in floating point", ModelFile)
+	c, err := configOf(&safetensors.File{Metadata: metadata}, "a model in floating point",
+		append(also, ModelFile)...)
 	if err == nil {
 		err = c.Validate()
 	}

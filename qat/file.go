@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
@@ -78,6 +79,21 @@ func FromFile(f *safetensors.File) (*Quantised, error) {
 				added, n)
 	}
 	return q, layers.SetParams(f, "", q.Params())
+}
+
+// Base makes the model of a file, in floating point or with quantisers, for a training of package curriculum: it goes
+// through the quantisers, whose steps and salient columns are trained, without a penalty on their drift.
+func Base(f *safetensors.File) (curriculum.Base, error) {
+	if !HasQuantisers(f) {
+		return curriculum.FloatBase(f)
+	}
+	q, err := FromFile(f)
+	if err != nil {
+		return curriculum.Base{}, err
+	}
+	return curriculum.Base{Model: q.Model, Quantisers: &curriculum.Quantisers{
+		Steps: q.StepParams(), Others: q.OtherParams(), File: q.File,
+	}}, nil
 }
 
 // split is the file without the tensors that quantisers add, and the number of those.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -25,8 +26,7 @@ func threePhaseCommand() *cli.Command {
 		Description: helpText("cajq-3phase"),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with the settings, see configs/cajq-3phase.toml"},
-			&cli.StringFlag{Name: "checkpoint", Usage: "model `FILE` to begin with, whose configuration is the run's " +
-				"unless --config has a [model]", DefaultText: "initial weights"},
+			&cli.StringFlag{Name: "checkpoint", Usage: "model `FILE` to begin with, whose configuration is the run's", DefaultText: "initial weights"},
 			&cli.StringFlag{Name: "output-dir", Usage: "`DIR` for checkpoint, model, result (default: " + defaultThreePhase +
 				", or the next free name)"},
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --output-dir from its checkpoint"},
@@ -103,20 +103,9 @@ func openThreePhase(c *cli.Context) (*cajq.ThreePhase, error) {
 		}
 		return cajq.ResumeThreePhase(dir, environment())
 	}
-	conf := qat.DefaultThreePhase()
-	if err := configure(c, &conf); err != nil {
+	conf, base, fitted, err := threePhaseSettings(c)
+	if err != nil {
 		return nil, err
-	}
-	var base *layers.Model
-	fitted := ""
-	if path := c.String("checkpoint"); path != "" {
-		var err error
-		if base, err = measure.LoadBase(path); err != nil {
-			return nil, err
-		}
-		if fitted, err = fitTo(c, &conf, nil, path, fitThreePhase); err != nil {
-			return nil, err
-		}
 	}
 	if err := settingError(c, &conf, nil, conf.Validate()); err != nil {
 		return nil, err
@@ -129,6 +118,28 @@ func openThreePhase(c *cli.Context) (*cajq.ThreePhase, error) {
 		dir = freeDir(defaultThreePhase)
 	}
 	return cajq.NewThreePhase(conf, base, dir, environment())
+}
+
+// threePhaseSettings puts the defaults, the model of --checkpoint, if there is one, and the configuration file together.
+// A line tells what was fitted to the model.
+func threePhaseSettings(c *cli.Context) (conf qat.ThreePhaseConfig, base *layers.Model, fitted string, err error) {
+	conf = qat.DefaultThreePhase()
+	path := c.String("checkpoint")
+	if path == "" {
+		return conf, nil, "", configure(c, &conf)
+	}
+	if err := refuseOwn(c, path); err != nil {
+		return conf, nil, "", err
+	}
+	if base, err = measure.LoadBase(path); err != nil {
+		return conf, nil, "", err
+	}
+	conf.Model = base.Config
+	if err := cmp.Or(configure(c, &conf), checkModel(c, conf.Model, base.Config, "checkpoint", path)); err != nil {
+		return conf, nil, "", err
+	}
+	fitted, err = fitTo(c, &conf, nil, path, fitThreePhase)
+	return conf, base, fitted, err
 }
 
 func phaseLine(e qat.Epoch) string {

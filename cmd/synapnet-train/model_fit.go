@@ -106,9 +106,6 @@ func fitCAJQ(f *modelFit, s *cajq.Settings, m layers.Config) {
 
 // fitThreePhase fits a three-phase run to the model that it begins with.
 func fitThreePhase(f *modelFit, s *qat.ThreePhaseConfig, m layers.Config) {
-	if !f.given("model") {
-		s.Model = m
-	}
 	setTo(f, &s.Context, min(s.Context, m.MaxLen))
 	setTo(f, &s.Quantisation.GroupSize, min(s.Quantisation.GroupSize, m.Dim))
 }
@@ -141,4 +138,13 @@ func asManyChunks(tokens, old, chunk int) int {
 		return tokens // such a chunk is refused
 	}
 	return tokens / old * chunk
+}
+
+// checkModel refuses settings of a model that contradict the one at path, which a flag named: both values are told.
+func checkModel(c *cli.Context, set, m layers.Config, flag, path string) error {
+	if set.Equal(m) {
+		return nil
+	}
+	return usagef(c, "--%s %s: the model has %s as flags or --config say: leave those settings out, or name another model",
+		flag, printable(path), m.Difference(set))
 }

@@ -119,6 +119,38 @@ func TestThreePhaseTakesTheModelOfTheCheckpoint(t *testing.T) {
 		!strings.Contains(stderr, "run.toml:1: context is 65: ") {
 		t.Errorf("%d %s", code, stderr)
 	}
+	// A [model] may name what the model has, and nothing else.
+	for setting, want := range map[string]string{"depth = 1": "", "dim = 24": "--checkpoint " + model +
+		": the model has dim 16, not 24 as flags or --config say: leave those settings out"} {
+		text := strings.Replace(small, "context = 32", "context = 24", 1)
+		text, _, _ = strings.Cut(text, "[model]")
+		if err := os.WriteFile("run.toml", []byte(text+"[model]\n"+setting+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, _, stderr := real(t, "cajq-3phase", "--config", "run.toml", "--checkpoint", model)
+		if (code == exitOK) != (want == "") || !strings.Contains(stderr, want) {
+			t.Errorf("%s: %d %s", setting, code, stderr)
+		}
+	}
+}
+
+// What is named as a model and is none is the user's: nobody is told to delete it. A model of own data is refused by
+// what works on tasks.
+func TestNoModel(t *testing.T) {
+	t.Chdir(t.TempDir())
+	visits(t, "own.jsonl", 0, 40)
+	trained(t, "pretrain --data own.jsonl --tokenizer words --eval-share 0.3 --output-dir run"+smallRun)
+	for _, command := range []string{"cajq-qat", "cajq-3phase", "baee-train", "baee-grid"} {
+		code, _, stderr := real(t, command, "--checkpoint", "own.jsonl")
+		if code == exitOK || !strings.Contains(stderr, "own.jsonl: ") || strings.Contains(stderr, "delete") ||
+			!strings.HasSuffix(stderr, "; name a model.safetensors that pretrain made\n") {
+			t.Errorf("%s: %d %s", command, code, stderr)
+		}
+		code, _, stderr = real(t, command, "--checkpoint", "run/model.safetensors")
+		if code != exitUsage || !strings.Contains(stderr, "run/model.safetensors learnt from data of its own, and "+command) {
+			t.Errorf("%s: %d %s", command, code, stderr)
+		}
+	}
 }
 
 // The newest run comes before the reference's model, and a folder whose result is missing is no finished run.

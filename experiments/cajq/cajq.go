@@ -168,7 +168,7 @@ func (e *comparison) done(v qat.Variant, seed uint64) (bool, error) {
 		if _, err := os.Stat(path); err != nil {
 			return false, nil
 		}
-		if got, err := lab.HashFile(path); err != nil || got != sum {
+		if got, err := files.HashFile(path); err != nil || got != sum {
 			return false, err
 		}
 	}

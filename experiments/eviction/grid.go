@@ -19,6 +19,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -98,7 +99,7 @@ func newGrid(j *lab.Job, c GridConfig, purpose tasks.Purpose) (*grid, error) {
 		if err != nil {
 			return nil, err
 		}
-		if g.shas[n.policy], err = lab.HashFile(n.path); err != nil {
+		if g.shas[n.policy], err = files.HashFile(n.path); err != nil {
 			return nil, err
 		}
 		if n.head {

@@ -46,7 +46,7 @@ func setAsideUnless(path, left, why string, line func(format string, args ...any
 		return err
 	}
 	if left != "" {
-		sum, err := HashFile(path)
+		sum, err := files.HashFile(path)
 		if err != nil {
 			return fmt.Errorf("%s cannot be read, and would be replaced: %w; move it away", path, files.Cause(err))
 		}

@@ -107,7 +107,7 @@ func (d *Driver) convert(e Experiment, wanted bool, sums map[string][2]string) (
 	if c.text, err = result.Encode(r); err != nil {
 		return nil, err
 	}
-	before, err := HashFile(path)
+	before, err := files.HashFile(path)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/internal/shell"
 )
 
@@ -413,7 +414,7 @@ func (d *Driver) sum(path string) (string, error) {
 	if sum, ok := d.sums[path]; ok {
 		return sum, nil
 	}
-	sum, err := HashFile(path)
+	sum, err := files.HashFile(path)
 	if err == nil {
 		d.sums[path] = sum
 	}

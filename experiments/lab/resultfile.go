@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -127,7 +126,7 @@ func (f *ResultFile) Write(o *Outcome, complete bool) error {
 func (f *ResultFile) outputs() (map[string]string, error) {
 	sums := map[string]string{}
 	for _, name := range f.of.Files {
-		sum, err := HashFile(filepath.Join(filepath.Dir(f.path), name))
+		sum, err := files.HashFile(filepath.Join(filepath.Dir(f.path), name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // a command of its own may do a part only
 		}
@@ -196,24 +195,11 @@ func WorkFolder(path string) string { return path + ".work" }
 func HashFiles(paths map[string]string) (map[string]string, error) {
 	sums := map[string]string{}
 	for name, path := range paths {
-		sum, err := HashFile(path)
+		sum, err := files.HashFile(path)
 		if err != nil {
 			return nil, err
 		}
 		sums[name] = sum
 	}
 	return sums, nil
-}
-
-// HashFile is the SHA-256 of a file.
-func HashFile(path string) (string, error) {
-	f, err := files.Open(path)
-	if err != nil {
-		return "", err
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", errors.Join(err, f.Close())
-	}
-	return hex.EncodeToString(h.Sum(nil)), f.Close()
 }

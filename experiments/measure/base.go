@@ -18,7 +18,7 @@ func LoadBase(path string) (*layers.Model, error) {
 	case errors.As(err, &other):
 		return nil, err
 	case err != nil:
-		return nil, fmt.Errorf("%w; if the file is damaged, delete it and pretrain again", err)
+		return nil, fmt.Errorf("%w; name a model.safetensors that pretrain made", err)
 	case m.Packed():
 		return nil, fmt.Errorf("%s: %w", path, layers.ErrPacked)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/qat"
 )
 
 // descriptions are the experiments' descriptions.
@@ -62,7 +63,7 @@ func openPretraining(ctx context.Context, c curriculum.Config, j *lab.Job) (*Tra
 	case errors.Is(err, fs.ErrNotExist):
 		// in a folder that the driver made
 		p = &Training{Environment: j.Environment, RunDir: lab.RunDir{Dir: j.Dir}}
-		if err := p.prepare(ctx, c, nil); err != nil {
+		if p.Trainer, err = curriculum.NewOn(ctx, c, qat.Base, j.Dir, nil); err != nil {
 			return nil, err
 		}
 		if err := p.begin(); err != nil {

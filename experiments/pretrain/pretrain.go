@@ -14,6 +14,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/metrics"
+	"github.com/synapnet/synapnet-train/qat"
 )
 
 // Training is one run of the curriculum (SPEC section 3) in an output directory.
@@ -45,8 +46,9 @@ type Result struct {
 func New(ctx context.Context, c curriculum.Config, dir string, env result.Environment,
 	progress func(data.Progress)) (*Training, error) {
 	p := &Training{Environment: env, RunDir: lab.RunDir{Dir: dir}}
-	if c.Data == nil {
-		if err := p.prepare(ctx, c, progress); err != nil { // before there is a folder
+	var err error
+	if c.Data == nil { // before there is a folder
+		if p.Trainer, err = curriculum.NewOn(ctx, c, qat.Base, dir, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -54,9 +56,8 @@ func New(ctx context.Context, c curriculum.Config, dir string, env result.Enviro
 	if err := p.Claim(lab.PretrainFile); err != nil {
 		return nil, err
 	}
-	var err error
 	if c.Data != nil { // into the folder
-		err = p.prepare(ctx, c, progress)
+		p.Trainer, err = curriculum.NewOn(ctx, c, qat.Base, dir, progress)
 	}
 	if err == nil {
 		err = p.begin()
@@ -69,22 +70,6 @@ func New(ctx context.Context, c curriculum.Config, dir string, env result.Enviro
 		return nil, err
 	}
 	return p, nil
-}
-
-// prepare makes the trainer, of a run on data behind a store of these in the run's folder.
-func (p *Training) prepare(ctx context.Context, c curriculum.Config, progress func(data.Progress)) (err error) {
-	if c.Data == nil {
-		p.Trainer, err = curriculum.New(c)
-		return err
-	}
-	c, own, err := c.ReadyData(ctx, curriculum.DataFolder(p.Dir), nil, nil, progress)
-	if err != nil {
-		return errors.Join(err, data.Remove(curriculum.DataFolder(p.Dir)))
-	}
-	if p.Trainer, err = curriculum.NewOn(c, own); err != nil {
-		return errors.Join(err, own.Set.Close())
-	}
-	return nil
 }
 
 // begin saves the first checkpoint, which also finds out now, and not after an epoch, that the directory cannot be
@@ -119,7 +104,7 @@ func Resume(ctx context.Context, dir string, env result.Environment, progress fu
 	if err != nil {
 		return nil, err
 	}
-	if p.Trainer, err = curriculum.ResumeOn(ctx, path, progress); err != nil {
+	if p.Trainer, err = curriculum.ResumeOn(ctx, path, qat.Base, progress); err != nil {
 		return nil, err
 	}
 	if err := p.ReadCost(); err != nil {
@@ -153,7 +138,7 @@ func (p *Training) finish() (*Result, error) {
 			r.Final = append(r.Final, m)
 		}
 	}
-	if err := t.Model.Save(p.Path(lab.ModelFile)); err != nil {
+	if err := t.SaveModel(p.Path(lab.ModelFile)); err != nil {
 		return nil, err
 	}
 	if err := Plot(r, p.Dir); err != nil {
