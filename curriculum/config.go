@@ -30,14 +30,14 @@ type Config struct {
 	SamplesPerStage int     `json:"samples_per_stage" toml:"samples_per_stage"` // asked for; see tasks.Counts
 	EpochsPerStage  int     `json:"epochs_per_stage" toml:"epochs_per_stage"`
 	BatchSize       int     `json:"batch_size" toml:"batch_size"`
-	LR              float64 `json:"lr" toml:"lr"`                     // peak learning rate
+	LR              float64 `json:"lr" toml:"lr"` // peak learning rate
 	// Rates are the peak rates that a run which diverged went on with, in place of LR (Trainer.LowerRate).
-	Rates           []Rate  `json:"rates,omitempty" toml:"-"`
-	WarmupSteps     int     `json:"warmup_steps" toml:"warmup_steps"` // linear from 0
-	WeightDecay     float64 `json:"weight_decay" toml:"weight_decay"` // decoupled, on all parameters
-	Beta1           float64 `json:"beta1" toml:"beta1"`
-	Beta2           float64 `json:"beta2" toml:"beta2"`
-	Clip            float64 `json:"clip" toml:"clip"` // global gradient norm; 0: none
+	Rates       []Rate  `json:"rates,omitempty" toml:"-"`
+	WarmupSteps int     `json:"warmup_steps" toml:"warmup_steps"` // linear from 0
+	WeightDecay float64 `json:"weight_decay" toml:"weight_decay"` // decoupled, on all parameters
+	Beta1       float64 `json:"beta1" toml:"beta1"`
+	Beta2       float64 `json:"beta2" toml:"beta2"`
+	Clip        float64 `json:"clip" toml:"clip"` // global gradient norm; 0: none
 	// Data are samples of the user's own, in place of tasks.
 	Data *Data `json:"data,omitempty" toml:"data"`
 	// Mixture are the tasks of the samples, with their shares; none: tasks.TrainingMixture.
