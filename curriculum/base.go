@@ -107,7 +107,7 @@ func (c Config) CheckBase(m layers.Config, extra map[string]string) error {
 	switch {
 	case labels && c.Data == nil:
 		return bounds.Wrong("init_from", c.InitFrom, "the model learnt from data of its own, whose ids and classes the "+
-			"tasks do not have: give `data.train`, too, or name another model")
+			"tasks do not have: give --data, too, or name another model")
 	case c.Data != nil && c.Data.Tokenizer != "":
 		return c.checkTokenizer(extra)
 	}

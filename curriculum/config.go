@@ -30,12 +30,14 @@ type Config struct {
 	SamplesPerStage int     `json:"samples_per_stage" toml:"samples_per_stage"` // asked for; see tasks.Counts
 	EpochsPerStage  int     `json:"epochs_per_stage" toml:"epochs_per_stage"`
 	BatchSize       int     `json:"batch_size" toml:"batch_size"`
-	LR              float64 `json:"lr" toml:"lr"`                     // peak learning rate
-	WarmupSteps     int     `json:"warmup_steps" toml:"warmup_steps"` // linear from 0
-	WeightDecay     float64 `json:"weight_decay" toml:"weight_decay"` // decoupled, on all parameters
-	Beta1           float64 `json:"beta1" toml:"beta1"`
-	Beta2           float64 `json:"beta2" toml:"beta2"`
-	Clip            float64 `json:"clip" toml:"clip"` // global gradient norm; 0: none
+	LR              float64 `json:"lr" toml:"lr"` // peak learning rate
+	// Rates are the peak rates that a run which diverged went on with, in place of LR (Trainer.LowerRate).
+	Rates       []Rate  `json:"rates,omitempty" toml:"-"`
+	WarmupSteps int     `json:"warmup_steps" toml:"warmup_steps"` // linear from 0
+	WeightDecay float64 `json:"weight_decay" toml:"weight_decay"` // decoupled, on all parameters
+	Beta1       float64 `json:"beta1" toml:"beta1"`
+	Beta2       float64 `json:"beta2" toml:"beta2"`
+	Clip        float64 `json:"clip" toml:"clip"` // global gradient norm; 0: none
 	// Data are samples of the user's own, in place of tasks.
 	Data *Data `json:"data,omitempty" toml:"data"`
 	// Mixture are the tasks of the samples, with their shares; none: tasks.TrainingMixture.
@@ -44,6 +46,12 @@ type Config struct {
 	EvalSamples int            `json:"eval_samples" toml:"eval_samples"`
 	// SampleKeys is the version of the keys of the samples' streams; 0 is 1, as of runs from before there were versions.
 	SampleKeys tasks.Keys `json:"sample_keys,omitempty" toml:"sample_keys"`
+}
+
+// Rate is a peak learning rate that holds from a step on.
+type Rate struct {
+	Step int     `json:"step"` // the first that it holds for, from 1
+	LR   float64 `json:"lr"`
 }
 
 // Default is the reference recipe (SPEC section 3).
@@ -85,7 +93,7 @@ func (c Config) Validate() error {
 		bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24)); err != nil {
 		return err
 	}
-	return cmp.Or(bounds.Above("lr", math.MaxFloat64, c.LR),
+	return cmp.Or(bounds.Above("lr", math.MaxFloat64, c.LR), c.checkRates(),
 		bounds.Check("weight_decay", c.WeightDecay, 0, math.MaxFloat64),
 		bounds.Decay("beta1", c.Beta1), bounds.Decay("beta2", c.Beta2), bounds.Check("clip", c.Clip, 0, math.MaxFloat64))
 }
@@ -130,7 +138,32 @@ func (c Config) WarmupProblem(total int) string {
 		c.WarmupSteps, total, c.schedule(total).At(total-1), c.LR, total)
 }
 
-// schedule is linear from 0 over the warm-up, then a cosine to 0 over the rest of the run's steps.
+// PeakLR is the peak learning rate that the run goes on with.
+func (c Config) PeakLR() float64 {
+	if n := len(c.Rates); n > 0 {
+		return c.Rates[n-1].LR
+	}
+	return c.LR
+}
+
+// checkRates refuses rates that no run can have gone on with.
+func (c Config) checkRates() error {
+	step, lr := 0, c.LR
+	for _, r := range c.Rates {
+		if r.Step <= step || !(r.LR > 0 && r.LR < lr) {
+			return bounds.Wrong("rates", c.Rates, "each must begin after the one before, with a lower rate above 0")
+		}
+		step, lr = r.Step, r.LR
+	}
+	return nil
+}
+
+// schedule is linear from 0 over the warm-up, then a cosine to 0 over the rest of the run's steps. Of a rate that holds
+// from a step on it is the same, from there.
 func (c Config) schedule(total int) train.Schedule {
-	return train.WarmupCosine(c.LR, c.WarmupSteps, total)
+	s := train.WarmupCosine(c.LR, c.WarmupSteps, total)
+	for _, r := range c.Rates {
+		s = s.Then(r.Step-1, train.WarmupCosine(r.LR, c.WarmupSteps, total))
+	}
+	return s
 }

@@ -139,6 +139,9 @@ func (c Config) optimiser(base Base, rate train.Schedule) *train.Optimiser {
 	return train.NewOptimiser(train.Recipe{Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip}, groups...)
 }
 
+// Quantised says whether the model is trained through quantisers.
+func (t *Trainer) Quantised() bool { return t.base.Quantisers != nil }
+
 // SaveModel writes the model, with its quantisers if it has any, to path.
 func (t *Trainer) SaveModel(path string) error {
 	f, err := t.base.file()

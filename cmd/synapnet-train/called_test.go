@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
-	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -48,13 +46,13 @@ func TestCommandsAreNamedAsTheyWereCalled(t *testing.T) {
 	}
 }
 
-// The command line that is given after a divergence runs as it stands, in another directory.
+// The command line that is given after a divergence runs as it stands: the run goes on from its last good checkpoint at
+// a lower rate, which its result tells. A rate that is not lower, or of a run that did not diverge, is refused.
 func TestAdviceAfterDivergenceRuns(t *testing.T) {
-	dir := t.TempDir()
-	t.Chdir(dir)
+	t.Chdir(t.TempDir())
 	_, _, stderr := synapnet(t.Context(), t, "pretrain --curriculum 32 "+
 		strings.Replace(tiny, "--warmup-steps 2 --lr 1e-3", "--warmup-steps 0 --lr 1e38", 1), "--output-dir", "it's a run")
-	_, line, ok := strings.Cut(stderr, "begin a new run with a lower rate, e.g.: "+program+" ")
+	_, line, ok := strings.Cut(stderr, "go on from there with a lower rate: "+program+" ")
 	if !ok {
 		t.Fatal(stderr)
 	}
@@ -62,16 +60,25 @@ func TestAdviceAfterDivergenceRuns(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
+	resume := []string{"pretrain", "--resume", "--output-dir", "it's a run", "--lr"}
+	if code, _, stderr := real(t, append(resume, "1e38")...); code != exitFailure || !strings.Contains(stderr, "diverged") {
+		t.Errorf("with the rate that it has: %d %s", code, stderr)
+	}
+	if code, _, stderr := real(t, append(resume, "2e38")...); code != exitUsage || !strings.Contains(stderr,
+		"--lr 2e+38: the run diverged with 1e+38: give less, above 0;") {
+		t.Errorf("a higher rate: %d %s", code, stderr)
+	}
 	args := strings.Split(strings.TrimSpace(string(words)), "\n")
-	if code, _, stderr := real(t, args...); code != exitOK {
+	code, _, stderr := real(t, args...)
+	if code != exitOK || !strings.Contains(stderr, "lr 0.0003 from step 1 on, after the run diverged\n") {
 		t.Fatalf("%q: %d %s", args, code, stderr)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "it's a run-2", lab.ModelFile)); err != nil {
-		t.Error(err)
+	r := pretrainResult(t, "it's a run/pretrain.json")
+	if c := r.Config; c.LR != 1e38 || !slices.Equal(c.Rates, []curriculum.Rate{{Step: 1, LR: 0.0003}}) ||
+		r.History.Steps[0].LR != 0.0003 {
+		t.Errorf("the result says lr %g, rates %v, first step %+v", c.LR, c.Rates, r.History.Steps[0])
 	}
-	// Of a resumed run the flags are not known: it says what to change.
-	_, _, again := synapnet(context.Background(), t, "pretrain --resume", "--output-dir", "it's a run")
-	if !strings.Contains(again, `begin a new run with the same settings, but --lr 0.0003 --output-dir 'it'\''s a run-3'`) {
-		t.Error(again)
-	}
+	stopped(t, "pretrain --curriculum 32 "+tiny+" --output-dir well", "step 2/")
+	refusal(t, exitUsage, "pretrain --resume --output-dir well --lr 1e-4",
+		"--lr 0.0001: the run has 0.001 and did not stop because it diverged: leave it out to resume, or begin a new run")
 }

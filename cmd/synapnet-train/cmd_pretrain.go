@@ -32,7 +32,7 @@ func pretrainCommand() *cli.Command {
 	d := curriculum.Default()
 	return &cli.Command{
 		Name:        "pretrain",
-		Usage:       "train a model from scratch on a curriculum of context lengths",
+		Usage:       "train a model, from scratch or from another one, on a curriculum of context lengths",
 		Description: helpText("pretrain"),
 		Flags: append(append(settingsFlags(pretrainSettings(&d)), dataFlags()...),
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with any of these settings, see configs/"},
@@ -47,18 +47,20 @@ func pretrainCommand() *cli.Command {
 	}
 }
 
-// pretrainConfig puts the defaults, the configuration file and the flags together.
-func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
-	conf := blank(c.IsSet("data"), false)
-	if path := c.String("config"); path != "" {
-		if err := loadPretraining(path, &conf); err != nil {
-			return conf, usagef(c, "%v", err)
-		}
-		if conf.Data != nil || len(conf.Stage) > 0 {
-			conf = blank(c.IsSet("data") || conf.Data != nil, len(conf.Stage) > 0)
-			if err := loadPretraining(path, &conf); err != nil {
-				return conf, usagef(c, "%v", err)
-			}
+// pretrainConfig puts the defaults, or the model of --init-from, the configuration file and the flags together. A run
+// that continues has its model already: known is its configuration.
+func pretrainConfig(c *cli.Context, known *layers.Config) (curriculum.Config, error) {
+	conf, err := readPretraining(c, blank(c.IsSet("data"), false))
+	if err != nil {
+		return conf, err
+	}
+	onData, staged := c.IsSet("data") || conf.Data != nil, len(conf.Stage) > 0
+	if path := cmp.Or(c.String("init-from"), conf.InitFrom); path != "" {
+		return initialised(c, path, known, blank(onData, staged))
+	}
+	if onData || staged {
+		if conf, err = readPretraining(c, blank(onData, staged)); err != nil {
+			return conf, err
 		}
 	}
 	if err := overrideSettings(c, &conf); err != nil {
@@ -67,11 +69,72 @@ func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
 	if err := cmp.Or(overrideData(c, &conf), overStages(c, conf)); err != nil {
 		return conf, err
 	}
-	flags := append(pretrainSettings(&conf), setting{"tasks", "", &conf.Mixture})
+	return conf, pretrainError(c, &conf, conf.ValidateUnread())
+}
+
+// readPretraining is the configuration with what the file of --config says.
+func readPretraining(c *cli.Context, conf curriculum.Config) (curriculum.Config, error) {
+	path := c.String("config")
+	if path == "" {
+		return conf, nil
+	}
+	if err := loadPretraining(path, &conf); err != nil {
+		return conf, usagef(c, "%v", err)
+	}
+	return conf, nil
+}
+
+// initialised is the configuration, over that of a blank run, of one that begins from the model at path, or that began
+// from it and whose model is known. [model] and flags may name what the model has, and nothing else.
+func initialised(c *cli.Context, path string, known *layers.Config, conf curriculum.Config) (curriculum.Config, error) {
+	var extra map[string]string
+	if known != nil {
+		conf.Model = *known
+	} else {
+		var err error
+		if conf.Model, extra, err = readInitial(path); err != nil {
+			return conf, err
+		}
+	}
+	m := conf.Model
+	if err := configure(c, &conf); err != nil {
+		return conf, err
+	}
+	override(c, pretrainSettings(&conf)...)
+	if err := cmp.Or(overrideData(c, &conf), overStages(c, conf)); err != nil {
+		return conf, err
+	}
+	if known == nil {
+		if conf.Model.MaxLen == m.MaxLen && conf.ExtendMaxLen > m.MaxLen {
+			conf.Model.MaxLen = conf.ExtendMaxLen
+		}
+		if err := conf.CheckBase(m, extra); err != nil {
+			return conf, pretrainError(c, &conf, err)
+		}
+	}
+	return conf, pretrainError(c, &conf, conf.ValidateUnread())
+}
+
+// readInitial reads the header of the model of --init-from.
+func readInitial(path string) (m layers.Config, extra map[string]string, err error) {
+	m, err = layers.ReadConfig(path, layers.QuantisedFile, layers.QuantisedRun)
+	if other, ok := errors.AsType[*layers.OtherKindError](err); ok && other.Kind == layers.PackedFile {
+		err = fmt.Errorf("%s: %w", path, layers.ErrPacked)
+	}
+	if err != nil {
+		return m, nil, fmt.Errorf("--init-from: %w", err)
+	}
+	extra, err = layers.ReadExtra(path)
+	return m, extra, err
+}
+
+// pretrainError is an error of the settings in the words of the command line.
+func pretrainError(c *cli.Context, conf *curriculum.Config, err error) error {
+	flags := append(pretrainSettings(conf), setting{"tasks", "", &conf.Mixture})
 	if conf.Data != nil {
 		flags = append(flags, dataSettings(conf.Data)...)
 	}
-	return conf, settingError(c, &conf, flags, conf.ValidateUnread())
+	return settingError(c, conf, flags, err)
 }
 
 // pretrainSettings are the settings of a run that have flags, in the order of the help text.
@@ -87,6 +150,11 @@ func pretrainSettings(conf *curriculum.Config) []setting {
 		{"weight-decay", "decoupled weight decay", &conf.WeightDecay},
 		{"eval-samples", "held-out samples after each epoch", &conf.EvalSamples},
 		{"seed", "seed of weights, data and order", &conf.Seed},
+		{"init-from", "model `FILE` to begin from, in place of initial weights; the configuration is the model's",
+			&conf.InitFrom},
+		{"extend-max-len", "positions to give that model, more than it has; 0: as it is", &conf.ExtendMaxLen},
+		{"extend-by", "`WAY` to make them: interpolate stretches the table, fresh adds new rows to it (default: interpolate)",
+			&conf.ExtendBy},
 	})
 }
 
@@ -143,6 +211,12 @@ func runPretrain(c *cli.Context) error {
 		p.Line("warning: %s", problem)
 	}
 	warn(p, t.Warnings...)
+	for _, r := range t.Config.Rates {
+		p.Line("lr %g from step %d on, after the run diverged", r.LR, r.Step)
+	}
+	if t.Config.InitFrom != "" {
+		p.Line("%s", baseLine(t.Config, t.Quantised()))
+	}
 	if t.Own != nil {
 		p.Line("%s", dataLine(t.Own, t.Config.Contexts()))
 	}
@@ -191,6 +265,18 @@ func runPretrain(c *cli.Context) error {
 	return nil
 }
 
+// baseLine tells which model a run begins from.
+func baseLine(conf curriculum.Config, quantised bool) string {
+	line := fmt.Sprintf("from %s, SHA-256 %.12s…", foreign.Path(conf.InitFrom), conf.InitSHA256)
+	if quantised {
+		line += ", through its quantisers"
+	}
+	if conf.ExtendMaxLen > 0 {
+		line += fmt.Sprintf(", with %d positions (%s)", conf.ExtendMaxLen, cmp.Or(conf.ExtendBy, layers.Interpolate))
+	}
+	return line
+}
+
 // trainingEnded is the error that ended a training, with what to do about it.
 func trainingEnded(c *cli.Context, err error, dir, lowerRate string) error {
 	switch {
@@ -203,22 +289,12 @@ func trainingEnded(c *cli.Context, err error, dir, lowerRate string) error {
 	return err
 }
 
-// lowerRate is what to do about a run that diverged. Its rate cannot be changed: it takes a new run in another
-// directory.
+// lowerRate is what to do about a run that diverged.
 func lowerRate(c *cli.Context, run *pretrain.Training) string {
-	lr, dir := min(run.Trainer.Config.LR/10, curriculum.Default().LR), freeDir(run.Dir)
-	if c.Bool("resume") {
-		return fmt.Sprintf("begin a new run with the same settings, but --lr %g --output-dir %s", lr, shell.Word(dir))
-	}
-	var given []string
-	for _, f := range c.Command.Flags {
-		if name := f.Names()[0]; name != "lr" && name != "output-dir" {
-			given = append(given, name)
-		}
-	}
-	words := again(c, []string{"pretrain"}, given...)
-	words = append(words, "--lr", fmt.Sprint(lr), "--output-dir", dir)
-	return "begin a new run with a lower rate, e.g.: " + shell.CommandLine(words...)
+	lr := min(run.Trainer.Config.PeakLR()/10, curriculum.Default().LR)
+	words := again(c, []string{"pretrain", "--resume", "--output-dir", run.Dir, "--lr", fmt.Sprint(lr)},
+		"checkpoint-every", "threads")
+	return "go on from there with a lower rate: " + shell.CommandLine(words...)
 }
 
 // warn prints lines about what a run that continues does not have as it was.
@@ -234,7 +310,7 @@ func warn(p *progress, lines ...string) {
 func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 	dir := c.String("output-dir")
 	if !c.Bool("resume") {
-		conf, err := pretrainConfig(c)
+		conf, err := pretrainConfig(c, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -264,10 +340,23 @@ func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 		return nil, err
 	}
 	run, err := pretrain.Resume(c.Context, dir, environment(), told(newProgress(c.App.ErrWriter)))
-	return run, whileReading(c, err)
+	if err != nil {
+		return nil, whileReading(c, err)
+	}
+	if lr := c.Float64("lr"); c.IsSet("lr") && lr != conf.PeakLR() {
+		err := run.LowerRate(lr)
+		if _, refused := errors.AsType[*bounds.Error](err); refused {
+			err = pretrainError(c, &conf, err)
+		}
+		if err != nil {
+			return nil, errors.Join(err, run.Trainer.Close())
+		}
+	}
+	return run, nil
 }
 
-// sameSettings refuses to continue a run with settings other than those it began with.
+// sameSettings refuses to continue a run with settings other than those it began with, but for a learning rate, which
+// LowerRate may take.
 func sameSettings(c *cli.Context, was curriculum.Config) error {
 	now := was
 	if err := overrideSettings(c, &now); err != nil {
@@ -275,7 +364,7 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 	}
 	before := pretrainSettings(&was)
 	for i, s := range pretrainSettings(&now) {
-		if a, b := s.text(), before[i].text(); a != b {
+		if a, b := s.text(), before[i].text(); a != b && s.flag != "lr" {
 			return usagef(c, "--%s is %s, but the run began with %s: leave the flag out to resume, or begin a new run with "+
 				"another --output-dir", s.flag, a, b)
 		}
@@ -283,9 +372,13 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 	if err := sameData(c, &now, was); err != nil || !c.IsSet("config") {
 		return err
 	}
-	now, err := pretrainConfig(c)
+	now, err := pretrainConfig(c, &was.Model)
 	if err != nil {
 		return err
+	}
+	now.InitSHA256, now.Rates = cmp.Or(now.InitSHA256, was.InitSHA256), was.Rates
+	if c.IsSet("lr") {
+		now.LR = was.LR
 	}
 	if err := sameData(c, &now, was); err != nil {
 		return err

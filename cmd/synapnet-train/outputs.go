@@ -80,7 +80,7 @@ var (
 // fileUses is the one table of what the commands read and write. A flag that names a file and is not in it fails a
 // test.
 var fileUses = map[string]fileUse{
-	"pretrain": {inputs: []string{"config", "data", "eval-data", "tokenizer"},
+	"pretrain": {inputs: []string{"config", "data", "eval-data", "tokenizer", "init-from"},
 		outputs: []output{{flag: "output-dir", in: ofRun(lab.PretrainFile)}}},
 	"cajq-qat": {inputs: []string{"config", "checkpoint"}, outputs: []output{
 		{flag: "output", of: results("cajq-qat", "cajq-ablation"), makes: true},

@@ -278,7 +278,7 @@ func TestResumeWithSettings(t *testing.T) {
 	line := "pretrain --curriculum 32 " + tiny + " --output-dir a"
 	stopped(t, line, "step 1/5")
 	for flag, text := range map[string]string{
-		"--lr 0.5":            "--lr is 0.5, but the run began with 0.001: leave the flag out to resume, or begin a new run",
+		"--lr 0.5":            "--lr 0.5: the run has 0.001 and did not stop because it diverged: leave it out to resume, or begin",
 		"--dim 32":            "--dim is 32, but the run began with 16",
 		"--heads 5":           "--heads is 5, but the run began with 2",
 		"--curriculum 32 64":  "--curriculum is [32 64], but the run began with [32]",
@@ -539,7 +539,7 @@ func TestPretrainStopsAtNaN(t *testing.T) {
 	last := stderr[strings.LastIndex(strings.TrimSuffix(stderr, "\n"), "\n")+1:]
 	if code != exitFailure || !strings.HasPrefix(last, "synapnet-train: training stopped at step ") ||
 		!strings.Contains(last, "the last good checkpoint, of step 0, is a/checkpoint.safetensors; the training diverged "+
-			"at lr 1e+38; begin a new run with a lower rate, e.g.: synapnet-train pretrain --curriculum 32 ") {
+			"at lr 1e+38; go on from there with a lower rate: synapnet-train pretrain --resume --output-dir a --lr 0.0003\n") {
 		t.Errorf("%d %s", code, stderr)
 	}
 	if _, err := curriculum.Resume("a/checkpoint.safetensors"); err != nil {

@@ -35,6 +35,7 @@ func exportedFields(t reflect.Type) (n int) {
 		case f.Type.Kind() == reflect.Struct:
 			n += exportedFields(f.Type)
 		case f.Type.Kind() == reflect.Pointer: // own data of a pretraining
+		case f.Tag.Get("toml") == "-": // what a run notes
 		case f.IsExported() && f.Type.Kind() != reflect.Map:
 			n++
 		}
@@ -159,10 +160,11 @@ func wrongValues(v reflect.Value) []string {
 var reasonable = map[string][]string{
 	"0": {"seed", "seeds", "data_seed", "target_seed", "variant_seed", "warmups", "warmup_steps", "short_steps", "rise",
 		"weight_decay", "beta1", "beta2", "clip", "lambda", "step_lr", "recovery.lr", "finetune.lr", "salient_fraction",
-		"smooth_alpha", "noise", "baee-grid.needles", "sparse_threshold", "sample_keys"},
+		"smooth_alpha", "noise", "baee-grid.needles", "sparse_threshold", "sample_keys", "extend_max_len"},
 	"9000000000000000000": {"seed", "seeds", "data_seed", "target_seed", "variant_seed"},
 	"[]":                  {"tiered", "random_models", "block_layers", "mixture", "stage"},
-	"":                    {"tiered", "block_layers", "architecture"},
+	"":                    {"tiered", "block_layers", "architecture", "init_from", "init_sha256", "extend_by"},
+	"nonsense":            {"pretrain.init_from"}, // a file that is looked for when the run begins
 }
 
 // Every value that a setting of an experiment cannot have is refused when it is given, by the setting's whole key. What

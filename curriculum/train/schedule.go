@@ -58,3 +58,13 @@ func (s Schedule) From(first int) Schedule {
 func (s Schedule) Times(factor float64) Schedule {
 	return Schedule{s.Peak * factor, func(step int) float64 { return s.rate(step) * factor }}
 }
+
+// Then is s up to a step of the run, and next from there on.
+func (s Schedule) Then(step int, next Schedule) Schedule {
+	return Schedule{next.Peak, func(i int) float64 {
+		if i < step {
+			return s.rate(i)
+		}
+		return next.rate(i)
+	}}
+}

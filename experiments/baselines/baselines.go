@@ -195,6 +195,10 @@ func (p baselinePart) configs(keys tasks.Keys) (all []curriculum.Config, err err
 	if n := len(p.Training.Stage); n > 0 || p.Training.Data != nil {
 		return nil, bounds.Wrong("training.stage", n, "all architectures learn one curriculum: leave stages and data out")
 	}
+	if p.Training.InitFrom != "" {
+		return nil, bounds.Wrong("training.init_from", p.Training.InitFrom, "the architectures begin from initial weights: "+
+			"leave it out")
+	}
 	if k := p.Training.SampleKeys; k != 0 {
 		return nil, bounds.Wrong("training.sample_keys", k, "leave it out: the experiment's own sample_keys counts")
 	}

@@ -1,6 +1,7 @@
 package pretrain
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -74,6 +75,9 @@ func openPretraining(ctx context.Context, c curriculum.Config, j *lab.Job) (*Tra
 	default:
 		if p, err = Resume(ctx, j.Dir, j.Environment, nil); err != nil {
 			return nil, fmt.Errorf("%w: delete %s to train from the beginning", err, path)
+		}
+		if c.InitFrom != "" {
+			c.InitSHA256 = cmp.Or(c.InitSHA256, p.Trainer.Config.InitSHA256)
 		}
 		if !lab.SameButKeys(p.Trainer.Config, c) {
 			return nil, fmt.Errorf("checkpoint %s is of other settings: delete it or move it away", path)

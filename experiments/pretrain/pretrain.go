@@ -113,6 +113,15 @@ func Resume(ctx context.Context, dir string, env result.Environment, progress fu
 	return p, nil
 }
 
+// LowerRate has a run that diverged go on with another peak learning rate (curriculum.Trainer.LowerRate).
+func (p *Training) LowerRate(lr float64) error {
+	if err := p.Lock(); err != nil {
+		return err
+	}
+	defer p.Unlock()
+	return p.Trainer.LowerRate(lr)
+}
+
 // Run trains to the end and writes the result, or until ctx ends, when it leaves a checkpoint.
 func (p *Training) Run(ctx context.Context) (*Result, error) {
 	if err := p.Lock(); err != nil {

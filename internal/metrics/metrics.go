@@ -282,6 +282,28 @@ func Read(path string, at Mark, see func(kind string, text []byte) error) error 
 	return errors.Join(err, file.Close())
 }
 
+// EndsDiverged says whether the last line of a history is that of a run which diverged. Without a file it is not.
+func EndsDiverged(path string) (bool, error) {
+	file, err := files.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", path, files.Cause(err))
+	}
+	last, reader := "", bufio.NewReader(file)
+	for err == nil {
+		var line string
+		if line, err = reader.ReadString('\n'); err == nil {
+			last = line
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return strings.HasPrefix(last, beginning+DivergedKind+`"`), errors.Join(err, file.Close())
+}
+
 // scan gives every line up to a mark to see, and holds them against the mark.
 func scan(path string, file io.Reader, at Mark, see func(line []byte) error) error {
 	sum, read, lines := sha256.New(), int64(0), int64(0)
