@@ -133,8 +133,8 @@ func TestEvalBenchmarkRefuses(t *testing.T) {
 		refusal(t, exitUsage, "eval "+line, want)
 	}
 	for line, want := range map[string]string{
-		"babilong": "is not in Hugging Face's cache, cache, and nothing is downloaded from here: fetch it with: hf download " +
-			"RMT-team/babilong --repo-type dataset",
+		"babilong": "is not in Hugging Face's cache, cache, and nothing is downloaded from here: fetch it with: hf " +
+			"download RMT-team/babilong --repo-type dataset",
 		"ruler":                "RULER (Hsieh et al. 2024) is not a download: make its files with",
 		"babilong=absent.json": "cannot read absent.json: no such file or directory; give a file of",
 		"babilong=cmd":         "cannot read cmd: no such file or directory",
