@@ -3,6 +3,7 @@ package baee
 import (
 	"cmp"
 	"fmt"
+	"unsafe"
 
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/internal/bounds"
@@ -35,6 +36,9 @@ type Config struct {
 	// rows a layer; 0: no limit. At least one must be set; the paper protocol takes EntriesPerLayer alone.
 	BudgetBytes     int `json:"budget_bytes"`
 	EntriesPerLayer int `json:"entries_per_layer"`
+	// CountMetadata has BudgetBytes limit every byte that an entry costs: its content, and what is known of it besides
+	// (position, salience, history, what the policy's network made of it). The published protocols count contents alone.
+	CountMetadata bool `json:"count_metadata,omitempty"`
 
 	// Tiers stores entries in the tier that their score calls for, and in lower ones if the budget does: WARM instead of
 	// HOT, then COLD, then evicted. Only for policies that have scores; otherwise all entries are HOT.
@@ -65,8 +69,35 @@ func Default(dim, layers, slots int, c *Classifier) Config {
 	}
 }
 
-// EntryBytes is what an entry takes in half precision: 2 D.
-func (c Config) EntryBytes() int { return hotBytes(c.Dim) }
+// EntryBytes is what an entry in half precision takes of the budget: 2 D, and with CountMetadata what is known of it.
+func (c Config) EntryBytes() int {
+	entry, _ := c.counted()
+	return hotBytes(c.Dim) + entry
+}
+
+// metadataBytes is what is known of an entry besides its content.
+func (c Config) metadataBytes() int {
+	n := int(unsafe.Sizeof(policy.Entry{}) + unsafe.Sizeof(content{}))
+	p, err := policy.Lookup(c.Policy) // New refuses one that there is not
+	if err != nil || c.Protocol != Strict {
+		return n
+	}
+	if p.Needs.Retention && c.Classifier != nil {
+		n += 4 * c.Classifier.Hidden
+	}
+	if p.Needs.Head {
+		n += 4
+	}
+	return n
+}
+
+// counted is what an entry and a summary take of the budget besides their contents.
+func (c Config) counted() (entry, summaries int) {
+	if !c.CountMetadata {
+		return 0, 0
+	}
+	return c.metadataBytes(), int(unsafe.Sizeof(summary{}))
+}
 
 // rule is the policy's function under the protocol.
 func (c *Config) rule(p policy.Policy) (policy.Func, error) {
@@ -134,9 +165,9 @@ func (c *Config) validateBudget() error {
 	if c.BudgetBytes == 0 && c.EntriesPerLayer == 0 {
 		return fmt.Errorf("no budget: set budget_bytes or entries_per_layer above 0")
 	}
-	if least := c.Layers * hotBytes(c.Dim); c.BudgetBytes > 0 && c.BudgetBytes < least {
+	if least := c.Layers * c.EntryBytes(); c.BudgetBytes > 0 && c.BudgetBytes < least {
 		return fmt.Errorf("budget_bytes is %d: too small for one entry of %d bytes in each of %d layers; it must be at "+
-			"least %d", c.BudgetBytes, hotBytes(c.Dim), c.Layers, least)
+			"least %d", c.BudgetBytes, c.EntryBytes(), c.Layers, least)
 	}
 	return nil
 }

@@ -133,7 +133,7 @@ type summary struct {
 func (m *Manager) summarySlots(l *layer) int {
 	n := m.config.SummarySlots
 	if l.bytes > 0 {
-		n = min(n, l.bytes/(4*hotBytes(m.config.Dim)))
+		n = min(n, l.bytes/(4*(hotBytes(m.config.Dim)+l.summary)))
 	}
 	if l.rows > 0 {
 		n = min(n, l.rows/4)
@@ -190,10 +190,10 @@ func (m *Manager) squeeze(l *layer, scores []float64, out []bool) {
 	over := -l.bytes
 	for j, c := range l.contents {
 		if !out[j] {
-			over += len(c.data)
+			over += len(c.data) + l.entry
 		}
 	}
-	over += len(l.summaries) * hot
+	over += len(l.summaries) * (hot + l.summary)
 	if l.bytes == 0 || over <= 0 {
 		return
 	}
@@ -209,8 +209,8 @@ func (m *Manager) squeeze(l *layer, scores []float64, out []bool) {
 	}
 	// All are WARM now (HOT, if that is the smaller form). What goes makes room for itself and for the summaries that it
 	// starts; these never take more than a quarter of the share.
-	over += (m.summarySlots(l) - len(l.summaries)) * hot
-	for _, j := range m.lowest(scores, ceil(over, min(hot, warm)), func(j int) bool { return !out[j] }) {
+	over += (m.summarySlots(l) - len(l.summaries)) * (hot + l.summary)
+	for _, j := range m.lowest(scores, ceil(over, min(hot, warm)+l.entry), func(j int) bool { return !out[j] }) {
 		out[j] = true
 		m.merge(l, j)
 	}

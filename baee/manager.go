@@ -54,6 +54,8 @@ type layer struct {
 	queries   moments
 
 	bytes   int // share of the budget; 0: no limit
+	entry   int // what an entry takes of it besides its content
+	summary int // and a summary
 	rows    int // most rows; 0: no limit
 	evicted int64
 	merged  int64 // entries that went into a summary
@@ -92,10 +94,11 @@ func (m *Manager) Reset() {
 	m.rng = rand.New(m.source)
 	m.chunk, m.nextID = 0, 0
 	m.layers = make([]*layer, m.config.Layers)
-	bytes := m.share(m.config.BudgetBytes, hotBytes(m.config.Dim))
+	bytes := m.share(m.config.BudgetBytes, m.config.EntryBytes())
 	rows := m.share(m.config.EntriesPerLayer*m.config.Layers, 1)
+	entry, summary := m.config.counted()
 	for i := range m.layers {
-		m.layers[i] = &layer{bytes: bytes[i], rows: rows[i]}
+		m.layers[i] = &layer{bytes: bytes[i], rows: rows[i], entry: entry, summary: summary}
 	}
 }
 
@@ -119,7 +122,13 @@ func (m *Manager) MostRows(i int) int {
 		if m.config.Tiers {
 			least = min(least, warmBytes(m.config.Dim))
 		}
-		if n := l.bytes / least; most == 0 || n < most {
+		least += l.entry
+		n := l.bytes / least
+		if of := hotBytes(m.config.Dim) + l.summary; m.config.Tiers && of < least { // entries of few elements
+			summaries := m.summarySlots(l)
+			n = summaries + (l.bytes-summaries*of)/least
+		}
+		if most == 0 || n < most {
 			most = n
 		}
 	}
@@ -378,7 +387,8 @@ func (m *Manager) retention(l *layer) {
 // Counts are numbers of entries and bytes, of one layer or of all.
 type Counts struct {
 	Hot, Warm, Summaries int   // rows held, by form
-	Bytes                int   // of all contents: what the budget limits
+	Bytes                int   // of all contents
+	Counted              int   // what the budget limits: Bytes, and with CountMetadata what is known of rows besides
 	MetadataBytes        int   // of what is known of the entries besides
 	Evicted              int64 // entries dropped so far
 	Merged               int64 // entries that went into a summary so far
@@ -399,7 +409,7 @@ func (m *Manager) Layer(i int) Counts {
 			c.Warm++
 		}
 	}
-	c.Bytes = l.held()
+	c.Bytes, c.Counted = l.payload(), l.held()
 	perEntry := int(unsafe.Sizeof(policy.Entry{}) + unsafe.Sizeof(content{}))
 	c.MetadataBytes = len(l.entries)*perEntry + len(l.summaries)*int(unsafe.Sizeof(summary{})) +
 		4*(len(l.projected)+len(l.head)+len(l.queries.mean)+len(l.queries.cov))
@@ -412,14 +422,17 @@ func (m *Manager) Total() Counts {
 	for i := range m.layers {
 		c := m.Layer(i)
 		t.Hot, t.Warm, t.Summaries = t.Hot+c.Hot, t.Warm+c.Warm, t.Summaries+c.Summaries
-		t.Bytes, t.MetadataBytes = t.Bytes+c.Bytes, t.MetadataBytes+c.MetadataBytes
+		t.Bytes, t.Counted, t.MetadataBytes = t.Bytes+c.Bytes, t.Counted+c.Counted, t.MetadataBytes+c.MetadataBytes
 		t.Evicted, t.Merged, t.Demoted = t.Evicted+c.Evicted, t.Merged+c.Merged, t.Demoted+c.Demoted
 	}
 	return t
 }
 
-// held is the ledger: the bytes of all contents.
-func (l *layer) held() int {
+// held is the ledger: what the budget limits.
+func (l *layer) held() int { return l.payload() + len(l.entries)*l.entry + len(l.summaries)*l.summary }
+
+// payload is the bytes of all contents.
+func (l *layer) payload() int {
 	n := 0
 	for _, c := range l.contents {
 		n += len(c.data)

@@ -89,8 +89,8 @@ var builtin = []string{"baee", "baee_salience", "expected_attention", "fifo", "h
 	"lru",
 	"pyramidkv", "random", "scissorhands", "snapkv", "tova"}
 
-// Over random streams, layers and budgets no update leaves more bytes than the budget allows, what is counted is what
-// is held, and without tiers a policy always fills its budget.
+// Over random streams, layers and budgets, of contents or of all that an entry costs, no update leaves more bytes than
+// the budget allows, what is counted is what is held, and without tiers a policy always fills its budget.
 func TestTheBudgetHoldsAfterEveryUpdate(t *testing.T) {
 	for _, name := range builtin {
 		check := func(seed uint64, l, d, s uint8, extra, rows uint16, tiers, both bool) bool {
@@ -101,8 +101,8 @@ func TestTheBudgetHoldsAfterEveryUpdate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.Tiers = tiers && p.Score != nil
-			least := c.Layers * hotBytes(c.Dim)
+			c.Tiers, c.CountMetadata = tiers && p.Score != nil, seed%2 == 1
+			least := c.Layers * c.EntryBytes()
 			c.BudgetBytes = least + int(extra)%(40*least)
 			if both {
 				c.EntriesPerLayer = 1 + int(rows)%20
@@ -120,7 +120,7 @@ func TestTheBudgetHoldsAfterEveryUpdate(t *testing.T) {
 					entered += int64(len(f.Positions))
 					total, layer := m.Total(), m.Layer(i)
 					held := 2*c.Dim*(total.Hot+total.Summaries) + (c.Dim+2)*total.Warm
-					if total.Bytes > c.BudgetBytes || total.Bytes != held || c.EntriesPerLayer > 0 &&
+					if total.Counted > c.BudgetBytes || total.Bytes != held || total.Counted != counted(m) || c.EntriesPerLayer > 0 &&
 						total.Rows() > c.Layers*c.EntriesPerLayer {
 						t.Logf("%s: %+v of %+v", name, total, c)
 						return false
@@ -144,6 +144,19 @@ func TestTheBudgetHoldsAfterEveryUpdate(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// counted is what the budget limits: contents, and with CountMetadata what is known of rows, which statistics of a
+// layer's queries are not.
+func counted(m *Manager) int {
+	t := m.Total()
+	if !m.Config().CountMetadata {
+		return t.Bytes
+	}
+	for _, l := range m.layers {
+		t.MetadataBytes -= 4 * (len(l.queries.mean) + len(l.queries.cov))
+	}
+	return t.Bytes + t.MetadataBytes
 }
 
 func TestBudgetsThatCannotHoldAnEntryAreRefused(t *testing.T) {

@@ -1,9 +1,6 @@
 package baee
 
 import (
-	"unsafe"
-
-	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/internal/host"
 )
 
@@ -15,16 +12,7 @@ type Room struct {
 
 // rowBytes is what is known of a row besides its content. The lists of rows grow by copying: for a moment there are
 // two.
-func (m *Manager) rowBytes() int {
-	n := int(unsafe.Sizeof(policy.Entry{}) + unsafe.Sizeof(content{}))
-	if m.scored() {
-		n += 4 * m.config.Classifier.Hidden
-	}
-	if m.headed() {
-		n += 4
-	}
-	return 2 * n
-}
+func (m *Manager) rowBytes() int { return 2 * m.config.metadataBytes() }
 
 // RoomFor is the room of a stream in chunks of `chunk` tokens that goes on with `tokens` more; below 0: with any
 // number. What a stream writes bounds it, and the budget does.

@@ -62,58 +62,72 @@ func EvaluateContext(ctx context.Context, m *layers.Model, samples []tasks.Sampl
 	return EvaluateSamples(ctx, m, len(samples), len(samples[0].IDs), batch, next, nil)
 }
 
-// EvaluateSamples is EvaluateContext of n samples of the given number of tokens that are made as they are needed: no
-// more than a batch of them is held. each is told every answer; it may be nil.
+// EvaluateSamples is EvaluateContext of n samples of the given number of tokens that are made as Classify needs them.
+// each is told every answer; it may be nil.
 func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 	next func() (tasks.Sample, error), each func(Answer)) (Scored, error) {
-	if n < 1 || batch < 1 {
-		return Scored{}, fmt.Errorf("evaluation: %d samples in batches of %d: use at least 1", n, batch)
-	}
-	inf, err := m.Infer(batch, tokens, 0)
+	right, total := map[string]int{}, map[string]int{}
+	correct, outcomes := 0, make([]bool, 0, max(0, n))
+	err := Classify(ctx, m, n, tokens, batch, next, func(s tasks.Sample, logits []float32) {
+		total[s.Task]++
+		outcomes = append(outcomes, Argmax(logits) == int(s.Label))
+		if each != nil {
+			each(answer(logits, s.Label))
+		}
+		if outcomes[len(outcomes)-1] {
+			right[s.Task]++
+			correct++
+		}
+	})
 	if err != nil {
 		return Scored{}, err
-	}
-	defer inf.Program.Close()
-	right, total := map[string]int{}, map[string]int{}
-	correct, outcomes := 0, make([]bool, 0, n)
-	part := make([]tasks.Sample, 0, min(batch, n))
-	for from := 0; from < n; from += batch {
-		if err := ctx.Err(); err != nil {
-			return Scored{}, err
-		}
-		for part = part[:0]; len(part) < min(batch, n-from); {
-			s, err := next()
-			if err != nil {
-				return Scored{}, err
-			}
-			part = append(part, s)
-		}
-		ids, _ := Collate(part, batch)
-		logits, err := inf.Run(ids, nil)
-		if err != nil {
-			return Scored{}, err
-		}
-		for i, s := range part {
-			total[s.Task]++
-			row := logits[i*m.Outputs() : (i+1)*m.Outputs()]
-			if err := layers.CheckFinite("logits", row); err != nil {
-				return Scored{}, fmt.Errorf("evaluation: sample %d (%s): %w", from+i, s.Task, err)
-			}
-			outcomes = append(outcomes, Argmax(row) == int(s.Label))
-			if each != nil {
-				each(answer(row, s.Label))
-			}
-			if outcomes[from+i] {
-				right[s.Task]++
-				correct++
-			}
-		}
 	}
 	e := Scored{Evaluation{Overall: NewAccuracy(correct, n), PerTask: map[string]Accuracy{}}, outcomes}
 	for task, n := range total {
 		e.PerTask[task] = NewAccuracy(right[task], n)
 	}
 	return e, nil
+}
+
+// Classify gives the logits [C] of n samples of the given number of tokens, in their order, valid during the call. They
+// are made as they are needed: no more than a batch of them is held. Logits that are not finite are an error. When ctx
+// ends, it gives up between two batches, with ctx's error.
+func Classify(ctx context.Context, m *layers.Model, n, tokens, batch int, next func() (tasks.Sample, error),
+	each func(s tasks.Sample, logits []float32)) error {
+	if n < 1 || batch < 1 {
+		return fmt.Errorf("evaluation: %d samples in batches of %d: use at least 1", n, batch)
+	}
+	inf, err := m.Infer(batch, tokens, 0)
+	if err != nil {
+		return err
+	}
+	defer inf.Program.Close()
+	part := make([]tasks.Sample, 0, min(batch, n))
+	for from := 0; from < n; from += batch {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for part = part[:0]; len(part) < min(batch, n-from); {
+			s, err := next()
+			if err != nil {
+				return err
+			}
+			part = append(part, s)
+		}
+		ids, _ := Collate(part, batch)
+		logits, err := inf.Run(ids, nil)
+		if err != nil {
+			return err
+		}
+		for i, s := range part {
+			row := logits[i*m.Outputs() : (i+1)*m.Outputs()]
+			if err := layers.CheckFinite("logits", row); err != nil {
+				return fmt.Errorf("evaluation: sample %d (%s): %w", from+i, s.Task, err)
+			}
+			each(s, row)
+		}
+	}
+	return nil
 }
 
 // answer is the class with the largest logit, and its share of the softmax.

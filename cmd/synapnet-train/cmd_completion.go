@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/synapnet/synapnet-train/experiments/benchmarks"
 )
 
 // completionScripts are what shells read, by their names. They ask the program itself what there is.
@@ -64,7 +66,7 @@ func manCommand() *cli.Command {
 }
 
 // completions are the words that may follow words, the last of which is begun if it is a flag. None are where a value
-// or a file stands, so that the shell offers files.
+// or a file stands, so that the shell offers files, but for names of benchmarks.
 func completions(app *cli.App, words []string) (all []string) {
 	begun := "" // a flag
 	if n := len(words); n > 0 && isFlag(words[n-1]) || n > 0 && words[n-1] == "-" {
@@ -77,6 +79,9 @@ func completions(app *cli.App, words []string) (all []string) {
 		if command = app.Command(words[0]); command == nil {
 			return nil
 		}
+	}
+	if begun == "--benchmark" && command != nil && command.Name == "eval" { // its value, which is no file
+		return benchmarks.Names()
 	}
 	if begun != "" {
 		flags := app.Flags

@@ -25,6 +25,8 @@ func TestCompletions(t *testing.T) {
 		"eval model.safetensors --sa":   "--sample-keys --samples",
 		"eval":                          "",
 		"export --output":               "--output",
+		"eval --benchmark":              "babilong longbench longbench-v2 ruler",
+		"eval --bench":                  "--benchmark",
 		"completion":                    "bash fish zsh",
 		"--ver":                         "--version",
 		"nonsense":                      "",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/benchmarks"
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/foreign"
@@ -35,6 +36,8 @@ func evalCommand() *cli.Command {
 			&cli.IntFlag{Name: "sample-keys", Usage: "1: the samples of versions in which a seed could meet a training's; 2: " +
 				"apart from every training", Value: int(tasks.CurrentKeys)},
 			&cli.StringSliceFlag{Name: "data", Usage: "`FILE`s of samples of your own, in place of tasks, see pretrain --help"},
+			&cli.StringFlag{Name: "benchmark", Usage: "`NAME[=PATH]` of a benchmark, in place of tasks: " +
+				strings.Join(benchmarks.Names(), ", ") + "; PATH is a file or a folder (default: what is in Hugging Face's cache)"},
 			&cli.StringFlag{Name: "long-samples",
 				Usage: "samples longer than the context are cut `WHERE`: left, right, middle; " +
 					"or refused", Value: string(data.Refuse)},
@@ -59,15 +62,23 @@ func eval(c *cli.Context) error {
 	if c.Bool("list") {
 		return listTasks(c)
 	}
-	if c.IsSet("data") {
+	if c.Args().Len() > 1 {
+		return usagef(c, "unexpected argument %s: eval takes one model", printable(c.Args().Get(1)))
+	}
+	switch {
+	case c.IsSet("benchmark"):
+		return evalBenchmark(c)
+	case c.IsSet("data"):
 		return evalData(c)
 	}
+	return evalTasks(c)
+}
+
+// evalTasks measures a model on the tasks of the program.
+func evalTasks(c *cli.Context) error {
 	plan, err := evaluationPlan(c)
 	if err != nil {
 		return err
-	}
-	if c.Args().Len() > 1 {
-		return usagef(c, "unexpected argument %s: eval takes one model", printable(c.Args().Get(1)))
 	}
 	path, err := modelArgument(c)
 	if err != nil {
@@ -78,10 +89,11 @@ func eval(c *cli.Context) error {
 		return err
 	}
 	if learntOwn(m.Extra) && !c.IsSet("tasks") && !c.IsSet("suite") {
-		return usagef(c, "%s learnt from data of its own: give --data FILE, or name --tasks all the same", foreign.Path(path))
+		return usagef(c, "%s learnt from data of its own: give --data FILE or --benchmark NAME, or name --tasks all the "+
+			"same", foreign.Path(path))
 	}
 	if c.IsSet("long-samples") {
-		return usagef(c, "--long-samples says how --data are read: give --data FILE, too")
+		return usagef(c, "--long-samples says how --data are read: give --data FILE or --benchmark NAME, too")
 	}
 	if fit := possible(plan.Contexts, m.Config); !c.IsSet("contexts") && !slices.Equal(fit, plan.Contexts) {
 		newProgress(c.App.ErrWriter).Line("contexts %v in place of %v: the model has %d positions", fit, plan.Contexts,
@@ -217,6 +229,10 @@ func listTasks(c *cli.Context) error {
 		}
 	}
 	w.printf("suite mixture: %s\nsuite all: every task above\n", strings.Join(measure.SuiteTasks("mixture"), ", "))
+	for _, name := range benchmarks.Names() {
+		b, _ := benchmarks.Lookup(name)
+		w.printf("benchmark %s: %s, files as they ship; of a sample a model reads %s\n", name, b.Title, b.Reads)
+	}
 	return w.err
 }
 

@@ -310,3 +310,28 @@ func TestExportTrains(t *testing.T) {
 		"export --output x --qat-batch 4 " + model:              "--qat-batch 4: it goes with --qat-steps N",
 	})
 }
+
+// eval counts the parameters of the model, and not the numbers of the file, whatever they are packed in.
+func TestEvalCountsPackedParameters(t *testing.T) {
+	t.Chdir(t.TempDir())
+	visits(t, "train.jsonl", 0, 120)
+	visits(t, "held.jsonl", 200, 30)
+	trained(t, "pretrain --data train.jsonl --tokenizer words --output-dir run"+smallRun)
+	m, err := layers.Load("run/model.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := m.Config.Parameters()
+	success(t, strings.Fields("export run/model.safetensors --data train.jsonl --targets all --output packed.safetensors")...)
+	for _, model := range []string{"run/model.safetensors", "packed.safetensors"} {
+		own := decode[ownEvaluation](t, strings.Fields("eval "+model+" --data held.jsonl --json")...)
+		tasks := decode[evaluationResult](t, strings.Fields("eval "+model+" --tasks niah_single --contexts 32 --samples 2 "+
+			"--json")...)
+		if own.Parameters != want || tasks.Parameters != want || m.Params.Count() != want {
+			t.Errorf("%s: %d on data, %d on tasks, the model has %d", model, own.Parameters, tasks.Parameters, want)
+		}
+		if out := success(t, "eval", model, "--data", "held.jsonl"); !strings.Contains(out, grouped(want)+" parameters, ") {
+			t.Errorf("%s: %s", model, out)
+		}
+	}
+}

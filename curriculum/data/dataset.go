@@ -70,25 +70,34 @@ func (d *Dataset) Sample(i int) (tasks.Sample, error) {
 	if err != nil {
 		return tasks.Sample{}, err
 	}
-	over := len(ids) - d.length
+	if ids, err = d.long.Fit(ids, d.length, d.pad); err != nil {
+		return tasks.Sample{}, err
+	}
+	return tasks.Sample{IDs: ids, Label: label, Task: d.task}, nil
+}
+
+// Fit gives ids the given length: filled with pad on the left, or cut, in the same memory. It is an error if they are
+// longer and not to be cut.
+func (l Long) Fit(ids []int32, length int, pad int32) ([]int32, error) {
+	over := len(ids) - length
 	switch {
 	case over < 0:
-		filled := make([]int32, d.length)
+		filled := make([]int32, length)
 		for k := range -over {
-			filled[k] = d.pad
+			filled[k] = pad
 		}
 		copy(filled[-over:], ids)
 		ids = filled
 	case over == 0:
-	case d.long == CutLeft:
+	case l == CutLeft:
 		ids = ids[over:]
-	case d.long == CutRight:
-		ids = ids[:d.length]
-	case d.long == CutMiddle:
-		front := (d.length + 1) / 2
+	case l == CutRight:
+		ids = ids[:length]
+	case l == CutMiddle:
+		front := (length + 1) / 2
 		ids = append(ids[:front], ids[front+over:]...)
 	default:
-		return tasks.Sample{}, errors.New("it is longer than the context")
+		return nil, errors.New("it is longer than the context")
 	}
-	return tasks.Sample{IDs: ids[:d.length:d.length], Label: label, Task: d.task}, nil
+	return ids[:length:length], nil
 }
