@@ -117,18 +117,33 @@ func benchmarkReader(c *cli.Context, path string, m *layers.Model, long data.Lon
 		return r, fmt.Errorf("%s has %d labels and %d classes: the file is corrupt", foreign.Path(path), r.Labels.Len(),
 			m.Outputs())
 	}
-	if c.IsSet("contexts") {
-		all := c.IntSlice("contexts")
-		if r.Most = all[0]; len(all) > 1 {
-			return r, usagef(c, "--contexts %v: a benchmark is evaluated at one", all)
-		}
+	fixed, err := fixedContext(c, m)
+	if err != nil {
+		return r, err
 	}
+	r.Most = min(cmp.Or(fixed, r.Most), m.Config.MaxLen)
 	return r, checkShapes(c, m.Config, []int{r.Most}, c.Int("batch-size"))
+}
+
+// fixedContext is the one that --contexts gives, or that at which the model learnt; 0: the longest sample's.
+func fixedContext(c *cli.Context, m *layers.Model) (int, error) {
+	if !c.IsSet("contexts") {
+		return curriculum.ContextOf(m.Extra)
+	}
+	all := c.IntSlice("contexts")
+	if len(all) > 1 {
+		return 0, usagef(c, "--contexts %v: own data and benchmarks are evaluated at one", all)
+	}
+	return all[0], checkShapes(c, m.Config, all, 1)
 }
 
 // run scores file by file. One that is nothing for the model is skipped, and an error if it is the only one.
 func (r *benchmarkEvaluation) run(c *cli.Context, b *benchmarks.Benchmark, found []benchmarks.File,
 	reader benchmarks.Reader, m *layers.Model) error {
+	fixed, err := fixedContext(c, m)
+	if err != nil {
+		return err
+	}
 	for _, file := range found {
 		set, err := b.Read(c.Context, file, reader)
 		if unfit, ok := errors.AsType[*benchmarks.UnfitError](err); ok {
@@ -142,7 +157,7 @@ func (r *benchmarkEvaluation) run(c *cli.Context, b *benchmarks.Benchmark, found
 			return err
 		}
 		length := reader.Most
-		if !c.IsSet("contexts") {
+		if fixed == 0 {
 			length = max(set.Longest(), layers.MinContext)
 		}
 		batch := min(c.Int("batch-size"), set.Len())

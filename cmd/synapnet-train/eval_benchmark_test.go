@@ -123,7 +123,7 @@ func TestEvalBenchmarkRefuses(t *testing.T) {
 		model + " --benchmark babilong=qa1.json --contexts 8": "--benchmark babilong: qa1.json line 1: qa1: it has 21 " +
 			"tokens, more than the 8 of the context: --long-samples left, right or middle cuts there",
 		model + " --benchmark babilong=qa1.json --contexts 64":       "--contexts 64: must be from",
-		model + " --benchmark babilong=qa1.json --contexts 16 32":    "a benchmark is evaluated at one",
+		model + " --benchmark babilong=qa1.json --contexts 16 32":    "benchmarks are evaluated at one",
 		model + " --benchmark babilong=qa1.json --long-samples lfet": "--long-samples lfet: it must be left, right",
 		tasks + " --benchmark babilong=qa1.json":                     "has no tokeniser: a benchmark is text; train a",
 		model + " --benchmark longbench=free.jsonl":                  "qmsum: its answers are free-form (rouge_score): it",

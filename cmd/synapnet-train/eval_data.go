@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -74,16 +75,11 @@ func evalData(c *cli.Context) (err error) {
 
 // evaluateData scores the samples at one context: that of --contexts, or that at which the model learnt.
 func evaluateData(c *cli.Context, m *layers.Model, set *data.Set) (*ownEvaluation, error) {
-	length, err := learntContext(m, set)
+	fixed, err := fixedContext(c, m)
 	if err != nil {
 		return nil, err
 	}
-	if c.IsSet("contexts") {
-		all := c.IntSlice("contexts")
-		if length = all[0]; len(all) > 1 {
-			return nil, usagef(c, "--contexts %v: --data are evaluated at one", all)
-		}
-	}
+	length := min(cmp.Or(fixed, max(set.Counts.Eval.Longest, layers.MinContext)), m.Config.MaxLen)
 	samples, err := set.Eval(length)
 	if err != nil {
 		return nil, err

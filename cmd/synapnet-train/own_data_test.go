@@ -187,8 +187,8 @@ func TestModelsOfOwnDataComeOut(t *testing.T) {
 		"export " + model + " --output new --data held.jsonl --qat-lr 1e-3": "--qat-lr 0.001: it goes with --qat-steps N",
 		"export " + model + " --output new --data absent.jsonl":             "cannot read absent.jsonl",
 		"baee-train --checkpoint " + model + " --output-dir new":            "baee-train works on the tasks",
-		"eval " + model: "give --data FILE, or name --tasks all the same",
-		"eval " + model + " --tasks niah_single --long-samples left":            "give --data FILE, too",
+		"eval " + model: "give --data FILE or --benchmark NAME, or name --tasks all the same",
+		"eval " + model + " --tasks niah_single --long-samples left":            "give --data FILE or --benchmark NAME, too",
 		"eval " + model + " --data held.jsonl --contexts 8 --long-samples rigt": "rigt",
 	} {
 		code, out, told := synapnet(t.Context(), t, line)
