@@ -67,11 +67,16 @@ func pretrainConfig(c *cli.Context) (curriculum.Config, error) {
 	if err := cmp.Or(overrideData(c, &conf), overStages(c, conf)); err != nil {
 		return conf, err
 	}
+	return conf, pretrainError(c, conf, conf.ValidateUnread())
+}
+
+// pretrainError is an error of the run's settings in the words of the command line.
+func pretrainError(c *cli.Context, conf curriculum.Config, err error) error {
 	flags := append(pretrainSettings(&conf), setting{"tasks", "", &conf.Mixture})
 	if conf.Data != nil {
 		flags = append(flags, dataSettings(conf.Data)...)
 	}
-	return conf, settingError(c, &conf, flags, conf.ValidateUnread())
+	return settingError(c, &conf, flags, err)
 }
 
 // pretrainSettings are the settings of a run that have flags, in the order of the help text.
@@ -143,6 +148,9 @@ func runPretrain(c *cli.Context) error {
 		p.Line("warning: %s", problem)
 	}
 	warn(p, t.Warnings...)
+	if line := sharesLine(t.Config); line != "" {
+		p.Line("%s", line)
+	}
 	if t.Own != nil {
 		p.Line("%s", dataLine(t.Own, t.Config.Contexts()))
 	}
@@ -245,7 +253,7 @@ func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 			dir = freeDir(defaultRun)
 		}
 		run, err := pretrain.New(c.Context, conf, dir, environment(), told(newProgress(c.App.ErrWriter)))
-		return run, whileReading(c, err)
+		return run, ofData(c, conf, whileReading(c, err))
 	}
 	if dir == "" {
 		var err error
