@@ -8,10 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
@@ -75,10 +75,13 @@ func (c Config) readyData(ctx context.Context, dir string, since *data.Key, extr
 	} else if o.Labels, err = LabelsOf(extra); err != nil {
 		return c, nil, err
 	}
+	if err := data.Distinct(slices.Concat(d.Train, d.Eval)...); err != nil { // before words are counted
+		return c, nil, err
+	}
 	own := &Own{Extra: map[string]string{}}
 	spec, ok := extra[TokenizerName]
 	if !ok && d.Tokenizer != "" {
-		if spec, err = c.tokenizer(ctx); err != nil {
+		if spec, err = c.tokenizer(ctx, progress); err != nil {
 			return c, nil, err
 		}
 	}
@@ -127,7 +130,11 @@ func (c Config) fitted(set *data.Set, t data.Tokenizer) (Config, error) {
 	}
 	for i, s := range c.Stages() {
 		if int64(s.Samples) > counts.Train.Samples {
-			return c, bounds.Wrong("samples", s.Samples, "the data have %d for training (stage %d)", counts.Train.Samples, i+1)
+			key := "samples_per_stage"
+			if len(c.Stage) > 0 && c.Stage[i].Samples+c.Stage[i].Tokens > 0 {
+				key = fmt.Sprintf("stage.%d.samples", i+1)
+			}
+			return c, bounds.Wrong(key, s.Samples, "the data have %d for training (stage %d)", counts.Train.Samples, i+1)
 		}
 		_, learnt := set.Train(s.Context)
 		_, asked := set.Eval(s.Context)
@@ -139,8 +146,8 @@ func (c Config) fitted(set *data.Set, t data.Tokenizer) (Config, error) {
 }
 
 // tokenizer is the one that the configuration names, or trains on the data, as it goes with a model.
-func (c Config) tokenizer(ctx context.Context) (string, error) {
-	t, err := c.openTokenizer(ctx)
+func (c Config) tokenizer(ctx context.Context, progress func(data.Progress)) (string, error) {
+	t, err := c.openTokenizer(ctx, progress)
 	if err != nil {
 		return "", err
 	}
@@ -153,44 +160,25 @@ func specOf(t tokenizer.Tokenizer) (string, error) {
 	return string(spec), err
 }
 
-func (c Config) openTokenizer(ctx context.Context) (tokenizer.Tokenizer, error) {
+func (c Config) openTokenizer(ctx context.Context, progress func(data.Progress)) (tokenizer.Tokenizer, error) {
 	if c.Data.Tokenizer != Words {
 		return tokenizer.Open(c.Data.Tokenizer)
 	}
 	var counter tokenizer.WordCounter
-	for _, path := range c.Data.Train {
-		if err := countWords(ctx, &counter, path, c.Data.Ignore); err != nil {
-			return nil, err
+	err := data.Scan(ctx, c.Data.Train, c.Data.Ignore, progress, func(r data.Record) error {
+		if r.IDs != nil {
+			return errors.New("it has ids: leave the tokeniser words out")
 		}
-	}
-	return counter.Train(cmp.Or(c.Model.VocabSize, mostWords))
-}
-
-// countWords counts the words of a file of samples.
-func countWords(ctx context.Context, counter *tokenizer.WordCounter, path string, ignore []string) (err error) {
-	r, err := data.Open(path, ignore...)
+		return counter.Add(r.Text)
+	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	for {
-		record, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-		if record.IDs != nil {
-			return r.Wrap(fmt.Errorf("it has ids: leave the tokeniser words out"))
-		}
-		if err := counter.Add(record.Text); err != nil {
-			return r.Wrap(err)
-		}
+	t, err := counter.Train(cmp.Or(c.Model.VocabSize, mostWords))
+	if errors.Is(err, tokenizer.ErrNoWords) {
+		return nil, fmt.Errorf("%s: %w", strings.Join(c.Data.Train, ", "), err)
 	}
+	return t, err
 }
 
 // TokenizerOf is the tokeniser that goes with a model; nil if none does.
@@ -285,6 +273,9 @@ func (c Config) checkData() error {
 	}
 	if !(d.EvalShare >= 0 && d.EvalShare < 1) || len(d.Eval) > 0 && d.EvalShare > 0 {
 		return bounds.Wrong("data.eval_share", d.EvalShare, "it must be at least 0 and below 1, and 0 with evaluation data")
+	}
+	if i := slices.IndexFunc(d.Ignore, data.Reads); i >= 0 {
+		return bounds.Wrong("data.ignore", d.Ignore, "samples are made of %s: leave it out", d.Ignore[i])
 	}
 	if d.LongSamples == "" {
 		return nil

@@ -119,7 +119,10 @@ func TestValidateData(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"data.train is []: name at least one file":                func(c *Config) { c.Data.Train = nil },
 		"data.eval_share is 1: it must be at least 0 and below 1": func(c *Config) { c.Data.EvalShare = 1 },
-		`data.long_samples is "lef": it must be one of`:           func(c *Config) { c.Data.LongSamples = "lef" },
+		"data.ignore is [id label]: samples are made of label: leave it out": func(c *Config) {
+			c.Data.Ignore = []string{"id", "label"}
+		},
+		`data.long_samples is "lef": it must be one of`: func(c *Config) { c.Data.LongSamples = "lef" },
 		"mixture is [{niah_single 1}]: a run learns from tasks or from data:": func(c *Config) {
 			c.Mixture = staged().Stage[2].Mixture
 		},

@@ -30,6 +30,9 @@ func completionCommand() *cli.Command {
 		ArgsUsage:   "bash|zsh|fish",
 		Description: helpText("completion"),
 		Action: func(c *cli.Context) error {
+			if !c.Args().Present() {
+				return usagef(c, "name a shell: bash, zsh or fish")
+			}
 			shell := c.Args().First()
 			file, ok := completionFiles[shell]
 			if !ok || c.Args().Len() > 1 {

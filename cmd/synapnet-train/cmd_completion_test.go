@@ -57,7 +57,7 @@ func TestCompletionScriptsAreRead(t *testing.T) {
 		}
 	}
 	mistakes(t, map[string]string{
-		"completion":      `name one shell, bash, zsh or fish, not ""`,
+		"completion":      "name a shell: bash, zsh or fish; see",
 		"completion tcsh": `name one shell, bash, zsh or fish, not "tcsh"`,
 		"completion a b":  `name one shell, bash, zsh or fish, not "a b"`,
 	})

@@ -250,6 +250,9 @@ func trainingForExport(c *cli.Context, m *layers.Model, own *data.Set) (qat.Fine
 	tune := exportTraining()
 	flags := exportTrainingSettings(&tune)
 	override(c, flags...)
+	if tune.Steps < 0 {
+		return tune, usagef(c, "--qat-steps %d: it must be 0, for no training, or more", tune.Steps)
+	}
 	if tune.Steps == 0 {
 		for _, f := range flags {
 			if c.IsSet(f.flag) && f.flag != "qat-steps" {
@@ -319,7 +322,10 @@ func exportSchemes(c *cli.Context, o *qat.Options) error {
 		if first, ok := o.Schemes[target]; ok {
 			return usagef(c, "--scheme %s: %s is given the scheme %s already; give it one", s, target, first)
 		}
-		if found, err := scheme.Lookup(of); err == nil && found.Form == nil {
+		switch found, err := scheme.Lookup(of); {
+		case err != nil:
+			return usagef(c, "--scheme %s: there is no scheme %q; give one of %s", printable(s), of, schemeNames())
+		case found.Form == nil:
 			return usagef(c, "--scheme %s: no packed file holds %s; give one of %s", s, of, schemeNames())
 		}
 		if o.Schemes[target] = of; !o.Has(target) {

@@ -145,7 +145,7 @@ func TestExportMistakes(t *testing.T) {
 		"export " + model + out + " --calib-context 65":   "--calib-context 65: must be from 8 to the model's 64 positions",
 		"export " + model + out + " --salient-fraction 1": "--salient-fraction 1: it must be at least 0 and below 1",
 		"export " + model + out +
-			" --scheme ssm=int5": `--scheme of target ssm: unknown scheme "int5": did you mean "int4"? There are seq2, `,
+			" --scheme ssm=int5": `--scheme ssm=int5: there is no scheme "int5"; give one of seq2, int4, int8`,
 		"export " + model + out + " --scheme ssm":                      `--scheme "ssm": want TARGET=NAME`,
 		"export " + model + out + " --scheme memory=int8":              `names "memory", whose entries are no weights`,
 		"export " + model + out + " --scheme ssm=paper7":               "holds paper7; give one of seq2, int4, int8",
@@ -305,7 +305,7 @@ func TestExportTrains(t *testing.T) {
 		t.Errorf("%v %s", err, stderr)
 	}
 	mistakes(t, map[string]string{
-		"export --output x --qat-steps -1 " + model:             "--qat-steps -1: it must be from 1 to ",
+		"export --output x --qat-steps -1 " + model:             "--qat-steps -1: it must be 0, for no training, or more",
 		"export --output x --qat-steps 1 --qat-ctx 65 " + model: "--qat-ctx 65: it must be from 8 to the model's max_len",
 		"export --output x --qat-batch 4 " + model:              "--qat-batch 4: it goes with --qat-steps N",
 	})

@@ -217,6 +217,9 @@ func runPretrain(c *cli.Context) error {
 	if t.Config.InitFrom != "" {
 		p.Line("%s", baseLine(t.Config, t.Quantised()))
 	}
+	if line := sharesLine(t.Config); line != "" {
+		p.Line("%s", line)
+	}
 	if t.Own != nil {
 		p.Line("%s", dataLine(t.Own, t.Config.Contexts()))
 	}
@@ -321,7 +324,7 @@ func openPretraining(c *cli.Context) (*pretrain.Training, error) {
 			dir = freeDir(defaultRun)
 		}
 		run, err := pretrain.New(c.Context, conf, dir, environment(), told(newProgress(c.App.ErrWriter)))
-		return run, whileReading(c, err)
+		return run, ofData(c, conf, whileReading(c, err))
 	}
 	if dir == "" {
 		var err error

@@ -83,6 +83,9 @@ func readConfig(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("configuration %s: %w", path, files.Cause(err))
 	}
+	if mark := string(text[:min(2, len(text))]); mark == "\xff\xfe" || mark == "\xfe\xff" {
+		return "", fmt.Errorf("%s: it is text in UTF-16, by the mark that it begins with: save it as UTF-8", path)
+	}
 	return string(text), nil
 }
 

@@ -63,7 +63,11 @@ func (c *configCheck) table(values map[string]any, at *place, t reflect.Type, pr
 				prefix+foreign.Word(twin), at.of(twin).line, shown, at.of(key).line, mend)
 			continue
 		}
-		c.wrong(at.of(key), "unknown key %s%s", shown, nearestKey(prefix+key, configKeys(c.root, "")))
+		hint := ""
+		if _, list := values[key].([]map[string]any); !list { // a list of tables is none of another table
+			hint = nearestKey(prefix+key, configKeys(c.root, ""))
+		}
+		c.wrong(at.of(key), "unknown key %s%s", shown, hint)
 	}
 }
 

@@ -64,6 +64,7 @@ func TestLoadConfigTakesNegativeNumbers(t *testing.T) {
 // Each mistake in a file is one line: file, line, key and the mend.
 func TestLoadConfigErrors(t *testing.T) {
 	cases := map[string]string{
+		"\xff\xfed\x00":             ": it is text in UTF-16, by the mark that it begins with: save it as UTF-8",
 		"dim = 1\nbatch_size = 4\n": ":2: unknown key batch_size (did you mean batch-size?)",
 		"[model]\nhaeds = 4\n":      ":2: unknown key model.haeds (did you mean model.heads?)",
 		"[modle]\nheads = 4\n":      ":1: unknown key modle (did you mean model?)",

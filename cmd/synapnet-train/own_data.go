@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/curriculum/train"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -87,6 +89,22 @@ func overrideData(c *cli.Context, conf *curriculum.Config) error {
 	return nil
 }
 
+// sharesLine tells that the shares of a mixture do not add up to 1, so that a stage has another number of samples than
+// the one that was given; "" if they do.
+func sharesLine(conf curriculum.Config) string {
+	sum := 0.0
+	for _, w := range conf.Mixture {
+		sum += w.Share
+	}
+	s := conf.Stages()[0]
+	drawn, err := s.Drawn() // of a validated configuration it does not fail
+	if len(conf.Mixture) == 0 || math.Abs(sum-1) < 1e-6 || err != nil {
+		return ""
+	}
+	return fmt.Sprintf("the shares of the tasks add up to %.4g: each is that part of the %s samples of stage 1, which has %s",
+		sum, grouped(s.Samples), grouped(drawn))
+}
+
 // overStages refuses flags of the run that have no effect, because every stage of the file has a setting of its own.
 func overStages(c *cli.Context, conf curriculum.Config) error {
 	if len(conf.Stage) == 0 {
@@ -119,12 +137,19 @@ func blank(onData, staged bool) curriculum.Config {
 	return conf
 }
 
-// told tells how far the reading of data is, every tenth of it.
+// told tells how far the reading of data is, every tenth of it; words are counted before the store is made.
 func told(p *progress) func(data.Progress) {
-	next := int64(1)
+	next, counting := int64(1), false
 	return func(d data.Progress) {
+		if d.Scan != counting {
+			next, counting = 1, d.Scan
+		}
+		what := "reading data"
+		if counting {
+			what = "counting the words of the data"
+		}
 		if d.Total > 0 && 10*d.Read >= next*d.Total {
-			p.Line("reading data: %s of %s", megabytes(int(d.Read)), megabytes(int(d.Total)))
+			p.Line("%s: %s of %s", what, megabytes(int(d.Read)), megabytes(int(d.Total)))
 			next = 10*d.Read/d.Total + 1
 		}
 	}
@@ -137,6 +162,17 @@ func whileReading(c *cli.Context, err error) error {
 		return err
 	}
 	return fmt.Errorf("%w while the data were read; run it again with: %s", train.ErrInterrupted, wholeCommand(c))
+}
+
+// ofData is an error of data that a setting does not go with, in the words of the command line.
+func ofData(c *cli.Context, conf curriculum.Config, err error) error {
+	if _, ok := errors.AsType[*data.ClassError](err); ok && conf.Model.NumClasses > 0 {
+		err = bounds.Wrong("model.num_classes", conf.Model.NumClasses, "%v", err)
+	}
+	if _, ok := errors.AsType[*bounds.Error](err); ok {
+		return pretrainError(c, &conf, err)
+	}
+	return err
 }
 
 // dataLine tells what a run learns from.

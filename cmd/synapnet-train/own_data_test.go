@@ -32,7 +32,8 @@ func TestPretrainOnData(t *testing.T) {
 	t.Chdir(t.TempDir())
 	visits(t, "train.jsonl", 0, 120)
 	_, told := trained(t, "pretrain --data train.jsonl --tokenizer words --eval-share 0.2 --output-dir run"+smallRun)
-	for _, want := range []string{"reading data: ", "3 labels", "up to 6 tokens", "ctx 8 "} {
+	for _, want := range []string{"counting the words of the data: ", "reading data: ", "3 labels", "up to 6 tokens",
+		"ctx 8 "} {
 		if !strings.Contains(told, want) {
 			t.Errorf("nothing says %q:\n%s", want, told)
 		}
@@ -61,6 +62,9 @@ func TestPretrainOnDataRefuses(t *testing.T) {
 	visits(t, "eval.jsonl", 60, 20)
 	visits(t, "shared.jsonl", 50, 20)
 	trained(t, "pretrain --data train.jsonl --eval-data eval.jsonl --tokenizer bytes --output-dir run"+smallRun)
+	if err := os.WriteFile("dots.jsonl", []byte(`{"text":" ","label":"a"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	before := present(t, ".")
 	for flags, want := range map[string]string{
 		"--data absent.jsonl": "cannot read absent.jsonl: no such file or directory; give a file of samples",
@@ -72,8 +76,13 @@ func TestPretrainOnDataRefuses(t *testing.T) {
 		"--data train.jsonl --tokenizer bytes --curriculum 16":     "have more than the 16 tokens of the context",
 		"--data train.jsonl --tokenizer bytes --long-samples rigt": `--long-samples rigt: it must be one of`,
 		"--data train.jsonl --tokenizer words --eval-share 1.5":    "--eval-share 1.5: it must be at least 0 and below 1",
-		"--data train.jsonl --tokenizer words --num-classes 2":     "line 3: the label office is one more than the 2 classes",
-		"--data train.jsonl --tokenizer bytes --vocab 20":          "vocabulary",
+		"--data train.jsonl --tokenizer words --num-classes 2": "--num-classes 2: train.jsonl line 3: the label " +
+			"office is one more than the 2 classes",
+		"--data train.jsonl --tokenizer bytes --vocab 20":    "vocabulary",
+		"--data train.jsonl ./train.jsonl --tokenizer words": "train.jsonl and ./train.jsonl are the same file",
+		"--data dots.jsonl --tokenizer words":                "dots.jsonl: the data have no words",
+		"--data train.jsonl --tokenizer words --eval-share 0.2 --samples-per-stage 10000": "--samples-per-stage " +
+			"10000: the data have",
 		"--tokenizer bytes": "--tokenizer says how --data are read: give --data FILE, too",
 		"--tasks niah_single": "--tasks niah_single: it must be NAME=SHARE, e.g. " +
 			"niah_single=0.4",

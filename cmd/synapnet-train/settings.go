@@ -85,6 +85,17 @@ func (ch *changes) origin(experiment, setting string) string {
 	return strings.Join(all, " ")
 }
 
+// exactly is the --set that gave a value, and nothing else with it.
+func (ch *changes) exactly(experiment string, bad *bounds.Error) (given givenSetting, ok bool) {
+	i := slices.IndexFunc(ch.given, func(g givenSetting) bool {
+		return g.key == experiment+"."+bad.Setting && strings.HasSuffix(g.word, "="+fmt.Sprint(bad.Value))
+	})
+	if i < 0 {
+		return givenSetting{}, false
+	}
+	return ch.given[i], true
+}
+
 // customise gives a driver the experiments of the given names, all without a name, whose settings --config and --set
 // change.
 func customise(c *cli.Context, d *lab.Driver, names []string) error {
@@ -108,7 +119,10 @@ func customise(c *cli.Context, d *lab.Driver, names []string) error {
 		}
 		changed, err := d.Change(e, ch.of[e.Name])
 		if bad, ok := errors.AsType[*bounds.Error](err); ok {
-			return usagef(c, "%s: %v", ch.origin(e.Name, bad.Setting), bad)
+			if g, ok := ch.exactly(e.Name, bad); ok {
+				return usagef(c, "%v: %s", g, strings.ReplaceAll(bad.Problem, "`", ""))
+			}
+			return usagef(c, "%s: %v", ch.origin(e.Name, bad.Setting), bounds.In(e.Name, bad))
 		}
 		if err != nil {
 			return usagef(c, "%s: %s: %v", ch.origin(e.Name, ""), e.Name, err)

@@ -228,6 +228,12 @@ func newLabelCount(o *Options) labelCount {
 	return labelCount{known: o.Labels, limit: o.Classes, words: map[string]*labelWord{}, train: -1, eval: -1}
 }
 
+// ClassError is a label for which there is no class left.
+type ClassError struct{ problem string }
+
+// Error says which label, and how many classes there are.
+func (e *ClassError) Error() string { return e.problem }
+
 // number is what the store has for a label: a class for a number, and for a word of Labels that are given.
 func (c *labelCount) number(l Label, eval bool, place func() string) (int32, error) {
 	switch {
@@ -236,8 +242,8 @@ func (c *labelCount) number(l Label, eval bool, place func() string) (int32, err
 		return int32(class), err
 	case l.Word == "":
 		if c.limit > 0 && int(l.Class) >= c.limit {
-			return 0, fmt.Errorf("the label %d is out of range: the model has %d classes, from 0 to %d", l.Class, c.limit,
-				c.limit-1)
+			return 0, &ClassError{fmt.Sprintf("the label %d is out of range: the model has %d classes, from 0 to %d", l.Class,
+				c.limit, c.limit-1)}
 		}
 		if !eval {
 			c.train = max(c.train, l.Class)
@@ -253,8 +259,8 @@ func (c *labelCount) number(l Label, eval bool, place func() string) (int32, err
 			most = c.limit
 		}
 		if len(c.list) == most {
-			return 0, fmt.Errorf("the label %s is one more than the %d classes that there can be: a label is one of few words, "+
-				"free-form answers need a language model", foreign.Word(l.Word), most)
+			return 0, &ClassError{fmt.Sprintf("the label %s is one more than the %d classes that there can be: a label is one of "+
+				"few words, free-form answers need a language model", foreign.Word(l.Word), most)}
 		}
 		w = &labelWord{number: int32(len(c.list)), at: place()}
 		c.words[l.Word] = w

@@ -109,6 +109,9 @@ func (r *Reader) openJSON(in *bufio.Reader, ignore []string) (source, error) {
 			return nil, err
 		}
 	}
+	if mark, _ := plain.Peek(2); string(mark) == "\xff\xfe" || string(mark) == "\xfe\xff" {
+		return nil, errors.New("it is text in UTF-16, by the mark that it begins with: save it as UTF-8")
+	}
 	lines := int64(1)
 	for {
 		c, err := plain.ReadByte()

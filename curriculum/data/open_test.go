@@ -116,6 +116,8 @@ func TestErrorsOfJSON(t *testing.T) {
 		{"", ": it is empty: give a file of samples"},
 		{"\n \n", ": it has no samples"},
 		{"[]", ": it has no samples"},
+		{"\xff\xfe{\x00", ": it is text in UTF-16, by the mark that it begins with: save it as UTF-8"},
+		{"\xfe\xff\x00{", ": it is text in UTF-16, by the mark that it begins with: save it as UTF-8"},
 		{"\n\nids,label\n", `: line 3 begins with 'i': it must be JSON lines, a JSON array or Parquet; a sample is {"ids"`},
 		{good + "\n" + `{"ids":[1`, " line 2: broken JSON: it ends within a value; a sample must be whole, on one line"},
 		{`{"ids":[1],"label":0`, " line 1: broken JSON: it ends within a value"},

@@ -1,12 +1,15 @@
 package data
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/internal/files"
 )
@@ -51,6 +54,7 @@ type Options struct {
 
 // Progress is how far reading is.
 type Progress struct {
+	Scan        bool  // before the store is made; see Scan
 	Read, Total int64 // bytes of the files; those of Parquet count twice, since they are hashed before they are read
 	Samples     int64 // so far
 }
@@ -79,7 +83,29 @@ func (o *Options) check() error {
 		return fmt.Errorf("the tokenizer has %d ids, the vocabulary %d: use a model whose vocabulary is at least that large",
 			o.Tokenizer.Size(), o.vocab())
 	}
-	return o.Long.Check()
+	if i := slices.IndexFunc(o.Ignore, Reads); i >= 0 {
+		return fmt.Errorf("ignore has %q, which samples are made of: leave it out of ignore", o.Ignore[i])
+	}
+	return cmp.Or(o.Long.Check(), Distinct(slices.Concat(o.Eval, o.Train)...))
+}
+
+// Distinct is an error if two of the files are the same, by whatever names.
+func Distinct(paths ...string) error {
+	infos := make([]os.FileInfo, len(paths))
+	for i, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return fmt.Errorf("cannot read %s: %w; give a file of samples", path, files.Cause(err))
+		}
+		infos[i] = info
+		if j := slices.IndexFunc(infos[:i], func(other os.FileInfo) bool { return os.SameFile(info, other) }); j >= 0 {
+			if paths[j] == path {
+				return fmt.Errorf("%s is given twice: give each file of samples once", path)
+			}
+			return fmt.Errorf("%s and %s are the same file: give it once", paths[j], path)
+		}
+	}
+	return nil
 }
 
 // Set is data that are ready: samples for training and evaluation at any context length, and what is known of them.
@@ -220,6 +246,47 @@ func (o *Options) make(ctx context.Context, path string, want Key, now []seen) (
 		return err
 	}
 	return o.note(now)
+}
+
+// Scan visits the samples of files in their order, for what has to know all of them before Prepare, such as a tokenizer
+// of words. Memory is that of the largest sample. Errors of visit are told with file and line; tell may be nil.
+func Scan(ctx context.Context, paths, ignore []string, tell func(Progress), visit func(Record) error) error {
+	o := Options{Train: paths, Progress: tell}
+	_, now, err := o.key()
+	if err != nil {
+		return err
+	}
+	p, all := o.newProgress(now, 2), new(kinds)
+	p.Scan = true
+	for _, path := range paths {
+		if err := scan(ctx, path, ignore, all, p.read, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func scan(ctx context.Context, path string, ignore []string, all *kinds, read func(int64),
+	visit func(Record) error) (err error) {
+	r, err := open(ctx, path, ignore, all, read)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	for {
+		record, err := r.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		if err := visit(record); err != nil {
+			return r.Wrap(err)
+		}
+	}
 }
 
 // width is how many bytes an id of the store has.

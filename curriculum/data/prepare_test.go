@@ -295,6 +295,10 @@ func TestErrorsOfSamples(t *testing.T) {
 	ids := put(t, filepath.Join(dir, "ids"), `{"ids":[1],"label":0}`, `{"ids":[1,64],"label":0}`)
 	text := put(t, filepath.Join(dir, "text"), `{"text":"a","label":0}`, `{"text":"A","label":0}`)
 	empty := put(t, filepath.Join(dir, "empty"), `{"text":"","label":0}`)
+	link := filepath.Join(dir, "link")
+	if err := os.Link(ids, link); err != nil {
+		t.Skip(err)
+	}
 	for _, c := range []struct {
 		o    Options
 		want string
@@ -313,6 +317,12 @@ func TestErrorsOfSamples(t *testing.T) {
 		{Options{Train: []string{text}, Tokenizer: alphabet, Vocab: 10},
 			"the tokenizer has 30 ids, the vocabulary 10: use a " +
 				"model whose vocabulary is at least that large"},
+		{Options{Train: []string{ids, ids}},
+			ids + " is given twice: give each file of samples once"},
+		{Options{Train: []string{ids}, Eval: []string{link}},
+			link + " and " + ids + " are the same file: give it once"},
+		{Options{Train: []string{ids}, Ignore: []string{"id", "label"}},
+			`ignore has "label", which samples are made of: leave it out of ignore`},
 		{Options{Train: []string{dir}},
 			"cannot read " + dir + ": it is a folder, not a file; give a file of samples"},
 		{Options{},
@@ -421,7 +431,8 @@ func TestARunRefusesOtherData(t *testing.T) {
 	put(t, path, idLines(0, 100)...)
 	o.EvalShare = 0.2
 	refused("the settings of the data have changed since the run began: they are ")
-	o.EvalShare, o.Train = 0.1, []string{path, path}
+	twin := put(t, filepath.Join(dir, "twin.jsonl"), idLines(0, 100)...)
+	o.EvalShare, o.Train = 0.1, []string{path, twin}
 	refused("the run began with 1 files of training data and 0 of evaluation data, it is given 2 and 0: ")
 	o.Expect = nil
 	if s := prepare(t, o); s.Counts.Train.Samples+s.Counts.Eval.Samples != 200 || s.Counts.Reused {

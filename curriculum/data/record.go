@@ -49,6 +49,9 @@ const (
 
 var names = [keys]string{"ids", "text", "label", "input", "question", "target"}
 
+// Reads says whether samples have a key or column of that name, so that it cannot be left out.
+func Reads(name string) bool { return slices.Contains(names[:], name) }
+
 // forms is what a sample looks like, for errors.
 const forms = `a sample is {"ids": [1, 2], "label": 3}, {"text": "…", "label": "yes"} or BABILong's ` +
 	`{"input": "…", "question": "…", "target": "…"}`

@@ -61,6 +61,9 @@ const (
 	unknownToken = "[UNK]" // 1
 )
 
+// ErrNoWords is the error of Train where no word was counted.
+var ErrNoWords = errors.New("the data have no words to train a tokeniser on")
+
 // Train makes a tokeniser of at most size ids: 0 is padding, 1 every word that has no id, then the words that were
 // counted most often, those counted equally often in the order of their bytes. Its Spec is a tokenizer.json, which
 // Python's tokenizers reads, too. size is at least 3, and one word has to have been counted.
@@ -70,7 +73,7 @@ func (c *WordCounter) Train(size int) (Tokenizer, error) {
 	case size <= reserved:
 		return nil, fmt.Errorf("a vocabulary of %d ids has no room for words: it has to have %d or more", size, reserved+1)
 	case len(c.counts) == 0:
-		return nil, errors.New("the data have no words to train a tokeniser on")
+		return nil, ErrNoWords
 	}
 	all := make([]string, 0, len(c.counts))
 	for word := range c.counts {
