@@ -87,7 +87,8 @@ func TestTextThatCannotBeRead(t *testing.T) {
 		}
 	}
 	_, err := idsOf(newTextReader("in", strings.NewReader("z"), tokenizer.Bytes{}, 50), 10)
-	if err == nil || !strings.Contains(err.Error(), "in:1: the tokeniser gives the id 123, and the model's vocabulary is 0 to 49") {
+	if err == nil || !strings.Contains(err.Error(), "in:1: the tokeniser gives the id 123, and the model's vocabulary "+
+		"is 0 to 49") {
 		t.Error(err)
 	}
 }
@@ -127,7 +128,8 @@ func TestStreamOfText(t *testing.T) {
 	if again.InputTokens != 0 || again.Tokens != int64(len(all)) {
 		t.Errorf("%+v", again)
 	}
-	code, stdout, stderr := piped(t.Context(), strings.NewReader(text), "stream", model, "--text", "--chunk-size", "16", "-")
+	code, stdout, stderr := piped(t.Context(), strings.NewReader(text), "stream", model, "--text", "--chunk-size", "16",
+		"-")
 	if code != exitOK || !strings.Contains(stdout, got.Top[0].Label) {
 		t.Errorf("%d %s %s", code, stdout, stderr)
 	}

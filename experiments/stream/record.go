@@ -149,8 +149,9 @@ func (r *Record) thin() {
 
 // protocol says how the numbers of a record are got.
 const protocol = "one stream, read once. Resident memory is the kernel's (VmRSS), of the whole process; " +
-	"store_bytes are contents, counted_bytes what the budget limits: with what is known of each entry. rss_change is the last sample's resident memory over the " +
-	"first one's, less 1. The cost begins with the record: loading the model is not in it"
+	"store_bytes are contents, counted_bytes what the budget limits: with what is known of each entry. rss_change is " +
+	"the last sample's resident memory over the first one's, less 1. The cost begins with the record: loading the " +
+	"model is not in it"
 
 func (r *Record) write(s *baee.Stream) error {
 	o := &lab.Outcome{Seeds: []uint64{r.settings.Memory.Seed}, Details: r.details}
