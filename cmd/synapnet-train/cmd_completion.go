@@ -83,21 +83,8 @@ func completions(app *cli.App, words []string) (all []string) {
 			return nil
 		}
 	}
-	if begun == "--benchmark" && command != nil && command.Name == "eval" { // its value, which is no file
-		return benchmarks.Names()
-	}
 	if begun != "" {
-		flags := app.Flags
-		if command != nil {
-			flags = command.Flags
-		}
-		for name := range flagsByName(flags) {
-			if len(name) > 1 && strings.HasPrefix(name, strings.TrimLeft(begun, "-")) {
-				all = append(all, dashed(name))
-			}
-		}
-		slices.Sort(all)
-		return all
+		return flagsBegun(app, command, begun)
 	}
 	switch {
 	case command != nil && len(words) > 1:
@@ -114,5 +101,24 @@ func completions(app *cli.App, words []string) (all []string) {
 			all = append(all, action)
 		}
 	}
+	return all
+}
+
+// flagsBegun are the flags that may be meant, of a command or of the program, or the values of the one that is complete
+// and has names for them.
+func flagsBegun(app *cli.App, command *cli.Command, begun string) (all []string) {
+	flags := app.Flags
+	if command != nil {
+		flags = command.Flags
+	}
+	if begun == "--benchmark" && command != nil && command.Name == "eval" {
+		return benchmarks.Names()
+	}
+	for name := range flagsByName(flags) {
+		if len(name) > 1 && strings.HasPrefix(name, strings.TrimLeft(begun, "-")) {
+			all = append(all, dashed(name))
+		}
+	}
+	slices.Sort(all)
 	return all
 }

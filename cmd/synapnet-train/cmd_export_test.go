@@ -322,7 +322,8 @@ func TestEvalCountsPackedParameters(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := m.Config.Parameters()
-	success(t, strings.Fields("export run/model.safetensors --data train.jsonl --targets all --output packed.safetensors")...)
+	success(t, strings.Fields("export run/model.safetensors --data train.jsonl --targets all --output "+
+		"packed.safetensors")...)
 	for _, model := range []string{"run/model.safetensors", "packed.safetensors"} {
 		own := decode[ownEvaluation](t, strings.Fields("eval "+model+" --data held.jsonl --json")...)
 		tasks := decode[evaluationResult](t, strings.Fields("eval "+model+" --tasks niah_single --contexts 32 --samples 2 "+

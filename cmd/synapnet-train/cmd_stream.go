@@ -15,6 +15,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/stream"
 	"github.com/synapnet/synapnet-train/graph"
@@ -32,7 +33,8 @@ func streamCommand() *cli.Command {
 		ArgsUsage:   "[MODEL.safetensors [INPUT|-]]",
 		Description: helpText("stream", "{policyNames}", strings.Join(policy.Names(), ", ")),
 		Flags: []cli.Flag{
-			&cli.Float64Flag{Name: "budget-mb", Usage: "`MB` (2^20 bytes) that all entries together may take",
+			&cli.Float64Flag{Name: "budget-mb", Usage: "`MB` (2^20 bytes) that all entries together may take, with what " +
+				"is known of each",
 				Value: baee.DefaultBudget >> 20},
 			&cli.StringFlag{Name: "policy", Usage: "`NAME` of the eviction policy",
 				DefaultText: "baee with --classifier, else baee_salience"},
@@ -53,6 +55,7 @@ func streamCommand() *cli.Command {
 			&cli.Int64Flag{Name: "skip", Usage: "`TOKENS` at the start of the input to pass over, e.g. those before a snapshot"},
 			&cli.BoolFlag{Name: "same-input",
 				Usage: "with --restore: the input is the stream's from its beginning; pass over what the snapshot has seen"},
+			&cli.BoolFlag{Name: "text", Usage: "INPUT is text, for a model with a tokeniser; each line is a text of its own"},
 			&cli.Int64Flag{Name: "random-tokens", Usage: "instead of an INPUT: `N` random ids, uniform over the vocabulary"},
 			&cli.Uint64Flag{Name: "input-seed", Usage: "seed of --random-tokens", Value: 1},
 			&cli.StringFlag{Name: "report", Usage: "write resident memory and the state of the store over time to `FILE`, JSON"},
@@ -77,7 +80,8 @@ type streamSummary struct {
 	InputTokens int64   `json:"input_tokens"` // of this call
 	Chunks      int64   `json:"chunks"`
 	BudgetBytes int     `json:"budget_bytes"`
-	Bytes       int     `json:"bytes"` // held at the end
+	TotalBytes  int     `json:"total_bytes"` // held at the end: what the budget limits
+	Bytes       int     `json:"bytes"`       // of them contents
 	Hot         int     `json:"hot"`
 	Warm        int     `json:"warm"`
 	Summaries   int     `json:"summaries"`
@@ -95,6 +99,7 @@ type streamSummary struct {
 // streamLogit is one output of the last chunk: a class, or the next token of a language model.
 type streamLogit struct {
 	Output      int     `json:"output"`
+	Label       string  `json:"label,omitempty"` // its word, of a model that learnt from own data
 	Logit       float32 `json:"logit"`
 	Probability float64 `json:"probability"`
 }
@@ -132,6 +137,10 @@ func runStream(c *cli.Context) error {
 		return err
 	}
 	defer func() { _ = input.Close() }() // it was only read
+	reader, err := streamReader(c, m, name, newPatient(c.Context, input), s.ChunkSize())
+	if err != nil {
+		return err
+	}
 	run.start = time.Now()
 	if run.record, err = streamRecord(c, model, s, name); err != nil {
 		return err
@@ -139,7 +148,7 @@ func runStream(c *cli.Context) error {
 	if c.Bool("same-input") {
 		run.skip, run.same = s.Position(), s.Taken()
 	}
-	err = run.all(newTokenReader(name, newPatient(c.Context, input), m.Config.VocabSize, s.ChunkSize()))
+	err = run.all(reader)
 	run.live.clear()
 	if run.record != nil {
 		run.note("the report", run.record.Finish(s, err == nil))
@@ -147,7 +156,11 @@ func runStream(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := printStream(c, run.report(), m.Config.LanguageModel()); err != nil {
+	summary, err := run.report(m)
+	if err != nil {
+		return err
+	}
+	if err := printStream(c, summary, m.Config.LanguageModel()); err != nil {
 		return err
 	}
 	for _, what := range []string{"the snapshot", "the report"} {
@@ -157,7 +170,7 @@ func runStream(c *cli.Context) error {
 	}
 	if snapshot := c.String("snapshot"); snapshot != "" {
 		next(c, "stream", model, "--restore", snapshot, "--random-tokens", tried)
-	} else if !m.Config.LanguageModel() {
+	} else if !m.Config.LanguageModel() && !learntOwn(m.Extra) {
 		next(c, "eval", model)
 	}
 	return nil
@@ -193,6 +206,8 @@ func checkStreamInput(c *cli.Context) error {
 	switch {
 	case c.IsSet("random-tokens") && n < 1:
 		return usagef(c, "--random-tokens %d: must be at least 1", n)
+	case n > 0 && c.Bool("text"):
+		return usagef(c, "--random-tokens %d are ids, and --text says that the input is text: leave one of them out", n)
 	case n > 0 && c.Args().Len() == 2:
 		return usagef(c, "--random-tokens %d takes the place of an input: leave out %s", n, printable(c.Args().Get(1)))
 	case n == 0 && c.IsSet("input-seed"):
@@ -247,14 +262,7 @@ func openStream(c *cli.Context, m *layers.Model) (*baee.Stream, error) {
 // streamMemory is the configuration that the flags ask for.
 func streamMemory(c *cli.Context, m layers.Config) (baee.Config, error) {
 	conf := baee.Default(m.Dim, m.Depth, m.EpisodicSlots, nil)
-	conf.Seed = c.Uint64("seed")
-	least := float64(2*m.Dim*m.Depth) / (1 << 20)
-	mb := c.Float64("budget-mb")
-	if !(mb >= least && mb <= 1<<26) {
-		return conf, usagef(c, "--budget-mb %g: it must be at least %.6f, one entry of %d bytes in each of %d layers, and "+
-			"at most %d", mb, math.Ceil(least*1e6)/1e6, 2*m.Dim, m.Depth, 1<<26)
-	}
-	conf.BudgetBytes = int(mb * (1 << 20))
+	conf.Seed, conf.CountMetadata = c.Uint64("seed"), true
 	conf.Policy = "baee_salience"
 	if path := c.String("classifier"); path != "" {
 		network, err := baee.LoadClassifier(path)
@@ -282,7 +290,21 @@ func streamMemory(c *cli.Context, m layers.Config) (baee.Config, error) {
 			shell.CommandLine("baee-train"))
 	}
 	conf.Tiers = p.Score != nil
+	if err := streamBudget(c, &conf); err != nil {
+		return conf, err
+	}
 	return conf, tierThresholds(c, &conf)
+}
+
+// streamBudget sets the bytes that all entries together may take, what is known of them included.
+func streamBudget(c *cli.Context, conf *baee.Config) error {
+	least, mb := float64(conf.EntryBytes()*conf.Layers)/(1<<20), c.Float64("budget-mb")
+	if !(mb >= least && mb <= 1<<26) {
+		return usagef(c, "--budget-mb %g: it must be at least %.6f, one entry of %d bytes in each of %d layers, and "+
+			"at most %d", mb, math.Ceil(least*1e6)/1e6, conf.EntryBytes(), conf.Layers, 1<<26)
+	}
+	conf.BudgetBytes = int(mb * (1 << 20))
+	return nil
 }
 
 // tierThresholds sets the scores that the tiers begin at.
@@ -301,8 +323,11 @@ func tierThresholds(c *cli.Context, conf *baee.Config) error {
 }
 
 // mostTokens bounds the tokens that a stream at the given position will take in: an id takes two bytes of a file at
-// least. It is -1 where there is no bound, as with a pipe.
+// least. It is -1 where there is no bound, as with a pipe, or with text, of which a tokeniser may make any number.
 func mostTokens(c *cli.Context, position int64) int64 {
+	if c.Bool("text") {
+		return -1
+	}
 	most, skip := c.Int64("random-tokens"), c.Int64("skip")
 	if c.Bool("same-input") {
 		skip = position
@@ -337,6 +362,33 @@ func streamInput(c *cli.Context, vocab int) (io.ReadCloser, string, error) {
 		return nil, "", err
 	}
 	return f, path, nil
+}
+
+// idReader gives the ids of an input.
+type idReader interface {
+	input() string // its name
+	// some are the next ids, at least one and at most `most`; err says how the input went on after them.
+	some(most int) (ids []int32, err error)
+	unfinished() string // what was begun and not read to its end
+}
+
+// streamReader reads the input as ids, or as text with the tokeniser that goes with the model.
+func streamReader(c *cli.Context, m *layers.Model, name string, in io.Reader, chunk int) (idReader, error) {
+	t, err := curriculum.TokenizerOf(m.Extra)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.Bool("text") && t == nil:
+		return nil, usagef(c, "--text: the model has no tokeniser, which goes with models that learnt from text (pretrain "+
+			"--data FILE --tokenizer words): give token ids, without --text")
+	case c.Bool("text"):
+		return newTextReader(name, in, t, m.Config.VocabSize), nil
+	}
+	ids := newTokenReader(name, in, m.Config.VocabSize, chunk)
+	if t != nil {
+		ids.mend = "; --text reads text"
+	}
+	return ids, nil
 }
 
 // streamRecord begins the --report, if there is one.
@@ -382,7 +434,7 @@ func (r *streamRun) warn(format string, args ...any) {
 // all takes in the input to its end, or until the command is interrupted, passing over the tokens to skip. The snapshot
 // at the end is made before the tokens that do not fill a chunk are run, so that a restored stream goes on with the
 // same chunks as one that was never cut. What was read of the input is in it, whatever ended the reading.
-func (r *streamRun) all(t *tokenReader) error {
+func (r *streamRun) all(t idReader) error {
 	for {
 		_, ended, err := r.readSome(t)
 		if err != nil {
@@ -390,7 +442,7 @@ func (r *streamRun) all(t *tokenReader) error {
 		}
 		switch {
 		case errors.Is(ended, io.EOF):
-			return r.finish(t.name)
+			return r.finish(t.input())
 		case r.c.Err() != nil:
 			return r.interrupted(t)
 		case ended != nil:
@@ -400,13 +452,13 @@ func (r *streamRun) all(t *tokenReader) error {
 }
 
 // readSome takes in what has arrived of the input: n ids, those passed over included. ended is how it went on.
-func (r *streamRun) readSome(t *tokenReader) (n int, ended, err error) {
+func (r *streamRun) readSome(t idReader) (n int, ended, err error) {
 	ids, ended := t.some(r.stream.ChunkSize())
 	passed := min(r.skip-r.skipped, int64(len(ids)))
 	r.skipped, r.passed = r.skipped+passed, r.passed.Add(ids[:passed])
 	if passed > 0 && r.skipped == r.skip && r.same != 0 && r.same != r.passed {
 		return len(ids), ended, usagef(r.c, "--same-input: the first %d token ids of %s are not those that the stream of %s "+
-			"has taken: give the input of that stream, or leave out --same-input", r.skip, t.name, r.c.String("restore"))
+			"has taken: give the input of that stream, or leave out --same-input", r.skip, t.input(), r.c.String("restore"))
 	}
 	return len(ids), ended, r.push(ids[passed:])
 }
@@ -491,7 +543,7 @@ func (r *streamRun) stopped(cause error) error {
 }
 
 // interrupted saves the work and says how to go on.
-func (r *streamRun) interrupted(t *tokenReader) error {
+func (r *streamRun) interrupted(t idReader) error {
 	for {
 		if err := r.save(); err != nil {
 			return fmt.Errorf("%w after %d tokens, and the snapshot failed: %w", train.ErrInterrupted, r.taken, err)
@@ -505,8 +557,8 @@ func (r *streamRun) interrupted(t *tokenReader) error {
 		}
 	}
 	cut := ""
-	if t.unfinished() {
-		cut = ", and the beginning of an id whose end was not read, which is in none"
+	if begun := t.unfinished(); begun != "" {
+		cut = ", and " + begun + " whose end was not read, which is in none"
 	}
 	if r.c.String("snapshot") == "" {
 		return fmt.Errorf("%w after %d tokens%s; there is no snapshot, --snapshot FILE would make one", train.ErrInterrupted,
@@ -527,18 +579,25 @@ func (r *streamRun) again() string {
 		"report-every", "top", "json", "threads")...)
 }
 
-func (r *streamRun) report() streamSummary {
+func (r *streamRun) report(model *layers.Model) (streamSummary, error) {
 	m := r.stream.Memory()
 	t := m.Total()
 	seconds := time.Since(r.start).Seconds()
-	return streamSummary{
+	s := streamSummary{
 		Model: r.model, Policy: m.Config().Policy, ChunkSize: r.stream.ChunkSize(), Tokens: r.stream.Position(),
 		InputTokens: r.taken,
-		Chunks:      m.Chunk(), BudgetBytes: m.Config().BudgetBytes, Bytes: t.Bytes, Hot: t.Hot, Warm: t.Warm,
-		Summaries: t.Summaries,
-		Evicted:   t.Evicted, Merged: t.Merged, Demoted: t.Demoted, Seconds: seconds, PerSecond: float64(r.taken) / seconds,
+		Chunks:      m.Chunk(), BudgetBytes: m.Config().BudgetBytes, TotalBytes: t.Counted, Bytes: t.Bytes,
+		Hot: t.Hot, Warm: t.Warm, Summaries: t.Summaries,
+		Evicted: t.Evicted, Merged: t.Merged, Demoted: t.Demoted, Seconds: seconds, PerSecond: float64(r.taken) / seconds,
 		Snapshot: r.c.String("snapshot"), Kernels: r.stream.Kernels().Changes(), Top: topLogits(r.logits, r.c.Int("top")),
 	}
+	labels, err := curriculum.LabelsOf(model.Extra)
+	for i := range s.Top {
+		if x := &s.Top[i]; err == nil && labels != nil && x.Output < labels.Len() {
+			x.Label = labels.Label(x.Output).Word
+		}
+	}
+	return s, err
 }
 
 // topLogits are the k largest with their softmax.
@@ -554,7 +613,7 @@ func topLogits(logits []float32, k int) []streamLogit {
 	}
 	var all []streamLogit
 	for _, i := range policy.Best(wide, k) {
-		all = append(all, streamLogit{i, logits[i], math.Exp(wide[i]-largest) / sum})
+		all = append(all, streamLogit{Output: i, Logit: logits[i], Probability: math.Exp(wide[i]-largest) / sum})
 	}
 	return all
 }
@@ -567,7 +626,7 @@ func printStream(c *cli.Context, r streamSummary, languageModel bool) error {
 	w.printf("%s tokens in %s chunks of %d, policy %s, %.0f tok/s\n", grouped(int(r.Tokens)), grouped(int(r.Chunks)),
 		r.ChunkSize, r.Policy, r.PerSecond)
 	w.printf("memory: %s\n", countsText(baee.Counts{Hot: r.Hot, Warm: r.Warm, Summaries: r.Summaries, Bytes: r.Bytes,
-		Evicted: r.Evicted, Merged: r.Merged, Demoted: r.Demoted}, r.BudgetBytes))
+		Counted: r.TotalBytes, Evicted: r.Evicted, Merged: r.Merged, Demoted: r.Demoted}, r.BudgetBytes))
 	if r.Snapshot != "" {
 		w.printf("snapshot: %s\n", foreign.Path(r.Snapshot))
 	}
@@ -575,12 +634,18 @@ func printStream(c *cli.Context, r streamSummary, languageModel bool) error {
 	if languageModel {
 		output = "token"
 	}
-	rows := [][]string{{output, "logit", "probability"}}
-	for _, x := range r.Top {
-		rows = append(rows, []string{strconv.Itoa(x.Output), fmt.Sprintf("%.4f", x.Logit),
-			fmt.Sprintf("%.4f", x.Probability)})
+	rows, left := [][]string{{output, "logit", "probability"}}, 0
+	if r.Top[0].Label != "" {
+		rows[0][0], left = "label", 1
 	}
-	if err := table.Write(w, 0, rows...); err != nil {
+	for _, x := range r.Top {
+		name := strconv.Itoa(x.Output)
+		if x.Label != "" {
+			name = foreign.Word(x.Label)
+		}
+		rows = append(rows, []string{name, fmt.Sprintf("%.4f", x.Logit), fmt.Sprintf("%.4f", x.Probability)})
+	}
+	if err := table.Write(w, left, rows...); err != nil {
 		return err
 	}
 	return w.err
@@ -588,8 +653,10 @@ func printStream(c *cli.Context, r streamSummary, languageModel bool) error {
 
 // countsText is the state of a memory in a line, in the units of --budget-mb.
 func countsText(t baee.Counts, budget int) string {
-	return fmt.Sprintf("HOT %s  WARM %s  COLD %d  %.3g of %.3g MB  evicted %s  merged %s  demoted %s", grouped(t.Hot),
-		grouped(t.Warm), t.Summaries,
-		float64(t.Bytes)/(1<<20), float64(budget)/(1<<20), grouped(int(t.Evicted)), grouped(int(t.Merged)),
-		grouped(int(t.Demoted)))
+	held := fmt.Sprintf("%.3g of %.3g MB", float64(t.Counted)/(1<<20), float64(budget)/(1<<20))
+	if t.Counted > t.Bytes { // streams that were begun by versions of before count contents alone
+		held += fmt.Sprintf(" (contents %.3g)", float64(t.Bytes)/(1<<20))
+	}
+	return fmt.Sprintf("HOT %s  WARM %s  COLD %d  %s  evicted %s  merged %s  demoted %s", grouped(t.Hot),
+		grouped(t.Warm), t.Summaries, held, grouped(int(t.Evicted)), grouped(int(t.Merged)), grouped(int(t.Demoted)))
 }

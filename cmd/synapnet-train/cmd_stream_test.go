@@ -51,12 +51,13 @@ func piped(ctx context.Context, in io.Reader, words ...string) (code int, stdout
 // A stream reports its memory within the budget, and the most likely outputs in order.
 func TestStream(t *testing.T) {
 	model, input := smallModelFile(t, func(*layers.Config) {}), textFile(t, ids(1000))
-	line := []string{"stream", model, input, "--chunk-size", "16", "--budget-mb", "0.0002", "--top", "3"}
+	line := []string{"stream", model, input, "--chunk-size", "16", "--budget-mb", "0.002", "--top", "3"}
 	r := decode[streamSummary](t, append(line, "--json")...)
-	if r.Tokens != 1000 || r.Chunks != 63 || r.ChunkSize != 16 || r.Policy != "baee_salience" || r.BudgetBytes != 209 {
+	if r.Tokens != 1000 || r.Chunks != 63 || r.ChunkSize != 16 || r.Policy != "baee_salience" || r.BudgetBytes != 2097 {
 		t.Errorf("%+v", r)
 	}
-	if r.Bytes == 0 || r.Bytes > r.BudgetBytes || r.Merged == 0 || r.Hot+r.Warm+r.Summaries == 0 {
+	if r.Bytes == 0 || r.Bytes >= r.TotalBytes || r.TotalBytes > r.BudgetBytes || r.Merged == 0 ||
+		r.Hot+r.Warm+r.Summaries == 0 {
 		t.Errorf("the memory is not that of a full one: %+v", r)
 	}
 	if len(r.Top) != 3 || r.Top[0].Logit < r.Top[1].Logit || r.Top[1].Logit < r.Top[2].Logit || r.Top[0].Probability <= 0 {
@@ -65,7 +66,7 @@ func TestStream(t *testing.T) {
 	stdout := success(t, line...)
 	if lines := strings.Split(strings.TrimSpace(stdout), "\n"); len(lines) != 6 ||
 		!strings.HasPrefix(lines[0], "1,000 tokens in 63 chunks of 16, policy baee_salience, ") ||
-		!strings.HasPrefix(lines[1], "memory: HOT ") ||
+		!strings.HasPrefix(lines[1], "memory: HOT ") || !strings.Contains(lines[1], " of 0.002 MB (contents 0.000") ||
 		strings.Join(strings.Fields(lines[2]), " ") != "class logit probability" {
 		t.Errorf("got\n%s", stdout)
 	}
@@ -123,7 +124,7 @@ func TestStreamGivesTheLogits(t *testing.T) {
 func TestStreamRestores(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
 	all := strings.Fields(ids(300))
-	flags := []string{"--chunk-size", "16", "--budget-mb", "0.0002", "--policy", "random", "--seed", "3"}
+	flags := []string{"--chunk-size", "16", "--budget-mb", "0.002", "--policy", "random", "--seed", "3"}
 	want := decode[streamSummary](t, append([]string{"stream", model, textFile(t, ids(300)), "--json"}, flags...)...)
 	for _, cut := range []int{5, 16, 147} {
 		snapshot := filepath.Join(t.TempDir(), "snapshot.safetensors")
@@ -148,7 +149,7 @@ func TestStreamRestores(t *testing.T) {
 func TestKilledStreamRestores(t *testing.T) {
 	t.Chdir(t.TempDir())
 	model := smallModelFile(t, func(*layers.Config) {})
-	line := "stream " + model + " --random-tokens 9600 --input-seed 5 --chunk-size 16 --budget-mb 0.0002 --policy " +
+	line := "stream " + model + " --random-tokens 9600 --input-seed 5 --chunk-size 16 --budget-mb 0.002 --policy " +
 		"random --seed 3 --snapshot-every 3 --json"
 	want := decode[streamSummary](t, strings.Fields(line+" --snapshot whole.safetensors")...)
 	killed := 0
@@ -198,7 +199,7 @@ func TestKilledStreamRestores(t *testing.T) {
 func TestStreamReport(t *testing.T) {
 	t.Chdir(t.TempDir())
 	model := smallModelFile(t, func(*layers.Config) {})
-	line := "stream " + model + " --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.0002 --json " +
+	line := "stream " + model + " --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.002 --json " +
 		"--report r.json --report-every 100"
 	got := decode[streamSummary](t, strings.Fields(line)...)
 	r, err := result.Read("r.json") // it is valid under the schema
@@ -214,16 +215,17 @@ func TestStreamReport(t *testing.T) {
 		!slices.Equal(r.Seeds, []uint64{0, 9}) || r.Environment.CPU == "" || r.Cost.WallSeconds <= 0 {
 		t.Errorf("%+v", r)
 	}
-	if settings.RandomTokens != 1000 || settings.ChunkSize != 16 || settings.Memory.BudgetBytes != 209 {
+	if settings.RandomTokens != 1000 || settings.ChunkSize != 16 || settings.Memory.BudgetBytes != 2097 {
 		t.Errorf("%+v", settings)
 	}
-	if len(r.Measurements) != 2+2*len(details.Samples) || r.Measurements[0].Metric != "rss_change" ||
+	if len(r.Measurements) != 2+3*len(details.Samples) || r.Measurements[0].Metric != "rss_change" ||
 		r.Measurements[1].Mean <= 0 {
 		t.Errorf("%+v", r.Measurements)
 	}
 	var at []int64
 	for _, x := range details.Samples {
-		if at = append(at, x.Tokens); x.RSSBytes < 1<<20 || x.Bytes > 209 || x.Hot+x.Warm+x.Summaries == 0 {
+		if at = append(at, x.Tokens); x.RSSBytes < 1<<20 || x.Bytes >= x.Counted || x.Counted > 2097 ||
+			x.Hot+x.Warm+x.Summaries == 0 {
 			t.Errorf("%+v", x)
 		}
 	}
@@ -234,9 +236,9 @@ func TestStreamReport(t *testing.T) {
 		t.Errorf("the last sample is %+v, the end %+v", last, got)
 	}
 	again := decode[streamSummary](t,
-		strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.0002 --json")...)
+		strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 9 --chunk-size 16 --budget-mb 0.002 --json")...)
 	other := decode[streamSummary](t,
-		strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 8 --chunk-size 16 --budget-mb 0.0002 --json")...)
+		strings.Fields("stream "+model+" --random-tokens 1000 --input-seed 8 --chunk-size 16 --budget-mb 0.002 --json")...)
 	if fmt.Sprint(again.Top) != fmt.Sprint(got.Top) || fmt.Sprint(other.Top) == fmt.Sprint(got.Top) {
 		t.Errorf("seed 9 gave %v and %v, seed 8 %v", got.Top, again.Top, other.Top)
 	}
@@ -303,7 +305,7 @@ func TestStreamMistakes(t *testing.T) {
 		"stream a b c":      "unexpected argument c",
 		start + "--top 0":   "--top 0: must be at least 1",
 		start + "--skip -1": "--skip -1: must be at least 0",
-		start + "--budget-mb 0.00001": "--budget-mb 1e-05: it must be at least 0.000031, one entry of 16 bytes in each of " +
+		start + "--budget-mb 0.00001": "--budget-mb 1e-05: it must be at least 0.000260, one entry of 136 bytes in each of " +
 			"2 layers",
 		start + "--budget-mb -1":        "--budget-mb -1: it must be at least",
 		start + "--budget-mb NaN":       "--budget-mb NaN: it must be at least",

@@ -101,7 +101,7 @@ func TestKills(t *testing.T) {
 		"gated":    pretrained("--config staged.toml --eval-samples 16 --batch-size 8 --warmup-steps 2"),
 		"cajq-3phase": {"cajq-3phase --config three.toml --checkpoint-every 1 --output-dir DIR",
 			"cajq-3phase --resume --checkpoint-every 1 --output-dir DIR", "checkpoint.safetensors", "model.safetensors"},
-		"stream": {start + "--chunk-size 16 --budget-mb 0.0002 --policy random --seed 3 --snapshot-every 2 --snapshot " +
+		"stream": {start + "--chunk-size 16 --budget-mb 0.002 --policy random --seed 3 --snapshot-every 2 --snapshot " +
 			"DIR/s.safetensors",
 			start + "--snapshot-every 2 --same-input --restore DIR/s.safetensors --snapshot DIR/s.safetensors", "s.safetensors",
 			"s.safetensors"},

@@ -116,7 +116,7 @@ func TestStreamIsPlannedByItsInput(t *testing.T) {
 	start := "stream " + model + " --chunk-size 16 "
 	trained(t, start+"--random-tokens 200") // with the default budget of 256 MB
 	trained(t, "stream --chunk-size 16 "+model+" ids")
-	withRoom(t, 1<<30)
+	withRoom(t, 256<<20)
 	refusal(t, exitUsage, start+"--random-tokens 2000000000",
 		"--budget-mb 256: a memory of at most 2,000,000,000 tokens with what a chunk reads of it takes at least ",
 		"give a --budget-mb of at most ")

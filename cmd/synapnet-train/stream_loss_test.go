@@ -44,7 +44,7 @@ func (s *source) Read(p []byte) (int, error) {
 func TestInterruptedStreamLosesNothing(t *testing.T) {
 	model := smallModelFile(t, func(*layers.Config) {})
 	text := ids(300)
-	flags := []string{"--chunk-size", "16", "--budget-mb", "0.0002", "--policy", "random", "--seed", "3"}
+	flags := []string{"--chunk-size", "16", "--budget-mb", "0.002", "--policy", "random", "--seed", "3"}
 	want := decode[streamSummary](t, append([]string{"stream", model, textFile(t, text), "--json"}, flags...)...)
 	cut := 0
 	for _, reads := range []int{1, 8, 15, 29} {

@@ -20,6 +20,7 @@ type tokenReader struct {
 	vocab int
 	line  int
 	word  []byte
+	mend  string // what to do about what are no ids
 }
 
 // newTokenReader reads at most `ahead` ids more of r than it has given.
@@ -41,8 +42,16 @@ func (t *tokenReader) some(most int) (ids []int32, err error) {
 	return ids, nil
 }
 
-// unfinished says whether the end of an id was not read yet.
-func (t *tokenReader) unfinished() bool { return len(t.word) > 0 }
+// input is the input's name.
+func (t *tokenReader) input() string { return t.name }
+
+// unfinished says what was begun and not read to its end; "": nothing.
+func (t *tokenReader) unfinished() string {
+	if len(t.word) == 0 {
+		return ""
+	}
+	return "the beginning of an id"
+}
 
 // next is the next id; io.EOF after the last. After another error of the input's it can be called again.
 func (t *tokenReader) next() (int32, error) {
@@ -99,8 +108,8 @@ func (t *tokenReader) number() (int32, error) {
 }
 
 func (t *tokenReader) wrong(what string) error {
-	return fmt.Errorf("%s:%d: %s is %s: ids are whole numbers from 0 to %d, separated by white space",
-		t.name, t.line, printable(string(t.word)), what, t.vocab-1)
+	return fmt.Errorf("%s:%d: %s is %s: ids are whole numbers from 0 to %d, separated by white space%s",
+		t.name, t.line, printable(string(t.word)), what, t.vocab-1, t.mend)
 }
 
 // randomIDs is an input of random token ids.

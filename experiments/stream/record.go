@@ -54,7 +54,8 @@ type Sample struct {
 	Tokens    int64   `json:"tokens"` // of the stream
 	Seconds   float64 `json:"seconds"`
 	RSSBytes  uint64  `json:"rss_bytes"` // resident memory of the process
-	Bytes     int     `json:"bytes"`     // of all contents, which the budget limits
+	Bytes     int     `json:"bytes"`     // of all contents
+	Counted   int     `json:"counted"`   // what the budget limits: contents, and what is known of them
 	Hot       int     `json:"hot"`
 	Warm      int     `json:"warm"`
 	Summaries int     `json:"summaries"`
@@ -125,9 +126,8 @@ func (r *Record) sample(s *baee.Stream) error {
 	r.thin()
 	t := s.Memory().Total()
 	r.details.Samples = append(r.details.Samples, Sample{
-		Tokens: s.Position(), Seconds: r.file.Watch.Cost().WallSeconds, RSSBytes: rss, Bytes: t.Bytes, Hot: t.Hot,
-		Warm:      t.Warm,
-		Summaries: t.Summaries, Evicted: t.Evicted, Merged: t.Merged,
+		Tokens: s.Position(), Seconds: r.file.Watch.Cost().WallSeconds, RSSBytes: rss, Bytes: t.Bytes,
+		Counted: t.Counted, Hot: t.Hot, Warm: t.Warm, Summaries: t.Summaries, Evicted: t.Evicted, Merged: t.Merged,
 	})
 	return r.write(s)
 }
@@ -149,8 +149,9 @@ func (r *Record) thin() {
 
 // protocol says how the numbers of a record are got.
 const protocol = "one stream, read once. Resident memory is the kernel's (VmRSS), of the whole process; " +
-	"store_bytes are the contents that the budget limits. rss_change is the last sample's resident memory over the " +
-	"first one's, less 1. The cost begins with the record: loading the model is not in it"
+	"store_bytes are contents, counted_bytes what the budget limits: with what is known of each entry. rss_change is " +
+	"the last sample's resident memory over the first one's, less 1. The cost begins with the record: loading the " +
+	"model is not in it"
 
 func (r *Record) write(s *baee.Stream) error {
 	o := &lab.Outcome{Seeds: []uint64{r.settings.Memory.Seed}, Details: r.details}
@@ -170,6 +171,7 @@ func (r *Record) write(s *baee.Stream) error {
 		at := result.Labels{result.TokensLabel: strconv.FormatInt(x.Tokens, 10)}
 		add(at, "rss_bytes", "bytes", float64(x.RSSBytes))
 		add(at, "store_bytes", "bytes", float64(x.Bytes))
+		add(at, "counted_bytes", "bytes", float64(x.Counted))
 	}
 	return r.file.Write(o, r.complete)
 }
