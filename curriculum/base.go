@@ -78,8 +78,8 @@ func (c Config) readBase(read ReadBase) (Config, Base, error) {
 		return c, b, err
 	}
 	if b.Quantisers != nil {
-		return c, b, bounds.Wrong("extend_max_len", c.ExtendMaxLen, "the model of `init_from` has quantisers: extend the one "+
-			"in floating point that it was made of")
+		return c, b, bounds.Wrong("extend_max_len", c.ExtendMaxLen, "the model of `init_from` has quantisers: extend the "+
+			"one in floating point that it was made of")
 	}
 	b.Model, err = b.Model.Extended(c.ExtendMaxLen, cmp.Or(c.ExtendBy, layers.Interpolate), c.Seed)
 	return c, b, err
@@ -100,8 +100,8 @@ func (c Config) CheckBase(m layers.Config, extra map[string]string) error {
 		if c.Model.MaxLen > m.MaxLen {
 			mend = "; `extend_max_len` gives it more positions"
 		}
-		return bounds.Wrong("init_from", c.InitFrom, "the model has %s as the settings say: leave those out, or name another "+
-			"model%s", difference, mend)
+		return bounds.Wrong("init_from", c.InitFrom, "the model has %s as the settings say: leave those out, or name "+
+			"another model%s", difference, mend)
 	}
 	_, labels := extra[LabelsName]
 	switch {
@@ -130,8 +130,8 @@ func (c Config) checkTokenizer(extra map[string]string) error {
 			return err
 		}
 	}
-	return bounds.Wrong("data.tokenizer", c.Data.Tokenizer, "the model of `init_from` has a tokeniser of its own, which is "+
-		"another: leave it out")
+	return bounds.Wrong("data.tokenizer", c.Data.Tokenizer, "the model of `init_from` has a tokeniser of its own, which "+
+		"is another: leave it out")
 }
 
 // checkInit names the first setting of a run that begins from a model which cannot be.

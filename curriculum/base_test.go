@@ -62,9 +62,7 @@ func TestInitFromRefuses(t *testing.T) {
 		"the model has dim 16, not 32 as the settings say: leave those out, or name another model": func(c *Config) {
 			c.Model.Dim = 32
 		},
-		"max_len 40, not 41 as the settings say: leave those out, or name another model; extend_max_len gives": func(c *Config) {
-			c.Model.MaxLen = 41
-		},
+		"or name another model; extend_max_len gives it more positions": func(c *Config) { c.Model.MaxLen = 41 },
 		"extend_max_len is 30: the model has 40 positions: it must be more": func(c *Config) {
 			c.Model.MaxLen, c.ExtendMaxLen, c.Curriculum = 30, 30, []int{24}
 		},
@@ -99,7 +97,8 @@ func TestLowerRate(t *testing.T) {
 		return resumed(t, r.CheckpointPath)
 	}
 	whole := diverged()
-	for lr, want := range map[float64]string{3e-3: "give less, above 0", 0: "give less, above 0", 1: "diverged with 0.003"} {
+	for _, lr := range []float64{1, 3e-3, 0} {
+		want := "the run diverged with 0.003: give less, above 0"
 		if err := whole.LowerRate(lr); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("rate %g: %v", lr, err)
 		}

@@ -85,8 +85,8 @@ func ResumeOn(ctx context.Context, path string, read ReadBase, progress func(dat
 	return t, nil
 }
 
-// LowerRate has a run that stopped because it diverged, and that was resumed, go on with another peak learning rate from
-// its last checkpoint on, which notes it: whenever that is resumed, the run goes on with it.
+// LowerRate has a run that stopped because it diverged, and that was resumed, go on with another peak learning rate
+// from its last checkpoint on, which notes it: whenever that is resumed, the run goes on with it.
 func (t *Trainer) LowerRate(lr float64) error {
 	diverged, err := metrics.EndsDiverged(metrics.Beside(t.CheckpointPath))
 	if err != nil {
@@ -95,16 +95,16 @@ func (t *Trainer) LowerRate(lr float64) error {
 	was := t.Config.PeakLR()
 	switch {
 	case !diverged:
-		return bounds.Wrong("lr", lr, "the run has %g and did not stop because it diverged: leave it out to resume, or begin a "+
-			"new run", was)
+		return bounds.Wrong("lr", lr, "the run has %g and did not stop because it diverged: leave it out to resume, or begin "+
+			"a new run", was)
 	case !(lr > 0 && lr < was):
 		return bounds.Wrong("lr", lr, "the run diverged with %g: give less, above 0", was)
 	}
-	rates := slices.Clone(t.Config.Rates)
-	if n := len(rates); n > 0 && rates[n-1].Step == t.Done()+1 { // no step was made with it that counts
-		rates = rates[:n-1]
+	rates := &t.Config.Rates
+	if n := len(*rates); n > 0 && (*rates)[n-1].Step == t.Done()+1 { // no step was made with it that counts
+		*rates = (*rates)[:n-1]
 	}
-	t.Config.Rates = append(rates, Rate{t.Done() + 1, lr})
+	*rates = append(*rates, Rate{t.Done() + 1, lr})
 	total, err := t.Config.TotalSteps()
 	if err != nil {
 		return err

@@ -61,7 +61,8 @@ func TestAdviceAfterDivergenceRuns(t *testing.T) {
 		t.Skip(err)
 	}
 	resume := []string{"pretrain", "--resume", "--output-dir", "it's a run", "--lr"}
-	if code, _, stderr := real(t, append(resume, "1e38")...); code != exitFailure || !strings.Contains(stderr, "diverged") {
+	if code, _, stderr := real(t, append(resume, "1e38")...); code != exitFailure ||
+		!strings.Contains(stderr, "diverged") {
 		t.Errorf("with the rate that it has: %d %s", code, stderr)
 	}
 	if code, _, stderr := real(t, append(resume, "2e38")...); code != exitUsage || !strings.Contains(stderr,

@@ -84,50 +84,6 @@ func readPretraining(c *cli.Context, conf curriculum.Config) (curriculum.Config,
 	return conf, nil
 }
 
-// initialised is the configuration, over that of a blank run, of one that begins from the model at path, or that began
-// from it and whose model is known. [model] and flags may name what the model has, and nothing else.
-func initialised(c *cli.Context, path string, known *layers.Config, conf curriculum.Config) (curriculum.Config, error) {
-	var extra map[string]string
-	if known != nil {
-		conf.Model = *known
-	} else {
-		var err error
-		if conf.Model, extra, err = readInitial(path); err != nil {
-			return conf, err
-		}
-	}
-	m := conf.Model
-	if err := configure(c, &conf); err != nil {
-		return conf, err
-	}
-	override(c, pretrainSettings(&conf)...)
-	if err := cmp.Or(overrideData(c, &conf), overStages(c, conf)); err != nil {
-		return conf, err
-	}
-	if known == nil {
-		if conf.Model.MaxLen == m.MaxLen && conf.ExtendMaxLen > m.MaxLen {
-			conf.Model.MaxLen = conf.ExtendMaxLen
-		}
-		if err := conf.CheckBase(m, extra); err != nil {
-			return conf, pretrainError(c, &conf, err)
-		}
-	}
-	return conf, pretrainError(c, &conf, conf.ValidateUnread())
-}
-
-// readInitial reads the header of the model of --init-from.
-func readInitial(path string) (m layers.Config, extra map[string]string, err error) {
-	m, err = layers.ReadConfig(path, layers.QuantisedFile, layers.QuantisedRun)
-	if other, ok := errors.AsType[*layers.OtherKindError](err); ok && other.Kind == layers.PackedFile {
-		err = fmt.Errorf("%s: %w", path, layers.ErrPacked)
-	}
-	if err != nil {
-		return m, nil, fmt.Errorf("--init-from: %w", err)
-	}
-	extra, err = layers.ReadExtra(path)
-	return m, extra, err
-}
-
 // pretrainError is an error of the settings in the words of the command line.
 func pretrainError(c *cli.Context, conf *curriculum.Config, err error) error {
 	flags := append(pretrainSettings(conf), setting{"tasks", "", &conf.Mixture})
@@ -205,30 +161,8 @@ func runPretrain(c *cli.Context) error {
 		return err
 	}
 	p := newProgress(c.App.ErrWriter)
-	p.Line("%s", machineLine())
-	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(total, "step"), t.Config.Seed, run.Dir)
-	if problem := t.Config.WarmupProblem(total); problem != "" {
-		p.Line("warning: %s", problem)
-	}
-	warn(p, t.Warnings...)
-	for _, r := range t.Config.Rates {
-		p.Line("lr %g from step %d on, after the run diverged", r.LR, r.Step)
-	}
-	if t.Config.InitFrom != "" {
-		p.Line("%s", baseLine(t.Config, t.Quantised()))
-	}
-	if line := sharesLine(t.Config); line != "" {
-		p.Line("%s", line)
-	}
-	if t.Own != nil {
-		p.Line("%s", dataLine(t.Own, t.Config.Contexts()))
-	}
-	untrained, err := t.Model.Untrained(t.Config.Contexts()...)
-	if err != nil {
+	if err := tellPretraining(p, run, total); err != nil {
 		return err
-	}
-	if len(untrained) > 0 {
-		p.Line("%s", untrainedLine(untrained))
 	}
 	var stages []progressStage
 	for _, s := range t.Config.Stages() {
@@ -254,30 +188,58 @@ func runPretrain(c *cli.Context) error {
 	if err := printPretrain(c, run.Dir, result); err != nil {
 		return err
 	}
+	nextOfPretraining(c, run)
+	return nil
+}
+
+// tellPretraining tells what a run is, before its first step.
+func tellPretraining(p *progress, run *pretrain.Training, total int) error {
+	t := run.Trainer
+	p.Line("%s", machineLine())
+	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(total, "step"), t.Config.Seed, run.Dir)
+	if problem := t.Config.WarmupProblem(total); problem != "" {
+		p.Line("warning: %s", problem)
+	}
+	warn(p, t.Warnings...)
+	for _, r := range t.Config.Rates {
+		p.Line("lr %g from step %d on, after the run diverged", r.LR, r.Step)
+	}
+	if t.Config.InitFrom != "" {
+		p.Line("%s", baseLine(t.Config, t.Quantised()))
+	}
+	if line := sharesLine(t.Config); line != "" {
+		p.Line("%s", line)
+	}
+	if t.Own != nil {
+		p.Line("%s", dataLine(t.Own, t.Config.Contexts()))
+	}
+	untrained, err := t.Model.Untrained(t.Config.Contexts()...)
+	if err != nil {
+		return err
+	}
+	if len(untrained) > 0 {
+		p.Line("%s", untrainedLine(untrained))
+	}
+	return nil
+}
+
+// nextOfPretraining suggests what comes after a run: its model's evaluation, and its packed form.
+func nextOfPretraining(c *cli.Context, run *pretrain.Training) {
 	model := run.Path(lab.ModelFile)
-	d := t.Config.Data
+	d := run.Trainer.Config.Data
 	if d == nil {
 		next(c, "eval", model)
 		next(c, "export", model)
-		return nil
+		return
 	}
 	if len(d.Eval) > 0 { // of a share that was held out, the evaluation above is all that is not training
 		next(c, append([]string{"eval", model, "--data"}, d.Eval...)...)
 	}
-	next(c, append([]string{"export", model, "--data"}, d.Train...)...)
-	return nil
-}
-
-// baseLine tells which model a run begins from.
-func baseLine(conf curriculum.Config, quantised bool) string {
-	line := fmt.Sprintf("from %s, SHA-256 %.12s…", foreign.Path(conf.InitFrom), conf.InitSHA256)
-	if quantised {
-		line += ", through its quantisers"
+	if run.Trainer.Quantised() { // it is packed as it is
+		next(c, "export", model)
+	} else {
+		next(c, append([]string{"export", model, "--data"}, d.Train...)...)
 	}
-	if conf.ExtendMaxLen > 0 {
-		line += fmt.Sprintf(", with %d positions (%s)", conf.ExtendMaxLen, cmp.Or(conf.ExtendBy, layers.Interpolate))
-	}
-	return line
 }
 
 // trainingEnded is the error that ended a training, with what to do about it.

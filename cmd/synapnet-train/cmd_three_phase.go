@@ -26,7 +26,8 @@ func threePhaseCommand() *cli.Command {
 		Description: helpText("cajq-3phase"),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "TOML `FILE` with the settings, see configs/cajq-3phase.toml"},
-			&cli.StringFlag{Name: "checkpoint", Usage: "model `FILE` to begin with, whose configuration is the run's", DefaultText: "initial weights"},
+			&cli.StringFlag{Name: "checkpoint", Usage: "model `FILE` to begin with, whose configuration is the run's",
+				DefaultText: "initial weights"},
 			&cli.StringFlag{Name: "output-dir", Usage: "`DIR` for checkpoint, model, result (default: " + defaultThreePhase +
 				", or the next free name)"},
 			&cli.BoolFlag{Name: "resume", Usage: "continue the run in --output-dir from its checkpoint"},
@@ -120,8 +121,8 @@ func openThreePhase(c *cli.Context) (*cajq.ThreePhase, error) {
 	return cajq.NewThreePhase(conf, base, dir, environment())
 }
 
-// threePhaseSettings puts the defaults, the model of --checkpoint, if there is one, and the configuration file together.
-// A line tells what was fitted to the model.
+// threePhaseSettings puts the defaults, the model of --checkpoint, if there is one, and the configuration file
+// together. A line tells what was fitted to the model.
 func threePhaseSettings(c *cli.Context) (conf qat.ThreePhaseConfig, base *layers.Model, fitted string, err error) {
 	conf = qat.DefaultThreePhase()
 	path := c.String("checkpoint")

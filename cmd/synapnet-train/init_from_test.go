@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	longer   = " --curriculum 24 --samples-per-stage 32 --epochs-per-stage 1 --batch-size 8 --eval-samples 32 --warmup-steps 2"
+	longer = " --curriculum 24 --samples-per-stage 32 --epochs-per-stage 1 --batch-size 8 --eval-samples 32 " +
+		"--warmup-steps 2"
 	fromBase = "pretrain --init-from base/model.safetensors" + longer
 )
 
@@ -47,13 +48,13 @@ func TestPretrainInitFrom(t *testing.T) {
 		t.Error("a file and flags give different models")
 	}
 	for flags, want := range map[string]string{
-		"--init-from base/model.safetensors --dim 24 --depth 2": "--init-from base/model.safetensors: the model has dim 16, " +
-			"not 24; depth 1, not 2 as the settings say: leave those out, or name another model",
+		"--init-from base/model.safetensors --dim 24 --depth 2": "--init-from base/model.safetensors: the model has dim " +
+			"16, not 24; depth 1, not 2 as the settings say: leave those out, or name another model",
 		"--init-from base/model.safetensors --max-len 128": "max_len 64, not 128 as the settings say: leave those out, or " +
 			"name another model; --extend-max-len gives it more positions",
 		"--init-from base/model.safetensors --architecture llama": "architecture synapnet, not llama as",
-		"--init-from base/model.safetensors --extend-max-len 64": "--extend-max-len 64: the model has 64 positions: it must " +
-			"be more, or be left out",
+		"--init-from base/model.safetensors --extend-max-len 64": "--extend-max-len 64: the model has 64 positions: it " +
+			"must be more, or be left out",
 		"--init-from base/model.safetensors --extend-max-len 128 --extend-by mirror": `--extend-by mirror: it must be one of`,
 		"--init-from base/model.safetensors --extend-by fresh": "--extend-by fresh: it says how --extend-max-len makes " +
 			"positions: give that, too",
@@ -68,8 +69,9 @@ func TestPretrainInitFrom(t *testing.T) {
 		"base/model.safetensors is "+sum+": name the file that is meant, or leave the hash out\n")
 	refusal(t, exitFailure, "pretrain --init-from absent.safetensors", "absent.safetensors: no such file or directory")
 	success(t, "export", "base/model.safetensors")
-	refusal(t, exitFailure, "pretrain --init-from base/model.packed.safetensors", "--init-from: base/model.packed.safetensors: "+
-		"the model is packed: it runs, but can be neither trained nor changed; give the checkpoint that it was exported from\n")
+	refusal(t, exitFailure, "pretrain --init-from base/model.packed.safetensors",
+		"--init-from: base/model.packed.safetensors: the model is packed: it runs, but can be neither trained nor changed; "+
+			"give the checkpoint that it was exported from\n")
 	if got := present(t, "."); strings.Contains(got, "new") {
 		t.Errorf("refused runs leave %s", got)
 	}
@@ -95,7 +97,8 @@ func TestPretrainInitFromResumes(t *testing.T) {
 	}
 	refusal(t, exitUsage, "pretrain --resume --output-dir cut --init-from x", "--init-from is x, but the run began with "+
 		"base/model.safetensors")
-	trained(t, strings.Replace(line, "pretrain", "pretrain --resume --init-from base/model.safetensors", 1)+" --output-dir cut")
+	trained(t, strings.Replace(line, "pretrain", "pretrain --resume --init-from base/model.safetensors", 1)+
+		" --output-dir cut")
 	if read(t, "cut/model.safetensors") != read(t, "whole/model.safetensors") {
 		t.Error("an interrupted run ends in another model")
 	}
@@ -187,8 +190,8 @@ func TestPretrainInitFromOwnData(t *testing.T) {
 			t.Errorf("%s: %d %s\nwant …%s", flags, code, told, want)
 		}
 	}
-	refusal(t, exitUsage, fromBase+" --output-dir new", "--init-from base/model.safetensors: the model learnt from data of "+
-		"its own, whose ids and classes the tasks do not have: give --data, too, or name another model")
+	refusal(t, exitUsage, fromBase+" --output-dir new", "--init-from base/model.safetensors: the model learnt from data "+
+		"of its own, whose ids and classes the tasks do not have: give --data, too, or name another model")
 	if got := present(t, "."); strings.Contains(got, "new") {
 		t.Errorf("refused runs leave %s", got)
 	}

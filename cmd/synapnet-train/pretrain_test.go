@@ -278,7 +278,7 @@ func TestResumeWithSettings(t *testing.T) {
 	line := "pretrain --curriculum 32 " + tiny + " --output-dir a"
 	stopped(t, line, "step 1/5")
 	for flag, text := range map[string]string{
-		"--lr 0.5":            "--lr 0.5: the run has 0.001 and did not stop because it diverged: leave it out to resume, or begin",
+		"--lr 0.5":            "--lr 0.5: the run has 0.001 and did not stop because it diverged: leave it out to resume",
 		"--dim 32":            "--dim is 32, but the run began with 16",
 		"--heads 5":           "--heads is 5, but the run began with 2",
 		"--curriculum 32 64":  "--curriculum is [32 64], but the run began with [32]",

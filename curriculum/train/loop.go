@@ -101,8 +101,8 @@ type interrupted struct{}
 func (interrupted) Error() string        { return "interrupted" }
 func (interrupted) Is(target error) bool { return target == context.Canceled }
 
-// ErrDiverged is wrapped by the error of a training whose loss or gradients are no longer finite. Continued as it is, it
-// would come to the same: the mend is a lower rate, from its last checkpoint on or in a new run.
+// ErrDiverged is wrapped by the error of a training whose loss or gradients are no longer finite. Continued as it is,
+// it would come to the same: the mend is a lower rate, from its last checkpoint on or in a new run.
 var ErrDiverged = errors.New("the training diverged")
 
 // Run makes the steps of the phases that are still to be made, from wherever the loop stands. When ctx ends it saves a
