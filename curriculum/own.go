@@ -55,8 +55,8 @@ type Own struct {
 }
 
 // ReadyData reads the run's data into a store in dir, and gives the configuration with what depends on them: where they
-// are 0, the model's vocabulary and classes and the samples of a stage are those of the data, and without a stage there
-// is one of the longest sample's length. A run that continues gives the key that it began with, and what goes with its
+// are 0, the model's vocabulary and classes and the samples of a stage are those of the data, without a stage there is
+// one of the longest sample's length, and files have absolute paths, so that the run goes on from any folder. A run that continues gives the key that it began with, and what goes with its
 // model.
 func (c Config) ReadyData(ctx context.Context, dir string, since *data.Key, extra map[string]string,
 	progress func(data.Progress)) (Config, *Own, error) {
@@ -96,10 +96,29 @@ func (c Config) ReadyData(ctx context.Context, dir string, since *data.Key, extr
 		return c, nil, errors.Join(err, own.Set.Close())
 	}
 	own.Extra[LabelsName] = string(labels)
-	if c, err = c.fitted(own.Set, o.Tokenizer); err != nil {
+	if c, err = c.fitted(own.Set, o.Tokenizer); err == nil {
+		c.Data, err = d.Absolute()
+	}
+	if err != nil {
 		return c, nil, errors.Join(err, own.Set.Close())
 	}
 	return c, own, nil
+}
+
+// Absolute is d with files that are found from any folder.
+func (d *Data) Absolute() (*Data, error) {
+	all := *d
+	for _, list := range []*[]string{&all.Train, &all.Eval} {
+		*list = slices.Clone(*list)
+		for i, path := range *list {
+			full, err := filepath.Abs(path)
+			if err != nil {
+				return nil, err
+			}
+			(*list)[i] = full
+		}
+	}
+	return &all, nil
 }
 
 // fitted is the configuration with what depends on the data.
