@@ -54,10 +54,10 @@ type Own struct {
 	Extra map[string]string // what goes with the model
 }
 
-// ReadyData reads the run's data into a store in dir, and gives the configuration with what depends on them: where they
-// are 0, the model's vocabulary and classes and the samples of a stage are those of the data, without a stage there is
-// one of the longest sample's length, and files have absolute paths, so that the run goes on from any folder. A run that continues gives the key that it began with, and what goes with its
-// model.
+// ReadyData reads the run's data into a store in dir, and gives the configuration with what depends on them: where
+// they are 0, the model's vocabulary and classes and the samples of a stage are those of the data, without a stage
+// there is one of the longest sample's length, and files have absolute paths, so that the run goes on from any
+// folder. A run that continues gives the key that it began with, and what goes with its model.
 func (c Config) ReadyData(ctx context.Context, dir string, since *data.Key, extra map[string]string,
 	progress func(data.Progress)) (Config, *Own, error) {
 	d := c.Data

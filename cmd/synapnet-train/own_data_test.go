@@ -151,8 +151,8 @@ func TestPretrainOnDataGoesOnFromAnyFolder(t *testing.T) {
 func TestSharesThatAreNotAllAreTold(t *testing.T) {
 	conf := curriculum.Default()
 	conf.SamplesPerStage, conf.Mixture = 1000, []tasks.Weight{{Task: "niah_single", Share: 0.5}, {Task: "fa", Share: 0.25}}
-	if got := sharesLine(conf); got != "the shares of the tasks add up to 0.75: each is that part of the 1,000 samples of "+
-		"stage 1, which has 750" {
+	if got := sharesLine(conf); got != "the shares of the tasks add up to 0.75: each is that part of the 1,000 samples "+
+		"of stage 1, which has 750" {
 		t.Error(got)
 	}
 	conf.Mixture[1].Share = 0.5

@@ -90,7 +90,7 @@ func (o *Options) check() error {
 	return cmp.Or(o.Long.Check(), Distinct(slices.Concat(o.Eval, o.Train)...))
 }
 
-// Distinct is an error if two of the files are the same, by whatever names. What is wrong with a file says who reads it.
+// Distinct is an error if two of the files are the same, by whatever names. What is wrong with one says who reads it.
 func Distinct(paths ...string) error {
 	infos := make([]os.FileInfo, len(paths))
 	for i, path := range paths {
