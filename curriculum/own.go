@@ -57,9 +57,10 @@ type Own struct {
 }
 
 // readyData reads the run's data into a store in dir, and gives the configuration with what depends on them: where they
-// are 0, the model's vocabulary and classes and the samples of a stage are those of the data, and without a stage there
-// is one of the longest sample's length. A run that continues gives the key that it began with. A model that there is
-// already gives what goes with it: its tokeniser and labels are those of the data, too.
+// are 0, the model's vocabulary and classes and the samples of a stage are those of the data, without a stage there is
+// one of the longest sample's length, and files have absolute paths, so that the run goes on from any folder. A run that
+// continues gives the key that it began with. A model that there is already gives what goes with it: its tokeniser and
+// labels are those of the data, too.
 func (c Config) readyData(ctx context.Context, dir string, since *data.Key, extra map[string]string,
 	progress func(data.Progress)) (Config, *Own, error) {
 	d := c.Data
@@ -99,12 +100,31 @@ func (c Config) readyData(ctx context.Context, dir string, since *data.Key, extr
 		return c, nil, errors.Join(err, own.Set.Close())
 	}
 	own.Extra[LabelsName] = string(labels)
-	if c, err = c.fitted(own.Set, o.Tokenizer); err != nil {
+	if c, err = c.fitted(own.Set, o.Tokenizer); err == nil {
+		c.Data, err = d.Absolute()
+	}
+	if err != nil {
 		return c, nil, errors.Join(err, own.Set.Close())
 	}
 	contexts := c.Contexts()
 	own.Extra[ContextName] = strconv.Itoa(contexts[len(contexts)-1])
 	return c, own, nil
+}
+
+// Absolute is d with files that are found from any folder.
+func (d *Data) Absolute() (*Data, error) {
+	all := *d
+	for _, list := range []*[]string{&all.Train, &all.Eval} {
+		*list = slices.Clone(*list)
+		for i, path := range *list {
+			full, err := filepath.Abs(path)
+			if err != nil {
+				return nil, err
+			}
+			(*list)[i] = full
+		}
+	}
+	return &all, nil
 }
 
 // fitted is the configuration with what depends on the data.

@@ -348,6 +348,11 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 	if err := sameData(c, &now, was); err != nil {
 		return err
 	}
+	if now.Data != nil {
+		if now.Data, err = now.Data.Absolute(); err != nil {
+			return err
+		}
+	}
 	if !reflect.DeepEqual(now, was) {
 		return usagef(c, "--config %s differs from the settings the run began with: leave it out to resume, or begin a new "+
 			"run with another --output-dir", printable(c.String("config")))

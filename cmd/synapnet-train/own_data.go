@@ -101,8 +101,8 @@ func sharesLine(conf curriculum.Config) string {
 	if len(conf.Mixture) == 0 || math.Abs(sum-1) < 1e-6 || err != nil {
 		return ""
 	}
-	return fmt.Sprintf("the shares of the tasks add up to %.4g: each is that part of the %s samples of stage 1, which has %s",
-		sum, grouped(s.Samples), grouped(drawn))
+	return fmt.Sprintf("the shares of the tasks add up to %.4g: each is that part of the %s samples of stage 1, which "+
+		"has %s", sum, grouped(s.Samples), grouped(drawn))
 }
 
 // overStages refuses flags of the run that have no effect, because every stage of the file has a setting of its own.

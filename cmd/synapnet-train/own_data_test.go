@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -137,6 +140,47 @@ func TestPretrainInStages(t *testing.T) {
 		t.Errorf("%s", told)
 	}
 	refusal(t, exitUsage, "pretrain --config run.toml --curriculum 24", "stage is 2: there is a curriculum, too, [24]")
+}
+
+// A run on data goes on from any folder, by the configuration that it began with, and while its store is whole without
+// the files that it was made of.
+func TestPretrainOnDataGoesOnFromAnyFolder(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	visits(t, "train.jsonl", 0, 120)
+	if err := os.WriteFile("run.toml", []byte("[data]\ntrain = [\"train.jsonl\"]\ntokenizer = \"words\"\n"+
+		"eval_share = 0.2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const line = "pretrain --config run.toml --output-dir "
+	trained(t, line+"whole"+smallRun)
+	stopped(t, line+"parts"+smallRun+" --checkpoint-every 1", "step 1/")
+	trained(t, "pretrain --resume --output-dir parts --config run.toml"+smallRun) // the same settings
+	stopped(t, line+"moved"+smallRun+" --checkpoint-every 1", "step 1/")
+	if err := os.Rename("train.jsonl", "away.jsonl"); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	trained(t, "pretrain --resume --output-dir "+filepath.Join(dir, "moved"))
+	for _, run := range []string{"parts", "moved"} {
+		if read(t, filepath.Join(dir, run, "model.safetensors")) != read(t, filepath.Join(dir, "whole/model.safetensors")) {
+			t.Errorf("%s ends in other weights", run)
+		}
+	}
+}
+
+// Shares that do not add up to 1 are told with what they make of a stage.
+func TestSharesThatAreNotAllAreTold(t *testing.T) {
+	conf := curriculum.Default()
+	conf.SamplesPerStage, conf.Mixture = 1000, []tasks.Weight{{Task: "niah_single", Share: 0.5}, {Task: "fa", Share: 0.25}}
+	if got := sharesLine(conf); got != "the shares of the tasks add up to 0.75: each is that part of the 1,000 samples "+
+		"of stage 1, which has 750" {
+		t.Error(got)
+	}
+	conf.Mixture[1].Share = 0.5
+	if got := sharesLine(conf) + sharesLine(curriculum.Default()); got != "" {
+		t.Error(got)
+	}
 }
 
 // A run that is told to stop while its data are read says so in one line, with the command that begins it again, and

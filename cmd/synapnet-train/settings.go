@@ -122,7 +122,11 @@ func customise(c *cli.Context, d *lab.Driver, names []string) error {
 			if g, ok := ch.exactly(e.Name, bad); ok {
 				return usagef(c, "%v: %s", g, strings.ReplaceAll(bad.Problem, "`", ""))
 			}
-			return usagef(c, "%s: %v", ch.origin(e.Name, bad.Setting), bounds.In(e.Name, bad))
+			from := ch.origin(e.Name, bad.Setting)
+			if !strings.HasPrefix(from, "--set ") { // a line of a file, which has tables of several experiments
+				err = bounds.In(e.Name, bad)
+			}
+			return usagef(c, "%s: %v", from, err)
 		}
 		if err != nil {
 			return usagef(c, "%s: %s: %v", ch.origin(e.Name, ""), e.Name, err)

@@ -259,8 +259,8 @@ func (c *labelCount) number(l Label, eval bool, place func() string) (int32, err
 			most = c.limit
 		}
 		if len(c.list) == most {
-			return 0, &ClassError{fmt.Sprintf("the label %s is one more than the %d classes that there can be: a label is one of "+
-				"few words, free-form answers need a language model", foreign.Word(l.Word), most)}
+			return 0, &ClassError{fmt.Sprintf("the label %s is one more than the %d classes that there can be: a label is one "+
+				"of few words, free-form answers need a language model", foreign.Word(l.Word), most)}
 		}
 		w = &labelWord{number: int32(len(c.list)), at: place()}
 		c.words[l.Word] = w

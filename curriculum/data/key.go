@@ -71,10 +71,15 @@ func look(path string) (s seen, err error) {
 	return seen{full, info.Size(), info.ModTime().UnixNano(), string(begin) == "PAR1"}, nil
 }
 
+// unsourced is the key of the options, but for the sources.
+func (o *Options) unsourced() Key {
+	return Key{Version: version, EvalShare: o.EvalShare, Tokenizer: o.TokenizerID, Vocab: o.vocab(), Classes: o.Classes,
+		Labels: o.Labels, Ignore: o.Ignore}
+}
+
 // key is the key of the options, but for the hashes of the sources.
 func (o *Options) key() (Key, []seen, error) {
-	k := Key{Version: version, EvalShare: o.EvalShare, Tokenizer: o.TokenizerID, Vocab: o.vocab(), Classes: o.Classes,
-		Labels: o.Labels, Ignore: o.Ignore}
+	k := o.unsourced()
 	var all []seen
 	for _, list := range []struct {
 		paths []string
@@ -215,6 +220,19 @@ func (o *Options) find(ctx context.Context, want Key, now []seen) (*store, error
 		return nil, errors.Join(err, s.file.Close())
 	}
 	return s, nil
+}
+
+// left is the store of a run that goes on, whose sources are gone: nil unless it is whole and of the run's key.
+func (o *Options) left() *store {
+	s, err := openStore(filepath.Join(o.Dir, storeName))
+	if err != nil {
+		return nil
+	}
+	if s.Key.Changed(*o.Expect) != nil || o.unsourced().settings() != s.Key.settings() {
+		_ = s.file.Close() // nothing was written
+		return nil
+	}
+	return s
 }
 
 func (o *Options) isOf(ctx context.Context, s *store, want Key, now []seen) (bool, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -89,16 +90,18 @@ func (o *Options) check() error {
 	return cmp.Or(o.Long.Check(), Distinct(slices.Concat(o.Eval, o.Train)...))
 }
 
-// Distinct is an error if two of the files are the same, by whatever names.
+// Distinct is an error if two of the files are the same, by whatever names. What is wrong with one says who reads it.
 func Distinct(paths ...string) error {
 	infos := make([]os.FileInfo, len(paths))
 	for i, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
-			return fmt.Errorf("cannot read %s: %w; give a file of samples", path, files.Cause(err))
+			continue
 		}
 		infos[i] = info
-		if j := slices.IndexFunc(infos[:i], func(other os.FileInfo) bool { return os.SameFile(info, other) }); j >= 0 {
+		if j := slices.IndexFunc(infos[:i], func(other os.FileInfo) bool {
+			return other != nil && os.SameFile(info, other)
+		}); j >= 0 {
 			if paths[j] == path {
 				return fmt.Errorf("%s is given twice: give each file of samples once", path)
 			}
@@ -140,7 +143,8 @@ type SideCounts struct {
 }
 
 // Prepare reads the files once, from front to end, and makes the store in o.Dir, unless the one that is there is of the
-// same files and settings. Nothing is left behind when it fails or ctx ends. Memory does not grow with training data:
+// same files and settings; a run that goes on takes the one that it began with where a file is gone. Nothing is left
+// behind when it fails or ctx ends. Memory does not grow with training data:
 // it is that of the largest sample, of about 64 bytes for each evaluation sample of Eval, which are compared with those
 // of training, and of some 10 MB for counting duplicates.
 func Prepare(ctx context.Context, o Options) (*Set, error) {
@@ -151,6 +155,11 @@ func Prepare(ctx context.Context, o Options) (*Set, error) {
 		o.Task = "data"
 	}
 	want, now, err := o.key()
+	if errors.Is(err, fs.ErrNotExist) && o.Expect != nil {
+		if s := o.left(); s != nil {
+			return o.set(s, true), nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -394,7 +394,13 @@ func TestARunThatGoesOnHasTheSameData(t *testing.T) {
 	if err := os.Rename(moved, path); err != nil {
 		t.Fatal(err)
 	}
-	o.Train = []string{path}
+	o.Train = []string{filepath.Join(dir, "gone.jsonl")}
+	goesOn("gone", true, false)
+	o.EvalShare = 0.2
+	if _, err := Prepare(background, o); err == nil || !strings.Contains(err.Error(), "cannot read ") {
+		t.Errorf("with other settings a store without its sources is taken: %v", err)
+	}
+	o.EvalShare, o.Train = 0.1, []string{path}
 	if err := os.RemoveAll(o.Dir); err != nil {
 		t.Fatal(err)
 	}
