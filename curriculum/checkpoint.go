@@ -95,8 +95,8 @@ func (t *Trainer) LowerRate(lr float64) error {
 	was := t.Config.PeakLR()
 	switch {
 	case !diverged:
-		return bounds.Wrong("lr", lr, "the run has %g and did not stop because it diverged: leave it out to resume, or begin "+
-			"a new run", was)
+		return bounds.Wrong("lr", lr, "the run has %g and did not stop because it diverged: leave it out to resume, or "+
+			"begin a new run", was)
 	case !(lr > 0 && lr < was):
 		return bounds.Wrong("lr", lr, "the run diverged with %g: give less, above 0", was)
 	}

@@ -42,7 +42,7 @@ func atOnce(t *testing.T, line string) (code int, stdout, stderr string) {
 var positions = map[string][]string{
 	"pretrain": {"pretrain --config PIPE --output-dir new", "pretrain --data PIPE --output-dir new",
 		"pretrain --data D --tokenizer bytes --eval-data PIPE --output-dir new",
-		"pretrain --data D --tokenizer PIPE --output-dir new"},
+		"pretrain --data D --tokenizer PIPE --output-dir new", "pretrain --init-from PIPE --output-dir new"},
 	"cajq-qat":    {"cajq-qat --config PIPE --output new.json", "cajq-qat --checkpoint PIPE --output new.json"},
 	"cajq-3phase": {"cajq-3phase --config PIPE --output-dir new", "cajq-3phase --checkpoint PIPE --output-dir new"},
 	"baee-train":  {"baee-train --checkpoint PIPE --output-dir new"},
