@@ -78,7 +78,7 @@ func TestEvalBenchmark(t *testing.T) {
 	}
 }
 
-// LongBench is cut in the middle without a flag, and says how often; answers outside of the labels count as wrong.
+// LongBench is cut in the middle, to what the model learnt, without a flag, and says how often; answers outside of the labels count as wrong.
 func TestEvalLongBench(t *testing.T) {
 	t.Chdir(t.TempDir())
 	model := walker(t)
@@ -90,7 +90,7 @@ func TestEvalLongBench(t *testing.T) {
 	}
 	write(t, "trec.jsonl", text.String())
 	r := decode[benchmarkEvaluation](t, "eval", model, "--benchmark", "longbench=trec.jsonl", "--json")
-	if x := r.Results[0]; x.N != 3 || x.Cut != 1 || x.Outside != 1 || x.Context != 32 || r.LongSamples != "middle" ||
+	if x := r.Results[0]; x.N != 3 || x.Cut != 2 || x.Outside != 1 || x.Context != 21 || r.LongSamples != "middle" ||
 		x.Accuracy.Correct > 2 {
 		t.Errorf("%+v", x)
 	}

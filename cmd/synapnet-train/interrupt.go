@@ -8,12 +8,17 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
+
+// moment is how long after the first signal another SIGTERM may be the same event.
+const moment = time.Second
 
 // withInterrupt returns a context that the first SIGINT (Ctrl-C), SIGTERM or SIGHUP (the terminal is closed) cancels
 // with an interruption, so that a command can save its work. A second SIGINT or SIGTERM calls exit at once with 128 +
 // the signal's number, 130 for Ctrl-C. SIGHUP does not: one may come from the shell and one from the system, at the
-// same moment. Where it was ignored from the start, by nohup, it stays so. stop ends the watch.
+// same moment; nor does a SIGTERM within a moment of the first signal: timeout(1) sends one to the process and then one
+// to its group, as batch systems do. Where SIGHUP was ignored from the start, by nohup, it stays so. stop ends the watch.
 //
 // signal.NotifyContext alone would swallow the second signal.
 func withInterrupt(parent context.Context, exit func(int)) (ctx context.Context, stop func()) {
@@ -25,16 +30,17 @@ func withInterrupt(parent context.Context, exit func(int)) (ctx context.Context,
 	ctx, cancel := context.WithCancelCause(parent)
 	done := make(chan struct{})
 	go func() {
-		for first := true; ; {
+		for first := (time.Time{}); ; {
 			select {
 			case received := <-signals:
-				if first {
+				switch again := received == syscall.SIGTERM && time.Since(first) < moment; {
+				case first.IsZero():
 					cancel(interruption{received})
-				} else if received != hangup {
+					first = time.Now()
+				case received != hangup && !again:
 					exit(signalStatus(received))
 					return
 				}
-				first = false
 			case <-done:
 				return
 			}
