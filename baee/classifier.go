@@ -11,6 +11,7 @@ import (
 	"github.com/synapnet/synapnet-train/graph/blas"
 	"github.com/synapnet/synapnet-train/graph/vec"
 	"github.com/synapnet/synapnet-train/internal/bounds"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
@@ -234,7 +235,7 @@ func LoadClassifier(path string) (*Classifier, error) {
 	}
 	var s classifierShape
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return nil, fmt.Errorf("%s: the header's %q is not valid: %w", path, classifierKey, err)
+		return nil, fmt.Errorf("%s: the header's %q is not valid: %w", path, classifierKey, foreign.JSON(err))
 	}
 	c, err := classifierFrom(f, s, "")
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/graph/vec"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
@@ -211,7 +212,7 @@ func header(f *safetensors.File, key string, to any) error {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(to); err != nil {
-		return fmt.Errorf("the header's %q is not valid: %w", key, err)
+		return fmt.Errorf("the header's %q is not valid: %w", key, foreign.JSON(err))
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/bounds"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -142,7 +143,11 @@ func positionOf(f *safetensors.File) (*position, error) {
 	}
 	var p position
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
-		return nil, fmt.Errorf("the training position in the header is not valid: %w", err)
+		return nil, fmt.Errorf("the training position in the header is not valid: %w", foreign.JSON(err))
+	}
+	// which runs through quantisers have
+	if kind := layers.KindOf(f); kind == layers.QuantisedRun && p.Config.InitFrom == "" {
+		return nil, &layers.OtherKindError{Kind: kind, Want: "a checkpoint of pretrain"}
 	}
 	if p.History != nil {
 		p.Epochs = len(p.History.Evaluations) // an old checkpoint has no number of its own

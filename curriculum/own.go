@@ -18,6 +18,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/tokenizer"
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/internal/bounds"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -58,9 +59,9 @@ type Own struct {
 
 // readyData reads the run's data into a store in dir, and gives the configuration with what depends on them: where they
 // are 0, the model's vocabulary and classes and the samples of a stage are those of the data, without a stage there is
-// one of the longest sample's length, and files have absolute paths, so that the run goes on from any folder. A run that
-// continues gives the key that it began with. A model that there is already gives what goes with it: its tokeniser and
-// labels are those of the data, too.
+// one of the longest sample's length, and files have absolute paths, so that the run goes on from any folder. A run
+// that continues gives the key that it began with. A model that there is already gives what goes with it: its tokeniser
+// and labels are those of the data, too.
 func (c Config) readyData(ctx context.Context, dir string, since *data.Key, extra map[string]string,
 	progress func(data.Progress)) (Config, *Own, error) {
 	d := c.Data
@@ -209,7 +210,7 @@ func TokenizerOf(extra map[string]string) (tokenizer.Tokenizer, error) {
 	}
 	var spec tokenizer.Spec
 	if err := json.Unmarshal([]byte(text), &spec); err != nil {
-		return nil, fmt.Errorf("the tokeniser in the header is not valid: %w", err)
+		return nil, fmt.Errorf("the tokeniser in the header is not valid: %w", foreign.JSON(err))
 	}
 	t, err := tokenizer.FromSpec(spec)
 	if err != nil {
@@ -237,13 +238,13 @@ func LabelsOf(extra map[string]string) (*data.Labels, error) {
 	}
 	var l data.Labels
 	if err := json.Unmarshal([]byte(text), &l); err != nil {
-		return nil, fmt.Errorf("the labels in the header are not valid: %w", err)
+		return nil, fmt.Errorf("the labels in the header are not valid: %w", foreign.JSON(err))
 	}
 	return &l, nil
 }
 
-// ContextOf is the number of tokens of the samples that a model learnt from last; 0 if none goes with it. Shorter samples
-// are filled to it on the left, since the positions of their tokens are then those that the model knows.
+// ContextOf is the number of tokens of the samples that a model learnt from last; 0 if none goes with it. Shorter
+// samples are filled to it on the left, since the positions of their tokens are then those that the model knows.
 func ContextOf(extra map[string]string) (int, error) {
 	text, ok := extra[ContextName]
 	if !ok {

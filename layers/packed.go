@@ -12,6 +12,7 @@ import (
 	"github.com/x448/float16"
 
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 	"github.com/synapnet/synapnet-train/layers/scheme"
 )
@@ -206,7 +207,7 @@ func readPackedHeader(text string) (packedHeader, error) {
 		Version *int `json:"version"`
 	}
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		return h, fmt.Errorf("the packed layout in the header (key %q) is not valid: %w", packedKey, err)
+		return h, fmt.Errorf("the packed layout in the header (key %q) is not valid: %w", packedKey, foreign.JSON(err))
 	}
 	if v.Version == nil || *v.Version != PackedVersion {
 		got := "none"
@@ -220,7 +221,7 @@ func readPackedHeader(text string) (packedHeader, error) {
 	d := json.NewDecoder(bytes.NewReader([]byte(text)))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&h); err != nil {
-		return h, fmt.Errorf("the packed layout in the header (key %q) is not valid: %w", packedKey, err)
+		return h, fmt.Errorf("the packed layout in the header (key %q) is not valid: %w", packedKey, foreign.JSON(err))
 	}
 	if len(h.Weights) == 0 {
 		return h, fmt.Errorf("the packed layout in the header (key %q) names no weights", packedKey)

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/synapnet/synapnet-train/graph"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
 )
 
@@ -92,7 +93,7 @@ func configOf(f *safetensors.File, called string, want ...FileKind) (Config, err
 	c := Reference()
 	c.NumClasses = 0 // unset, or null, is a language model
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
-		return Config{}, fmt.Errorf("the model configuration in the header is not valid: %w", err)
+		return Config{}, fmt.Errorf("the model configuration in the header is not valid: %w", foreign.JSON(err))
 	}
 	return c, c.CheckRegistered()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/bounds"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -44,8 +45,8 @@ func DefaultFinetune() FinetuneConfig {
 	}
 }
 
-// Validate names the first setting that cannot work for a model of configuration m on the training mixture, its value and
-// what is allowed.
+// Validate names the first setting that cannot work for a model of configuration m on the training mixture, its value
+// and what is allowed.
 func (c FinetuneConfig) Validate(m layers.Config) error {
 	return cmp.Or(c.ValidateOnData(m), checkMixture("context", c.Context, m))
 }
@@ -265,7 +266,7 @@ func (f *finetuning) resume() error {
 func (f *finetuning) restore(file *safetensors.File) error {
 	var p finetunePosition
 	if err := json.Unmarshal([]byte(file.Metadata[train.Key]), &p); err != nil {
-		return fmt.Errorf("the training position in the header is not valid: %w", err)
+		return fmt.Errorf("the training position in the header is not valid: %w", foreign.JSON(err))
 	}
 	ours, err := json.Marshal(f.identity())
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/bounds"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/metrics"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -475,7 +476,8 @@ func threePhasePositionOf(f *safetensors.File) (*threePhasePosition, error) {
 	}
 	var p threePhasePosition
 	if err := json.Unmarshal([]byte(f.Metadata[train.Key]), &p); err != nil {
-		return nil, fmt.Errorf("not a checkpoint of a three-phase run: the header's %q is not valid: %w", train.Key, err)
+		return nil, fmt.Errorf("not a checkpoint of a three-phase run: the header's %q is not valid: %w", train.Key,
+			foreign.JSON(err))
 	}
 	if err := p.Config.Validate(); err != nil {
 		return nil, fmt.Errorf("the configuration in the header is not valid: %w", err)

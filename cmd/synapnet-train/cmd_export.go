@@ -36,7 +36,8 @@ func exportCommand() *cli.Command {
 			&cli.BoolFlag{Name: "force", Usage: "replace --output if it exists"},
 			&cli.IntFlag{Name: "calib-samples", Usage: "samples to calibrate attention on", Value: 32},
 			&cli.IntFlag{Name: "calib-context", Usage: "their length in tokens", Value: 512},
-			&cli.StringSliceFlag{Name: "data", Usage: "`FILE`s of samples to calibrate and train on, of a model that learnt from own data"},
+			&cli.StringSliceFlag{Name: "data",
+				Usage: "`FILE`s of samples to calibrate and train on, of a model that learnt from own data"},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the calibration samples", Value: 42},
 		}, settingsFlags(optionSettings(&d)), []cli.Flag{
 			&cli.StringSliceFlag{Name: "scheme",
@@ -244,8 +245,8 @@ func trainForExport(c *cli.Context, m *layers.Model, q *qat.Quantised, tune qat.
 	return nil
 }
 
-// trainingForExport is the training that the flags ask for, checked; with 0 steps there is none. Samples of own data have
-// as many tokens as those that the model learnt.
+// trainingForExport is the training that the flags ask for, checked; with 0 steps there is none. Samples of own data
+// have as many tokens as those that the model learnt.
 func trainingForExport(c *cli.Context, m *layers.Model, own *data.Set) (qat.FinetuneConfig, error) {
 	tune := exportTraining()
 	flags := exportTrainingSettings(&tune)
@@ -395,7 +396,8 @@ func calibrateForExport(c *cli.Context, m *layers.Model, own *data.Set) (*qat.Ca
 
 // calibrateOnData calibrates on a draw from the samples of --data, of as many tokens as those that the model learnt.
 // Longer ones lose their beginning.
-func calibrateOnData(c *cli.Context, m *layers.Model, set *data.Set, samples, batch, tokens int) (*qat.Calibration, error) {
+func calibrateOnData(c *cli.Context, m *layers.Model, set *data.Set, samples, batch,
+	tokens int) (*qat.Calibration, error) {
 	from, err := set.Eval(tokens)
 	if err != nil {
 		return nil, err

@@ -78,7 +78,8 @@ func TestEvalBenchmark(t *testing.T) {
 	}
 }
 
-// LongBench is cut in the middle, to what the model learnt, without a flag, and says how often; answers outside of the labels count as wrong.
+// LongBench is cut in the middle, to what the model learnt, without a flag, and says how often; answers outside of the
+// labels count as wrong.
 func TestEvalLongBench(t *testing.T) {
 	t.Chdir(t.TempDir())
 	model := walker(t)

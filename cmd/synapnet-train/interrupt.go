@@ -18,7 +18,8 @@ const moment = time.Second
 // with an interruption, so that a command can save its work. A second SIGINT or SIGTERM calls exit at once with 128 +
 // the signal's number, 130 for Ctrl-C. SIGHUP does not: one may come from the shell and one from the system, at the
 // same moment; nor does a SIGTERM within a moment of the first signal: timeout(1) sends one to the process and then one
-// to its group, as batch systems do. Where SIGHUP was ignored from the start, by nohup, it stays so. stop ends the watch.
+// to its group, as batch systems do. Where SIGHUP was ignored from the start, by nohup, it stays so. stop ends the
+// watch.
 //
 // signal.NotifyContext alone would swallow the second signal.
 func withInterrupt(parent context.Context, exit func(int)) (ctx context.Context, stop func()) {

@@ -74,8 +74,9 @@ func overrideData(c *cli.Context, conf *curriculum.Config) error {
 		d.Eval = nil
 	}
 	if c.IsSet("eval-share") && d.EvalShare == 0 {
-		return usagef(c, "--eval-share 0: a run is evaluated on samples that it does not learn from: give a share above 0, or "+
-			"--eval-data")
+		return usagef(c,
+			"--eval-share 0: a run is evaluated on samples that it does not learn from: give a share above 0, or "+
+				"--eval-data")
 	}
 	if len(d.Train) > 0 {
 		conf.Data = &d
@@ -211,8 +212,8 @@ func sameData(c *cli.Context, now *curriculum.Config, was curriculum.Config) err
 	return nil
 }
 
-// openSamples reads the files of --data for a model: with its tokeniser, its labels and its vocabulary. closeSet removes
-// what that takes.
+// openSamples reads the files of --data for a model: with its tokeniser, its labels and its vocabulary. closeSet
+// removes what that takes.
 func openSamples(c *cli.Context, m *layers.Model, long data.Long) (set *data.Set, closeSet func() error, err error) {
 	o := data.Options{Eval: c.StringSlice("data"), Vocab: m.Config.VocabSize, Classes: m.Config.NumClasses, Long: long}
 	if o.Labels, err = curriculum.LabelsOf(m.Extra); err != nil {

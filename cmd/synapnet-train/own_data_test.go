@@ -211,27 +211,31 @@ func TestPretrainStoppedWhileDataAreRead(t *testing.T) {
 	}
 }
 
-// A model of own data is evaluated and exported at the context that it learnt at, calibrated and trained on own samples;
-// what works on the program's tasks refuses it.
+// A model of own data is evaluated and exported at the context that it learnt at, calibrated and trained on own
+// samples; what works on the program's tasks refuses it.
 func TestModelsOfOwnDataComeOut(t *testing.T) {
 	t.Chdir(t.TempDir())
 	visits(t, "train.jsonl", 0, 120)
 	visits(t, "held.jsonl", 200, 30)
-	trained(t, "pretrain --data train.jsonl --eval-data held.jsonl --tokenizer words --curriculum 20 --output-dir run"+smallRun)
+	trained(t, "pretrain --data train.jsonl --eval-data held.jsonl --tokenizer words --curriculum 20 --output-dir run"+
+		smallRun)
 	const model = "run/model.safetensors"
 	out, _ := trained(t, "eval "+model+" --data held.jsonl")
 	if !strings.Contains(out, "30 samples at 20 tokens") {
 		t.Errorf("eval does not read at the context of the training: %s", out)
 	}
-	out, told := trained(t, "export "+model+" --data train.jsonl --group-size 16 --qat-steps 3 --qat-batch 8 --output packed.safetensors")
-	if !strings.Contains(told, "calibrating on 32 samples of 20 tokens of --data") || !strings.Contains(out, "packed weights") {
+	out, told := trained(t, "export "+model+
+		" --data train.jsonl --group-size 16 --qat-steps 3 --qat-batch 8 --output packed.safetensors")
+	if !strings.Contains(told, "calibrating on 32 samples of 20 tokens of --data") ||
+		!strings.Contains(out, "packed weights") {
 		t.Errorf("%s%s", out, told)
 	}
 	trained(t, "export "+model+" --data train.jsonl --group-size 16 --output untrained.safetensors")
 	if read(t, "packed.safetensors") == read(t, "untrained.safetensors") {
 		t.Error("--qat-steps changes nothing")
 	}
-	if out, _ = trained(t, "eval packed.safetensors --data held.jsonl"); !strings.Contains(out, "30 samples at 20 tokens") {
+	if out, _ = trained(t, "eval packed.safetensors --data held.jsonl"); !strings.Contains(out,
+		"30 samples at 20 tokens") {
 		t.Errorf("the packed model has lost its labels, tokeniser or context: %s", out)
 	}
 	for line, want := range map[string]string{

@@ -169,7 +169,8 @@ func Prepare(ctx context.Context, o Options) (*Set, error) {
 		}
 	}
 	if err := files.MakeFolder(o.Dir); err != nil {
-		return nil, fmt.Errorf("cannot make the folder %s of the samples: %w; move away what is there", o.Dir, files.Cause(err))
+		return nil, fmt.Errorf("cannot make the folder %s of the samples: %w; move away what is there", o.Dir,
+			files.Cause(err))
 	}
 	if err := checkPlace(o.Dir); err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/rounding"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
@@ -147,7 +148,7 @@ func (c *check) readCase() error {
 	c.conf = caseConfig{Config: layers.Reference()}
 	c.conf.NumClasses = 0 // unset, or null, is a language model
 	if err := json.Unmarshal([]byte(text), &c.conf); err != nil {
-		return fmt.Errorf(`the header's "case" is not valid: %w`, err)
+		return fmt.Errorf(`the header's "case" is not valid: %w`, foreign.JSON(err))
 	}
 	return nil
 }

@@ -4,6 +4,8 @@
 package foreign
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -145,4 +147,16 @@ func escaped(r rune) string {
 		return fmt.Sprintf(`\u%04x\u%04x`, high, low)
 	}
 	return fmt.Sprintf(`\u%04x`, r)
+}
+
+// JSON is an error of encoding/json in the words of the file that it read, without the names of Go's types.
+func JSON(err error) error {
+	bad, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	switch {
+	case !ok:
+		return err
+	case bad.Field == "":
+		return fmt.Errorf("it is a %s, which it cannot be", bad.Value)
+	}
+	return fmt.Errorf("%q is a %s, which it cannot be", bad.Field, bad.Value)
 }

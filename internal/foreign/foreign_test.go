@@ -180,3 +180,18 @@ func TestGuardReportsErrors(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+func TestErrorsOfJSONNameNoTypes(t *testing.T) {
+	var into struct {
+		Epochs struct{ Done []int }
+	}
+	for text, want := range map[string]string{
+		`{"Epochs":{"Done":3}}`: `"Epochs.Done" is a number, which it cannot be`,
+		`3`:                     "it is a number, which it cannot be",
+		`{`:                     "unexpected end of JSON input",
+	} {
+		if err := JSON(json.Unmarshal([]byte(text), &into)); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+	}
+}
