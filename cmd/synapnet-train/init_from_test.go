@@ -65,8 +65,8 @@ func TestPretrainInitFrom(t *testing.T) {
 	} {
 		refusal(t, exitUsage, "pretrain --output-dir new "+flags, want)
 	}
-	refusal(t, exitFailure, "pretrain --output-dir new --config sum.toml", "init_sha256 is \"00ff\": that of "+
-		"base/model.safetensors is "+sum+": name the file that is meant, or leave the hash out\n")
+	refusal(t, exitUsage, "pretrain --output-dir new --config sum.toml", "init_sha256 is \"00ff\": that of "+
+		"base/model.safetensors is "+sum+": name the file that is meant, or leave the hash out")
 	refusal(t, exitFailure, "pretrain --init-from absent.safetensors", "absent.safetensors: no such file or directory")
 	success(t, "export", "base/model.safetensors")
 	refusal(t, exitFailure, "pretrain --init-from base/model.packed.safetensors",
@@ -134,8 +134,8 @@ func TestPretrainInitFromQuantised(t *testing.T) {
 	}
 	success(t, "eval", "more/model.safetensors", "--contexts", "24", "--samples", "8")
 	success(t, "export", "more/model.safetensors")
-	refusal(t, exitFailure, fromBase+" --extend-max-len 100 --output-dir new", "extend_max_len is 100: the model of "+
-		"init_from has quantisers: extend the one in floating point that it was made of\n")
+	refusal(t, exitUsage, fromBase+" --extend-max-len 100 --output-dir new", "--extend-max-len 100: the model of "+
+		"--init-from has quantisers: extend the one in floating point that it was made of")
 	// A checkpoint of a training is a model, too.
 	stopped(t, "pretrain --curriculum 32 "+tiny+" --output-dir half", "step 2/")
 	trained(t, strings.Replace(fromBase, "base/model", "half/checkpoint", 1)+" --output-dir other")

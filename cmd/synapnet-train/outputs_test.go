@@ -17,7 +17,7 @@ import (
 // wordFlags are the flags of text that name no file.
 var wordFlags = []string{
 	"policy", "policies", "positions", "protocol", "tasks", "suite", "cases", "variants", "targets", "step-init",
-	"architecture", "profile", "scheme", "set", "long-samples", "extend-by",
+	"architecture", "profile", "scheme", "set", "long-samples", "extend-by", "benchmark",
 }
 
 // Every flag that names a file is in the table of what is read and written. A new flag fails here until somebody has
