@@ -141,6 +141,8 @@ func (c Config) checkInit() error {
 		return bounds.Wrong("init_sha256", c.InitSHA256, "it is that of `init_from`: name that, too")
 	case c.InitFrom == "" && c.ExtendMaxLen != 0:
 		return bounds.Wrong("extend_max_len", c.ExtendMaxLen, "it lengthens the model of `init_from`: name that, too")
+	case c.ExtendMaxLen < 0 || c.ExtendMaxLen > 1<<24:
+		return bounds.Check("extend_max_len", c.ExtendMaxLen, 0, 1<<24)
 	case c.ExtendMaxLen == 0 && c.ExtendBy != "":
 		return bounds.Wrong("extend_by", c.ExtendBy, "it says how `extend_max_len` makes positions: give that, too")
 	case c.ExtendMaxLen != 0 && c.ExtendMaxLen != c.Model.MaxLen:

@@ -123,7 +123,7 @@ func TestValidateData(t *testing.T) {
 			c.Data.Ignore = []string{"id", "label"}
 		},
 		`data.long_samples is "lef": it must be one of`: func(c *Config) { c.Data.LongSamples = "lef" },
-		"mixture is [{niah_single 1}]: a run learns from tasks or from data:": func(c *Config) {
+		"mixture is [niah_single=1]: a run learns from tasks or from data:": func(c *Config) {
 			c.Mixture = staged().Stage[2].Mixture
 		},
 	} {

@@ -123,6 +123,12 @@ func (s Stage) StepsPerEpoch() (int, error) {
 
 // checkStages names the first setting that a stage cannot have.
 func (c Config) checkStages() error {
+	for i, s := range c.Stage {
+		if s.Samples > 0 && s.Tokens > 0 {
+			return bounds.Wrong(fmt.Sprintf("stage.%d.tokens", i+1), s.Tokens, "it stands in place of samples, which are %d: "+
+				"leave one of them out", s.Samples)
+		}
+	}
 	switch {
 	case len(c.Curriculum)+len(c.Stage) == 0:
 		return bounds.Wrong("curriculum", c.Curriculum, "give the context length of each stage, e.g. --curriculum 512 1024")

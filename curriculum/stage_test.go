@@ -144,7 +144,7 @@ func TestValidateStages(t *testing.T) {
 		},
 		"stage.1.epochs is -1: it must be from 1 to 1048576": func(c *Config) { c.Stage[0].Epochs = -1 },
 		"stage.3.tokens is -5: it must be from 0 to":         func(c *Config) { c.Stage[2].Tokens = -5 },
-		"stage.3.mixture is [{niah_single 2}]: ": func(c *Config) {
+		"stage.3.mixture is [niah_single=2]: ": func(c *Config) {
 			c.Stage[2].Mixture[0].Share = 2
 		},
 		`stage.3.until is "niah_multi_key > 0.9": it must be TASK > ACCURACY`: func(c *Config) {

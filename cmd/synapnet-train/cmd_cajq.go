@@ -73,8 +73,6 @@ func cajqSettings(c *cli.Context) (cajq.Settings, error) {
 func checkKept(c *cli.Context, s cajq.Settings) error {
 	dir := c.String("save")
 	switch {
-	case dir == "" && c.IsSet("save"):
-		return usagef(c, `--save "": name a folder`)
 	case dir == "":
 		return nil
 	}

@@ -143,7 +143,7 @@ func TestCAJQMistakes(t *testing.T) {
 		"cajq-qat --seeds 42 --context-lengths x": "--context-lengths x",
 	})
 	if code, _, stderr := real(t, append(strings.Fields(line), "--save", "")...); code != exitUsage ||
-		!strings.Contains(stderr, `--save "": name a folder`) {
+		!strings.Contains(stderr, `--save "": it is empty`) {
 		t.Errorf("%d %s", code, stderr)
 	}
 	corrupt := filepath.Join(t.TempDir(), "r.json")

@@ -136,7 +136,11 @@ func export(c *cli.Context) error {
 		return err
 	}
 	next(c, "inspect", output, "--against", model)
-	next(c, "stream", output, "--random-tokens", tried)
+	if c.IsSet("data") {
+		next(c, append([]string{"eval", output, "--data"}, c.StringSlice("data")...)...)
+	} else {
+		next(c, "stream", output, "--random-tokens", tried)
+	}
 	return nil
 }
 
@@ -144,8 +148,6 @@ func export(c *cli.Context) error {
 func exportOutput(c *cli.Context, model string) (string, error) {
 	switch {
 	case c.String("output") != "": // what must never be replaced, checkFiles has refused
-	case c.IsSet("output"):
-		return "", usagef(c, `--output "": name the packed file to write`)
 	default:
 		if err := c.Set("output", packedName(model)); err != nil {
 			return "", err
@@ -418,6 +420,10 @@ func calibrateOnData(c *cli.Context, m *layers.Model, set *data.Set, samples, ba
 		ids, _ := curriculum.Collate(rows, batch)
 		drawn.IDs = append(drawn.IDs, ids)
 	}
-	newProgress(c.App.ErrWriter).Line("calibrating on %s of %d tokens of --data", plural(count*batch, "sample"), tokens)
+	p := newProgress(c.App.ErrWriter)
+	if n := from.Cut(); n > 0 {
+		p.Line("%d of the %d samples of --data are longer than %d tokens and lose their beginning", n, from.Len(), tokens)
+	}
+	p.Line("calibrating on %s of %d tokens of --data", plural(count*batch, "sample"), tokens)
 	return qat.CalibrateContext(c.Context, m, drawn)
 }

@@ -133,7 +133,7 @@ func TestExportMistakes(t *testing.T) {
 	mistakes(t, map[string]string{
 		"export" + out:                                    "or name a MODEL.safetensors",
 		"export a b" + out:                                "2 files given",
-		"export " + model + " --output=":                  `--output "": name the packed file`,
+		"export " + model + " --output=":                  `--output "": it is empty`,
 		"export " + model + out + " --targets smm":        `did you mean "ssm"?`,
 		"export " + model + out + " --targets ssm ssm":    "ssm is given twice",
 		"export " + bare + out + " --targets bridge":      "synapnet without ScaleBridge (use_scale_bridge)",

@@ -257,7 +257,11 @@ func trainingEnded(c *cli.Context, err error, dir, lowerRate string) error {
 // lowerRate is what to do about a run that diverged.
 func lowerRate(c *cli.Context, run *pretrain.Training) string {
 	lr := min(run.Trainer.Config.PeakLR()/10, curriculum.Default().LR)
-	words := again(c, []string{"pretrain", "--resume", "--output-dir", run.Dir, "--lr", fmt.Sprint(lr)},
+	if r := run.Trainer.Config.Rates; len(r) > 0 && r[len(r)-1].Step >= run.Trainer.Done() {
+		return fmt.Sprintf("a lower rate does not help, its weights are ruined: begin a new run with --lr %.3g and another "+
+			"--output-dir", lr)
+	}
+	words := again(c, []string{"pretrain", "--resume", "--output-dir", run.Dir, "--lr", fmt.Sprintf("%.3g", lr)},
 		"checkpoint-every", "threads")
 	return "go on from there with a lower rate: " + shell.CommandLine(words...)
 }
@@ -331,7 +335,7 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 	for i, s := range pretrainSettings(&now) {
 		if a, b := s.text(), before[i].text(); a != b && s.flag != "lr" {
 			return usagef(c, "--%s is %s, but the run began with %s: leave the flag out to resume, or begin a new run with "+
-				"another --output-dir", s.flag, a, b)
+				"another --output-dir", s.flag, a, cmp.Or(b, "none"))
 		}
 	}
 	if err := sameData(c, &now, was); err != nil || !c.IsSet("config") {

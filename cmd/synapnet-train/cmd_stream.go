@@ -168,7 +168,7 @@ func runStream(c *cli.Context) error {
 			return fmt.Errorf("the stream is complete, but %s failed: %w", what, err)
 		}
 	}
-	if snapshot := c.String("snapshot"); snapshot != "" {
+	if snapshot := c.String("snapshot"); snapshot != "" && !c.Bool("text") {
 		next(c, "stream", model, "--restore", snapshot, "--random-tokens", tried)
 	} else if !m.Config.LanguageModel() && !learntOwn(m.Extra) {
 		next(c, "eval", model)
@@ -517,6 +517,8 @@ func (r *streamRun) finish(name string) error {
 	case r.skipped < r.skip:
 		return usagef(r.c, "--skip %d: %s holds %d token ids; give at most as many, or the whole input", r.skip, name,
 			r.skipped)
+	case r.taken == 0 && r.skip == 0 && r.c.Bool("text"):
+		return fmt.Errorf("%s holds no text: give at least one character", name)
 	case r.taken == 0 && r.skip == 0:
 		return fmt.Errorf("%s holds no token ids: give at least one, a whole number from 0 on", name)
 	}
@@ -575,7 +577,7 @@ func (r *streamRun) again() string {
 		words = append(words, input[1:]...)
 	}
 	words = append(words, "--restore", r.c.String("snapshot"), "--skip", strconv.FormatInt(r.skipped+r.taken, 10))
-	return shell.CommandLine(again(r.c, words, "snapshot", "snapshot-every", "random-tokens", "input-seed", "report",
+	return shell.CommandLine(again(r.c, words, "text", "snapshot", "snapshot-every", "random-tokens", "input-seed", "report",
 		"report-every", "top", "json", "threads")...)
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -46,7 +48,7 @@ func prepare(command *cli.Command) {
 	}
 	work := command.Action
 	command.Action = func(c *cli.Context) error {
-		if err := checkFiles(c); err != nil {
+		if err := cmp.Or(checkEmpty(c), checkFiles(c)); err != nil {
 			return err
 		}
 		if err := useThreads(c); err != nil {
@@ -65,4 +67,26 @@ func prepare(command *cli.Command) {
 		}
 		return action(c)
 	}
+}
+
+// checkEmpty refuses flags and arguments without a value, as of a shell's variable that is not set: they would be taken
+// for what was not given.
+func checkEmpty(c *cli.Context) error {
+	for _, f := range c.Command.Flags {
+		name := f.Names()[0]
+		empty := false
+		switch f.(type) {
+		case *cli.StringFlag:
+			empty = c.String(name) == ""
+		case *cli.StringSliceFlag:
+			empty = slices.Contains(c.StringSlice(name), "")
+		}
+		if empty && c.IsSet(name) {
+			return usagef(c, `--%s "": it is empty: give a value, or leave the flag out`, name)
+		}
+	}
+	if slices.Contains(c.Args().Slice(), "") {
+		return usagef(c, `"": an argument is empty: name a file, or leave it out`)
+	}
+	return nil
 }

@@ -57,7 +57,11 @@ func evalData(c *cli.Context) (err error) {
 	if m.Config.LanguageModel() {
 		return fmt.Errorf("%s is a language model: --data has labels, which a classifier gives", foreign.Path(path))
 	}
-	set, closeSet, err := openSamples(c, m, data.Long(c.String("long-samples")))
+	long := data.Long(c.String("long-samples"))
+	if long.Check() != nil {
+		return usagef(c, "--long-samples %s: it must be left, right, middle or refuse", printable(string(long)))
+	}
+	set, closeSet, err := openSamples(c, m, long)
 	if err != nil {
 		return err
 	}

@@ -297,13 +297,27 @@ func (n named) replaceable(c *cli.Context, read []named) error {
 	return usagef(c, "%s: it exists and is no %s: move it away, or give another path", n.word(), n.of.name)
 }
 
+// missing is the first folder on the way to dir that is not there.
+func missing(dir string) string {
+	for {
+		parent := filepath.Dir(dir)
+		if _, err := os.Stat(parent); err == nil || parent == dir {
+			return dir
+		}
+		dir = parent
+	}
+}
+
 // canWrite finds out that the outputs can be written where they are to be.
 func canWrite(c *cli.Context, written []named) error {
 	for _, w := range written {
 		dir := filepath.Dir(w.path)
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-			if w.output.makes || w.output.in != nil {
-				continue // it is made, or refused, before the work begins
+			if w.output.makes || w.output.in != nil { // it is made when there is something to write
+				if err := files.CheckWritable(missing(dir), 0); err != nil {
+					return fmt.Errorf("%s: %w", w.by, err)
+				}
+				continue
 			}
 			return usagef(c, "%s: there is no directory %s; create it first", w.word(), printable(dir))
 		}

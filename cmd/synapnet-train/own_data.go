@@ -122,6 +122,10 @@ func overStages(c *cli.Context, conf curriculum.Config) error {
 				foreign.Path(c.String("config")))
 		}
 	}
+	if c.IsSet("tasks") && slices.ContainsFunc(conf.Stage, func(s curriculum.Stage) bool { return len(s.Mixture) > 0 }) {
+		return usagef(c, "--tasks: there are [[stage.mixture]] in %s, which stay: change them there",
+			foreign.Path(c.String("config")))
+	}
 	return nil
 }
 

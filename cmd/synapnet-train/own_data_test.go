@@ -97,6 +97,12 @@ func TestPretrainOnDataRefuses(t *testing.T) {
 			t.Errorf("%s: status %d\n got %s\nwant …%s", flags, code, told, want)
 		}
 	}
+	for _, flag := range []string{"--tokenizer", "--init-from", "--eval-data"} { // of a shell's variable that is not set
+		code, _, told := synapnet(t.Context(), t, "pretrain --data train.jsonl --output-dir new "+smallRun, flag, "")
+		if code != exitUsage || !strings.Contains(told, flag+` "": it is empty: give a value, or leave the flag out`) {
+			t.Errorf("%d %s", code, told)
+		}
+	}
 	if got := present(t, "."); got != before {
 		t.Errorf("refused runs leave %s, before them there was %s", got, before)
 	}
@@ -139,6 +145,16 @@ func TestPretrainInStages(t *testing.T) {
 	if strings.Count(told, "evaluation ") != 3 || !strings.Contains(told, "fa 0.") || strings.Contains(told, "variable") {
 		t.Errorf("%s", told)
 	}
+	own := strings.Replace(text, "epochs = 1\n", "epochs = 1\n[[stage.mixture]]\ntask = \"fa\"\nshare = 1.0\n", 1)
+	both := strings.Replace(text, "tokens = 1024\n", "tokens = 1024\nsamples = 8\n", 1)
+	for name, text := range map[string]string{"own.toml": own, "both.toml": both} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refusal(t, exitUsage, "pretrain --config own.toml --tasks fa=1 --output-dir new", "there are [[stage.mixture]] in own.toml")
+	refusal(t, exitUsage, "pretrain --config both.toml --output-dir new", "both.toml:17: stage.2.tokens is 1024: it stands "+
+		"in place of samples, which are 8: leave one of them out")
 	refusal(t, exitUsage, "pretrain --config run.toml --curriculum 24", "stage is 2: there is a curriculum, too, [24]")
 }
 

@@ -601,7 +601,7 @@ func TestWrongSettingsHaveAPlace(t *testing.T) {
 		begin + "block_layers = [\"swigl\"]":    `:7: model.block_layers is "swigl": it must be swiglu`,
 		begin + "[model.options]\nx = 1":        `:8: model.options.x is 1: architecture synapnet has no options`,
 		begin + "[[mixture]]\ntask = \"fb\"":    `:7: mixture is "fb": did you mean "fa"?`,
-		begin + "[[mixture]]\ntask = \"fa\"":    ":7: mixture is [{fa 0}]: mixture: task fa has share 0: use a share above 0",
+		begin + "[[mixture]]\ntask = \"fa\"":    ":7: mixture is [fa=0]: mixture: task fa has share 0: use a share above 0",
 		strings.Replace(begin, "= 2", "= 3", 1): ":5: model.heads is 3: it must divide dim (16)",
 		strings.Replace(begin, "32", "65", 1):   ":1: curriculum is 65: it must be from 8 to ",
 		"sample_keys = 9\n" + begin:             ":1: sample_keys is 9: ",

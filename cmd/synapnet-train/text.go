@@ -61,6 +61,9 @@ func (t *textReader) next() error {
 	for {
 		part, err := t.r.ReadSlice('\n')
 		t.text = append(t.text, part...)
+		if t.line == 1 {
+			t.text = bytes.TrimPrefix(t.text, []byte("\ufeff")) // as of --data
+		}
 		switch {
 		case len(t.text) > maxTextLine+1:
 			return fmt.Errorf("%s:%d: the line has more than %d bytes: break it, e.g. with 'fold -s -w 10000'", t.name, t.line,

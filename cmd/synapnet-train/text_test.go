@@ -140,5 +140,20 @@ func TestStreamOfText(t *testing.T) {
 	if err := os.WriteFile("empty.txt", []byte("\n\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refusal(t, exitFailure, "stream "+model+" empty.txt --text", "empty.txt holds no token ids")
+	refusal(t, exitFailure, "stream "+model+" empty.txt --text", "empty.txt holds no text")
+}
+
+// What marks a file as UTF-8 is no part of the text, as in --data.
+func TestTextBeginsBehindItsMark(t *testing.T) {
+	ids := func(text string) []int32 {
+		r := newTextReader("it", strings.NewReader(text), tokenizer.Bytes{}, 300)
+		all, err := r.some(10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	if got, want := ids("\ufeffab c"), ids("ab c"); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }

@@ -116,6 +116,9 @@ type Weight struct {
 	Share float64 `json:"share" toml:"share"`
 }
 
+// String is the task with its share, as a flag gives it: niah_single=0.4.
+func (w Weight) String() string { return fmt.Sprintf("%s=%v", w.Task, w.Share) }
+
 // TrainingMixture returns the shares of the reference recipe (SPEC section 2, Mixture).
 func TrainingMixture() []Weight {
 	return []Weight{{"niah_single", 0.40}, {"niah_multi_key", 0.30}, {"variable_track", 0.15}, {"fa", 0.15}}
