@@ -72,8 +72,7 @@ func cajqSettings(c *cli.Context) (cajq.Settings, error) {
 // checkKept refuses to keep variants in the place of files of another kind.
 func checkKept(c *cli.Context, s cajq.Settings) error {
 	dir := c.String("save")
-	switch {
-	case dir == "":
+	if dir == "" {
 		return nil
 	}
 	variants, err := qat.LookupVariants(s.Variants...)

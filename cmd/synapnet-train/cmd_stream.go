@@ -577,8 +577,8 @@ func (r *streamRun) again() string {
 		words = append(words, input[1:]...)
 	}
 	words = append(words, "--restore", r.c.String("snapshot"), "--skip", strconv.FormatInt(r.skipped+r.taken, 10))
-	return shell.CommandLine(again(r.c, words, "text", "snapshot", "snapshot-every", "random-tokens", "input-seed", "report",
-		"report-every", "top", "json", "threads")...)
+	return shell.CommandLine(again(r.c, words, "text", "snapshot", "snapshot-every", "random-tokens", "input-seed",
+		"report", "report-every", "top", "json", "threads")...)
 }
 
 func (r *streamRun) report(model *layers.Model) (streamSummary, error) {

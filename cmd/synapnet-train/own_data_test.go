@@ -152,9 +152,10 @@ func TestPretrainInStages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	refusal(t, exitUsage, "pretrain --config own.toml --tasks fa=1 --output-dir new", "there are [[stage.mixture]] in own.toml")
-	refusal(t, exitUsage, "pretrain --config both.toml --output-dir new", "both.toml:17: stage.2.tokens is 1024: it stands "+
-		"in place of samples, which are 8: leave one of them out")
+	refusal(t, exitUsage, "pretrain --config own.toml --tasks fa=1 --output-dir new",
+		"there are [[stage.mixture]] in own.toml")
+	refusal(t, exitUsage, "pretrain --config both.toml --output-dir new",
+		"both.toml:17: stage.2.tokens is 1024: it stands in place of samples, which are 8: leave one of them out")
 	refusal(t, exitUsage, "pretrain --config run.toml --curriculum 24", "stage is 2: there is a curriculum, too, [24]")
 }
 
