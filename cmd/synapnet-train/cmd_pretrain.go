@@ -175,6 +175,7 @@ func runPretrain(c *cli.Context) error {
 	p.Start(total, stages...)
 	p.Resume(t.Done())
 	t.Hooks.Step = func(s curriculum.Step) {
+		p.Enter(s.Stage)
 		p.Step(s.Step, s.Loss, s.Accuracy, float64(s.Tokens)/s.Duration.Seconds())
 	}
 	t.Hooks.Evaluation = func(e curriculum.EpochEvaluation) {

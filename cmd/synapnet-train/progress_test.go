@@ -87,6 +87,22 @@ func TestProgressResume(t *testing.T) {
 	}
 }
 
+// A stage that ended by accuracy before its time is over, whatever the number of the step.
+func TestProgressOfStagesThatEndEarly(t *testing.T) {
+	p, out, clock := plain()
+	p.Start(1000, progressStage{24, 600}, progressStage{80, 400})
+	for step, stage := range map[int]int{100: 0, 101: 1} {
+		*clock = clock.Add(time.Minute)
+		p.Enter(stage)
+		p.Step(step, 1, 0.5, 100)
+	}
+	for _, want := range []string{"step 100/1000  stage 1/2 ctx 24", "step 101/1000  stage 2/2 ctx 80"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %s", want, out)
+		}
+	}
+}
+
 func TestProgressUnknowns(t *testing.T) {
 	p, out, _ := plain()
 	p.Start(1)
