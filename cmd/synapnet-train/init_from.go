@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/internal/files"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 )
@@ -48,6 +50,9 @@ func readInitial(path string) (m layers.Config, extra map[string]string, err err
 	m, err = layers.ReadConfig(path, layers.QuantisedFile, layers.QuantisedRun)
 	if other, ok := errors.AsType[*layers.OtherKindError](err); ok && other.Kind == layers.PackedFile {
 		err = fmt.Errorf("%s: %w", path, layers.ErrPacked)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%s: %w; name the model.safetensors or checkpoint.safetensors of a training", path, files.Cause(err))
 	}
 	if err != nil {
 		return m, nil, fmt.Errorf("--init-from: %w", err)

@@ -187,7 +187,7 @@ func (b *builder) ids(record Record) ([]int32, error) {
 	all := record.IDs
 	if all == nil {
 		if b.o.Tokenizer == nil {
-			return nil, errors.New("it is text, and no tokenizer is given: give one, or samples of ids")
+			return nil, errors.New("it is text, and there is no tokenizer: give samples of ids, or train with one")
 		}
 		var err error
 		if all, err = b.o.Tokenizer.Encode(record.Text); err != nil {

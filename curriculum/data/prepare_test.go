@@ -306,7 +306,7 @@ func TestErrorsOfSamples(t *testing.T) {
 		{Options{Train: []string{ids}, Vocab: 64},
 			ids + " line 2: ids[1] is 64: the vocabulary has 64 ids, from 0 to 63"},
 		{Options{Train: []string{text}},
-			text + " line 1: it is text, and no tokenizer is given: give one, or samples of ids"},
+			text + " line 1: it is text, and there is no tokenizer: give samples of ids, or train with one"},
 		{Options{Train: []string{text}, Tokenizer: alphabet},
 			text + " line 2: the tokenizer fails: no id for 'A'"},
 		{Options{Train: []string{empty}, Tokenizer: alphabet},
