@@ -298,11 +298,7 @@ func (c Config) checkData() error {
 	if i := slices.IndexFunc(d.Ignore, data.Reads); i >= 0 {
 		return bounds.Wrong("data.ignore", d.Ignore, "samples are made of %s: leave it out", d.Ignore[i])
 	}
-	if d.LongSamples == "" {
-		return nil
-	}
-	return bounds.Known("data.long_samples", []data.Long{data.Refuse, data.CutLeft, data.CutRight, data.CutMiddle},
-		d.LongSamples)
+	return bounds.Known("data.long_samples", data.Longs(), cmp.Or(d.LongSamples, data.Refuse))
 }
 
 // held reads the first evaluation samples, and begins anew with each call.

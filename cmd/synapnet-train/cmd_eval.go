@@ -80,11 +80,7 @@ func evalTasks(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	path, err := modelArgument(c)
-	if err != nil {
-		return err
-	}
-	m, err := loadModel(c, path)
+	path, m, err := loadArgument(c)
 	if err != nil {
 		return err
 	}

@@ -111,11 +111,7 @@ func runStream(c *cli.Context) error {
 	// What is held is a few large arrays without pointers: collecting often costs next to nothing, and keeps the process
 	// near what is held in place of twice that.
 	defer debug.SetGCPercent(debug.SetGCPercent(streamGCPercent))
-	model, err := modelArgument(c)
-	if err != nil {
-		return err
-	}
-	m, err := loadModel(c, model)
+	model, m, err := loadArgument(c)
 	if err != nil {
 		return err
 	}

@@ -62,22 +62,15 @@ func evalBenchmark(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	long := data.Long(c.String("long-samples"))
-	if !c.IsSet("long-samples") {
-		long = b.Long
-	}
-	if long.Check() != nil {
-		return usagef(c, "--long-samples %s: it must be left, right, middle or refuse", printable(string(long)))
+	long, err := longSamples(c, b.Long)
+	if err != nil {
+		return err
 	}
 	found, err := b.Files(at)
 	if err != nil {
 		return err
 	}
-	path, err := modelArgument(c)
-	if err != nil {
-		return err
-	}
-	m, err := loadModel(c, path)
+	path, m, err := loadArgument(c)
 	if err != nil {
 		return err
 	}

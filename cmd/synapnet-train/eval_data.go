@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -46,20 +45,16 @@ func evalData(c *cli.Context) (err error) {
 			return usagef(c, "--%s is of tasks, and --data are evaluated: leave one of them out", flag)
 		}
 	}
-	path, err := modelArgument(c)
-	if err != nil {
-		return err
-	}
-	m, err := loadModel(c, path)
+	path, m, err := loadArgument(c)
 	if err != nil {
 		return err
 	}
 	if m.Config.LanguageModel() {
 		return fmt.Errorf("%s is a language model: --data has labels, which a classifier gives", foreign.Path(path))
 	}
-	long := data.Long(c.String("long-samples"))
-	if long.Check() != nil {
-		return usagef(c, "--long-samples %s: it must be left, right, middle or refuse", printable(string(long)))
+	long, err := longSamples(c, data.Refuse)
+	if err != nil {
+		return err
 	}
 	set, closeSet, err := openSamples(c, m, long)
 	if err != nil {
@@ -83,7 +78,7 @@ func evaluateData(c *cli.Context, m *layers.Model, set *data.Set) (*ownEvaluatio
 	if err != nil {
 		return nil, err
 	}
-	length := min(cmp.Or(fixed, max(set.Counts.Eval.Longest, layers.MinContext)), m.Config.MaxLen)
+	length := contextOf(m, set, fixed)
 	samples, err := set.Eval(length)
 	if err != nil {
 		return nil, err

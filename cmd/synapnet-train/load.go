@@ -12,6 +12,14 @@ import (
 	"github.com/synapnet/synapnet-train/qat"
 )
 
+// loadArgument reads the model that the first argument names, or the default one.
+func loadArgument(c *cli.Context) (path string, m *layers.Model, err error) {
+	if path, err = modelArgument(c); err == nil {
+		m, err = loadModel(c, path)
+	}
+	return path, m, err
+}
+
 // loadModel reads a model that runs: in floating point, packed, or with its quantisers, as a three-phase run and
 // cajq-qat --save leave it, or a checkpoint of its training. The last compute through the simulation of their
 // quantisers, which is told.

@@ -238,11 +238,28 @@ func openSamples(c *cli.Context, m *layers.Model, long data.Long) (set *data.Set
 	return set, func() error { return errors.Join(set.Close(), os.RemoveAll(o.Dir)) }, nil
 }
 
+// longSamples is what --long-samples says, or else `otherwise`.
+func longSamples(c *cli.Context, otherwise data.Long) (data.Long, error) {
+	if !c.IsSet("long-samples") {
+		return otherwise, nil
+	}
+	long := data.Long(c.String("long-samples"))
+	if long.Check() != nil {
+		return "", usagef(c, "--long-samples %s: it must be left, right, middle or refuse", printable(string(long)))
+	}
+	return long, nil
+}
+
 // learntContext is the number of tokens at which a model reads samples of its own kind: that at which it learnt them,
 // or, where it says none, the longest sample's.
 func learntContext(m *layers.Model, set *data.Set) (int, error) {
 	n, err := curriculum.ContextOf(m.Extra)
-	return min(cmp.Or(n, max(set.Counts.Eval.Longest, layers.MinContext)), m.Config.MaxLen), err
+	return contextOf(m, set, n), err
+}
+
+// contextOf is the fixed number of tokens at which a model reads samples, or for 0 the longest sample's.
+func contextOf(m *layers.Model, set *data.Set, fixed int) int {
+	return min(cmp.Or(fixed, max(set.Counts.Eval.Longest, layers.MinContext)), m.Config.MaxLen)
 }
 
 // learntOwn says whether a model learnt from data of the user's own: its ids and classes mean nothing in our tasks.

@@ -3,6 +3,7 @@ package data
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
@@ -20,14 +21,16 @@ const (
 	CutMiddle Long = "middle" // the first half of the context's tokens stays, and the last
 )
 
+// Longs lists the values of Long.
+func Longs() []Long { return []Long{Refuse, CutLeft, CutRight, CutMiddle} }
+
 // Check refuses a value that there is none of.
 func (l Long) Check() error {
-	switch l {
-	case "", Refuse, CutLeft, CutRight, CutMiddle:
+	if l == "" || slices.Contains(Longs(), l) {
 		return nil
 	}
-	return fmt.Errorf("long_samples is %q: it must be one of %s", string(l),
-		strings.Join([]string{string(Refuse), string(CutLeft), string(CutRight), string(CutMiddle)}, ", "))
+	names := strings.ReplaceAll(strings.Trim(fmt.Sprint(Longs()), "[]"), " ", ", ")
+	return fmt.Errorf("long_samples is %q: it must be one of %s", string(l), names)
 }
 
 // Dataset is samples of one length, read from the store as they are asked for. It may be read by several goroutines at
