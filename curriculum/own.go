@@ -112,6 +112,26 @@ func (c Config) readyData(ctx context.Context, dir string, since *data.Key, extr
 	return c, own, nil
 }
 
+// Continued is the configuration, as it is given again to a run that began as `was`, with what that run noted of itself:
+// the hash of its model, lower rates, files that are found from any folder, and what its data decided.
+func (c Config) Continued(was Config) (_ Config, err error) {
+	if c.InitFrom != "" {
+		c.InitSHA256 = cmp.Or(c.InitSHA256, was.InitSHA256)
+	}
+	c.Rates = was.Rates
+	if c.Data == nil {
+		return c, nil
+	}
+	c.Model.VocabSize = cmp.Or(c.Model.VocabSize, was.Model.VocabSize)
+	c.Model.NumClasses = cmp.Or(c.Model.NumClasses, was.Model.NumClasses)
+	c.SamplesPerStage = cmp.Or(c.SamplesPerStage, was.SamplesPerStage)
+	if len(c.Curriculum)+len(c.Stage) == 0 {
+		c.Curriculum = was.Curriculum
+	}
+	c.Data, err = c.Data.Absolute()
+	return c, err
+}
+
 // Absolute is d with files that are found from any folder.
 func (d *Data) Absolute() (*Data, error) {
 	all := *d

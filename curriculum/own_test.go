@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -62,6 +63,24 @@ func TestARunTakesItsSizesFromItsData(t *testing.T) {
 	}
 	if counts.Train.Samples+counts.Eval.Samples != 120 || counts.Eval.Samples < 8 {
 		t.Errorf("%d and %d samples", counts.Train.Samples, counts.Eval.Samples)
+	}
+}
+
+// Given again as it was, with a path from where one stands and without what the data decide, a configuration is that of
+// the run that it began; another one is not.
+func TestAContinuedConfigurationIsTheRuns(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	rooms(t, dir, "train.jsonl", 60, 1)
+	given := ownConfig("train.jsonl")
+	was := beginOn(t, given).Config
+	was.Rates = []Rate{{4, 1e-4}} // it diverged and went on
+	if now, err := given.Continued(was); err != nil || !reflect.DeepEqual(now, was) {
+		t.Errorf("%v: %+v\nwant %+v", err, now, was)
+	}
+	given.LR *= 2
+	if now, err := given.Continued(was); err != nil || reflect.DeepEqual(now, was) {
+		t.Errorf("%v: another rate is the run's", err)
 	}
 }
 

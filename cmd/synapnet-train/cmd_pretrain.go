@@ -339,24 +339,18 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 				"another --output-dir", s.flag, a, cmp.Or(b, "none"))
 		}
 	}
-	if err := sameData(c, &now, was); err != nil || !c.IsSet("config") {
+	if err := noData(c); err != nil || !c.IsSet("config") {
 		return err
 	}
 	now, err := pretrainConfig(c, &was.Model)
 	if err != nil {
 		return err
 	}
-	now.InitSHA256, now.Rates = cmp.Or(now.InitSHA256, was.InitSHA256), was.Rates
-	if c.IsSet("lr") {
-		now.LR = was.LR
-	}
-	if err := sameData(c, &now, was); err != nil {
+	if now, err = now.Continued(was); err != nil {
 		return err
 	}
-	if now.Data != nil {
-		if now.Data, err = now.Data.Absolute(); err != nil {
-			return err
-		}
+	if c.IsSet("lr") {
+		now.LR = was.LR
 	}
 	if !reflect.DeepEqual(now, was) {
 		return usagef(c, "--config %s differs from the settings the run began with: leave it out to resume, or begin a new "+

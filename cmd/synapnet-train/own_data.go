@@ -198,19 +198,11 @@ func dataLine(own *curriculum.Own, contexts []int) string {
 	return b.String()
 }
 
-// sameData refuses other data than those that a run began with: it keeps them. What they decide is in its settings.
-func sameData(c *cli.Context, now *curriculum.Config, was curriculum.Config) error {
+// noData refuses data for a run that continues: it keeps those that it began with.
+func noData(c *cli.Context) error {
 	for _, s := range append(dataSettings(&curriculum.Data{}), setting{flag: "tasks"}) {
 		if c.IsSet(s.flag) {
 			return usagef(c, "--%s: a run that continues has its samples: leave it out", s.flag)
-		}
-	}
-	if now.Data != nil {
-		now.Model.VocabSize = cmp.Or(now.Model.VocabSize, was.Model.VocabSize)
-		now.Model.NumClasses = cmp.Or(now.Model.NumClasses, was.Model.NumClasses)
-		now.SamplesPerStage = cmp.Or(now.SamplesPerStage, was.SamplesPerStage)
-		if len(now.Curriculum)+len(now.Stage) == 0 {
-			now.Curriculum = was.Curriculum
 		}
 	}
 	return nil

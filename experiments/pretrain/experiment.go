@@ -1,7 +1,6 @@
 package pretrain
 
 import (
-	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -39,7 +38,7 @@ func runPretrain(ctx context.Context, j *lab.Job, c curriculum.Config) (*lab.Out
 		return nil, err
 	}
 	p.Trainer.CheckpointEvery = 100
-	total, err := c.TotalSteps()
+	total, err := p.Trainer.Config.TotalSteps()
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +75,8 @@ func openPretraining(ctx context.Context, c curriculum.Config, j *lab.Job) (*Tra
 		if p, err = Resume(ctx, j.Dir, j.Environment, nil); err != nil {
 			return nil, fmt.Errorf("%w: delete %s to train from the beginning", err, path)
 		}
-		if c.InitFrom != "" {
-			c.InitSHA256 = cmp.Or(c.InitSHA256, p.Trainer.Config.InitSHA256)
+		if c, err = c.Continued(p.Trainer.Config); err != nil {
+			return nil, err
 		}
 		if !lab.SameButKeys(p.Trainer.Config, c) {
 			return nil, fmt.Errorf("checkpoint %s is of other settings: delete it or move it away", path)
