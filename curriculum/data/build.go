@@ -64,7 +64,7 @@ func (b *builder) build(want Key, now []seen) error {
 			return err
 		}
 		units[i] = r.source.unit()
-		err = b.readAll(r, int32(i), i < len(b.o.Eval))
+		err = r.each(b.ctx, func(record Record) error { return b.add(r, record, int32(i), i < len(b.o.Eval)) })
 		source.SHA256 = digest(r.sum)
 		if err := errors.Join(err, r.Close()); err != nil {
 			return err
@@ -106,10 +106,10 @@ func (b *builder) finish() error {
 	return b.w.finish(&b.contents)
 }
 
-// readAll reads a source to its end.
-func (b *builder) readAll(r *Reader, source int32, eval bool) error {
+// each visits all records.
+func (r *Reader) each(ctx context.Context, visit func(Record) error) error {
 	for {
-		if err := b.ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		record, err := r.Next()
@@ -117,11 +117,11 @@ func (b *builder) readAll(r *Reader, source int32, eval bool) error {
 			return nil
 		}
 		if err == nil {
-			err = b.add(r, record, source, eval)
+			err = visit(record)
 		}
 		switch {
-		case err != nil && b.ctx.Err() != nil:
-			return b.ctx.Err() // however the reader words it
+		case err != nil && ctx.Err() != nil:
+			return ctx.Err() // however the reader words it
 		case err != nil:
 			return err
 		}

@@ -104,31 +104,40 @@ func (r *Reader) openJSON(in *bufio.Reader, ignore []string) (source, error) {
 		r.close = z.Close
 		plain = bufio.NewReaderSize(&decompressed{z, "zstd"}, 1<<20)
 	}
-	if mark, _ := plain.Peek(3); string(mark) == "\ufeff" { // as editors on Windows write it
-		if _, err := plain.Discard(len(mark)); err != nil {
-			return nil, err
+	switch c, line, err := Begin(plain); {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("it has no samples")
+	case err != nil:
+		return nil, err
+	case c == '[':
+		return newArray(plain, ignore), nil
+	case c == '{':
+		return newLines(plain, line, ignore), nil
+	default:
+		return nil, fmt.Errorf("line %d begins with %q: it must be JSON lines, a JSON array or Parquet; %s", line, c, forms)
+	}
+}
+
+// Begin passes over what text may have in front of its JSON, the mark of UTF-8 and white space, and gives the first byte
+// behind, which is still to be read, and its line, from 1. It is io.EOF if there is none.
+func Begin(text *bufio.Reader) (first byte, line int64, err error) {
+	if mark, _ := text.Peek(3); string(mark) == "\ufeff" { // as editors on Windows write it
+		if _, err := text.Discard(len(mark)); err != nil {
+			return 0, 0, err
 		}
 	}
-	if mark, _ := plain.Peek(2); string(mark) == "\xff\xfe" || string(mark) == "\xfe\xff" {
-		return nil, errors.New("it is text in UTF-16, by the mark that it begins with: save it as UTF-8")
+	if mark, _ := text.Peek(2); string(mark) == "\xff\xfe" || string(mark) == "\xfe\xff" {
+		return 0, 0, errors.New("it is text in UTF-16, by the mark that it begins with: save it as UTF-8")
 	}
-	lines := int64(1)
-	for {
-		c, err := plain.ReadByte()
+	for line = 1; ; {
+		c, err := text.ReadByte()
 		switch {
-		case errors.Is(err, io.EOF):
-			return nil, errors.New("it has no samples")
 		case err != nil:
-			return nil, err
+			return 0, line, err
 		case c == '\n':
-			lines++
-		case unicode.IsSpace(rune(c)):
-		case c == '[':
-			return newArray(plain, ignore), plain.UnreadByte()
-		case c == '{':
-			return newLines(plain, lines, ignore), plain.UnreadByte()
-		default:
-			return nil, fmt.Errorf("line %d begins with %q: it must be JSON lines, a JSON array or Parquet; %s", lines, c, forms)
+			line++
+		case !unicode.IsSpace(rune(c)):
+			return c, line, text.UnreadByte()
 		}
 	}
 }

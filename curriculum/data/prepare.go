@@ -283,20 +283,12 @@ func scan(ctx context.Context, path string, ignore []string, all *kinds, read fu
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	for {
-		record, err := r.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		case ctx.Err() != nil:
-			return ctx.Err()
-		}
+	return r.each(ctx, func(record Record) error {
 		if err := visit(record); err != nil {
 			return r.Wrap(err)
 		}
-	}
+		return nil
+	})
 }
 
 // width is how many bytes an id of the store has.

@@ -134,22 +134,18 @@ func (s *Set) add(sample Sample) error {
 		}
 	}
 	sample.Text = ""
-	if s.most(&sample) == 0 {
+	if !s.answerable(&sample) {
 		s.outside++
 	}
 	s.samples, s.ids = append(s.samples, sample), append(s.ids, slices.Clone(ids))
 	return nil
 }
 
-// most is the highest score that a label of the model gets.
-func (s *Set) most(sample *Sample) float64 {
-	highest := 0.0
-	for _, word := range s.words {
-		if sample.allows(word) && highest < 1 {
-			highest = max(highest, s.dataset.score(word, sample))
-		}
-	}
-	return highest
+// answerable says whether a label of the model scores anything.
+func (s *Set) answerable(sample *Sample) bool {
+	return slices.ContainsFunc(s.words, func(word string) bool {
+		return sample.allows(word) && s.dataset.score(word, sample) > 0
+	})
 }
 
 // allows says whether a word is one that the sample can be answered with.

@@ -88,7 +88,7 @@ func TestReads(t *testing.T) {
 		elements = append(elements, strings.TrimSpace(lines(t, v2(question, "C"))))
 	}
 	put(t, "v2/data.json", "\n["+strings.Join(elements, ",\n")+"]\n")
-	put(t, "ruler/4096/niah_single_1/validation.jsonl", "\n"+lines(t, object{"index": 0, "input": "What is the number?",
+	put(t, "ruler/4096/niah_single_1/validation.jsonl", "\ufeff\n"+lines(t, object{"index": 0, "input": "What is the number?",
 		"outputs": []string{"17", "18"}, "length": 10, "answer_prefix": " The"}))
 	put(t, "babilong/qa1/0k.json",
 		"["+strings.TrimSpace(lines(t, object{"input": "Mary is at home.", "question": "Where?", "target": "kitchen"}))+"]")
@@ -196,6 +196,7 @@ func TestWrongForm(t *testing.T) {
 			false},
 		"qa4.json":   {"babilong", lines(t, good) + "{\"input\": \"i", "qa4.json line 2: broken JSON (", false},
 		"qa5.json":   {"babilong", "{\"input\": \"\xff\"}", "qa5.json line 1: broken JSON (", false},
+		"utf16.json": {"babilong", "\xff\xfe{\x00", "utf16.json: it is text in UTF-16", false},
 		"qa6.json":   {"babilong", "", "qa6.json has no samples", false},
 		"qa7.json":   {"babilong", "\n \n", "qa7.json has no samples", false},
 		"story.json": {"babilong", lines(t, good), "story.json line 1: which task is it?", false},

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 )
 
@@ -94,24 +95,15 @@ func (r *rowReader) take(unit string, at int, value *row, err error) error {
 
 // json reads lines or an array.
 func (r *rowReader) json() error {
-	for lines := 1; ; lines++ {
-		line, err := r.in.Peek(1)
-		switch {
-		case errors.Is(err, io.EOF):
-			return fmt.Errorf("%s has no samples", r.name)
-		case err != nil:
-			return fmt.Errorf("%s: %w", r.name, err)
-		case line[0] == '[':
-			return r.array()
-		case line[0] != '\n' && line[0] != '\r' && line[0] != ' ':
-			return r.lines(lines)
-		}
-		if line[0] != '\n' {
-			lines--
-		}
-		if _, err := r.in.Discard(1); err != nil {
-			return fmt.Errorf("%s: %w", r.name, err)
-		}
+	switch first, line, err := data.Begin(r.in); {
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%s has no samples", r.name)
+	case err != nil:
+		return fmt.Errorf("%s: %w", r.name, err)
+	case first == '[':
+		return r.array()
+	default:
+		return r.lines(int(line))
 	}
 }
 
