@@ -75,9 +75,15 @@ func (c Config) EntryBytes() int {
 	return hotBytes(c.Dim) + entry
 }
 
+// What is known of an entry, and a summary besides its content, bytes.
+const (
+	entryBytes   = int(unsafe.Sizeof(policy.Entry{}) + unsafe.Sizeof(content{}))
+	summaryBytes = int(unsafe.Sizeof(summary{}))
+)
+
 // metadataBytes is what is known of an entry besides its content.
 func (c Config) metadataBytes() int {
-	n := int(unsafe.Sizeof(policy.Entry{}) + unsafe.Sizeof(content{}))
+	n := entryBytes
 	p, err := policy.Lookup(c.Policy) // New refuses one that there is not
 	if err != nil || c.Protocol != Strict {
 		return n
@@ -96,7 +102,7 @@ func (c Config) counted() (entry, summaries int) {
 	if !c.CountMetadata {
 		return 0, 0
 	}
-	return c.metadataBytes(), int(unsafe.Sizeof(summary{}))
+	return c.metadataBytes(), summaryBytes
 }
 
 // rule is the policy's function under the protocol.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"unsafe"
 
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/graph"
@@ -410,8 +409,7 @@ func (m *Manager) Layer(i int) Counts {
 		}
 	}
 	c.Bytes, c.Counted = l.payload(), l.held()
-	perEntry := int(unsafe.Sizeof(policy.Entry{}) + unsafe.Sizeof(content{}))
-	c.MetadataBytes = len(l.entries)*perEntry + len(l.summaries)*int(unsafe.Sizeof(summary{})) +
+	c.MetadataBytes = len(l.entries)*entryBytes + len(l.summaries)*summaryBytes +
 		4*(len(l.projected)+len(l.head)+len(l.queries.mean)+len(l.queries.cov))
 	return c
 }

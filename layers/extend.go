@@ -1,9 +1,6 @@
 package layers
 
-import (
-	"fmt"
-	"maps"
-)
+import "fmt"
 
 // Extension says what the rows of a longer position table are made of.
 type Extension string
@@ -32,22 +29,11 @@ func (m *Model) Extended(n int, by Extension, seed uint64) (*Model, error) {
 	}
 	c := m.Config
 	c.MaxLen = n
-	e, err := modelFor(c, seed, "free memory or raise that limit")
-	if err != nil {
-		return nil, err
+	e, err := m.cloneAs(c, seed) // of fresh positions the first rows
+	if err == nil && by == Interpolate {
+		stretch(e.Embedding.Positions.Param.Data(), m.Embedding.Positions.Param.Data(), c.Dim)
 	}
-	from := m.Params.All()
-	for i, p := range e.Params.All() {
-		switch {
-		case p == e.Embedding.Positions.Param && by == Interpolate:
-			stretch(p.Data(), from[i].Data(), c.Dim)
-		default: // of fresh positions the first rows
-			copy(p.Data(), from[i].Data())
-		}
-		p.Frozen = from[i].Frozen
-	}
-	e.Extra = maps.Clone(m.Extra)
-	return e, nil
+	return e, err
 }
 
 // stretch interpolates the rows of width d of a table into those of a longer one.
