@@ -146,9 +146,7 @@ func export(c *cli.Context) error {
 
 // exportOutput is the packed file to write. It refuses, before any work is done, one that is to be kept.
 func exportOutput(c *cli.Context, model string) (string, error) {
-	switch {
-	case c.String("output") != "": // what must never be replaced, checkFiles has refused
-	default:
+	if c.String("output") == "" { // of one that was given, checkFiles has refused what must never be replaced
 		if err := c.Set("output", packedName(model)); err != nil {
 			return "", err
 		}
@@ -197,7 +195,16 @@ func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (q *qat
 	if err != nil {
 		return nil, err
 	}
-	if learntOwn(m.Extra) && !c.IsSet("data") && (o.Has(qat.Attention) || c.Int("qat-steps") > 0) {
+	tune, err := exportTrainingOf(c)
+	if err != nil {
+		return nil, err
+	}
+	reads := o.Has(qat.Attention) || tune.Steps > 0
+	switch {
+	case c.IsSet("data") && !reads:
+		return nil, usagef(c, "--data: nothing is calibrated or trained on them: leave them out, or give --qat-steps N or "+
+			"--targets with attention")
+	case !c.IsSet("data") && reads && learntOwn(m.Extra):
 		return nil, usagef(c, "%s learnt from data of its own: give --data FILE, to calibrate attention and to train on",
 			foreign.Path(path))
 	}
@@ -209,7 +216,7 @@ func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (q *qat
 		}
 		defer func() { err = errors.Join(err, closeSet()) }()
 	}
-	tune, err := trainingForExport(c, m, own)
+	tune, err = fitTraining(c, tune, m, own)
 	if err != nil {
 		return nil, err
 	}
@@ -247,9 +254,8 @@ func trainForExport(c *cli.Context, m *layers.Model, q *qat.Quantised, tune qat.
 	return nil
 }
 
-// trainingForExport is the training that the flags ask for, checked; with 0 steps there is none. Samples of own data
-// have as many tokens as those that the model learnt.
-func trainingForExport(c *cli.Context, m *layers.Model, own *data.Set) (qat.FinetuneConfig, error) {
+// exportTrainingOf is the training that the flags ask for, in which nothing contradicts; with 0 steps there is none.
+func exportTrainingOf(c *cli.Context) (qat.FinetuneConfig, error) {
 	tune := exportTraining()
 	flags := exportTrainingSettings(&tune)
 	override(c, flags...)
@@ -262,6 +268,14 @@ func trainingForExport(c *cli.Context, m *layers.Model, own *data.Set) (qat.Fine
 				return tune, usagef(c, "--%s %v: it goes with --qat-steps N", f.flag, c.Value(f.flag))
 			}
 		}
+	}
+	return tune, nil
+}
+
+// fitTraining fits the training to the model and checks it. Samples of own data have as many tokens as those that the
+// model learnt.
+func fitTraining(c *cli.Context, tune qat.FinetuneConfig, m *layers.Model, own *data.Set) (qat.FinetuneConfig, error) {
+	if tune.Steps == 0 {
 		return tune, nil
 	}
 	if !c.IsSet("qat-ctx") {
@@ -277,7 +291,7 @@ func trainingForExport(c *cli.Context, m *layers.Model, own *data.Set) (qat.Fine
 	if own != nil {
 		validate = tune.ValidateOnData
 	}
-	if err := settingError(c, &tune, flags, validate(m.Config)); err != nil {
+	if err := settingError(c, &tune, exportTrainingSettings(&tune), validate(m.Config)); err != nil {
 		return tune, err
 	}
 	return tune, checkFinetuneMemory(c, tune, m.Config)

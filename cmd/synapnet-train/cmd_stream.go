@@ -16,6 +16,7 @@ import (
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/experiments/stream"
 	"github.com/synapnet/synapnet-train/graph"
@@ -137,6 +138,9 @@ func runStream(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if run.labels, err = curriculum.LabelsOf(m.Extra); err != nil { // now, and not at the end of the stream
+		return err
+	}
 	run.start = time.Now()
 	if run.record, err = streamRecord(c, model, s, name); err != nil {
 		return err
@@ -152,11 +156,7 @@ func runStream(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	summary, err := run.report(m)
-	if err != nil {
-		return err
-	}
-	if err := printStream(c, summary, m.Config.LanguageModel()); err != nil {
+	if err := printStream(c, run.report(), m.Config.LanguageModel()); err != nil {
 		return err
 	}
 	for _, what := range []string{"the snapshot", "the report"} {
@@ -370,21 +370,23 @@ type idReader interface {
 
 // streamReader reads the input as ids, or as text with the tokeniser that goes with the model.
 func streamReader(c *cli.Context, m *layers.Model, name string, in io.Reader, chunk int) (idReader, error) {
-	t, err := curriculum.TokenizerOf(m.Extra)
+	_, ofText := m.Extra[curriculum.TokenizerName]
 	switch {
-	case err != nil:
-		return nil, err
-	case c.Bool("text") && t == nil:
+	case !c.Bool("text"):
+		ids := newTokenReader(name, in, m.Config.VocabSize, chunk)
+		if ofText {
+			ids.mend = "; --text reads text"
+		}
+		return ids, nil
+	case !ofText:
 		return nil, usagef(c, "--text: the model has no tokeniser, which goes with models that learnt from text (pretrain "+
 			"--data FILE --tokenizer words): give token ids, without --text")
-	case c.Bool("text"):
-		return newTextReader(name, in, t, m.Config.VocabSize), nil
 	}
-	ids := newTokenReader(name, in, m.Config.VocabSize, chunk)
-	if t != nil {
-		ids.mend = "; --text reads text"
+	t, err := curriculum.TokenizerOf(m.Extra)
+	if err != nil {
+		return nil, err
 	}
-	return ids, nil
+	return newTextReader(name, in, t, m.Config.VocabSize), nil
 }
 
 // streamRecord begins the --report, if there is one.
@@ -406,7 +408,8 @@ func streamRecord(c *cli.Context, model string, s *baee.Stream, input string) (*
 // streamRun is one call of the command.
 type streamRun struct {
 	c      *cli.Context
-	model  string // the file
+	model  string       // the file
+	labels *data.Labels // that go with it; nil: none
 	stream *baee.Stream
 	every  int64 // chunks between snapshots; 0: only the last one
 	live   *display
@@ -577,7 +580,7 @@ func (r *streamRun) again() string {
 		"report", "report-every", "top", "json", "threads")...)
 }
 
-func (r *streamRun) report(model *layers.Model) (streamSummary, error) {
+func (r *streamRun) report() streamSummary {
 	m := r.stream.Memory()
 	t := m.Total()
 	seconds := time.Since(r.start).Seconds()
@@ -589,13 +592,12 @@ func (r *streamRun) report(model *layers.Model) (streamSummary, error) {
 		Evicted: t.Evicted, Merged: t.Merged, Demoted: t.Demoted, Seconds: seconds, PerSecond: float64(r.taken) / seconds,
 		Snapshot: r.c.String("snapshot"), Kernels: r.stream.Kernels().Changes(), Top: topLogits(r.logits, r.c.Int("top")),
 	}
-	labels, err := curriculum.LabelsOf(model.Extra)
 	for i := range s.Top {
-		if x := &s.Top[i]; err == nil && labels != nil && x.Output < labels.Len() {
-			x.Label = labels.Label(x.Output).Word
+		if x := &s.Top[i]; r.labels != nil && x.Output < r.labels.Len() {
+			x.Label = r.labels.Label(x.Output).Word
 		}
 	}
-	return s, err
+	return s
 }
 
 // topLogits are the k largest with their softmax.

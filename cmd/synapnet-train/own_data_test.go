@@ -259,6 +259,7 @@ func TestModelsOfOwnDataComeOut(t *testing.T) {
 		"export " + model + " --output new":                                 "give --data FILE, to calibrate attention",
 		"export " + model + " --output new --targets ssm --qat-steps 2":     "give --data FILE, to calibrate attention",
 		"export " + model + " --output new --data held.jsonl --qat-lr 1e-3": "--qat-lr 0.001: it goes with --qat-steps N",
+		"export " + model + " --output new --data held.jsonl --targets ssm": "--data: nothing is calibrated or trained",
 		"export " + model + " --output new --data absent.jsonl":             "cannot read absent.jsonl",
 		"baee-train --checkpoint " + model + " --output-dir new":            "baee-train works on the tasks",
 		"eval " + model: "give --data FILE or --benchmark NAME, or name --tasks all the same",
