@@ -135,7 +135,7 @@ func (c Config) WarmupProblem(total int) string {
 	}
 	return fmt.Sprintf("warmup_steps is %d and the run has %d steps: the largest learning rate that it reaches is %.3g, "+
 		"not lr %g; give a --warmup-steps below %d",
-		c.WarmupSteps, total, c.schedule(total).At(total-1), c.LR, total)
+		c.WarmupSteps, total, c.schedule(total).At(total-1), c.PeakLR(), total)
 }
 
 // PeakLR is the peak learning rate that the run goes on with.

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/synapnet/synapnet-train/curriculum/data"
@@ -48,7 +47,7 @@ const Words = "words"
 const (
 	TokenizerName = "tokenizer"
 	LabelsName    = "labels"
-	ContextName   = "context"
+	ReadingName   = "reading"
 )
 
 // Own are a run's own samples, ready to be learnt from.
@@ -108,12 +107,16 @@ func (c Config) readyData(ctx context.Context, dir string, since *data.Key, extr
 		return c, nil, errors.Join(err, own.Set.Close())
 	}
 	contexts := c.Contexts()
-	own.Extra[ContextName] = strconv.Itoa(contexts[len(contexts)-1])
+	reading, err := json.Marshal(Reading{contexts[len(contexts)-1], d.LongSamples, o.EvalShare})
+	if err != nil {
+		return c, nil, errors.Join(err, own.Set.Close())
+	}
+	own.Extra[ReadingName] = string(reading)
 	return c, own, nil
 }
 
-// Continued is the configuration, as it is given again to a run that began as `was`, with what that run noted of itself:
-// the hash of its model, lower rates, files that are found from any folder, and what its data decided.
+// Continued is the configuration, as it is given again to a run that began as `was`, with what that run noted of
+// itself: the hash of its model, lower rates, files that are found from any folder, and what its data decided.
 func (c Config) Continued(was Config) (_ Config, err error) {
 	if c.InitFrom != "" {
 		c.InitSHA256 = cmp.Or(c.InitSHA256, was.InitSHA256)
@@ -263,19 +266,30 @@ func LabelsOf(extra map[string]string) (*data.Labels, error) {
 	return &l, nil
 }
 
-// ContextOf is the number of tokens of the samples that a model learnt from last; 0 if none goes with it. Shorter
-// samples are filled to it on the left, since the positions of their tokens are then those that the model knows.
-func ContextOf(extra map[string]string) (int, error) {
-	text, ok := extra[ContextName]
+// Reading is how the samples were read that a model learnt from, so that others are read alike.
+type Reading struct {
+	// Context is the number of tokens of the last stage's samples, 0 if it is not known. Shorter samples are filled to it
+	// on the left, since the positions of their tokens are then those that the model knows.
+	Context     int       `json:"context"`
+	LongSamples data.Long `json:"long_samples,omitempty"`
+	// EvalShare of them was held out; 0: evaluation samples had files of their own.
+	EvalShare float64 `json:"eval_share,omitempty"`
+}
+
+// ReadingOf is the one that goes with a model; the zero value if none does.
+func ReadingOf(extra map[string]string) (r Reading, err error) {
+	text, ok := extra[ReadingName]
 	if !ok {
-		return 0, nil
+		return r, nil
 	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < layers.MinContext {
-		return 0, fmt.Errorf("the context in the header is %q: it must be a number of tokens, at least %d", text,
-			layers.MinContext)
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return r, fmt.Errorf("the reading in the header is not valid: %w", foreign.JSON(err))
 	}
-	return n, nil
+	if err := cmp.Or(bounds.Check("context", r.Context, layers.MinContext, 1<<24), r.LongSamples.Check(),
+		bounds.Check("eval_share", r.EvalShare, 0, 1)); err != nil {
+		return r, fmt.Errorf("the reading in the header is not valid: %w", err)
+	}
+	return r, nil
 }
 
 // ownTask names the task of own samples in evaluations.

@@ -48,6 +48,13 @@ func (g goal) reached(e Evaluation) bool {
 	return false
 }
 
+// Ends says whether the stage ends with an evaluation, and whether that satisfies Until.
+func (s Stage) Ends(e EpochEvaluation) (ends, reached bool) {
+	g, err := s.goal() // which Validate has checked
+	reached = err == nil && g.reached(e.Evaluation)
+	return reached || e.Epoch+1 >= s.Epochs, reached
+}
+
 // goal reads Until. The task must be one of the mixture.
 func (s Stage) goal() (goal, error) {
 	if s.Until == "" {

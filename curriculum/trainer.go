@@ -181,6 +181,16 @@ func (t *Trainer) span(i int) (from, to int) {
 	return from, to
 }
 
+// StageSteps is how many steps each stage has: as many as it took, if it ended by accuracy, and at most otherwise.
+func (t *Trainer) StageSteps() []int {
+	var all []int
+	for i := range t.stages {
+		from, to := t.span(i)
+		all = append(all, to-from)
+	}
+	return all
+}
+
 // epochs is the number of epochs that have ended after so many steps.
 func (t *Trainer) epochs(done int) (n int) {
 	for i := range t.stages {

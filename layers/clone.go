@@ -6,8 +6,8 @@ import "maps"
 // observers) are not copied: they belong to the parameters of the model that they were made for.
 func (m *Model) Clone() (*Model, error) { return m.cloneAs(m.Config, 0) }
 
-// cloneAs is a clone of configuration c, whose parameters are m's in their order and may be longer: what m does not have
-// of them is drawn from the seed.
+// cloneAs is a clone of configuration c, whose parameters are m's in their order and may be longer: what m does not
+// have of them is drawn from the seed.
 func (m *Model) cloneAs(c Config, seed uint64) (*Model, error) {
 	if m.Packed() {
 		return nil, ErrPacked

@@ -9,7 +9,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/benchmarks"
 	"github.com/synapnet/synapnet-train/experiments/measure"
@@ -36,11 +35,11 @@ func evalCommand() *cli.Command {
 			&cli.IntFlag{Name: "sample-keys", Usage: "1: the samples of versions in which a seed could meet a training's; 2: " +
 				"apart from every training", Value: int(tasks.CurrentKeys)},
 			&cli.StringSliceFlag{Name: "data", Usage: "`FILE`s of samples of your own, in place of tasks, see pretrain --help"},
+			&cli.BoolFlag{Name: "held-out",
+				Usage: "of --data, the samples that the model's run held out of them, by their hashes"},
 			&cli.StringFlag{Name: "benchmark", Usage: "`NAME[=PATH]` of a benchmark, in place of tasks: " +
 				strings.Join(benchmarks.Names(), ", ") + "; PATH is a file or a folder (default: what is in Hugging Face's cache)"},
-			&cli.StringFlag{Name: "long-samples",
-				Usage: "samples longer than the context are cut `WHERE`: left, right, middle; " +
-					"or refused", Value: string(data.Refuse)},
+			longSamplesFlag(),
 			&cli.BoolFlag{Name: "list", Usage: "list the tasks, what each asks and where it is from, and stop"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 			threadsFlag(),
@@ -76,6 +75,12 @@ func eval(c *cli.Context) error {
 
 // evalTasks measures a model on the tasks of the program.
 func evalTasks(c *cli.Context) error {
+	if c.IsSet("held-out") {
+		return usagef(c, "--held-out says which of --data are evaluated: give --data FILE, too")
+	}
+	if c.IsSet("long-samples") {
+		return usagef(c, "--long-samples says how --data are read: give --data FILE or --benchmark NAME, too")
+	}
 	plan, err := evaluationPlan(c)
 	if err != nil {
 		return err
@@ -87,9 +92,6 @@ func evalTasks(c *cli.Context) error {
 	if learntOwn(m.Extra) && !c.IsSet("tasks") && !c.IsSet("suite") {
 		return usagef(c, "%s learnt from data of its own: give --data FILE or --benchmark NAME, or name --tasks all the "+
 			"same", foreign.Path(path))
-	}
-	if c.IsSet("long-samples") {
-		return usagef(c, "--long-samples says how --data are read: give --data FILE or --benchmark NAME, too")
 	}
 	if fit := possible(plan.Contexts, m.Config); !c.IsSet("contexts") && !slices.Equal(fit, plan.Contexts) {
 		newProgress(c.App.ErrWriter).Line("contexts %v in place of %v: the model has %d positions", fit, plan.Contexts,

@@ -38,6 +38,7 @@ func exportCommand() *cli.Command {
 			&cli.IntFlag{Name: "calib-context", Usage: "their length in tokens", Value: 512},
 			&cli.StringSliceFlag{Name: "data",
 				Usage: "`FILE`s of samples to calibrate and train on, of a model that learnt from own data"},
+			longSamplesFlag(),
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the calibration samples", Value: 42},
 		}, settingsFlags(optionSettings(&d)), []cli.Flag{
 			&cli.StringSliceFlag{Name: "scheme",
@@ -136,10 +137,16 @@ func export(c *cli.Context) error {
 		return err
 	}
 	next(c, "inspect", output, "--against", model)
-	if c.IsSet("data") {
-		next(c, append([]string{"eval", output, "--data"}, c.StringSlice("data")...)...)
-	} else {
+	if !c.IsSet("data") {
 		next(c, "stream", output, "--random-tokens", tried)
+		return nil
+	}
+	extra, err := layers.ReadExtra(output)
+	if err != nil {
+		return err
+	}
+	if reading, err := curriculum.ReadingOf(extra); err == nil && reading.EvalShare > 0 {
+		next(c, append(append([]string{"eval", output, "--data"}, c.StringSlice("data")...), "--held-out")...)
 	}
 	return nil
 }
@@ -208,13 +215,12 @@ func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (q *qat
 		return nil, usagef(c, "%s learnt from data of its own: give --data FILE, to calibrate attention and to train on",
 			foreign.Path(path))
 	}
-	var own *data.Set
+	var own *ownSamples
 	if c.IsSet("data") {
-		var closeSet func() error
-		if own, closeSet, err = openSamples(c, m, data.CutLeft); err != nil {
+		if own, err = openSamples(c, m, learnable); err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, closeSet()) }()
+		defer func() { err = errors.Join(err, own.Close()) }()
 	}
 	tune, err = fitTraining(c, tune, m, own)
 	if err != nil {
@@ -234,11 +240,11 @@ func quantiseForExport(c *cli.Context, path string, f *safetensors.File) (q *qat
 }
 
 // trainForExport trains the model through its quantisers.
-func trainForExport(c *cli.Context, m *layers.Model, q *qat.Quantised, tune qat.FinetuneConfig, own *data.Set) error {
+func trainForExport(c *cli.Context, m *layers.Model, q *qat.Quantised, tune qat.FinetuneConfig, own *ownSamples) error {
 	step := newProgress(c.App.ErrWriter).training()
 	session := qat.Session{Report: func(s qat.Step) { step(s.Step, tune.Steps, s.Loss, tune.Batch*tune.Context) }}
 	if own != nil {
-		samples, err := own.Eval(tune.Context)
+		samples, err := own.of(tune.Context)
 		if err != nil {
 			return err
 		}
@@ -274,17 +280,15 @@ func exportTrainingOf(c *cli.Context) (qat.FinetuneConfig, error) {
 
 // fitTraining fits the training to the model and checks it. Samples of own data have as many tokens as those that the
 // model learnt.
-func fitTraining(c *cli.Context, tune qat.FinetuneConfig, m *layers.Model, own *data.Set) (qat.FinetuneConfig, error) {
+func fitTraining(c *cli.Context, tune qat.FinetuneConfig, m *layers.Model,
+	own *ownSamples) (qat.FinetuneConfig, error) {
 	if tune.Steps == 0 {
 		return tune, nil
 	}
 	if !c.IsSet("qat-ctx") {
 		tune.Context = min(tune.Context, m.Config.MaxLen)
 		if own != nil {
-			var err error
-			if tune.Context, err = learntContext(m, own); err != nil {
-				return tune, err
-			}
+			tune.Context = own.context(m.Config)
 		}
 	}
 	validate := tune.Validate
@@ -373,15 +377,12 @@ var optionFlags = strings.NewReplacer("group_size is", "--group-size", "salient_
 // maxCalibration bounds --calib-samples: beyond it, the number is a slip of the keyboard.
 const maxCalibration = 1 << 20
 
-func calibrateForExport(c *cli.Context, m *layers.Model, own *data.Set) (*qat.Calibration, error) {
+func calibrateForExport(c *cli.Context, m *layers.Model, own *ownSamples) (*qat.Calibration, error) {
 	samples, tokens := c.Int("calib-samples"), c.Int("calib-context")
 	if !c.IsSet("calib-context") {
 		tokens = min(tokens, m.Config.MaxLen)
 		if own != nil {
-			var err error
-			if tokens, err = learntContext(m, own); err != nil {
-				return nil, err
-			}
+			tokens = own.context(m.Config)
 		}
 	}
 	if samples < 1 || samples > maxCalibration {
@@ -411,10 +412,9 @@ func calibrateForExport(c *cli.Context, m *layers.Model, own *data.Set) (*qat.Ca
 }
 
 // calibrateOnData calibrates on a draw from the samples of --data, of as many tokens as those that the model learnt.
-// Longer ones lose their beginning.
-func calibrateOnData(c *cli.Context, m *layers.Model, set *data.Set, samples, batch,
+func calibrateOnData(c *cli.Context, m *layers.Model, set *ownSamples, samples, batch,
 	tokens int) (*qat.Calibration, error) {
-	from, err := set.Eval(tokens)
+	from, err := set.of(tokens)
 	if err != nil {
 		return nil, err
 	}
@@ -436,7 +436,7 @@ func calibrateOnData(c *cli.Context, m *layers.Model, set *data.Set, samples, ba
 	}
 	p := newProgress(c.App.ErrWriter)
 	if n := from.Cut(); n > 0 {
-		p.Line("%d of the %d samples of --data are longer than %d tokens and lose their beginning", n, from.Len(), tokens)
+		p.Line("%d of the %d samples of --data are longer than %d tokens and cut", n, from.Len(), tokens)
 	}
 	p.Line("calibrating on %s of %d tokens of --data", plural(count*batch, "sample"), tokens)
 	return qat.CalibrateContext(c.Context, m, drawn)

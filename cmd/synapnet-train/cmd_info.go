@@ -123,7 +123,7 @@ func (d *description) next(c *cli.Context) {
 		next(c, again(c, []string{"pretrain"}, flags...)...)
 	case d.Config.LanguageModel():
 		next(c, "stream", d.Model, "--random-tokens", tried)
-	default:
+	case !learntOwn(d.loaded.Extra):
 		next(c, "eval", d.Model)
 	}
 }

@@ -164,22 +164,21 @@ func runPretrain(c *cli.Context) error {
 	if err := tellPretraining(p, run, total); err != nil {
 		return err
 	}
-	var stages []progressStage
-	for _, s := range t.Config.Stages() {
-		n, err := s.StepsPerEpoch()
-		if err != nil {
-			return err
-		}
-		stages = append(stages, progressStage{Context: s.Context, Steps: n * s.Epochs})
-	}
-	p.Start(total, stages...)
+	stages, stage := t.Config.Stages(), -1
+	p.Start(total)
 	p.Resume(t.Done())
 	t.Hooks.Step = func(s curriculum.Step) {
-		p.Enter(s.Stage)
+		if s.Stage != stage { // one before it may have ended by accuracy
+			p.Plan(planned(t)...)
+			stage = s.Stage
+		}
 		p.Step(s.Step, s.Loss, s.Accuracy, float64(s.Tokens)/s.Duration.Seconds())
 	}
 	t.Hooks.Evaluation = func(e curriculum.EpochEvaluation) {
 		p.Line("%s", evaluationLine(e))
+		if line := stageLine(e, stages[e.Stage]); line != "" {
+			p.Line("%s", line)
+		}
 	}
 	result, err := run.Run(c.Context)
 	p.Finish()
@@ -191,6 +190,26 @@ func runPretrain(c *cli.Context) error {
 	}
 	nextOfPretraining(c, run)
 	return nil
+}
+
+// planned are the stages of a run, with their steps as far as is known.
+func planned(t *curriculum.Trainer) (all []progressStage) {
+	stages := t.Config.Stages()
+	for i, steps := range t.StageSteps() {
+		all = append(all, progressStage{Context: stages[i].Context, Steps: steps})
+	}
+	return all
+}
+
+// stageLine says how a stage that is to end by accuracy ended; "" where it goes on, or has no such end.
+func stageLine(e curriculum.EpochEvaluation, s curriculum.Stage) string {
+	switch ends, reached := s.Ends(e); {
+	case s.Until == "" || !ends:
+		return ""
+	case reached:
+		return fmt.Sprintf("stage %d ends: %s", e.Stage+1, s.Until)
+	}
+	return fmt.Sprintf("warning: stage %d ends after its %s without %s", e.Stage+1, plural(s.Epochs, "epoch"), s.Until)
 }
 
 // tellPretraining tells what a run is, before its first step.
@@ -233,8 +252,10 @@ func nextOfPretraining(c *cli.Context, run *pretrain.Training) {
 		next(c, "export", model)
 		return
 	}
-	if len(d.Eval) > 0 { // of a share that was held out, the evaluation above is all that is not training
+	if len(d.Eval) > 0 {
 		next(c, append([]string{"eval", model, "--data"}, d.Eval...)...)
+	} else {
+		next(c, append(append([]string{"eval", model, "--data"}, d.Train...), "--held-out")...)
 	}
 	if run.Trainer.Quantised() { // it is packed as it is
 		next(c, "export", model)

@@ -53,7 +53,7 @@ func benchmarkOf(c *cli.Context) (b *benchmarks.Benchmark, path string, err erro
 
 // evalBenchmark scores a model on files of a benchmark.
 func evalBenchmark(c *cli.Context) error {
-	for _, flag := range []string{"tasks", "suite", "samples", "seed", "sample-keys", "data"} {
+	for _, flag := range []string{"tasks", "suite", "samples", "seed", "sample-keys", "data", "held-out"} {
 		if c.IsSet(flag) {
 			return usagef(c, "--%s does not go with --benchmark, whose files are evaluated: leave one of them out", flag)
 		}
@@ -114,14 +114,24 @@ func benchmarkReader(c *cli.Context, path string, m *layers.Model, long data.Lon
 	if err != nil {
 		return r, err
 	}
-	r.Most = min(cmp.Or(fixed, r.Most), m.Config.MaxLen)
+	r.Most = cmp.Or(fixed, r.Most)
 	return r, checkShapes(c, m.Config, []int{r.Most}, c.Int("batch-size"))
 }
 
 // fixedContext is the one that --contexts gives, or that at which the model learnt; 0: the longest sample's.
 func fixedContext(c *cli.Context, m *layers.Model) (int, error) {
+	given, err := oneContext(c, m)
+	if err != nil || given > 0 {
+		return given, err
+	}
+	r, err := curriculum.ReadingOf(m.Extra)
+	return min(r.Context, m.Config.MaxLen), err
+}
+
+// oneContext is the one that --contexts gives; 0: none.
+func oneContext(c *cli.Context, m *layers.Model) (int, error) {
 	if !c.IsSet("contexts") {
-		return curriculum.ContextOf(m.Extra)
+		return 0, nil
 	}
 	all := c.IntSlice("contexts")
 	if len(all) > 1 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -52,15 +53,15 @@ func evalData(c *cli.Context) (err error) {
 	if m.Config.LanguageModel() {
 		return fmt.Errorf("%s is a language model: --data has labels, which a classifier gives", foreign.Path(path))
 	}
-	long, err := longSamples(c, data.Refuse)
+	which := everything
+	if c.Bool("held-out") {
+		which = heldOut
+	}
+	set, err := openSamples(c, m, which)
 	if err != nil {
 		return err
 	}
-	set, closeSet, err := openSamples(c, m, long)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, closeSet()) }()
+	defer func() { err = errors.Join(err, set.Close()) }()
 	r, err := evaluateData(c, m, set)
 	if err != nil {
 		return err
@@ -73,13 +74,13 @@ func evalData(c *cli.Context) (err error) {
 }
 
 // evaluateData scores the samples at one context: that of --contexts, or that at which the model learnt.
-func evaluateData(c *cli.Context, m *layers.Model, set *data.Set) (*ownEvaluation, error) {
-	fixed, err := fixedContext(c, m)
+func evaluateData(c *cli.Context, m *layers.Model, set *ownSamples) (*ownEvaluation, error) {
+	length, err := oneContext(c, m)
 	if err != nil {
 		return nil, err
 	}
-	length := contextOf(m, set, fixed)
-	samples, err := set.Eval(length)
+	length = cmp.Or(length, set.context(m.Config))
+	samples, err := set.of(length)
 	if err != nil {
 		return nil, err
 	}

@@ -47,8 +47,8 @@ type killCase struct{ begin, again, continues, product string }
 const smallTable = "[model]\ndim = 16\ndepth = 1\nheads = 2\nvocab_size = 64\nmax_len = 64\nnum_classes = 16\n" +
 	"episodic_slots = 2\n"
 
-// ownSamples writes own.jsonl, own.parquet and held.parquet.
-func ownSamples(t *testing.T) {
+// killFiles writes own.jsonl, own.parquet and held.parquet.
+func killFiles(t *testing.T) {
 	t.Helper()
 	visits(t, "own.jsonl", 0, 60)
 	type row struct {
@@ -80,7 +80,7 @@ func TestKills(t *testing.T) {
 	if err := os.WriteFile("three.toml", []byte(tinyThreePhase), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ownSamples(t)
+	killFiles(t)
 	staged := smallTable + "\n[[stage]]\ncontext = 24\nsamples = 32\nepochs = 3\nuntil = \"overall > 0.01\"\n" +
 		"\n[[stage]]\ncontext = 32\ntokens = 1024\nepochs = 2\nfresh = true\n"
 	if err := os.WriteFile("staged.toml", []byte(staged), 0o600); err != nil {

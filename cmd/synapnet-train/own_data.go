@@ -208,26 +208,80 @@ func noData(c *cli.Context) error {
 	return nil
 }
 
-// openSamples reads the files of --data for a model: with its tokeniser, its labels and its vocabulary. closeSet
-// removes what that takes.
-func openSamples(c *cli.Context, m *layers.Model, long data.Long) (set *data.Set, closeSet func() error, err error) {
-	o := data.Options{Eval: c.StringSlice("data"), Vocab: m.Config.VocabSize, Classes: m.Config.NumClasses, Long: long}
+// portion says which samples of --data are meant.
+type portion int
+
+// The portions. Of a run whose evaluation samples had files of their own, what may be learnt is everything.
+const (
+	everything portion = iota
+	learnable          // but for the share that the model's run held out
+	heldOut            // that share
+)
+
+// ownSamples are the samples of --data that a command asks for.
+type ownSamples struct {
+	*data.Set
+	of      func(length int) (*data.Dataset, error) // as many tokens long
+	reading curriculum.Reading
+	dir     string // of their store, for as long as they are open
+}
+
+// openSamples reads the files of --data for a model, as its run read its samples: with its tokeniser, its labels and
+// its vocabulary, cut where they were cut.
+func openSamples(c *cli.Context, m *layers.Model, which portion) (*ownSamples, error) {
+	reading, err := curriculum.ReadingOf(m.Extra)
+	if err != nil {
+		return nil, err
+	}
+	share := reading.EvalShare
+	if which == heldOut && share == 0 {
+		return nil, usagef(c, "--held-out: the model's run held nothing out of its --data: leave it out, and give the files "+
+			"of its evaluation")
+	}
+	o := data.Options{Vocab: m.Config.VocabSize, Classes: m.Config.NumClasses}
+	if o.Eval = c.StringSlice("data"); which != everything && share > 0 {
+		o.Train, o.Eval, o.EvalShare = o.Eval, nil, share
+	}
+	if o.Long, err = longSamples(c, reading.LongSamples); err != nil {
+		return nil, err
+	}
 	if o.Labels, err = curriculum.LabelsOf(m.Extra); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if o.Labels == nil {
 		o.Labels = data.Numbered(m.Config.NumClasses)
 	}
 	if err := curriculum.Tokenize(&o, m.Extra); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if o.Dir, err = os.MkdirTemp("", "synapnet-data-"); err != nil {
-		return nil, nil, fmt.Errorf("no temporary directory: %w; set TMPDIR to one that can be written", err)
+		return nil, fmt.Errorf("no temporary directory: %w; set TMPDIR to one that can be written", err)
 	}
-	if set, err = data.Prepare(c.Context, o); err != nil {
-		return nil, nil, errors.Join(err, os.RemoveAll(o.Dir))
+	set, err := data.Prepare(c.Context, o)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(o.Dir))
 	}
-	return set, func() error { return errors.Join(set.Close(), os.RemoveAll(o.Dir)) }, nil
+	s := &ownSamples{set, set.Eval, reading, o.Dir}
+	if len(o.Train) > 0 && which == learnable {
+		s.of = set.Train
+	}
+	return s, nil
+}
+
+// Close removes what reading them took.
+func (s *ownSamples) Close() error { return errors.Join(s.Set.Close(), os.RemoveAll(s.dir)) }
+
+// context is the number of tokens at which the model reads them: that at which it learnt, or the longest one's.
+func (s *ownSamples) context(m layers.Config) int {
+	longest := max(s.Counts.Train.Longest, s.Counts.Eval.Longest, layers.MinContext)
+	return min(cmp.Or(s.reading.Context, longest), m.MaxLen)
+}
+
+// longSamplesFlag is that of commands that read samples for a model.
+func longSamplesFlag() cli.Flag {
+	return &cli.StringFlag{Name: "long-samples",
+		Usage: "samples longer than the context are cut `WHERE`: left, right, middle; or refuse (default: as the model " +
+			"learnt)"}
 }
 
 // longSamples is what --long-samples says, or else `otherwise`.
@@ -240,18 +294,6 @@ func longSamples(c *cli.Context, otherwise data.Long) (data.Long, error) {
 		return "", usagef(c, "--long-samples %s: it must be left, right, middle or refuse", printable(string(long)))
 	}
 	return long, nil
-}
-
-// learntContext is the number of tokens at which a model reads samples of its own kind: that at which it learnt them,
-// or, where it says none, the longest sample's.
-func learntContext(m *layers.Model, set *data.Set) (int, error) {
-	n, err := curriculum.ContextOf(m.Extra)
-	return contextOf(m, set, n), err
-}
-
-// contextOf is the fixed number of tokens at which a model reads samples, or for 0 the longest sample's.
-func contextOf(m *layers.Model, set *data.Set, fixed int) int {
-	return min(cmp.Or(fixed, max(set.Counts.Eval.Longest, layers.MinContext)), m.Config.MaxLen)
 }
 
 // learntOwn says whether a model learnt from data of the user's own: its ids and classes mean nothing in our tasks.

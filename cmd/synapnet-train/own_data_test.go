@@ -272,3 +272,58 @@ func TestModelsOfOwnDataComeOut(t *testing.T) {
 		}
 	}
 }
+
+// Samples that are longer than the context are cut where the model's run cut them, by eval and export too: elsewhere
+// their answer may be gone. A share that the run held out is evaluated by itself, and not trained on.
+func TestSamplesAreReadAsTheModelLearntThem(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var text strings.Builder
+	for i := range 200 { // the answer is the first word
+		_, _ = fmt.Fprintf(&text, `{"text":"%s","label":"%d"}`+"\n", strings.TrimSpace(fmt.Sprint(
+			[]string{"yes", "no"}[i%2], strings.Repeat(fmt.Sprintf(" w%d", i%50), 9), " ", i)), i%2)
+	}
+	write(t, "train.jsonl", text.String())
+	_, told := trained(t, "pretrain --data train.jsonl --eval-share 0.2 --tokenizer words --curriculum 8 --long-samples "+
+		"right --lr 1e-2 --epochs-per-stage 8 --output-dir run"+strings.Replace(smallRun, "--epochs-per-stage 1", "", 1))
+	for _, want := range []string{"eval run/model.safetensors --data ", "train.jsonl --held-out", "export run/model"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("no %q is suggested: %s", want, told)
+		}
+	}
+	held := decode[ownEvaluation](t, strings.Fields("eval run/model.safetensors --data train.jsonl --held-out --json")...)
+	all := decode[ownEvaluation](t, strings.Fields("eval run/model.safetensors --data train.jsonl --json")...)
+	if n := held.Accuracy.N; all.Accuracy.N != 200 || n < 15 || n > 70 || held.Accuracy.Mean != 1 || held.Cut != int64(n) {
+		t.Errorf("%+v of %+v", held.Accuracy, all.Accuracy)
+	}
+	_, told = trained(t, "export run/model.safetensors --data train.jsonl --group-size 16 --qat-steps 20 --qat-batch 16 "+
+		"--output packed.safetensors")
+	learnt := fmt.Sprintf("%d of the %[1]d samples of --data are longer than 8 tokens", 200-held.Accuracy.N)
+	if !strings.Contains(told, learnt) || !strings.Contains(told,
+		"eval packed.safetensors --data train.jsonl --held-out") {
+		t.Errorf("no %q: %s", learnt, told)
+	}
+	packed := decode[ownEvaluation](t, strings.Fields("eval packed.safetensors --data train.jsonl --held-out --json")...)
+	if packed.Accuracy.Mean < 0.9 {
+		t.Errorf("packed it answers %+v", packed.Accuracy)
+	}
+	refusal(t, exitUsage, "eval run/model.safetensors --held-out", "--held-out says which of --data are evaluated")
+	write(t, "held.jsonl", `{"text":"yes yes","label":"0"}`+"\n"+`{"text":"no no","label":"1"}`+"\n")
+	trained(t, "pretrain --data train.jsonl --eval-data held.jsonl --tokenizer words --output-dir files"+smallRun)
+	refusal(t, exitUsage, "eval files/model.safetensors --data train.jsonl --held-out", "held nothing out of its --data")
+}
+
+// A stage that is to end by accuracy says how it ended, and what is left is counted from there.
+func TestStagesSayHowTheyEnd(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "run.toml", smallTable+"\n[[stage]]\ncontext = 24\nsamples = 32\nepochs = 3\nuntil = \"overall > 0.0\"\n\n"+
+		"[[stage]]\ncontext = 32\nsamples = 32\nepochs = 1\nuntil = \"overall > 0.99\"\n")
+	_, told := trained(t, "pretrain --config run.toml --eval-samples 60 --batch-size 8 --warmup-steps 2 --output-dir run")
+	for _, want := range []string{
+		"stage 1 ends: overall > 0.0\n", "step 10/10  stage 2/2 ctx 32",
+		"warning: stage 2 ends after its 1 epoch without overall > 0.99\n",
+	} {
+		if !strings.Contains(told, want) {
+			t.Errorf("no %q in\n%s", want, told)
+		}
+	}
+}

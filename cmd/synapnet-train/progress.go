@@ -132,7 +132,6 @@ type progress struct {
 	*display
 	total    int
 	stages   []progressStage
-	stage    int // that the steps are in, if one before it ended before its time
 	baseStep int // where the measured time begins
 	baseTime time.Time
 	lineStep int // of the last report
@@ -155,8 +154,16 @@ func (p *progress) Resume(done int) {
 	p.lineStep, p.last = done, p.baseTime
 }
 
-// Enter says that the steps are in a stage, from 0, which one that ends by accuracy may make earlier than planned.
-func (p *progress) Enter(stage int) { p.stage = stage }
+// Plan takes other stages in place of those that Start was given, one of which ended before its time.
+func (p *progress) Plan(stages ...progressStage) {
+	p.total, p.stages = 0, stages
+	for _, s := range stages {
+		p.total += s.Steps
+	}
+	if p.bar != nil {
+		p.bar.ChangeMax(p.total)
+	}
+}
 
 // Step reports that done steps are complete, with the latest loss (nats),
 // accuracy (0 to 1) and speed (tokens/s). NaN stands for a value not known.
@@ -187,7 +194,7 @@ func (p *progress) stageText(done int) string {
 	end := 0
 	for i, stage := range p.stages {
 		end += stage.Steps
-		if i >= p.stage && done <= end || i == len(p.stages)-1 {
+		if done <= end || i == len(p.stages)-1 {
 			return fmt.Sprintf("stage %d/%d ctx %d  ", i+1, len(p.stages), stage.Context)
 		}
 	}

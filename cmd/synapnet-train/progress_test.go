@@ -91,12 +91,12 @@ func TestProgressResume(t *testing.T) {
 func TestProgressOfStagesThatEndEarly(t *testing.T) {
 	p, out, clock := plain()
 	p.Start(1000, progressStage{24, 600}, progressStage{80, 400})
-	for step, stage := range map[int]int{100: 0, 101: 1} {
-		*clock = clock.Add(time.Minute)
-		p.Enter(stage)
-		p.Step(step, 1, 0.5, 100)
-	}
-	for _, want := range []string{"step 100/1000  stage 1/2 ctx 24", "step 101/1000  stage 2/2 ctx 80"} {
+	*clock = clock.Add(time.Minute)
+	p.Step(100, 1, 0.5, 100)
+	p.Plan(progressStage{24, 100}, progressStage{80, 400})
+	*clock = clock.Add(time.Minute)
+	p.Step(101, 1, 0.5, 100)
+	for _, want := range []string{"step 100/1000  stage 1/2 ctx 24", "step 101/500  stage 2/2 ctx 80"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in %s", want, out)
 		}

@@ -118,8 +118,8 @@ func (r *Reader) openJSON(in *bufio.Reader, ignore []string) (source, error) {
 	}
 }
 
-// Begin passes over what text may have in front of its JSON, the mark of UTF-8 and white space, and gives the first byte
-// behind, which is still to be read, and its line, from 1. It is io.EOF if there is none.
+// Begin passes over what text may have in front of its JSON, the mark of UTF-8 and white space, and gives the first
+// byte behind, which is still to be read, and its line, from 1. It is io.EOF if there is none.
 func Begin(text *bufio.Reader) (first byte, line int64, err error) {
 	if mark, _ := text.Peek(3); string(mark) == "\ufeff" { // as editors on Windows write it
 		if _, err := text.Discard(len(mark)); err != nil {

@@ -88,8 +88,9 @@ func TestReads(t *testing.T) {
 		elements = append(elements, strings.TrimSpace(lines(t, v2(question, "C"))))
 	}
 	put(t, "v2/data.json", "\n["+strings.Join(elements, ",\n")+"]\n")
-	put(t, "ruler/4096/niah_single_1/validation.jsonl", "\ufeff\n"+lines(t, object{"index": 0, "input": "What is the number?",
-		"outputs": []string{"17", "18"}, "length": 10, "answer_prefix": " The"}))
+	put(t, "ruler/4096/niah_single_1/validation.jsonl",
+		"\ufeff\n"+lines(t, object{"index": 0, "input": "What is the number?",
+			"outputs": []string{"17", "18"}, "length": 10, "answer_prefix": " The"}))
 	put(t, "babilong/qa1/0k.json",
 		"["+strings.TrimSpace(lines(t, object{"input": "Mary is at home.", "question": "Where?", "target": "kitchen"}))+"]")
 	archive(t, "longbench.zip", "data/trec.jsonl", trec)
