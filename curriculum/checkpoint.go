@@ -111,7 +111,7 @@ func (t *Trainer) LowerRate(lr float64) error {
 		return err
 	}
 	for i := range t.Optimiser.Groups {
-		t.Optimiser.SetRate(i, t.Config.schedule(total))
+		t.Optimiser.SetRate(i, t.Config.scheduleUntil(total, t.end))
 	}
 	return t.Save()
 }
@@ -217,8 +217,7 @@ func (t *Trainer) place(p *position) error {
 		}
 		t.early[i] = step
 	}
-	_, total := t.span(len(t.stages) - 1)
-	if err := p.loop().CheckEpochs(total, t.epochs); err != nil {
+	if err := p.loop().CheckEpochs(t.end(), t.epochs); err != nil {
 		return err
 	}
 	if p.History != nil && (len(p.History.Steps) != p.Done || len(p.History.Evaluations) != p.Epochs) {

@@ -15,6 +15,8 @@ import (
 type Config struct {
 	Model layers.Config `json:"model" toml:"model"`
 
+	// Init says which initial values a new model has; "": layers.Published.
+	Init layers.Initialisation `json:"init,omitempty" toml:"init"`
 	// InitFrom is the file of a model to begin from, whose configuration Model is; "": the initial weights of Seed.
 	InitFrom string `json:"init_from,omitempty" toml:"init_from"`
 	// InitSHA256 is the hash of that file; "": any. A run notes the one that it finds.
@@ -32,12 +34,15 @@ type Config struct {
 	BatchSize       int     `json:"batch_size" toml:"batch_size"`
 	LR              float64 `json:"lr" toml:"lr"` // peak learning rate
 	// Rates are the peak rates that a run which diverged went on with, in place of LR (Trainer.LowerRate).
-	Rates       []Rate  `json:"rates,omitempty" toml:"-"`
-	WarmupSteps int     `json:"warmup_steps" toml:"warmup_steps"` // linear from 0
-	WeightDecay float64 `json:"weight_decay" toml:"weight_decay"` // decoupled, on all parameters
-	Beta1       float64 `json:"beta1" toml:"beta1"`
-	Beta2       float64 `json:"beta2" toml:"beta2"`
-	Clip        float64 `json:"clip" toml:"clip"` // global gradient norm; 0: none
+	Rates       []Rate `json:"rates,omitempty" toml:"-"`
+	WarmupSteps int    `json:"warmup_steps" toml:"warmup_steps"` // linear from 0
+	// CooldownSteps, if above 0, keep the rate at its peak until so many steps before the end, over which it falls to 0
+	// linearly: what a run needs whose stages may end early. 0: a cosine to 0 from the warm-up on.
+	CooldownSteps int     `json:"cooldown_steps,omitempty" toml:"cooldown_steps"`
+	WeightDecay   float64 `json:"weight_decay" toml:"weight_decay"` // decoupled, on all parameters
+	Beta1         float64 `json:"beta1" toml:"beta1"`
+	Beta2         float64 `json:"beta2" toml:"beta2"`
+	Clip          float64 `json:"clip" toml:"clip"` // global gradient norm; 0: none
 	// Data are samples of the user's own, in place of tasks.
 	Data *Data `json:"data,omitempty" toml:"data"`
 	// Mixture are the tasks of the samples, with their shares; none: tasks.TrainingMixture.
@@ -90,7 +95,7 @@ func (c Config) Validate() error {
 	if err := cmp.Or(bounds.Check("samples_per_stage", c.SamplesPerStage, 1, 1<<24),
 		bounds.Check("epochs_per_stage", c.EpochsPerStage, 1, 1<<20), bounds.Check("batch_size", c.BatchSize, 1, 1<<16),
 		c.SampleKeys.Check(), c.checkStages(), bounds.Check("warmup_steps", c.WarmupSteps, 0, math.MaxInt32),
-		bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24)); err != nil {
+		c.checkCooldown(), bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24)); err != nil {
 		return err
 	}
 	return cmp.Or(bounds.Above("lr", math.MaxFloat64, c.LR), c.checkRates(),
@@ -158,12 +163,46 @@ func (c Config) checkRates() error {
 	return nil
 }
 
-// schedule is linear from 0 over the warm-up, then a cosine to 0 over the rest of the run's steps. Of a rate that holds
-// from a step on it is the same, from there.
+// schedule is linear from 0 over the warm-up, then a cosine to 0 over the rest of the run's steps or, with a cooldown,
+// flat and then linear to 0. Of a rate that holds from a step on it is the same, from there.
 func (c Config) schedule(total int) train.Schedule {
-	s := train.WarmupCosine(c.LR, c.WarmupSteps, total)
+	return c.scheduleUntil(total, func() int { return total })
+}
+
+// scheduleUntil is schedule of a run of which the number of steps at most and, as far as is known, the last one are
+// told: a cosine falls towards the one, a cooldown towards the other.
+func (c Config) scheduleUntil(total int, end func() int) train.Schedule {
+	of := func(lr float64) train.Schedule {
+		if c.CooldownSteps > 0 {
+			return train.WarmupStableDecay(lr, c.WarmupSteps, c.CooldownSteps, end)
+		}
+		return train.WarmupCosine(lr, c.WarmupSteps, total)
+	}
+	s := of(c.LR)
 	for _, r := range c.Rates {
-		s = s.Then(r.Step-1, train.WarmupCosine(r.LR, c.WarmupSteps, total))
+		s = s.Then(r.Step-1, of(r.LR))
 	}
 	return s
+}
+
+// checkCooldown refuses a cooldown that would begin before the last stage: when it begins, it must be known that no
+// stage before its end can end early.
+func (c Config) checkCooldown() error {
+	if err := bounds.Check("cooldown_steps", c.CooldownSteps, 0, math.MaxInt32); err != nil || c.CooldownSteps == 0 {
+		return err
+	}
+	all := c.Stages()
+	last := all[len(all)-1]
+	n, err := last.StepsPerEpoch()
+	if err != nil {
+		return err
+	}
+	if last.Until != "" {
+		return bounds.Wrong("cooldown_steps", c.CooldownSteps, "the last stage ends by accuracy, %q, so that nobody knows "+
+			"when to begin: leave out its `until`", last.Until)
+	}
+	if most := n * last.Epochs; c.CooldownSteps > most {
+		return bounds.Wrong("cooldown_steps", c.CooldownSteps, "it must be at most the steps of the last stage, %d", most)
+	}
+	return nil
 }

@@ -111,20 +111,26 @@ func TestValidate(t *testing.T) {
 		"curriculum is 41: it must be from 8 to the model's max_len 40": func(c *Config) {
 			c.Curriculum = []int{41}
 		},
-		"samples_per_stage is 0: it must be from 1 to 16777216": func(c *Config) { c.SamplesPerStage = 0 },
-		"epochs_per_stage is 0: it must be from 1 to 1048576":   func(c *Config) { c.EpochsPerStage = 0 },
-		"batch_size is 0: it must be from 1 to 65536":           func(c *Config) { c.BatchSize = 0 },
-		"batch_size is 100000: it must be from 1 to 65536":      func(c *Config) { c.BatchSize = 100_000 },
-		"warmup_steps is -1: it must be from 0 to 2147483647":   func(c *Config) { c.WarmupSteps = -1 },
-		"eval_samples is 0: it must be from 1 to 16777216":      func(c *Config) { c.EvalSamples = 0 },
-		"lr is 0: it must be above 0 and finite":                func(c *Config) { c.LR = 0 },
-		"lr is -0.001: it must be above 0 and finite":           func(c *Config) { c.LR = -1e-3 },
-		"lr is NaN: it must be above 0 and finite":              func(c *Config) { c.LR = math.NaN() },
-		"lr is +Inf: it must be above 0 and finite":             func(c *Config) { c.LR = math.Inf(1) },
-		"weight_decay is -1: it must be at least 0 and finite":  func(c *Config) { c.WeightDecay = -1 },
-		"beta1 is 1: it must be at least 0 and below 1":         func(c *Config) { c.Beta1 = 1 },
-		"beta2 is -0.1: it must be at least 0 and below 1":      func(c *Config) { c.Beta2 = -0.1 },
-		"clip is NaN: it must be at least 0 and finite":         func(c *Config) { c.Clip = math.NaN() },
+		"samples_per_stage is 0: it must be from 1 to 16777216":     func(c *Config) { c.SamplesPerStage = 0 },
+		"epochs_per_stage is 0: it must be from 1 to 1048576":       func(c *Config) { c.EpochsPerStage = 0 },
+		"batch_size is 0: it must be from 1 to 65536":               func(c *Config) { c.BatchSize = 0 },
+		"batch_size is 100000: it must be from 1 to 65536":          func(c *Config) { c.BatchSize = 100_000 },
+		"warmup_steps is -1: it must be from 0 to 2147483647":       func(c *Config) { c.WarmupSteps = -1 },
+		"eval_samples is 0: it must be from 1 to 16777216":          func(c *Config) { c.EvalSamples = 0 },
+		"lr is 0: it must be above 0 and finite":                    func(c *Config) { c.LR = 0 },
+		"lr is -0.001: it must be above 0 and finite":               func(c *Config) { c.LR = -1e-3 },
+		"lr is NaN: it must be above 0 and finite":                  func(c *Config) { c.LR = math.NaN() },
+		"lr is +Inf: it must be above 0 and finite":                 func(c *Config) { c.LR = math.Inf(1) },
+		"weight_decay is -1: it must be at least 0 and finite":      func(c *Config) { c.WeightDecay = -1 },
+		"beta1 is 1: it must be at least 0 and below 1":             func(c *Config) { c.Beta1 = 1 },
+		"beta2 is -0.1: it must be at least 0 and below 1":          func(c *Config) { c.Beta2 = -0.1 },
+		`init is "mimetic": it must be one of published, induction`: func(c *Config) { c.Init = "mimetic" },
+		`init is "induction": architecture llama has no such`:       func(c *Config) { c.Init, c.Model.Architecture = layers.Induction, layers.Llama },
+		"cooldown_steps is -1: it must be from 0":                   func(c *Config) { c.CooldownSteps = -1 },
+		"cooldown_steps is 1000: it must be at most the steps of the last stage": func(c *Config) {
+			c.CooldownSteps = 1000
+		},
+		"clip is NaN: it must be at least 0 and finite": func(c *Config) { c.Clip = math.NaN() },
 	} {
 		c := tiny()
 		change(&c)

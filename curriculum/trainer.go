@@ -93,7 +93,9 @@ func NewOn(ctx context.Context, c Config, read ReadBase, dir string,
 		}
 	}
 	if base.Model == nil {
-		base.Model, err = layers.NewModel(c.Model, c.Seed)
+		if base.Model, err = layers.NewModel(c.Model, c.Seed); err == nil {
+			base.Model.Initialise(c.Init)
+		}
 	}
 	if err == nil {
 		t, err = newTrainer(c, base, own)
@@ -125,8 +127,14 @@ func newTrainer(c Config, base Base, own *Own) (*Trainer, error) {
 		Epochs: t.epochs, Tensors: base.file, Position: t.position,
 	})
 	t.CheckpointEvery = 100
-	t.Optimiser = c.optimiser(base, c.schedule(total))
+	t.Optimiser = c.optimiser(base, c.scheduleUntil(total, t.end))
 	return t, nil
+}
+
+// end is the step that the run ends with, as far as is known.
+func (t *Trainer) end() int {
+	_, to := t.span(len(t.stages) - 1)
+	return to
 }
 
 // optimiser trains all of a base.

@@ -31,6 +31,18 @@ func WarmupCosine(lr float64, warmup, total int) Schedule {
 	}}
 }
 
+// WarmupStableDecay rises linearly from 0 at step 0 to lr after the warm-up, stays there, and falls linearly to 0 over
+// the last `cooldown` steps before step end(), which is asked at every step: a run that may end a stage early learns
+// where it ends before it cools down (Hu et al. 2024, MiniCPM).
+func WarmupStableDecay(lr float64, warmup, cooldown int, end func() int) Schedule {
+	return Schedule{lr, func(step int) float64 {
+		if step < warmup {
+			return lr * float64(step) / float64(warmup)
+		}
+		return lr * min(1, float64(end()-step)/float64(cooldown))
+	}}
+}
+
 // cosine is lr at angle 0 and 0 at π.
 func cosine(lr, angle float64) float64 { return lr * 0.5 * (1 + math.Cos(angle)) }
 

@@ -1,0 +1,95 @@
+package layers
+
+import (
+	"math"
+	"slices"
+	"testing"
+)
+
+func initialised(t *testing.T, by Initialisation) *Model {
+	t.Helper()
+	c := Reference()
+	c.Depth, c.VocabSize, c.MaxLen = 2, 128, 32
+	m, err := NewModel(c, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Initialise(by)
+	return m
+}
+
+// Published leaves everything as it was drawn.
+func TestPublishedInitialisation(t *testing.T) {
+	a, b := initialised(t, Published), initialised(t, "")
+	for i, p := range a.Params.All() {
+		if !slices.Equal(p.Data(), b.Params.All()[i].Data()) {
+			t.Errorf("%s differs", p.Name)
+		}
+	}
+}
+
+// Induction changes the convolutions, the queries and the keys, and nothing else.
+func TestInductionChangesNothingElse(t *testing.T) {
+	a, b := initialised(t, Published), initialised(t, Induction)
+	changed := 0
+	for i, p := range a.Params.All() {
+		if !slices.Equal(p.Data(), b.Params.All()[i].Data()) {
+			changed++
+		}
+	}
+	if want := 4 * a.Config.Depth; changed != want { // dwconv.weight, dwconv.bias, to_q, to_k
+		t.Errorf("%d parameters differ, want %d", changed, want)
+	}
+}
+
+// Behind a half-open gate the even channels carry the token before, the odd ones the present token, each up to the
+// tenth that is left of what was drawn.
+func TestInductionShiftsEvenChannels(t *testing.T) {
+	drawn, w := initialised(t, Published).Blocks[1].SSM.Conv.Param.Data(), initialised(t, Induction).Blocks[1].SSM.Conv.Param.Data()
+	for at := 0; at < len(w); at += KernelSize {
+		for tap := range KernelSize {
+			want := 0.1 * drawn[at+tap]
+			switch even := at/KernelSize%2 == 0; {
+			case even && tap == KernelSize/2-1:
+				want += 2
+			case even && tap == KernelSize/2:
+				want -= 2
+			}
+			if math.Abs(float64(w[at+tap]-want)) > 1e-6 {
+				t.Fatalf("channel %d, tap %d: %v, want %v", at/KernelSize, tap, w[at+tap], want)
+			}
+		}
+	}
+}
+
+// In every head like tokens have a logit near matchLogit, and unlike ones one near 0.
+func TestInductionMatchesLikeTokens(t *testing.T) {
+	m := initialised(t, Induction)
+	d, heads := m.Config.Dim, m.Config.Heads
+	width := d / heads
+	x := [2][]float64{make([]float64, d), make([]float64, d)} // two tokens of unit variance that are at right angles
+	for i := range d {
+		x[0][i] = float64(1 - i%2*2)
+		x[1][i] = float64(1 - i/2%2*2)
+	}
+	project := func(w []float32, x []float64, row int) (sum float64) {
+		for i, v := range x {
+			sum += float64(w[row*d+i]) * v
+		}
+		return sum
+	}
+	for b, block := range m.Blocks {
+		q, k := block.Attention.Q.W.Param.Data(), block.Attention.K.W.Param.Data()
+		for h := range heads {
+			like, unlike := 0.0, 0.0
+			for r := h * width; r < (h+1)*width; r++ {
+				like += project(q, x[0], r) * project(k, x[0], r) / math.Sqrt(float64(width))
+				unlike += project(q, x[0], r) * project(k, x[1], r) / math.Sqrt(float64(width))
+			}
+			// A sum of 32 squares has a relative deviation of a quarter.
+			if like < matchLogit/2.5 || like > matchLogit*2.5 || math.Abs(unlike) > matchLogit*0.8 {
+				t.Errorf("block %d, head %d: like tokens have the logit %.2f and unlike ones %.2f", b, h, like, unlike)
+			}
+		}
+	}
+}
