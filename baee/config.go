@@ -40,12 +40,11 @@ type Config struct {
 	// (position, salience, history, what the policy's network made of it). The published protocols count contents alone.
 	CountMetadata bool `json:"count_metadata,omitempty"`
 
-	// Tiers stores entries in the tier that their score calls for, and in lower ones if the budget does: WARM instead of
-	// HOT, then COLD, then evicted. Only for policies that have scores; otherwise all entries are HOT.
-	Tiers         bool    `json:"tiers"`
-	HotThreshold  float64 `json:"hot_threshold"`
-	WarmThreshold float64 `json:"warm_threshold"`
-	SummarySlots  int     `json:"summary_slots"` // COLD summaries a layer, at most
+	// Tiers lowers the entries with the lowest scores, where there is no room for all, before any is lost: from HOT to
+	// WARM, then into COLD summaries, of which a layer has at most SummarySlots; without summaries they are evicted. Only
+	// for policies that have scores; otherwise all entries are HOT.
+	Tiers        bool `json:"tiers"`
+	SummarySlots int  `json:"summary_slots"`
 
 	Window int    `json:"window"` // queries of the observation window, the last ones of a chunk
 	Seed   uint64 `json:"seed"`   // of the policy's random numbers
@@ -64,8 +63,7 @@ const DefaultSummarySlots = 4
 func Default(dim, layers, slots int, c *Classifier) Config {
 	return Config{
 		Dim: dim, Layers: layers, Slots: slots, Policy: "baee", Protocol: Strict, BudgetBytes: DefaultBudget,
-		Tiers: true, HotThreshold: HotThreshold, WarmThreshold: WarmThreshold, SummarySlots: DefaultSummarySlots,
-		Window: DefaultWindow, Classifier: c,
+		Tiers: true, SummarySlots: DefaultSummarySlots, Window: DefaultWindow, Classifier: c,
 	}
 }
 
@@ -128,10 +126,6 @@ func (c *Config) validate(p policy.Policy) error {
 		bounds.Check("summary_slots", c.SummarySlots, 0, 1<<16), bounds.Check("budget_bytes", c.BudgetBytes, 0, 1<<46),
 		bounds.Check("entries_per_layer", c.EntriesPerLayer, 0, 1<<28)); err != nil {
 		return err
-	}
-	if !(0 <= c.WarmThreshold && c.WarmThreshold <= c.HotThreshold && c.HotThreshold <= 1) {
-		return fmt.Errorf("the thresholds are hot %g and warm %g: they must satisfy 0 <= warm <= hot <= 1", c.HotThreshold,
-			c.WarmThreshold)
 	}
 	if err := c.validateBudget(); err != nil {
 		return err

@@ -2,6 +2,7 @@ package baee
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/synapnet/synapnet-train/baee/policy"
@@ -141,38 +142,41 @@ func (m *Manager) summarySlots(l *layer) int {
 	return n
 }
 
-// compress is the progressive pipeline of BAEE (SPEC section 5). The score of an entry calls for a tier; an entry never
-// goes back to a higher one, since what was lost does not return. Then, while the layer is above its share, the entry
-// with the lowest score goes one step down: first every HOT one becomes WARM, before any is merged into a summary or,
-// if there can be none, evicted.
+// compress is the progressive pipeline of BAEE (SPEC section 5), by need: while a layer is within its share, nothing
+// of it changes. Beyond that, as few entries as can be leave, for a summary or, if there can be none, for good; of
+// those that stay, as few HOT ones as can be become WARM. It is always the lowest scores that go, whatever they are; of
+// equal ones those that were written first, and NaN is below all. An entry never goes back to a higher tier, since what
+// was lost does not return: a newer one that is HOT may have a lower score.
 func (m *Manager) compress(l *layer, ctx *policy.Context) error {
+	if l.fits(len(l.entries), len(l.summaries), l.held()) {
+		return nil
+	}
 	scores := m.policy.Score(ctx, l.entries)
 	if len(scores) != len(l.entries) {
 		return fmt.Errorf("policy %s gave %d scores for %d entries", m.policy.Name, len(scores), len(l.entries))
 	}
-	out := slices.Grow(m.out[:0], len(l.entries))[:len(l.entries)] // evicted or merged
+	out := slices.Grow(m.out[:0], len(l.entries))[:len(l.entries)]
 	clear(out)
 	m.out = out
-	if most := l.rows - m.summarySlots(l); l.rows > 0 && len(l.entries) > most {
-		kept, err := m.choose(l, ctx, most)
-		if err != nil {
-			return err
-		}
-		for j := range out {
-			_, in := slices.BinarySearch(kept, j)
-			out[j] = !in
+	stays := func(j int) bool { return !out[j] }
+	for _, j := range m.lowest(scores, m.leaving(l), stays) {
+		out[j] = true
+	}
+	over := -l.bytes
+	for j, gone := range out {
+		if gone {
+			m.merge(l, j)
+		} else {
+			over += len(l.contents[j].data) + l.entry
 		}
 	}
-	for j, s := range scores {
-		switch {
-		case out[j] || !(s >= m.config.WarmThreshold): // NaN is no reason to keep anything
-			out[j] = true
-			m.merge(l, j)
-		case s < m.config.HotThreshold:
+	over += len(l.summaries) * (hotBytes(m.config.Dim) + l.summary)
+	if saved := hotBytes(m.config.Dim) - warmBytes(m.config.Dim); l.bytes > 0 && over > 0 && saved > 0 {
+		demoted := m.lowest(scores, (over+saved-1)/saved, func(j int) bool { return !out[j] && l.contents[j].tier == Hot })
+		for _, j := range demoted {
 			m.demote(l, j)
 		}
 	}
-	m.squeeze(l, scores, out)
 	kept := m.kept[:0]
 	for j, gone := range out {
 		if !gone {
@@ -184,44 +188,31 @@ func (m *Manager) compress(l *layer, ctx *policy.Context) error {
 	return nil
 }
 
-// squeeze lowers entries, those with the lowest scores, until the layer is within its share.
-func (m *Manager) squeeze(l *layer, scores []float64, out []bool) {
-	hot, warm := hotBytes(m.config.Dim), warmBytes(m.config.Dim)
-	over := -l.bytes
-	for j, c := range l.contents {
-		if !out[j] {
-			over += len(c.data) + l.entry
-		}
-	}
-	over += len(l.summaries) * (hot + l.summary)
-	if l.bytes == 0 || over <= 0 {
-		return
-	}
-	if warm < hot {
-		for _, j := range m.lowest(scores, ceil(over, hot-warm),
-			func(j int) bool { return !out[j] && l.contents[j].tier == Hot }) {
-			m.demote(l, j)
-			over -= hot - warm
-		}
-	}
-	if over <= 0 {
-		return
-	}
-	// All are WARM now (HOT, if that is the smaller form). What goes makes room for itself and for the summaries that it
-	// starts; these never take more than a quarter of the share.
-	over += (m.summarySlots(l) - len(l.summaries)) * (hot + l.summary)
-	for _, j := range m.lowest(scores, ceil(over, min(hot, warm)+l.entry), func(j int) bool { return !out[j] }) {
-		out[j] = true
-		m.merge(l, j)
-	}
+// fits says whether a layer may hold so many entries and summaries, in so many bytes.
+func (l *layer) fits(entries, summaries, bytes int) bool {
+	return (l.bytes == 0 || bytes <= l.bytes) && (l.rows == 0 || entries+summaries <= l.rows)
 }
 
-func ceil(a, b int) int { return (a + b - 1) / b }
+// leaving is the least number of entries that have to leave a layer, of which the others can all become WARM. The
+// first to leave take up room, too: each starts a summary while there may be more.
+func (m *Manager) leaving(l *layer) int {
+	entry, n := min(hotBytes(m.config.Dim), warmBytes(m.config.Dim))+l.entry, len(l.entries)
+	for k := range n {
+		summaries := max(len(l.summaries), min(len(l.summaries)+k, m.summarySlots(l)))
+		if l.fits(n-k, summaries, (n-k)*entry+summaries*(hotBytes(m.config.Dim)+l.summary)) {
+			return k
+		}
+	}
+	return n
+}
 
-// lowest are the indices of the k lowest scores of those that count, in ascending order.
+// lowest are the indices of the k lowest scores of those that count, in ascending order; of equal scores the first.
 func (m *Manager) lowest(scores []float64, k int, counts func(j int) bool) []int {
 	at, negated := m.at[:0], m.negated[:0]
 	for j, s := range scores {
+		if math.IsNaN(s) {
+			s = math.Inf(-1)
+		}
 		if counts(j) {
 			at, negated = append(at, j), append(negated, -s)
 		}
@@ -234,13 +225,9 @@ func (m *Manager) lowest(scores []float64, k int, counts func(j int) bool) []int
 	return chosen
 }
 
-// demote makes a HOT entry WARM, if that is smaller: of two elements or fewer it is not.
+// demote makes a HOT entry WARM.
 func (m *Manager) demote(l *layer, j int) {
-	d := m.config.Dim
-	if l.contents[j].tier != Hot || warmBytes(d) >= hotBytes(d) {
-		return
-	}
-	x := make([]float32, d)
+	x := make([]float32, m.config.Dim)
 	decode(x, Hot, l.contents[j].data)
 	l.contents[j] = content{Warm, encodeWarm(x)}
 	l.demoted++

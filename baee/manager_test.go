@@ -180,8 +180,6 @@ func TestConfigurationsThatCannotWorkAreRefused(t *testing.T) {
 		"no budget":                        func(c *Config) { c.BudgetBytes = 0 },
 		`did you mean "h2o"`:               func(c *Config) { c.Policy = "h20" },
 		`protocol is "loose"`:              func(c *Config) { c.Protocol = "loose" },
-		"0 <= warm <= hot <= 1":            func(c *Config) { c.HotThreshold = 0.2 },
-		"must satisfy":                     func(c *Config) { c.WarmThreshold = math.NaN() },
 		"has no scores to choose tiers by": func(c *Config) { c.Policy = "h2o" },
 		"needs a trained retention":        func(c *Config) { c.Classifier = nil },
 		"this one is for 5":                func(c *Config) { c.Classifier = trained(t, 5) },
@@ -343,69 +341,73 @@ func init() {
 	}
 }
 
-func TestScoresDecideTheTier(t *testing.T) {
-	c := Default(8, 1, 5, nil)
-	c.Policy, c.SummarySlots = "test_scored", 1
-	m := newManager(t, c)
-	f := read(m, 0, 0, make([]float32, 5)...)
-	scored.scores = []float64{0.9, 0.6, 0.3, 0.29, 0}
-	if err := m.Update(0, f); err != nil {
-		t.Fatal(err)
-	}
-	if got := m.Total(); got.Hot != 2 || got.Warm != 1 || got.Summaries != 1 || got.Merged != 2 || got.Bytes != 3*16+10 {
-		t.Errorf("%+v", got)
-	}
-	bank := make([]float32, 4*8)
-	m.Bank(0, bank)
-	if bank[3*8] != 3.5 { // the mean of 3 and 4
-		t.Errorf("the summary starts with %v", bank[3*8:])
-	}
-	// What was lost does not return: a WARM entry stays WARM, whatever its score.
-	f = read(m, 0, 10, make([]float32, 9)...)
-	f.Positions, f.Salience = nil, nil
-	scored.scores = []float64{0.9, 0.1, 0.9}
-	if err := m.Update(0, f); err != nil {
-		t.Fatal(err)
-	}
-	if got := m.Total(); got.Hot != 1 || got.Warm != 1 || got.Summaries != 1 || got.Merged != 3 {
-		t.Errorf("%+v", got)
-	}
-	m.Bank(0, bank)
-	if want := float32(1+3+4) / 3; math.Abs(float64(bank[2*8]-want)) > 1e-2 {
-		t.Errorf("the summary starts with %v, want %v", bank[2*8], want)
-	}
-}
-
-// Under pressure all HOT entries become WARM, the lowest scores first, before one is given up.
+// Under pressure the lowest scores go first: as few as can be leave, and of the others as few as can be become WARM.
 func TestPressureLowersTheLowestScoresFirst(t *testing.T) {
-	c := Default(8, 1, 5, nil)
-	c.Policy, c.BudgetBytes = "test_scored", 5*16-6 // one of five must be WARM; too small for a summary
-	c.SummarySlots = 0
-	scored.scores = []float64{0.9, 0.7, 0.8, 0.95, 0.9}
-	tiers := func() (s string) {
+	c := Default(8, 1, 5, nil) // 16 bytes HOT, 10 WARM
+	c.Policy, c.SummarySlots = "test_scored", 0
+	for _, w := range []struct {
+		budget int
+		scale  float64
+		want   string
+	}{
+		{80, 1, "0 HOT 1 HOT 2 HOT 3 HOT 4 HOT "},
+		{80, 1e-9, "0 HOT 1 HOT 2 HOT 3 HOT 4 HOT "}, // nothing of a score but its order counts
+		{79, 1, "0 HOT 1 WARM 2 HOT 3 HOT 4 HOT "},
+		{68, 1, "0 HOT 1 WARM 2 WARM 3 HOT 4 HOT "},
+		{68, 1e9, "0 HOT 1 WARM 2 WARM 3 HOT 4 HOT "},
+		{62, 1, "0 WARM 1 WARM 2 WARM 3 HOT 4 HOT "}, // of equal scores the older one goes first
+		{50, 1, "0 WARM 1 WARM 2 WARM 3 WARM 4 WARM "},
+		{49, 1, "0 WARM 2 WARM 3 HOT 4 WARM "}, // what leaves may leave room
+		{20, 1, "3 WARM 4 WARM "},
+	} {
+		c.BudgetBytes = w.budget
 		m := newManager(t, c)
+		scored.scores = []float64{0.9, 0.7, 0.8, 0.95, 0.9}
+		for j := range scored.scores {
+			scored.scores[j] *= w.scale
+		}
 		if err := m.Update(0, read(m, 0, 0, make([]float32, 5)...)); err != nil {
 			t.Fatal(err)
 		}
+		got := ""
 		for j, x := range m.layers[0].contents {
-			s += fmt.Sprint(m.layers[0].entries[j].ID, x.tier, " ")
+			got += fmt.Sprint(m.layers[0].entries[j].ID, x.tier, " ")
 		}
-		return s
-	}
-	for _, w := range []struct {
-		budget int
-		want   string
-	}{
-		{80, "0 HOT 1 HOT 2 HOT 3 HOT 4 HOT "},
-		{79, "0 HOT 1 WARM 2 HOT 3 HOT 4 HOT "},
-		{68, "0 HOT 1 WARM 2 WARM 3 HOT 4 HOT "},
-		{50, "0 WARM 1 WARM 2 WARM 3 WARM 4 WARM "},
-		{49, "0 WARM 2 WARM 3 WARM 4 WARM "},
-		{20, "3 WARM 4 WARM "},
-	} {
-		c.BudgetBytes = w.budget
-		if got := tiers(); got != w.want {
+		if got != w.want {
 			t.Errorf("budget %d: %s, want %s", w.budget, got, w.want)
+		}
+	}
+}
+
+// What leaves goes into summaries, while there may be any. What was lost does not return: an entry that is WARM stays
+// it, whatever its score is later and whatever there is room for.
+func TestWhatLeavesIsSummarised(t *testing.T) {
+	c := Default(8, 1, 7, nil)
+	c.Policy, c.SummarySlots, c.BudgetBytes = "test_scored", 1, 64
+	m := newManager(t, c)
+	scored.scores = []float64{7, 6, 5, 4, 3, 2, 1}
+	if err := m.Update(0, read(m, 0, 0, make([]float32, 7)...)); err != nil {
+		t.Fatal(err)
+	}
+	// In INT8 seven take 70 bytes, five and the summary of two 66, four and that of three 56; one of the four may be HOT.
+	if got := m.Total(); got.Hot != 1 || got.Warm != 3 || got.Summaries != 1 || got.Merged != 3 || got.Bytes != 62 {
+		t.Errorf("%+v", got)
+	}
+	f := read(m, 0, 10, make([]float32, 12)...)
+	f.Positions, f.Salience = f.Positions[:1], f.Salience[:1]
+	scored.scores = []float64{5, 4, 1, 9, 8}
+	if err := m.Update(0, f); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Total(); got.Hot != 1 || got.Warm != 3 || got.Summaries != 1 || got.Merged != 4 {
+		t.Errorf("%+v", got)
+	}
+	bank := make([]float32, 5*8)
+	m.Bank(0, bank)
+	// The entries in the order of writing, the last of them HOT, then the mean of 4, 5, 6 and 2.
+	for row, want := range []float32{0, 1, 3, 10, 4.25} {
+		if got := bank[row*8]; math.Abs(float64(got-want)) > 0.02 {
+			t.Errorf("row %d starts with %v, want %v", row, got, want)
 		}
 	}
 }

@@ -23,7 +23,7 @@ import (
 // renamed). Contents are stored as they are held, so what is restored is what was saved, to the bit. Under the header's
 // key "memory" stands what is not a tensor.
 const (
-	snapshotVersion = 1
+	snapshotVersion = 2 // version 1 stored entries in tiers by thresholds of their scores
 	memoryKey       = "memory"
 	streamKey       = "stream"
 	lastLogits      = "stream.last_logits"
@@ -159,11 +159,11 @@ func nonNil(b []byte) []byte { return append([]byte{}, b...) }
 // memoryFrom is the memory of a file, with its configuration, its classifier and its random numbers.
 func memoryFrom(f *safetensors.File) (*Manager, error) {
 	var h memoryHeader
-	if err := header(f, memoryKey, &h); err != nil {
+	if err := checkVersion(f.Metadata[memoryKey]); err != nil {
 		return nil, err
 	}
-	if h.Version != snapshotVersion {
-		return nil, fmt.Errorf("the snapshot has version %d, this program reads version %d", h.Version, snapshotVersion)
+	if err := header(f, memoryKey, &h); err != nil {
+		return nil, err
 	}
 	if len(h.Layers) != h.Config.Layers {
 		return nil, fmt.Errorf("the snapshot has %d layers, its configuration %d: the file is corrupt", len(h.Layers),
@@ -198,6 +198,19 @@ func memoryFrom(f *safetensors.File) (*Manager, error) {
 		}
 	}
 	return m, nil
+}
+
+// checkVersion refuses a memory of another version, of which other fields may be expected. What is no memory at all is
+// told by header.
+func checkVersion(text string) error {
+	var v struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal([]byte(text), &v); err != nil || v.Version == snapshotVersion {
+		return nil
+	}
+	return fmt.Errorf("the snapshot has version %d, this program reads version %d: begin the stream anew, or go on with "+
+		"the program that wrote it", v.Version, snapshotVersion)
 }
 
 // header decodes an entry of the metadata.

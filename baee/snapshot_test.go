@@ -133,8 +133,9 @@ func TestDamagedSnapshotsAreRefused(t *testing.T) {
 	for want, change := range map[string]func(f *safetensors.File){
 		"not a snapshot":      func(f *safetensors.File) { delete(f.Metadata, memoryKey) },
 		"is not valid":        func(f *safetensors.File) { f.Metadata[memoryKey] = "{" },
-		"unknown field":       func(f *safetensors.File) { f.Metadata[memoryKey] = `{"colour":1}` },
-		"version 2":           func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Version = 2 }) },
+		"unknown field":       func(f *safetensors.File) { f.Metadata[memoryKey] = `{"version":2,"colour":1}` },
+		"reads version 2":     func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Version = 3 }) },
+		"has version 1, this": func(f *safetensors.File) { f.Metadata[memoryKey] = `{"version":1,"hot_threshold":0.6}` },
 		"its configuration 3": func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Config.Layers = 3 }) },
 		"dim is 0":            func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Config.Dim = 0 }) },
 		"random numbers":      func(f *safetensors.File) { memory(f, func(h *memoryHeader) { h.Random = nil }) },

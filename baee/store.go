@@ -23,15 +23,10 @@ const (
 // String is the tier's name.
 func (t Tier) String() string { return [...]string{"HOT", "WARM", "COLD"}[t] }
 
-// The default thresholds of scores (SPEC section 5). They go with scores that are probabilities where a share
-// ScorePrior of the entries is positive, as under the published label (the 30% with the highest value): an entry of
-// which nothing is known then lies at the WARM threshold. Classifier.MovePrior brings the scores of a rarer label
-// there.
-const (
-	HotThreshold  = 0.6
-	WarmThreshold = 0.3
-	ScorePrior    = 0.3
-)
+// ScorePrior is the share of positives under the published label, the 30% with the highest value (SPEC section 5).
+// Written classifiers give probabilities where that share is positive, whatever the label that they learnt, so that
+// their scores can be compared: Classifier.MovePrior brings them there. A memory goes by the order of scores alone.
+const ScorePrior = 0.3
 
 func hotBytes(dim int) int  { return 2 * dim }
 func warmBytes(dim int) int { return dim + 2 }

@@ -408,7 +408,7 @@ func BenchmarkStream(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		c.Tiers, c.WarmThreshold = p.Score != nil, 0 // whatever the classifier thinks, the store fills up
+		c.Tiers = p.Score != nil
 		return c
 	}
 	published := networks(b, plain("baee", 192, 6, 32, 32))

@@ -38,6 +38,7 @@ func noteKernels(g *Graph) {
 var ownTests = map[string]string{
 	"attentionReceived": "TestAttentionReceived",
 	"detach":            "TestDetach",
+	"embedAtPacked":     packedTest,
 	"embedPacked":       packedTest,
 	"gatedConvPacked":   packedTest,
 	"gru":               "TestGRU",

@@ -1,9 +1,12 @@
 package graph
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -101,6 +104,73 @@ func TestEmbed(t *testing.T) {
 		embedCase(7, rowTile+9, 2, 2, rowTile+2),
 		embedCase(1, 1, 1, 1, 1),
 	})
+}
+
+func embedAtCase(vocabulary, maxLen, d, b, length int) kernelCase {
+	return kernelCase{
+		name: fmt.Sprintf("[%d %d] of %d, %d positions", b, length, vocabulary, maxLen),
+		operands: []operand{
+			{shape: []int{b, length}, ints: below(vocabulary)}, {shape: []int{b, length}, ints: below(maxLen)},
+			floats(vocabulary, d), floats(1, maxLen, d),
+		},
+		apply:     func(g *Graph, n []*Node) *Node { return EmbedAt(g, n[0], n[1], n[2], n[3]) },
+		reference: refEmbedAt,
+	}
+}
+
+func TestEmbedAt(t *testing.T) {
+	checkKernels(t, []kernelCase{
+		embedAtCase(50, 9, 4, 3, 6),
+		embedAtCase(7, 3, 2, 2, 2*rowTile+3), // more tokens than positions
+		embedAtCase(1, 1, 1, 1, 1),
+	})
+}
+
+// At the positions 0 to T-1, EmbedAt gives the bits that Embed does, and its gradients.
+func TestEmbedAtCountedPositionsIsEmbed(t *testing.T) {
+	const b, length = 3, rowTile + 5
+	whole := embedCase(11, length+4, 6, b, length)
+	given := whole
+	given.apply = func(g *Graph, n []*Node) *Node {
+		at := g.InputInts("at", b, length)
+		for i := range g.Ints(at) {
+			g.Ints(at)[i] = int32(i % length)
+		}
+		return EmbedAt(g, n[0], at, n[1], n[2])
+	}
+	x, y := build(t, whole, 5), build(t, given, 5)
+	defer x.program.Close()
+	defer y.program.Close()
+	if err := cmp.Or(x.program.Run(), y.program.Run()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(x.program.Value(x.out), y.program.Value(y.out)) {
+		t.Error("the results differ")
+	}
+	for i := 1; i <= 2; i++ {
+		if !slices.Equal(x.program.Grad(x.params[i]), y.program.Grad(y.params[i])) {
+			t.Errorf("the gradients of operand %d differ", i)
+		}
+	}
+}
+
+// A position that the table does not have stops the run, and is named.
+func TestEmbedAtOutsideTheTable(t *testing.T) {
+	for _, wrong := range []int32{-1, 4} {
+		c := embedAtCase(5, 4, 2, 2, 3)
+		c.operands[1].ints = func(_ *rand.Rand, i int) int32 {
+			if i == 5 {
+				return wrong
+			}
+			return 0
+		}
+		s := build(t, c, 1)
+		want := fmt.Sprintf("position %d of the token at row 1, place 2 is outside the model's 0..3", wrong)
+		if err := s.program.Run(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("position %d: got error %v, want %q", wrong, err, want)
+		}
+		s.program.Close()
+	}
 }
 
 func convCase(b, length, d, k int) kernelCase {

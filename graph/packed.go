@@ -21,7 +21,7 @@ type Unpacker interface {
 }
 
 // PackedMatrix is a quantised weight that kernels compute with from the bytes that it is stored in: LinearPacked,
-// EmbedPacked and GatedConvPacked. They unpack what they multiply, and forget it.
+// EmbedPacked, EmbedAtPacked and GatedConvPacked. They unpack what they multiply, and forget it.
 type PackedMatrix struct {
 	Unpacker
 	form       string

@@ -83,40 +83,78 @@ func (l linearPacked) Forward(c *Call) {
 // EmbedPacked is Embed with packed token embeddings [V, D] and position embeddings [1, M, D]; only the rows that are
 // looked up are unpacked.
 func EmbedPacked(g *Graph, ids *Node, tokens, positions *PackedMatrix) *Node {
-	if tokens == nil || positions == nil {
-		Fail("graph: embed: missing packed weight")
-	}
-	return Apply(g, embedPacked{tokens, positions}, ids)
+	return Apply(g, newEmbedPacked(tokens, positions), ids)
+}
+
+// EmbedAtPacked is EmbedAt with packed embeddings, as EmbedPacked is Embed.
+func EmbedAtPacked(g *Graph, ids, at *Node, tokens, positions *PackedMatrix) *Node {
+	return Apply(g, embedAtPacked{newEmbedPacked(tokens, positions)}, ids, at)
 }
 
 type embedPacked struct{ tokens, positions *PackedMatrix }
 
+func newEmbedPacked(tokens, positions *PackedMatrix) embedPacked {
+	if tokens == nil || positions == nil {
+		Fail("graph: embed: missing packed weight")
+	}
+	return embedPacked{tokens, positions}
+}
+
 func (e embedPacked) String() string { return fmt.Sprintf("embed(%v, %v)", e.tokens, e.positions) }
 
 func (e embedPacked) Plan(in []Spec) (Plan, error) {
-	p := e.positions.shape
-	shapes := []Spec{in[0], {Shape: e.tokens.shape}, {Shape: p}}
-	plan, err := embed{}.Plan(shapes)
-	if err == nil && (p[0] != 1 || e.positions.cols != e.tokens.cols) {
-		err = fmt.Errorf("got positions %v, want [1, M, D]", p)
+	w, p := e.specs()
+	plan, err := embed{}.Plan([]Spec{in[0], w, p})
+	return e.plan(plan.Out, err)
+}
+
+// specs are the tables' shapes.
+func (e embedPacked) specs() (tokens, positions Spec) {
+	return Spec{Shape: e.tokens.shape}, Spec{Shape: e.positions.shape}
+}
+
+// plan is that of the result out of tables whose shapes fit each other, if there is no error. A packed matrix has the
+// columns that its last dimensions make.
+func (e embedPacked) plan(out Spec, err error) (Plan, error) {
+	if p := e.positions; err == nil && (p.shape[0] != 1 || p.cols != e.tokens.cols) {
+		err = fmt.Errorf("got positions %v, want [1, M, D]", p.shape)
 	}
-	plan.Unread = nil
-	return plan, err
+	return Plan{Out: out}, err
 }
 
 func (e embedPacked) Forward(c *Call) {
-	d, t := c.Out.Dim(2), c.Out.Dim(1)
-	ids := c.In[0].I
-	checkIDs(ids, t, e.tokens.rows)
+	t := c.Out.Dim(1)
+	e.embed(c, func(r int) int { return r % t })
+}
+
+// embed adds to each token's row that of the position which the token r of all has.
+func (e embedPacked) embed(c *Call, at func(r int) int) {
+	d, ids := c.Out.Dim(2), c.In[0].I
+	checkIDs(ids, c.Out.Dim(1), e.tokens.rows)
 	ParallelScratch(tiles(len(ids), rowTile), d, func(i int, row []float32) {
 		a, b := tile(i, rowTile, len(ids))
 		for r := a; r < b; r++ {
 			x := c.Out.F[r*d : (r+1)*d]
 			e.tokens.Rows(x, int(ids[r]), int(ids[r])+1)
-			e.positions.Rows(row, r%t, r%t+1)
+			e.positions.Rows(row, at(r), at(r)+1)
 			vec.AddTo(x, row)
 		}
 	})
+}
+
+type embedAtPacked struct{ embedPacked }
+
+func (e embedAtPacked) String() string { return fmt.Sprintf("embedat(%v, %v)", e.tokens, e.positions) }
+
+func (e embedAtPacked) Plan(in []Spec) (Plan, error) {
+	w, p := e.specs()
+	return e.plan(lookedUpAt(in[0], in[1], w, p))
+}
+
+func (e embedAtPacked) Forward(c *Call) {
+	at := c.In[1].I
+	checkPositions(at, c.Out.Dim(1), e.positions.shape[1])
+	e.embed(c, func(r int) int { return int(at[r]) })
 }
 
 // GatedConvPacked is GatedConv with a packed weight [D, 1, K].

@@ -83,6 +83,18 @@ func refEmbed(in []ref) []float64 {
 	return y
 }
 
+func refEmbedAt(in []ref) []float64 {
+	ids, at, w, p := in[0], in[1], in[2], in[3]
+	d := w.dim(1)
+	var y []float64
+	for i, id := range ids.i {
+		for j := range d {
+			y = append(y, w.f[int(id)*d+j]+p.f[int(at.i[i])*d+j])
+		}
+	}
+	return y
+}
+
 func refGatedConv(in []ref) []float64 {
 	n, a, w, b := in[0], in[1], in[2], in[3]
 	length, d, k := n.dim(1), n.dim(2), w.dim(2)

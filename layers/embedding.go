@@ -20,3 +20,10 @@ func NewEmbedding(ps *Params, c Config) *Embedding {
 func (l *Embedding) Forward(g *graph.Graph, ids *graph.Node) *graph.Node {
 	return l.Tokens.Embed(g, ids, l.Positions)
 }
+
+// ForwardAt is Forward with the position of each token given, at int32 [B, T]: x[b,t] = W[ids[b,t]] + P[at[b,t]].
+// at may be an input that is filled before each run, with another offset for each sample in training. T may exceed
+// the model's max-len; a position outside 0 … max-len-1 stops the run with an error.
+func (l *Embedding) ForwardAt(g *graph.Graph, ids, at *graph.Node) *graph.Node {
+	return l.Tokens.EmbedAt(g, ids, at, l.Positions)
+}

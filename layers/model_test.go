@@ -225,3 +225,37 @@ func TestProgramsAreFreed(t *testing.T) {
 		t.Errorf("the heap grew from %d to %d bytes with 10 programs", before, after)
 	}
 }
+
+// ForwardAt looks up the positions that it is given, of a sequence longer than the table too.
+func TestEmbeddingAtGivenPositions(t *testing.T) {
+	ps := NewParams(3)
+	l := NewEmbedding(ps, Config{VocabSize: 5, MaxLen: 4, Dim: 2})
+	var x *graph.Node
+	g, err := graph.Build(func(g *graph.Graph) {
+		ids, at := g.InputInts("ids", 1, 6), g.InputInts("at", 1, 6)
+		copy(g.Ints(ids), []int32{0, 1, 2, 3, 4, 0})
+		copy(g.Ints(at), []int32{3, 2, 1, 0, 0, 3})
+		x = l.ForwardAt(g, ids, at)
+		g.Keep(x)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := g.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Run(); err != nil {
+		t.Fatal(err)
+	}
+	tokens, positions := l.Tokens.Param.Data(), l.Positions.Param.Data()
+	want := []float32{
+		tokens[0] + positions[6], tokens[1] + positions[7], tokens[2] + positions[4], tokens[3] + positions[5],
+		tokens[4] + positions[2], tokens[5] + positions[3], tokens[6] + positions[0], tokens[7] + positions[1],
+		tokens[8] + positions[0], tokens[9] + positions[1], tokens[0] + positions[6], tokens[1] + positions[7],
+	}
+	if got := p.Value(x); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

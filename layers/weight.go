@@ -81,3 +81,11 @@ func (w *Weight) Embed(g *graph.Graph, ids *graph.Node, positions *Weight) *grap
 	}
 	return graph.Embed(g, ids, w.Node(g), positions.Node(g))
 }
+
+// EmbedAt is Embed with the position of each token given, at int32 [B, T].
+func (w *Weight) EmbedAt(g *graph.Graph, ids, at *graph.Node, positions *Weight) *graph.Node {
+	if w.Packed != nil && positions.Packed != nil {
+		return graph.EmbedAtPacked(g, ids, at, w.Packed.PackedMatrix, positions.Packed.PackedMatrix)
+	}
+	return graph.EmbedAt(g, ids, at, w.Node(g), positions.Node(g))
+}

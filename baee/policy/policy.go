@@ -59,8 +59,8 @@ type Context struct {
 // entries; otherwise entries stay in the order in which they were written.
 type Func func(ctx *Context, entries []Entry, budget int) []int
 
-// Scorer gives each entry a score in [0, 1] that says how likely it is to be wanted again. It decides the tier that the
-// entry is stored in (SPEC section 5).
+// Scorer gives each entry a score that says how likely it is to be wanted again. In a memory with tiers, the lowest
+// ones go first, where there is no room for all (SPEC section 5): scores matter by their order alone.
 type Scorer func(ctx *Context, entries []Entry) []float64
 
 // Share divides total units of budget (entries or bytes) among the layers, at least `least` to each; the sum is total.

@@ -44,10 +44,6 @@ func streamCommand() *cli.Command {
 			&cli.IntFlag{Name: "chunk-size", Usage: "`TOKENS` that are read at a time",
 				DefaultText: "512, or the model's max_len if that is less"},
 			&cli.Uint64Flag{Name: "seed", Usage: "seed of the random policy"},
-			&cli.Float64Flag{Name: "hot-threshold", Usage: "`SCORE` from which an entry stays in half precision",
-				Value: baee.HotThreshold},
-			&cli.Float64Flag{Name: "warm-threshold", Usage: "`SCORE` from which it stays in INT8; below it goes into a " +
-				"summary even if there is room; 0: only for want of room", Value: baee.WarmThreshold},
 			&cli.StringFlag{Name: "snapshot", Usage: "write the state of the stream to `FILE` at the end and on Ctrl-C"},
 			&cli.IntFlag{Name: "snapshot-every", Usage: "write --snapshot every `CHUNKS` as well",
 				DefaultText: "only at the end"},
@@ -187,8 +183,7 @@ func checkStreamFlags(c *cli.Context) error {
 	if err := checkStreamInput(c); err != nil || c.String("restore") == "" {
 		return err
 	}
-	for _, f := range []string{"budget-mb", "policy", "classifier", "chunk-size", "seed", "hot-threshold",
-		"warm-threshold"} {
+	for _, f := range []string{"budget-mb", "policy", "classifier", "chunk-size", "seed"} {
 		if c.IsSet(f) {
 			return usagef(c, "--%s goes with a new stream: --restore takes it from the snapshot; leave one of them out", f)
 		}
@@ -286,10 +281,7 @@ func streamMemory(c *cli.Context, m layers.Config) (baee.Config, error) {
 			shell.CommandLine("baee-train"))
 	}
 	conf.Tiers = p.Score != nil
-	if err := streamBudget(c, &conf); err != nil {
-		return conf, err
-	}
-	return conf, tierThresholds(c, &conf)
+	return conf, streamBudget(c, &conf)
 }
 
 // streamBudget sets the bytes that all entries together may take, what is known of them included.
@@ -300,21 +292,6 @@ func streamBudget(c *cli.Context, conf *baee.Config) error {
 			"at most %d", mb, math.Ceil(least*1e6)/1e6, conf.EntryBytes(), conf.Layers, 1<<26)
 	}
 	conf.BudgetBytes = int(mb * (1 << 20))
-	return nil
-}
-
-// tierThresholds sets the scores that the tiers begin at.
-func tierThresholds(c *cli.Context, conf *baee.Config) error {
-	override(c, setting{flag: "warm-threshold", field: &conf.WarmThreshold},
-		setting{flag: "hot-threshold", field: &conf.HotThreshold})
-	warm, hot := conf.WarmThreshold, conf.HotThreshold
-	if !(0 <= warm && warm <= hot && hot <= 1) {
-		return usagef(c, "--warm-threshold %g, --hot-threshold %g: they must satisfy 0 <= warm <= hot <= 1", warm, hot)
-	}
-	if !conf.Tiers && (c.IsSet("hot-threshold") || c.IsSet("warm-threshold")) {
-		return usagef(c, "--hot-threshold, --warm-threshold: policy %s gives no scores, so it has no tiers; leave them out",
-			conf.Policy)
-	}
 	return nil
 }
 

@@ -249,7 +249,7 @@ func (g *grid) sha(k GridCase, name string) string {
 }
 
 // inTiers behind a policy's name says that its memory has as many bytes as the budget's entries take in half precision,
-// and stores each in the tier that its score calls for.
+// and holds more of them by lowering those with the lowest scores.
 const inTiers = ", tiers"
 
 // missing is a case with the policies that are to be run.

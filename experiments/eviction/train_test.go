@@ -217,7 +217,7 @@ func TestBAEETraining(t *testing.T) {
 		}
 		k := selected[network]
 		train, held := e.split(data, k)
-		// Weights trained to predict the share of positives have their logits moved to the prior of the tiers.
+		// Weights trained to predict the share of positives have their logits moved to the published prior.
 		fresh, err := e.fit(t.Context(), k, train, func(int, float32) {})
 		if err != nil {
 			t.Fatal(err)

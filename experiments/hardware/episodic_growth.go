@@ -16,7 +16,7 @@ import (
 type growthSettings struct {
 	Tokens  int    `json:"tokens"`  // of the stream
 	Chunk   int    `json:"chunk"`   // tokens
-	Entries int    `json:"entries"` // a layer: the budget
+	Entries int    `json:"entries"` // a layer: the budget; in tiers, their bytes in half precision
 	Seed    uint64 `json:"seed"`    // of the tokens
 }
 
@@ -100,8 +100,11 @@ func (k growthCase) run(ctx context.Context, m *layers.Model, network *baee.Clas
 	c := baee.Default(m.Config.Dim, m.Config.Depth, m.Config.EpisodicSlots, network)
 	c.Policy, c.Protocol, c.Tiers, c.Window, c.Seed = k.policy, k.protocol, k.tiers, min(c.Window, s.Chunk), s.Seed
 	c.BudgetBytes, c.EntriesPerLayer = 0, s.Entries
-	if k.free {
+	switch {
+	case k.free:
 		c.BudgetBytes, c.EntriesPerLayer = unlimited, 0
+	case k.tiers:
+		c.BudgetBytes, c.EntriesPerLayer = s.Entries*c.Layers*c.EntryBytes(), 0
 	}
 	if p, err := policy.Lookup(k.policy); err != nil || !p.Needs.Retention {
 		c.Classifier = nil

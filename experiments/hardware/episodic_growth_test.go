@@ -32,6 +32,11 @@ func TestEpisodicGrowth(t *testing.T) {
 					t.Errorf("%d tokens: %g entries without eviction, before %g", tokens, entries, free)
 				}
 				free = entries
+			case k.tiers:
+				if tokens > 64 && entries <= full || bytes > full*float64(2*m.Config.Dim) {
+					t.Errorf("%d tokens: %g entries in tiers, %g bytes; in half precision there is room for %g", tokens, entries,
+						bytes, full)
+				}
 			case entries > full || tokens > 64 && entries < full:
 				t.Errorf("%s %s, %d tokens: %g entries, the budget is %g", k.protocol, k.name, tokens, entries, full)
 			}

@@ -87,7 +87,8 @@ func NewRecord(path string, s *baee.Stream, settings Settings, env result.Enviro
 	if err != nil {
 		return nil, err
 	}
-	e := lab.Experiment{Name: "stream", Version: 2, Protocol: protocol}
+	// Version 2 stored entries in tiers by thresholds of their scores.
+	e := lab.Experiment{Name: "stream", Version: 3, Protocol: protocol}
 	file, err := lab.NewResultFile(e, lab.Custom, settings, sums, path, env)
 	if err != nil {
 		return nil, err

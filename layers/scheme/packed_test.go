@@ -354,6 +354,18 @@ func TestPackedKernelsEqualFloatingPoint(t *testing.T) {
 				return graph.Embed(g, ids, g.Param(w), g.Param(pos))
 			}
 		})
+		near(t, func(packed bool) func(g *graph.Graph) *graph.Node { // more tokens than positions, which are given
+			return func(g *graph.Graph) *graph.Node {
+				ids, at := g.InputInts("ids", batch, 2*tokens), g.InputInts("at", batch, 2*tokens)
+				for i := range g.Ints(ids) {
+					g.Ints(ids)[i], g.Ints(at)[i] = int32(i*7%vocab), int32(i*5%tokens)
+				}
+				if packed {
+					return graph.EmbedAtPacked(g, ids, at, tokensP.PackedMatrix, posP.PackedMatrix)
+				}
+				return graph.EmbedAt(g, ids, at, g.Param(w), g.Param(pos))
+			}
+		})
 	})
 }
 
