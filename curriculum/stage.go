@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/curriculum/train"
 	"github.com/synapnet/synapnet-train/internal/bounds"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 // Stage is a stretch of a run with samples of its own. What it leaves at its zero value is the run's: SamplesPerStage,
@@ -26,6 +28,34 @@ type Stage struct {
 	// Until ends the stage with the epoch whose evaluation satisfies it: "TASK > ACCURACY", where TASK may be "overall".
 	Until   string         `json:"until,omitempty" toml:"until"`
 	Mixture []tasks.Weight `json:"mixture,omitempty" toml:"mixture"`
+
+	// RandomOffset begins the positions of each sample at a random one, of those that leave room for it, so that all are
+	// learnt; evaluations begin at 0 (SHAPE, Kiyono et al. 2021).
+	RandomOffset bool `json:"random_offset,omitempty" toml:"random_offset"`
+	// KFrac is the share of tokens above the salience threshold in this stage, in training; 0: the model's.
+	KFrac float64 `json:"k_frac,omitempty" toml:"k_frac"`
+	// SparseAbove is the number of tokens up to which attention is dense in this stage, in training; 0: the model's.
+	SparseAbove int `json:"sparse_above,omitempty" toml:"sparse_above"`
+}
+
+// spec is what the stage's training graph is made for.
+func (s Stage) spec() layers.TrainSpec {
+	return layers.TrainSpec{
+		Batch: s.BatchSize, Tokens: s.Context, Questions: s.questions(), Positions: s.RandomOffset, KFrac: s.KFrac,
+		SparseAbove: s.SparseAbove,
+	}
+}
+
+// questions is the number of places that a sample of the stage is asked at; 0: its last token alone.
+func (s Stage) questions() int {
+	most := 0
+	for _, w := range s.Mixture {
+		most = max(most, w.Questions)
+	}
+	if most == 1 {
+		return 0
+	}
+	return most
 }
 
 // Overall names the accuracy over all samples of an evaluation, among those of its tasks.
@@ -171,9 +201,13 @@ func (s Stage) check(c Config) error {
 		return bounds.Wrong("tokens", s.Tokens, "it must be at least one sample's, %d, or 0", s.Context)
 	}
 	for _, w := range s.Mixture {
-		if err := names.Check(w.Task, c.params(s.Context)); err != nil {
+		if err := cmp.Or(names.Check(w.Task, w.Params(c.params(s.Context))), w.Check()); err != nil {
 			return err
 		}
+	}
+	if err := cmp.Or(bounds.Check("k_frac", s.KFrac, 0, 1), bounds.Check("sparse_above", s.SparseAbove, 0, math.MaxInt32),
+		s.checkSynapNet(c)); err != nil {
+		return err
 	}
 	if _, err := s.Drawn(); err != nil {
 		return bounds.Wrong("mixture", s.Mixture, "%v", err)
@@ -186,6 +220,20 @@ func (s Stage) check(c Config) error {
 	}
 	_, err := s.goal()
 	return err
+}
+
+// checkSynapNet refuses what another architecture has not.
+func (s Stage) checkSynapNet(c Config) error {
+	switch {
+	case c.Model.Architecture == layers.SynapNet:
+		return nil
+	case s.KFrac > 0:
+		return bounds.Wrong("k_frac", s.KFrac, "architecture %s has no salience mask: leave it out", c.Model.Architecture)
+	case s.SparseAbove > 0:
+		return bounds.Wrong("sparse_above", s.SparseAbove, "architecture %s has no sparse attention: leave it out",
+			c.Model.Architecture)
+	}
+	return nil
 }
 
 // epochs are the training samples of a stage: number e·n + i is row i of epoch e.

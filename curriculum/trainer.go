@@ -220,14 +220,23 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := t.Model.Train(s.BatchSize, length)
+	spec := s.spec()
+	g, err := t.Model.TrainOn(spec)
 	if err != nil {
 		return nil, err
 	}
+	collate := func(samples []tasks.Sample) layers.Batch {
+		b := collate(samples, spec)
+		if s.RandomOffset {
+			b.Positions = t.Config.draw().For(tasks.Training, stage).Positions(t.Done(), spec.Batch, length,
+				t.Config.Model.MaxLen)
+		}
+		return b
+	}
 	return &program{
-		From: from, Data: data, Order: order, Backward: Backward(g, s.BatchSize),
+		From: from, Data: data, Order: order, Backward: backward(g, collate),
 		Record: func(u train.Update, batch []tasks.Sample) Step {
-			t.count((u.Step-1-from)%t.steps[stage] == 0, batch, g.Logits())
+			t.count((u.Step-1-from)%t.steps[stage] == 0, batch, g.Logits(), spec)
 			return Step{
 				Step: u.Step, Stage: stage, Context: length, Loss: u.Loss, LR: u.Rates[0], GradNorm: u.GradNorm,
 				Accuracy: float64(t.epoch.Correct) / float64(t.epoch.Total),
@@ -286,14 +295,15 @@ func (t *Trainer) Close() error {
 }
 
 // count takes the answers of a step into the epoch's, of which it may be the first.
-func (t *Trainer) count(first bool, batch []tasks.Sample, logits []float32) {
+func (t *Trainer) count(first bool, batch []tasks.Sample, logits []float32, spec layers.TrainSpec) {
 	if first {
 		t.epoch = epochCount{}
 	}
-	n := t.Model.Outputs()
+	n := len(logits) / spec.Batch // of all questions
 	for i, s := range batch {
 		t.epoch.Total++
-		if Argmax(logits[i*n:(i+1)*n]) == int(s.Label) {
+		// The last question stands first.
+		if Argmax(logits[i*n:i*n+t.Model.Outputs()]) == int(s.Label) {
 			t.epoch.Correct++
 		}
 	}
@@ -306,13 +316,45 @@ func Epochs(source tasks.Source, n, batch int) train.Order {
 
 // Backward computes the loss and the gradients of up to `batch` samples with a training graph of that many.
 func Backward(g *layers.Trainer, batch int) func(samples []tasks.Sample) (float64, []gorgonia.ValueGrad, error) {
+	return backward(g, func(samples []tasks.Sample) layers.Batch {
+		ids, labels := Collate(samples, batch)
+		return layers.Batch{IDs: ids, Labels: labels}
+	})
+}
+
+func backward(g *layers.Trainer,
+	collate func(samples []tasks.Sample) layers.Batch) func([]tasks.Sample) (float64, []gorgonia.ValueGrad, error) {
 	return func(samples []tasks.Sample) (float64, []gorgonia.ValueGrad, error) {
-		loss, err := g.Run(Collate(samples, batch))
+		loss, err := g.RunBatch(collate(samples))
 		if err != nil {
 			return 0, nil, err
 		}
 		return float64(loss), g.Program.Gradients(), nil
 	}
+}
+
+// collate lays out samples for a training graph, but for positions. The question that a sample ends with is
+// its first; those that it does not have are not counted.
+func collate(samples []tasks.Sample, spec layers.TrainSpec) layers.Batch {
+	ids, labels := Collate(samples, spec.Batch)
+	if spec.Questions == 0 {
+		return layers.Batch{IDs: ids, Labels: labels}
+	}
+	b := layers.Batch{IDs: ids}
+	for i, last := range labels {
+		asked := make([]tasks.Question, spec.Questions)
+		for k := range asked {
+			asked[k] = tasks.Question{At: spec.Tokens - 1, Label: graph.Ignore}
+		}
+		asked[0].Label = last
+		if i < len(samples) {
+			copy(asked[1:], samples[i].Asked)
+		}
+		for _, q := range asked {
+			b.At, b.Labels = append(b.At, int32(q.At)), append(b.Labels, q.Label)
+		}
+	}
+	return b
 }
 
 // Collate lays out samples for a program of the given batch size: ids [B, T] and labels [B]. Rows beyond the samples

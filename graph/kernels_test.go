@@ -275,6 +275,17 @@ func TestRows(t *testing.T) {
 			reference: func(in []ref) []float64 { return in[0].f[6:] },
 		},
 		{
+			name:     "repeated",
+			operands: []operand{floats(2, 1, 3)},
+			apply:    func(g *Graph, n []*Node) *Node { return RepeatRow(g, n[0], 4) },
+			reference: func(in []ref) (y []float64) {
+				for i := range 24 {
+					y = append(y, in[0].f[i/12*3+i%3])
+				}
+				return y
+			},
+		},
+		{
 			name:     "mean",
 			operands: []operand{floats(2, 5, 3)},
 			apply:    func(g *Graph, n []*Node) *Node { return MeanRows(g, n[0]) },

@@ -295,6 +295,7 @@ func TestErrorsOfBuild(t *testing.T) {
 		{"concat", func(g *Graph) { ConcatRows(g, in(g, 2, 5, 3), in(g, 2, 5, 4)) },
 			[]string{"concatrows", "[2 5 3]", "[2 5 4]", "want"}},
 		{"slice", func(g *Graph) { SliceRows(g, in(g, 2, 5, 3), 3, 3) }, []string{"slicerows", "3 … 5", "of 5", "want"}},
+		{"repeated", func(g *Graph) { RepeatRow(g, in(g, 2, 2, 5), 3) }, []string{"repeatrow", "[2 2 5]", "[B, 1, D]"}},
 		{"mean", func(g *Graph) { MeanRows(g, in(g, 2, 5)) }, []string{"meanrows", "[2 5]", "[B, S, D]"}},
 		{"attention: heads", func(g *Graph) { x := in(g, 2, 5, 6); Attention(g, x, x, x, nil, 4) },
 			[]string{"attention", "4 heads", "width 6"}},

@@ -141,6 +141,38 @@ func (o sliceRows) Backward(c *Call) {
 	})
 }
 
+// RepeatRow is n times the one row of x [B, 1, D]: the result is [B, n, D]. ∂x[b] sums ∂y[b] over the rows.
+func RepeatRow(g *Graph, x *Node, n int) *Node { return Apply(g, repeatRow{n}, x) }
+
+type repeatRow struct{ n int }
+
+func (o repeatRow) String() string { return fmt.Sprintf("repeatrow(%d)", o.n) }
+
+func (o repeatRow) Plan(in []Spec) (Plan, error) {
+	if err := wantDims("input", in[0], 3, "[B, 1, D]"); err != nil {
+		return Plan{}, err
+	}
+	if in[0].Shape[1] != 1 || o.n < 1 {
+		return Plan{}, fmt.Errorf("got %v to be repeated %d times, want [B, 1, D] at least once", in[0].Shape, o.n)
+	}
+	return Plan{Out: floatSpec(in[0].Shape[0], o.n, in[0].Shape[2]), Unread: []int{0}}, nil
+}
+
+func (o repeatRow) Forward(c *Call) {
+	d := c.Out.Dim(2)
+	for r := range c.Out.Dim(0) * o.n {
+		copy(c.Out.F[r*d:(r+1)*d], c.In[0].F[r/o.n*d:])
+	}
+}
+
+func (o repeatRow) Backward(c *Call) {
+	d := c.Out.Dim(2)
+	clear(c.GradIn[0].F)
+	for r := range c.Out.Dim(0) * o.n {
+		vec.AddTo(c.GradIn[0].F[r/o.n*d:(r/o.n+1)*d], c.Grad.F[r*d:(r+1)*d])
+	}
+}
+
 // MeanRows is the mean over the second dimension: x [B, S, D] gives [B, 1, D]; ∂x[b,s] = ∂y[b] / S.
 func MeanRows(g *Graph, x *Node) *Node { return Apply(g, meanRows{}, x) }
 

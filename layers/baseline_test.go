@@ -146,7 +146,7 @@ func TestBaselineParameters(t *testing.T) {
 func TestBaselineOperations(t *testing.T) {
 	forBaselines(t, func(t *testing.T, c Config) {
 		const batch, tokens = 2, 32
-		_, g, err := newModel(t, c).trainGraph(graph.Build, batch, tokens)
+		_, g, err := newModel(t, c).trainGraph(graph.Build, TrainSpec{Batch: batch, Tokens: tokens})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -230,9 +230,9 @@ func Total(costs []Cost) (sum Cost) {
 	return sum
 }
 
-// PlanTrain is the memory that Train would plan for B samples of T tokens, without allocating it.
-func (m *Model) PlanTrain(batch, tokens int, terms ...Term) (graph.MemoryPlan, error) {
-	_, g, err := m.trainGraph(graph.Outline, batch, tokens, terms...)
+// PlanTrain is the memory that TrainOn would plan for batches of a spec, without allocating it.
+func (m *Model) PlanTrain(spec TrainSpec, terms ...Term) (graph.MemoryPlan, error) {
+	_, g, err := m.trainGraph(graph.Outline, spec, terms...)
 	if err != nil {
 		return graph.MemoryPlan{}, err
 	}

@@ -82,7 +82,7 @@ func TestCostOperations(t *testing.T) {
 				t.Fatal(err)
 			}
 			const batch = 3
-			_, g, err := m.trainGraph(graph.Build, batch, tokens)
+			_, g, err := m.trainGraph(graph.Build, TrainSpec{Batch: batch, Tokens: tokens})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -163,7 +163,7 @@ func TestPlans(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, tokens := range []int{8, 64} {
-			planned, err := m.PlanTrain(2, tokens)
+			planned, err := m.PlanTrain(TrainSpec{Batch: 2, Tokens: tokens})
 			if err != nil {
 				t.Fatal(err)
 			}

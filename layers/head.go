@@ -29,10 +29,14 @@ func (c Config) outputs() int {
 	return c.NumClasses
 }
 
-// Classify gives logits [B, 1, C] from the last token x [B, 1, D] and the last block's bank [B, S, D]:
-// head(LayerNorm(x) + mean over the slots of the bank).
+// Classify gives logits [B, Q, C] from the tokens x [B, Q, D] that are asked, the last one as a rule, and the last
+// block's bank [B, S, D]: head(LayerNorm(x) + mean over the slots of the bank).
 func (l *Head) Classify(g *graph.Graph, x, bank *graph.Node) *graph.Node {
-	return l.Out.Forward(g, graph.Sum(g, l.Norm.Forward(g, x), graph.MeanRows(g, bank)), graph.Identity)
+	mean := graph.MeanRows(g, bank)
+	if q := graph.Shape(x)[1]; q > 1 {
+		mean = graph.RepeatRow(g, mean, q)
+	}
+	return l.Out.Forward(g, graph.Sum(g, l.Norm.Forward(g, x), mean), graph.Identity)
 }
 
 // Project gives logits [..., O] from x [..., D] alone: for the token after each one, as a language model, and what

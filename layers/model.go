@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/synapnet/synapnet-train/graph"
@@ -79,6 +80,12 @@ func (m *Model) Forward(g *graph.Graph, ids *graph.Node, external []*graph.Node)
 
 // ForwardExternal is Forward with one External a block, or none.
 func (m *Model) ForwardExternal(g *graph.Graph, ids *graph.Node, external []*External) Output {
+	return m.forward(g, m.Embedding.Forward(g, ids), nil, external)
+}
+
+// forward adds the blocks and the head to g for the embedded tokens x [B, T, D]. A classifier reads the rows of its last
+// block at the places `at`, int32 [B, Q]; nil: the last one.
+func (m *Model) forward(g *graph.Graph, x, at *graph.Node, external []*External) Output {
 	if external != nil {
 		if err := m.CheckMemory(); err != nil {
 			graph.Fail("model: external memory: %v", err)
@@ -87,11 +94,11 @@ func (m *Model) ForwardExternal(g *graph.Graph, ids *graph.Node, external []*Ext
 			graph.Fail("model: got external memory for %d blocks, want %d", len(external), len(m.all))
 		}
 	}
-	x := m.Embedding.Forward(g, ids)
 	var out Output
 	for i, b := range m.all {
 		want := graph.Shape(x)
-		last := i == len(m.all)-1 && !m.Config.LanguageModel() && !m.EveryRow // a classifier reads nothing but the last token
+		// Unless it is asked at places, a classifier reads nothing but the last token.
+		last := i == len(m.all)-1 && !m.Config.LanguageModel() && !m.EveryRow && at == nil
 		if last {
 			want = []int{want[0], 1, want[2]}
 		}
@@ -108,7 +115,11 @@ func (m *Model) ForwardExternal(g *graph.Graph, ids *graph.Node, external []*Ext
 		}
 		checkShape(fmt.Sprintf("block %d of architecture %s", i, m.Config.Architecture), x, want)
 	}
-	if !m.Config.LanguageModel() && graph.Shape(x)[1] > 1 {
+	switch {
+	case at != nil:
+		q := graph.Shape(at)[1]
+		x = graph.Gather(g, x, at, q, q)
+	case !m.Config.LanguageModel() && graph.Shape(x)[1] > 1:
 		x = LastRow(g, x)
 	}
 	if m.Config.LanguageModel() || len(m.Blocks) == 0 {
@@ -138,8 +149,7 @@ func (m *Model) Outputs() int { return m.Config.outputs() }
 // Trainer is the model's training graph for one shape: forward, cross-entropy and every gradient.
 type Trainer struct {
 	Program *graph.Program
-	ids     []int32
-	labels  []int32
+	in      Batch // the graph's inputs
 	loss    *graph.Node
 	logits  *graph.Node
 	terms   []*graph.Node
@@ -149,19 +159,61 @@ type Trainer struct {
 // auxiliary loss.
 type Term func(g *graph.Graph, out Output) *graph.Node
 
+// TrainSpec is what a training graph is made for.
+type TrainSpec struct {
+	Batch, Tokens int // B, T
+	// Questions is the number Q of places of a sample that a classifier is asked at; 0: its last token alone.
+	Questions int
+	// Positions says that a batch gives the position of every token, in place of 0 … T-1.
+	Positions bool
+	// KFrac is the share of tokens above the salience threshold; 0: the configuration's.
+	KFrac float64
+	// SparseAbove is the number of tokens up to which attention is dense; 0: the configuration's.
+	SparseAbove int
+}
+
+// attend has the graphs that are made until it is called back attend as a spec says.
+func (m *Model) attend(spec TrainSpec) (restore func()) {
+	c := m.Config
+	set := func(kFrac float64, threshold int) {
+		for _, b := range m.Blocks {
+			b.Attention.KFrac, b.Attention.Threshold = kFrac, threshold
+		}
+	}
+	set(cmp.Or(spec.KFrac, c.KFrac), cmp.Or(spec.SparseAbove, c.SparseThreshold))
+	return func() { set(c.KFrac, c.SparseThreshold) }
+}
+
+// Batch is what a training graph computes the gradients of. Rows are one behind the other.
+type Batch struct {
+	IDs       []int32 // [B, T]
+	Labels    []int32 // [B, Q] of a classifier, [B, T] of a language model; graph.Ignore: none
+	At        []int32 // [B, Q], the places of the questions; nil in a graph without Questions
+	Positions []int32 // [B, T]; nil in a graph without Positions
+}
+
 // Train compiles the training graph for batches of B samples of T tokens. Labels are one a sample for classification,
 // one a token for a language model, which must be of a causal architecture (Config.CheckCausal). What is minimised is
 // the sum of the cross-entropy and the terms.
 func (m *Model) Train(batch, tokens int, terms ...Term) (*Trainer, error) {
+	return m.TrainOn(TrainSpec{Batch: batch, Tokens: tokens}, terms...)
+}
+
+// TrainOn is Train for batches of any shape.
+func (m *Model) TrainOn(spec TrainSpec, terms ...Term) (*Trainer, error) {
 	if err := m.Config.CheckCausal(); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
-	return m.Gradients(batch, tokens, terms...)
+	return m.gradients(spec, terms...)
 }
 
 // Gradients is Train for whoever compares gradients and trains nothing: of every floating-point model.
 func (m *Model) Gradients(batch, tokens int, terms ...Term) (*Trainer, error) {
-	t, g, err := m.trainGraph(graph.Build, batch, tokens, terms...)
+	return m.gradients(TrainSpec{Batch: batch, Tokens: tokens}, terms...)
+}
+
+func (m *Model) gradients(spec TrainSpec, terms ...Term) (*Trainer, error) {
+	t, g, err := m.trainGraph(graph.Build, spec, terms...)
 	if err != nil {
 		return nil, err
 	}
@@ -172,17 +224,31 @@ func (m *Model) Gradients(batch, tokens int, terms ...Term) (*Trainer, error) {
 // buildGraph is graph.Build or, for what is only planned, graph.Outline.
 type buildGraph func(f func(g *graph.Graph)) (*graph.Graph, error)
 
-func (m *Model) trainGraph(build buildGraph, batch, tokens int, terms ...Term) (*Trainer, *graph.Graph, error) {
+func (m *Model) trainGraph(build buildGraph, spec TrainSpec, terms ...Term) (*Trainer, *graph.Graph, error) {
 	if m.Packed() {
 		return nil, nil, ErrPacked
 	}
+	defer m.attend(spec)()
 	t := &Trainer{}
 	g, err := build(func(g *graph.Graph) {
-		ids := g.InputInts("ids", batch, tokens)
-		out := m.Forward(g, ids, nil)
+		ids := g.InputInts("ids", spec.Batch, spec.Tokens)
+		var at *graph.Node
+		if spec.Questions > 0 {
+			at = g.InputInts("at", spec.Batch, spec.Questions)
+			t.in.At = g.Ints(at)
+		}
+		x := (*graph.Node)(nil)
+		if spec.Positions {
+			positions := g.InputInts("positions", spec.Batch, spec.Tokens)
+			t.in.Positions = g.Ints(positions)
+			x = m.Embedding.ForwardAt(g, ids, positions)
+		} else {
+			x = m.Embedding.Forward(g, ids)
+		}
+		out := m.forward(g, x, at, nil)
 		labels := g.InputInts("labels", graph.Shape(out.Logits)[:2]...)
 		t.loss, t.logits = graph.CrossEntropy(g, out.Logits, labels), out.Logits
-		t.ids, t.labels = g.Ints(ids), g.Ints(labels)
+		t.in.IDs, t.in.Labels = g.Ints(ids), g.Ints(labels)
 		for _, term := range terms {
 			t.terms = append(t.terms, term(g, out))
 		}
@@ -195,12 +261,23 @@ func (m *Model) trainGraph(build buildGraph, batch, tokens int, terms ...Term) (
 
 // Run computes the gradients of one batch, ids [B, T] row by row, and its cross-entropy, without further terms.
 func (t *Trainer) Run(ids, labels []int32) (loss float32, err error) {
-	if len(ids) != len(t.ids) || len(labels) != len(t.labels) {
-		return 0, fmt.Errorf("model: got %d ids and %d labels, want %d and %d", len(ids), len(labels), len(t.ids),
-			len(t.labels))
+	return t.RunBatch(Batch{IDs: ids, Labels: labels})
+}
+
+// RunBatch is Run of a batch of any shape, which is that of the graph.
+func (t *Trainer) RunBatch(b Batch) (loss float32, err error) {
+	switch in := t.in; {
+	case len(b.IDs) != len(in.IDs) || len(b.Labels) != len(in.Labels):
+		return 0, fmt.Errorf("model: got %d ids and %d labels, want %d and %d", len(b.IDs), len(b.Labels), len(in.IDs),
+			len(in.Labels))
+	case len(b.At) != len(in.At) || len(b.Positions) != len(in.Positions):
+		return 0, fmt.Errorf("model: got %d places of questions and %d positions, want %d and %d", len(b.At),
+			len(b.Positions), len(in.At), len(in.Positions))
 	}
-	copy(t.ids, ids)
-	copy(t.labels, labels)
+	copy(t.in.IDs, b.IDs)
+	copy(t.in.Labels, b.Labels)
+	copy(t.in.At, b.At)
+	copy(t.in.Positions, b.Positions)
 	if err := t.Program.Run(); err != nil {
 		return 0, err
 	}

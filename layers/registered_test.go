@@ -220,7 +220,7 @@ func TestLayersInBlocks(t *testing.T) {
 			if n := m.Params.Count(); costs.Parameters != n || c.Parameters() != n {
 				t.Errorf("%d parameters in the costs, %d in the outline, %d in the model", costs.Parameters, c.Parameters(), n)
 			}
-			_, g, err := m.trainGraph(graph.Build, 1, 20)
+			_, g, err := m.trainGraph(graph.Build, TrainSpec{Batch: 1, Tokens: 20})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -367,7 +367,7 @@ func TestRegisteredIsCounted(t *testing.T) {
 		if !maps.Equal(got, want) {
 			t.Errorf("%s: the blocks are counted with %v parameters, want %v", architecture, got, want)
 		}
-		_, g, err := m.trainGraph(graph.Build, 1, 16)
+		_, g, err := m.trainGraph(graph.Build, TrainSpec{Batch: 1, Tokens: 16})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 func (m *Model) Untrained(tokens ...int) ([]*graph.Param, error) {
 	left := slices.DeleteFunc(slices.Clone(m.Params.All()), func(p *graph.Param) bool { return p.Frozen })
 	for _, n := range tokens {
-		_, g, err := m.trainGraph(graph.Outline, 1, n)
+		_, g, err := m.trainGraph(graph.Outline, TrainSpec{Batch: 1, Tokens: n})
 		if err != nil {
 			return nil, err
 		}

@@ -308,7 +308,7 @@ func (d *description) atContext(m *layers.Model, t int) (contextInfo, error) {
 	if d.packed() {
 		return info, nil
 	}
-	train, err := m.PlanTrain(d.BatchSize, t)
+	train, err := m.PlanTrain(layers.TrainSpec{Batch: d.BatchSize, Tokens: t})
 	if err != nil {
 		return info, err
 	}

@@ -168,7 +168,7 @@ func trainingBytes(m *layers.Model, copies, batch, tokens int, room uint64) (uin
 	if beyond(floor, room) {
 		return floor, nil
 	}
-	train, err := m.PlanTrain(batch, tokens)
+	train, err := m.PlanTrain(layers.TrainSpec{Batch: batch, Tokens: tokens})
 	if err != nil {
 		return 0, err
 	}

@@ -1,6 +1,9 @@
 package tasks
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 const curriculumSource = "SynapNet-Edge, training curriculum"
 
@@ -19,7 +22,7 @@ func curriculumTasks() []Task {
 			Name:     "niah_multi_key",
 			Doc:      "4 facts (key, value); the value of the key asked for",
 			Source:   curriculumSource,
-			Defaults: Params{Needles: 4},
+			Defaults: Params{Needles: 4, Questions: 1},
 			Need:     factsNeed(2, 3),
 			Chance:   perValue(needles),
 			Generate: facts(2, 3),
@@ -70,14 +73,51 @@ func facts(lo, hiTail int) Generator {
 		nKeys := keyClasses(p.Classes, p.Needles)
 		keys := choose(rng, nKeys, p.Needles)
 		values := c.values(p.Needles, nKeys)
-		at := place(rng, lo, p.Length-hiTail, p.Needles, 2)
+		at, asks := factPlaces(rng, lo, p.Length-hiTail, p.Needles, max(1, p.Questions)-1)
 		for i, pos := range at {
 			c.fact(pos, keys[i], nKeys+values[i])
 		}
+		var more []Question
+		for _, pos := range asks {
+			k := rng.IntN(p.Needles)
+			c.askAt(pos, keys[k])
+			more = append(more, Question{pos + 2, int32(values[k])})
+		}
 		asked := rng.IntN(p.Needles)
 		c.askFor(keys[asked])
-		return c.sample(values[asked], at[asked]), nil
+		s := c.sample(values[asked], at[asked])
+		s.Asked = more
+		return s, nil
 	}
+}
+
+// questionWidth is that of QUERY key SEP, tokens.
+const questionWidth = 3
+
+// factPlaces draws the places of facts and of questions within [lo, hi), each list
+// ascending; every arrangement that does not overlap is equally likely.
+func factPlaces(rng *rand.Rand, lo, hi, facts, questions int) (at, asks []int) {
+	if questions == 0 {
+		return place(rng, lo, hi, facts, 2), nil
+	}
+	// Runs of one token each are placed, and then widened in their order.
+	n := facts + questions
+	starts := choose(rng, hi-lo-facts-questions*(questionWidth-1), n)
+	slices.Sort(starts)
+	asked := make([]bool, n)
+	for _, i := range choose(rng, n, questions) {
+		asked[i] = true
+	}
+	widened := 0
+	for i, pos := range starts {
+		pos += lo + widened
+		if asked[i] {
+			asks, widened = append(asks, pos), widened+questionWidth-1
+		} else {
+			at, widened = append(at, pos), widened+1
+		}
+	}
+	return at, asks
 }
 
 // values draws n value indices of [0, N-nKeys).
@@ -92,7 +132,7 @@ func (c canvas) values(n, nKeys int) []int {
 // factsNeed is the Need of facts: room for p.Needles pairs, and two values at least.
 func factsNeed(lo, hiTail int) func(Params) Need {
 	return func(p Params) Need {
-		return Need{Length: lo + 2*p.Needles + hiTail, Classes: classesForKeys(p.Needles)}
+		return Need{Length: lo + 2*p.Needles + questionWidth*max(0, p.Questions-1) + hiTail, Classes: classesForKeys(p.Needles)}
 	}
 }
 

@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -102,6 +103,12 @@ func (t Task) sample(rng *rand.Rand, p Params) (Sample, error) {
 				p.Vocab)
 		}
 	}
+	for _, q := range s.Asked {
+		if q.At < 0 || q.At >= p.Length || q.Label < 0 || int(q.Label) >= p.Classes {
+			return Sample{}, fmt.Errorf("task %s: its generator made question %+v, length is %d and labels lie in [0, %d)",
+				t.Name, q, p.Length, p.Classes)
+		}
+	}
 	for _, pos := range s.Targets {
 		if pos < 0 || pos >= p.Length {
 			return Sample{}, fmt.Errorf("task %s: its generator made target position %d, length is %d", t.Name, pos, p.Length)
@@ -110,10 +117,32 @@ func (t Task) sample(rng *rand.Rand, p Params) (Sample, error) {
 	return s, nil
 }
 
-// Weight is a task's share of a mixture.
+// Weight is a task's share of a mixture, with what it has in place of the task's own.
 type Weight struct {
-	Task  string  `json:"task" toml:"task"`
-	Share float64 `json:"share" toml:"share"`
+	Task      string  `json:"task" toml:"task"`
+	Share     float64 `json:"share" toml:"share"`
+	Needles   int     `json:"needles,omitempty" toml:"needles"`     // 0: the task's own
+	Questions int     `json:"questions,omitempty" toml:"questions"` // 0: the task's own
+}
+
+// Params are p with what the weight has in place of it.
+func (w Weight) Params(p Params) Params {
+	p.Needles, p.Questions = cmp.Or(w.Needles, p.Needles), cmp.Or(w.Questions, p.Questions)
+	return p
+}
+
+// Check refuses what the task does not read.
+func (w Weight) Check() error {
+	t, err := Lookup(w.Task)
+	switch {
+	case err != nil:
+		return err
+	case w.Needles > 0 && t.Defaults.Needles == 0:
+		return bounds.Wrong("mixture.needles", w.Needles, "task %s has none: leave it out", w.Task)
+	case w.Questions > 0 && t.Defaults.Questions == 0:
+		return bounds.Wrong("mixture.questions", w.Questions, "task %s asks one: leave it out", w.Task)
+	}
+	return nil
 }
 
 // String is the task with its share, as a flag gives it: niah_single=0.4.
@@ -121,7 +150,10 @@ func (w Weight) String() string { return fmt.Sprintf("%s=%v", w.Task, w.Share) }
 
 // TrainingMixture returns the shares of the reference recipe (SPEC section 2, Mixture).
 func TrainingMixture() []Weight {
-	return []Weight{{"niah_single", 0.40}, {"niah_multi_key", 0.30}, {"variable_track", 0.15}, {"fa", 0.15}}
+	return []Weight{
+		{Task: "niah_single", Share: 0.40}, {Task: "niah_multi_key", Share: 0.30}, {Task: "variable_track", Share: 0.15},
+		{Task: "fa", Share: 0.15},
+	}
 }
 
 // leastPerTask is how many samples a task of a mixture has at least.
@@ -165,7 +197,7 @@ func Mixture(n int, p Params, from Source, weights []Weight) ([]Sample, error) {
 		return nil, err
 	}
 	for _, w := range weights {
-		if err := Check(w.Task, p); err != nil {
+		if err := Check(w.Task, w.Params(p)); err != nil {
 			return nil, err
 		}
 	}
@@ -178,7 +210,7 @@ func Mixture(n int, p Params, from Source, weights []Weight) ([]Sample, error) {
 	}
 	all := make([]Sample, 0, total)
 	for i, w := range weights {
-		part, err := Generate(w.Task, counts[i], p, from)
+		part, err := Generate(w.Task, counts[i], w.Params(p), from)
 		if err != nil {
 			return nil, err
 		}

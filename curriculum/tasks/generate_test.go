@@ -172,10 +172,10 @@ func TestMixtureRejects(t *testing.T) {
 	}{
 		"no samples":   {0, nil, "0 samples"},
 		"no tasks":     {8, []Weight{}, "no tasks"},
-		"zero share":   {8, []Weight{{"fa", 0}}, "fa has share 0"},
-		"share above":  {8, []Weight{{"fa", 1.5}}, "fa has share 1.5"},
-		"named twice":  {8, []Weight{{"fa", .5}, {"fa", .5}}, "fa is named twice"},
-		"unknown task": {8, []Weight{{"fb", .5}}, `did you mean "fa"`},
+		"zero share":   {8, []Weight{{Task: "fa", Share: 0}}, "fa has share 0"},
+		"share above":  {8, []Weight{{Task: "fa", Share: 1.5}}, "fa has share 1.5"},
+		"named twice":  {8, []Weight{{Task: "fa", Share: .5}, {Task: "fa", Share: .5}}, "fa is named twice"},
+		"unknown task": {8, []Weight{{Task: "fb", Share: .5}}, `did you mean "fa"`},
 	} {
 		_, err := Mixture(c.n, p, of(1), c.weights)
 		oneLine(t, name, err, c.want)
@@ -195,7 +195,7 @@ func randomParams(rng *rand.Rand) Params {
 	positions := []Position{"", Anywhere, Early, Late}
 	return Params{
 		Length: 4 + rng.IntN(200), Vocab: 4 + rng.IntN(150), Classes: rng.IntN(80),
-		Needles: rng.IntN(20), Repeat: rng.IntN(5), Hops: rng.IntN(6), Items: rng.IntN(30),
+		Needles: rng.IntN(20), Questions: rng.IntN(12), Repeat: rng.IntN(5), Hops: rng.IntN(6), Items: rng.IntN(30),
 		MaxCount: rng.IntN(12), Distractors: rng.IntN(12), Passages: rng.IntN(12),
 		Position: positions[rng.IntN(len(positions))],
 	}
@@ -267,17 +267,18 @@ func TestRefusalsNameTheLeastLength(t *testing.T) {
 }
 
 func FuzzParams(f *testing.F) {
-	f.Add(uint8(0), 64, 256, 16, 0, 0, 0, 0, 0, 0, 0, "")
-	f.Add(uint8(4), 1024, 4096, 64, 16, 3, 0, 0, 0, 0, 0, "early")
-	f.Add(uint8(4), 8, 6, 1, -1, 1<<40, 0, 0, 0, 0, 0, "nowhere")
-	f.Add(uint8(7), -1, 1<<40, 1<<33, 0, 0, 0, 0, 0, 0, 0, "")
+	f.Add(uint8(0), 64, 256, 16, 0, 0, 0, 0, 0, 0, 0, 0, "")
+	f.Add(uint8(4), 1024, 4096, 64, 16, 0, 3, 0, 0, 0, 0, 0, "early")
+	f.Add(uint8(1), 64, 256, 16, 4, 8, 0, 0, 0, 0, 0, 0, "")
+	f.Add(uint8(4), 8, 6, 1, -1, 1<<40, 0, 0, 0, 0, 0, 0, "nowhere")
+	f.Add(uint8(7), -1, 1<<40, 1<<33, 0, 0, 0, 0, 0, 0, 0, 0, "")
 	all := builtin()
-	f.Fuzz(func(t *testing.T, task uint8, length, vocab, classes, needles, repeat, hops, items, count, distractors,
-		passages int, where string) {
+	f.Fuzz(func(t *testing.T, task uint8, length, vocab, classes, needles, questions, repeat, hops, items, count,
+		distractors, passages int, where string) {
 		if length > 1<<14 {
 			length = 1<<14 + length%2 // allowed, but slow to generate
 		}
-		p := Params{length, vocab, classes, needles, repeat, hops, items, count, distractors, passages, Position(where)}
+		p := Params{length, vocab, classes, needles, questions, repeat, hops, items, count, distractors, passages, Position(where)}
 		name := all[int(task)%len(all)].Name
 		samples, err := Generate(name, 1, p, of(1))
 		if err != nil {

@@ -40,6 +40,9 @@ type Params struct {
 	// (ruler/variable_track 2, longbench/multi_doc_qa 2), of snippets
 	// (longbench/code_completion 4).
 	Needles int
+	// Questions is how many questions are asked of the facts of niah_multi_key (1): all
+	// but the last stand among the facts, for training.
+	Questions int
 	// Repeat is how often a needle is written (memory_pressure_niah: the target, 3;
 	// longbench/few_shot: every example, 2).
 	Repeat int
@@ -66,7 +69,7 @@ func (p *Params) counts() []struct {
 		name  string
 		value *int
 	}{
-		{"needles", &p.Needles}, {"repeat", &p.Repeat}, {"hops", &p.Hops}, {"items", &p.Items},
+		{"needles", &p.Needles}, {"questions", &p.Questions}, {"repeat", &p.Repeat}, {"hops", &p.Hops}, {"items", &p.Items},
 		{"max count", &p.MaxCount}, {"distractors", &p.Distractors}, {"passages", &p.Passages},
 	}
 }

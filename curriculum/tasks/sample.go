@@ -19,6 +19,9 @@ type Sample struct {
 	IDs []int32
 	// Label is the class to predict from the last token, in [0, Classes).
 	Label int32
+	// Asked are further questions before the last one, in the order of their places: a
+	// model that is read at several places learns from each. Answers are the last one's.
+	Asked []Question
 	// Task is the name of the task that made the sample.
 	Task string
 	// Targets are the ascending positions in IDs of the needle tokens that carry
@@ -26,6 +29,12 @@ type Sample struct {
 	// count a needle as kept if an entry written at one of them survives. Empty
 	// only where the published layout hides no answer.
 	Targets []int
+}
+
+// Question is a place in a sample that a class is to be predicted from.
+type Question struct {
+	At    int   // the token, as a rule a SEP
+	Label int32 // in [0, Classes)
 }
 
 // canvas is a sample under construction: filler with BOS first and SEP last.
@@ -64,9 +73,13 @@ func (c canvas) fact(pos, key, value int) {
 func (c canvas) ask() { c.ids[len(c.ids)-2] = QUERY }
 
 // askFor ends the sample with QUERY key SEP.
-func (c canvas) askFor(key int) {
-	c.ids[len(c.ids)-3] = QUERY
-	c.class(len(c.ids)-2, key)
+func (c canvas) askFor(key int) { c.askAt(len(c.ids)-3, key) }
+
+// askAt writes QUERY key SEP from pos on.
+func (c canvas) askAt(pos, key int) {
+	c.ids[pos] = QUERY
+	c.class(pos+1, key)
+	c.ids[pos+2] = SEP
 }
 
 func (c canvas) sample(label int, targets ...int) Sample {

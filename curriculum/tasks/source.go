@@ -223,6 +223,20 @@ func (s Source) Order(n, epoch int) []int {
 	return s.stream("order", fmt.Sprint(epoch)).Perm(n)
 }
 
+// Positions are those of n samples of the given number of tokens, [n, tokens], for a step of a run: each begins at a
+// random one that leaves room below limit.
+func (s Source) Positions(step, n, tokens, limit int) []int32 {
+	rng := s.stream("positions", fmt.Sprint(step))
+	all := make([]int32, 0, n*tokens)
+	for range n {
+		first := rng.IntN(limit - tokens + 1)
+		for i := range tokens {
+			all = append(all, int32(first+i))
+		}
+	}
+	return all
+}
+
 // stream returns the generator of (kind, name, seed) and, with Keys2, of purpose and stage. The key is hashed because
 // PCG streams whose seeds differ in a few bits are correlated. No word of a key has a zero byte in it.
 func stream(kind, name string, seed uint64, more ...string) *rand.Rand {
