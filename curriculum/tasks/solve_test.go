@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -257,4 +258,41 @@ func mustGenerate(t testing.TB, name string, n int, p Params, seed uint64) []Sam
 		t.Fatal(err)
 	}
 	return samples
+}
+
+// Further questions stand among the facts, each as the last one does, and each has the value of its key.
+func TestFurtherQuestionsFollowFromTheFacts(t *testing.T) {
+	p := Params{Length: 64, Vocab: 256, Classes: 16, Needles: 4, Questions: 8}
+	for _, s := range mustGenerate(t, "niah_multi_key", 200, p, 5) {
+		if len(s.Asked) != 7 {
+			t.Fatalf("%d further questions, want 7", len(s.Asked))
+		}
+		facts := slices.Clone(s.IDs) // without what is asked
+		asked := append(slices.Clone(s.Asked), Question{len(s.IDs) - 1, s.Label})
+		for i, q := range asked {
+			if s.IDs[q.At] != SEP || s.IDs[q.At-2] != QUERY {
+				t.Fatalf("no question ends at %d: %v", q.At, s.IDs)
+			}
+			if i > 0 && asked[i-1].At > q.At-3 {
+				t.Fatalf("questions at %d and %d overlap", asked[i-1].At, q.At)
+			}
+			facts[q.At-1] = PAD
+		}
+		for _, q := range asked {
+			answers := answersTo(facts, s.IDs[q.At-1])
+			if len(answers) != 1 || valueIndex(answers[0], 16, 4) != int(q.Label) {
+				t.Fatalf("the question at %d has the answers %v, its label is %d: %v", q.At, answers, q.Label, s.IDs)
+			}
+		}
+	}
+}
+
+// One question is what there is without the setting, to the bit.
+func TestOneQuestionIsTheDefault(t *testing.T) {
+	p := Params{Length: 64, Vocab: 256, Classes: 16}
+	want := mustGenerate(t, "niah_multi_key", 20, p, 5)
+	p.Questions = 1
+	if got := mustGenerate(t, "niah_multi_key", 20, p, 5); !reflect.DeepEqual(got, want) {
+		t.Error("one question differs from the default")
+	}
 }
