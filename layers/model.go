@@ -21,6 +21,9 @@ type Model struct {
 	// Extra goes with the model's files, by name: what makes ids of its text, and what its classes are called.
 	Extra map[string]string
 
+	// Positions are those of tokens whose positions are not given (ForwardAt). A clone has plain ones.
+	Positions Positions
+
 	// EveryRow makes a classifier compute all T rows of its last block, of which the head reads only the last one.
 	// Calibration needs them: the statistics are over all tokens.
 	EveryRow bool
@@ -79,6 +82,12 @@ func (m *Model) Forward(g *graph.Graph, ids *graph.Node, external []*graph.Node)
 
 // ForwardExternal is Forward with one External a block, or none.
 func (m *Model) ForwardExternal(g *graph.Graph, ids *graph.Node, external []*External) Output {
+	return m.ForwardAt(g, ids, m.positions(g, ids), external)
+}
+
+// ForwardAt is ForwardExternal with the position of each token given, at int32 [B, T] (Embedding.ForwardAt); nil: 0 to
+// T-1.
+func (m *Model) ForwardAt(g *graph.Graph, ids, at *graph.Node, external []*External) Output {
 	if external != nil {
 		if err := m.CheckMemory(); err != nil {
 			graph.Fail("model: external memory: %v", err)
@@ -87,7 +96,12 @@ func (m *Model) ForwardExternal(g *graph.Graph, ids *graph.Node, external []*Ext
 			graph.Fail("model: got external memory for %d blocks, want %d", len(external), len(m.all))
 		}
 	}
-	x := m.Embedding.Forward(g, ids)
+	var x *graph.Node
+	if at == nil {
+		x = m.Embedding.Forward(g, ids)
+	} else {
+		x = m.Embedding.ForwardAt(g, ids, at)
+	}
 	var out Output
 	for i, b := range m.all {
 		want := graph.Shape(x)
