@@ -351,7 +351,7 @@ func collate(samples []tasks.Sample, spec layers.TrainSpec) layers.Batch {
 			copy(asked[1:], samples[i].Asked)
 		}
 		for _, q := range asked {
-			b.At, b.Labels = append(b.At, int32(q.At)), append(b.Labels, q.Label)
+			b.Asked, b.Labels = append(b.Asked, int32(q.At)), append(b.Labels, q.Label)
 		}
 	}
 	return b

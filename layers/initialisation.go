@@ -13,7 +13,8 @@ const (
 	// chance: in the convolution of every block the even channels carry the token before in place of the present one, as
 	// a shift SSM does (Fu et al. 2023), and the keys of attention begin equal to its queries, so that tokens attend to
 	// what is like them (Trockman & Kolter 2023). A token behind the same token as another, as the answer in "key answer"
-	// is like the place in "key ?" that it belongs to, is found from the first step on.
+	// is like the place in "key ?" that it belongs to, is found from the first step on. Position embeddings begin at 0:
+	// as large as those of tokens, they would be noise to the match, and rows beyond the trained lengths stay noise.
 	Induction Initialisation = "induction"
 )
 
@@ -29,6 +30,7 @@ func (m *Model) Initialise(by Initialisation) {
 	if by != Induction {
 		return
 	}
+	clear(m.Embedding.Positions.Param.Data())
 	for _, b := range m.Blocks {
 		shift(b.SSM)
 		match(b.Attention, m.Config)

@@ -28,7 +28,7 @@ func TestPublishedInitialisation(t *testing.T) {
 	}
 }
 
-// Induction changes the convolutions, the queries and the keys, and nothing else.
+// Induction changes the convolutions, the queries, the keys and the positions, and nothing else.
 func TestInductionChangesNothingElse(t *testing.T) {
 	a, b := initialised(t, Published), initialised(t, Induction)
 	changed := 0
@@ -37,7 +37,7 @@ func TestInductionChangesNothingElse(t *testing.T) {
 			changed++
 		}
 	}
-	if want := 4 * a.Config.Depth; changed != want { // dwconv.weight, dwconv.bias, to_q, to_k
+	if want := 4*a.Config.Depth + 1; changed != want { // dwconv.weight, dwconv.bias, to_q, to_k; pos_embed
 		t.Errorf("%d parameters differ, want %d", changed, want)
 	}
 }

@@ -22,6 +22,9 @@ type Model struct {
 	// Extra goes with the model's files, by name: what makes ids of its text, and what its classes are called.
 	Extra map[string]string
 
+	// Positions are those of tokens whose positions are not given (ForwardAt). A clone has plain ones.
+	Positions Positions
+
 	// EveryRow makes a classifier compute all T rows of its last block, of which the head reads only the last one.
 	// Calibration needs them: the statistics are over all tokens.
 	EveryRow bool
@@ -80,12 +83,12 @@ func (m *Model) Forward(g *graph.Graph, ids *graph.Node, external []*graph.Node)
 
 // ForwardExternal is Forward with one External a block, or none.
 func (m *Model) ForwardExternal(g *graph.Graph, ids *graph.Node, external []*External) Output {
-	return m.forward(g, m.Embedding.Forward(g, ids), nil, external)
+	return m.forward(g, ids, m.positions(g, ids), nil, external)
 }
 
-// forward adds the blocks and the head to g for the embedded tokens x [B, T, D]. A classifier reads the rows of its last
-// block at the places `at`, int32 [B, Q]; nil: the last one.
-func (m *Model) forward(g *graph.Graph, x, at *graph.Node, external []*External) Output {
+// forward is ForwardExternal with the position of each token given, int32 [B, T] (Embedding.ForwardAt); nil: 0 to T-1. A
+// classifier reads the rows of its last block at the places `asked`, int32 [B, Q]; nil: the last one.
+func (m *Model) forward(g *graph.Graph, ids, positions, asked *graph.Node, external []*External) Output {
 	if external != nil {
 		if err := m.CheckMemory(); err != nil {
 			graph.Fail("model: external memory: %v", err)
@@ -94,11 +97,17 @@ func (m *Model) forward(g *graph.Graph, x, at *graph.Node, external []*External)
 			graph.Fail("model: got external memory for %d blocks, want %d", len(external), len(m.all))
 		}
 	}
+	var x *graph.Node
+	if positions == nil {
+		x = m.Embedding.Forward(g, ids)
+	} else {
+		x = m.Embedding.ForwardAt(g, ids, positions)
+	}
 	var out Output
 	for i, b := range m.all {
 		want := graph.Shape(x)
 		// Unless it is asked at places, a classifier reads nothing but the last token.
-		last := i == len(m.all)-1 && !m.Config.LanguageModel() && !m.EveryRow && at == nil
+		last := i == len(m.all)-1 && !m.Config.LanguageModel() && !m.EveryRow && asked == nil
 		if last {
 			want = []int{want[0], 1, want[2]}
 		}
@@ -116,9 +125,9 @@ func (m *Model) forward(g *graph.Graph, x, at *graph.Node, external []*External)
 		checkShape(fmt.Sprintf("block %d of architecture %s", i, m.Config.Architecture), x, want)
 	}
 	switch {
-	case at != nil:
-		q := graph.Shape(at)[1]
-		x = graph.Gather(g, x, at, q, q)
+	case asked != nil:
+		q := graph.Shape(asked)[1]
+		x = graph.Gather(g, x, asked, q, q)
 	case !m.Config.LanguageModel() && graph.Shape(x)[1] > 1:
 		x = LastRow(g, x)
 	}
@@ -188,7 +197,7 @@ func (m *Model) attend(spec TrainSpec) (restore func()) {
 type Batch struct {
 	IDs       []int32 // [B, T]
 	Labels    []int32 // [B, Q] of a classifier, [B, T] of a language model; graph.Ignore: none
-	At        []int32 // [B, Q], the places of the questions; nil in a graph without Questions
+	Asked     []int32 // [B, Q], the places of the questions; nil in a graph without Questions
 	Positions []int32 // [B, T]; nil in a graph without Positions
 }
 
@@ -232,20 +241,16 @@ func (m *Model) trainGraph(build buildGraph, spec TrainSpec, terms ...Term) (*Tr
 	t := &Trainer{}
 	g, err := build(func(g *graph.Graph) {
 		ids := g.InputInts("ids", spec.Batch, spec.Tokens)
-		var at *graph.Node
+		var positions, asked *graph.Node
 		if spec.Questions > 0 {
-			at = g.InputInts("at", spec.Batch, spec.Questions)
-			t.in.At = g.Ints(at)
+			asked = g.InputInts("asked", spec.Batch, spec.Questions)
+			t.in.Asked = g.Ints(asked)
 		}
-		x := (*graph.Node)(nil)
 		if spec.Positions {
-			positions := g.InputInts("positions", spec.Batch, spec.Tokens)
+			positions = g.InputInts("positions", spec.Batch, spec.Tokens)
 			t.in.Positions = g.Ints(positions)
-			x = m.Embedding.ForwardAt(g, ids, positions)
-		} else {
-			x = m.Embedding.Forward(g, ids)
 		}
-		out := m.forward(g, x, at, nil)
+		out := m.forward(g, ids, positions, asked, nil)
 		labels := g.InputInts("labels", graph.Shape(out.Logits)[:2]...)
 		t.loss, t.logits = graph.CrossEntropy(g, out.Logits, labels), out.Logits
 		t.in.IDs, t.in.Labels = g.Ints(ids), g.Ints(labels)
@@ -270,13 +275,13 @@ func (t *Trainer) RunBatch(b Batch) (loss float32, err error) {
 	case len(b.IDs) != len(in.IDs) || len(b.Labels) != len(in.Labels):
 		return 0, fmt.Errorf("model: got %d ids and %d labels, want %d and %d", len(b.IDs), len(b.Labels), len(in.IDs),
 			len(in.Labels))
-	case len(b.At) != len(in.At) || len(b.Positions) != len(in.Positions):
-		return 0, fmt.Errorf("model: got %d places of questions and %d positions, want %d and %d", len(b.At),
-			len(b.Positions), len(in.At), len(in.Positions))
+	case len(b.Asked) != len(in.Asked) || len(b.Positions) != len(in.Positions):
+		return 0, fmt.Errorf("model: got %d places of questions and %d positions, want %d and %d", len(b.Asked),
+			len(b.Positions), len(in.Asked), len(in.Positions))
 	}
 	copy(t.in.IDs, b.IDs)
 	copy(t.in.Labels, b.Labels)
-	copy(t.in.At, b.At)
+	copy(t.in.Asked, b.Asked)
 	copy(t.in.Positions, b.Positions)
 	if err := t.Program.Run(); err != nil {
 		return 0, err

@@ -15,6 +15,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/table"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 func evalCommand() *cli.Command {
@@ -40,6 +41,10 @@ func evalCommand() *cli.Command {
 			&cli.StringFlag{Name: "benchmark", Usage: "`NAME[=PATH]` of a benchmark, in place of tasks: " +
 				strings.Join(benchmarks.Names(), ", ") + "; PATH is a file or a folder (default: what is in Hugging Face's cache)"},
 			longSamplesFlag(),
+			&cli.StringFlag{Name: "positions", Usage: "`HOW` tokens beyond the trained context are given positions: plain, " +
+				"their own; squeeze, all into those that were trained; wrap, from 0 again", Value: string(layers.PlainPositions)},
+			&cli.IntFlag{Name: "trained-context", Usage: "`TOKENS` of the longest context that the model was trained at, for " +
+				"--positions squeeze and wrap", DefaultText: "what the model's file tells"},
 			&cli.BoolFlag{Name: "list", Usage: "list the tasks, what each asks and where it is from, and stop"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 			threadsFlag(),
@@ -53,6 +58,7 @@ type evaluationResult struct {
 	Model       string                 `json:"model"`
 	Parameters  int                    `json:"parameters"`
 	Plan        measure.EvaluationPlan `json:"plan"`
+	Positions   layers.Positions       `json:"positions"`
 	Environment result.Environment     `json:"environment"`
 	Results     []measure.TaskResult   `json:"results"`
 }
@@ -63,6 +69,9 @@ func eval(c *cli.Context) error {
 	}
 	if c.Args().Len() > 1 {
 		return usagef(c, "unexpected argument %s: eval takes one model", printable(c.Args().Get(1)))
+	}
+	if err := checkPositions(c); err != nil {
+		return err
 	}
 	switch {
 	case c.IsSet("benchmark"):
@@ -107,11 +116,14 @@ func evalTasks(c *cli.Context) error {
 	if err := checkEvalMemory(c, m, min(plan.BatchSize, plan.Samples), plan.Contexts); err != nil {
 		return err
 	}
+	if err := setPositions(c, path, m); err != nil {
+		return err
+	}
 	report := func(measure.TaskResult) {}
 	w := &firstError{w: c.App.Writer}
 	if !c.Bool("json") {
-		w.printf("%s: %s parameters, %d samples a task, seed %d\n",
-			foreign.Path(path), grouped(m.Parameters()), plan.Samples, plan.Seed)
+		w.printf("%s: %s parameters, %d samples a task, seed %d%s\n",
+			foreign.Path(path), grouped(m.Parameters()), plan.Samples, plan.Seed, positionsText(m.Positions))
 		report = evaluationTable(w, plan.Tasks)
 	}
 	results, err := plan.Run(c.Context, m, report)
@@ -119,7 +131,7 @@ func evalTasks(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		err = printJSON(w, evaluationResult{path, m.Parameters(), plan, environment(), results})
+		err = printJSON(w, evaluationResult{path, m.Parameters(), plan, m.Positions, environment(), results})
 	}
 	if err = cmp.Or(err, w.err); err == nil {
 		nextForm(c, path, m.Packed())

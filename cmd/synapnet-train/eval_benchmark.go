@@ -24,6 +24,7 @@ type benchmarkEvaluation struct {
 	Benchmark   string              `json:"benchmark"`
 	Reads       string              `json:"reads"` // what the model reads of a sample
 	LongSamples data.Long           `json:"long_samples"`
+	Positions   layers.Positions    `json:"positions"`
 	Environment result.Environment  `json:"environment"`
 	Results     []benchmarks.Result `json:"results"`
 	Skipped     []skippedFile       `json:"skipped,omitempty"`
@@ -78,8 +79,11 @@ func evalBenchmark(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := setPositions(c, path, m); err != nil {
+		return err
+	}
 	r := &benchmarkEvaluation{Model: path, Parameters: m.Parameters(), Benchmark: b.Name, Reads: b.Reads,
-		LongSamples: long, Environment: environment(), Results: []benchmarks.Result{}}
+		LongSamples: long, Positions: m.Positions, Environment: environment(), Results: []benchmarks.Result{}}
 	if err := r.run(c, b, found, reader, m); err != nil {
 		return err
 	}
@@ -183,7 +187,8 @@ func (r *benchmarkEvaluation) run(c *cli.Context, b *benchmarks.Benchmark, found
 
 // print prints a line a set, and what was skipped.
 func (r *benchmarkEvaluation) print(w *firstError, title string) error {
-	w.printf("%s: %s parameters, %s\n", foreign.Path(r.Model), grouped(r.Parameters), title)
+	w.printf("%s: %s parameters, %s%s\n", foreign.Path(r.Model), grouped(r.Parameters), title,
+		positionsText(r.Positions))
 	w.printf("read of a sample: %s; longer samples: %s\n\n", r.Reads, map[data.Long]string{data.Refuse: "refused",
 		data.CutLeft: "cut on the left", data.CutRight: "cut on the right",
 		data.CutMiddle: "cut in the middle"}[cmp.Or(r.LongSamples, data.Refuse)])

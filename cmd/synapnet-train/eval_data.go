@@ -22,6 +22,7 @@ type ownEvaluation struct {
 	Parameters       int                 `json:"parameters"`
 	Data             []string            `json:"data"`
 	Context          int                 `json:"context"`
+	Positions        layers.Positions    `json:"positions"`
 	Cut              int64               `json:"cut"` // samples that were longer
 	Accuracy         curriculum.Accuracy `json:"accuracy"`
 	CalibrationError float64             `json:"calibration_error"` // expected, of calibrationBins bins
@@ -52,6 +53,9 @@ func evalData(c *cli.Context) (err error) {
 	}
 	if m.Config.LanguageModel() {
 		return fmt.Errorf("%s is a language model: --data has labels, which a classifier gives", foreign.Path(path))
+	}
+	if err := setPositions(c, path, m); err != nil {
+		return err
 	}
 	which := everything
 	if c.Bool("held-out") {
@@ -100,7 +104,7 @@ func evaluateData(c *cli.Context, m *layers.Model, set *ownSamples) (*ownEvaluat
 		return nil, err
 	}
 	r := resultOf(answers, set.Labels)
-	r.Context, r.Cut, r.Accuracy = length, samples.Cut(), scored.Overall
+	r.Context, r.Positions, r.Cut, r.Accuracy = length, m.Positions, samples.Cut(), scored.Overall
 	return r, nil
 }
 
@@ -143,6 +147,7 @@ func (r *ownEvaluation) print(w *firstError) error {
 	if r.Cut > 0 {
 		w.printf(", %s of them cut", grouped(int(r.Cut)))
 	}
+	w.printf("%s", positionsText(r.Positions))
 	w.printf("\naccuracy %s, expected calibration error %.3f\n\n", accuracyText(r.Accuracy), r.CalibrationError)
 	head := []string{"label", "accuracy", "95% interval", "n", "answered"}
 	confused := len(r.Labels) <= mostConfused
