@@ -10,11 +10,18 @@ const (
 	// Published is that of the paper (SPEC section 1): all weights N(0, 0.02²), convolutions uniform ±1/3.
 	Published Initialisation = "published"
 	// Induction begins with the two halves of an induction head (Olsson et al. 2022), which Published has to find by
-	// chance: in the convolution of every block the even channels carry the token before in place of the present one, as
-	// a shift SSM does (Fu et al. 2023), and the keys of attention begin equal to its queries, so that tokens attend to
-	// what is like them (Trockman & Kolter 2023). A token behind the same token as another, as the answer in "key answer"
-	// is like the place in "key ?" that it belongs to, is found from the first step on. Position embeddings begin at 0:
-	// as large as those of tokens, they would be noise to the match, and rows beyond the trained lengths stay noise.
+	// chance, and with pathways that carry what they are given: a token behind the same token as another, as the answer
+	// in "key answer" is like the place in "key ?" that it belongs to, is found and copied from the first step on.
+	//
+	//   - In the first block the even channels carry the token before in place of the present one, as in a shift SSM
+	//     (Fu et al. 2023).
+	//   - In every block the keys of attention equal its queries, so that tokens attend to what is like them, and its
+	//     output projection is the transpose of its values, as that of the memory is, so that what is attended to is
+	//     copied (Trockman & Kolter 2023).
+	//   - The ScaleBridge is the identity behind its LayerNorms. As a random map it mixes pathways that are still empty,
+	//     which the LayerNorms blow up to unit size, into the one that is not.
+	//   - Position embeddings are 0. As large as those of tokens they are noise to the match, and in the rows beyond the
+	//     trained lengths they stay noise.
 	Induction Initialisation = "induction"
 )
 
@@ -31,9 +38,16 @@ func (m *Model) Initialise(by Initialisation) {
 		return
 	}
 	clear(m.Embedding.Positions.Param.Data())
-	for _, b := range m.Blocks {
-		shift(b.SSM)
+	for i, b := range m.Blocks {
+		if i == 0 {
+			shift(b.SSM)
+		}
 		match(b.Attention, m.Config)
+		carry(b.Attention.V, b.Attention.Out, m.Config.Dim)
+		carry(b.Memory.Val, b.Memory.Out, m.Config.Dim)
+		if b.Bridge != nil {
+			identity(b.Bridge.Fuse)
+		}
 	}
 }
 
@@ -56,6 +70,27 @@ func match(l *SparseAttention, c Config) {
 	q := l.Q.W.Param.Data()
 	scale(q, float32(s/InitStd))
 	copy(l.K.W.Param.Data(), q)
+}
+
+// carry makes the output the transpose of the values, whose rows become near unit length: the two together are near the
+// identity.
+func carry(value, out *Linear, d int) {
+	v, o := value.W.Param.Data(), out.W.Param.Data()
+	scale(v, float32(1/(InitStd*math.Sqrt(float64(d)))))
+	for r := range d {
+		for c := range d {
+			o[c*d+r] = v[r*d+c]
+		}
+	}
+}
+
+// identity makes a square layer the identity.
+func identity(l *Linear) {
+	w := l.W.Param.Data()
+	clear(w)
+	for i, n := 0, l.W.Shape[0]; i < n; i++ {
+		w[i*n+i] = 1
+	}
 }
 
 func scale(x []float32, by float32) {

@@ -28,7 +28,7 @@ func TestPublishedInitialisation(t *testing.T) {
 	}
 }
 
-// Induction changes the convolutions, the queries, the keys and the positions, and nothing else.
+// Induction changes what it names, and nothing else.
 func TestInductionChangesNothingElse(t *testing.T) {
 	a, b := initialised(t, Published), initialised(t, Induction)
 	changed := 0
@@ -37,15 +37,16 @@ func TestInductionChangesNothingElse(t *testing.T) {
 			changed++
 		}
 	}
-	if want := 4*a.Config.Depth + 1; changed != want { // dwconv.weight, dwconv.bias, to_q, to_k; pos_embed
+	if want := 7*a.Config.Depth + 3; changed != want { // to_q, to_k, to_v, to_out, val_proj, out_proj, fuse; conv, pos_embed
 		t.Errorf("%d parameters differ, want %d", changed, want)
 	}
 }
 
-// Behind a half-open gate the even channels carry the token before, the odd ones the present token, each up to the
+// In the first block, behind a half-open gate, the even channels carry the token before, the odd ones the present token, each up to the
 // tenth that is left of what was drawn.
 func TestInductionShiftsEvenChannels(t *testing.T) {
-	drawn, w := initialised(t, Published).Blocks[1].SSM.Conv.Param.Data(), initialised(t, Induction).Blocks[1].SSM.Conv.Param.Data()
+	w := initialised(t, Induction).Blocks[0].SSM.Conv.Param.Data()
+	drawn := initialised(t, Published).Blocks[0].SSM.Conv.Param.Data()
 	for at := 0; at < len(w); at += KernelSize {
 		for tap := range KernelSize {
 			want := 0.1 * drawn[at+tap]
@@ -89,6 +90,48 @@ func TestInductionMatchesLikeTokens(t *testing.T) {
 			// A sum of 32 squares has a relative deviation of a quarter.
 			if like < matchLogit/2.5 || like > matchLogit*2.5 || math.Abs(unlike) > matchLogit*0.8 {
 				t.Errorf("block %d, head %d: like tokens have the logit %.2f and unlike ones %.2f", b, h, like, unlike)
+			}
+		}
+	}
+}
+
+// What attention and memory read comes out of them nearly as it went in, and the ScaleBridge passes it on.
+func TestInductionCarries(t *testing.T) {
+	m := initialised(t, Induction)
+	d := m.Config.Dim
+	for i, b := range m.Blocks {
+		for name, l := range map[string][2]*Linear{
+			"attention": {b.Attention.V, b.Attention.Out}, "memory": {b.Memory.Val, b.Memory.Out},
+		} {
+			v, o := l[0].W.Param.Data(), l[1].W.Param.Data()
+			inside, outside := 0.0, 0.0
+			for r := range d {
+				for c := range d {
+					sum := 0.0
+					for k := range d {
+						sum += float64(o[r*d+k]) * float64(v[k*d+c])
+					}
+					if r == c {
+						inside += sum
+					} else {
+						outside += sum * sum
+					}
+				}
+			}
+			// The trace of the identity is d; d² products of random directions of d dimensions have 1/d each.
+			if inside /= float64(d); math.Abs(inside-1) > 0.1 {
+				t.Errorf("block %d, %s: %.2f of an input comes out, want 1", i, name, inside)
+			}
+			if outside /= float64(d * (d - 1)); outside > 2/float64(d) {
+				t.Errorf("block %d, %s: other channels get %.4f of it, want about %.4f", i, name, outside, 1/float64(d))
+			}
+		}
+		w := b.Bridge.Fuse.W.Param.Data()
+		for r := range 3 * d {
+			for c := range 3 * d {
+				if want := map[bool]float32{true: 1}[r == c]; w[r*3*d+c] != want {
+					t.Fatalf("block %d: fuse[%d, %d] is %v", i, r, c, w[r*3*d+c])
+				}
 			}
 		}
 	}
