@@ -3,7 +3,6 @@ package curriculum
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/synapnet/synapnet-train/curriculum/tokenizer"
 	"github.com/synapnet/synapnet-train/graph"
@@ -140,9 +139,9 @@ func (c Config) checkInit() error {
 	switch {
 	case c.Init != "" && c.InitFrom != "":
 		return bounds.Wrong("init", c.Init, "the model of `init_from` has values already: leave one of the two out")
-	case c.Init != "" && !slices.Contains(layers.Initialisations(), c.Init):
-		return bounds.Known("init", layers.Initialisations(), c.Init)
-	case c.Init == layers.Induction && c.Model.Architecture != layers.SynapNet:
+	case c.Init.Check("init") != nil:
+		return c.Init.Check("init")
+	case c.Init != "" && c.Init != layers.Published && c.Model.Architecture != layers.SynapNet:
 		return bounds.Wrong("init", c.Init, "architecture %s has no such initial values: leave it out", c.Model.Architecture)
 	case c.InitFrom == "" && c.InitSHA256 != "":
 		return bounds.Wrong("init_sha256", c.InitSHA256, "it is that of `init_from`: name that, too")

@@ -1,8 +1,15 @@
 package layers
 
-import "math"
+import (
+	"math"
+	"slices"
+	"strings"
 
-// Initialisation says which values a new model begins with. None changes the forward pass or the files.
+	"github.com/synapnet/synapnet-train/internal/bounds"
+)
+
+// Initialisation says which values a new model begins with: Published, Induction, or some of Induction's parts joined
+// by a plus sign ("shift+match"), to learn what each is worth. None changes the forward pass or the files.
 type Initialisation string
 
 // The initialisations.
@@ -13,20 +20,46 @@ const (
 	// chance, and with pathways that carry what they are given: a token behind the same token as another, as the answer
 	// in "key answer" is like the place in "key ?" that it belongs to, is found and copied from the first step on.
 	//
-	//   - In the first block the even channels carry the token before in place of the present one, as in a shift SSM
+	//   - shift: in the first block the even channels carry the token before in place of the present one, as in a shift SSM
 	//     (Fu et al. 2023).
-	//   - In every block the keys of attention equal its queries, so that tokens attend to what is like them, and its
-	//     output projection is the transpose of its values, as that of the memory is, so that what is attended to is
-	//     copied (Trockman & Kolter 2023).
-	//   - The ScaleBridge is the identity behind its LayerNorms. As a random map it mixes pathways that are still empty,
-	//     which the LayerNorms blow up to unit size, into the one that is not.
-	//   - Position embeddings are 0. As large as those of tokens they are noise to the match, and in the rows beyond the
-	//     trained lengths they stay noise.
+	//   - match: in every block the keys of attention equal its queries, so that tokens attend to what is like them, and
+	//   - carry: its output projection is the transpose of its values, as that of the memory is, so that what is attended
+	//     to is copied (Trockman & Kolter 2023).
+	//   - bridge: the ScaleBridge is the identity behind its LayerNorms. As a random map it mixes pathways that are still
+	//     empty, which the LayerNorms blow up to unit size, into the one that is not.
+	//   - positions: position embeddings are 0. As large as those of tokens they are noise to the match, and in the rows
+	//     beyond the trained lengths they stay noise.
 	Induction Initialisation = "induction"
 )
 
 // Initialisations lists them, the default first.
 func Initialisations() []Initialisation { return []Initialisation{Published, Induction} }
+
+// inductionParts are the parts of Induction.
+var inductionParts = []string{"shift", "match", "carry", "bridge", "positions"}
+
+// parts are those that a model of SynapNet is changed in, and whether all are known.
+func (i Initialisation) parts() (parts []string, ok bool) {
+	switch i {
+	case "", Published:
+		return nil, true
+	case Induction:
+		return inductionParts, true
+	}
+	parts = strings.Split(string(i), "+")
+	return parts, !slices.ContainsFunc(parts, func(p string) bool { return !slices.Contains(inductionParts, p) })
+}
+
+// Check names an initialisation that there is none of, and what there is.
+func (i Initialisation) Check(setting string) error {
+	if _, ok := i.parts(); ok {
+		return nil
+	}
+	if !strings.Contains(string(i), "+") {
+		return bounds.Known(setting, Initialisations(), i)
+	}
+	return bounds.Wrong(setting, i, "the parts of %s are %s", Induction, strings.Join(inductionParts, ", "))
+}
 
 // matchLogit is the expected attention logit of a token with one that is the same, in each head: far enough above the 0
 // of those that are not alike to stand out among a thousand tokens, and not so far that the softmax has no gradient.
@@ -34,19 +67,23 @@ const matchLogit = 8
 
 // Initialise gives a new model of SynapNet other initial values, made from those that it has: nothing is drawn.
 func (m *Model) Initialise(by Initialisation) {
-	if by != Induction {
-		return
-	}
-	clear(m.Embedding.Positions.Param.Data())
-	for i, b := range m.Blocks {
-		if i == 0 {
-			shift(b.SSM)
+	parts, _ := by.parts()
+	for _, part := range parts {
+		for i, b := range m.Blocks {
+			switch {
+			case part == "shift" && i == 0:
+				shift(b.SSM)
+			case part == "match":
+				match(b.Attention, m.Config)
+			case part == "carry":
+				carry(b.Attention.V, b.Attention.Out, m.Config.Dim)
+				carry(b.Memory.Val, b.Memory.Out, m.Config.Dim)
+			case part == "bridge" && b.Bridge != nil:
+				identity(b.Bridge.Fuse)
+			}
 		}
-		match(b.Attention, m.Config)
-		carry(b.Attention.V, b.Attention.Out, m.Config.Dim)
-		carry(b.Memory.Val, b.Memory.Out, m.Config.Dim)
-		if b.Bridge != nil {
-			identity(b.Bridge.Fuse)
+		if part == "positions" {
+			clear(m.Embedding.Positions.Param.Data())
 		}
 	}
 }
