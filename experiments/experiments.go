@@ -16,6 +16,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/pretrain"
+	"github.com/synapnet/synapnet-train/experiments/recipe"
 	"github.com/synapnet/synapnet-train/experiments/suites"
 )
 
@@ -23,6 +24,7 @@ import (
 func All() []lab.Experiment {
 	return []lab.Experiment{
 		pretrain.Experiment(),
+		recipe.Experiment(),
 		cajq.QATExperiment(),
 		cajq.AblationExperiment(),
 		eviction.TrainExperiment(),

@@ -42,6 +42,7 @@ const (
 	BridgeTraining Purpose = "bridge-training" // training of ours; stage: block of steps
 	BridgeHeldOut  Purpose = "bridge-held-out" // what says that its curve has stopped rising
 	BridgeFinal    Purpose = "bridge-final"    // its test
+	RecipeTest     Purpose = "recipe-test"     // test of variants of the recipe of pretraining
 	Deployment     Purpose = "deployment"      // calibration of variants whose size and time are measured
 	Demonstration  Purpose = "demonstration"   // examples and benchmarks, which measure no accuracy
 )
@@ -88,6 +89,7 @@ var purposes = []purpose{
 	{BridgeTraining, func(seed, stage uint64) uint64 { return 5_000_000 + 1000*seed + stage }, 0},
 	{BridgeHeldOut, plus(6_000_000), 0},
 	{BridgeFinal, plus(6_500_000), 0},
+	{RecipeTest, nil, 0},
 	{Deployment, nil, 0},
 	{Demonstration, nil, 0},
 }

@@ -1,0 +1,324 @@
+// Package recipe has the experiment that says which parts of the recipe `strong` make a model learn the look-up, and
+// what each of its other parts is worth.
+package recipe
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/measure"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/bounds"
+)
+
+// descriptions are the experiment's description.
+//
+//go:embed *.toml
+var descriptions embed.FS
+
+// settings are two trials of a small model: the look-up alone, and the whole recipe.
+type settings struct {
+	LookUp trial    `json:"look_up"`
+	Whole  trial    `json:"whole"`
+	Seeds  []uint64 `json:"seeds"`
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
+}
+
+// trial is a training, and its variants.
+type trial struct {
+	Training curriculum.Config `json:"training"`
+	Variants []variant         `json:"variants"`
+	Contexts []int             `json:"contexts"` // of the test
+	Tasks    []string          `json:"tasks"`
+	Samples  int               `json:"samples"` // of each task and context
+	Seed     uint64            `json:"seed"`    // of the test
+}
+
+// variant is the training with something else.
+type variant struct {
+	Name string `json:"name"`
+	// Config are keys of the training's configuration, Stage keys of each of its stages.
+	Config map[string]any `json:"config,omitempty"`
+	Stage  map[string]any `json:"stage,omitempty"`
+	// Questions is how many a sample asks where it asks several; 0: as the training has it.
+	Questions int `json:"questions,omitempty"`
+}
+
+// Experiment compares variants of the recipe.
+func Experiment() lab.Experiment {
+	base := curriculum.Default()
+	base.Curriculum, base.SampleKeys = nil, 0 // the experiment's own
+	return lab.Describe(descriptions, "recipe", settings{
+		LookUp: trial{Training: base}, Whole: trial{Training: base},
+	}, run)
+}
+
+// Validate names the first setting that cannot be.
+func (s settings) Validate() error {
+	if err := bounds.List("seeds", s.Seeds...); err != nil {
+		return err
+	}
+	_, err := s.runs()
+	return err
+}
+
+// training is one run of a trial.
+type training struct {
+	trial, variant string
+	config         curriculum.Config
+	of             trial
+}
+
+func (r training) key() string { return fmt.Sprintf("%s/%s/%d", r.trial, r.variant, r.config.Seed) }
+
+// runs lists all, seed by seed, so that what is done first is a whole table.
+func (s settings) runs() (all []training, err error) {
+	for _, seed := range s.Seeds {
+		for _, t := range []struct {
+			name string
+			trial
+		}{{"look_up", s.LookUp}, {"whole", s.Whole}} {
+			if err := t.check(); err != nil {
+				return nil, bounds.In(t.name, err)
+			}
+			for i, v := range t.Variants {
+				c, err := v.of(t.Training)
+				if err == nil {
+					c.Seed, c.SampleKeys = seed, s.SampleKeys
+					err = c.Validate()
+				}
+				if err != nil {
+					return nil, bounds.In(fmt.Sprintf("%s.variants.%d", t.name, i+1), err)
+				}
+				all = append(all, training{t.name, v.Name, c, t.trial})
+			}
+		}
+	}
+	return all, nil
+}
+
+func (t trial) check() error {
+	of := tasks.Settings{Task: "tasks", Length: "contexts", Vocab: "training.model.vocab_size",
+		Classes: "training.model.num_classes"}
+	names := make([]string, len(t.Variants))
+	for i, v := range t.Variants {
+		names[i] = v.Name
+	}
+	if err := cmp.Or(bounds.List("variants", names...), bounds.Names("tasks", tasks.Names(), t.Tasks...),
+		bounds.AtLeast("samples", 1, t.Samples),
+		measure.CheckTests(of, t.Training.Model, t.Contexts, t.Tasks...)); err != nil {
+		return err
+	}
+	if k := t.Training.SampleKeys; k != 0 {
+		return bounds.Wrong("training.sample_keys", k, "leave it out: the experiment's own sample_keys counts")
+	}
+	if slices.Contains(names, "") {
+		return bounds.Wrong("variants", names, "each needs a name")
+	}
+	return nil
+}
+
+// of is the training as the variant has it.
+func (v variant) of(c curriculum.Config) (curriculum.Config, error) {
+	c, err := changed(c, v.Config)
+	if err != nil {
+		return c, err
+	}
+	c.Stage = slices.Clone(c.Stage)
+	for i := range c.Stage {
+		if c.Stage[i], err = changed(c.Stage[i], v.Stage); err != nil {
+			return c, err
+		}
+		mixture := slices.Clone(c.Stage[i].Mixture)
+		for k := range mixture {
+			if v.Questions > 0 && mixture[k].Questions > 0 {
+				mixture[k].Questions = v.Questions
+			}
+		}
+		c.Stage[i].Mixture = mixture
+	}
+	return c, nil
+}
+
+// changed is a copy of a configuration with other values of some keys.
+func changed[C any](c C, keys map[string]any) (C, error) {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return c, err
+	}
+	var tree map[string]any
+	if err := json.Unmarshal(text, &tree); err != nil {
+		return c, err
+	}
+	merge(tree, keys)
+	if text, err = json.Marshal(tree); err != nil {
+		return c, err
+	}
+	var next C
+	d := json.NewDecoder(strings.NewReader(string(text)))
+	d.DisallowUnknownFields()
+	return next, d.Decode(&next)
+}
+
+// merge sets the keys of a tree, table by table.
+func merge(tree, keys map[string]any) {
+	for k, v := range keys {
+		inner, table := v.(map[string]any)
+		if into, ok := tree[k].(map[string]any); ok && table {
+			merge(into, inner)
+		} else {
+			tree[k] = v
+		}
+	}
+}
+
+// cell is what became of a training.
+type cell struct {
+	Steps   int  `json:"steps"`
+	Tokens  int  `json:"tokens"`
+	Reached bool `json:"reached"` // the goal of the first stage, before its time was over
+	At      int  `json:"at"`      // the step that it ended with
+	// Accuracy is by context and task.
+	Accuracy map[string]map[string]curriculum.Accuracy `json:"accuracy"`
+}
+
+type comparison struct {
+	settings
+	job  *lab.Job
+	work string // folder of checkpoints
+	done *lab.Cells[cell]
+}
+
+func run(ctx context.Context, j *lab.Job, s settings) (*lab.Outcome, error) {
+	runs, err := s.runs()
+	if err != nil {
+		return nil, err
+	}
+	r := &comparison{settings: s, job: j}
+	if r.done, err = lab.NewCells[cell](j, len(runs)); err != nil {
+		return nil, err
+	}
+	if r.work, err = j.Work(); err != nil {
+		return nil, err
+	}
+	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(runs), nil }
+	for _, t := range runs {
+		if _, err := r.done.Do(ctx, t.key(), func() (cell, error) { return r.train(ctx, t) }); err != nil {
+			return nil, err
+		}
+		if err := os.RemoveAll(r.checkpoint(t)); err != nil { // it has served
+			return nil, err
+		}
+	}
+	return r.done.Finish()
+}
+
+func (r *comparison) checkpoint(t training) string {
+	return filepath.Join(r.work, strings.ReplaceAll(t.key(), "/", "-")+".safetensors")
+}
+
+// train trains, or continues a training of the same settings, and tests the model.
+func (r *comparison) train(ctx context.Context, run training) (c cell, err error) {
+	path := r.checkpoint(run)
+	t, err := curriculum.Resume(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		t, err = curriculum.New(run.config)
+	case err == nil && !reflect.DeepEqual(lab.Canonical(t.Config), lab.Canonical(run.config)):
+		err = fmt.Errorf("%s is of other settings; delete it to train %s anew", path, run.key())
+	}
+	if err != nil {
+		return c, err
+	}
+	t.CheckpointPath = path
+	t.Hooks.Evaluation = func(e curriculum.EpochEvaluation) {
+		r.job.Line("%s: step %d, context %d, overall %.3f", run.key(), e.Step, e.Context, e.Overall.Mean)
+	}
+	if err := t.Run(ctx); err != nil {
+		return c, fmt.Errorf("%s: %w", run.key(), err)
+	}
+	c.Steps, c.At = t.Done(), t.StageSteps()[0]
+	for i, s := range t.Config.Stages() {
+		c.Tokens += t.StageSteps()[i] * s.BatchSize * s.Context
+	}
+	for _, e := range t.History.Evaluations {
+		_, reached := t.Config.Stages()[0].Ends(e)
+		c.Reached = c.Reached || e.Stage == 0 && reached
+	}
+	c.Accuracy = map[string]map[string]curriculum.Accuracy{}
+	for _, length := range run.of.Contexts {
+		of := map[string]curriculum.Accuracy{}
+		for _, task := range run.of.Tasks {
+			samples, err := tasks.Generate(task, run.of.Samples, measure.TaskParams(run.config.Model, length),
+				tasks.Draw{Keys: r.SampleKeys, Seed: run.of.Seed}.For(tasks.RecipeTest, 0))
+			if err != nil {
+				return c, err
+			}
+			e, err := curriculum.EvaluateContext(ctx, t.Model, samples, min(16, run.of.Samples))
+			if err != nil {
+				return c, fmt.Errorf("%s: %w", run.key(), err)
+			}
+			of[task] = e.Overall
+		}
+		c.Accuracy[result.ContextOf(length)] = of
+	}
+	return c, nil
+}
+
+// outcome has each variant over the seeds that are done.
+func (r *comparison) outcome(runs []training) *lab.Outcome {
+	o := &lab.Outcome{Seeds: r.Seeds, Unpublished: true}
+	for _, first := range runs[:len(runs)/len(r.Seeds)] {
+		var cells []cell
+		for _, seed := range r.Seeds {
+			first.config.Seed = seed
+			if c, ok := r.done.Done[first.key()]; ok {
+				cells = append(cells, c)
+			}
+		}
+		if len(cells) > 0 {
+			o.Measurements = append(o.Measurements, measurements(first, cells)...)
+		}
+	}
+	return o
+}
+
+// measurements are those of a variant, of one cell a seed.
+func measurements(t training, cells []cell) (all []result.Measurement) {
+	l := result.Labels{"trial": t.trial, result.VariantLabel: t.variant}
+	var steps, reached, tokens []float64
+	for _, c := range cells {
+		steps, tokens = append(steps, float64(c.At)), append(tokens, float64(c.Tokens))
+		reached = append(reached, map[bool]float64{true: 1}[c.Reached])
+	}
+	all = append(all,
+		result.MeanOf(l, result.Strict, "learnt", "1", reached),
+		result.MeanOf(l, result.Strict, "steps", "1", steps),
+		result.MeanOf(l, result.Strict, "tokens", "1", tokens))
+	for _, length := range t.of.Contexts {
+		at := result.ContextOf(length)
+		for _, task := range t.of.Tasks {
+			var of []curriculum.Accuracy
+			for _, c := range cells {
+				of = append(of, c.Accuracy[at][task])
+			}
+			m := result.With(result.With(l, result.ContextLabel, at), result.TaskLabel, task)
+			all = append(all, result.ShareOverSeeds(m, result.Strict, "accuracy", of))
+		}
+	}
+	return all
+}
