@@ -38,6 +38,15 @@ type Stage struct {
 	SparseAbove int `json:"sparse_above,omitempty" toml:"sparse_above"`
 }
 
+// tested is the mixture that the stage is evaluated on: with one question a sample, as the tasks have it.
+func (s Stage) tested() []tasks.Weight {
+	all := slices.Clone(s.Mixture)
+	for i := range all {
+		all[i].Questions = 0
+	}
+	return all
+}
+
 // spec is what the stage's training graph is made for.
 func (s Stage) spec() layers.TrainSpec {
 	return layers.TrainSpec{

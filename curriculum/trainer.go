@@ -280,7 +280,7 @@ func (t *Trainer) samples(stage int) (train.Dataset[tasks.Sample], train.Order,
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	asked, err := tasks.Mixture(c.EvalSamples, c.params(s.Context), c.draw().For(tasks.HeldOut, stage), s.Mixture)
+	asked, err := tasks.Mixture(c.EvalSamples, c.params(s.Context), c.draw().For(tasks.HeldOut, stage), s.tested())
 	return learnt, order, func(ctx context.Context) (Scored, error) {
 		return EvaluateContext(ctx, t.Model, asked, s.BatchSize)
 	}, err

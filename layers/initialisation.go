@@ -22,9 +22,10 @@ const (
 	//
 	//   - shift: in the first block the even channels carry the token before in place of the present one, as in a shift SSM
 	//     (Fu et al. 2023).
-	//   - match: in every block the keys of attention equal its queries, so that tokens attend to what is like them, and
-	//   - carry: its output projection is the transpose of its values, as that of the memory is, so that what is attended
-	//     to is copied (Trockman & Kolter 2023).
+	//   - match: in every block the keys of attention and memory equal their queries, so that tokens attend to what is
+	//     like them, and
+	//   - carry: their output projections are the transposes of their values, so that what is attended to is copied
+	//     (Trockman & Kolter 2023).
 	//   - bridge: the ScaleBridge is the identity behind its LayerNorms. As a random map it mixes pathways that are still
 	//     empty, which the LayerNorms blow up to unit size, into the one that is not.
 	//   - positions: position embeddings are 0. As large as those of tokens they are noise to the match, and in the rows
@@ -61,7 +62,7 @@ func (i Initialisation) Check(setting string) error {
 	return bounds.Wrong(setting, i, "the parts of %s are %s", Induction, strings.Join(inductionParts, ", "))
 }
 
-// matchLogit is the expected attention logit of a token with one that is the same, in each head: far enough above the 0
+// matchLogit is the expected logit of a token with one that is the same, in each head of an attention or a memory: far enough above the 0
 // of those that are not alike to stand out among a thousand tokens, and not so far that the softmax has no gradient.
 const matchLogit = 8
 
@@ -74,7 +75,8 @@ func (m *Model) Initialise(by Initialisation) {
 			case part == "shift" && i == 0:
 				shift(b.SSM)
 			case part == "match":
-				match(b.Attention, m.Config)
+				match(b.Attention.Q, b.Attention.K, m.Config.Dim/m.Config.Heads)
+				match(b.Memory.Query, b.Memory.Key, m.Config.Dim)
 			case part == "carry":
 				carry(b.Attention.V, b.Attention.Out, m.Config.Dim)
 				carry(b.Memory.Val, b.Memory.Out, m.Config.Dim)
@@ -100,13 +102,14 @@ func shift(l *SSM) {
 	}
 }
 
-// match makes keys of queries, both so large that like tokens have matchLogit. Of D inputs of unit variance and dh
-// outputs of weights N(0, s²) that is s² D dh / sqrt(dh).
-func match(l *SparseAttention, c Config) {
-	s := math.Sqrt(matchLogit / (float64(c.Dim) * math.Sqrt(float64(c.Dim/c.Heads))))
-	q := l.Q.W.Param.Data()
+// match makes keys of queries, both so large that like tokens have matchLogit. Of D inputs of unit variance and heads of
+// a width of weights N(0, s²) that is s² D width / sqrt(width).
+func match(query, key *Linear, width int) {
+	d := query.W.Shape[1]
+	s := math.Sqrt(matchLogit / (float64(d) * math.Sqrt(float64(width))))
+	q := query.W.Param.Data()
 	scale(q, float32(s/InitStd))
-	copy(l.K.W.Param.Data(), q)
+	copy(key.W.Param.Data(), q)
 }
 
 // carry makes the output the transpose of the values, whose rows become near unit length: the two together are near the

@@ -37,7 +37,7 @@ func TestInductionChangesNothingElse(t *testing.T) {
 			changed++
 		}
 	}
-	if want := 7*a.Config.Depth + 3; changed != want { // to_q, to_k, to_v, to_out, val_proj, out_proj, fuse; conv, pos_embed
+	if want := 9*a.Config.Depth + 3; changed != want { // attention 4, memory 4, fuse; conv 2, pos_embed
 		t.Errorf("%d parameters differ, want %d", changed, want)
 	}
 }
@@ -67,7 +67,6 @@ func TestInductionShiftsEvenChannels(t *testing.T) {
 func TestInductionMatchesLikeTokens(t *testing.T) {
 	m := initialised(t, Induction)
 	d, heads := m.Config.Dim, m.Config.Heads
-	width := d / heads
 	x := [2][]float64{make([]float64, d), make([]float64, d)} // two tokens of unit variance that are at right angles
 	for i := range d {
 		x[0][i] = float64(1 - i%2*2)
@@ -79,8 +78,8 @@ func TestInductionMatchesLikeTokens(t *testing.T) {
 		}
 		return sum
 	}
-	for b, block := range m.Blocks {
-		q, k := block.Attention.Q.W.Param.Data(), block.Attention.K.W.Param.Data()
+	check := func(what string, q, k []float32, heads int) {
+		width := d / heads
 		for h := range heads {
 			like, unlike := 0.0, 0.0
 			for r := h * width; r < (h+1)*width; r++ {
@@ -89,9 +88,13 @@ func TestInductionMatchesLikeTokens(t *testing.T) {
 			}
 			// A sum of 32 squares has a relative deviation of a quarter.
 			if like < matchLogit/2.5 || like > matchLogit*2.5 || math.Abs(unlike) > matchLogit*0.8 {
-				t.Errorf("block %d, head %d: like tokens have the logit %.2f and unlike ones %.2f", b, h, like, unlike)
+				t.Errorf("%s, head %d: like tokens have the logit %.2f and unlike ones %.2f", what, h, like, unlike)
 			}
 		}
+	}
+	for _, b := range m.Blocks {
+		check("attention", b.Attention.Q.W.Param.Data(), b.Attention.K.W.Param.Data(), heads)
+		check("memory", b.Memory.Query.W.Param.Data(), b.Memory.Key.W.Param.Data(), 1)
 	}
 }
 
