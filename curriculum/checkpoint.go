@@ -195,6 +195,11 @@ func restored(ctx context.Context, f *safetensors.File, read ReadBase, folder st
 	if err := t.Optimiser.Restore(f, p.Updates, p.Done); err != nil {
 		return nil, nil, err
 	}
+	if t.average != nil {
+		if err := t.average.Restore(f, p.Done); err != nil {
+			return nil, nil, err
+		}
+	}
 	t.epoch = p.Epoch
 	if p.History != nil {
 		t.History = *p.History

@@ -43,6 +43,9 @@ type Config struct {
 	Beta1         float64 `json:"beta1" toml:"beta1"`
 	Beta2         float64 `json:"beta2" toml:"beta2"`
 	Clip          float64 `json:"clip" toml:"clip"` // global gradient norm; 0: none
+	// Average, if above 0, is the decay of a moving average of the weights, which is what is evaluated and what the model
+	// is at the end.
+	Average float64 `json:"average,omitempty" toml:"average"`
 	// Data are samples of the user's own, in place of tasks.
 	Data *Data `json:"data,omitempty" toml:"data"`
 	// Mixture are the tasks of the samples, with their shares; none: tasks.TrainingMixture.
@@ -100,7 +103,7 @@ func (c Config) Validate() error {
 	}
 	return cmp.Or(bounds.Above("lr", math.MaxFloat64, c.LR), c.checkRates(),
 		bounds.Check("weight_decay", c.WeightDecay, 0, math.MaxFloat64),
-		bounds.Decay("beta1", c.Beta1), bounds.Decay("beta2", c.Beta2), bounds.Check("clip", c.Clip, 0, math.MaxFloat64))
+		bounds.Decay("average", c.Average), bounds.Decay("beta1", c.Beta1), bounds.Decay("beta2", c.Beta2), bounds.Check("clip", c.Clip, 0, math.MaxFloat64))
 }
 
 // params are the dimensions of the tasks at context length t.

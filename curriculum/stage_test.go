@@ -1,6 +1,7 @@
 package curriculum
 
 import (
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/internal/metrics"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 // staged is the tiny run in stages of its own: one that another epoch ends early, one of fresh samples, and one with
@@ -85,16 +87,67 @@ func TestAStageEndsByAccuracy(t *testing.T) {
 	}
 }
 
+// strongly is the staged run with everything that the recipe strong has.
+func strongly() Config {
+	c := staged()
+	c.Init, c.CooldownSteps, c.Average = layers.Induction, 4, 0.9
+	c.Stage[1].RandomOffset, c.Stage[1].KFrac = true, 1
+	c.Stage[2].RandomOffset, c.Stage[2].SparseAbove = true, 16
+	c.Stage[2].Mixture = []tasks.Weight{{Task: "niah_single", Share: 0.5},
+		{Task: "niah_multi_key", Share: 0.5, Needles: 2, Questions: 3}}
+	return c
+}
+
 // A run in stages that was stopped anywhere and resumed ends in the same bytes.
 func TestStagedRunsContinueExactly(t *testing.T) {
-	whole := begin(t, staged())
-	want := finished(t, whole)
-	for at := range whole.Done() {
-		r := begin(t, staged())
-		stopped(t, r, at)
-		if finished(t, resumed(t, r.CheckpointPath)) != want {
-			t.Errorf("stopped after step %d, it ends in other bytes", at)
+	for name, c := range map[string]Config{"staged": staged(), "strong": strongly()} {
+		whole := begin(t, c)
+		want := finished(t, whole)
+		for at := range whole.Done() {
+			r := begin(t, c)
+			stopped(t, r, at)
+			if finished(t, resumed(t, r.CheckpointPath)) != want {
+				t.Errorf("%s: stopped after step %d, it ends in other bytes", name, at)
+			}
 		}
+	}
+}
+
+// What is evaluated and saved at the end is the average of the weights; the training goes on with the weights.
+func TestTheAverageIsWhatIsSaved(t *testing.T) {
+	c := strongly()
+	c.Average = 0
+	plain := begin(t, c)
+	finished(t, plain)
+	c.Average = 0.9
+	r := begin(t, c)
+	finished(t, r)
+	live, err := r.base.file()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]float32{}
+	for _, p := range r.Model.Params.All() {
+		want[p.Name] = slices.Clone(p.Data())
+		q, _ := plain.Model.Params.ByName(p.Name)
+		if !slices.Equal(q.Data(), p.Data()) {
+			t.Fatalf("%s: the average changed the training", p.Name)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	if err := r.SaveModel(path); err != nil {
+		t.Fatal(err)
+	}
+	saved, err := layers.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	differs := false
+	for _, p := range saved.Params.All() {
+		differs = differs || !slices.Equal(p.Data(), want[p.Name])
+	}
+	if again, err := r.base.file(); err != nil || !reflect.DeepEqual(again, live) || !differs {
+		t.Errorf("the saved model has the average: %t; the weights are what they were: %v", differs, err)
 	}
 }
 

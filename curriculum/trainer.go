@@ -25,8 +25,9 @@ type Trainer struct {
 	Own *Own
 	train.Loop[tasks.Sample, Step, EpochEvaluation]
 
-	base   Base
-	stages []Stage
+	base    Base
+	average *layers.Average // nil: none
+	stages  []Stage
 	steps  []int      // of an epoch of each stage
 	early  []int      // the step that a stage ended with before its time; 0: it did not
 	epoch  epochCount // of the present one
@@ -124,11 +125,33 @@ func newTrainer(c Config, base Base, own *Own) (*Trainer, error) {
 	}
 	t.early = make([]int, len(t.stages))
 	t.Loop = train.New[tasks.Sample, Step, EpochEvaluation](train.Form{
-		Epochs: t.epochs, Tensors: base.file, Position: t.position,
+		Epochs: t.epochs, Tensors: t.tensors, Position: t.position,
 	})
 	t.CheckpointEvery = 100
 	t.Optimiser = c.optimiser(base, c.scheduleUntil(total, t.end))
+	if c.Average > 0 {
+		t.average = layers.NewAverage(c.Average, t.Optimiser.Params())
+	}
 	return t, nil
+}
+
+// tensors are those of a checkpoint, but for AdamW's moments.
+func (t *Trainer) tensors() (*safetensors.File, error) {
+	f, err := t.base.file()
+	if err == nil && t.average != nil {
+		err = t.average.AddTo(f)
+	}
+	return f, err
+}
+
+// Averaged calls f while the model has the average of its weights, if the run keeps one.
+func (t *Trainer) Averaged(f func() error) error {
+	if t.average == nil {
+		return f()
+	}
+	t.average.Swap()
+	defer t.average.Swap()
+	return f()
 }
 
 // end is the step that the run ends with, as far as is known.
@@ -152,11 +175,13 @@ func (t *Trainer) Quantised() bool { return t.base.Quantisers != nil }
 
 // SaveModel writes the model, with its quantisers if it has any, to path.
 func (t *Trainer) SaveModel(path string) error {
-	f, err := t.base.file()
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return safetensors.Write(path, f)
+	return t.Averaged(func() error {
+		f, err := t.base.file()
+		if err != nil {
+			return fmt.Errorf("cannot write %s: %w", path, err)
+		}
+		return safetensors.Write(path, f)
+	})
 }
 
 // gcPercent is how much garbage the heap may hold in a run, in percent of what is in use. That is hundreds of megabytes
@@ -236,6 +261,9 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 	return &program{
 		From: from, Data: data, Order: order, Backward: backward(g, collate),
 		Record: func(u train.Update, batch []tasks.Sample) Step {
+			if t.average != nil {
+				t.average.Update()
+			}
 			t.count((u.Step-1-from)%t.steps[stage] == 0, batch, g.Logits(), spec)
 			return Step{
 				Step: u.Step, Stage: stage, Context: length, Loss: u.Loss, LR: u.Rates[0], GradNorm: u.GradNorm,
@@ -244,7 +272,11 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 			}
 		},
 		Evaluate: func(ctx context.Context) (EpochEvaluation, error) {
-			e, err := evaluate(ctx)
+			var e Scored
+			err := t.Averaged(func() (err error) {
+				e, err = evaluate(ctx)
+				return err
+			})
 			return EpochEvaluation{t.Done(), stage, length, t.Evaluated() - t.epochs(from), e.Evaluation}, err
 		},
 		Ends: func(e EpochEvaluation) bool {

@@ -22,6 +22,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/bounds"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 // descriptions are the experiment's description.
@@ -259,24 +260,33 @@ func (r *comparison) train(ctx context.Context, run training) (c cell, err error
 		_, reached := t.Config.Stages()[0].Ends(e)
 		c.Reached = c.Reached || e.Stage == 0 && reached
 	}
-	c.Accuracy = map[string]map[string]curriculum.Accuracy{}
+	return c, t.Averaged(func() (err error) {
+		c.Accuracy, err = r.test(ctx, run, t.Model)
+		return err
+	})
+}
+
+// test is the accuracy of a trained model by context and task.
+func (r *comparison) test(ctx context.Context, run training, m *layers.Model) (
+	map[string]map[string]curriculum.Accuracy, error) {
+	all := map[string]map[string]curriculum.Accuracy{}
 	for _, length := range run.of.Contexts {
 		of := map[string]curriculum.Accuracy{}
 		for _, task := range run.of.Tasks {
 			samples, err := tasks.Generate(task, run.of.Samples, measure.TaskParams(run.config.Model, length),
 				tasks.Draw{Keys: r.SampleKeys, Seed: run.of.Seed}.For(tasks.RecipeTest, 0))
 			if err != nil {
-				return c, err
+				return nil, err
 			}
-			e, err := curriculum.EvaluateContext(ctx, t.Model, samples, min(16, run.of.Samples))
+			e, err := curriculum.EvaluateContext(ctx, m, samples, min(16, run.of.Samples))
 			if err != nil {
-				return c, fmt.Errorf("%s: %w", run.key(), err)
+				return nil, fmt.Errorf("%s: %w", run.key(), err)
 			}
 			of[task] = e.Overall
 		}
-		c.Accuracy[result.ContextOf(length)] = of
+		all[result.ContextOf(length)] = of
 	}
-	return c, nil
+	return all, nil
 }
 
 // outcome has each variant over the seeds that are done.
