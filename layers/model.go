@@ -367,7 +367,7 @@ func (m *Model) inferenceGraph(build buildGraph, batch, tokens, external, chunks
 		if external == 0 {
 			for i, used := range memoryOf(g, in.used) {
 				for b := range used {
-					used[b] = int32((i + 1) * m.Config.Written(tokens/chunks))
+					used[b] = int32((i + 1) * m.Config.Written(tokens/max(1, chunks)))
 				}
 			}
 			f.out = m.forwardChunks(g, in, nil)
