@@ -2,6 +2,7 @@ package layers
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/graph"
 )
@@ -34,36 +35,70 @@ func inputChunks(g *graph.Graph, batch, tokens, chunks int, positions bool) (in 
 // forwardChunks is forward of samples that are read as a stream reads them: chunk by chunk, each from position 0 on
 // unless positions are given, and each block reading what it wrote in all chunks before, besides its fresh bank. A block
 // writes the Config.Written most salient tokens of a chunk, in descending order, of which the first ones are kept:
-// in.used says how many rows that makes. The output is the last chunk's; of the others a graph computes what their banks
-// need.
+// in.used says how many rows that makes. The output is the last chunk's, blocks has what those of each chunk gave; of the
+// earlier ones a graph computes what is asked of them, as a rule their banks.
 //
-// All reads but the first chunk's are what a Reader does with as many rows, by the same kernels. So what is evicted gets
-// no weight and no gradient without a mask, and costs no attention.
-func (m *Model) forwardChunks(g *graph.Graph, in chunkInputs, asked *graph.Node) Output {
+// The reads are what a Reader does with as many rows, by the same kernels. So what is evicted gets no weight and no
+// gradient without a mask, and costs no attention.
+func (m *Model) forwardChunks(g *graph.Graph, in chunkInputs, asked *graph.Node) (out Output, blocks [][]BlockOutput) {
 	position := func(i int) *graph.Node {
 		if in.positions == nil {
 			return m.positions(g, in.ids[i])
 		}
 		return in.positions[i]
 	}
-	var memory []*External // of each block
-	for i, used := range in.used {
-		blocks := m.forward(g, in.ids[i], position(i), nil, memory).Blocks
-		if len(blocks) != len(m.all) {
-			graph.Fail("model: %v", m.CheckMemory())
+	var memory []*External // of each block; none in one pass
+	if len(in.used) > 0 {
+		if err := m.CheckMemory(); err != nil {
+			graph.Fail("model: chunks: %v", err)
 		}
-		next := make([]*External, len(blocks))
-		for b, o := range blocks {
+		memory = slices.Repeat([]*External{{Window: 1}}, len(m.all))
+	}
+	for i, used := range in.used {
+		now := m.forward(g, in.ids[i], position(i), nil, memory).Blocks
+		next := make([]*External, len(now))
+		for b, o := range now {
 			bank := graph.SliceRows(g, o.Bank, 0, m.Config.Written(graph.Shape(in.ids[i])[1]))
-			if memory != nil {
+			if memory[b].Bank != nil {
 				bank = graph.PackBank(g, memory[b].Bank, bank, memory[b].Valid)
 			}
-			next[b] = &External{Bank: bank, Valid: used}
+			next[b] = &External{Bank: bank, Valid: used, Window: 1}
 		}
-		memory = next
+		memory, blocks = next, append(blocks, now)
 	}
 	last := len(in.ids) - 1
-	return m.forward(g, in.ids[last], position(last), asked, memory)
+	out = m.forward(g, in.ids[last], position(last), asked, memory)
+	return out, append(blocks, out.Blocks)
+}
+
+// ChunkRead is what a memory is told of one sample's chunk by a block's read, as a Reader tells it.
+type ChunkRead struct {
+	Tokens   int       // of the chunk
+	Bank     []float32 // the fresh bank [S, D]
+	Written  []int32   // positions in the chunk of the entries that are kept, the most salient first
+	Salience []float32 // of the chunk's tokens [T/C]
+	Queries  int
+	Received [][]float32 // by graph.Received… kind, of the rows in use: those kept of the chunks before, and the bank's
+}
+
+// ChunkRead is that of the last run of a graph with Reads, valid until the next.
+func (t *Trainer) ChunkRead(sample, chunk, block int) ChunkRead {
+	o, p := t.blocks[chunk][block], t.Program
+	of := func(n *graph.Node) []float32 {
+		all := p.Value(n)
+		return all[sample*len(all)/t.spec.Batch : (sample+1)*len(all)/t.spec.Batch]
+	}
+	kept, slots := int(t.used[0][sample]), graph.Shape(o.Bank)[1]
+	top := p.Ints(o.Salience.Top)
+	r := ChunkRead{
+		Tokens: t.spec.Tokens / t.spec.Chunks, Bank: of(o.Bank), Salience: of(o.Salience.Sigma),
+		Written: top[sample*len(top)/t.spec.Batch:][:kept], Queries: graph.Shape(o.Read.Queries)[1],
+	}
+	received := of(o.Read.Received)
+	for kind := range slices.Chunk(received, len(received)/3) {
+		r.Received = append(r.Received, kind[:chunk*kept+slots])
+	}
+	return r
 }
 
 // Written is the number of entries that a block writes in a chunk of so many tokens; the further rows of its bank are

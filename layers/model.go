@@ -3,6 +3,7 @@ package layers
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/host"
@@ -166,6 +167,8 @@ type Trainer struct {
 	// The graph's inputs, by chunk and as a whole.
 	ids, positions, used [][]int32
 	asked, labels        []int32
+
+	blocks [][]BlockOutput // of each chunk
 }
 
 // Term adds a further term [1] of the training loss to a graph that holds the model's output: a regulariser, an
@@ -183,6 +186,8 @@ type TrainSpec struct {
 	// memory, through which gradients flow. T must be divisible by it; questions are those of the last chunk. 0, 1: T
 	// tokens are read in one pass.
 	Chunks int
+	// Reads keeps what a memory is told of the chunks, for Trainer.ChunkRead.
+	Reads bool
 	// KFrac is the share of tokens above the salience threshold; 0: the configuration's.
 	KFrac float64
 	// SparseAbove is the number of tokens up to which attention is dense; 0: the configuration's.
@@ -255,7 +260,7 @@ func (m *Model) trainGraph(build buildGraph, spec TrainSpec, terms ...Term) (*Tr
 			asked = g.InputInts("asked", spec.Batch, spec.Questions)
 			t.asked = g.Ints(asked)
 		}
-		out := m.forwardChunks(g, in, asked)
+		out, blocks := m.forwardChunks(g, in, asked)
 		labels := g.InputInts("labels", graph.Shape(out.Logits)[:2]...)
 		t.loss, t.logits = graph.CrossEntropy(g, out.Logits, labels), out.Logits
 		t.ids, t.positions, t.used = memoryOf(g, in.ids), memoryOf(g, in.positions), memoryOf(g, in.used)
@@ -266,6 +271,12 @@ func (m *Model) trainGraph(build buildGraph, spec TrainSpec, terms ...Term) (*Tr
 		g.Backward(graph.Sum(g, append([]*graph.Node{t.loss}, t.terms...)...))
 		g.Keep(t.loss, t.logits)
 		g.Keep(t.terms...)
+		if spec.Reads && spec.Chunks > 1 {
+			t.blocks = blocks
+			for _, o := range slices.Concat(blocks...) {
+				g.Keep(o.Bank, o.Salience.Sigma, o.Salience.Top, o.Read.Received)
+			}
+		}
 	})
 	return t, g, err
 }
@@ -370,7 +381,7 @@ func (m *Model) inferenceGraph(build buildGraph, batch, tokens, external, chunks
 					used[b] = int32((i + 1) * m.Config.Written(tokens/max(1, chunks)))
 				}
 			}
-			f.out = m.forwardChunks(g, in, nil)
+			f.out, _ = m.forwardChunks(g, in, nil)
 		} else {
 			var ext []*graph.Node
 			for i := range m.all {
