@@ -169,10 +169,7 @@ func (m *Manager) read(r *layers.Reader, i int, position int64) Read {
 		Last:          r.Received(i, graph.ReceivedLast),
 		WindowStart:   position + int64(r.Tokens-window),
 	}
-	for _, p := range r.Written(i) {
-		read.Positions = append(read.Positions, position+int64(p))
-		read.Salience = append(read.Salience, r.Salience(i)[p])
-	}
+	read.wrote(r.Written(i), r.Salience(i), position)
 	if m.NeedsProjections() {
 		read.QueryRows, read.Keys, read.Values = r.Projections(i)
 	}

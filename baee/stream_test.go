@@ -499,3 +499,30 @@ func BenchmarkEvict(b *testing.B) {
 		})
 	}
 }
+
+// What training in chunks reads is what a stream reads of which nothing is evicted, up to half precision: entries
+// alone, no padding (2 of 4 slots are written).
+func TestChunksOfTrainingAreThoseOfAStream(t *testing.T) {
+	const chunk, chunks = 20, 3
+	m := model(t, 3, 0.1, 3)
+	ids := tokens(4, chunk*chunks)
+	infer, err := m.InferChunks(1, len(ids), chunks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer infer.Program.Close()
+	got, err := infer.Run(ids, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := push(t, stream(t, m, forModel(m, "fifo", 100), chunk), ids)
+	alone := push(t, stream(t, m, forModel(m, "fifo", 100), chunk), ids[chunk*(chunks-1):])
+	for i, x := range want[chunks-1] {
+		if d := math.Abs(float64(got[i] - x)); d > 2e-3*(1+math.Abs(float64(x))) {
+			t.Errorf("logits %v, want %v", got, want[chunks-1])
+		}
+	}
+	if d := math.Abs(float64(alone[0][0] - got[0])); d < 1e-2 {
+		t.Errorf("without what the chunks before wrote the logits are %v, with it %v: the test shows nothing", alone[0], got)
+	}
+}

@@ -29,10 +29,12 @@ type Config struct {
 	// Stage are stages with settings of their own, in place of Curriculum.
 	Stage []Stage `json:"stage,omitempty" toml:"stage"`
 
-	SamplesPerStage int     `json:"samples_per_stage" toml:"samples_per_stage"` // asked for; see tasks.Counts
-	EpochsPerStage  int     `json:"epochs_per_stage" toml:"epochs_per_stage"`
-	BatchSize       int     `json:"batch_size" toml:"batch_size"`
-	LR              float64 `json:"lr" toml:"lr"` // peak learning rate
+	SamplesPerStage int `json:"samples_per_stage" toml:"samples_per_stage"` // asked for; see tasks.Counts
+	EpochsPerStage  int `json:"epochs_per_stage" toml:"epochs_per_stage"`
+	BatchSize       int `json:"batch_size" toml:"batch_size"`
+	// Chunks is the number of chunks that a sample is read in, see Stage.Chunks; 0: one pass.
+	Chunks int     `json:"chunks,omitempty" toml:"chunks"`
+	LR     float64 `json:"lr" toml:"lr"` // peak learning rate
 	// Rates are the peak rates that a run which diverged went on with, in place of LR (Trainer.LowerRate).
 	Rates       []Rate `json:"rates,omitempty" toml:"-"`
 	WarmupSteps int    `json:"warmup_steps" toml:"warmup_steps"` // linear from 0

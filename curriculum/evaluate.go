@@ -51,7 +51,13 @@ type Answer struct {
 // EvaluateContext classifies samples of one length in batches and scores them by task. Logits that are not finite are
 // an error, not a wrong answer. When ctx ends, it gives up between two batches, with ctx's error.
 func EvaluateContext(ctx context.Context, m *layers.Model, samples []tasks.Sample, batch int) (Scored, error) {
-	if len(samples) == 0 {
+	return EvaluateChunks(ctx, m, samples, 1, batch)
+}
+
+// EvaluateChunks is EvaluateContext of samples that are read in chunks, of which everything is kept; 0, 1: in one pass.
+func EvaluateChunks(ctx context.Context, m *layers.Model, samples []tasks.Sample, chunks, batch int) (Scored, error) {
+	n := len(samples)
+	if n == 0 {
 		return Scored{}, fmt.Errorf("evaluation: no samples")
 	}
 	next := func() (tasks.Sample, error) {
@@ -59,16 +65,27 @@ func EvaluateContext(ctx context.Context, m *layers.Model, samples []tasks.Sampl
 		samples = samples[1:]
 		return s, nil
 	}
-	return EvaluateSamples(ctx, m, len(samples), len(samples[0].IDs), batch, next, nil)
+	tokens := len(samples[0].IDs)
+	return score(n, nil, func(each func(s tasks.Sample, logits []float32)) error {
+		return classify(ctx, m, n, tokens, chunks, batch, next, each)
+	})
 }
 
 // EvaluateSamples is EvaluateContext of n samples of the given number of tokens that are made as Classify needs them.
 // each is told every answer; it may be nil.
 func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 	next func() (tasks.Sample, error), each func(Answer)) (Scored, error) {
+	return score(n, each, func(each func(s tasks.Sample, logits []float32)) error {
+		return Classify(ctx, m, n, tokens, batch, next, each)
+	})
+}
+
+// score is the evaluation of n samples whose logits classify gives. each is told every answer; it may be nil.
+func score(n int, each func(Answer),
+	classify func(each func(s tasks.Sample, logits []float32)) error) (Scored, error) {
 	right, total := map[string]int{}, map[string]int{}
 	correct, outcomes := 0, make([]bool, 0, max(0, n))
-	err := Classify(ctx, m, n, tokens, batch, next, func(s tasks.Sample, logits []float32) {
+	err := classify(func(s tasks.Sample, logits []float32) {
 		total[s.Task]++
 		outcomes = append(outcomes, Argmax(logits) == int(s.Label))
 		if each != nil {
@@ -94,10 +111,16 @@ func EvaluateSamples(ctx context.Context, m *layers.Model, n, tokens, batch int,
 // ends, it gives up between two batches, with ctx's error.
 func Classify(ctx context.Context, m *layers.Model, n, tokens, batch int, next func() (tasks.Sample, error),
 	each func(s tasks.Sample, logits []float32)) error {
+	return classify(ctx, m, n, tokens, 1, batch, next, each)
+}
+
+// classify is Classify of samples that are read in chunks.
+func classify(ctx context.Context, m *layers.Model, n, tokens, chunks, batch int, next func() (tasks.Sample, error),
+	each func(s tasks.Sample, logits []float32)) error {
 	if n < 1 || batch < 1 {
 		return fmt.Errorf("evaluation: %d samples in batches of %d: use at least 1", n, batch)
 	}
-	inf, err := m.Infer(batch, tokens, 0)
+	inf, err := m.InferChunks(batch, tokens, chunks)
 	if err != nil {
 		return err
 	}

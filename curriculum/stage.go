@@ -16,7 +16,7 @@ import (
 )
 
 // Stage is a stretch of a run with samples of its own. What it leaves at its zero value is the run's: SamplesPerStage,
-// EpochsPerStage, BatchSize, Mixture.
+// EpochsPerStage, BatchSize, Chunks, Mixture.
 type Stage struct {
 	Context   int `json:"context" toml:"context"`                 // tokens of a sample
 	Samples   int `json:"samples,omitempty" toml:"samples"`       // of an epoch, asked for; see tasks.Counts
@@ -29,8 +29,13 @@ type Stage struct {
 	Until   string         `json:"until,omitempty" toml:"until"`
 	Mixture []tasks.Weight `json:"mixture,omitempty" toml:"mixture"`
 
-	// RandomOffset begins the positions of each sample at a random one, of those that leave room for it, so that all are
-	// learnt; evaluations begin at 0 (SHAPE, Kiyono et al. 2021).
+	// Chunks is the number of chunks of Context / Chunks tokens that a sample is read in, as a stream is: each reads what
+	// was written in those before it, the loss is on the questions of the last one, and gradients flow through what is
+	// read. In training each sample keeps a random number of the entries that a chunk writes, the most salient ones, so
+	// that the model learns to live with eviction; evaluations keep all. 1: one pass.
+	Chunks int `json:"chunks,omitempty" toml:"chunks"`
+	// RandomOffset begins the positions of each sample, or chunk, at a random one, of those that leave room for it, so that
+	// all are learnt; evaluations begin at 0 (SHAPE, Kiyono et al. 2021).
 	RandomOffset bool `json:"random_offset,omitempty" toml:"random_offset"`
 	// KFrac is the share of tokens above the salience threshold in this stage, in training; 0: the model's.
 	KFrac float64 `json:"k_frac,omitempty" toml:"k_frac"`
@@ -47,13 +52,16 @@ func (s Stage) tested() []tasks.Weight {
 	return all
 }
 
-// spec is what the stage's training graph is made for.
-func (s Stage) spec() layers.TrainSpec {
+// Spec is what the stage's training graph is made for.
+func (s Stage) Spec() layers.TrainSpec {
 	return layers.TrainSpec{
-		Batch: s.BatchSize, Tokens: s.Context, Questions: s.questions(), Positions: s.RandomOffset, KFrac: s.KFrac,
-		SparseAbove: s.SparseAbove,
+		Batch: s.BatchSize, Tokens: s.Context, Questions: s.questions(), Positions: s.RandomOffset, Chunks: s.Chunks,
+		KFrac: s.KFrac, SparseAbove: s.SparseAbove,
 	}
 }
+
+// Chunk is the number of tokens of a chunk, all of a sample's where it is read in one pass.
+func (s Stage) Chunk() int { return s.Context / max(1, s.Chunks) }
 
 // questions is the number of places that a sample of the stage is asked at; 0: its last token alone.
 func (s Stage) questions() int {
@@ -130,7 +138,7 @@ func (c Config) Stages() []Stage {
 			s.Samples = max(1, s.Tokens/max(1, s.Context))
 		}
 		s.Samples, s.BatchSize = cmp.Or(s.Samples, c.SamplesPerStage), cmp.Or(s.BatchSize, c.BatchSize)
-		s.Epochs = cmp.Or(s.Epochs, c.EpochsPerStage)
+		s.Epochs, s.Chunks = cmp.Or(s.Epochs, c.EpochsPerStage), cmp.Or(s.Chunks, c.Chunks)
 		if len(s.Mixture) == 0 && c.Data == nil {
 			s.Mixture = c.mixture()
 		}
@@ -203,7 +211,7 @@ func (s Stage) check(c Config) error {
 			return err
 		}
 	}
-	if err := c.Model.CheckContexts(names.Length, s.Context); err != nil {
+	if err := s.checkChunks(c, names.Length); err != nil {
 		return err
 	}
 	if s.Tokens > 0 && s.Tokens < s.Context {
@@ -229,6 +237,31 @@ func (s Stage) check(c Config) error {
 	}
 	_, err := s.goal()
 	return err
+}
+
+// checkChunks names the first setting of what a stage of c reads at a time that cannot be. The key of its context is
+// given.
+func (s Stage) checkChunks(c Config, context string) error {
+	if s.Chunks <= 1 {
+		return cmp.Or(bounds.Check("chunks", s.Chunks, 0, math.MaxInt32), c.Model.CheckContexts(context, s.Context))
+	}
+	switch least := s.Chunks * layers.MinContext; {
+	case c.Data != nil:
+		return bounds.Wrong("chunks", s.Chunks, "a run's own data are read in one pass: leave it out")
+	case s.Context < least:
+		return bounds.Wrong("chunks", s.Chunks, "a chunk has at least %d tokens, and %s is %d: give at most %d, or a longer "+
+			"context", layers.MinContext, context, s.Context, max(1, s.Context/layers.MinContext))
+	case s.Context%s.Chunks != 0:
+		return bounds.Wrong("chunks", s.Chunks, "it must divide the context, and %s is %d: give another of the two", context,
+			s.Context)
+	case s.Chunk() > c.Model.MaxLen:
+		return bounds.Wrong("chunks", s.Chunks, "%s %d makes chunks of %d tokens, and the model has %d positions: give at "+
+			"least %d", context, s.Context, s.Chunk(), c.Model.MaxLen, (s.Context+c.Model.MaxLen-1)/c.Model.MaxLen)
+	}
+	if err := c.Model.CheckMemory(); err != nil {
+		return bounds.Wrong("chunks", s.Chunks, "%v", err)
+	}
+	return nil
 }
 
 // checkSynapNet refuses what another architecture has not.

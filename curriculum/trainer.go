@@ -245,16 +245,19 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec := s.spec()
+	spec := s.Spec()
 	g, err := t.Model.TrainOn(spec)
 	if err != nil {
 		return nil, err
 	}
+	source, chunk := t.Config.draw().For(tasks.Training, stage), s.Chunk()
 	collate := func(samples []tasks.Sample) layers.Batch {
 		b := collate(samples, spec)
-		if s.RandomOffset {
-			b.Positions = t.Config.draw().For(tasks.Training, stage).Positions(t.Done(), spec.Batch, length,
-				t.Config.Model.MaxLen)
+		if s.RandomOffset { // a sample's chunks are next to each other
+			b.Positions = source.Positions(t.Done(), spec.Batch*length/chunk, chunk, t.Config.Model.MaxLen)
+		}
+		if s.Chunks > 1 {
+			b.Kept = source.Kept(t.Done(), spec.Batch, t.Config.Model.Written(chunk))
 		}
 		return b
 	}
@@ -314,7 +317,7 @@ func (t *Trainer) samples(stage int) (train.Dataset[tasks.Sample], train.Order,
 	}
 	asked, err := tasks.Mixture(c.EvalSamples, c.params(s.Context), c.draw().For(tasks.HeldOut, stage), s.tested())
 	return learnt, order, func(ctx context.Context) (Scored, error) {
-		return EvaluateContext(ctx, t.Model, asked, s.BatchSize)
+		return EvaluateChunks(ctx, t.Model, asked, s.Chunks, s.BatchSize)
 	}, err
 }
 
@@ -365,25 +368,29 @@ func backward(g *layers.Trainer,
 	}
 }
 
-// collate lays out samples for a training graph, but for positions. The question that a sample ends with is
-// its first; those that it does not have are not counted.
+// collate lays out samples for a training graph, but for positions and what is kept of chunks. The question that a
+// sample ends with is its first, the others are those of its last chunk; those that it does not have are not counted.
 func collate(samples []tasks.Sample, spec layers.TrainSpec) layers.Batch {
 	ids, labels := Collate(samples, spec.Batch)
 	if spec.Questions == 0 {
 		return layers.Batch{IDs: ids, Labels: labels}
 	}
 	b := layers.Batch{IDs: ids}
+	first := spec.Tokens - spec.Tokens/max(1, spec.Chunks) // token of the last chunk
 	for i, last := range labels {
-		asked := make([]tasks.Question, spec.Questions)
-		for k := range asked {
-			asked[k] = tasks.Question{At: spec.Tokens - 1, Label: graph.Ignore}
-		}
-		asked[0].Label = last
+		asked := []tasks.Question{{At: spec.Tokens - 1, Label: last}}
 		if i < len(samples) {
-			copy(asked[1:], samples[i].Asked)
+			for _, q := range samples[i].Asked {
+				if q.At >= first {
+					asked = append(asked, q)
+				}
+			}
+		}
+		for len(asked) < spec.Questions {
+			asked = append(asked, tasks.Question{At: spec.Tokens - 1, Label: graph.Ignore})
 		}
 		for _, q := range asked {
-			b.Asked, b.Labels = append(b.Asked, int32(q.At)), append(b.Labels, q.Label)
+			b.Asked, b.Labels = append(b.Asked, int32(q.At-first)), append(b.Labels, q.Label)
 		}
 	}
 	return b

@@ -241,7 +241,16 @@ func (m *Model) PlanTrain(spec TrainSpec, terms ...Term) (graph.MemoryPlan, erro
 
 // PlanInfer is the memory that Infer would plan, without allocating it.
 func (m *Model) PlanInfer(batch, tokens, external int) (graph.MemoryPlan, error) {
-	_, g, err := m.inferenceGraph(graph.Outline, batch, tokens, external)
+	return m.planInfer(batch, tokens, external, 1)
+}
+
+// PlanInferChunks is the memory that InferChunks would plan, without allocating it.
+func (m *Model) PlanInferChunks(batch, tokens, chunks int) (graph.MemoryPlan, error) {
+	return m.planInfer(batch, tokens, 0, chunks)
+}
+
+func (m *Model) planInfer(batch, tokens, external, chunks int) (graph.MemoryPlan, error) {
+	_, g, err := m.inferenceGraph(graph.Outline, batch, tokens, external, chunks)
 	if err != nil {
 		return graph.MemoryPlan{}, err
 	}

@@ -3,6 +3,7 @@ package layers
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/host"
@@ -158,10 +159,16 @@ func (m *Model) Outputs() int { return m.Config.outputs() }
 // Trainer is the model's training graph for one shape: forward, cross-entropy and every gradient.
 type Trainer struct {
 	Program *graph.Program
-	in      Batch // the graph's inputs
+	spec    TrainSpec
 	loss    *graph.Node
 	logits  *graph.Node
 	terms   []*graph.Node
+
+	// The graph's inputs, by chunk and as a whole.
+	ids, positions, used [][]int32
+	asked, labels        []int32
+
+	blocks [][]BlockOutput // of each chunk
 }
 
 // Term adds a further term [1] of the training loss to a graph that holds the model's output: a regulariser, an
@@ -175,6 +182,12 @@ type TrainSpec struct {
 	Questions int
 	// Positions says that a batch gives the position of every token, in place of 0 … T-1.
 	Positions bool
+	// Chunks is the number C of chunks that a sample is read in, each with what was written in those before as external
+	// memory, through which gradients flow. T must be divisible by it; questions are those of the last chunk. 0, 1: T
+	// tokens are read in one pass.
+	Chunks int
+	// Reads keeps what a memory is told of the chunks, for Trainer.ChunkRead.
+	Reads bool
 	// KFrac is the share of tokens above the salience threshold; 0: the configuration's.
 	KFrac float64
 	// SparseAbove is the number of tokens up to which attention is dense; 0: the configuration's.
@@ -197,8 +210,9 @@ func (m *Model) attend(spec TrainSpec) (restore func()) {
 type Batch struct {
 	IDs       []int32 // [B, T]
 	Labels    []int32 // [B, Q] of a classifier, [B, T] of a language model; graph.Ignore: none
-	Asked     []int32 // [B, Q], the places of the questions; nil in a graph without Questions
+	Asked     []int32 // [B, Q], the places of the questions in the last chunk; nil in a graph without Questions
 	Positions []int32 // [B, T]; nil in a graph without Positions
+	Kept      []int32 // [B], entries of each earlier chunk's Config.Written that stay; nil in a graph without Chunks
 }
 
 // Train compiles the training graph for batches of B samples of T tokens. Labels are one a sample for classification,
@@ -238,28 +252,31 @@ func (m *Model) trainGraph(build buildGraph, spec TrainSpec, terms ...Term) (*Tr
 		return nil, nil, ErrPacked
 	}
 	defer m.attend(spec)()
-	t := &Trainer{}
+	t := &Trainer{spec: spec}
 	g, err := build(func(g *graph.Graph) {
-		ids := g.InputInts("ids", spec.Batch, spec.Tokens)
-		var positions, asked *graph.Node
+		in := inputChunks(g, spec.Batch, spec.Tokens, spec.Chunks, spec.Positions)
+		var asked *graph.Node
 		if spec.Questions > 0 {
 			asked = g.InputInts("asked", spec.Batch, spec.Questions)
-			t.in.Asked = g.Ints(asked)
+			t.asked = g.Ints(asked)
 		}
-		if spec.Positions {
-			positions = g.InputInts("positions", spec.Batch, spec.Tokens)
-			t.in.Positions = g.Ints(positions)
-		}
-		out := m.forward(g, ids, positions, asked, nil)
+		out, blocks := m.forwardChunks(g, in, asked)
 		labels := g.InputInts("labels", graph.Shape(out.Logits)[:2]...)
 		t.loss, t.logits = graph.CrossEntropy(g, out.Logits, labels), out.Logits
-		t.in.IDs, t.in.Labels = g.Ints(ids), g.Ints(labels)
+		t.ids, t.positions, t.used = memoryOf(g, in.ids), memoryOf(g, in.positions), memoryOf(g, in.used)
+		t.labels = g.Ints(labels)
 		for _, term := range terms {
 			t.terms = append(t.terms, term(g, out))
 		}
 		g.Backward(graph.Sum(g, append([]*graph.Node{t.loss}, t.terms...)...))
 		g.Keep(t.loss, t.logits)
 		g.Keep(t.terms...)
+		if spec.Reads && spec.Chunks > 1 {
+			t.blocks = blocks
+			for _, o := range slices.Concat(blocks...) {
+				g.Keep(o.Bank, o.Salience.Sigma, o.Salience.Top, o.Read.Received)
+			}
+		}
 	})
 	return t, g, err
 }
@@ -271,18 +288,33 @@ func (t *Trainer) Run(ids, labels []int32) (loss float32, err error) {
 
 // RunBatch is Run of a batch of any shape, which is that of the graph.
 func (t *Trainer) RunBatch(b Batch) (loss float32, err error) {
-	switch in := t.in; {
-	case len(b.IDs) != len(in.IDs) || len(b.Labels) != len(in.Labels):
-		return 0, fmt.Errorf("model: got %d ids and %d labels, want %d and %d", len(b.IDs), len(b.Labels), len(in.IDs),
-			len(in.Labels))
-	case len(b.Asked) != len(in.Asked) || len(b.Positions) != len(in.Positions):
-		return 0, fmt.Errorf("model: got %d places of questions and %d positions, want %d and %d", len(b.Asked),
-			len(b.Positions), len(in.Asked), len(in.Positions))
+	n := t.spec.Batch
+	tokens, positions, kept := n*t.spec.Tokens, 0, 0
+	if t.positions != nil {
+		positions = tokens
 	}
-	copy(t.in.IDs, b.IDs)
-	copy(t.in.Labels, b.Labels)
-	copy(t.in.Asked, b.Asked)
-	copy(t.in.Positions, b.Positions)
+	if t.used != nil {
+		kept = n
+	}
+	switch {
+	case len(b.IDs) != tokens || len(b.Labels) != len(t.labels):
+		return 0, fmt.Errorf("model: got %d ids and %d labels, want %d and %d", len(b.IDs), len(b.Labels), tokens,
+			len(t.labels))
+	case len(b.Asked) != len(t.asked) || len(b.Positions) != positions:
+		return 0, fmt.Errorf("model: got %d places of questions and %d positions, want %d and %d", len(b.Asked),
+			len(b.Positions), len(t.asked), positions)
+	case len(b.Kept) != kept:
+		return 0, fmt.Errorf("model: got %d numbers of entries that are kept, want %d", len(b.Kept), kept)
+	}
+	fillChunks(t.ids, b.IDs, n)
+	fillChunks(t.positions, b.Positions, n)
+	for i, used := range t.used {
+		for k := range used {
+			used[k] = int32(i+1) * b.Kept[k]
+		}
+	}
+	copy(t.labels, b.Labels)
+	copy(t.asked, b.Asked)
 	if err := t.Program.Run(); err != nil {
 		return 0, err
 	}
@@ -305,13 +337,25 @@ func (t *Trainer) Logits() []float32 { return t.Program.Value(t.logits) }
 type Inference struct {
 	Program  *graph.Program
 	out      Output
-	ids      []int32
+	batch    int
+	tokens   int       // T of a sample
+	ids      [][]int32 // of each chunk
 	external [][]float32
 }
 
 // Infer compiles the forward graph for B samples of T tokens with E entries of external memory a block (0: none).
 func (m *Model) Infer(batch, tokens, external int) (*Inference, error) {
-	f, g, err := m.inferenceGraph(graph.Build, batch, tokens, external)
+	return m.infer(batch, tokens, external, 1)
+}
+
+// InferChunks compiles the forward graph for B samples of T tokens that are read in chunks, of which everything is kept
+// (TrainSpec.Chunks). What it tells besides logits is of the last chunk.
+func (m *Model) InferChunks(batch, tokens, chunks int) (*Inference, error) {
+	return m.infer(batch, tokens, 0, chunks)
+}
+
+func (m *Model) infer(batch, tokens, external, chunks int) (*Inference, error) {
+	f, g, err := m.inferenceGraph(graph.Build, batch, tokens, external, chunks)
 	if err != nil {
 		return nil, err
 	}
@@ -319,25 +363,34 @@ func (m *Model) Infer(batch, tokens, external int) (*Inference, error) {
 	return f, err
 }
 
-func (m *Model) inferenceGraph(build buildGraph, batch, tokens, external int) (*Inference, *graph.Graph, error) {
+// inferenceGraph has external memory or chunks, and not both.
+func (m *Model) inferenceGraph(build buildGraph, batch, tokens, external, chunks int) (*Inference, *graph.Graph,
+	error) {
 	if external > 0 {
 		if err := m.CheckMemory(); err != nil {
 			return nil, nil, err
 		}
 	}
-	f := &Inference{}
+	f := &Inference{batch: batch, tokens: tokens}
 	g, err := build(func(g *graph.Graph) {
-		ids := g.InputInts("ids", batch, tokens)
-		var ext []*graph.Node
-		for i := range m.all {
-			if external > 0 {
+		in := inputChunks(g, batch, tokens, chunks, false)
+		f.ids = memoryOf(g, in.ids)
+		if external == 0 {
+			for i, used := range memoryOf(g, in.used) {
+				for b := range used {
+					used[b] = int32((i + 1) * m.Config.Written(tokens/max(1, chunks)))
+				}
+			}
+			f.out, _ = m.forwardChunks(g, in, nil)
+		} else {
+			var ext []*graph.Node
+			for i := range m.all {
 				n := g.Input(fmt.Sprintf("external.%d", i), batch, external, m.Config.Dim)
 				ext = append(ext, n)
 				f.external = append(f.external, g.Floats(n))
 			}
+			f.out = m.Forward(g, in.ids[0], ext)
 		}
-		f.out = m.Forward(g, ids, ext)
-		f.ids = g.Ints(ids)
 		g.Keep(f.out.Logits)
 		for _, b := range f.out.Blocks {
 			g.Keep(b.Bank, b.Salience.Sigma, b.Salience.Top)
@@ -349,11 +402,11 @@ func (m *Model) inferenceGraph(build buildGraph, batch, tokens, external int) (*
 // Run computes the logits of ids [B, T] with the given external memories, one [B, E, D] a block. The result is valid
 // until the next run.
 func (f *Inference) Run(ids []int32, external [][]float32) ([]float32, error) {
-	if len(ids) != len(f.ids) || len(external) != len(f.external) {
-		return nil, fmt.Errorf("model: got %d ids and %d memories, want %d and %d", len(ids), len(external), len(f.ids),
+	if n := f.batch * f.tokens; len(ids) != n || len(external) != len(f.external) {
+		return nil, fmt.Errorf("model: got %d ids and %d memories, want %d and %d", len(ids), len(external), n,
 			len(f.external))
 	}
-	copy(f.ids, ids)
+	fillChunks(f.ids, ids, f.batch)
 	for i, e := range external {
 		if len(e) != len(f.external[i]) {
 			return nil, fmt.Errorf("model: external memory %d has %d values, want %d", i, len(e), len(f.external[i]))

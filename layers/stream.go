@@ -25,7 +25,7 @@ func (m *Model) Stream(ids []int32, chunk int, f func(logits []float32) error) e
 	var banks [][]float32 // one [1, S, D] a block, nil for the first chunk
 	slots := 0
 	for part := range slices.Chunk(ids, chunk) {
-		if p == nil || len(part) != len(p.ids) || len(banks) != len(p.external) {
+		if p == nil || len(part) != p.tokens || len(banks) != len(p.external) {
 			next, err := m.Infer(1, len(part), slots)
 			if err != nil {
 				return err

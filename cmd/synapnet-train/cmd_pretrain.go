@@ -101,6 +101,8 @@ func pretrainSettings(conf *curriculum.Config) []setting {
 		{"samples-per-stage", "training samples of each stage", &conf.SamplesPerStage},
 		{"epochs-per-stage", "passes over them", &conf.EpochsPerStage},
 		{"batch-size", "samples a step", &conf.BatchSize},
+		{"chunks", "parts `C` of equal length that a sample is read in, each with the memory of those before; 0: one pass",
+			&conf.Chunks},
 		{"lr", "peak learning rate", &conf.LR},
 		{"warmup-steps", "steps of linear warm-up", &conf.WarmupSteps},
 		{"weight-decay", "decoupled weight decay", &conf.WeightDecay},
@@ -233,7 +235,11 @@ func tellPretraining(p *progress, run *pretrain.Training, total int) error {
 	if t.Own != nil {
 		p.Line("%s", dataLine(t.Own, t.Config.Contexts()))
 	}
-	untrained, err := t.Model.Untrained(t.Config.Contexts()...)
+	var read []int
+	for _, s := range t.Config.Stages() {
+		read = append(read, s.Chunk())
+	}
+	untrained, err := t.Model.Untrained(read...)
 	if err != nil {
 		return err
 	}

@@ -95,6 +95,7 @@ func TestKills(t *testing.T) {
 	start := "stream " + model + " --random-tokens 2400 --input-seed 5 "
 	for name, c := range map[string]killCase{
 		"pretrain": pretrained("--curriculum 32 64 " + tiny),
+		"chunks":   pretrained("--curriculum 32 96 --chunks 2 " + tiny),
 		"jsonl":    pretrained("--data own.jsonl --tokenizer words --eval-share 0.2" + smallRun),
 		"parquet":  pretrained("--data own.parquet --eval-data held.parquet --long-samples middle --curriculum 8" + smallRun),
 		"mixture":  pretrained("--curriculum 32 --tasks niah_single=0.5 fa=0.5 " + tiny),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -129,13 +130,26 @@ func checkFits(c *cli.Context, all ...fitting) error {
 
 // ofTraining are a batch, and the samples of which held tells the memory, of training as trainingBytes has it.
 func ofTraining(m *layers.Model, copies, tokens int, held func(samples int) uint64, batch, samples fitting) []fitting {
-	batch.what = fmt.Sprintf("a step at context %d", tokens)
-	batch.need = func(n int, room uint64) (uint64, error) { return trainingBytes(m, copies, n, tokens, room) }
+	batch = ofStep(m, copies, layers.TrainSpec{Tokens: tokens}, batch)
 	samples.need = func(n int, room uint64) (uint64, error) {
 		step, err := batch.need(batch.value, room)
 		return host.Plus(step, held(n)), err
 	}
 	return []fitting{batch, samples}
+}
+
+// ofStep is a batch of training as trainingBytes has it.
+func ofStep(m *layers.Model, copies int, spec layers.TrainSpec, batch fitting) fitting {
+	batch.what = fmt.Sprintf("a step at context %d", spec.Tokens)
+	if spec.Chunks > 1 {
+		batch.what += fmt.Sprintf(" in %d chunks", spec.Chunks)
+	}
+	batch.need = func(n int, room uint64) (uint64, error) {
+		spec := spec
+		spec.Batch = n
+		return trainingBytes(m, copies, spec, room)
+	}
+	return batch
 }
 
 // copies of the weights in float32: the model and what goes with it.
@@ -160,21 +174,21 @@ func outlineWithin(m layers.Config, copies int, resumed bool, room host.Room) (*
 	return layers.Outline(m)
 }
 
-// trainingBytes is the memory of training a model of configuration m with AdamW at a batch: `copies` of the weights,
-// the plan of the step, and of the evaluation that is compiled beside it.
-func trainingBytes(m *layers.Model, copies, batch, tokens int, room uint64) (uint64, error) {
-	floor := host.Plus(host.Times(copies, int(m.Config.WeightBytes())), leastValues(m.Config, batch, tokens),
-		graphBytes(m.Config))
+// trainingBytes is the memory of training a model with AdamW at a batch: `copies` of the weights, the plan of the step,
+// and of the evaluation that is compiled beside it.
+func trainingBytes(m *layers.Model, copies int, spec layers.TrainSpec, room uint64) (uint64, error) {
+	weights := host.Times(copies, int(m.Config.WeightBytes()))
+	graphs := host.Times(max(1, spec.Chunks), int(graphBytes(m.Config)))
+	floor := host.Plus(weights, leastValues(m.Config, spec.Batch, spec.Tokens), graphs)
 	if beyond(floor, room) {
 		return floor, nil
 	}
-	train, err := m.PlanTrain(layers.TrainSpec{Batch: batch, Tokens: tokens})
+	train, err := m.PlanTrain(spec)
 	if err != nil {
 		return 0, err
 	}
-	infer, err := m.PlanInfer(batch, tokens, 0)
-	return host.Plus(host.Times(copies, int(m.Config.WeightBytes())), uint64(train.Arena), uint64(infer.Arena),
-		idBytes(batch, tokens), graphBytes(m.Config)), err
+	infer, err := m.PlanInferChunks(spec.Batch, spec.Tokens, spec.Chunks)
+	return host.Plus(weights, uint64(train.Arena), uint64(infer.Arena), idBytes(spec.Batch, spec.Tokens), graphs), err
 }
 
 // inferenceBytes is the memory of a forward pass beside the weights.
@@ -213,7 +227,7 @@ func checkMemory(conf curriculum.Config, resumed bool, room host.Room) error {
 	if err != nil {
 		return err
 	}
-	longest, batch := slices.Max(conf.Contexts()), conf.BatchSize
+	longest, batch := slices.Max(conf.Contexts()), 0
 	for _, s := range conf.Stages() {
 		batch = max(batch, s.BatchSize)
 	}
@@ -232,12 +246,57 @@ func checkMemory(conf curriculum.Config, resumed bool, room host.Room) error {
 		}
 		return most
 	}
-	return checkRoom(room, ofTraining(m, 1+adamCopies, longest, samples,
-		fitting{setting: "--batch-size", value: batch, smaller: "give a smaller model or shorter contexts",
-			kept: continued(resumed)},
-		fitting{setting: "--samples-per-stage", value: conf.SamplesPerStage,
-			what:    fmt.Sprintf("a step with its samples, %d tokens each,", longest),
-			smaller: "give a smaller --batch-size, a smaller model or shorter contexts", kept: continued(resumed)})...)
+	all := stepsOf(conf, m, continued(resumed))
+	step := sync.OnceValues(func() (most uint64, err error) {
+		for _, f := range all {
+			need, err := f.need(f.value, room.Bytes)
+			if err != nil {
+				return 0, err
+			}
+			most = max(most, need)
+		}
+		return most, nil
+	})
+	return checkRoom(room, append(slices.Clone(all), fitting{
+		setting: "--samples-per-stage", value: conf.SamplesPerStage,
+		what:    fmt.Sprintf("a step with its samples, %d tokens each,", longest),
+		smaller: "give a smaller --batch-size, a smaller model or shorter contexts", kept: continued(resumed),
+		need: func(n int, _ uint64) (uint64, error) {
+			largest, err := step()
+			return host.Plus(largest, samples(n)), err
+		}})...)
+}
+
+// stepsOf are the batches of a run's stages, but for those of stages that take no more than another one.
+func stepsOf(conf curriculum.Config, m *layers.Model, kept string) (all []fitting) {
+	var specs []layers.TrainSpec
+	for _, s := range conf.Stages() {
+		specs = append(specs, s.Spec())
+	}
+	for i, spec := range specs {
+		if covered(specs, i) {
+			continue
+		}
+		f := fitting{setting: "--batch-size", value: spec.Batch, smaller: "give a smaller model or shorter contexts",
+			kept: kept}
+		if len(conf.Stage) > 0 && conf.Stage[i].BatchSize > 0 {
+			f.setting = fmt.Sprintf("stage.%d.batch_size", i+1)
+		}
+		all = append(all, ofStep(m, 1+adamCopies, spec, f))
+	}
+	return all
+}
+
+// covered says whether another of specs, the last of equal ones, is spec i with as many samples and tokens or more.
+func covered(specs []layers.TrainSpec, i int) bool {
+	for k, other := range specs {
+		spec := specs[i]
+		fits := spec.Batch <= other.Batch && spec.Tokens <= other.Tokens && (k > i || spec != other)
+		if spec.Batch, spec.Tokens = other.Batch, other.Tokens; fits && spec == other {
+			return true
+		}
+	}
+	return false
 }
 
 // checkEvalMemory refuses batches that do not fit beside the loaded model.
@@ -337,7 +396,7 @@ func checkBenchMemory(c *cli.Context, cases []bench.Case) error {
 		need := func(batch int, room uint64) (uint64, error) { return inferenceBytes(m, batch, benchCase.Context, room) }
 		if benchCase.Name == bench.TrainStep || benchCase.Name == bench.MemoryGrowth {
 			need = func(batch int, room uint64) (uint64, error) {
-				return trainingBytes(m, 1+adamCopies, batch, benchCase.Context, room)
+				return trainingBytes(m, 1+adamCopies, layers.TrainSpec{Batch: batch, Tokens: benchCase.Context}, room)
 			}
 		}
 		if err := checkFits(c, fitting{"--batch-size", benchCase.Batch,

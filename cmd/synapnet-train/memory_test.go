@@ -234,3 +234,38 @@ func TestReferenceRecipeFitsInto8GB(t *testing.T) {
 		t.Error("it is planned with less than its weights and moments") // 8,714,950 parameters, 12 bytes each
 	}
 }
+
+// Each stage is planned with its own batch, context and chunks: a long stage of small batches does not need what short
+// ones of large batches would at its length.
+func TestStagesArePlannedApart(t *testing.T) {
+	conf := curriculum.Default()
+	conf.Model.Depth, conf.Model.VocabSize, conf.Model.MaxLen = 1, 128, 512
+	conf.Curriculum, conf.SamplesPerStage, conf.EvalSamples = nil, 8, 8
+	conf.Stage = []curriculum.Stage{{Context: 64, BatchSize: 64}, {Context: 512, BatchSize: 2}, {Context: 256, BatchSize: 2}}
+	need := func(conf curriculum.Config) uint64 {
+		return least(func(r host.Room) error { return checkMemory(conf, false, r) })
+	}
+	large := conf
+	large.Stage = conf.Stage[:1]
+	if all, most := need(conf), need(large); all > most*11/10 {
+		t.Errorf("all stages need %d bytes, the one with the largest batches %d", all, most)
+	}
+	conf.Stage = []curriculum.Stage{{Context: 4096, BatchSize: 2, Chunks: 8}}
+	refused := "stage.1.batch_size 2: a step at context 4096 in 8 chunks takes at least "
+	if err := checkMemory(conf, false, roomOf(24<<20)); err == nil || !strings.HasPrefix(err.Error(), refused) {
+		t.Error(err)
+	}
+	m, err := layers.NewModel(conf.Model, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step, err := m.TrainOn(conf.Stages()[0].Spec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer step.Program.Close()
+	all, least := need(conf), uint64(step.Program.ArenaBytes())+3*conf.Model.WeightBytes()
+	if all < least || all > least*3/2 {
+		t.Errorf("planned are %d bytes, the step and the optimiser have %d", all, least)
+	}
+}

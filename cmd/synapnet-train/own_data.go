@@ -115,6 +115,7 @@ func overStages(c *cli.Context, conf curriculum.Config) error {
 		"samples-per-stage": func(s curriculum.Stage) int { return max(s.Samples, s.Tokens) },
 		"epochs-per-stage":  func(s curriculum.Stage) int { return s.Epochs },
 		"batch-size":        func(s curriculum.Stage) int { return s.BatchSize },
+		"chunks":            func(s curriculum.Stage) int { return s.Chunks },
 	} {
 		without := slices.ContainsFunc(conf.Stage, func(s curriculum.Stage) bool { return own(s) == 0 })
 		if c.IsSet(flag) && !without {

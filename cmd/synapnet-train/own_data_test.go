@@ -145,6 +145,14 @@ func TestPretrainInStages(t *testing.T) {
 	if strings.Count(told, "evaluation ") != 3 || !strings.Contains(told, "fa 0.") || strings.Contains(told, "variable") {
 		t.Errorf("%s", told)
 	}
+	chunks := strings.NewReplacer("max_len = 64", "max_len = 16", "context = 24", "context = 24\nchunks = 2",
+		"context = 32", "context = 32\nchunks = 4").Replace(text)
+	if err := os.WriteFile("chunks.toml", []byte(chunks), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	trained(t, "pretrain --config chunks.toml --eval-samples 16 --warmup-steps 2 --output-dir chunks")
+	refusal(t, exitUsage, "pretrain --config chunks.toml --chunks 2 --output-dir new",
+		"--chunks 2: every [[stage]] of chunks.toml has its own: change it there")
 	own := strings.Replace(text, "epochs = 1\n", "epochs = 1\n[[stage.mixture]]\ntask = \"fa\"\nshare = 1.0\n", 1)
 	both := strings.Replace(text, "tokens = 1024\n", "tokens = 1024\nsamples = 8\n", 1)
 	for name, text := range map[string]string{"own.toml": own, "both.toml": both} {

@@ -283,6 +283,7 @@ func TestResumeWithSettings(t *testing.T) {
 		"--heads 5":           "--heads is 5, but the run began with 2",
 		"--curriculum 32 64":  "--curriculum is [32 64], but the run began with [32]",
 		"--seed 7":            "--seed is 7, but the run began with 42",
+		"--chunks 2":          "--chunks is 2, but the run began with 0",
 		"--config other.toml": "--config other.toml differs from the settings the run began with: leave it out to resume",
 	} {
 		if err := os.WriteFile("other.toml", []byte("lr = 0.002\n"), 0o600); err != nil {
@@ -404,6 +405,8 @@ func TestPretrainRefusesSettings(t *testing.T) {
 		"--lr Inf":                       "--lr +Inf: it must be above 0 and finite",
 		"--lr 1,5":                       "--lr 1,5: not a number",
 		"--batch-size 0":                 "--batch-size 0: it must be from 1 to 65536",
+		"--chunks 2 --curriculum 65":     "--chunks 2: it must divide the context, and curriculum is 65: give another of",
+		"--chunks 2 --curriculum 15":     "--chunks 2: a chunk has at least 8 tokens, and curriculum is 15: give at most 1",
 		"--samples-per-stage 0":          "--samples-per-stage 0: it must be from 1",
 		"--epochs-per-stage 0":           "--epochs-per-stage 0: it must be from 1",
 		"--warmup-steps -1":              "--warmup-steps -1: it must be from 0",

@@ -239,6 +239,17 @@ func (s Source) Positions(step, n, tokens, limit int) []int32 {
 	return all
 }
 
+// Kept are the numbers of entries, of `written`, that each of n samples keeps of every chunk, for a step of a run: any
+// from 1 to all is as likely.
+func (s Source) Kept(step, n, written int) []int32 {
+	rng := s.stream("kept", fmt.Sprint(step))
+	all := make([]int32, n)
+	for i := range all {
+		all[i] = 1 + rng.Int32N(int32(written))
+	}
+	return all
+}
+
 // stream returns the generator of (kind, name, seed) and, with Keys2, of purpose and stage. The key is hashed because
 // PCG streams whose seeds differ in a few bits are correlated. No word of a key has a zero byte in it.
 func stream(kind, name string, seed uint64, more ...string) *rand.Rand {

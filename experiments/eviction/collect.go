@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/synapnet/synapnet-train/baee"
-	"github.com/synapnet/synapnet-train/baee/policy"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/graph/vec"
@@ -165,12 +164,12 @@ func collectStrict(ctx context.Context, m *layers.Model, c TrainConfig) (*collec
 			return nil, err
 		}
 		stream.Reset()
-		w := watcher{dim: k.Dim, slots: k.EpisodicSlots}
-		memory.Observe = w.observe
+		w := baee.Watcher{Dim: k.Dim, Slots: k.EpisodicSlots}
+		memory.Observe = w.Observe
 		if err := stream.Push(s.IDs, func([]float32) error { return nil }); err != nil {
 			return nil, err
 		}
-		w.examples(all, n, s.Targets, c.PerDecision, rng)
+		all.addDecisions(w.Decisions(), n, s.Targets, c.PerDecision, rng)
 	}
 	if all.Len() == 0 {
 		return nil, fmt.Errorf("no examples: a context of %d tokens has no later chunk of %d", c.Context, c.Chunk)
@@ -178,67 +177,19 @@ func collectStrict(ctx context.Context, m *layers.Model, c TrainConfig) (*collec
 	return all, nil
 }
 
-// watcher keeps what a memory shows of one sequence. Nothing is evicted, so an entry keeps its index.
-type watcher struct {
-	dim, slots int
-	seen       []decision
-}
-
-// decision is the state of one layer after one chunk.
-type decision struct {
-	layer    int
-	features []float32 // [N, D + 4]
-	entries  []policy.Entry
-	received []float64 // in this chunk
-}
-
-func (w *watcher) observe(o baee.Observation) {
-	width := w.dim + baee.HistoryFeatures
-	d := decision{layer: o.Layer, features: make([]float32, len(o.Entries)*width), entries: slices.Clone(o.Entries)}
-	for j := range o.Entries {
-		f := d.features[j*width : (j+1)*width]
-		o.Content(f[:w.dim], j)
-		baee.History(f[w.dim:], &o.Entries[j], w.slots)
-		d.received = append(d.received, float64(o.Received[j]))
-	}
-	w.seen = append(w.seen, d)
-}
-
-// attended are, for each decision, the labels by attention received in later chunks; nil for a layer's last decision.
-func (w *watcher) attended() [][]float32 {
-	later := map[int][]float64{} // by layer: attention received in the chunks after the one looked at
-	labels := make([][]float32, len(w.seen))
-	for at := len(w.seen) - 1; at >= 0; at-- {
-		d := w.seen[at]
-		if sum := later[d.layer]; sum != nil {
-			labels[at] = make([]float32, len(d.entries))
-			for _, j := range policy.Best(sum[:len(d.entries)], int(baee.PositiveShare*float64(len(d.entries)))) {
-				labels[at][j] = 1
-			}
-		} else {
-			later[d.layer] = make([]float64, len(d.entries))
-		}
-		for j, r := range d.received {
-			later[d.layer][j] += r
-		}
-	}
-	return labels
-}
-
-// examples adds those of the sequence, in the order of the stream. targets are the positions that carry its answer.
-func (w *watcher) examples(all *collection, sequence int, targets []int, perDecision int, rng *rand.Rand) {
-	width := w.dim + baee.HistoryFeatures
-	for at, attended := range w.attended() {
-		d := w.seen[at]
-		chosen := rng.Perm(len(d.entries))
+// addDecisions adds examples of a sequence, in the order of the stream. targets are the positions that carry its answer.
+func (c *collection) addDecisions(decisions []baee.Decision, sequence int, targets []int, perDecision int,
+	rng *rand.Rand) {
+	for _, d := range decisions {
+		chosen := rng.Perm(len(d.Entries))
 		for _, j := range chosen[:min(perDecision, len(chosen))] {
-			all.Features = append(all.Features, d.features[j*width:(j+1)*width]...)
+			c.Features = append(c.Features, d.Features[j*c.Width:(j+1)*c.Width]...)
 			yes := float32(0)
-			if attended != nil {
-				yes = attended[j]
+			if d.Attended != nil {
+				yes = d.Attended[j]
 			}
-			needle := label(slices.Contains(targets, int(d.entries[j].Position)))
-			all.add(yes, needle, sequence, d.entries[j].Age == 0, attended != nil)
+			needle := label(slices.Contains(targets, int(d.Entries[j].Position)))
+			c.add(yes, needle, sequence, d.Entries[j].Age == 0, d.Attended != nil)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func smallTraining() TrainConfig {
 // An example is positive if its entry is among the 30% of the layer's that received most attention AFTER the chunk
 // looked at; after the last chunk that is not known. The other label is that its token carries the answer.
 func TestLabelsAreOfLaterAttention(t *testing.T) {
-	w := watcher{dim: 1, slots: 10}
+	w := baee.Watcher{Dim: 1, Slots: 10}
 	see := func(layer, entries int, received func(j int) float32) {
 		o := baee.Observation{Layer: layer, Entries: make([]policy.Entry, entries),
 			Content: func(dst []float32, i int) { dst[0] = float32(i) }}
@@ -45,7 +45,7 @@ func TestLabelsAreOfLaterAttention(t *testing.T) {
 			o.Received = append(o.Received, received(j))
 			o.Entries[j].Age = (entries-1)/10 - j/10
 		}
-		w.observe(o)
+		w.Observe(o)
 	}
 	// Layer 0: the first ten entries are attended to from the front in their own chunk, from the back later.
 	see(0, 10, func(j int) float32 { return float32(100 - j) })
@@ -55,7 +55,7 @@ func TestLabelsAreOfLaterAttention(t *testing.T) {
 	see(0, 30, func(j int) float32 { return float32(j % 10) })
 	see(1, 30, func(j int) float32 { return float32(30 - j) })
 	all := &collection{Examples: baee.Examples{Width: 5}}
-	w.examples(all, 7, []int{3, 15}, 100, rand.New(rand.NewPCG(1, 1)))
+	all.addDecisions(w.Decisions(), 7, []int{3, 15}, 100, rand.New(rand.NewPCG(1, 1)))
 	if all.Len() != 120 || !slices.Equal(all.sequence, slices.Repeat([]int{7}, 120)) {
 		t.Fatalf("%d examples of sequences %v", all.Len(), all.sequence)
 	}
