@@ -143,7 +143,8 @@ func (c Config) checkInit() error {
 	case c.Init != "" && !slices.Contains(layers.Initialisations(), c.Init):
 		return bounds.Known("init", layers.Initialisations(), c.Init)
 	case c.Init == layers.Induction && c.Model.Architecture != layers.SynapNet:
-		return bounds.Wrong("init", c.Init, "architecture %s has no such initial values: leave it out", c.Model.Architecture)
+		return bounds.Wrong("init", c.Init, "architecture %s has no such initial values: give %s, or leave it out",
+			c.Model.Architecture, layers.Published)
 	case c.InitFrom == "" && c.InitSHA256 != "":
 		return bounds.Wrong("init_sha256", c.InitSHA256, "it is that of `init_from`: name that, too")
 	case c.InitFrom == "" && c.ExtendMaxLen != 0:
