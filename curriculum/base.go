@@ -142,7 +142,8 @@ func (c Config) checkInit() error {
 	case c.Init.Check("init") != nil:
 		return c.Init.Check("init")
 	case c.Init != "" && c.Init != layers.Published && c.Model.Architecture != layers.SynapNet:
-		return bounds.Wrong("init", c.Init, "architecture %s has no such initial values: leave it out", c.Model.Architecture)
+		return bounds.Wrong("init", c.Init, "architecture %s has no such initial values: give %s, or leave it out",
+			c.Model.Architecture, layers.Published)
 	case c.InitFrom == "" && c.InitSHA256 != "":
 		return bounds.Wrong("init_sha256", c.InitSHA256, "it is that of `init_from`: name that, too")
 	case c.InitFrom == "" && c.ExtendMaxLen != 0:

@@ -13,6 +13,10 @@ import (
 
 // Config is everything that determines a pretraining run.
 type Config struct {
+	// Recipe is what the configuration was made from (Recipe.Config), other settings in place of its own or not; "":
+	// Reference. It determines nothing.
+	Recipe Recipe `json:"recipe,omitempty" toml:"-"`
+
 	Model layers.Config `json:"model" toml:"model"`
 
 	// Init says which initial values a new model has; "": layers.Published.
@@ -86,7 +90,8 @@ func Default() Config {
 
 // Validate names the first setting that cannot work, its value and what is allowed.
 func (c Config) Validate() error {
-	if err := cmp.Or(bounds.In("model", cmp.Or(c.Model.Validate(), c.Model.CheckCausal())), c.checkInit()); err != nil {
+	if err := cmp.Or(bounds.Known("recipe", Recipes(), c.RecipeName()),
+		bounds.In("model", cmp.Or(c.Model.Validate(), c.Model.CheckCausal())), c.checkInit()); err != nil {
 		return err
 	}
 	if c.Model.LanguageModel() {

@@ -28,9 +28,9 @@ type Trainer struct {
 	base    Base
 	average *layers.Average // nil: none
 	stages  []Stage
-	steps  []int      // of an epoch of each stage
-	early  []int      // the step that a stage ended with before its time; 0: it did not
-	epoch  epochCount // of the present one
+	steps   []int      // of an epoch of each stage
+	early   []int      // the step that a stage ended with before its time; 0: it did not
+	epoch   epochCount // of the present one
 }
 
 // The forms of the loop's parts.

@@ -9,7 +9,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/benchmarks"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 // completionScripts are what shells read, by their names. They ask the program itself what there is.
@@ -104,21 +106,32 @@ func completions(app *cli.App, words []string) (all []string) {
 	return all
 }
 
-// flagsBegun are the flags that may be meant, of a command or of the program, or the values of the one that is complete
-// and has names for them.
-func flagsBegun(app *cli.App, command *cli.Command, begun string) (all []string) {
-	flags := app.Flags
-	if command != nil {
-		flags = command.Flags
-	}
-	if begun == "--benchmark" && command != nil && command.Name == "eval" {
+// flagValues are the values of flags that have names for them, by the command, or its first word, and the flag.
+func flagValues(command, flag string) []string {
+	switch command + " " + flag {
+	case "eval --benchmark":
 		return benchmarks.Names()
+	case "pretrain --recipe", "info --recipe":
+		return namesOf(curriculum.Recipes())
+	case "pretrain --init":
+		return namesOf(layers.Initialisations())
+	}
+	return nil
+}
+
+// flagsBegun are the flags that may be meant, of a command or of the program. Of one that is complete they are its
+// values, if it has names for them, and the longer flags that begin like it: the shell alone knows which are meant.
+func flagsBegun(app *cli.App, command *cli.Command, begun string) (all []string) {
+	flags, values := app.Flags, []string(nil)
+	if command != nil {
+		flags, values = command.Flags, flagValues(command.Name, begun)
 	}
 	for name := range flagsByName(flags) {
-		if len(name) > 1 && strings.HasPrefix(name, strings.TrimLeft(begun, "-")) {
+		if len(name) > 1 && strings.HasPrefix(name, strings.TrimLeft(begun, "-")) &&
+			(len(values) == 0 || dashed(name) != begun) {
 			all = append(all, dashed(name))
 		}
 	}
 	slices.Sort(all)
-	return all
+	return append(values, all...)
 }

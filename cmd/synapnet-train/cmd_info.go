@@ -17,7 +17,7 @@ import (
 
 func infoCommand() *cli.Command {
 	d := layers.Reference()
-	flags := append(settingsFlags(modelSettings(&d)),
+	flags := append(settingsFlags(append([]setting{recipeSetting(new(curriculum.Config))}, modelSettings(&d)...)),
 		&cli.StringFlag{Name: "config",
 			Usage: "TOML `FILE` of a pretraining, see configs/: its [model], its contexts and its batch size"},
 		&cli.IntSliceFlag{Name: "contexts", Usage: "context `LENGTH`s in tokens (default: 512 1024 4096)"},
@@ -37,7 +37,8 @@ func infoCommand() *cli.Command {
 
 // description is what info tells of a model.
 type description struct {
-	Model      string          `json:"model"` // the file, or where the configuration is from
+	Model      string          `json:"model"`            // the file, or where the configuration is from
+	Recipe     string          `json:"recipe,omitempty"` // of a pretraining; "": none, or the file does not note it
 	Config     layers.Config   `json:"config"`
 	Parameters int             `json:"parameters"`
 	Bytes      int             `json:"weights_bytes"` // as float32
@@ -116,7 +117,7 @@ func info(c *cli.Context) error {
 func (d *description) next(c *cli.Context) {
 	switch {
 	case d.loaded == nil:
-		flags := []string{"config", "batch-size"}
+		flags := []string{"recipe", "config", "batch-size"}
 		for _, s := range modelSettings(&d.Config) {
 			flags = append(flags, s.flag)
 		}
@@ -156,7 +157,7 @@ func (d *description) find(c *cli.Context) (contexts []int, err error) {
 
 // describing is the first flag given that says what a model without a file is; "" without one.
 func describing(c *cli.Context) string {
-	for _, s := range append(modelSettings(&layers.Config{}), setting{flag: "config"}) {
+	for _, s := range append(modelSettings(&layers.Config{}), setting{flag: "config"}, setting{flag: "recipe"}) {
 		if c.IsSet(s.flag) {
 			return s.flag
 		}
@@ -182,17 +183,31 @@ func (d *description) load(c *cli.Context, path string) error {
 		return err
 	}
 	d.Model, d.Config, d.loaded = path, m.Config, m
+	if conf, err := curriculum.ReadConfig(path); err == nil { // a checkpoint, which notes it; a finished model does not
+		d.Recipe = recipeLine(conf)
+	}
 	return nil
 }
 
 // fromFlags takes the model, and what the user did not set, from --config and the flags.
 func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
-	conf := curriculum.Default()
+	recipe, err := recipeOf(c, "")
+	if err != nil {
+		return nil, err
+	}
+	file, err := readPretraining(c, withoutStages(recipe.Config()))
+	if err != nil {
+		return nil, err
+	}
+	conf, err := readPretraining(c, underneath(c, recipe.Config(), file))
+	if err != nil {
+		return nil, err
+	}
 	d.Model = "the reference model"
+	if c.IsSet("recipe") {
+		d.Model, contexts = "the model of recipe "+string(recipe), conf.Contexts()
+	}
 	if path := c.String("config"); path != "" {
-		if err := loadPretraining(path, &conf); err != nil {
-			return nil, usagef(c, "%v", err)
-		}
 		d.Model, contexts = path, conf.Contexts()
 		if !c.IsSet("batch-size") {
 			d.BatchSize = conf.BatchSize
@@ -201,11 +216,11 @@ func (d *description) fromFlags(c *cli.Context, contexts []int) ([]int, error) {
 	if err := overrideModel(c, &conf.Model); err != nil {
 		return nil, err
 	}
-	if !conf.Model.Equal(curriculum.Default().Model) && c.String("config") == "" {
+	if !conf.Model.Equal(recipe.Config().Model) && c.String("config") == "" {
 		d.Model = "a model of these settings"
 	}
-	d.Config = conf.Model
-	err := settingError(c, &conf, pretrainSettings(&conf), bounds.In("model", conf.Model.Validate()))
+	d.Config, d.Recipe = conf.Model, recipeLine(unnamed(conf))
+	err = settingError(c, &conf, pretrainSettings(&conf), bounds.In("model", conf.Model.Validate()))
 	return slices.Clone(contexts), err
 }
 
@@ -324,6 +339,9 @@ func (m *memoryInfo) add() { m.Total = m.Weights + m.Gradients + m.Optimiser + m
 // print writes the description for people.
 func (d *description) print(w io.Writer, verbose bool) error {
 	head := [][]string{{d.Model}, {configLine(d.Config)}}
+	if d.Recipe != "" {
+		head = append(head, []string{d.Recipe})
+	}
 	if d.packed() {
 		head = append(head, []string{fmt.Sprintf("packed: %s of weights in memory, %s as float32; 'inspect' lists them, it "+
 			"runs and is not trained", megabytes(d.Held), megabytes(d.Bytes))})

@@ -47,25 +47,39 @@ func pretrainCommand() *cli.Command {
 	}
 }
 
-// pretrainConfig puts the defaults, or the model of --init-from, the configuration file and the flags together. A run
-// that continues has its model already: known is its configuration.
-func pretrainConfig(c *cli.Context, known *layers.Config) (curriculum.Config, error) {
-	conf, err := readPretraining(c, blank(c.IsSet("data"), false))
+// pretrainConfig puts the recipe, or the model of --init-from with it, the configuration file and the flags together. A
+// run that continues has its recipe and its model already: was is its configuration.
+func pretrainConfig(c *cli.Context, was *curriculum.Config) (conf curriculum.Config, err error) {
+	var known *layers.Config
+	if was != nil {
+		conf.Recipe, known = was.Recipe, &was.Model
+	}
+	recipe, err := recipeOf(c, conf.Recipe)
 	if err != nil {
 		return conf, err
 	}
-	onData, staged := c.IsSet("data") || conf.Data != nil, len(conf.Stage) > 0
-	if path := cmp.Or(c.String("init-from"), conf.InitFrom); path != "" {
-		return initialised(c, path, known, blank(onData, staged))
+	file, err := readPretraining(c, withoutStages(recipe.Config()))
+	if err != nil {
+		return conf, err
 	}
-	if onData || staged {
-		if conf, err = readPretraining(c, blank(onData, staged)); err != nil {
-			return conf, err
-		}
+	conf = underneath(c, recipe.Config(), file)
+	if err := besideStages(c, conf, file); err != nil {
+		return conf, err
+	}
+	if c.IsSet("data") || file.Data != nil {
+		conf = forData(conf)
+	}
+	if path := cmp.Or(c.String("init-from"), file.InitFrom); path != "" {
+		conf.Init = "" // the model is the file's, not the recipe's
+		return initialised(c, path, known, conf)
+	}
+	if conf, err = readPretraining(c, conf); err != nil {
+		return conf, err
 	}
 	if err := overrideSettings(c, &conf); err != nil {
 		return conf, err
 	}
+	conf = unnamed(conf)
 	if err := cmp.Or(overrideData(c, &conf), overStages(c, conf)); err != nil {
 		return conf, err
 	}
@@ -90,13 +104,18 @@ func pretrainError(c *cli.Context, conf *curriculum.Config, err error) error {
 	if conf.Data != nil {
 		flags = append(flags, dataSettings(conf.Data)...)
 	}
+	if fromRecipe(c, conf, flags, err) {
+		return usagef(c, "--recipe %s: %v", conf.Recipe, err)
+	}
 	return settingError(c, conf, flags, err)
 }
 
 // pretrainSettings are the settings of a run that have flags, in the order of the help text.
 func pretrainSettings(conf *curriculum.Config) []setting {
 	return slices.Concat([]setting{
-		{"curriculum", "context `LENGTH`s in tokens, a stage each: --curriculum 512 1024", &conf.Curriculum},
+		recipeSetting(conf),
+		{"curriculum", "context `LENGTH`s in tokens, a stage each, in place of the recipe's stages: --curriculum 512 1024",
+			&conf.Curriculum},
 	}, modelSettings(&conf.Model), []setting{
 		{"samples-per-stage", "training samples of each stage", &conf.SamplesPerStage},
 		{"epochs-per-stage", "passes over them", &conf.EpochsPerStage},
@@ -108,6 +127,8 @@ func pretrainSettings(conf *curriculum.Config) []setting {
 		{"weight-decay", "decoupled weight decay", &conf.WeightDecay},
 		{"eval-samples", "held-out samples after each epoch", &conf.EvalSamples},
 		{"seed", "seed of weights, data and order", &conf.Seed},
+		{"init", "initial `VALUES` of a new model: " + strings.Join(namesOf(layers.Initialisations()), " or ") +
+			" (default: the recipe's)", &conf.Init},
 		{"init-from", "model `FILE` to begin from, in place of initial weights; the configuration is the model's",
 			&conf.InitFrom},
 		{"extend-max-len", "positions to give that model, more than it has; 0: as it is", &conf.ExtendMaxLen},
@@ -218,7 +239,12 @@ func stageLine(e curriculum.EpochEvaluation, s curriculum.Stage) string {
 func tellPretraining(p *progress, run *pretrain.Training, total int) error {
 	t := run.Trainer
 	p.Line("%s", machineLine())
-	p.Line("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(total, "step"), t.Config.Seed, run.Dir)
+	head := fmt.Sprintf("%d parameters, %s, seed %d, %s", t.Model.Params.Count(), plural(total, "step"), t.Config.Seed,
+		run.Dir)
+	if recipe := recipeLine(t.Config); recipe != "" {
+		head = recipe + ", " + head
+	}
+	p.Line("%s", head)
 	if problem := t.Config.WarmupProblem(total); problem != "" {
 		p.Line("warning: %s", problem)
 	}
@@ -359,7 +385,10 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 	if err := overrideSettings(c, &now); err != nil {
 		return err
 	}
-	before := pretrainSettings(&was)
+	named := was
+	now.Recipe, now.Init = now.RecipeName(), cmp.Or(now.Init, layers.Published)
+	named.Recipe, named.Init = was.RecipeName(), cmp.Or(was.Init, layers.Published)
+	before := pretrainSettings(&named)
 	for i, s := range pretrainSettings(&now) {
 		if a, b := s.text(), before[i].text(); a != b && s.flag != "lr" {
 			return usagef(c, "--%s is %s, but the run began with %s: leave the flag out to resume, or begin a new run with "+
@@ -369,7 +398,7 @@ func sameSettings(c *cli.Context, was curriculum.Config) error {
 	if err := noData(c); err != nil || !c.IsSet("config") {
 		return err
 	}
-	now, err := pretrainConfig(c, &was.Model)
+	now, err := pretrainConfig(c, &was)
 	if err != nil {
 		return err
 	}

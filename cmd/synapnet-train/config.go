@@ -73,8 +73,13 @@ func ofFile(path, message string, err error) error {
 	if unread != nil {
 		return fmt.Errorf("%w; %w", err, unread)
 	}
+	return fmt.Errorf("%s: %w", position(path, lineIn(text, message)), err)
+}
+
+// lineIn is the line of the key that a message begins with in the text of a configuration file; 0: there is none.
+func lineIn(text, message string) int {
 	places, _, _ := placesOf(text) // within its bounds, or it would have no settings
-	return fmt.Errorf("%s: %w", position(path, places.find(message)), err)
+	return places.find(message)
 }
 
 // readConfig reads a configuration file.

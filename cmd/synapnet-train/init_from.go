@@ -14,8 +14,9 @@ import (
 	"github.com/synapnet/synapnet-train/layers"
 )
 
-// initialised is the configuration, over that of a blank run, of one that begins from the model at path, or that began
-// from it and whose model is known. [model] and flags may name what the model has, and nothing else.
+// initialised is the configuration of a run that begins from the model at path, or that began from it, and whose model
+// is known. conf is what lies under its file and flags (underneath). [model] and flags may name what the model has, and
+// nothing else.
 func initialised(c *cli.Context, path string, known *layers.Config, conf curriculum.Config) (curriculum.Config, error) {
 	var extra map[string]string
 	if known != nil {
@@ -31,6 +32,7 @@ func initialised(c *cli.Context, path string, known *layers.Config, conf curricu
 		return conf, err
 	}
 	override(c, pretrainSettings(&conf)...)
+	conf = unnamed(conf)
 	if err := cmp.Or(overrideData(c, &conf), overStages(c, conf)); err != nil {
 		return conf, err
 	}

@@ -106,43 +106,6 @@ func sharesLine(conf curriculum.Config) string {
 		"has %s", sum, grouped(s.Samples), grouped(drawn))
 }
 
-// overStages refuses flags of the run that have no effect, because every stage of the file has a setting of its own.
-func overStages(c *cli.Context, conf curriculum.Config) error {
-	if len(conf.Stage) == 0 {
-		return nil
-	}
-	for flag, own := range map[string]func(s curriculum.Stage) int{
-		"samples-per-stage": func(s curriculum.Stage) int { return max(s.Samples, s.Tokens) },
-		"epochs-per-stage":  func(s curriculum.Stage) int { return s.Epochs },
-		"batch-size":        func(s curriculum.Stage) int { return s.BatchSize },
-		"chunks":            func(s curriculum.Stage) int { return s.Chunks },
-	} {
-		without := slices.ContainsFunc(conf.Stage, func(s curriculum.Stage) bool { return own(s) == 0 })
-		if c.IsSet(flag) && !without {
-			return usagef(c, "--%s %d: every [[stage]] of %s has its own: change it there", flag, c.Int(flag),
-				foreign.Path(c.String("config")))
-		}
-	}
-	if c.IsSet("tasks") && slices.ContainsFunc(conf.Stage, func(s curriculum.Stage) bool { return len(s.Mixture) > 0 }) {
-		return usagef(c, "--tasks: there are [[stage.mixture]] in %s, which stay: change them there",
-			foreign.Path(c.String("config")))
-	}
-	return nil
-}
-
-// blank is the configuration of a run before its file and flags: what data decide is open where it learns from data,
-// and there is no curriculum where it has stages.
-func blank(onData, staged bool) curriculum.Config {
-	conf := curriculum.Default()
-	if onData {
-		conf.Model.VocabSize, conf.Model.NumClasses, conf.SamplesPerStage = 0, 0, 0
-	}
-	if onData || staged {
-		conf.Curriculum = nil
-	}
-	return conf
-}
-
 // told tells how far the reading of data is, every tenth of it; words are counted before the store is made.
 func told(p *progress) func(data.Progress) {
 	next, counting := int64(1), false

@@ -160,11 +160,13 @@ func wrongValues(v reflect.Value) []string {
 var reasonable = map[string][]string{
 	"0": {"seed", "seeds", "data_seed", "target_seed", "variant_seed", "warmups", "warmup_steps", "short_steps", "rise",
 		"weight_decay", "beta1", "beta2", "clip", "lambda", "step_lr", "recovery.lr", "finetune.lr", "salient_fraction",
-		"smooth_alpha", "noise", "baee-grid.needles", "sparse_threshold", "sample_keys", "extend_max_len"},
+		"smooth_alpha", "noise", "baee-grid.needles", "sparse_threshold", "sample_keys", "extend_max_len",
+		"cooldown_steps"},
 	"9000000000000000000": {"seed", "seeds", "data_seed", "target_seed", "variant_seed"},
 	"[]":                  {"tiered", "random_models", "block_layers", "mixture", "stage"},
-	"":                    {"tiered", "block_layers", "architecture", "init_from", "init_sha256", "extend_by"},
-	"nonsense":            {"pretrain.init_from"}, // a file that is looked for when the run begins
+	"": {"tiered", "block_layers", "architecture", "pretrain.init", "training.init", "init_from", "init_sha256",
+		"extend_by"},
+	"nonsense": {"pretrain.init_from"}, // a file that is looked for when the run begins
 }
 
 // Every value that a setting of an experiment cannot have is refused when it is given, by the setting's whole key. What

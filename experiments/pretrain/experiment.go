@@ -100,8 +100,11 @@ func (r *Result) outcome() *lab.Outcome {
 	o := &lab.Outcome{
 		Seeds: []uint64{r.Config.Seed}, Details: r.kept(), Environment: &r.Environment, Cost: &r.Cost,
 	}
-	if o.Unpublished = !isReferenceRecipe(r.Config); o.Unpublished {
-		o.Notes = ". Other settings than the published"
+	switch c := r.Config; {
+	case !c.IsRecipe():
+		o.Unpublished, o.Notes = true, ". Other settings than the published"
+	case c.RecipeName() != curriculum.Reference:
+		o.Unpublished, o.Notes = true, fmt.Sprintf(". Recipe %s, not the published", c.Recipe)
 	}
 	evals := lab.ThinTo(lab.MostEvaluations, r.History.Evaluations)
 	last := evals[len(evals)-1]

@@ -4,7 +4,6 @@ package pretrain
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"os"
 
@@ -174,13 +173,4 @@ func (p *Training) writeResult(r *Result) error {
 		}
 	}
 	return p.file.Write(r.outcome(), true)
-}
-
-// isReferenceRecipe says whether c is the recipe of the published run, whatever its seed and the keys of its samples.
-func isReferenceRecipe(c curriculum.Config) bool {
-	want := curriculum.Default()
-	want.Seed, want.SampleKeys = c.Seed, c.SampleKeys
-	a, errA := json.Marshal(c)
-	b, errB := json.Marshal(want)
-	return errA == nil && errB == nil && string(a) == string(b)
 }
