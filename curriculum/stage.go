@@ -37,6 +37,9 @@ type Stage struct {
 	// RandomOffset begins the positions of each sample, or chunk, at a random one, of those that leave room for it, so that
 	// all are learnt; evaluations begin at 0 (SHAPE, Kiyono et al. 2021).
 	RandomOffset bool `json:"random_offset,omitempty" toml:"random_offset"`
+	// Replay is the share of the stage's steps that are made as those of the stages before it, each as often: with other
+	// samples of their tasks, in their lengths and batches. So what was learnt first stays.
+	Replay float64 `json:"replay,omitempty" toml:"replay"`
 	// KFrac is the share of tokens above the salience threshold in this stage, in training; 0: the model's.
 	KFrac float64 `json:"k_frac,omitempty" toml:"k_frac"`
 	// SparseAbove is the number of tokens up to which attention is dense in this stage, in training; 0: the model's.
@@ -191,6 +194,9 @@ func (c Config) checkStages() error {
 	}
 	for i, s := range c.Stages() {
 		err := s.check(c)
+		if err == nil && i == 0 && s.Replay > 0 {
+			err = bounds.Wrong("replay", s.Replay, "the first stage has none before it: leave it out")
+		}
 		if bad, ok := errors.AsType[*bounds.Error](err); ok && len(c.Stage) > 0 {
 			return bounds.In(fmt.Sprintf("stage.%d", i+1), bad)
 		}
@@ -223,7 +229,7 @@ func (s Stage) check(c Config) error {
 		}
 	}
 	if err := cmp.Or(bounds.Check("k_frac", s.KFrac, 0, 1), bounds.Check("sparse_above", s.SparseAbove, 0, math.MaxInt32),
-		s.checkSynapNet(c)); err != nil {
+		s.checkReplay(c), s.checkSynapNet(c)); err != nil {
 		return err
 	}
 	if _, err := s.Drawn(); err != nil {
@@ -260,6 +266,21 @@ func (s Stage) checkChunks(c Config, context string) error {
 	}
 	if err := c.Model.CheckMemory(); err != nil {
 		return bounds.Wrong("chunks", s.Chunks, "%v", err)
+	}
+	return nil
+}
+
+// checkReplay refuses what there is nothing to replay of.
+func (s Stage) checkReplay(c Config) error {
+	switch {
+	case s.Replay == 0:
+		return nil
+	case !(s.Replay > 0 && s.Replay < 1):
+		return bounds.Wrong("replay", s.Replay, "it must be at least 0 and below 1")
+	case c.Data != nil:
+		return bounds.Wrong("replay", s.Replay, "a run's own data are what they are: leave it out")
+	case c.SampleKeys.Version() == tasks.Keys1:
+		return bounds.Wrong("replay", s.Replay, "sample_keys 1 have no place for further samples: use sample_keys 2")
 	}
 	return nil
 }

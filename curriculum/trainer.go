@@ -236,7 +236,6 @@ func (t *Trainer) epochs(done int) (n int) {
 // begin makes the program of a stage, which begins with the given step.
 func (t *Trainer) begin(stage, from int) (*program, error) {
 	s := t.stages[stage]
-	length := s.Context
 	data, order, evaluate, err := t.samples(stage)
 	if err != nil {
 		return nil, err
@@ -245,33 +244,26 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec := s.Spec()
-	g, err := t.Model.TrainOn(spec)
+	own := &lane{stage: s, source: t.Config.draw().For(tasks.Training, stage), data: data, order: order}
+	all, err := t.lanes(stage, own)
 	if err != nil {
 		return nil, err
 	}
-	source, chunk := t.Config.draw().For(tasks.Training, stage), s.Chunk()
-	collate := func(samples []tasks.Sample) layers.Batch {
-		b := collate(samples, spec)
-		if s.RandomOffset { // a sample's chunks are next to each other
-			b.Positions = source.Positions(t.Done(), spec.Batch*length/chunk, chunk, t.Config.Model.MaxLen)
-		}
-		if s.Chunks > 1 {
-			b.Kept = source.Kept(t.Done(), spec.Batch, t.Config.Model.Written(chunk))
-		}
-		return b
-	}
 	return &program{
-		From: from, Data: data, Order: order, Backward: backward(g, collate),
+		From: from, Data: all, Order: all.order,
+		Backward: func(samples []tasks.Sample) (float64, []gorgonia.ValueGrad, error) {
+			return all.at(t.Done()-from).backward(samples, t.Done(), t.Config.Model)
+		},
 		Record: func(u train.Update, batch []tasks.Sample) Step {
 			if t.average != nil {
 				t.average.Update()
 			}
-			t.count((u.Step-1-from)%t.steps[stage] == 0, batch, g.Logits(), spec)
+			l := all.at(u.Step - 1 - from)
+			t.count((u.Step-1-from)%t.steps[stage] == 0, batch, l.graph.Logits(), l.spec)
 			return Step{
-				Step: u.Step, Stage: stage, Context: length, Loss: u.Loss, LR: u.Rates[0], GradNorm: u.GradNorm,
+				Step: u.Step, Stage: stage, Context: l.stage.Context, Loss: u.Loss, LR: u.Rates[0], GradNorm: u.GradNorm,
 				Accuracy: float64(t.epoch.Correct) / float64(t.epoch.Total),
-				Tokens:   len(batch) * length, Duration: u.Duration,
+				Tokens:   len(batch) * l.stage.Context, Duration: u.Duration,
 			}
 		},
 		Evaluate: func(ctx context.Context) (EpochEvaluation, error) {
@@ -280,7 +272,7 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 				e, err = evaluate(ctx)
 				return err
 			})
-			return EpochEvaluation{t.Done(), stage, length, t.Evaluated() - t.epochs(from), e.Evaluation}, err
+			return EpochEvaluation{t.Done(), stage, s.Context, t.Evaluated() - t.epochs(from), e.Evaluation}, err
 		},
 		Ends: func(e EpochEvaluation) bool {
 			if until.reached(e.Evaluation) {
@@ -290,7 +282,7 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 			return false
 		},
 		Close: func() {
-			g.Program.Close()
+			all.close()
 			debug.FreeOSMemory() // the next stage plans its own memory: do not hold both
 		},
 	}, nil
@@ -351,21 +343,18 @@ func Epochs(source tasks.Source, n, batch int) train.Order {
 
 // Backward computes the loss and the gradients of up to `batch` samples with a training graph of that many.
 func Backward(g *layers.Trainer, batch int) func(samples []tasks.Sample) (float64, []gorgonia.ValueGrad, error) {
-	return backward(g, func(samples []tasks.Sample) layers.Batch {
+	return func(samples []tasks.Sample) (float64, []gorgonia.ValueGrad, error) {
 		ids, labels := Collate(samples, batch)
-		return layers.Batch{IDs: ids, Labels: labels}
-	})
+		return backward(g, layers.Batch{IDs: ids, Labels: labels})
+	}
 }
 
-func backward(g *layers.Trainer,
-	collate func(samples []tasks.Sample) layers.Batch) func([]tasks.Sample) (float64, []gorgonia.ValueGrad, error) {
-	return func(samples []tasks.Sample) (float64, []gorgonia.ValueGrad, error) {
-		loss, err := g.RunBatch(collate(samples))
-		if err != nil {
-			return 0, nil, err
-		}
-		return float64(loss), g.Program.Gradients(), nil
+func backward(g *layers.Trainer, b layers.Batch) (float64, []gorgonia.ValueGrad, error) {
+	loss, err := g.RunBatch(b)
+	if err != nil {
+		return 0, nil, err
 	}
+	return float64(loss), g.Program.Gradients(), nil
 }
 
 // collate lays out samples for a training graph, but for positions and what is kept of chunks. The question that a

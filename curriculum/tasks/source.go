@@ -20,6 +20,7 @@ type Purpose string
 // experiment is registered with RegisterPurpose.
 const (
 	Training    Purpose = "training"    // stage: of the curriculum
+	Replay      Purpose = "replay"      // earlier stages within a later one; stage: of the two
 	HeldOut     Purpose = "held-out"    // evaluations while a model trains; stage: of the curriculum
 	Calibration Purpose = "calibration" // of quantisers
 	Finetuning  Purpose = "fine-tuning" // short training of a pretrained model, through quantisers or without
@@ -69,6 +70,7 @@ const (
 // purposes lists those, with the numbers that Keys1 added to seeds (SPEC section 3; SPEC section 4; SPEC section 5).
 var purposes = []purpose{
 	{Training, nil, orderOfCurriculum},
+	{Replay, nil, 0},
 	{HeldOut, plus(9000), 0},
 	{Calibration, plus(1000), 0},
 	{Finetuning, plus(2000), orderOfQAT},
@@ -248,6 +250,15 @@ func (s Source) Kept(step, n, written int) []int32 {
 		all[i] = 1 + rng.Int32N(int32(written))
 	}
 	return all
+}
+
+// Replayed is which of n earlier stages, from 1, a step is of, with probability share; 0: of none.
+func (s Source) Replayed(step int, share float64, n int) int {
+	rng := s.stream("replay", fmt.Sprint(step))
+	if rng.Float64() >= share {
+		return 0
+	}
+	return 1 + rng.IntN(n)
 }
 
 // stream returns the generator of (kind, name, seed) and, with Keys2, of purpose and stage. The key is hashed because

@@ -1,0 +1,114 @@
+package curriculum
+
+import (
+	"gorgonia.org/gorgonia"
+
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/curriculum/train"
+	"github.com/synapnet/synapnet-train/layers"
+)
+
+// lane is what steps of one stage are made with: its training graph and the samples that it learns from.
+type lane struct {
+	stage  Stage
+	source tasks.Source
+	data   train.Dataset[tasks.Sample]
+	order  train.Order
+
+	spec  layers.TrainSpec
+	graph *layers.Trainer
+}
+
+// backward computes the gradients of a batch in a step of the run of a model of configuration m.
+func (l *lane) backward(samples []tasks.Sample, step int, m layers.Config) (float64, []gorgonia.ValueGrad, error) {
+	b, chunk := collate(samples, l.spec), l.stage.Chunk()
+	if l.stage.RandomOffset { // a sample's chunks are next to each other
+		b.Positions = l.source.Positions(step, l.spec.Batch*l.stage.Context/chunk, chunk, m.MaxLen)
+	}
+	if l.stage.Chunks > 1 {
+		b.Kept = l.source.Kept(step, l.spec.Batch, m.Written(chunk))
+	}
+	return backward(l.graph, b)
+}
+
+// lanes are those of a stage: its own, and those of the stages before it that it replays. Which one a step is of is a
+// function of the step.
+type lanes struct {
+	all    []*lane // the stage's own first
+	replay float64
+}
+
+// laneBits is where the lane stands in the number of a sample.
+const laneBits = 40
+
+// lanes makes the graphs of a stage.
+func (t *Trainer) lanes(stage int, own *lane) (*lanes, error) {
+	all := &lanes{all: []*lane{own}, replay: own.stage.Replay}
+	for i, s := range t.stages[:stage] {
+		if all.replay == 0 {
+			break
+		}
+		l := &lane{stage: s, source: t.Config.draw().For(tasks.Replay, stage*len(t.stages)+i)}
+		l.stage.Fresh = true // none of the samples that the stage itself learnt from
+		var err error
+		if l.data, l.order, err = l.stage.training(t.Config.params(s.Context), l.source); err != nil {
+			return nil, err
+		}
+		all.all = append(all.all, l)
+	}
+	for _, l := range all.all {
+		l.spec = l.stage.Spec()
+		g, err := t.Model.TrainOn(l.spec)
+		if err != nil {
+			all.close()
+			return nil, err
+		}
+		l.graph = g
+	}
+	return all, nil
+}
+
+// number is the lane of a step of the stage.
+func (l *lanes) number(step int) int {
+	if l.replay == 0 {
+		return 0
+	}
+	return l.all[0].source.Replayed(step, l.replay, len(l.all)-1)
+}
+
+func (l *lanes) at(step int) *lane { return l.all[l.number(step)] }
+
+// order numbers the samples of a step, with the lane in the upper bits.
+func (l *lanes) order(step int) []int {
+	n := l.number(step)
+	rows := l.all[n].order(step)
+	if n == 0 {
+		return rows
+	}
+	all := make([]int, len(rows))
+	for i, r := range rows {
+		all[i] = r | n<<laneBits
+	}
+	return all
+}
+
+// Len is that of the stage's own samples, or train.Endless.
+func (l *lanes) Len() int {
+	if len(l.all) == 1 {
+		return l.all[0].data.Len()
+	}
+	return train.Endless
+}
+
+// Sample is the one of a number that order gave.
+func (l *lanes) Sample(i int) (tasks.Sample, error) {
+	return l.all[i>>laneBits].data.Sample(i & (1<<laneBits - 1))
+}
+
+func (l *lanes) close() {
+	for _, x := range l.all {
+		if x.graph != nil {
+			x.graph.Program.Close()
+		}
+	}
+}
