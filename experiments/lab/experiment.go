@@ -23,7 +23,7 @@ import (
 type Profile string
 
 // The profiles: Full is the published protocol on the reference model; Quick runs every experiment on a small model
-// that it trains itself, to show that all of them work; Strong runs those that a model which mostly guesses blurs, again
+// that it trains itself, to show that all of them work; Strong runs those that a model which mostly guesses blurs again
 // on one that answers, beside which no figure of the paper stands.
 const (
 	Full   Profile = "full"

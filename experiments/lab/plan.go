@@ -161,8 +161,8 @@ func closure(sorted []Experiment, names []string) (map[string]bool, error) {
 	return wanted, nil
 }
 
-// checkModel refuses to pretrain a model of the reference's size, which takes the better part of an hour, where the user
-// asked for something else.
+// checkModel refuses to pretrain a model of the reference's size, which takes the better part of an hour or more, where
+// the user asked for something else.
 func (d *Driver) checkModel(steps []*Step, names []string) error {
 	const pretrain = "pretrain"
 	if d.Profile == Quick || slices.Contains(names, pretrain) {

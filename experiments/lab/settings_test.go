@@ -61,7 +61,8 @@ func TestChangesOfTablesAndLists(t *testing.T) {
 		More  map[string]inner `json:"more,omitempty"`
 	}
 	s := settings{inner{1, 2}, []inner{{3, 4}, {5, 6}}, map[string]int{"a": 1}, nil}
-	e := Define(Experiment{Name: "e"}, map[Profile]settings{Full: s}, func(context.Context, *Job, settings) (*Outcome, error) { return nil, nil })
+	e := Define(Experiment{Name: "e"}, map[Profile]settings{Full: s},
+		func(context.Context, *Job, settings) (*Outcome, error) { return nil, nil })
 	c := change(t, e, map[string]any{
 		"table": map[string]any{"y": int64(7)}, "list": []any{map[string]any{"x": int64(8)}},
 		"names": map[string]any{"b": int64(9)},

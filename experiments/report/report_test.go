@@ -573,7 +573,8 @@ func TestStrongReport(t *testing.T) {
 	}
 	c := Claim{Rule: rulePublished, Metric: "accuracy", Protocol: result.Paper, Labels: variantAt("a", "512")}
 	m := share(c.Labels, c.Protocol, 1, 2, nil)
-	if v := c.judge(lab.Strong, []result.Measurement{m}); v.Outcome != NoComparison || v.Why != "another model than the paper's" {
+	if v := c.judge(lab.Strong, []result.Measurement{m}); v.Outcome != NoComparison ||
+		v.Why != "another model than the paper's" {
 		t.Errorf("%+v", v)
 	}
 }
