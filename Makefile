@@ -24,11 +24,12 @@ GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # make install puts things under here; DESTDIR is put before it.
 PREFIX ?= /usr/local
 
-.PHONY: help setup build install test test-pure test-kernels lint bench bench-kernels demo experiments clean
+.PHONY: help setup build install test test-pure test-kernels lint bench bench-kernels demo experiments \
+	experiments-strong clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+		while IFS='|' read -r name text; do printf '  make %-18s %s\n' "$$name" "$$text"; done
 
 setup: ## install what a fast build needs and is missing (C compiler, OpenBLAS, Go modules)
 	@scripts/setup.sh
@@ -83,6 +84,10 @@ PROFILE ?= full
 experiments: build ## the paper's tables and figures and the report; PROFILE=quick: small sizes, minutes
 	$(BIN) experiments run --profile $(PROFILE)
 	$(BIN) experiments report --profile $(PROFILE)
+
+experiments-strong: build ## what a weak base model blurs, again on the one of recipe strong, and its report: results/strong
+	$(BIN) experiments run --profile strong
+	$(BIN) experiments report --profile strong
 
 clean: ## remove what make built
 	rm -rf bin

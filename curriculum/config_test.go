@@ -125,8 +125,10 @@ func TestValidate(t *testing.T) {
 		"beta1 is 1: it must be at least 0 and below 1":             func(c *Config) { c.Beta1 = 1 },
 		"beta2 is -0.1: it must be at least 0 and below 1":          func(c *Config) { c.Beta2 = -0.1 },
 		`init is "mimetic": it must be one of published, induction`: func(c *Config) { c.Init = "mimetic" },
-		`init is "induction": architecture llama has no such`:       func(c *Config) { c.Init, c.Model.Architecture = layers.Induction, layers.Llama },
-		"cooldown_steps is -1: it must be from 0":                   func(c *Config) { c.CooldownSteps = -1 },
+		`init is "induction": architecture llama has no such`: func(c *Config) {
+			c.Init, c.Model.Architecture = layers.Induction, layers.Llama
+		},
+		"cooldown_steps is -1: it must be from 0": func(c *Config) { c.CooldownSteps = -1 },
 		"cooldown_steps is 1000: it must be at most the steps of the last stage": func(c *Config) {
 			c.CooldownSteps = 1000
 		},

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"maps"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/experiments/baselines"
 	"github.com/synapnet/synapnet-train/experiments/bench"
@@ -45,6 +46,11 @@ func All() []lab.Experiment {
 		hardware.ParetoExperiment(),
 		baselines.Experiment(),
 	}
+}
+
+// Of lists those that are part of a profile.
+func Of(p lab.Profile) []lab.Experiment {
+	return slices.DeleteFunc(All(), func(e lab.Experiment) bool { return !e.In(p) })
 }
 
 // RunProbe is the other side of a measurement in a process of its own, of any experiment or benchmark: see

@@ -17,7 +17,7 @@ import (
 // Every experiment whose samples have a seed has a version of their keys, and no other settings say it.
 func TestSettingsNameTheirKeysOnce(t *testing.T) {
 	for _, e := range All() {
-		for _, p := range []lab.Profile{lab.Full, lab.Quick} {
+		for _, p := range lab.Profiles() {
 			text, err := json.Marshal(e.Settings(p))
 			if err != nil {
 				t.Fatal(err)
@@ -29,7 +29,7 @@ func TestSettingsNameTheirKeysOnce(t *testing.T) {
 				t.Errorf("%s: %d versions of keys in %s", e.Name, n, text)
 			}
 			old := json.RawMessage(strings.Replace(string(text), now, `"sample_keys":1`, 1))
-			if draws && e.ProfileOf(old) != string(p) {
+			if draws && e.ProfileOf(old) != e.ProfileOf(e.Settings(p)) {
 				t.Errorf("%s: with old keys its settings are no longer those of profile %s", e.Name, p)
 			}
 		}
@@ -38,20 +38,22 @@ func TestSettingsNameTheirKeysOnce(t *testing.T) {
 
 // The settings of a profile are such as the experiment takes, and changes that change nothing leave them.
 func TestProfilesAreValid(t *testing.T) {
-	for _, e := range All() {
-		for _, p := range []lab.Profile{lab.Full, lab.Quick} {
-			if same, err := (&lab.Driver{Profile: p, Experiments: All()}).Change(e, nil); err != nil || same.ID() != e.Name {
+	for _, p := range lab.Profiles() {
+		for _, e := range Of(p) {
+			if same, err := (&lab.Driver{Profile: p, Experiments: Of(p)}).Change(e, nil); err != nil || same.ID() != e.Name {
 				t.Errorf("%s, profile %s, unchanged is %s (%v)", e.Name, p, same.ID(), err)
 			}
 		}
 	}
 }
 
-// The registered experiments make an order, have what the report and the plan need, and settings for both profiles.
+// The registered experiments make an order, have what the report and the plan need, and settings for all profiles.
 func TestRegistry(t *testing.T) {
 	all := All()
-	if _, err := (&lab.Driver{Profile: lab.Quick, Root: t.TempDir(), Experiments: all}).Plan(); err != nil {
-		t.Fatal(err)
+	for _, p := range lab.Profiles() {
+		if _, err := (&lab.Driver{Profile: p, Root: t.TempDir(), Experiments: Of(p)}).Plan(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var rows []string
 	for _, r := range report.SeedRows() {
@@ -69,6 +71,25 @@ func TestRegistry(t *testing.T) {
 		}
 		if e.ProfileOf(e.Settings(lab.Full)) != string(lab.Full) {
 			t.Errorf("%s: the settings of full are not told", e.Name)
+		}
+	}
+}
+
+// What a weak base model blurs runs again on the strong one; hardware and what needs no base do not.
+func TestStrong(t *testing.T) {
+	strong := Of(lab.Strong)
+	in := func(name string) bool {
+		return slices.ContainsFunc(strong, func(e lab.Experiment) bool { return e.Name == name })
+	}
+	for _, name := range []string{"pretrain", "cajq-qat", "cajq-ablation", "long-context", "needlebench", "ruler",
+		"longbench", "baee-train", "baee-grid", "memory-pressure", "baselines", "scale-bridge-removal"} {
+		if !in(name) {
+			t.Errorf("%s is not part of it", name)
+		}
+	}
+	for _, name := range []string{"energy", "sustained", "episodic-growth", "deployment", "scale-bridge-scratch"} {
+		if in(name) {
+			t.Errorf("%s is part of it", name)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/benchmarks"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -106,8 +107,11 @@ func completions(app *cli.App, words []string) (all []string) {
 	return all
 }
 
-// flagValues are the values of flags that have names for them, by the command, or its first word, and the flag.
+// flagValues are the values of a command's flag that has names for them.
 func flagValues(command, flag string) []string {
+	if strings.HasPrefix(command, "experiments") && flag == "--profile" {
+		return namesOf(lab.Profiles())
+	}
 	switch command + " " + flag {
 	case "eval --benchmark":
 		return benchmarks.Names()

@@ -21,6 +21,7 @@ func TestCompletions(t *testing.T) {
 		"experiments":                   "list run settings report convert",
 		"experiments run":               "",
 		"experiments run --pro":         "--profile",
+		"experiments list --profile":    "full quick strong",
 		"eval --sa":                     "--sample-keys --samples",
 		"eval model.safetensors --sa":   "--sample-keys --samples",
 		"eval":                          "",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/report"
+	"github.com/synapnet/synapnet-train/internal/bounds"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/internal/shell"
 	"github.com/synapnet/synapnet-train/internal/table"
@@ -87,9 +89,11 @@ func experimentsCommand() *cli.Command {
 func experimentFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "profile",
-			Usage: "`PROFILE`: full (the published protocol on the reference model) or quick (small sizes, minutes)",
+			Usage: "`PROFILE`: full (the published protocol on the reference model), quick (small sizes, minutes) or strong " +
+				"(what a model that mostly guesses blurs, on the one of recipe strong)",
 			Value: string(lab.Full)},
-		&cli.StringFlag{Name: "results", Usage: "results `DIR` (default: results for full, runs/quick for quick)"},
+		&cli.StringFlag{Name: "results",
+			Usage: "results `DIR` (default: results for full, runs/quick for quick, results/strong for strong)"},
 		threadsFlag(),
 	}
 }
@@ -117,20 +121,13 @@ func experimentActions() []*cli.Command {
 // newDriver is the driver for the flags.
 func newDriver(c *cli.Context) (*lab.Driver, error) {
 	p := lab.Profile(c.String("profile"))
-	root := c.String("results")
-	switch p {
-	case lab.Full:
-		if root == "" {
-			root = "results"
-		}
-	case lab.Quick:
-		if root == "" {
-			root = filepath.Join("runs", "quick")
-		}
-	default:
-		return nil, usagef(c, "--profile %s: it must be full or quick", printable(string(p)))
+	if bad, ok := errors.AsType[*bounds.Error](bounds.Known("profile", lab.Profiles(), p)); ok {
+		return nil, usagef(c, "--profile %s: %s", printable(string(p)), bad.Problem)
 	}
-	return &lab.Driver{Profile: p, Root: root, Experiments: experiments.All(), Environment: environment()}, nil
+	root := cmp.Or(c.String("results"), map[lab.Profile]string{
+		lab.Full: "results", lab.Quick: filepath.Join("runs", "quick"), lab.Strong: filepath.Join("results", "strong"),
+	}[p])
+	return &lab.Driver{Profile: p, Root: root, Experiments: experiments.Of(p), Environment: environment()}, nil
 }
 
 // listExperiments prints all with the states of their results, and the results of other settings.
@@ -219,10 +216,15 @@ func chosen(c *cli.Context, d *lab.Driver) ([]lab.Experiment, error) {
 func namedExperiments(c *cli.Context, d *lab.Driver) ([]string, error) {
 	names := c.Args().Slice()
 	for _, name := range names {
-		if !slices.Contains(d.Names(), name) {
-			return nil, usagef(c, "unknown experiment %s%s; 'experiments list' shows all", printable(name),
-				didYouMean(name, d.Names(), asIs))
+		if slices.Contains(d.Names(), name) {
+			continue
 		}
+		if slices.ContainsFunc(experiments.All(), func(e lab.Experiment) bool { return e.Name == name }) {
+			return nil, usagef(c, "experiment %s is not part of profile %s; 'experiments list --profile %s' shows all that are",
+				name, d.Profile, d.Profile)
+		}
+		return nil, usagef(c, "unknown experiment %s%s; 'experiments list' shows all", printable(name),
+			didYouMean(name, d.Names(), asIs))
 	}
 	return names, nil
 }
@@ -380,7 +382,7 @@ func runHooks(p *display) lab.Hooks {
 func writeReport(c *cli.Context, d *lab.Driver) error {
 	if _, err := os.Stat(d.Root); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no results folder %s: make results with '%s', or name another folder with --results",
-			foreign.Path(d.Root), shell.CommandLine("experiments", "run"))
+			foreign.Path(d.Root), shell.CommandLine(again(c, []string{"experiments", "run"}, "profile")...))
 	}
 	paths, r, err := report.Write(d, c.Bool("custom"))
 	if err != nil {

@@ -38,6 +38,30 @@ func TestExperimentsListAndPlan(t *testing.T) {
 	}
 }
 
+// The profile strong has its own experiments, folder and model; its settings, printed, are its own again.
+func TestExperimentsOfStrong(t *testing.T) {
+	t.Chdir(t.TempDir())
+	stdout, _ := trained(t, "experiments list --profile strong")
+	if !strings.Contains(stdout, "\ncajq-qat ") || strings.Contains(stdout, "\nenergy ") {
+		t.Errorf("the list:\n%s", stdout)
+	}
+	stdout, _ = trained(t, "experiments run ruler pretrain --profile strong --dry-run")
+	if !strings.HasSuffix(stdout, " on this profile (strong); results go to results/strong\n") {
+		t.Errorf("the plan:\n%s", stdout)
+	}
+	refusal(t, exitFailure, "experiments run ruler --profile strong", "there is no pretrained model "+
+		filepath.Join("results", "strong", "pretrain", "model.safetensors"), " --profile strong'")
+	stdout, _ = trained(t, "experiments settings pretrain --profile strong")
+	if !strings.Contains(stdout, "\nfurther_seeds = [43, 44]\n") {
+		t.Errorf("the settings:\n%s", stdout)
+	}
+	config := written(t, stdout)
+	if stdout, _ = trained(t, "experiments run pretrain --profile strong --dry-run --config "+config); !strings.Contains(
+		stdout, "\npretrain  ") {
+		t.Errorf("its own settings are custom:\n%s", stdout)
+	}
+}
+
 func TestExperimentsMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for line, want := range map[string]string{
@@ -50,8 +74,11 @@ func TestExperimentsMistakes(t *testing.T) {
 			"list' shows all",
 		"experiments run cajq-qta": "unknown experiment cajq-qta (did you mean cajq-qat?); 'experiments " +
 			"list' shows all",
-		"experiments run pretrain xyzzy":            "unknown experiment xyzzy; 'experiments list' shows all",
-		"experiments run --profile fast":            "--profile fast: it must be full or quick",
+		"experiments run pretrain xyzzy":   "unknown experiment xyzzy; 'experiments list' shows all",
+		"experiments run --profile fast":   "--profile fast: it must be one of full, quick, strong; did you mean ",
+		"experiments list --profile stron": `did you mean "strong"?`,
+		"experiments run energy --profile strong": "experiment energy is not part of profile strong; 'experiments list " +
+			"--profile strong' shows all that are",
 		"experiments run --jobs 0":                  "--jobs 0: must be at least 1",
 		"experiments run --jobs two":                "--jobs two: not a whole number",
 		"experiments run --threads 0 --profile fst": "--threads 0: must be at least 1",

@@ -92,6 +92,8 @@ func others(v reflect.Value) []string {
 		return []string{"0.5"}
 	case v.CanFloat():
 		return []string{fmt.Sprint(v.Float() / 2), "0.5"}
+	case v.Kind() == reflect.Slice && v.Len() == 0 && v.Type().Elem().Kind() == reflect.Uint64:
+		return []string{"7"}
 	case v.Kind() == reflect.Slice && v.Len() == 0 && scalar(v.Type().Elem()):
 		return []string{`["other"]`}
 	case v.Kind() == reflect.Slice && v.Len() == 0:
@@ -163,7 +165,7 @@ var reasonable = map[string][]string{
 		"smooth_alpha", "noise", "baee-grid.needles", "sparse_threshold", "sample_keys", "extend_max_len",
 		"cooldown_steps"},
 	"9000000000000000000": {"seed", "seeds", "data_seed", "target_seed", "variant_seed"},
-	"[]":                  {"tiered", "random_models", "block_layers", "mixture", "stage"},
+	"[]":                  {"tiered", "random_models", "block_layers", "mixture", "stage", "further_seeds"},
 	"": {"tiered", "block_layers", "architecture", "pretrain.init", "training.init", "init_from", "init_sha256",
 		"extend_by"},
 	"nonsense": {"pretrain.init_from"}, // a file that is looked for when the run begins

@@ -21,7 +21,7 @@ type drawingSettings struct {
 
 // drawing is an experiment that draws samples: it measures the version of their keys.
 func drawing(used *[]tasks.Keys, stop *bool) Experiment {
-	return Define(Experiment{Name: "drawing"}, drawingSettings{Steps: 1}, drawingSettings{Steps: 1},
+	return Define(Experiment{Name: "drawing"}, map[Profile]drawingSettings{Full: {Steps: 1}},
 		func(_ context.Context, j *Job, s drawingSettings) (*Outcome, error) {
 			*used = append(*used, s.SampleKeys)
 			m := result.ExactOf(result.Labels{}, result.Paper, "keys", "1", float64(s.SampleKeys))

@@ -25,13 +25,14 @@ func describe(text string, base describedSettings) Experiment {
 	})
 }
 
-// A description has what an experiment is; full is what differs from the base, quick what differs from full.
+// A description has what an experiment is; full is what differs from the base, quick and strong what differs from full.
 func TestDescribe(t *testing.T) {
 	var base describedSettings
 	base.Part.Tasks = []string{"a", "b"}
 	e := describe(`
 title = "Mine"
 one_machine = true
+profiles = ["full", "strong"]
 estimate = { quick = "3s", full = "1h10m" }
 
 [[views]]
@@ -46,8 +47,12 @@ part.lr = 1e-3
 
 [quick]
 seeds = [7]
+
+[strong]
+samples = 1000
 `, base)
 	want := Experiment{Name: "mine", Folder: "mine", Title: "Mine", OneMachine: true, Version: 1,
+		Profiles: []Profile{Full, Strong},
 		Estimate: Durations{Quick: 3 * time.Second, Full: 70 * time.Minute},
 		Views: []View{{Title: "Accuracy", Rows: []string{"variant"},
 			Figure: &Figure{Kind: "line", X: "context", LogX: true}}}}
@@ -58,10 +63,12 @@ seeds = [7]
 	}
 	full := base
 	full.Seeds, full.Samples, full.Part.LR = []uint64{42, 43}, 3, 1e-3
-	quick := full
-	quick.Seeds = []uint64{7}
-	if !reflect.DeepEqual(e.Settings(Full), full) || !reflect.DeepEqual(e.Settings(Quick), quick) {
-		t.Errorf("%+v, %+v", e.Settings(Full), e.Settings(Quick))
+	quick, strong := full, full
+	quick.Seeds, strong.Samples = []uint64{7}, 1000
+	for p, want := range map[Profile]describedSettings{Full: full, Quick: quick, Strong: strong} {
+		if got := e.Settings(p); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", p, got, want)
+		}
 	}
 }
 
@@ -72,6 +79,8 @@ func TestDescribeRefuses(t *testing.T) {
 		"[full]\nsample = 1":     `mine.toml: json: unknown field "sample"`,
 		"[quick]\nsamples = 1.5": "mine.toml: json: cannot unmarshal number 1.5",
 		"[[views]]\nnote = 1":    "mine.toml: unknown key views.note",
+		"profiles = [\"strog\"]": `mine.toml: profiles is "strog": it must be one of full, quick, strong; did you `,
+		"[strong]\nsamples = 1":  "mine.toml: it has settings of profile strong, which it is not part of",
 	} {
 		func() {
 			defer func() {
@@ -81,5 +90,19 @@ func TestDescribeRefuses(t *testing.T) {
 			}()
 			describe(text, describedSettings{})
 		}()
+	}
+}
+
+// Without settings of its own a profile has those of full; with bases of their own it has [full] put into its base.
+func TestDescribeOn(t *testing.T) {
+	files := fstest.MapFS{"mine.toml": {Data: []byte("profiles = [\"full\", \"quick\", \"strong\"]\n[full]\nsamples = 3")}}
+	e := DescribeOn(files, "mine", func(p Profile) describedSettings {
+		return describedSettings{Seeds: []uint64{uint64(len(p))}}
+	}, func(context.Context, *Job, describedSettings) (*Outcome, error) { return &Outcome{}, nil })
+	for _, p := range Profiles() {
+		want := describedSettings{Seeds: []uint64{uint64(len(p))}, Samples: 3}
+		if got := e.Settings(p); !reflect.DeepEqual(got, want) || !e.In(p) {
+			t.Errorf("%s: %+v, want %+v", p, got, want)
+		}
 	}
 }

@@ -31,6 +31,9 @@
 //	[quick] # what differs from full
 //	seeds = [42]
 //
+//	[strong] # likewise, of what profiles = ["full", "quick", "strong"] makes part of it; without it as in full
+//	samples = 1000
+//
 // The run is a file in Go beside it; [Describe] makes one of both, and [Define] one of values in Go alone:
 //
 //	//go:embed *.toml

@@ -35,7 +35,7 @@ func (f *fakes) fake(name string, steps int, hook func(ctx context.Context, j *J
 	needs ...string) Experiment {
 	return Define(Experiment{Name: name, Title: name, Needs: needs, Protocol: "counting",
 		Estimate: Durations{Full: time.Minute, Quick: time.Minute}},
-		fakeSettings{steps}, fakeSettings{steps}, func(ctx context.Context, j *Job, s fakeSettings) (*Outcome, error) {
+		map[Profile]fakeSettings{Full: {steps}}, func(ctx context.Context, j *Job, s fakeSettings) (*Outcome, error) {
 			var done int
 			if _, err := j.Before(&done); err != nil {
 				return nil, err
@@ -663,5 +663,43 @@ func TestKeys(t *testing.T) {
 		if (key(config) == base) != same {
 			t.Errorf("%s: the same key is %v", config, !same)
 		}
+	}
+}
+
+// The profile strong has the experiments that say so, in full's settings and time; its results are of that profile, and
+// have no published figures beside them.
+func TestDriverRunsStrong(t *testing.T) {
+	var f fakes
+	base, other := f.fake("base", 2, nil), f.fake("other", 1, nil)
+	base.Profiles = []Profile{Full, Quick, Strong}
+	base.Published = []Published{{File: "eval_history.json", At: map[string]string{"steps": "#"}}}
+	if !base.In(Strong) || other.In(Strong) || !other.In(Full) || !other.In(Quick) {
+		t.Error("an experiment is in another profile than it says")
+	}
+	for p, want := range map[Profile]bool{Full: true, Strong: false} {
+		d := newDriver(t.TempDir(), base)
+		d.Profile = p
+		steps, err := d.Plan()
+		if err != nil || TimeLeft(steps) != time.Minute {
+			t.Errorf("%s: %v (%v)", p, TimeLeft(steps), err)
+		}
+		if ran, err := f.run(t, d); ran != "base from 0" || err != nil {
+			t.Errorf("ran %q (%v)", ran, err)
+		}
+		r, err := result.Read(d.Path(base))
+		if err != nil || r.Profile != string(p) || !r.Complete || (r.Measurements[0].Published != nil) != want {
+			t.Errorf("%s: %+v (%v)", p, r, err)
+		}
+	}
+}
+
+// Of a profile whose model takes long to train, nobody trains it who asked for something else.
+func TestStrongModelIsNotMadeUnasked(t *testing.T) {
+	var f fakes
+	d := newDriver(t.TempDir(), f.fake("pretrain", 1, nil), f.fake("grid", 1, nil, "pretrain"))
+	d.Profile = Strong
+	if _, err := d.Plan("grid"); err == nil || !strings.Contains(err.Error(),
+		"experiments run pretrain --results "+d.Root+" --profile strong'") {
+		t.Errorf("%v", err)
 	}
 }

@@ -21,7 +21,7 @@ func coin() lab.Experiment {
 	return lab.Define(lab.Experiment{
 		Name: "coin", Title: "Heads of a coin", Source: "this file", Protocol: "tosses of a made-up coin",
 		Views: []lab.View{{Title: "Heads", Metric: "heads", Rows: []string{"seed"}}},
-	}, coinSettings{[]uint64{42, 43, 44}, 1000}, coinSettings{[]uint64{42, 43}, 10}, runCoin)
+	}, map[lab.Profile]coinSettings{lab.Full: {[]uint64{42, 43, 44}, 1000}, lab.Quick: {[]uint64{42, 43}, 10}}, runCoin)
 }
 
 // runCoin computes a cell a seed. Each is kept when it is done, so that a run that was stopped continues with the next.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,11 +23,16 @@ import (
 type Profile string
 
 // The profiles: Full is the published protocol on the reference model; Quick runs every experiment on a small model
-// that it trains itself, to show that all of them work.
+// that it trains itself, to show that all of them work; Strong runs those that a model which mostly guesses blurs again
+// on one that answers, beside which no figure of the paper stands.
 const (
-	Full  Profile = "full"
-	Quick Profile = "quick"
+	Full   Profile = "full"
+	Quick  Profile = "quick"
+	Strong Profile = "strong"
 )
+
+// Profiles lists them, the default first.
+func Profiles() []Profile { return []Profile{Full, Quick, Strong} }
 
 // Durations are times of a run by the profile.
 type Durations map[Profile]time.Duration
@@ -41,6 +47,8 @@ type Experiment struct {
 	Title  string   // of its section in the report
 	Source string   // in the paper: section, table, published file
 	Covers []string // rows of the public README's lists that it answers
+	// Profiles are those that it is part of; none: Full and Quick.
+	Profiles []Profile
 	// Needs are the experiments whose results or files it reads; a new result of one of them makes this one stale.
 	Needs []string
 	// Files are what a run leaves in the folder besides the result for others to read. Without one the result is not
@@ -58,7 +66,7 @@ type Experiment struct {
 	// Carries is the oldest version whose results continue under this one: the cells that they hold are what a run would
 	// measure now. 0: none does.
 	Carries  int
-	Estimate Durations // of a run on two cores
+	Estimate Durations // of a run on two cores; of Strong, where there is none, that of Full
 	Views    []View
 	// Published are the paper's figures that stand beside its measurements.
 	Published []Published
@@ -147,9 +155,25 @@ type Outcome struct {
 	Cost        *result.Cost
 }
 
-// Define fills in an experiment whose settings have type S, one value a profile. If S has a field SampleKeys, the
-// experiment draws samples, and the field is set to the version of their keys.
-func Define[S any](e Experiment, full, quick S,
+// In says whether the experiment is part of a profile.
+func (e Experiment) In(p Profile) bool {
+	if len(e.Profiles) == 0 {
+		return p != Strong
+	}
+	return slices.Contains(e.Profiles, p)
+}
+
+// estimate is the time of a run.
+func (e Experiment) estimate(p Profile) time.Duration {
+	if t, ok := e.Estimate[p]; ok || p != Strong {
+		return t
+	}
+	return e.Estimate[Full]
+}
+
+// Define fills in an experiment whose settings have type S, one value a profile; that of a profile without one is
+// Full's. If S has a field SampleKeys, the experiment draws samples, and the field is set to the version of their keys.
+func Define[S any](e Experiment, profiles map[Profile]S,
 	run func(ctx context.Context, j *Job, s S) (*Outcome, error)) Experiment {
 	withKeys := func(s S, k tasks.Keys) S {
 		if keys := reflect.ValueOf(&s).Elem().FieldByName("SampleKeys"); keys.IsValid() {
@@ -158,12 +182,13 @@ func Define[S any](e Experiment, full, quick S,
 		return s
 	}
 	e.settings = func(p Profile, k tasks.Keys) any {
-		if p == Quick {
-			return withKeys(quick, k)
+		s, ok := profiles[p]
+		if !ok {
+			s = profiles[Full]
 		}
-		return withKeys(full, k)
+		return withKeys(s, k)
 	}
-	if _, joint := any(full).(Joint[S]); joint {
+	if _, joint := any(profiles[Full]).(Joint[S]); joint {
 		e.join = func(settings any, config json.RawMessage) (any, any, any, error) {
 			var held S
 			if err := json.Unmarshal(config, &held); err != nil {
@@ -263,8 +288,8 @@ func (e Experiment) Settings(p Profile) any { return e.settings(p, tasks.Current
 
 // ProfileOf is the profile whose settings these are, whatever the keys of samples, or Custom.
 func (e Experiment) ProfileOf(settings any) string {
-	for _, p := range []Profile{Full, Quick} {
-		if SameButKeys(settings, e.Settings(p)) {
+	for _, p := range Profiles() {
+		if e.In(p) && SameButKeys(settings, e.Settings(p)) {
 			return string(p)
 		}
 	}

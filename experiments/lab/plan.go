@@ -161,11 +161,11 @@ func closure(sorted []Experiment, names []string) (map[string]bool, error) {
 	return wanted, nil
 }
 
-// checkModel refuses to pretrain the reference model, which takes the better part of an hour, where the user asked for
-// something else.
+// checkModel refuses to pretrain a model of the reference's size, which takes the better part of an hour or more, where
+// the user asked for something else.
 func (d *Driver) checkModel(steps []*Step, names []string) error {
 	const pretrain = "pretrain"
-	if d.Profile != Full || slices.Contains(names, pretrain) {
+	if d.Profile == Quick || slices.Contains(names, pretrain) {
 		return nil
 	}
 	for _, s := range steps {
@@ -183,15 +183,19 @@ func (d *Driver) checkModel(steps []*Step, names []string) error {
 				about += " (" + s.Reason + ")"
 			}
 		}
+		words := []string{"experiments", "run", pretrain, "--results", d.Root}
+		if d.Profile != Full {
+			words = append(words, "--profile", string(d.Profile))
+		}
 		return fmt.Errorf("%s: make it with '%s' (about %s), or run the small sizes with --profile quick",
-			about, shell.CommandLine("experiments", "run", pretrain, "--results", d.Root), roundTime(s.Time))
+			about, shell.CommandLine(words...), roundTime(s.Time))
 	}
 	return nil
 }
 
 // inspect finds the state of a step from its file and the states of the steps before it.
 func (d *Driver) inspect(s *Step, states map[string]State) error {
-	s.Time = s.Estimate[d.Profile]
+	s.Time = s.estimate(d.Profile)
 	s.Keys = keysOf(s.Settings(d.Profile))
 	path := d.Path(s.Experiment)
 	r, err := result.Read(path)
@@ -295,7 +299,7 @@ func (s *Step) compare(r *result.Result, now result.Result, d *Driver) {
 	case r.Key != now.Key && s.carries(r, now):
 		s.State, s.Reason = Unfinished,
 			fmt.Sprintf("protocol version %d, now %d: what is the same is kept", r.Version, now.Version)
-		s.Time = s.Estimate[d.Profile] // at most
+		s.Time = s.estimate(d.Profile) // at most
 		s.Measured = false
 	case r.Key != now.Key:
 		s.State, s.Reason = Stale, difference(r, now)

@@ -96,7 +96,10 @@ func (f *ResultFile) Write(o *Outcome, complete bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := f.head
-	r.Complete, r.Seeds, r.Measurements, r.Protocol = complete, o.Seeds, f.of.WithPublished(o), r.Protocol+o.Notes
+	r.Complete, r.Seeds, r.Measurements, r.Protocol = complete, o.Seeds, o.Measurements, r.Protocol+o.Notes
+	if r.Profile != string(Strong) { // whose model is not the paper's
+		r.Measurements = f.of.WithPublished(o)
+	}
 	r.Cost = f.spent.Add(f.Watch.Cost())
 	if o.Cost != nil {
 		r.Cost = *o.Cost

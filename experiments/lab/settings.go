@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/bounds"
@@ -90,8 +89,8 @@ func (e Experiment) profile(p Profile) string {
 // model is the configuration of the pretrained model of the driver's profile, on which all run that need one.
 func (d *Driver) model() layers.Config {
 	for _, e := range d.Experiments {
-		if c, ok := e.Settings(d.Profile).(curriculum.Config); ok && e.Name == "pretrain" {
-			return c.Model
+		if s, ok := e.Settings(d.Profile).(interface{ Pretrained() layers.Config }); ok {
+			return s.Pretrained()
 		}
 	}
 	return layers.Reference()

@@ -61,7 +61,8 @@ func TestChangesOfTablesAndLists(t *testing.T) {
 		More  map[string]inner `json:"more,omitempty"`
 	}
 	s := settings{inner{1, 2}, []inner{{3, 4}, {5, 6}}, map[string]int{"a": 1}, nil}
-	e := Define(Experiment{Name: "e"}, s, s, func(context.Context, *Job, settings) (*Outcome, error) { return nil, nil })
+	e := Define(Experiment{Name: "e"}, map[Profile]settings{Full: s},
+		func(context.Context, *Job, settings) (*Outcome, error) { return nil, nil })
 	c := change(t, e, map[string]any{
 		"table": map[string]any{"y": int64(7)}, "list": []any{map[string]any{"x": int64(8)}},
 		"names": map[string]any{"b": int64(9)},
@@ -93,7 +94,7 @@ func (c checked) Validate() error {
 // What no experiment takes, and what the settings themselves refuse, is an error with the key, the value and what is
 // allowed.
 func TestBadSettings(t *testing.T) {
-	e := Define(Experiment{Name: "e"}, checked{Steps: 1}, checked{Steps: 1},
+	e := Define(Experiment{Name: "e"}, map[Profile]checked{Full: {Steps: 1}},
 		func(context.Context, *Job, checked) (*Outcome, error) { return nil, nil })
 	for want, changes := range map[string]map[string]any{
 		"steps is 3: at most 2":                                     {"steps": int64(3)},

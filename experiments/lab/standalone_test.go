@@ -31,8 +31,8 @@ func (s jointSettings) Join(held jointSettings) (whole, rest jointSettings) {
 
 // jointExperiment has a cell a name, which it computes by compute.
 func jointExperiment(compute func(name string) (int, error)) Experiment {
-	return Define(Experiment{Name: "joint", Apart: "move it away"}, jointSettings{},
-		jointSettings{Names: []string{"a", "b"}},
+	return Define(Experiment{Name: "joint", Apart: "move it away"},
+		map[Profile]jointSettings{Quick: {Names: []string{"a", "b"}}},
 		func(ctx context.Context, j *Job, s jointSettings) (*Outcome, error) {
 			whole := j.Whole.(jointSettings)
 			cells, err := NewCells[int](j, len(whole.Names))

@@ -26,32 +26,49 @@ const (
 	lossBlocks = 2000   // of lossBlock steps, in a run whose blocks are not longer
 )
 
-// Experiment trains the reference model on the curriculum.
+// Experiment trains the reference model on the curriculum, or with the recipe of its profile.
 func Experiment() lab.Experiment {
-	return lab.Describe(descriptions, "pretrain", curriculum.Default(), runPretrain)
+	return lab.DescribeOn(descriptions, "pretrain", func(p lab.Profile) Settings {
+		recipe := curriculum.Reference
+		if p == lab.Strong {
+			recipe = curriculum.Strong
+		}
+		return Settings{Config: recipe.Config()}
+	}, runPretrain)
 }
 
 // runPretrain trains, or continues a training from its checkpoint.
-func runPretrain(ctx context.Context, j *lab.Job, c curriculum.Config) (*lab.Outcome, error) {
-	p, err := openPretraining(ctx, c, j)
+func runPretrain(ctx context.Context, j *lab.Job, s Settings) (*lab.Outcome, error) {
+	if len(s.FurtherSeeds) > 0 {
+		return runSeeds(ctx, j, s)
+	}
+	p, err := openPretraining(ctx, s.Config, j)
 	if err != nil {
 		return nil, err
 	}
-	p.Trainer.CheckpointEvery = 100
-	total, err := p.Trainer.Config.TotalSteps()
-	if err != nil {
+	if err := p.tell(j, "", j.Progress); err != nil {
 		return nil, err
-	}
-	p.Trainer.Hooks.Step = func(s curriculum.Step) { j.Progress(s.Step, total) }
-	p.Trainer.Hooks.Evaluation = func(e curriculum.EpochEvaluation) {
-		j.Line("stage %d epoch %d: accuracy %.3f [%.3f, %.3f]", e.Stage+1, e.Epoch+1, e.Overall.Mean, e.Overall.Low,
-			e.Overall.High)
 	}
 	r, err := p.Run(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return r.outcome(), nil
+}
+
+// tell has a job told how the training goes, with a word before each line.
+func (p *Training) tell(j *lab.Job, word string, progress func(done, total int)) error {
+	p.Trainer.CheckpointEvery = 100
+	total, err := p.Trainer.Config.TotalSteps()
+	if err != nil {
+		return err
+	}
+	p.Trainer.Hooks.Step = func(s curriculum.Step) { progress(s.Step, total) }
+	p.Trainer.Hooks.Evaluation = func(e curriculum.EpochEvaluation) {
+		j.Line("%sstage %d epoch %d: accuracy %.3f [%.3f, %.3f]", word, e.Stage+1, e.Epoch+1, e.Overall.Mean, e.Overall.Low,
+			e.Overall.High)
+	}
+	return nil
 }
 
 // openPretraining continues from the checkpoint in the job's folder, or begins.

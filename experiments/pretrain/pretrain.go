@@ -37,6 +37,8 @@ type Result struct {
 	// History is whole in memory; in the file it is thinned out where it is very long.
 	History curriculum.History  `json:"history"`
 	Kernels graph.KernelHistory `json:"kernels,omitempty"` // of the steps
+	// Further are the trainings with further seeds (Settings.FurtherSeeds).
+	Further []*Result `json:"further,omitempty"`
 	// Final are the accuracies after the last epoch, with the paper's beside those of the reference recipe.
 	Final []result.Measurement `json:"-"`
 }

@@ -3,7 +3,6 @@ package pretrain
 import (
 	"testing"
 
-	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
 )
@@ -11,7 +10,7 @@ import (
 // A directory is one run's from its beginning on, not only when it trains.
 func TestNewRunHoldsItsDirectory(t *testing.T) {
 	dir := t.TempDir()
-	c := Experiment().Settings(lab.Quick).(curriculum.Config)
+	c := Experiment().Settings(lab.Quick).(Settings).Config
 	p, err := New(t.Context(), c, dir, result.Environment{}, nil)
 	if err != nil {
 		t.Fatal(err)

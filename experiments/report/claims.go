@@ -99,8 +99,8 @@ func (c Claim) judge(profile lab.Profile, all []result.Measurement) Verdict {
 	if m == nil || other == nil {
 		v.Outcome, v.Word, v.Why = NotMeasured, "not measured", "there is no such measurement"
 		v.Command = "synapnet-train experiments run " + c.Experiment
-		if profile == lab.Quick {
-			v.Command += " --profile quick"
+		if profile == lab.Quick || profile == lab.Strong {
+			v.Command += " --profile " + string(profile)
 		}
 		return v
 	}
@@ -116,13 +116,18 @@ func (c Claim) judge(profile lab.Profile, all []result.Measurement) Verdict {
 	switch {
 	case profile == lab.Quick:
 		v.Outcome, v.Word, v.Why = NoComparison, "no comparison", "small sizes on a small model"
-	case profile == lab.Custom && (c.Rule == rulePublished || c.Rule == ruleExact):
+	case profile == lab.Strong && c.ofPublished():
+		v.Outcome, v.Word, v.Why = NoComparison, "no comparison", "another model than the paper's"
+	case profile == lab.Custom && c.ofPublished():
 		v.Outcome, v.Word, v.Why = NoComparison, "no comparison", "other settings than the paper's"
 	default:
 		v.Outcome, v.Word, v.Why = c.decide(m, other)
 	}
 	return v
 }
+
+// ofPublished says whether the claim is held against a published value.
+func (c Claim) ofPublished() bool { return c.Rule == rulePublished || c.Rule == ruleExact }
 
 // find is the claim's measurement, with other values of the labels in against; nil for none.
 func (c Claim) find(profile lab.Profile, all []result.Measurement, against map[string]string) *result.Measurement {
@@ -282,6 +287,9 @@ func claimsOf(profile lab.Profile, step *lab.Step) []Verdict {
 func judgeAll(profile lab.Profile, steps []*lab.Step) []Verdict {
 	var all []Verdict
 	for _, c := range claims {
+		if profile == lab.Strong && !slices.ContainsFunc(steps, func(s *lab.Step) bool { return s.Name == c.Experiment }) {
+			continue // of no experiment of the profile
+		}
 		var found []result.Measurement
 		state := "missing"
 		for _, s := range steps {

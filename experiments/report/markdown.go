@@ -128,7 +128,9 @@ func (s Section) markdown(line func(string, ...any)) {
 	if s.Measurements == 0 {
 		return
 	}
-	line("%s\n", escape(s.Says))
+	if s.Says != "" {
+		line("%s\n", escape(s.Says))
+	}
 	var facts []string
 	for _, f := range s.Facts {
 		facts = append(facts, escape(f.Name+" "+f.Value))

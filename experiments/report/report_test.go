@@ -549,6 +549,36 @@ func TestQuickReportComparesNothing(t *testing.T) {
 	}
 }
 
+// A report of the profile strong judges what needs no published value, by the claims of its experiments, and says
+// nothing of the reference's numbers.
+func TestStrongReport(t *testing.T) {
+	d := folder(t)
+	d.Profile = lab.Strong
+	d.Experiments = d.Experiments[:1] // the other is not part of it
+	paths, r, err := Write(d, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Compared != 0 || r.Sections[0].Says != "" || len(r.Claims) == 0 || len(r.Claims) == len(claims) {
+		t.Errorf("%d compared, says %q, %d claims", r.Compared, r.Sections[0].Says, len(r.Claims))
+	}
+	for _, v := range r.Claims {
+		if v.Experiment != "pretrain" || !strings.HasSuffix(v.Command, " --profile strong") {
+			t.Errorf("%+v", v)
+		}
+	}
+	if page := read(t, paths[0]); !strings.Contains(page, "strong profile: on the model of recipe strong") ||
+		strings.Contains(page, "One run of the published recipe") {
+		t.Error("the page does not say what it is of")
+	}
+	c := Claim{Rule: rulePublished, Metric: "accuracy", Protocol: result.Paper, Labels: variantAt("a", "512")}
+	m := share(c.Labels, c.Protocol, 1, 2, nil)
+	if v := c.judge(lab.Strong, []result.Measurement{m}); v.Outcome != NoComparison ||
+		v.Why != "another model than the paper's" {
+		t.Errorf("%+v", v)
+	}
+}
+
 // Counted is what an interval of ours can judge: shares, not ratios of times, with an interval that has a width.
 func TestOnlyWhatAnIntervalJudgesIsCounted(t *testing.T) {
 	good := share(variantAt("a", "512"), result.Paper, 50, 100, &result.MeanStd{Mean: 0.5})

@@ -15,7 +15,7 @@ const Schema = 1
 type Result struct {
 	Schema     int    `json:"schema"`
 	Experiment string `json:"experiment"`
-	Profile    string `json:"profile"`  // full, quick, or custom: settings of a command line
+	Profile    string `json:"profile"`  // full, quick, strong, or custom: settings of a command line
 	Complete   bool   `json:"complete"` // false: the next run continues
 	// Key is the content address: the SHA-256 of the experiment, the version of its protocol, its settings and its inputs.
 	Key     string          `json:"key"`
