@@ -104,6 +104,11 @@ func (c Config) CheckContexts(setting string, lengths ...int) error {
 	return nil
 }
 
+// BankRows is the number of rows of a fresh bank that so many tokens fill; those behind them are zero padding.
+func (c Config) BankRows(tokens int) int {
+	return min(fraction(c.EpisodicWriteFrac, tokens), c.EpisodicSlots)
+}
+
 // CheckCausal refuses to train a language model whose tokens see those that they are to predict: its loss would fall
 // for the wrong reason, and it would not be able to generate.
 func (c Config) CheckCausal() error {

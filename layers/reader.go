@@ -96,8 +96,7 @@ func (r *Reader) Salience(i int) []float32 { return r.Program.Value(r.out.Blocks
 // Written is the positions in the chunk of the tokens in block i's fresh bank, in its order; the bank's further rows
 // are zero padding.
 func (r *Reader) Written(i int) []int32 {
-	c := r.model.Config
-	return r.Program.Ints(r.out.Blocks[i].Salience.Top)[:min(fraction(c.EpisodicWriteFrac, r.Tokens), c.EpisodicSlots)]
+	return r.Program.Ints(r.out.Blocks[i].Salience.Top)[:r.model.Config.BankRows(r.Tokens)]
 }
 
 // Received is the attention that each of the Rows of block i's read received, one of the graph.Received… kinds.
