@@ -160,10 +160,11 @@ func wrongValues(v reflect.Value) []string {
 var reasonable = map[string][]string{
 	"0": {"seed", "seeds", "data_seed", "target_seed", "variant_seed", "warmups", "warmup_steps", "short_steps", "rise",
 		"weight_decay", "beta1", "beta2", "clip", "lambda", "step_lr", "recovery.lr", "finetune.lr", "salient_fraction",
-		"smooth_alpha", "noise", "baee-grid.needles", "sparse_threshold", "sample_keys", "extend_max_len"},
+		"smooth_alpha", "noise", "baee-grid.needles", "sparse_threshold", "sample_keys", "extend_max_len",
+		"one_pass_up_to"},
 	"9000000000000000000": {"seed", "seeds", "data_seed", "target_seed", "variant_seed"},
-	"[]":                  {"tiered", "random_models", "block_layers", "mixture", "stage"},
-	"":                    {"tiered", "block_layers", "architecture", "init_from", "init_sha256", "extend_by"},
+	"[]":                  {"tiered", "spread", "principal", "random_models", "block_layers", "mixture", "stage"},
+	"":                    {"tiered", "spread", "principal", "block_layers", "architecture", "init_from", "init_sha256", "extend_by"},
 	"nonsense":            {"pretrain.init_from"}, // a file that is looked for when the run begins
 }
 

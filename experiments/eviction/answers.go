@@ -31,7 +31,7 @@ type answersSettings struct {
 	GridSamples  []int `json:"grid_samples"`
 
 	Policies  []string  `json:"policies"`
-	Principal []string  `json:"principal"` // those that have all samples at the first budget
+	Principal []string  `json:"principal"` // those of them that have all samples at the first budget
 	Tiered    []string  `json:"tiered"`    // those that run in tiers, too
 	Budgets   []float64 `json:"budgets"`   // parts of the entries that are written
 

@@ -345,7 +345,7 @@ func TestAnswersMistakes(t *testing.T) {
 		"policies is [fifo]: baee must be one": func(s *answersSettings) {
 			s.Policies, s.Principal = []string{"fifo"}, nil
 		},
-		`principal is "h2o"`:                        func(s *answersSettings) { s.Principal = []string{"h2o"} },
+		`principal is "fifi"`:                       func(s *answersSettings) { s.Principal = []string{"fifi"} },
 		`tiered is "fifo": it has no scores`:        func(s *answersSettings) { s.Tiered = []string{"fifo"} },
 		"budgets is 0: it must be above 0":          func(s *answersSettings) { s.Budgets = []float64{0} },
 		"needles is 0: it must be at least 1":       func(s *answersSettings) { s.Needles = 0 },

@@ -144,10 +144,10 @@ func (s answersSettings) Validate(m layers.Config) error {
 		bounds.Names("positions", positions, s.Positions...),
 		bounds.Known("spread", tasks.Names(), s.Spread...), bounds.Once("spread", s.Spread...),
 		bounds.List("contexts", s.Contexts...), bounds.Names("policies", policy.Names(), s.Policies...),
-		bounds.Known("principal", s.Policies, s.Principal...), bounds.Once("principal", s.Principal...),
+		bounds.Known("principal", policy.Names(), s.Principal...), bounds.Once("principal", s.Principal...),
 		bounds.Known("tiered", policy.Names(), s.Tiered...), bounds.Once("tiered", s.Tiered...),
 		bounds.Share("budgets", s.Budgets...), bounds.List("budgets", s.Budgets...),
-		bounds.AtLeast("needles", 1, s.Needles), m.CheckContexts("chunk", s.Chunk), s.checkSamples()); err != nil {
+		bounds.AtLeast("needles", 1, s.Needles), m.CheckContexts("chunk", s.Chunk)); err != nil {
 		return err
 	}
 	if !slices.Contains(s.Policies, answersOurs) {
@@ -168,7 +168,7 @@ func (s answersSettings) Validate(m layers.Config) error {
 			return bounds.Wrong("contexts", t, "it must be two or more whole chunks (`chunk` %d)", s.Chunk)
 		}
 	}
-	return s.checkTasks(m)
+	return cmp.Or(s.checkSamples(), s.checkTasks(m))
 }
 
 // checkSamples is Validate for the numbers of samples.
