@@ -164,8 +164,9 @@ var reasonable = map[string][]string{
 		"one_pass_up_to"},
 	"9000000000000000000": {"seed", "seeds", "data_seed", "target_seed", "variant_seed"},
 	"[]":                  {"tiered", "spread", "principal", "random_models", "block_layers", "mixture", "stage"},
-	"":                    {"tiered", "spread", "principal", "block_layers", "architecture", "init_from", "init_sha256", "extend_by"},
-	"nonsense":            {"pretrain.init_from"}, // a file that is looked for when the run begins
+	"": {"tiered", "spread", "principal", "block_layers", "architecture", "init_from", "init_sha256",
+		"extend_by"},
+	"nonsense": {"pretrain.init_from"}, // a file that is looked for when the run begins
 }
 
 // Every value that a setting of an experiment cannot have is refused when it is given, by the setting's whole key. What
