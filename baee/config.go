@@ -2,6 +2,7 @@ package baee
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -51,6 +52,10 @@ type Config struct {
 
 	Classifier *Classifier `json:"-"` // for policies that need a retention classifier
 	Head       *Classifier `json:"-"` // for policies that need a Locret-style head
+
+	// Keep, if set, chooses in place of the policy's own rule: that of an oracle, which knows of one stream what no policy
+	// can. A memory with it has no snapshots.
+	Keep policy.Func `json:"-"`
 }
 
 // DefaultWindow is SnapKV's observation window.
@@ -105,6 +110,9 @@ func (c Config) counted() (entry, summaries int) {
 
 // rule is the policy's function under the protocol.
 func (c *Config) rule(p policy.Policy) (policy.Func, error) {
+	if c.Keep != nil {
+		return c.Keep, nil
+	}
 	switch c.Protocol {
 	case Strict:
 		return p.Keep, nil
@@ -129,6 +137,9 @@ func (c *Config) validate(p policy.Policy) error {
 	}
 	if err := c.validateBudget(); err != nil {
 		return err
+	}
+	if c.Tiers && c.Keep != nil {
+		return errors.New("a rule in place of the policy's own has no scores to choose tiers by: switch tiers off")
 	}
 	if c.Tiers && p.Score == nil {
 		return fmt.Errorf("policy %s has no scores to choose tiers by: switch tiers off, or use baee or baee_salience",

@@ -265,6 +265,31 @@ func TestBanksHoldWhatWasWritten(t *testing.T) {
 	}
 }
 
+// A rule in place of the policy's chooses what stays. It has no tiers, and no snapshot could hold it.
+func TestAnOraclesRule(t *testing.T) {
+	c := plain("fifo", 2, 1, 2, 3)
+	c.Keep = func(_ *policy.Context, entries []policy.Entry, budget int) []int { return []int{0, 1, 2}[:budget] }
+	m := newManager(t, c)
+	for k := range 3 {
+		if err := m.Update(0, read(m, 0, int64(10*k), make([]float32, m.Rows(0)+2)...)); err != nil {
+			t.Fatal(err)
+		}
+		m.EndChunk()
+	}
+	bank := make([]float32, 6)
+	m.Bank(0, bank)
+	if !slices.Equal(bank, []float32{0, 0, 1, 0, 10, 0}) {
+		t.Errorf("bank %v, want the first three entries", bank)
+	}
+	if _, err := m.file(); err == nil || !strings.Contains(err.Error(), "Config.Keep") {
+		t.Errorf("a snapshot of it: %v", err)
+	}
+	c.Policy, c.Tiers = "baee_salience", true
+	if _, err := New(c); err == nil || !strings.Contains(err.Error(), "no scores to choose tiers by") {
+		t.Errorf("in tiers: %v", err)
+	}
+}
+
 // In the paper protocol zero padding is stored, the first chunk reads a row of zeros, and attention is not accumulated.
 func TestThePaperProtocol(t *testing.T) {
 	c := plain("baee_salience", 2, 1, 4, 5)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -52,6 +53,9 @@ const mostCount = 1 << 53
 
 // file is the memory as a file.
 func (m *Manager) file() (*safetensors.File, error) {
+	if m.config.Keep != nil {
+		return nil, errors.New("memory: its rule is a function of the program (Config.Keep), which no snapshot can hold")
+	}
 	random, err := m.source.MarshalBinary()
 	if err != nil {
 		return nil, err

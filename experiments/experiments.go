@@ -32,6 +32,7 @@ func All() []lab.Experiment {
 		eviction.GridExperiment(),
 		eviction.MicrobenchExperiment(),
 		eviction.MemoryPressureExperiment(),
+		eviction.AnswersExperiment(),
 		suites.NeedleBenchExperiment(),
 		suites.RULERExperiment(),
 		suites.LongBenchExperiment(),

@@ -32,6 +32,7 @@ const (
 	Eviction       Purpose = "eviction"        // test of eviction policies; stage: the budget in percent
 	EvictionCost   Purpose = "eviction-cost"   // what policies keep in the micro-benchmark
 	MemoryPressure Purpose = "memory-pressure" // test of eviction policies on one budget; stage as of Eviction
+	Answers        Purpose = "answers"         // test of policies by what is answered over streams
 	// tests on suites of tasks; stage: 2 for the mixture, which is apart from its tasks.
 	NeedleBench    Purpose = "needlebench"
 	RULER          Purpose = "ruler"
@@ -81,6 +82,7 @@ var purposes = []purpose{
 	{Eviction, func(seed, stage uint64) uint64 { return 100*seed + stage }, 0},
 	{EvictionCost, nil, 0},
 	{MemoryPressure, func(seed, stage uint64) uint64 { return 100*seed + stage }, 0},
+	{Answers, nil, 0},
 	{NeedleBench, nil, 0},
 	{RULER, nil, 0},
 	{LongBench, nil, 0},

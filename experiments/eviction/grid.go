@@ -93,14 +93,20 @@ func newGrid(j *lab.Job, c GridConfig, purpose tasks.Purpose) (*grid, error) {
 	if err := c.Validate(base.Config); err != nil {
 		return nil, err
 	}
-	g := &grid{GridConfig: c, base: base, purpose: purpose, shas: map[string]string{}}
-	for _, n := range c.networks(j.File("baee-train", lab.ClassifierFile), j.File("baee-train", lab.HeadFile)) {
-		network, err := n.load(base.Config)
+	g := &grid{GridConfig: c, base: base, purpose: purpose}
+	return g, g.loadNetworks(j)
+}
+
+// loadNetworks reads those that the policies need.
+func (g *grid) loadNetworks(j *lab.Job) error {
+	g.shas = map[string]string{}
+	for _, n := range g.networks(j.File("baee-train", lab.ClassifierFile), j.File("baee-train", lab.HeadFile)) {
+		network, err := n.load(g.base.Config)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if g.shas[n.policy], err = files.HashFile(n.path); err != nil {
-			return nil, err
+			return err
 		}
 		if n.head {
 			g.head = network
@@ -108,7 +114,7 @@ func newGrid(j *lab.Job, c GridConfig, purpose tasks.Purpose) (*grid, error) {
 			g.classifier = network
 		}
 	}
-	return g, nil
+	return nil
 }
 
 // Join implements lab.Joint: everything may be added to a result but what a case is made of.
@@ -348,24 +354,43 @@ func runGrid(ctx context.Context, j *lab.Job, c GridConfig) (*lab.Outcome, error
 	return cells.Finish()
 }
 
-// parallel runs the cases on as many workers as there are processors, and save one at a time. The first error ends it.
+// parallel runs the cases side by side.
 func (g *grid) parallel(ctx context.Context, todo []missing, save func([]GridCell) error) error {
+	one := func(ctx context.Context, w *worker, m missing) ([]GridCell, error) { return g.one(ctx, w.shared, m) }
+	return parallel(ctx, g.base, g.Chunk, todo, one, save)
+}
+
+// worker has what one goroutine runs streams with.
+type worker struct {
+	model  *layers.Model
+	shared *baee.Shared
+}
+
+// parallel computes all of todo on as many workers as there are processors, and saves one at a time. The first error
+// ends it.
+func parallel[T, C any](ctx context.Context, base *layers.Model, chunk int, todo []T,
+	compute func(ctx context.Context, w *worker, t T) (C, error), save func(c C) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	queue := make(chan missing)
+	queue := make(chan T)
 	var wg sync.WaitGroup
 	var saving sync.Mutex
+	done := func(c C) error {
+		saving.Lock()
+		defer saving.Unlock()
+		return save(c)
+	}
 	for range min(runtime.GOMAXPROCS(0), len(todo)) {
 		wg.Go(func() {
-			if err := g.worker(ctx, queue, &saving, save); err != nil {
+			if err := work(ctx, base, chunk, queue, compute, done); err != nil {
 				cancel(err)
 			}
 		})
 	}
 feed:
-	for _, m := range todo {
+	for _, t := range todo {
 		select {
-		case queue <- m:
+		case queue <- t:
 		case <-ctx.Done():
 			break feed
 		}
@@ -375,30 +400,28 @@ feed:
 	return context.Cause(ctx)
 }
 
-func (g *grid) worker(ctx context.Context, queue <-chan missing, saving *sync.Mutex,
-	save func([]GridCell) error) (err error) {
+// work is one worker's part of the queue.
+func work[T, C any](ctx context.Context, base *layers.Model, chunk int, queue <-chan T,
+	compute func(ctx context.Context, w *worker, t T) (C, error), save func(c C) error) (err error) {
 	defer func() { // a panic in a goroutine would end the process without a word for the user
 		if problem := recover(); problem != nil {
 			err = &lab.Bug{Problem: problem, Stack: debug.Stack()}
 		}
 	}()
-	model, err := g.base.Clone() // compiling a graph writes to the parameters' tensors
+	model, err := base.Clone() // compiling a graph writes to the parameters' tensors
 	if err != nil {
 		return err
 	}
-	shared, err := baee.NewShared(model, g.Chunk)
+	shared, err := baee.NewShared(model, chunk)
 	if err != nil {
 		return err
 	}
 	defer shared.Close()
-	for m := range queue {
-		cells, err := g.one(ctx, shared, m)
-		if err != nil {
-			return err
+	for t := range queue {
+		c, err := compute(ctx, &worker{model, shared}, t)
+		if err == nil {
+			err = save(c)
 		}
-		saving.Lock()
-		err = save(cells)
-		saving.Unlock()
 		if err != nil {
 			return err
 		}

@@ -126,3 +126,43 @@ func (c GridConfig) Demands(m layers.Config) ([]lab.Demand, error) {
 		Smaller: []string{"contexts", "budgets", "threads"},
 	}}, nil
 }
+
+// Demands are those of running parts side by side.
+func (s answersSettings) Demands(m layers.Config) ([]lab.Demand, error) {
+	o, err := layers.Outline(m)
+	if err != nil {
+		return nil, err
+	}
+	longest, all := slices.Max(s.Contexts), 1.0 // the unbounded memory
+	for _, b := range s.Budgets {
+		all += b * float64(len(s.Policies)+len(s.Tiered)+1)
+	}
+	written, workers := m.Written(s.Chunk), runtime.GOMAXPROCS(0)
+	run := func(context int) (uint64, error) {
+		rows := context / s.Chunk * written
+		perWorker := host.Plus(m.WeightBytes(), 2*tasks.SampleBytes(context),
+			host.Times(int(all+1), m.Depth, rows+written, 2*m.Dim+2*int(unsafe.Sizeof(policy.Entry{}))))
+		if all := host.Times(workers, int(min(perWorker, lab.MostPlanned))); all > lab.MostPlanned {
+			return all, nil
+		}
+		reader, err := o.PlanReader(s.Chunk, slices.Repeat([]int{rows}, m.Depth), min(baee.DefaultWindow, s.Chunk), true)
+		if err != nil {
+			return 0, err
+		}
+		perWorker = host.Plus(perWorker, uint64(reader.Arena))
+		if whole := min(s.OnePassUpTo, m.MaxLen, context); slices.Min(s.Contexts) <= whole {
+			infer, err := o.PlanInfer(1, whole, 0)
+			if err != nil {
+				return 0, err
+			}
+			perWorker = host.Plus(perWorker, uint64(infer.Arena))
+		}
+		return host.Times(workers, int(perWorker)), nil
+	}
+	return []lab.Demand{{
+		Setting: "contexts", Value: longest,
+		What:    fmt.Sprintf("running streams of up to %d tokens on %d processors", longest, workers),
+		Need:    run,
+		Smaller: []string{"budgets", "one_pass_up_to", "threads"},
+	}}, nil
+}

@@ -14,6 +14,7 @@ func TestReferenceExperimentsFit(t *testing.T) {
 	}{
 		"baee-train": TrainExperiment().Settings(lab.Full).(TrainConfig),
 		"baee-grid":  GridExperiment().Settings(lab.Full).(GridConfig),
+		"answers":    AnswersExperiment().Settings(lab.Full).(answersSettings),
 	} {
 		demands, err := settings.Demands(layers.Reference())
 		if err != nil {

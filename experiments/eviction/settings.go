@@ -133,3 +133,88 @@ func (s pressureSettings) Validate(m layers.Config) error {
 	return cmp.Or(bounds.Known("tiered", policy.Names(), s.Tiered...), bounds.Once("tiered", s.Tiered...),
 		bounds.AtLeast("needles", 1, s.Needles), bounds.Share("budget", s.Budget), s.grid().Validate(m))
 }
+
+// Validate names the first setting that cannot work with a model of configuration m.
+func (s answersSettings) Validate(m layers.Config) error {
+	if m.LanguageModel() {
+		return errors.New("the model predicts tokens (num_classes 0): the tasks need a model with a classification head")
+	}
+	positions := []string{string(tasks.Early), string(tasks.Late), string(tasks.Anywhere)}
+	if err := cmp.Or(bounds.Names("tasks", tasks.Names(), s.Tasks...),
+		bounds.Names("positions", positions, s.Positions...),
+		bounds.Known("spread", tasks.Names(), s.Spread...), bounds.Once("spread", s.Spread...),
+		bounds.List("contexts", s.Contexts...), bounds.Names("policies", policy.Names(), s.Policies...),
+		bounds.Known("principal", policy.Names(), s.Principal...), bounds.Once("principal", s.Principal...),
+		bounds.Known("tiered", policy.Names(), s.Tiered...), bounds.Once("tiered", s.Tiered...),
+		bounds.Share("budgets", s.Budgets...), bounds.List("budgets", s.Budgets...),
+		bounds.AtLeast("needles", 1, s.Needles), m.CheckContexts("chunk", s.Chunk)); err != nil {
+		return err
+	}
+	if !slices.Contains(s.Policies, answersOurs) {
+		return bounds.Wrong("policies", s.Policies, "%s must be one of them: all others are compared with it", answersOurs)
+	}
+	for _, name := range s.Tiered {
+		if p, err := policy.Lookup(name); err == nil && p.Score == nil {
+			return bounds.Wrong("tiered", name, "it has no scores to choose tiers by")
+		}
+	}
+	for _, name := range s.Spread {
+		if slices.Contains(s.Tasks, name) {
+			return bounds.Wrong("spread", name, "it is in `tasks`, too: leave one of them out")
+		}
+	}
+	for _, t := range s.Contexts {
+		if t < 2*s.Chunk || t%s.Chunk != 0 {
+			return bounds.Wrong("contexts", t, "it must be two or more whole chunks (`chunk` %d)", s.Chunk)
+		}
+	}
+	return cmp.Or(s.checkSamples(), s.checkTasks(m))
+}
+
+// checkSamples is Validate for the numbers of samples.
+func (s answersSettings) checkSamples() error {
+	if err := bounds.AtLeast("samples", 1, s.Samples...); err != nil {
+		return err
+	}
+	more := s.Samples
+	for _, of := range []struct {
+		setting string
+		samples []int
+	}{{"samples", s.Samples}, {"rival_samples", s.RivalSamples}, {"grid_samples", s.GridSamples}} {
+		if len(of.samples) != len(s.Contexts) {
+			return bounds.Wrong(of.setting, of.samples, "give a number for each of the %d `contexts`", len(s.Contexts))
+		}
+		for i, n := range of.samples {
+			if n > more[i] {
+				return bounds.Wrong(of.setting, n, "it must be at most %d, as at %d tokens the rows have that come before",
+					more[i], s.Contexts[i])
+			}
+		}
+		more = of.samples
+	}
+	return nil
+}
+
+// checkTasks is Validate for samples: that there are any.
+func (s answersSettings) checkTasks(m layers.Config) error {
+	for _, c := range s.cases() {
+		keys := tasks.Settings{Task: "tasks", Length: "contexts", Needles: "needles"}
+		if slices.Contains(s.Spread, c.Task) {
+			keys.Task = "spread"
+		}
+		if err := keys.Check(c.Task, s.params(m, c)); err != nil {
+			return err
+		}
+		if c.Context > s.Contexts[0] {
+			continue // those of the first one tell whether the targets can lie at the position
+		}
+		next, err := s.sampler(m, c)
+		if err != nil {
+			return err
+		}
+		if _, err := next(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
