@@ -43,12 +43,16 @@ type Stage struct {
 	SparseAbove int `json:"sparse_above,omitempty" toml:"sparse_above"`
 }
 
-// Spec is what the stage's training graph is made for.
-func (s Stage) Spec() layers.TrainSpec {
-	return layers.TrainSpec{
-		Batch: s.BatchSize, Tokens: s.Context, Questions: s.questions(), Positions: s.RandomOffset, Chunks: s.Chunks,
-		KFrac: s.KFrac, SparseAbove: s.SparseAbove,
+// Specs are what the training graphs of the stages are made for.
+func (c Config) Specs() []layers.TrainSpec {
+	var all []layers.TrainSpec
+	for _, s := range c.Stages() {
+		all = append(all, layers.TrainSpec{
+			Batch: s.BatchSize, Tokens: s.Context, Questions: s.questions(), Positions: s.RandomOffset, Chunks: s.Chunks,
+			Reads: c.Classifier && s.Chunks > 1, KFrac: s.KFrac, SparseAbove: s.SparseAbove,
+		})
 	}
+	return all
 }
 
 // Chunk is the number of tokens of a chunk, all of a sample's where it is read in one pass.

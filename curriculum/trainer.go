@@ -9,6 +9,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
+	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/curriculum/train"
@@ -21,6 +22,8 @@ import (
 type Trainer struct {
 	Config Config
 	Model  *layers.Model
+	// Classifier is the retention classifier that is trained along; nil: none.
+	Classifier *baee.Classifier
 	// Own are the samples of a run on data; Close frees them.
 	Own *Own
 	train.Loop[tasks.Sample, Step, EpochEvaluation]
@@ -30,6 +33,8 @@ type Trainer struct {
 	steps  []int      // of an epoch of each stage
 	early  []int      // the step that a stage ended with before its time; 0: it did not
 	epoch  epochCount // of the present one
+
+	learner *learner // of Classifier
 }
 
 // The forms of the loop's parts.
@@ -47,6 +52,8 @@ type Step struct {
 	Accuracy float64 `json:"accuracy"` // of the epoch's batches so far, on training data
 	LR       float64 `json:"lr"`
 	GradNorm float64 `json:"grad_norm"` // before clipping
+	// Classifier is the cross-entropy of the retention classifier, nats, if one learnt from the step.
+	Classifier float64 `json:"classifier,omitempty"`
 
 	Tokens   int           `json:"-"` // in the batch
 	Duration time.Duration `json:"-"`
@@ -124,11 +131,27 @@ func newTrainer(c Config, base Base, own *Own) (*Trainer, error) {
 	}
 	t.early = make([]int, len(t.stages))
 	t.Loop = train.New[tasks.Sample, Step, EpochEvaluation](train.Form{
-		Epochs: t.epochs, Tensors: base.file, Position: t.position,
+		Epochs: t.epochs, Tensors: t.tensors, Position: t.position,
 	})
 	t.CheckpointEvery = 100
-	t.Optimiser = c.optimiser(base, c.scheduleUntil(total, t.end))
+	rate := c.scheduleUntil(total, t.end)
+	t.Optimiser = c.optimiser(base, rate)
+	if c.Classifier {
+		if t.learner, err = newLearner(c, rate); err != nil {
+			return nil, err
+		}
+		t.Classifier = t.learner.classifier
+	}
 	return t, nil
+}
+
+// tensors are those of a checkpoint, but for the moments of the model.
+func (t *Trainer) tensors() (*safetensors.File, error) {
+	f, err := t.base.file()
+	if err == nil && t.learner != nil {
+		err = t.learner.save(f)
+	}
+	return f, err
 }
 
 // end is the step that the run ends with, as far as is known.
@@ -220,7 +243,7 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec := s.Spec()
+	spec := t.Config.Specs()[stage]
 	g, err := t.Model.TrainOn(spec)
 	if err != nil {
 		return nil, err
@@ -236,14 +259,21 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 		}
 		return b
 	}
+	step, reads := backward(g, collate), (*reading)(nil)
+	if spec.Reads {
+		if reads, err = t.learner.begin(g, spec, t.Config.Model); err != nil {
+			return nil, err
+		}
+		step = reads.after(step, func() (int, tasks.Source) { return t.Done(), source })
+	}
 	return &program{
-		From: from, Data: data, Order: order, Backward: backward(g, collate),
+		From: from, Data: data, Order: order, Backward: step,
 		Record: func(u train.Update, batch []tasks.Sample) Step {
 			t.count((u.Step-1-from)%t.steps[stage] == 0, batch, g.Logits(), spec)
 			return Step{
 				Step: u.Step, Stage: stage, Context: length, Loss: u.Loss, LR: u.Rates[0], GradNorm: u.GradNorm,
-				Accuracy: float64(t.epoch.Correct) / float64(t.epoch.Total),
-				Tokens:   len(batch) * length, Duration: u.Duration,
+				Accuracy:   float64(t.epoch.Correct) / float64(t.epoch.Total),
+				Classifier: reads.last(), Tokens: len(batch) * length, Duration: u.Duration,
 			}
 		},
 		Evaluate: func(ctx context.Context) (EpochEvaluation, error) {
@@ -259,6 +289,7 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 		},
 		Close: func() {
 			g.Program.Close()
+			reads.close()
 			debug.FreeOSMemory() // the next stage plans its own memory: do not hold both
 		},
 	}, nil
@@ -325,8 +356,10 @@ func Backward(g *layers.Trainer, batch int) func(samples []tasks.Sample) (float6
 	})
 }
 
-func backward(g *layers.Trainer,
-	collate func(samples []tasks.Sample) layers.Batch) func([]tasks.Sample) (float64, []gorgonia.ValueGrad, error) {
+// compute gives the loss and the gradients of a batch.
+type compute = func(samples []tasks.Sample) (float64, []gorgonia.ValueGrad, error)
+
+func backward(g *layers.Trainer, collate func(samples []tasks.Sample) layers.Batch) compute {
 	return func(samples []tasks.Sample) (float64, []gorgonia.ValueGrad, error) {
 		loss, err := g.RunBatch(collate(samples))
 		if err != nil {

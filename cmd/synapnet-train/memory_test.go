@@ -259,7 +259,7 @@ func TestStagesArePlannedApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	step, err := m.TrainOn(conf.Stages()[0].Spec())
+	step, err := m.TrainOn(conf.Specs()[0])
 	if err != nil {
 		t.Fatal(err)
 	}
