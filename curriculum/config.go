@@ -100,8 +100,9 @@ func (c Config) Validate() error {
 	}
 	if err := cmp.Or(bounds.Check("samples_per_stage", c.SamplesPerStage, 1, 1<<24),
 		bounds.Check("epochs_per_stage", c.EpochsPerStage, 1, 1<<20), bounds.Check("batch_size", c.BatchSize, 1, 1<<16),
-		c.SampleKeys.Check(), c.checkStages(), c.checkClassifier(), bounds.Check("warmup_steps", c.WarmupSteps, 0, math.MaxInt32),
-		c.checkCooldown(), bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24)); err != nil {
+		c.SampleKeys.Check(), c.checkStages(), c.checkClassifier(),
+		bounds.Check("warmup_steps", c.WarmupSteps, 0, math.MaxInt32), c.checkCooldown(),
+		bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24)); err != nil {
 		return err
 	}
 	return cmp.Or(bounds.Above("lr", math.MaxFloat64, c.LR), c.checkRates(),

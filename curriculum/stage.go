@@ -34,7 +34,7 @@ type Stage struct {
 	// read. In training each sample keeps a random number of the entries that a chunk writes, the most salient ones, so
 	// that the model learns to live with eviction; evaluations keep all. 1: one pass.
 	Chunks int `json:"chunks,omitempty" toml:"chunks"`
-	// RandomOffset begins the positions of each sample, or chunk, at a random one, of those that leave room for it, so that
+	// RandomOffset begins the positions of each sample, or chunk, at a random one of those that leave room for it, so that
 	// all are learnt; evaluations begin at 0 (SHAPE, Kiyono et al. 2021).
 	RandomOffset bool `json:"random_offset,omitempty" toml:"random_offset"`
 	// KFrac is the share of tokens above the salience threshold in this stage, in training; 0: the model's.

@@ -248,23 +248,13 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	source, chunk := t.Config.draw().For(tasks.Training, stage), s.Chunk()
-	collate := func(samples []tasks.Sample) layers.Batch {
-		b := collate(samples, spec)
-		if s.RandomOffset { // a sample's chunks are next to each other
-			b.Positions = source.Positions(t.Done(), spec.Batch*length/chunk, chunk, t.Config.Model.MaxLen)
-		}
-		if s.Chunks > 1 {
-			b.Kept = source.Kept(t.Done(), spec.Batch, t.Config.Model.Written(chunk))
-		}
-		return b
-	}
-	step, reads := backward(g, collate), (*reading)(nil)
+	step, reads := backward(g, t.collating(stage, spec)), (*reading)(nil)
 	if spec.Reads {
 		if reads, err = t.learner.begin(g, spec, t.Config.Model); err != nil {
+			g.Program.Close()
 			return nil, err
 		}
-		step = reads.after(step, func() (int, tasks.Source) { return t.Done(), source })
+		step = reads.after(step, func() (int, tasks.Source) { return t.Done(), t.source(stage) })
 	}
 	return &program{
 		From: from, Data: data, Order: order, Backward: step,
@@ -295,6 +285,25 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 	}, nil
 }
 
+// source is that of what a stage draws for its training.
+func (t *Trainer) source(stage int) tasks.Source { return t.Config.draw().For(tasks.Training, stage) }
+
+// collating lays out the samples of the step under way for the training graph of a stage, with what is drawn for them.
+func (t *Trainer) collating(stage int, spec layers.TrainSpec) func(samples []tasks.Sample) layers.Batch {
+	chunks := max(1, spec.Chunks)
+	tokens := spec.Tokens / chunks
+	return func(samples []tasks.Sample) layers.Batch {
+		b, source := collate(samples, spec), t.source(stage)
+		if spec.Positions { // a sample's chunks are next to each other
+			b.Positions = source.Positions(t.Done(), spec.Batch*chunks, tokens, t.Config.Model.MaxLen)
+		}
+		if chunks > 1 {
+			b.Kept = source.Kept(t.Done(), spec.Batch, t.Config.Model.Written(tokens))
+		}
+		return b
+	}
+}
+
 // samples are those that a stage learns from, in the order of its steps, and the evaluation after each of its epochs.
 func (t *Trainer) samples(stage int) (train.Dataset[tasks.Sample], train.Order,
 	func(ctx context.Context) (Scored, error), error) {
@@ -310,7 +319,7 @@ func (t *Trainer) samples(stage int) (train.Dataset[tasks.Sample], train.Order,
 			return EvaluateSamples(ctx, t.Model, n, s.Context, s.BatchSize, next, nil)
 		}, err
 	}
-	learnt, order, err := s.training(c.params(s.Context), c.draw().For(tasks.Training, stage))
+	learnt, order, err := s.training(c.params(s.Context), t.source(stage))
 	if err != nil {
 		return nil, nil, nil, err
 	}
