@@ -29,6 +29,8 @@ type position struct {
 	Epochs  int            `json:"epochs"`  // finished ones: those that are evaluated
 	// Early is the step that each stage ended with before its time, 0 where it did not; none where none did.
 	Early []int `json:"early,omitempty"`
+	// Classifier is the number of steps that the retention classifier has learnt in.
+	Classifier int `json:"classifier_steps,omitempty"`
 	// Data is the key of the run's own samples; nil without any.
 	Data *data.Key `json:"data,omitempty"`
 	// Metrics is where the history's file stood.
@@ -44,8 +46,12 @@ func (t *Trainer) position(p train.Position) any {
 	if t.Own != nil {
 		key = &t.Own.Set.Key
 	}
+	learnt := 0
+	if t.learner != nil {
+		learnt = t.learner.steps()
+	}
 	return position{
-		Data:   key,
+		Data: key, Classifier: learnt,
 		Config: t.Config, Done: p.Done, Epoch: t.epoch, Updates: p.Updates, Epochs: p.Evaluated, Metrics: p.Metrics,
 		Kernels: p.Kernels, Early: t.endedEarly(),
 	}
@@ -112,6 +118,9 @@ func (t *Trainer) LowerRate(lr float64) error {
 	}
 	for i := range t.Optimiser.Groups {
 		t.Optimiser.SetRate(i, t.Config.scheduleUntil(total, t.end))
+	}
+	if t.learner != nil {
+		t.learner.optimiser.SetRate(0, t.Config.scheduleUntil(total, t.end))
 	}
 	return t.Save()
 }
@@ -197,6 +206,11 @@ func restored(ctx context.Context, f *safetensors.File, read ReadBase, folder st
 	}
 	if t.average != nil {
 		if err := t.average.Restore(f, p.Done); err != nil {
+			return nil, nil, err
+		}
+	}
+	if t.learner != nil {
+		if err := t.learner.restore(f, p.Classifier, p.Done); err != nil {
 			return nil, nil, err
 		}
 	}

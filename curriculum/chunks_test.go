@@ -127,6 +127,10 @@ func TestValidateChunks(t *testing.T) {
 			c *Config) {
 			c.Stage[0].Context, c.Stage[0].Chunks = 88, 2
 		},
+		"classifier is true: it learns from what later chunks read, and no stage is read in chunks: give chunks, too": func(
+			c *Config) {
+			c.Classifier, c.Stage, c.Curriculum, c.Chunks = true, nil, []int{24}, 0
+		},
 		"stage.1.context is 60: it must be from 8 to the model's max_len 40": func(c *Config) { c.Stage[0].Chunks = 1 },
 		"chunks is 2: it must divide the context, and curriculum is 33": func(c *Config) {
 			c.Stage, c.Curriculum = nil, []int{24, 33}
@@ -144,5 +148,57 @@ func TestValidateChunks(t *testing.T) {
 		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("got %v, want %s", err, want)
 		}
+	}
+}
+
+// A retention classifier that learns along learns what is read later, and leaves the model as it is without. A run with
+// one that was stopped and resumed ends in the same bytes.
+func TestAClassifierLearnsAlong(t *testing.T) {
+	alone := begin(t, chunked())
+	finished(t, alone)
+	c := chunked()
+	c.Classifier = true
+	whole := begin(t, c)
+	want := finished(t, whole)
+	for i, p := range whole.Model.Params.All() {
+		if !slices.Equal(p.Data(), alone.Model.Params.All()[i].Data()) {
+			t.Fatalf("%s is another with a classifier", p.Name)
+		}
+	}
+	for i, s := range whole.History.Steps {
+		if plain := alone.History.Steps[i]; s.Classifier <= 0 || plain.Classifier != 0 || s.Loss != plain.Loss ||
+			s.GradNorm != plain.GradNorm {
+			t.Errorf("step %d: %+v with a classifier, %+v without", i+1, s, plain)
+		}
+	}
+	for _, at := range []int{0, 3, 5} {
+		r := begin(t, c)
+		stopped(t, r, at)
+		again := resumed(t, r.CheckpointPath)
+		if finished(t, again) != want {
+			t.Errorf("stopped after step %d, it ends in other bytes", at)
+		}
+		for i, p := range again.Classifier.Params() {
+			if !slices.Equal(p.Data(), whole.Classifier.Params()[i].Data()) {
+				t.Errorf("stopped after step %d, the classifier's %s is another", at, p.Name)
+			}
+		}
+	}
+}
+
+// After some steps the classifier knows more of entries that it has not seen than that 30% of them are positive, which
+// leaves a cross-entropy of 0.611.
+func TestTheClassifierKnowsWhatIsRead(t *testing.T) {
+	c := chunked()
+	c.Classifier, c.LR, c.Model.EpisodicWriteFrac, c.Model.EpisodicSlots = true, 1e-2, 0.5, 8
+	c.Stage = []Stage{{Context: 48, Fresh: true, Epochs: 15}}
+	r := begin(t, c)
+	finished(t, r)
+	last := 0.0
+	for _, s := range r.History.Steps[len(r.History.Steps)-10:] {
+		last += s.Classifier / 10
+	}
+	if last > 0.56 {
+		t.Errorf("the classifier's loss is %.3f", last)
 	}
 }

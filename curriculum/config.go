@@ -37,8 +37,12 @@ type Config struct {
 	EpochsPerStage  int `json:"epochs_per_stage" toml:"epochs_per_stage"`
 	BatchSize       int `json:"batch_size" toml:"batch_size"`
 	// Chunks is the number of chunks that a sample is read in, see Stage.Chunks; 0: one pass.
-	Chunks int     `json:"chunks,omitempty" toml:"chunks"`
-	LR     float64 `json:"lr" toml:"lr"` // peak learning rate
+	Chunks int `json:"chunks,omitempty" toml:"chunks"`
+	// Classifier trains a retention classifier along (Trainer.Classifier), on what is read of the entries of chunks in
+	// those after them.
+	Classifier bool `json:"classifier,omitempty" toml:"classifier"`
+
+	LR float64 `json:"lr" toml:"lr"` // peak learning rate
 	// Rates are the peak rates that a run which diverged went on with, in place of LR (Trainer.LowerRate).
 	Rates       []Rate `json:"rates,omitempty" toml:"-"`
 	WarmupSteps int    `json:"warmup_steps" toml:"warmup_steps"` // linear from 0
@@ -104,8 +108,9 @@ func (c Config) Validate() error {
 	}
 	if err := cmp.Or(bounds.Check("samples_per_stage", c.SamplesPerStage, 1, 1<<24),
 		bounds.Check("epochs_per_stage", c.EpochsPerStage, 1, 1<<20), bounds.Check("batch_size", c.BatchSize, 1, 1<<16),
-		c.SampleKeys.Check(), c.checkStages(), bounds.Check("warmup_steps", c.WarmupSteps, 0, math.MaxInt32),
-		c.checkCooldown(), bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24)); err != nil {
+		c.SampleKeys.Check(), c.checkStages(), c.checkClassifier(),
+		bounds.Check("warmup_steps", c.WarmupSteps, 0, math.MaxInt32), c.checkCooldown(),
+		bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24)); err != nil {
 		return err
 	}
 	return cmp.Or(bounds.Above("lr", math.MaxFloat64, c.LR), c.checkRates(),

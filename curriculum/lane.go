@@ -1,6 +1,8 @@
 package curriculum
 
 import (
+	"math"
+
 	"gorgonia.org/gorgonia"
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
@@ -17,18 +19,25 @@ type lane struct {
 
 	spec  layers.TrainSpec
 	graph *layers.Trainer
+	reads *reading // of a classifier that learns along; nil: none does
 }
 
-// backward computes the gradients of a batch in a step of the run of a model of configuration m.
+// backward computes the gradients of a batch in a step of the run of a model of configuration m. What reads along learns
+// from it, unless it has diverged.
 func (l *lane) backward(samples []tasks.Sample, step int, m layers.Config) (float64, []gorgonia.ValueGrad, error) {
-	b, chunk := collate(samples, l.spec), l.stage.Chunk()
-	if l.stage.RandomOffset { // a sample's chunks are next to each other
-		b.Positions = l.source.Positions(step, l.spec.Batch*l.stage.Context/chunk, chunk, m.MaxLen)
+	b, chunks := collate(samples, l.spec), max(1, l.spec.Chunks)
+	tokens := l.spec.Tokens / chunks
+	if l.spec.Positions { // a sample's chunks are next to each other
+		b.Positions = l.source.Positions(step, l.spec.Batch*chunks, tokens, m.MaxLen)
 	}
-	if l.stage.Chunks > 1 {
-		b.Kept = l.source.Kept(step, l.spec.Batch, m.Written(chunk))
+	if chunks > 1 {
+		b.Kept = l.source.Kept(step, l.spec.Batch, m.Written(tokens))
 	}
-	return backward(l.graph, b)
+	loss, gradients, err := backward(l.graph, b)
+	if err != nil || l.reads == nil || math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return loss, gradients, err
+	}
+	return loss, gradients, l.reads.learn(step, len(samples), l.source)
 }
 
 // lanes are those of a stage: its own, and those of the stages before it that it replays. Which one a step is of is a
@@ -44,11 +53,13 @@ const laneBits = 40
 // lanes makes the graphs of a stage.
 func (t *Trainer) lanes(stage int, own *lane) (*lanes, error) {
 	all := &lanes{all: []*lane{own}, replay: own.stage.Replay}
+	specs := t.Config.Specs()
+	own.spec = specs[stage]
 	for i, s := range t.stages[:stage] {
 		if all.replay == 0 {
 			break
 		}
-		l := &lane{stage: s, source: t.Config.draw().For(tasks.Replay, stage*len(t.stages)+i)}
+		l := &lane{stage: s, spec: specs[i], source: t.Config.draw().For(tasks.Replay, stage*len(t.stages)+i)}
 		l.stage.Fresh = true // none of the samples that the stage itself learnt from
 		var err error
 		if l.data, l.order, err = l.stage.training(t.Config.params(s.Context), l.source); err != nil {
@@ -57,13 +68,14 @@ func (t *Trainer) lanes(stage int, own *lane) (*lanes, error) {
 		all.all = append(all.all, l)
 	}
 	for _, l := range all.all {
-		l.spec = l.stage.Spec()
-		g, err := t.Model.TrainOn(l.spec)
+		var err error
+		if l.graph, err = t.Model.TrainOn(l.spec); err == nil && l.spec.Reads {
+			l.reads, err = t.learner.begin(l.graph, l.spec, t.Config.Model)
+		}
 		if err != nil {
 			all.close()
 			return nil, err
 		}
-		l.graph = g
 	}
 	return all, nil
 }
@@ -110,5 +122,6 @@ func (l *lanes) close() {
 		if x.graph != nil {
 			x.graph.Program.Close()
 		}
+		x.reads.close()
 	}
 }

@@ -34,7 +34,7 @@ type Stage struct {
 	// read. In training each sample keeps a random number of the entries that a chunk writes, the most salient ones, so
 	// that the model learns to live with eviction; evaluations keep all. 1: one pass.
 	Chunks int `json:"chunks,omitempty" toml:"chunks"`
-	// RandomOffset begins the positions of each sample, or chunk, at a random one, of those that leave room for it, so that
+	// RandomOffset begins the positions of each sample, or chunk, at a random one of those that leave room for it, so that
 	// all are learnt; evaluations begin at 0 (SHAPE, Kiyono et al. 2021).
 	RandomOffset bool `json:"random_offset,omitempty" toml:"random_offset"`
 	// Replay is the share of the stage's steps that are made as those of the stages before it, each as often: with other
@@ -55,12 +55,16 @@ func (s Stage) tested() []tasks.Weight {
 	return all
 }
 
-// Spec is what the stage's training graph is made for.
-func (s Stage) Spec() layers.TrainSpec {
-	return layers.TrainSpec{
-		Batch: s.BatchSize, Tokens: s.Context, Questions: s.questions(), Positions: s.RandomOffset, Chunks: s.Chunks,
-		KFrac: s.KFrac, SparseAbove: s.SparseAbove,
+// Specs are what the training graphs of the stages are made for.
+func (c Config) Specs() []layers.TrainSpec {
+	var all []layers.TrainSpec
+	for _, s := range c.Stages() {
+		all = append(all, layers.TrainSpec{
+			Batch: s.BatchSize, Tokens: s.Context, Questions: s.questions(), Positions: s.RandomOffset, Chunks: s.Chunks,
+			Reads: c.Classifier && s.Chunks > 1, KFrac: s.KFrac, SparseAbove: s.SparseAbove,
+		})
 	}
+	return all
 }
 
 // Chunk is the number of tokens of a chunk, all of a sample's where it is read in one pass.

@@ -9,6 +9,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
+	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/data"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/curriculum/train"
@@ -21,6 +22,8 @@ import (
 type Trainer struct {
 	Config Config
 	Model  *layers.Model
+	// Classifier is the retention classifier that is trained along; nil: none.
+	Classifier *baee.Classifier
 	// Own are the samples of a run on data; Close frees them.
 	Own *Own
 	train.Loop[tasks.Sample, Step, EpochEvaluation]
@@ -31,6 +34,8 @@ type Trainer struct {
 	steps   []int      // of an epoch of each stage
 	early   []int      // the step that a stage ended with before its time; 0: it did not
 	epoch   epochCount // of the present one
+
+	learner *learner // of Classifier
 }
 
 // The forms of the loop's parts.
@@ -48,6 +53,8 @@ type Step struct {
 	Accuracy float64 `json:"accuracy"` // of the epoch's batches so far, on training data
 	LR       float64 `json:"lr"`
 	GradNorm float64 `json:"grad_norm"` // before clipping
+	// Classifier is the cross-entropy of the retention classifier, nats, if one learnt from the step.
+	Classifier float64 `json:"classifier,omitempty"`
 
 	Tokens   int           `json:"-"` // in the batch
 	Duration time.Duration `json:"-"`
@@ -128,18 +135,28 @@ func newTrainer(c Config, base Base, own *Own) (*Trainer, error) {
 		Epochs: t.epochs, Tensors: t.tensors, Position: t.position,
 	})
 	t.CheckpointEvery = 100
-	t.Optimiser = c.optimiser(base, c.scheduleUntil(total, t.end))
+	rate := c.scheduleUntil(total, t.end)
+	t.Optimiser = c.optimiser(base, rate)
 	if c.Average > 0 {
 		t.average = layers.NewAverage(c.Average, t.Optimiser.Params())
+	}
+	if c.Classifier {
+		if t.learner, err = newLearner(c, rate); err != nil {
+			return nil, err
+		}
+		t.Classifier = t.learner.classifier
 	}
 	return t, nil
 }
 
-// tensors are those of a checkpoint, but for AdamW's moments.
+// tensors are those of a checkpoint, but for the moments of the model.
 func (t *Trainer) tensors() (*safetensors.File, error) {
 	f, err := t.base.file()
 	if err == nil && t.average != nil {
 		err = t.average.AddTo(f)
+	}
+	if err == nil && t.learner != nil {
+		err = t.learner.save(f)
 	}
 	return f, err
 }
@@ -244,7 +261,7 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := &lane{stage: s, source: t.Config.draw().For(tasks.Training, stage), data: data, order: order}
+	own := &lane{stage: s, source: t.source(stage), data: data, order: order}
 	all, err := t.lanes(stage, own)
 	if err != nil {
 		return nil, err
@@ -262,8 +279,8 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 			t.count((u.Step-1-from)%t.steps[stage] == 0, batch, l.graph.Logits(), l.spec)
 			return Step{
 				Step: u.Step, Stage: stage, Context: l.stage.Context, Loss: u.Loss, LR: u.Rates[0], GradNorm: u.GradNorm,
-				Accuracy: float64(t.epoch.Correct) / float64(t.epoch.Total),
-				Tokens:   len(batch) * l.stage.Context, Duration: u.Duration,
+				Accuracy:   float64(t.epoch.Correct) / float64(t.epoch.Total),
+				Classifier: l.reads.last(), Tokens: len(batch) * l.stage.Context, Duration: u.Duration,
 			}
 		},
 		Evaluate: func(ctx context.Context) (EpochEvaluation, error) {
@@ -288,6 +305,9 @@ func (t *Trainer) begin(stage, from int) (*program, error) {
 	}, nil
 }
 
+// source is that of what a stage draws for its training.
+func (t *Trainer) source(stage int) tasks.Source { return t.Config.draw().For(tasks.Training, stage) }
+
 // samples are those that a stage learns from, in the order of its steps, and the evaluation after each of its epochs.
 func (t *Trainer) samples(stage int) (train.Dataset[tasks.Sample], train.Order,
 	func(ctx context.Context) (Scored, error), error) {
@@ -303,7 +323,7 @@ func (t *Trainer) samples(stage int) (train.Dataset[tasks.Sample], train.Order,
 			return EvaluateSamples(ctx, t.Model, n, s.Context, s.BatchSize, next, nil)
 		}, err
 	}
-	learnt, order, err := s.training(c.params(s.Context), c.draw().For(tasks.Training, stage))
+	learnt, order, err := s.training(c.params(s.Context), t.source(stage))
 	if err != nil {
 		return nil, nil, nil, err
 	}

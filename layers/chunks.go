@@ -33,10 +33,10 @@ func inputChunks(g *graph.Graph, batch, tokens, chunks int, positions bool) (in 
 }
 
 // forwardChunks is forward of samples that are read as a stream reads them: chunk by chunk, each from position 0 on
-// unless positions are given, and each block reading what it wrote in all chunks before, besides its fresh bank. A block
-// writes the Config.Written most salient tokens of a chunk, in descending order, of which the first ones are kept:
-// in.used says how many rows that makes. The output is the last chunk's, blocks has what those of each chunk gave; of the
-// earlier ones a graph computes what is asked of them, as a rule their banks.
+// unless positions are given, and each block reading what it wrote in all chunks before, besides its fresh bank. A
+// block writes the Config.Written most salient tokens of a chunk, in descending order, of which the first ones are
+// kept: in.used says how many rows that makes. The output is the last chunk's, blocks has what those of each chunk
+// gave; of the earlier ones a graph computes what is asked of them, as a rule their banks.
 //
 // The reads are what a Reader does with as many rows, by the same kernels. So what is evicted gets no weight and no
 // gradient without a mask, and costs no attention.

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// readInTurn are the logits of the last of C chunks that a Reader reads one after the other, where the first kept entries
-// of each chunk's bank are the external memory of those after it, and the chunk's further rows are not: padding and what
-// is evicted.
+// readInTurn are the logits of the last of C chunks that a Reader reads one after the other, where the first kept
+// entries of each chunk's bank are the external memory of those after it, and the chunk's further rows are not: padding
+// and what is evicted.
 func readInTurn(t *testing.T, m *Model, ids []int32, chunks, kept int) []float32 {
 	t.Helper()
 	d, tokens := m.Config.Dim, len(ids)/chunks
@@ -197,8 +197,8 @@ func TestGradientsReachWhatIsKept(t *testing.T) {
 	}
 }
 
-// Samples read in chunks take about the memory of one pass: what is kept of earlier chunks for the backward pass is what
-// the pass has of the same tokens. The plan is what the compiled program takes.
+// Samples read in chunks take about the memory of one pass: what is kept of earlier chunks for the backward pass is
+// what the pass has of the same tokens. The plan is what the compiled program takes.
 func TestThePlanOfChunks(t *testing.T) {
 	m := newModel(t, tiny())
 	planned := func(chunks int) int {

@@ -269,10 +269,7 @@ func checkMemory(conf curriculum.Config, resumed bool, room host.Room) error {
 
 // stepsOf are the batches of a run's stages, but for those of stages that take no more than another one.
 func stepsOf(conf curriculum.Config, m *layers.Model, kept string) (all []fitting) {
-	var specs []layers.TrainSpec
-	for _, s := range conf.Stages() {
-		specs = append(specs, s.Spec())
-	}
+	specs := conf.Specs()
 	for i, spec := range specs {
 		if covered(specs, i) {
 			continue

@@ -241,7 +241,8 @@ func TestStagesArePlannedApart(t *testing.T) {
 	conf := curriculum.Default()
 	conf.Model.Depth, conf.Model.VocabSize, conf.Model.MaxLen = 1, 128, 512
 	conf.Curriculum, conf.SamplesPerStage, conf.EvalSamples = nil, 8, 8
-	conf.Stage = []curriculum.Stage{{Context: 64, BatchSize: 64}, {Context: 512, BatchSize: 2}, {Context: 256, BatchSize: 2}}
+	conf.Stage = []curriculum.Stage{{Context: 64, BatchSize: 64}, {Context: 512, BatchSize: 2},
+		{Context: 256, BatchSize: 2}}
 	need := func(conf curriculum.Config) uint64 {
 		return least(func(r host.Room) error { return checkMemory(conf, false, r) })
 	}
@@ -259,7 +260,7 @@ func TestStagesArePlannedApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	step, err := m.TrainOn(conf.Stages()[0].Spec())
+	step, err := m.TrainOn(conf.Specs()[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,10 +147,12 @@ func TestPretrainInStages(t *testing.T) {
 	}
 	chunks := strings.NewReplacer("max_len = 64", "max_len = 16", "context = 24", "context = 24\nchunks = 2",
 		"context = 32", "context = 32\nchunks = 4").Replace(text)
-	if err := os.WriteFile("chunks.toml", []byte(chunks), 0o600); err != nil {
+	if err := os.WriteFile("chunks.toml", []byte("classifier = true\n"+chunks), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	trained(t, "pretrain --config chunks.toml --eval-samples 16 --warmup-steps 2 --output-dir chunks")
+	trained(t, "stream chunks/model.safetensors --classifier chunks/classifier.safetensors --policy baee --chunk-size 16 "+
+		"--random-tokens 64")
 	refusal(t, exitUsage, "pretrain --config chunks.toml --chunks 2 --output-dir new",
 		"--chunks 2: every [[stage]] of chunks.toml has its own: change it there")
 	own := strings.Replace(text, "epochs = 1\n", "epochs = 1\n[[stage.mixture]]\ntask = \"fa\"\nshare = 1.0\n", 1)

@@ -263,6 +263,16 @@ func (s Source) Replayed(step int, share float64, n int) int {
 	return 1 + rng.IntN(n)
 }
 
+// Chosen are n places of `of` examples, for a step of a run, as drawn without replacement while there are enough.
+func (s Source) Chosen(step, n, of int) []int {
+	order := s.stream("chosen", fmt.Sprint(step)).Perm(of)
+	all := make([]int, n)
+	for i := range all {
+		all[i] = order[i%of]
+	}
+	return all
+}
+
 // stream returns the generator of (kind, name, seed) and, with Keys2, of purpose and stage. The key is hashed because
 // PCG streams whose seeds differ in a few bits are correlated. No word of a key has a zero byte in it.
 func stream(kind, name string, seed uint64, more ...string) *rand.Rand {

@@ -177,7 +177,8 @@ func collectStrict(ctx context.Context, m *layers.Model, c TrainConfig) (*collec
 	return all, nil
 }
 
-// addDecisions adds examples of a sequence, in the order of the stream. targets are the positions that carry its answer.
+// addDecisions adds examples of a sequence, in the order of the stream. targets are the positions that carry its
+// answer.
 func (c *collection) addDecisions(decisions []baee.Decision, sequence int, targets []int, perDecision int,
 	rng *rand.Rand) {
 	for _, d := range decisions {

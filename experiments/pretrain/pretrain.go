@@ -33,7 +33,8 @@ type Result struct {
 	Parameters  int                `json:"parameters"`
 	Environment result.Environment `json:"environment"`
 	Cost        result.Cost        `json:"cost"`
-	Model       string             `json:"model"` // file name of the weights
+	Model       string             `json:"model"`                // file name of the weights
+	Classifier  string             `json:"classifier,omitempty"` // file name of the retention classifier
 	// History is whole in memory; in the file it is thinned out where it is very long.
 	History curriculum.History  `json:"history"`
 	Kernels graph.KernelHistory `json:"kernels,omitempty"` // of the steps
@@ -146,6 +147,12 @@ func (p *Training) finish() (*Result, error) {
 	for _, m := range Experiment().WithPublished(r.outcome()) {
 		if _, earlier := m.Labels[stepLabel]; !earlier {
 			r.Final = append(r.Final, m)
+		}
+	}
+	if t.Classifier != nil {
+		r.Classifier = lab.ClassifierFile
+		if err := t.Classifier.Save(p.Path(r.Classifier)); err != nil {
+			return nil, err
 		}
 	}
 	if err := t.SaveModel(p.Path(lab.ModelFile)); err != nil {
