@@ -115,7 +115,8 @@ func (c Config) Validate() error {
 	}
 	return cmp.Or(bounds.Above("lr", math.MaxFloat64, c.LR), c.checkRates(),
 		bounds.Check("weight_decay", c.WeightDecay, 0, math.MaxFloat64),
-		bounds.Decay("average", c.Average), bounds.Decay("beta1", c.Beta1), bounds.Decay("beta2", c.Beta2), bounds.Check("clip", c.Clip, 0, math.MaxFloat64))
+		bounds.Decay("average", c.Average), bounds.Decay("beta1", c.Beta1), bounds.Decay("beta2", c.Beta2),
+		bounds.Check("clip", c.Clip, 0, math.MaxFloat64))
 }
 
 // params are the dimensions of the tasks at context length t.

@@ -22,8 +22,8 @@ type lane struct {
 	reads *reading // of a classifier that learns along; nil: none does
 }
 
-// backward computes the gradients of a batch in a step of the run of a model of configuration m. What reads along learns
-// from it, unless it has diverged.
+// backward computes the gradients of a batch in a step of the run of a model of configuration m. What reads along
+// learns from it, unless it has diverged.
 func (l *lane) backward(samples []tasks.Sample, step int, m layers.Config) (float64, []gorgonia.ValueGrad, error) {
 	b, chunks := collate(samples, l.spec), max(1, l.spec.Chunks)
 	tokens := l.spec.Tokens / chunks

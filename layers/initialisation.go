@@ -20,8 +20,8 @@ const (
 	// chance, and with pathways that carry what they are given: a token behind the same token as another, as the answer
 	// in "key answer" is like the place in "key ?" that it belongs to, is found and copied from the first step on.
 	//
-	//   - shift: in the first block the even channels carry the token before in place of the present one, as in a shift SSM
-	//     (Fu et al. 2023).
+	//   - shift: in the first block the even channels carry the token before in place of the present one, as in a shift
+	//     SSM (Fu et al. 2023).
 	//   - match: in every block the keys of attention and memory equal their queries, so that tokens attend to what is
 	//     like them, and
 	//   - carry: their output projections are the transposes of their values, so that what is attended to is copied
@@ -62,8 +62,9 @@ func (i Initialisation) Check(setting string) error {
 	return bounds.Wrong(setting, i, "the parts of %s are %s", Induction, strings.Join(inductionParts, ", "))
 }
 
-// matchLogit is the expected logit of a token with one that is the same, in each head of an attention or a memory: far enough above the 0
-// of those that are not alike to stand out among a thousand tokens, and not so far that the softmax has no gradient.
+// matchLogit is the expected logit of a token with one that is the same, in each head of an attention or a memory: far
+// enough above the 0 of those that are not alike to stand out among a thousand tokens, and not so far that the softmax
+// has no gradient.
 const matchLogit = 8
 
 // Initialise gives a new model of SynapNet other initial values, made from those that it has: nothing is drawn.
@@ -102,8 +103,8 @@ func shift(l *SSM) {
 	}
 }
 
-// match makes keys of queries, both so large that like tokens have matchLogit. Of D inputs of unit variance and heads of
-// a width of weights N(0, s²) that is s² D width / sqrt(width).
+// match makes keys of queries, both so large that like tokens have matchLogit. Of D inputs of unit variance and heads
+// of a width of weights N(0, s²) that is s² D width / sqrt(width).
 func match(query, key *Linear, width int) {
 	d := query.W.Shape[1]
 	s := math.Sqrt(matchLogit / (float64(d) * math.Sqrt(float64(width))))

@@ -42,8 +42,8 @@ func TestInductionChangesNothingElse(t *testing.T) {
 	}
 }
 
-// In the first block, behind a half-open gate, the even channels carry the token before, the odd ones the present token, each up to the
-// tenth that is left of what was drawn.
+// In the first block, behind a half-open gate, the even channels carry the token before, the odd ones the present
+// token, each up to the tenth that is left of what was drawn.
 func TestInductionShiftsEvenChannels(t *testing.T) {
 	w := initialised(t, Induction).Blocks[0].SSM.Conv.Param.Data()
 	drawn := initialised(t, Published).Blocks[0].SSM.Conv.Param.Data()

@@ -87,8 +87,8 @@ func (m *Model) ForwardExternal(g *graph.Graph, ids *graph.Node, external []*Ext
 	return m.forward(g, ids, m.positions(g, ids), nil, external)
 }
 
-// forward is ForwardExternal with the position of each token given, int32 [B, T] (Embedding.ForwardAt); nil: 0 to T-1. A
-// classifier reads the rows of its last block at the places `asked`, int32 [B, Q]; nil: the last one.
+// forward is ForwardExternal with the position of each token given, int32 [B, T] (Embedding.ForwardAt); nil: 0 to T-1.
+// A classifier reads the rows of its last block at the places `asked`, int32 [B, Q]; nil: the last one.
 func (m *Model) forward(g *graph.Graph, ids, positions, asked *graph.Node, external []*External) Output {
 	if external != nil {
 		if err := m.CheckMemory(); err != nil {

@@ -165,8 +165,10 @@ var reasonable = map[string][]string{
 		"smooth_alpha", "noise", "baee-grid.needles", "sparse_threshold", "sample_keys", "extend_max_len",
 		"cooldown_steps", "one_pass_up_to"},
 	"9000000000000000000": {"seed", "seeds", "data_seed", "target_seed", "variant_seed"},
-	"[]":                  {"tiered", "spread", "principal", "random_models", "block_layers", "mixture", "stage", "further_seeds"},
-	"": {"tiered", "spread", "principal", "block_layers", "architecture", "pretrain.init", "training.init", "init_from", "init_sha256",
+	"[]": {"tiered", "spread", "principal", "random_models", "block_layers", "mixture", "stage",
+		"further_seeds"},
+	"": {"tiered", "spread", "principal", "block_layers", "architecture", "pretrain.init", "training.init", "init_from",
+		"init_sha256",
 		"extend_by"},
 	"nonsense": {"pretrain.init_from"}, // a file that is looked for when the run begins
 }

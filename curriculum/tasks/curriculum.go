@@ -132,7 +132,8 @@ func (c canvas) values(n, nKeys int) []int {
 // factsNeed is the Need of facts: room for p.Needles pairs, and two values at least.
 func factsNeed(lo, hiTail int) func(Params) Need {
 	return func(p Params) Need {
-		return Need{Length: lo + 2*p.Needles + questionWidth*max(0, p.Questions-1) + hiTail, Classes: classesForKeys(p.Needles)}
+		return Need{Length: lo + 2*p.Needles + questionWidth*max(0, p.Questions-1) + hiTail,
+			Classes: classesForKeys(p.Needles)}
 	}
 }
 

@@ -278,7 +278,8 @@ func FuzzParams(f *testing.F) {
 		if length > 1<<14 {
 			length = 1<<14 + length%2 // allowed, but slow to generate
 		}
-		p := Params{length, vocab, classes, needles, questions, repeat, hops, items, count, distractors, passages, Position(where)}
+		p := Params{length, vocab, classes, needles, questions, repeat, hops, items, count, distractors, passages,
+			Position(where)}
 		name := all[int(task)%len(all)].Name
 		samples, err := Generate(name, 1, p, of(1))
 		if err != nil {
