@@ -208,6 +208,9 @@ func (c Config) checkCooldown() error {
 		return err
 	}
 	all := c.Stages()
+	if len(all) == 0 {
+		return nil // which has an error of its own
+	}
 	last := all[len(all)-1]
 	n, err := last.StepsPerEpoch()
 	if err != nil {

@@ -11,14 +11,15 @@ import (
 	"time"
 
 	"github.com/synapnet/synapnet-train/experiments"
+	"github.com/synapnet/synapnet-train/experiments/lab"
 )
 
-// The list has every experiment; the plan of a run has them in the order of their needs and the time for the whole, and
+// The list has every experiment of a profile; the plan of a run has them in the order of their needs and the time for the whole, and
 // nothing is written.
 func TestExperimentsListAndPlan(t *testing.T) {
 	t.Chdir(t.TempDir())
 	stdout, stderr := trained(t, "experiments list")
-	for _, e := range experiments.All() {
+	for _, e := range experiments.Of(lab.Full) {
 		if !regexp.MustCompile(`(?m)^`+e.Name+` +(missing|after) `).MatchString(stdout) ||
 			!strings.Contains(stdout, e.Title) {
 			t.Errorf("the list lacks %s:\n%s", e.Name, stdout)

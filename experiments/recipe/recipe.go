@@ -3,6 +3,7 @@
 package recipe
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"embed"
@@ -22,6 +23,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/internal/bounds"
+	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -35,8 +37,6 @@ type settings struct {
 	LookUp trial    `json:"look_up"`
 	Whole  trial    `json:"whole"`
 	Seeds  []uint64 `json:"seeds"`
-
-	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
 // trial is a training, and its variants.
@@ -52,9 +52,9 @@ type trial struct {
 // variant is the training with something else.
 type variant struct {
 	Name string `json:"name"`
-	// Config are keys of the training's configuration, Stage keys of each of its stages.
-	Config map[string]any `json:"config,omitempty"`
-	Stage  map[string]any `json:"stage,omitempty"`
+	// Set are keys of the training's configuration with their values, "model.k_frac=1"; Stage those of each stage.
+	Set   []string `json:"set,omitempty"`
+	Stage []string `json:"stage,omitempty"`
 	// Questions is how many a sample asks where it asks several; 0: as the training has it.
 	Questions int `json:"questions,omitempty"`
 }
@@ -62,7 +62,7 @@ type variant struct {
 // Experiment compares variants of the recipe.
 func Experiment() lab.Experiment {
 	base := curriculum.Default()
-	base.Curriculum, base.SampleKeys = nil, 0 // the experiment's own
+	base.Curriculum = nil
 	return lab.Describe(descriptions, "recipe", settings{
 		LookUp: trial{Training: base}, Whole: trial{Training: base},
 	}, run)
@@ -99,7 +99,7 @@ func (s settings) runs() (all []training, err error) {
 			for i, v := range t.Variants {
 				c, err := v.of(t.Training)
 				if err == nil {
-					c.Seed, c.SampleKeys = seed, s.SampleKeys
+					c.Seed = seed
 					err = c.Validate()
 				}
 				if err != nil {
@@ -119,13 +119,23 @@ func (t trial) check() error {
 	for i, v := range t.Variants {
 		names[i] = v.Name
 	}
-	if err := cmp.Or(bounds.List("variants", names...), bounds.Names("tasks", tasks.Names(), t.Tasks...),
+	switch base := t.Training; {
+	case base.InitFrom != "":
+		return bounds.Wrong("training.init_from", base.InitFrom, "the models begin from initial values: leave it out")
+	case base.SampleKeys.Check() == nil && base.SampleKeys.Version() == tasks.Keys1:
+		return bounds.Wrong("training.sample_keys", base.SampleKeys, "the trial's fresh samples need 2")
+	case len(base.Curriculum) > 0:
+		return bounds.Wrong("training.curriculum", base.Curriculum, "the trial has stages, whose keys its variants change: "+
+			"leave it out")
+	case len(base.Stage) == 0:
+		return bounds.Wrong("training.stage", 0, "the trial needs one at least")
+	case len(base.Mixture) > 0:
+		return bounds.Wrong("training.mixture", len(base.Mixture), "each stage has its own: leave it out")
+	}
+	if err := cmp.Or(bounds.In("training", t.Training.Validate()), bounds.List("variants", names...), bounds.Names("tasks", tasks.Names(), t.Tasks...),
 		bounds.AtLeast("samples", 1, t.Samples),
 		measure.CheckTests(of, t.Training.Model, t.Contexts, t.Tasks...)); err != nil {
 		return err
-	}
-	if k := t.Training.SampleKeys; k != 0 {
-		return bounds.Wrong("training.sample_keys", k, "leave it out: the experiment's own sample_keys counts")
 	}
 	if slices.Contains(names, "") {
 		return bounds.Wrong("variants", names, "each needs a name")
@@ -135,7 +145,7 @@ func (t trial) check() error {
 
 // of is the training as the variant has it.
 func (v variant) of(c curriculum.Config) (curriculum.Config, error) {
-	c, err := changed(c, v.Config)
+	c, err := changed(c, v.Set)
 	if err != nil {
 		return c, err
 	}
@@ -155,8 +165,8 @@ func (v variant) of(c curriculum.Config) (curriculum.Config, error) {
 	return c, nil
 }
 
-// changed is a copy of a configuration with other values of some keys.
-func changed[C any](c C, keys map[string]any) (C, error) {
+// changed is a copy of a configuration with other values of some keys, each KEY=VALUE.
+func changed[C any](c C, set []string) (C, error) {
 	text, err := json.Marshal(c)
 	if err != nil {
 		return c, err
@@ -165,26 +175,40 @@ func changed[C any](c C, keys map[string]any) (C, error) {
 	if err := json.Unmarshal(text, &tree); err != nil {
 		return c, err
 	}
-	merge(tree, keys)
+	for _, s := range set {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return c, bounds.Wrong("set", s, "it must be KEY=VALUE, e.g. %q", "model.k_frac=1")
+		}
+		put(tree, strings.Split(key, "."), value)
+	}
 	if text, err = json.Marshal(tree); err != nil {
 		return c, err
 	}
 	var next C
-	d := json.NewDecoder(strings.NewReader(string(text)))
+	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
-	return next, d.Decode(&next)
+	if err := d.Decode(&next); err != nil {
+		return c, bounds.Wrong("set", set, "%v", foreign.JSON(err))
+	}
+	return next, nil
 }
 
-// merge sets the keys of a tree, table by table.
-func merge(tree, keys map[string]any) {
-	for k, v := range keys {
-		inner, table := v.(map[string]any)
-		if into, ok := tree[k].(map[string]any); ok && table {
-			merge(into, inner)
-		} else {
-			tree[k] = v
+// put sets the key at a path of a tree. A value that is no JSON is a word.
+func put(tree map[string]any, path []string, value string) {
+	for _, name := range path[:len(path)-1] {
+		inner, ok := tree[name].(map[string]any)
+		if !ok {
+			inner = map[string]any{}
+			tree[name] = inner
 		}
+		tree = inner
 	}
+	var v any
+	if json.Unmarshal([]byte(value), &v) != nil {
+		v = value
+	}
+	tree[path[len(path)-1]] = v
 }
 
 // cell is what became of a training.
@@ -274,7 +298,7 @@ func (r *comparison) test(ctx context.Context, run training, m *layers.Model) (
 		of := map[string]curriculum.Accuracy{}
 		for _, task := range run.of.Tasks {
 			samples, err := tasks.Generate(task, run.of.Samples, measure.TaskParams(run.config.Model, length),
-				tasks.Draw{Keys: r.SampleKeys, Seed: run.of.Seed}.For(tasks.RecipeTest, 0))
+				tasks.Seeded(run.of.Seed).For(tasks.RecipeTest, 0))
 			if err != nil {
 				return nil, err
 			}
