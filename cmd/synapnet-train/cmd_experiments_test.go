@@ -14,8 +14,8 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/lab"
 )
 
-// The list has every experiment of a profile; the plan of a run has them in the order of their needs and the time for the whole, and
-// nothing is written.
+// The list has every experiment of a profile; the plan of a run has them in the order of their needs and the time for
+// the whole, and nothing is written.
 func TestExperimentsListAndPlan(t *testing.T) {
 	t.Chdir(t.TempDir())
 	stdout, stderr := trained(t, "experiments list")

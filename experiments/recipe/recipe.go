@@ -132,7 +132,8 @@ func (t trial) check() error {
 	case len(base.Mixture) > 0:
 		return bounds.Wrong("training.mixture", len(base.Mixture), "each stage has its own: leave it out")
 	}
-	if err := cmp.Or(bounds.In("training", t.Training.Validate()), bounds.List("variants", names...), bounds.Names("tasks", tasks.Names(), t.Tasks...),
+	if err := cmp.Or(bounds.In("training", t.Training.Validate()), bounds.List("variants", names...),
+		bounds.Names("tasks", tasks.Names(), t.Tasks...),
 		bounds.AtLeast("samples", 1, t.Samples),
 		measure.CheckTests(of, t.Training.Model, t.Contexts, t.Tasks...)); err != nil {
 		return err
