@@ -200,7 +200,7 @@ func TestEveryWrongValueIsRefused(t *testing.T) {
 				bad, ok := errors.AsType[*bounds.Error](err)
 				fine := slices.ContainsFunc(reasonable[value], func(end string) bool {
 					return strings.HasSuffix(e.Name+"."+key, end)
-				}) && (e.Name != "recipe" || !strings.HasSuffix(key, "sample_keys")) // its samples are fresh ones
+				}) && (e.Name != "recipe" || key != "sample_keys") // its samples are fresh ones
 				switch {
 				case fine && err != nil:
 					t.Errorf("%s: %s=%s is refused: %v", e.Name, key, value, err)

@@ -71,7 +71,6 @@ const (
 // purposes lists those, with the numbers that Keys1 added to seeds (SPEC section 3; SPEC section 4; SPEC section 5).
 var purposes = []purpose{
 	{Training, nil, orderOfCurriculum},
-	{Replay, nil, 0},
 	{HeldOut, plus(9000), 0},
 	{Calibration, plus(1000), 0},
 	{Finetuning, plus(2000), orderOfQAT},
@@ -93,6 +92,7 @@ var purposes = []purpose{
 	{BridgeTraining, func(seed, stage uint64) uint64 { return 5_000_000 + 1000*seed + stage }, 0},
 	{BridgeHeldOut, plus(6_000_000), 0},
 	{BridgeFinal, plus(6_500_000), 0},
+	{Replay, nil, 0},
 	{RecipeTest, nil, 0},
 	{Deployment, nil, 0},
 	{Demonstration, nil, 0},

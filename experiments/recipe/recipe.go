@@ -37,6 +37,8 @@ type settings struct {
 	LookUp trial    `json:"look_up"`
 	Whole  trial    `json:"whole"`
 	Seeds  []uint64 `json:"seeds"`
+
+	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
 // trial is a training, and its variants.
@@ -62,7 +64,7 @@ type variant struct {
 // Experiment compares variants of the recipe.
 func Experiment() lab.Experiment {
 	base := curriculum.Default()
-	base.Curriculum = nil
+	base.Curriculum, base.SampleKeys = nil, 0 // the experiment's own
 	return lab.Describe(descriptions, "recipe", settings{
 		LookUp: trial{Training: base}, Whole: trial{Training: base},
 	}, run)
@@ -70,8 +72,11 @@ func Experiment() lab.Experiment {
 
 // Validate names the first setting that cannot be.
 func (s settings) Validate() error {
-	if err := bounds.List("seeds", s.Seeds...); err != nil {
+	if err := cmp.Or(bounds.List("seeds", s.Seeds...), s.SampleKeys.Check()); err != nil {
 		return err
+	}
+	if s.SampleKeys.Version() == tasks.Keys1 {
+		return bounds.Wrong("sample_keys", s.SampleKeys, "the fresh samples of the trials need 2")
 	}
 	_, err := s.runs()
 	return err
@@ -93,13 +98,13 @@ func (s settings) runs() (all []training, err error) {
 			name string
 			trial
 		}{{"look_up", s.LookUp}, {"whole", s.Whole}} {
-			if err := t.check(); err != nil {
+			if err := t.check(s.SampleKeys); err != nil {
 				return nil, bounds.In(t.name, err)
 			}
 			for i, v := range t.Variants {
 				c, err := v.of(t.Training)
 				if err == nil {
-					c.Seed = seed
+					c.Seed, c.SampleKeys = seed, s.SampleKeys
 					err = c.Validate()
 				}
 				if err != nil {
@@ -112,7 +117,7 @@ func (s settings) runs() (all []training, err error) {
 	return all, nil
 }
 
-func (t trial) check() error {
+func (t trial) check(keys tasks.Keys) error {
 	of := tasks.Settings{Task: "tasks", Length: "contexts", Vocab: "training.model.vocab_size",
 		Classes: "training.model.num_classes"}
 	names := make([]string, len(t.Variants))
@@ -122,8 +127,8 @@ func (t trial) check() error {
 	switch base := t.Training; {
 	case base.InitFrom != "":
 		return bounds.Wrong("training.init_from", base.InitFrom, "the models begin from initial values: leave it out")
-	case base.SampleKeys.Check() == nil && base.SampleKeys.Version() == tasks.Keys1:
-		return bounds.Wrong("training.sample_keys", base.SampleKeys, "the trial's fresh samples need 2")
+	case base.SampleKeys != 0:
+		return bounds.Wrong("training.sample_keys", base.SampleKeys, "leave it out: the experiment's own sample_keys counts")
 	case len(base.Curriculum) > 0:
 		return bounds.Wrong("training.curriculum", base.Curriculum, "the trial has stages, whose keys its variants change: "+
 			"leave it out")
@@ -132,7 +137,9 @@ func (t trial) check() error {
 	case len(base.Mixture) > 0:
 		return bounds.Wrong("training.mixture", len(base.Mixture), "each stage has its own: leave it out")
 	}
-	if err := cmp.Or(bounds.In("training", t.Training.Validate()), bounds.List("variants", names...),
+	base := t.Training
+	base.SampleKeys = keys
+	if err := cmp.Or(bounds.In("training", base.Validate()), bounds.List("variants", names...),
 		bounds.Names("tasks", tasks.Names(), t.Tasks...),
 		bounds.AtLeast("samples", 1, t.Samples),
 		measure.CheckTests(of, t.Training.Model, t.Contexts, t.Tasks...)); err != nil {
@@ -299,7 +306,7 @@ func (r *comparison) test(ctx context.Context, run training, m *layers.Model) (
 		of := map[string]curriculum.Accuracy{}
 		for _, task := range run.of.Tasks {
 			samples, err := tasks.Generate(task, run.of.Samples, measure.TaskParams(run.config.Model, length),
-				tasks.Seeded(run.of.Seed).For(tasks.RecipeTest, 0))
+				tasks.Draw{Keys: r.SampleKeys, Seed: run.of.Seed}.For(tasks.RecipeTest, 0))
 			if err != nil {
 				return nil, err
 			}
