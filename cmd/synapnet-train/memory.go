@@ -269,9 +269,13 @@ func checkMemory(conf curriculum.Config, resumed bool, room host.Room) error {
 
 // stepsOf are the batches of a run's stages, but for those of stages that take no more than another one.
 func stepsOf(conf curriculum.Config, m *layers.Model, kept string) (all []fitting) {
-	specs := conf.Specs()
+	specs, copies := conf.Specs(), 1+adamCopies
+	if conf.Average > 0 {
+		copies++
+	}
 	for i, spec := range specs {
-		if covered(specs, i) {
+		replays := len(conf.Stage) > 0 && conf.Stage[i].Replay > 0
+		if !replays && covered(specs, i) {
 			continue
 		}
 		f := fitting{setting: "--batch-size", value: spec.Batch, smaller: "give a smaller model or shorter contexts",
@@ -279,7 +283,18 @@ func stepsOf(conf curriculum.Config, m *layers.Model, kept string) (all []fittin
 		if len(conf.Stage) > 0 && conf.Stage[i].BatchSize > 0 {
 			f.setting = fmt.Sprintf("stage.%d.batch_size", i+1)
 		}
-		all = append(all, ofStep(m, 1+adamCopies, spec, f))
+		f = ofStep(m, copies, spec, f)
+		if own := f.need; replays { // the graphs of all stages before it stay beside its own
+			f.need = func(n int, room uint64) (uint64, error) {
+				need, err := own(n, room)
+				for _, earlier := range specs[:i] {
+					plan, planned := m.PlanTrain(earlier)
+					need, err = host.Plus(need, uint64(plan.Arena)), cmp.Or(err, planned)
+				}
+				return need, err
+			}
+		}
+		all = append(all, f)
 	}
 	return all
 }

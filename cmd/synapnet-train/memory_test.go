@@ -270,3 +270,32 @@ func TestStagesArePlannedApart(t *testing.T) {
 		t.Errorf("planned are %d bytes, the step and the optimiser have %d", all, least)
 	}
 }
+
+// A stage that replays others holds their graphs beside its own; an average is a copy of the weights.
+func TestReplayAndAverageArePlanned(t *testing.T) {
+	conf := curriculum.Default()
+	conf.Model.Depth, conf.Model.VocabSize, conf.Model.MaxLen = 1, 128, 512
+	conf.Curriculum, conf.SamplesPerStage, conf.EvalSamples = nil, 8, 8
+	conf.Stage = []curriculum.Stage{{Context: 64, BatchSize: 16}, {Context: 256, BatchSize: 4}}
+	need := func() uint64 {
+		return least(func(r host.Room) error { return checkMemory(conf, false, r) })
+	}
+	m, err := layers.Outline(conf.Model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier, err := m.PlanTrain(conf.Specs()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := need()
+	conf.Stage[1].Replay = 0.5
+	replaying := need()
+	if more, want := replaying-plain, uint64(earlier.Arena); more < want*9/10 || more > want*11/10 {
+		t.Errorf("replaying needs %d bytes more, the graph of the stage before has %d", more, want)
+	}
+	conf.Average = 0.99
+	if more, want := need()-replaying, conf.Model.WeightBytes(); more < want*9/10 || more > want*11/10 {
+		t.Errorf("an average needs %d bytes more, the weights are %d", more, want)
+	}
+}
