@@ -39,7 +39,7 @@ func Initialisations() []Initialisation { return []Initialisation{Published, Ind
 // inductionParts are the parts of Induction.
 var inductionParts = []string{"shift", "match", "carry", "bridge", "positions"}
 
-// parts are those that a model of SynapNet is changed in, and whether all are known.
+// parts are those that a model of SynapNet is changed in, and whether all are known and named once.
 func (i Initialisation) parts() (parts []string, ok bool) {
 	switch i {
 	case "", Published:
@@ -48,7 +48,9 @@ func (i Initialisation) parts() (parts []string, ok bool) {
 		return inductionParts, true
 	}
 	parts = strings.Split(string(i), "+")
-	return parts, !slices.ContainsFunc(parts, func(p string) bool { return !slices.Contains(inductionParts, p) })
+	known := !slices.ContainsFunc(parts, func(p string) bool { return !slices.Contains(inductionParts, p) })
+	once := len(slices.Compact(slices.Sorted(slices.Values(parts)))) == len(parts)
+	return parts, known && once
 }
 
 // Check names an initialisation that there is none of, and what there is.
@@ -59,7 +61,7 @@ func (i Initialisation) Check(setting string) error {
 	if !strings.Contains(string(i), "+") {
 		return bounds.Known(setting, Initialisations(), i)
 	}
-	return bounds.Wrong(setting, i, "the parts of %s are %s", Induction, strings.Join(inductionParts, ", "))
+	return bounds.Wrong(setting, i, "the parts of %s are %s, each once", Induction, strings.Join(inductionParts, ", "))
 }
 
 // matchLogit is the expected logit of a token with one that is the same, in each head of an attention or a memory: far

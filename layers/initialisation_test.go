@@ -42,6 +42,18 @@ func TestInductionChangesNothingElse(t *testing.T) {
 	}
 }
 
+// An initialisation is one of those that have names, or parts of induction, each once.
+func TestInitialisationsAreChecked(t *testing.T) {
+	for i, ok := range map[Initialisation]bool{
+		"": true, Published: true, Induction: true, "shift": true, "match+shift": true,
+		"mimetic": false, "shift+match+shift": false, "match+": false, "shift+published": false,
+	} {
+		if err := i.Check("init"); (err == nil) != ok {
+			t.Errorf("%q: %v", i, err)
+		}
+	}
+}
+
 // In the first block, behind a half-open gate, the even channels carry the token before, the odd ones the present
 // token, each up to the tenth that is left of what was drawn.
 func TestInductionShiftsEvenChannels(t *testing.T) {
