@@ -219,7 +219,7 @@ func runPretrain(c *cli.Context) error {
 func planned(t *curriculum.Trainer) (all []progressStage) {
 	stages := t.Config.Stages()
 	for i, steps := range t.StageSteps() {
-		all = append(all, progressStage{Context: stages[i].Context, Steps: steps})
+		all = append(all, progressStage{Context: stages[i].Context, Batch: stages[i].BatchSize, Steps: steps})
 	}
 	return all
 }

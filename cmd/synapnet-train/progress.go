@@ -124,6 +124,7 @@ func (d *display) Finish() {
 // progressStage is a stretch of steps at one context length.
 type progressStage struct {
 	Context int // tokens per sample
+	Batch   int // samples per step
 	Steps   int
 }
 
@@ -141,7 +142,7 @@ func newProgress(w io.Writer) *progress { return &progress{display: newDisplay(w
 
 // Start begins a run of total steps. The stages, if given, are named in the
 // reports and weigh the time left: a step is taken to cost in proportion to its
-// context.
+// tokens.
 func (p *progress) Start(total int, stages ...progressStage) {
 	p.total, p.stages = total, stages
 	p.Resume(0)
@@ -209,7 +210,7 @@ func (p *progress) work(n int) float64 {
 	total := 0.0
 	for _, stage := range p.stages {
 		steps := min(n, stage.Steps)
-		total += float64(steps) * float64(stage.Context)
+		total += float64(steps) * float64(stage.Context) * float64(stage.Batch)
 		n -= steps
 	}
 	return total

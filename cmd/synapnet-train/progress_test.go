@@ -20,7 +20,7 @@ func plain() (*progress, *bytes.Buffer, *time.Time) {
 // A line has all the facts; time left weighs stages by their context.
 func TestProgressLine(t *testing.T) {
 	p, out, clock := plain()
-	p.Start(2048, progressStage{512, 1024}, progressStage{1024, 1024})
+	p.Start(2048, progressStage{512, 4, 1024}, progressStage{1024, 4, 1024})
 	*clock = clock.Add(120 * time.Second)
 	p.Step(120, 4.12341, 0.0512, 9876.4)
 	// 120 of 3072 units of 512 tokens took 120 s
@@ -30,9 +30,20 @@ func TestProgressLine(t *testing.T) {
 	}
 }
 
+// Time left weighs steps by their tokens: short samples in large batches cost what long ones in small batches do.
+func TestProgressOfOtherBatches(t *testing.T) {
+	p, out, clock := plain()
+	p.Start(200, progressStage{48, 32, 100}, progressStage{1536, 1, 100})
+	*clock = clock.Add(100 * time.Second)
+	p.Step(100, 1, 0.5, 100)
+	if !strings.Contains(out.String(), "left 1m40s\n") {
+		t.Errorf("got %s", out)
+	}
+}
+
 func TestProgressStages(t *testing.T) {
 	p, _, _ := plain()
-	p.Start(30, progressStage{512, 10}, progressStage{1024, 20})
+	p.Start(30, progressStage{512, 4, 10}, progressStage{1024, 4, 20})
 	for done, want := range map[int]string{1: "stage 1/2 ctx 512  ", 10: "stage 1/2 ctx 512  ", 11: "stage 2/2 ctx 1024  ",
 		30: "stage 2/2 ctx 1024  ", 31: "stage 2/2 ctx 1024  "} {
 		if got := p.stageText(done); got != want {
@@ -90,10 +101,10 @@ func TestProgressResume(t *testing.T) {
 // A stage that ended by accuracy before its time is over, whatever the number of the step.
 func TestProgressOfStagesThatEndEarly(t *testing.T) {
 	p, out, clock := plain()
-	p.Start(1000, progressStage{24, 600}, progressStage{80, 400})
+	p.Start(1000, progressStage{24, 4, 600}, progressStage{80, 4, 400})
 	*clock = clock.Add(time.Minute)
 	p.Step(100, 1, 0.5, 100)
-	p.Plan(progressStage{24, 100}, progressStage{80, 400})
+	p.Plan(progressStage{24, 4, 100}, progressStage{80, 4, 400})
 	*clock = clock.Add(time.Minute)
 	p.Step(101, 1, 0.5, 100)
 	for _, want := range []string{"step 100/1000  stage 1/2 ctx 24", "step 101/500  stage 2/2 ctx 80"} {
@@ -121,7 +132,7 @@ func TestProgressUnknowns(t *testing.T) {
 // On a terminal the bar carries the same facts, and lines do not tear it.
 func TestProgressBar(t *testing.T) {
 	p, out, clock := onTerminal(80)
-	p.Start(10, progressStage{512, 10})
+	p.Start(10, progressStage{512, 4, 10})
 	*clock = clock.Add(time.Second)
 	p.Step(5, 4.5, 0.25, 1000)
 	p.Line("saved")
@@ -164,7 +175,7 @@ func TestProgressBarThrottles(t *testing.T) {
 func TestProgressBarFits(t *testing.T) {
 	for _, width := range []int{10, 40, 60, 80, 132, 300} {
 		p, out, clock := onTerminal(width)
-		p.Start(2048, progressStage{512, 1024}, progressStage{1024, 1024})
+		p.Start(2048, progressStage{512, 4, 1024}, progressStage{1024, 4, 1024})
 		for _, step := range []int{1, 1024, 2000, 2048} {
 			*clock = clock.Add(time.Hour)
 			p.Step(step, 12.34567, 0.123, 98765)
