@@ -11,11 +11,11 @@ import (
 )
 
 // chunked is the tiny run with a stage in three chunks, of questions that lie anywhere, and one in two, longer than the
-// model's positions are; two entries of a chunk of 20 tokens are written.
+// model's positions are; two entries of a chunk of 20 tokens are written, in training five.
 func chunked() Config {
 	c := staged()
 	c.Stage = []Stage{
-		{Context: 60, Chunks: 3, Epochs: 1, RandomOffset: true, Mixture: []tasks.Weight{
+		{Context: 60, Chunks: 3, Epochs: 1, RandomOffset: true, WriteFrac: 0.25, Mixture: []tasks.Weight{
 			{Task: "niah_multi_key", Share: 1, Needles: 2, Questions: 6}}},
 		{Context: 48, Epochs: 1, Fresh: true},
 	}
@@ -121,6 +121,10 @@ func TestValidateChunks(t *testing.T) {
 		},
 		"stage.1.chunks is 10: a chunk has at least 8 tokens, and context is 60: give at most 7, or": func(c *Config) {
 			c.Stage[0].Chunks = 10
+		},
+		"stage.2.write_frac is 1.5: it must be from 0 to 1": func(c *Config) { c.Stage[1].WriteFrac = 1.5 },
+		"stage.1.write_frac is 0.25: architecture em_llm writes what its model says: leave it out": func(c *Config) {
+			c.Model.Architecture, c.Chunks, c.Stage[0].Context, c.Stage[0].Chunks = layers.EMLLM, 1, 24, 1
 		},
 		"stage.1.chunks is -1: it must be from 0": func(c *Config) { c.Stage[0].Chunks = -1 },
 		"stage.1.chunks is 2: context 88 makes chunks of 44 tokens, and the model has 40 positions: give at least 3": func(

@@ -44,6 +44,9 @@ type Stage struct {
 	KFrac float64 `json:"k_frac,omitempty" toml:"k_frac"`
 	// SparseAbove is the number of tokens up to which attention is dense in this stage, in training; 0: the model's.
 	SparseAbove int `json:"sparse_above,omitempty" toml:"sparse_above"`
+	// WriteFrac is the share of a chunk's tokens that are written to memory in this stage, in training; 0: the model's. With
+	// more of them, reading is learnt in short chunks, of which the model's share would be an entry or two.
+	WriteFrac float64 `json:"write_frac,omitempty" toml:"write_frac"`
 }
 
 // tested is the mixture that the stage is evaluated on: with one question a sample, as the tasks have it.
@@ -62,6 +65,7 @@ func (c Config) Specs() []layers.TrainSpec {
 		all = append(all, layers.TrainSpec{
 			Batch: s.BatchSize, Tokens: s.Context, Questions: s.questions(), Positions: s.RandomOffset, Chunks: s.Chunks,
 			Reads: c.Classifier && s.Chunks > 1, KFrac: s.KFrac, SparseAbove: s.SparseAbove,
+			WriteFrac: s.WriteFrac,
 		})
 	}
 	return all
@@ -233,7 +237,7 @@ func (s Stage) check(c Config) error {
 		}
 	}
 	if err := cmp.Or(bounds.Check("k_frac", s.KFrac, 0, 1), bounds.Check("sparse_above", s.SparseAbove, 0, math.MaxInt32),
-		s.checkReplay(c), s.checkSynapNet(c)); err != nil {
+		bounds.Check("write_frac", s.WriteFrac, 0, 1), s.checkReplay(c), s.checkSynapNet(c)); err != nil {
 		return err
 	}
 	if _, err := s.Drawn(); err != nil {
@@ -298,6 +302,9 @@ func (s Stage) checkSynapNet(c Config) error {
 		return bounds.Wrong("k_frac", s.KFrac, "architecture %s has no salience mask: leave it out", c.Model.Architecture)
 	case s.SparseAbove > 0:
 		return bounds.Wrong("sparse_above", s.SparseAbove, "architecture %s has no sparse attention: leave it out",
+			c.Model.Architecture)
+	case s.WriteFrac > 0:
+		return bounds.Wrong("write_frac", s.WriteFrac, "architecture %s writes what its model says: leave it out",
 			c.Model.Architecture)
 	}
 	return nil

@@ -90,6 +90,37 @@ func TestChunksAreReadAsAStreamIs(t *testing.T) {
 	}
 }
 
+// A share of tokens that a graph writes in place of the configuration's is all that is different: the model stays as it
+// is, and the graph is that of a model with that share.
+func TestWhatAGraphWritesInPlaceOfTheConfigurations(t *testing.T) {
+	const batch, tokens, chunks = 2, 48, 2
+	spec := TrainSpec{Batch: batch, Tokens: tokens, Chunks: chunks}
+	few, many := tiny(), tiny()
+	few.EpisodicWriteFrac, many.EpisodicWriteFrac = 0.05, 0.2
+	kept := []int32{int32(many.Written(tokens / chunks)), 2}
+	ids, labels := randomBatch(batch, tokens, few)
+	run := func(m *Model, spec TrainSpec) *Trainer {
+		step := chunkTraining(t, m, spec)
+		if _, err := step.RunBatch(Batch{IDs: ids, Labels: labels, Kept: kept}); err != nil {
+			t.Fatal(err)
+		}
+		return step
+	}
+	want := run(scrambled(t, many), spec)
+	spec.WriteFrac = 0.2
+	m := scrambled(t, few)
+	got := run(m, spec)
+	if !slices.Equal(got.Logits(), want.Logits()) {
+		t.Errorf("logits are %v, of a model with that share %v", got.Logits(), want.Logits())
+	}
+	if n := spec.Written(few); n != int(kept[0]) {
+		t.Errorf("%d entries are written, want %d", n, kept[0])
+	}
+	if m.Config.EpisodicWriteFrac != 0.05 || m.Blocks[0].Memory.Writes(tokens) != few.Written(tokens) {
+		t.Errorf("the model now writes %v", m.Config.EpisodicWriteFrac)
+	}
+}
+
 // A chunk's positions and questions are its own.
 func TestPositionsAndQuestionsOfChunks(t *testing.T) {
 	m := scrambled(t, tiny())

@@ -192,18 +192,31 @@ type TrainSpec struct {
 	KFrac float64
 	// SparseAbove is the number of tokens up to which attention is dense; 0: the configuration's.
 	SparseAbove int
+	// WriteFrac is the share of tokens that are written to memory; 0: the configuration's.
+	WriteFrac float64
 }
 
-// attend has the graphs that are made until it is called back attend as a spec says.
+// of is the configuration with what the spec has in its place.
+func (s TrainSpec) of(c Config) Config {
+	c.KFrac, c.SparseThreshold = cmp.Or(s.KFrac, c.KFrac), cmp.Or(s.SparseAbove, c.SparseThreshold)
+	c.EpisodicWriteFrac = cmp.Or(s.WriteFrac, c.EpisodicWriteFrac)
+	return c
+}
+
+// Written is the number of entries that a block of a model of configuration c writes in each of the graph's chunks.
+func (s TrainSpec) Written(c Config) int { return s.of(c).Written(s.Tokens / max(1, s.Chunks)) }
+
+// attend has the graphs that are made until it is called back attend and write as a spec says.
 func (m *Model) attend(spec TrainSpec) (restore func()) {
-	c := m.Config
-	set := func(kFrac float64, threshold int) {
+	set := func(c Config) {
+		m.Config = c
 		for _, b := range m.Blocks {
-			b.Attention.KFrac, b.Attention.Threshold = kFrac, threshold
+			b.Attention.KFrac, b.Attention.Threshold, b.Memory.WriteFrac = c.KFrac, c.SparseThreshold, c.EpisodicWriteFrac
 		}
 	}
-	set(cmp.Or(spec.KFrac, c.KFrac), cmp.Or(spec.SparseAbove, c.SparseThreshold))
-	return func() { set(c.KFrac, c.SparseThreshold) }
+	was := m.Config
+	set(spec.of(was))
+	return func() { set(was) }
 }
 
 // Batch is what a training graph computes the gradients of. Rows are one behind the other.
