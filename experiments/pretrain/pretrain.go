@@ -164,13 +164,15 @@ func (p *Training) finish() (*Result, error) {
 	if err := p.writeResult(r); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(p.End(), t.Close()); err != nil {
+	if err := t.Close(); err != nil {
 		return nil, err
 	}
-	if t.Own != nil {
-		return r, data.Remove(curriculum.DataFolder(p.Dir))
+	if t.Own != nil { // before the checkpoint: killed in between, the run resumes, reads its data again and comes here
+		if err := data.Remove(curriculum.DataFolder(p.Dir)); err != nil {
+			return nil, err
+		}
 	}
-	return r, nil
+	return r, p.End()
 }
 
 func (p *Training) writeResult(r *Result) error {
