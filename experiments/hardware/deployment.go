@@ -238,7 +238,8 @@ func (d *deployment) write(ctx context.Context, m *deployedModel) (map[string]va
 }
 
 // measure has all variants take turns.
-func (d *deployment) measure(ctx context.Context, k deploymentCase, all map[string]variantFile) (deploymentCell, error) {
+func (d *deployment) measure(ctx context.Context, k deploymentCase, all map[string]variantFile) (
+	deploymentCell, error) {
 	var sessions []*measure.Session
 	defer func() {
 		for _, s := range sessions {

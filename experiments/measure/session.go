@@ -117,8 +117,8 @@ func (s *Session) Kill() {
 }
 
 // TakeTurns has every session do a pass in each of so many rounds, in an order that moves on by one each round, and
-// gives the seconds of each session by round. Before each turn it rests so many seconds: threads that wait for more work
-// in a loop, as those of OpenMP do, are asleep then.
+// gives the seconds of each session by round. Before each turn it rests so many seconds: threads that wait for more
+// work in a loop, as those of OpenMP do, are asleep then.
 func TakeTurns(ctx context.Context, sessions []*Session, rounds int, rest float64) ([][]float64, error) {
 	seconds := make([][]float64, len(sessions))
 	for round := range rounds {
