@@ -187,7 +187,10 @@ func (p *pytorchComparison) open(ctx context.Context, k pytorchCase) (sides []*s
 				continue
 			}
 			s, ready, err := p.openPython(ctx, python, b)
-			if err != nil {
+			switch {
+			case err != nil && compiled:
+				return sides, fmt.Errorf("%s: torch.compile: %w; `compiled` = false leaves it out", python, err)
+			case err != nil:
 				return sides, fmt.Errorf("%s: %w", python, err)
 			}
 			t := pytorchTimes{Side: "PyTorch " + ready.Version, Build: ready.Build, Disagreement: ours.Disagreement(ready)}
