@@ -45,6 +45,7 @@ func All() []lab.Experiment {
 		hardware.EpisodicGrowthExperiment(),
 		hardware.DeploymentExperiment(),
 		hardware.ParetoExperiment(),
+		hardware.PyTorchExperiment(),
 		baselines.Experiment(),
 	}
 }

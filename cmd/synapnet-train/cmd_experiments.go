@@ -46,6 +46,8 @@ func experimentTable() []experimentAction {
 			flags: append([]cli.Flag{
 				&cli.IntFlag{Name: "jobs", Usage: "experiments at a time; those that measure time run alone", Value: 1},
 				&cli.BoolFlag{Name: "dry-run", Usage: "only print the plan"},
+				&cli.StringSliceFlag{Name: "python", Usage: "`PYTHON`s with PyTorch, each a side of experiment pytorch",
+					DefaultText: "python3"},
 			}, settingFlags()...)},
 		{name: "settings", usage: "the settings of experiments in TOML, as run --config takes them", arguments: "[NAME...]",
 			do: printSettings,
@@ -263,6 +265,16 @@ func runPlan(c *cli.Context, d *lab.Driver) error {
 	if err != nil {
 		return err
 	}
+	if d.Python = distinct(c.StringSlice("python")); len(d.Python) == 0 {
+		d.Python = []string{"python3"}
+	}
+	steps, left, err := d.LeaveOut(steps, names, c.IsSet("python"))
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c.App.Writer, left); err != nil {
+		return err
+	}
 	todo, err := printPlan(c.App.Writer, d, steps)
 	if err != nil || todo == 0 || c.Bool("dry-run") {
 		return err
@@ -285,7 +297,7 @@ func runPlan(c *cli.Context, d *lab.Driver) error {
 // againCommand is the command line that continues this one.
 func againCommand(c *cli.Context, names []string) string {
 	return shell.CommandLine(again(c, append([]string{"experiments", "run"}, names...), "profile", "results", "jobs",
-		"threads", "config", "set")...)
+		"threads", "config", "set", "python")...)
 }
 
 // printPlan prints what is to be done and how long it takes, and returns the number of experiments that are not up to

@@ -39,6 +39,21 @@ func TestExperimentsListAndPlan(t *testing.T) {
 	}
 }
 
+// A run of everything says in a line what it leaves out where there is no PyTorch; one that names it fails.
+func TestExperimentsWithoutPython(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("PATH", t.TempDir())
+	stdout, _ := trained(t, "experiments run --profile quick --dry-run")
+	if !strings.HasPrefix(stdout, "pytorch is left out: python3 cannot be run (") ||
+		strings.Contains(stdout, "\npytorch ") {
+		t.Errorf("the plan:\n%s", stdout)
+	}
+	want := "experiment pytorch cannot run: "
+	refusal(t, exitFailure, "experiments run pytorch --profile quick", want+"python3 cannot be run")
+	refusal(t, exitFailure, "experiments run --profile quick --python absent", want+"absent cannot be run",
+		"name a Python that has PyTorch with --python")
+}
+
 // The profile strong has its own experiments, folder and model; its settings, printed, are its own again.
 func TestExperimentsOfStrong(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 
@@ -28,6 +29,7 @@ type deploymentSettings struct {
 	Random      []layers.Config     `json:"random_models"` // measured with random weights beside the pretrained model
 	Calibration calibrationSettings `json:"calibration"`   // of CAJQ
 	Warmups     int                 `json:"warmups"`       // passes
+	Rest        float64             `json:"rest"`          // seconds before each pass
 	Seed        uint64              `json:"seed"`          // of the tokens and the random weights
 
 	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
@@ -45,7 +47,7 @@ type calibrationSettings struct {
 type deploymentTier struct {
 	Name       string `json:"name"`
 	MaxContext int    `json:"max_context"`
-	Timed      int    `json:"timed"` // passes
+	Timed      int    `json:"timed"` // passes of each variant
 }
 
 // The tiers. Others than the first two are measured where there are any.
@@ -79,8 +81,11 @@ func DeploymentExperiment() lab.Experiment {
 	return lab.Describe(descriptions, deploymentName, deploymentSettings{Variants: deploymentVariants()}, runDeployment)
 }
 
-// deploymentCell is one measurement.
-type deploymentCell struct {
+// deploymentCell are the variants of a model on a tier at a context, which were timed in turns.
+type deploymentCell map[string]deployedVariant
+
+// deployedVariant is one of them.
+type deployedVariant struct {
 	Probe     measure.ProbeResult `json:"probe"`
 	FileBytes int64               `json:"file_bytes"`
 }
@@ -90,6 +95,7 @@ type deployment struct {
 	deploymentSettings
 	models []*deployedModel
 	done   *lab.Cells[deploymentCell]
+	job    *lab.Job
 	dir    string // of the files of variants
 }
 
@@ -103,22 +109,25 @@ type deployedModel struct {
 // deploymentCase is one cell.
 type deploymentCase struct {
 	model   *deployedModel
-	variant string
 	tier    deploymentTier
 	context int
 }
 
 func (k deploymentCase) name() string {
-	return fmt.Sprintf("%s %s %s %d", k.model.name, k.variant, k.tier.Name, k.context)
+	return fmt.Sprintf("%s %s %d", k.model.name, k.tier.Name, k.context)
 }
 
-// runDeployment makes one variant's file at a time and runs it in processes of its own.
+// runDeployment makes the files of a model's variants and times them in turns, each in a process of its own.
 func runDeployment(ctx context.Context, j *lab.Job, s deploymentSettings) (o *lab.Outcome, err error) {
-	d := &deployment{deploymentSettings: s}
+	d := &deployment{deploymentSettings: s, job: j}
 	if err := d.load(j.Model()); err != nil {
 		return nil, err
 	}
-	if d.done, err = lab.NewCells[deploymentCell](j, len(d.cases())); err != nil {
+	total := 0
+	for _, m := range d.models {
+		total += len(d.of(m))
+	}
+	if d.done, err = lab.NewCells[deploymentCell](j, total); err != nil {
 		return nil, err
 	}
 	d.done.Outcome = d.outcome
@@ -126,10 +135,8 @@ func runDeployment(ctx context.Context, j *lab.Job, s deploymentSettings) (o *la
 		return nil, err
 	}
 	for _, m := range d.models {
-		for _, variant := range s.Variants {
-			if err := d.run(ctx, j, m, variant); err != nil {
-				return nil, err
-			}
+		if err := d.run(ctx, m); err != nil {
+			return nil, err
 		}
 	}
 	return d.done.Finish()
@@ -171,50 +178,41 @@ func modelName(c layers.Config) string {
 // randomSuffix marks a model whose weights are random.
 const randomSuffix = " random"
 
-// cases lists them in the order of reports.
-func (d *deployment) cases() (all []deploymentCase) {
-	for _, m := range d.models {
-		for _, v := range d.Variants {
-			all = append(all, d.of(m, v)...)
-		}
-	}
-	return all
-}
-
-// of lists the cases of a variant.
-func (d *deployment) of(m *deployedModel, variant string) (all []deploymentCase) {
+// of lists the cases of a model in the order of reports.
+func (d *deployment) of(m *deployedModel) (all []deploymentCase) {
 	for _, t := range d.Tiers {
 		for _, c := range m.contexts {
 			if t.threads() > 0 && c <= t.MaxContext {
-				all = append(all, deploymentCase{m, variant, t, c})
+				all = append(all, deploymentCase{m, t, c})
 			}
 		}
 	}
 	return all
 }
 
-// run measures what is missing of a variant.
-func (d *deployment) run(ctx context.Context, j *lab.Job, m *deployedModel, variant string) error {
-	path := filepath.Join(d.dir, "model.safetensors")
-	written := false
-	var size int64
-	for _, k := range d.of(m, variant) {
-		_, err := d.done.Do(ctx, k.name(), func() (cell deploymentCell, err error) {
-			if !written {
-				j.Line("%s %s: making the file", m.name, variant)
-				if size, err = writeVariant(ctx, path, m.Model, variant, d.Calibration, d.SampleKeys); err != nil {
-					return cell, fmt.Errorf("%s %s: %w", m.name, variant, err)
+// variantFile is a variant as it is deployed.
+type variantFile struct {
+	path  string
+	bytes int64
+}
+
+// run measures what is missing of a model.
+func (d *deployment) run(ctx context.Context, m *deployedModel) error {
+	var all map[string]variantFile // made when the first cell wants them
+	defer func() {
+		for _, f := range all {
+			_ = os.Remove(f.path) // goes with its folder at the end
+		}
+	}()
+	for _, k := range d.of(m) {
+		_, err := d.done.Do(ctx, k.name(), func() (deploymentCell, error) {
+			if all == nil {
+				var err error
+				if all, err = d.write(ctx, m); err != nil {
+					return nil, err
 				}
-				written = true
-				debug.FreeOSMemory() // the measurements' processes may need it
 			}
-			p := measure.Probe{Model: path, Context: k.context, Threads: k.tier.threads(), Warmups: d.Warmups,
-				Timed: k.tier.Timed, Seed: d.Seed}
-			cell.FileBytes = size
-			if cell.Probe, err = p.Start(ctx); err == nil {
-				j.Line("%s: %.1f ms", k.name(), 1e3*result.Median(cell.Probe.Seconds))
-			}
-			return cell, err
+			return d.measure(ctx, k, all)
 		})
 		if err != nil {
 			return err
@@ -223,37 +221,88 @@ func (d *deployment) run(ctx context.Context, j *lab.Job, m *deployedModel, vari
 	return nil
 }
 
+// write makes the files of a model's variants.
+func (d *deployment) write(ctx context.Context, m *deployedModel) (map[string]variantFile, error) {
+	all := map[string]variantFile{}
+	for i, v := range d.Variants {
+		d.job.Line("%s %s: making the file", m.name, v)
+		f := variantFile{path: filepath.Join(d.dir, fmt.Sprintf("%d.safetensors", i))}
+		var err error
+		if f.bytes, err = writeVariant(ctx, f.path, m.Model, v, d.Calibration, d.SampleKeys); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", m.name, v, err)
+		}
+		all[v] = f
+	}
+	debug.FreeOSMemory() // the measurements' processes may need it
+	return all, nil
+}
+
+// measure has all variants take turns.
+func (d *deployment) measure(ctx context.Context, k deploymentCase, all map[string]variantFile) (
+	deploymentCell, error) {
+	var sessions []*measure.Session
+	defer func() {
+		for _, s := range sessions {
+			s.Kill()
+		}
+	}()
+	for _, v := range d.Variants {
+		p := measure.Probe{Model: all[v].path, Context: k.context, Threads: k.tier.threads(), Warmups: d.Warmups,
+			Seed: d.Seed}
+		s, err := p.Open(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", k.name(), v, err)
+		}
+		sessions = append(sessions, s)
+	}
+	if _, err := measure.TakeTurns(ctx, sessions, k.tier.Timed, d.Rest); err != nil {
+		return nil, fmt.Errorf("%s: %w", k.name(), err)
+	}
+	cell := deploymentCell{}
+	for i, v := range d.Variants {
+		measured := deployedVariant{FileBytes: all[v].bytes}
+		if err := sessions[i].End(&measured.Probe); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", k.name(), v, err)
+		}
+		cell[v] = measured
+		d.job.Line("%s: %s: %.1f ms", k.name(), v, 1e3*result.Median(measured.Probe.Seconds))
+	}
+	return cell, nil
+}
+
 // outcome is that of the cells that are done.
 func (d *deployment) outcome() (*lab.Outcome, error) {
 	o := &lab.Outcome{Seeds: []uint64{d.Seed}, Unpublished: !d.models[0].Config.Equal(layers.Reference())}
 	for _, m := range d.models {
 		for _, v := range d.Variants {
 			sized := false
-			for _, k := range d.of(m, v) {
+			for _, k := range d.of(m) {
 				cell, ok := d.done.Done[k.name()]
 				if !ok {
 					continue
 				}
 				if !sized {
-					o.Measurements = append(o.Measurements, m.sizes(v, cell)...)
+					o.Measurements = append(o.Measurements, m.sizes(v, cell[v])...)
 					sized = true
 				}
-				o.Measurements = append(o.Measurements, k.measurements(cell.Probe)...)
+				o.Measurements = append(o.Measurements, k.measurements(v, cell[v].Probe, cell[d.Variants[0]].Probe)...)
 			}
 		}
 	}
 	return o, nil
 }
 
-// measurements are the times and the memory of a cell.
-func (k deploymentCase) measurements(p measure.ProbeResult) []result.Measurement {
-	l := result.Labels{result.ModelLabel: k.model.name, result.VariantLabel: k.variant, tierLabel: k.tier.Name,
+// measurements are the times and the memory of a variant, and its times against those of the first one.
+func (k deploymentCase) measurements(variant string, p, first measure.ProbeResult) []result.Measurement {
+	l := result.Labels{result.ModelLabel: k.model.name, result.VariantLabel: variant, tierLabel: k.tier.Name,
 		result.ContextLabel: result.ContextOf(k.context)}
-	var latency, rate []float64
-	for _, s := range p.Seconds {
+	var latency, rate, ratio []float64
+	for i, s := range p.Seconds {
 		latency, rate = append(latency, 1e3*s), append(rate, float64(k.context)/s)
+		ratio = append(ratio, s/first.Seconds[i])
 	}
 	all := []result.Measurement{result.MedianOf(l, result.Strict, "latency", "ms", latency),
+		result.MedianOf(l, result.Strict, "latency_ratio", "1", ratio),
 		result.MedianOf(l, result.Strict, "tokens_per_second", "tokens/s", rate)}
 	if p.RSS > 0 {
 		all = append(all, result.ExactOf(l, result.Strict, "rss", "bytes", float64(p.RSS)))
@@ -262,7 +311,7 @@ func (k deploymentCase) measurements(p measure.ProbeResult) []result.Measurement
 }
 
 // sizes are those of a variant.
-func (m *deployedModel) sizes(variant string, cell deploymentCell) []result.Measurement {
+func (m *deployedModel) sizes(variant string, cell deployedVariant) []result.Measurement {
 	l := result.Labels{result.ModelLabel: m.name, result.VariantLabel: variant}
 	all := []result.Measurement{
 		result.ExactOf(l, result.Strict, "storage_bytes", "bytes", float64(cell.FileBytes)),

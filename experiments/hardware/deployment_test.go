@@ -67,6 +67,13 @@ func TestDeployment(t *testing.T) {
 			if latency.N != k.n || latency.Mean <= 0 || k.n == 1 && math.Abs(latency.Mean*rate.Mean-1e3*float64(k.context)) > 1 {
 				t.Errorf("%+v %+v", latency, rate)
 			}
+			if r := labtest.Find(t, o, result.Strict, "latency_ratio", l); r.N != k.n || r.Mean <= 0 {
+				t.Errorf("%+v", r)
+			}
+			l = result.With(l, result.VariantLabel, variantFP16)
+			if r := labtest.Find(t, o, result.Strict, "latency_ratio", l); r.Mean != 1 || r.Std != 0 {
+				t.Errorf("fp16 against itself: %+v", r)
+			}
 		}
 	}
 	for _, m := range o.Measurements {

@@ -66,6 +66,21 @@ func (s deploymentSettings) Validate(m layers.Config) error {
 		bounds.Check("calibration.batches", c.Batches, 1, 1<<20), bounds.Check("calibration.batch", c.Batch, 1, 1<<16))
 }
 
+// Validate names the first setting that cannot work with a pretrained model of configuration m.
+func (s pytorchSettings) Validate(m layers.Config) error {
+	for _, k := range s.Cases {
+		if err := bounds.In("cases", cmp.Or(bounds.Check("batch", k.Batch, 1, 1<<10),
+			m.CheckContexts("context", k.Context))); err != nil {
+			return err
+		}
+	}
+	o := s.Optimiser
+	return cmp.Or(bounds.List("cases", s.Cases...), bounds.AtLeast("warmups", 1, s.Warmups),
+		bounds.AtLeast("rounds", 1, s.Rounds), bounds.Above("tolerance", 1, s.Tolerance),
+		bounds.In("optimiser", cmp.Or(bounds.Above("lr", math.MaxFloat64, o.LR),
+			bounds.Above("clip", math.MaxFloat64, o.Clip), bounds.Decay("beta1", o.Beta1), bounds.Decay("beta2", o.Beta2))))
+}
+
 // Validate names the first setting that cannot be: it reads the results that it needs, and no others.
 func (s paretoSettings) Validate() error {
 	for _, of := range slices.Sorted(maps.Keys(s.Deployed)) {

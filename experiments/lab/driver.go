@@ -318,7 +318,7 @@ func (r *driverRun) job(s *Step) (j *Job, f *ResultFile, release func(), err err
 		return nil, nil, release, err
 	}
 	j = f.job(settings, r.Environment)
-	j.Root, j.folder = r.Root, r.folder
+	j.Root, j.folder, j.Python = r.Root, r.folder, r.Python
 	if now.State == Unfinished {
 		if j.before, err = s.today(now.Result); err != nil {
 			return nil, nil, nil, err

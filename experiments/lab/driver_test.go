@@ -130,6 +130,40 @@ func TestDriverMakesWhatIsMissing(t *testing.T) {
 	}
 }
 
+// What the machine cannot run is left out of a plan with a line, unless it is asked for or its result is there.
+func TestDriverLeavesOut(t *testing.T) {
+	var f fakes
+	foreign := f.fake("foreign", 1, nil)
+	foreign.Lacks = func(pythons []string) error {
+		if len(pythons) == 0 {
+			return errors.New("there is no Python")
+		}
+		return nil
+	}
+	d := newDriver(t.TempDir(), f.fake("a", 1, nil), foreign)
+	check := func(wantSteps int, wantLines, wantError string, names []string, named bool) {
+		t.Helper()
+		steps, err := d.Plan(names...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest, lines, err := d.LeaveOut(steps, names, named)
+		if len(rest) != wantSteps || lines != wantLines || fmt.Sprint(err) != wantError {
+			t.Errorf("%d steps, %q, %v", len(rest), lines, err)
+		}
+	}
+	check(1, "foreign is left out: there is no Python\n", "<nil>", nil, false)
+	check(0, "", "experiment foreign cannot run: there is no Python", []string{"foreign"}, false)
+	check(0, "", "experiment foreign cannot run: there is no Python", nil, true)
+	d.Python = []string{"python3"}
+	check(2, "", "<nil>", nil, true)
+	if _, err := f.run(t, d); err != nil {
+		t.Fatal(err)
+	}
+	d.Python = nil
+	check(1, "", "<nil>", []string{"foreign"}, false)
+}
+
 // A version that carries the results of an earlier one continues them, with what they cost; of older ones it begins
 // anew.
 func TestDriverCarriesResultsOver(t *testing.T) {

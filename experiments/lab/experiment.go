@@ -63,6 +63,9 @@ type Experiment struct {
 	OneMachine bool `toml:"one_machine"`
 	// Version of the protocol: raised when the code changes what the numbers mean.
 	Version int
+	// Lacks, if set, is why this machine cannot run it with the given interpreters of Python: it is then left out of a run
+	// that does not name it.
+	Lacks func(pythons []string) error
 	// Carries is the oldest version whose results continue under this one: the cells that they hold are what a run would
 	// measure now. 0: none does.
 	Carries  int
@@ -130,6 +133,7 @@ type Job struct {
 	Whole any
 	// Keep is the folder in which trained variants are kept as files; "" for none.
 	Keep   string
+	Python []string          // interpreters, for an experiment that compares with another program
 	inputs map[string]string // paths of files that are not in Root, by the names of Inputs
 	before *result.Result    // unfinished: of an earlier call with the same key; nil without one
 	save   func(o *Outcome) error

@@ -65,6 +65,7 @@ type Driver struct {
 	Environment result.Environment
 	Jobs        int // experiments at a time, at least 1
 	Hooks       Hooks
+	Python      []string // interpreters of Python that the machine has for experiments with another program
 
 	sums map[string]string // SHA-256 by path, of one plan
 }
@@ -122,6 +123,25 @@ func (d *Driver) Plan(names ...string) ([]*Step, error) {
 		return steps, nil
 	}
 	return steps, d.checkModel(steps, registered)
+}
+
+// LeaveOut takes out of a plan what this machine cannot run for the lack of something that does not come with the
+// program, and says in a line of each which and why. One that is among names, or for which a Python was named, is an
+// error.
+func (d *Driver) LeaveOut(steps []*Step, names []string, named bool) (rest []*Step, lines string, err error) {
+	for _, s := range steps {
+		if s.State != UpToDate && s.Lacks != nil {
+			if err := s.Lacks(d.Python); err != nil {
+				if named || slices.Contains(names, s.Name) {
+					return nil, "", fmt.Errorf("experiment %s cannot run: %w", s.Name, err)
+				}
+				lines += fmt.Sprintf("%s is left out: %v\n", s.ID(), err)
+				continue
+			}
+		}
+		rest = append(rest, s)
+	}
+	return rest, lines, nil
 }
 
 // asked are the experiments of the given names, all without a name: the names of those with the profile's settings, and

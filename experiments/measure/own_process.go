@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // ProbeCommand is the command line word with which the program runs itself again for one measurement: it then calls
@@ -49,44 +49,11 @@ func decode(r io.Reader, v any) error {
 // InOwnProcess has a new process of this program measure something of a kind and waits for it. The process ends when
 // ctx does, and with this one. What it measured is decoded into result.
 func InOwnProcess(ctx context.Context, threads int, kind string, settings, result any) error {
-	path, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("this program cannot be found to run it again: %w", err)
-	}
-	text, err := json.Marshal(map[string]any{kind: settings})
+	s, err := Open(ctx, threads, kind, settings, result)
 	if err != nil {
 		return err
 	}
-	command := exec.CommandContext(ctx, path, ProbeCommand)
-	command.Env = append(os.Environ(), fmt.Sprintf("GOMAXPROCS=%d", threads), "OPENBLAS_NUM_THREADS=1",
-		"VECLIB_MAXIMUM_THREADS=1")
-	var stdout, stderr bytes.Buffer
-	command.Stdout, command.Stderr = &stdout, &stderr
-	// Its standard input stays open for as long as this process lives: its end is the sign to stop.
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		return err
-	}
-	if err := command.Start(); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("this program cannot be run again: %w", err)
-	}
-	_, writeErr := stdin.Write(text)
-	err = command.Wait()
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		return errors.New(lastWords(stderr.String(), err))
-	case writeErr != nil:
-		return fmt.Errorf("its process does not listen: %w", writeErr)
-	}
-	if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
-		return fmt.Errorf("its process printed %q: %w", stdout.String(), err)
-	}
-	return nil
+	return s.wait()
 }
 
 // lastWords is what a process said of its failure, without the program's name, else how it ended.
@@ -102,12 +69,26 @@ func lastWords(stderr string, err error) string {
 	return err.Error()
 }
 
-// Serve is the other side of InOwnProcess: it reads what to measure from r, in JSON, and writes what it measured to w.
-// It stops when ctx ends, and when r does, for then the process that asked is gone.
+// Turns is what a Kind gives that is measured turn by turn, when a Session asks for it.
+type Turns struct {
+	Ready any // told before the first
+	Turn  func(ctx context.Context) (time.Duration, error)
+	End   func() any // what is told of all
+}
+
+// The words of a Session.
+const (
+	turnWord = "turn"
+	endWord  = "end"
+)
+
+// Serve is the other side of InOwnProcess and of Session: it reads what to measure from r, in JSON, and writes what it
+// measured to w. It stops when ctx ends, and when r does, for then the process that asked is gone.
 func Serve(ctx context.Context, kinds Kinds, r io.Reader, w io.Writer) error {
+	requests := json.NewDecoder(r)
 	var request map[string]json.RawMessage
-	if err := decode(r, &request); err != nil {
-		return err
+	if err := requests.Decode(&request); err != nil {
+		return unreadable(err)
 	}
 	var measure func(context.Context, json.RawMessage) (any, error)
 	var settings json.RawMessage
@@ -119,13 +100,56 @@ func Serve(ctx context.Context, kinds Kinds, r io.Reader, w io.Writer) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	words := make(chan string)
 	go func() {
-		_, _ = io.Copy(io.Discard, r)
-		cancel()
+		defer cancel()
+		for {
+			var word string
+			if requests.Decode(&word) != nil {
+				return
+			}
+			select {
+			case words <- word:
+			case <-ctx.Done():
+				return
+			}
+		}
 	}()
 	measured, err := measure(ctx, settings)
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(w).Encode(measured)
+	answers := json.NewEncoder(w)
+	if turns, ok := measured.(Turns); ok {
+		return turns.serve(ctx, words, answers)
+	}
+	return answers.Encode(measured)
+}
+
+// serve answers the words of a session.
+func (t Turns) serve(ctx context.Context, words <-chan string, answers *json.Encoder) error {
+	if err := answers.Encode(t.Ready); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case word := <-words:
+			switch word {
+			case turnWord:
+				took, err := t.Turn(ctx)
+				if err != nil {
+					return err
+				}
+				if err := answers.Encode(took.Seconds()); err != nil {
+					return err
+				}
+			case endWord:
+				return answers.Encode(t.End())
+			default:
+				return unreadable(fmt.Errorf("%q is no word of a session", word))
+			}
+		}
+	}
 }

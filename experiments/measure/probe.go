@@ -46,36 +46,74 @@ func (p Probe) Start(ctx context.Context) (r ProbeResult, err error) {
 	return r, err
 }
 
+// Open begins the probe in a new process, whose turns are then timed: how many is up to the caller, not to Timed.
+func (p Probe) Open(ctx context.Context) (*Session, error) {
+	s, err := Open(ctx, p.Threads, turnsKind, p, nil)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%s at context %d: %w", p.Model, p.Context, err)
+	}
+	return s, err
+}
+
 // run measures in this process.
 func (p Probe) run(ctx context.Context) (r ProbeResult, err error) {
-	m, err := layers.Load(p.Model)
+	t, err := p.begin(ctx)
 	if err != nil {
 		return r, err
 	}
-	r.WeightBytes = m.WeightBytes()
-	debug.FreeOSMemory() // what reading the file left
-	host.ResetPeakRSS()
-	r.LoadedRSS, _ = host.CurrentRSS() // 0 where it cannot be read
-	f, err := NewForward(m, p.Context, p.Seed)
-	if err != nil {
-		return r, err
-	}
-	defer f.Close()
-	r.ArenaBytes = f.Inference.Program.ArenaBytes()
-	for i := range p.Warmups + p.Timed {
-		took, err := f.Run(ctx)
-		if err != nil {
+	defer t.forward.Close()
+	for range p.Timed {
+		if _, err := t.turn(ctx); err != nil {
 			return r, err
 		}
-		if i >= p.Warmups {
-			r.Seconds = append(r.Seconds, took.Seconds())
+	}
+	return t.end(), nil
+}
+
+// probing is a probe under way.
+type probing struct {
+	forward *Forward
+	result  ProbeResult
+}
+
+// begin reads the model and warms up.
+func (p Probe) begin(ctx context.Context) (*probing, error) {
+	m, err := layers.Load(p.Model)
+	if err != nil {
+		return nil, err
+	}
+	t := &probing{result: ProbeResult{WeightBytes: m.WeightBytes()}}
+	debug.FreeOSMemory() // what reading the file left
+	host.ResetPeakRSS()
+	t.result.LoadedRSS, _ = host.CurrentRSS() // 0 where it cannot be read
+	if t.forward, err = NewForward(m, p.Context, p.Seed); err != nil {
+		return nil, err
+	}
+	t.result.ArenaBytes = t.forward.Inference.Program.ArenaBytes()
+	for range p.Warmups {
+		if _, err := t.forward.Run(ctx); err != nil {
+			return nil, err
 		}
 	}
-	r.RSS, _ = host.CurrentRSS()
-	if r.RSS > 0 {
-		r.PeakRSS = host.PeakRSS()
+	return t, nil
+}
+
+// turn times a pass.
+func (t *probing) turn(ctx context.Context) (time.Duration, error) {
+	took, err := t.forward.Run(ctx)
+	if err == nil {
+		t.result.Seconds = append(t.result.Seconds, took.Seconds())
 	}
-	return r, nil
+	return took, err
+}
+
+// end is what was measured of all.
+func (t *probing) end() ProbeResult {
+	t.result.RSS, _ = host.CurrentRSS()
+	if t.result.RSS > 0 {
+		t.result.PeakRSS = host.PeakRSS()
+	}
+	return t.result
 }
 
 // Forward is inference on one sequence of random tokens, as the published measurements have it.
@@ -138,10 +176,24 @@ func RandomTokens(rng *rand.Rand, n, vocab int) []int32 {
 	return ids
 }
 
-// passKind names probes among the kinds.
-const passKind = "pass"
+// The names of this package's kinds.
+const (
+	passKind  = "pass"  // a Probe
+	turnsKind = "turns" // one in a Session
+	batchKind = "batch" // a Batch
+)
 
 // PassKinds are the kinds of this package.
 func PassKinds() Kinds {
-	return Kinds{passKind: Kind(func(ctx context.Context, p Probe) (any, error) { return p.run(ctx) })}
+	return Kinds{
+		passKind: Kind(func(ctx context.Context, p Probe) (any, error) { return p.run(ctx) }),
+		turnsKind: Kind(func(ctx context.Context, p Probe) (any, error) {
+			t, err := p.begin(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return Turns{Turn: t.turn, End: func() any { return t.end() }}, nil
+		}),
+		batchKind: Kind(func(ctx context.Context, b Batch) (any, error) { return b.begin(ctx) }),
+	}
 }
