@@ -57,8 +57,9 @@ func experimentTable() []experimentAction {
 			about: "It opens with verdicts on the claims of the paper; its tables are of the profile's settings alone.",
 			flags: []cli.Flag{&cli.BoolFlag{Name: "custom", Usage: "at the end the results of other settings, too"}}},
 		{name: "convert", usage: "bring results of an earlier program into today's form", arguments: "[NAME...]",
-			do:    convertResults,
-			about: "A result is converted only if its numbers stay the same, to the bit. Nothing is measured."},
+			do: convertResults,
+			about: "A result is converted only if its numbers stay the same, to the bit; what today's program computes from\n" +
+				"its cells besides is added. Nothing is measured."},
 	}
 }
 
@@ -425,6 +426,9 @@ func convertResults(c *cli.Context, d *lab.Driver) error {
 		if k.Converted > 0 {
 			what = append(what, fmt.Sprintf("converted, all of its %s equal to those of its new details",
 				plural(k.Converted, "measurement")))
+		}
+		if k.Added > 0 {
+			what = append(what, fmt.Sprintf("has %s more, computed from its cells", plural(k.Added, "measurement")))
 		}
 		if len(k.Inputs) > 0 {
 			what = append(what, "has the new hashes of "+strings.Join(k.Inputs, ", "))
