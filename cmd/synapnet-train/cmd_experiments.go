@@ -54,7 +54,9 @@ func experimentTable() []experimentAction {
 				"a comment says where the result goes.",
 			flags: settingFlags()},
 		{name: "report", usage: "write report.html and report.md from the results that are there", do: writeReport,
-			about: "It opens with verdicts on the claims of the paper; its tables are of the profile's settings alone.",
+			about: "It opens with verdicts on the claims of the paper; its tables are of the profile's settings alone. That " +
+				"of the\nprofile full has the results of the profile strong, in the folder strong beside them, too, and their " +
+				"verdicts first.",
 			flags: []cli.Flag{&cli.BoolFlag{Name: "custom", Usage: "at the end the results of other settings, too"}}},
 		{name: "convert", usage: "bring results of an earlier program into today's form", arguments: "[NAME...]",
 			do: convertResults,
@@ -126,10 +128,18 @@ func newDriver(c *cli.Context) (*lab.Driver, error) {
 		return nil, usagef(c, "--profile %s: %s", printable(string(p)), bad.Problem)
 	}
 	root := cmp.Or(c.String("results"), map[lab.Profile]string{
-		lab.Full: "results", lab.Quick: filepath.Join("runs", "quick"), lab.Strong: filepath.Join("results", "strong"),
+		lab.Full: "results", lab.Quick: filepath.Join("runs", "quick"), lab.Strong: filepath.Join("results", strongFolder),
 	}[p])
-	return &lab.Driver{Profile: p, Root: root, Experiments: experiments.Of(p), Environment: environment()}, nil
+	return driverOf(p, root), nil
 }
+
+// driverOf is the driver of a profile's results.
+func driverOf(p lab.Profile, root string) *lab.Driver {
+	return &lab.Driver{Profile: p, Root: root, Experiments: experiments.Of(p), Environment: environment()}
+}
+
+// strongFolder has the results of the profile strong, in the folder of those of the full one.
+const strongFolder = "strong"
 
 // listExperiments prints all with the states of their results, and the results of other settings.
 func listExperiments(c *cli.Context, d *lab.Driver) error {
@@ -385,13 +395,17 @@ func writeReport(c *cli.Context, d *lab.Driver) error {
 		return fmt.Errorf("there is no results folder %s: make results with '%s', or name another folder with --results",
 			foreign.Path(d.Root), shell.CommandLine(again(c, []string{"experiments", "run"}, "profile")...))
 	}
-	paths, r, err := report.Write(d, c.Bool("custom"))
+	var strong *lab.Driver
+	if d.Profile == lab.Full {
+		strong = driverOf(lab.Strong, filepath.Join(d.Root, strongFolder))
+	}
+	paths, r, err := report.Write(d, strong, c.Bool("custom"))
 	if err != nil {
 		return err
 	}
-	for _, s := range r.Sections {
+	for _, s := range r.All() {
 		if s.State != "complete" {
-			line := s.Name + ": " + s.State
+			line := s.ID + ": " + s.State
 			if s.Reason != "" {
 				line += ": " + s.Reason
 			}
