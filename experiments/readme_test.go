@@ -338,7 +338,7 @@ var otherNumbers = []string{
 }
 
 // Every number in the README's text on the reproduction is, to its last digit, the measurement of a committed result, or
-// one of otherNumbers. The comparison with PyTorch is not of results.
+// one of otherNumbers. The comparison with PyTorch, while it is here, is of no result.
 func TestNumbersOfTheReadme(t *testing.T) {
 	text, lines := readme(t)
 	for _, heading := range []string{"| task |", "| variant |", "| policy |", "| architecture |"} {
@@ -348,11 +348,9 @@ func TestNumbersOfTheReadme(t *testing.T) {
 			at++
 		}
 	}
-	from, to := strings.Index(text, "Reference model on 2 cores"), strings.Index(text, "`scripts/peer_bench.sh")
-	if from < 0 || to < from {
-		t.Fatal("the comparison with PyTorch is gone")
+	if from, to := strings.Index(text, "Reference model on 2 cores"), strings.Index(text, "`scripts/peer_bench.sh"); from > 0 {
+		text = text[:from] + text[to:]
 	}
-	text = text[:from] + text[to:]
 	for _, s := range sentences(t) {
 		want := fmt.Sprintf(s.form, s.of...)
 		if !strings.Contains(text, want) {
