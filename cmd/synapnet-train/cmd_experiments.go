@@ -56,11 +56,14 @@ func experimentTable() []experimentAction {
 				"a comment says where the result goes.",
 			flags: settingFlags()},
 		{name: "report", usage: "write report.html and report.md from the results that are there", do: writeReport,
-			about: "It opens with verdicts on the claims of the paper; its tables are of the profile's settings alone.",
+			about: "It opens with verdicts on the claims of the paper; its tables are of the profile's settings alone. That " +
+				"of the\nprofile full has the results of the profile strong, in the folder strong beside them, too, and their " +
+				"verdicts first.",
 			flags: []cli.Flag{&cli.BoolFlag{Name: "custom", Usage: "at the end the results of other settings, too"}}},
 		{name: "convert", usage: "bring results of an earlier program into today's form", arguments: "[NAME...]",
-			do:    convertResults,
-			about: "A result is converted only if its numbers stay the same, to the bit. Nothing is measured."},
+			do: convertResults,
+			about: "A result is converted only if its numbers stay the same, to the bit; what today's program computes from\n" +
+				"its cells besides is added. Nothing is measured."},
 	}
 }
 
@@ -127,10 +130,18 @@ func newDriver(c *cli.Context) (*lab.Driver, error) {
 		return nil, usagef(c, "--profile %s: %s", printable(string(p)), bad.Problem)
 	}
 	root := cmp.Or(c.String("results"), map[lab.Profile]string{
-		lab.Full: "results", lab.Quick: filepath.Join("runs", "quick"), lab.Strong: filepath.Join("results", "strong"),
+		lab.Full: "results", lab.Quick: filepath.Join("runs", "quick"), lab.Strong: filepath.Join("results", strongFolder),
 	}[p])
-	return &lab.Driver{Profile: p, Root: root, Experiments: experiments.Of(p), Environment: environment()}, nil
+	return driverOf(p, root), nil
 }
+
+// driverOf is the driver of a profile's results.
+func driverOf(p lab.Profile, root string) *lab.Driver {
+	return &lab.Driver{Profile: p, Root: root, Experiments: experiments.Of(p), Environment: environment()}
+}
+
+// strongFolder has the results of the profile strong, in the folder of those of the full one.
+const strongFolder = "strong"
 
 // listExperiments prints all with the states of their results, and the results of other settings.
 func listExperiments(c *cli.Context, d *lab.Driver) error {
@@ -396,13 +407,17 @@ func writeReport(c *cli.Context, d *lab.Driver) error {
 		return fmt.Errorf("there is no results folder %s: make results with '%s', or name another folder with --results",
 			foreign.Path(d.Root), shell.CommandLine(again(c, []string{"experiments", "run"}, "profile")...))
 	}
-	paths, r, err := report.Write(d, c.Bool("custom"))
+	var strong *lab.Driver
+	if d.Profile == lab.Full {
+		strong = driverOf(lab.Strong, filepath.Join(d.Root, strongFolder))
+	}
+	paths, r, err := report.Write(d, strong, c.Bool("custom"))
 	if err != nil {
 		return err
 	}
-	for _, s := range r.Sections {
+	for _, s := range r.All() {
 		if s.State != "complete" {
-			line := s.Name + ": " + s.State
+			line := s.ID + ": " + s.State
 			if s.Reason != "" {
 				line += ": " + s.Reason
 			}
@@ -437,6 +452,9 @@ func convertResults(c *cli.Context, d *lab.Driver) error {
 		if k.Converted > 0 {
 			what = append(what, fmt.Sprintf("converted, all of its %s equal to those of its new details",
 				plural(k.Converted, "measurement")))
+		}
+		if k.Added > 0 {
+			what = append(what, fmt.Sprintf("has %s more, computed from its cells", plural(k.Added, "measurement")))
 		}
 		if len(k.Inputs) > 0 {
 			what = append(what, "has the new hashes of "+strings.Join(k.Inputs, ", "))

@@ -38,6 +38,7 @@ const (
 	RULER          Purpose = "ruler"
 	LongBench      Purpose = "longbench"
 	LongContext    Purpose = "long-context"
+	Positions      Purpose = "positions"       // test of positions beyond those that were trained
 	Baselines      Purpose = "baselines"       // test of other architectures
 	BridgePaper    Purpose = "bridge-paper"    // training of the published ScaleBridge ablation
 	BridgeTest     Purpose = "bridge-test"     // its test
@@ -86,6 +87,7 @@ var purposes = []purpose{
 	{RULER, nil, 0},
 	{LongBench, nil, 0},
 	{LongContext, nil, 0},
+	{Positions, nil, 0},
 	{Baselines, nil, 0},
 	{BridgePaper, nil, 0},
 	{BridgeTest, plus(1000), 0},

@@ -3,9 +3,11 @@ package bridge
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
 	"github.com/synapnet/synapnet-train/experiments/result"
@@ -16,7 +18,9 @@ import (
 func TestScaleBridgeRemoval(t *testing.T) {
 	s := removalSettings{Seeds: []uint64{42, 43}, Contexts: []int{32, 64}, Samples: 4, Recovery: qat.DefaultFinetune()}
 	s.Recovery.Steps, s.Recovery.Context, s.Recovery.Batch = 2, 32, 2
-	o := labtest.CheckRuns(t, RemovalExperiment(), labtest.SuiteRoot(t),
+	e := RemovalExperiment() // without the view of a gap: the small model knows nothing that it could lose
+	e.Views = slices.DeleteFunc(e.Views, func(v lab.View) bool { return v.Metric == "regained" })
+	o := labtest.CheckRuns(t, e, labtest.SuiteRoot(t),
 		func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) {
 			return runScaleBridgeRemoval(ctx, j, s)
 		}, labtest.Always)
@@ -88,6 +92,11 @@ func TestScaleBridgeFromScratch(t *testing.T) {
 	if steps.Mean < 2+4+4 || steps.Mean > 20+4 || !strings.Contains(steps.Note, "of 2 trainings") {
 		t.Errorf("steps %+v", steps)
 	}
+	p := labtest.Find(t, o, result.Strict, "permutation_p", result.Labels{
+		result.AgainstLabel: anyWithout, result.TaskLabel: "multi_task", result.ContextLabel: "32"})
+	if p.N != 2+2*2 || p.Mean < 1.0/15 || p.Mean > 1 { // two seeds with and four models without: 15 ways
+		t.Errorf("permutations %+v", p)
+	}
 }
 
 // The published configuration has the published numbers of parameters.
@@ -115,5 +124,26 @@ func TestPlateau(t *testing.T) {
 	}
 	if !p.seen(0.255) {
 		t.Error("two values without a rise are none")
+	}
+}
+
+// What further training without the bridge wins back is told of a gap alone, and of its own task and context.
+func TestRegained(t *testing.T) {
+	var all []result.Measurement
+	add := func(protocol, variant, task string, correct int) {
+		l := result.Labels{result.VariantLabel: variant, result.TaskLabel: task, result.ContextLabel: "1024"}
+		all = append(all, result.Share(l, protocol, "accuracy", curriculum.NewAccuracy(correct, 100)))
+	}
+	for _, task := range []string{"easy", "guessed"} {
+		add(result.Paper, withBridge, task, 90)
+		add(result.Paper, noBridge, task, 10)
+	}
+	add(result.Strict, withBridge, "easy", 90)
+	add(result.Strict, noBridge, "easy", 50)
+	add(result.Strict, withBridge, "guessed", 15)
+	add(result.Strict, noBridge, "guessed", 50)
+	got := regained(all)
+	if len(got) != 1 || got[0].Labels[result.TaskLabel] != "easy" || math.Abs(got[0].Mean-0.5) > 1e-12 || got[0].N != 100 {
+		t.Errorf("%+v", got)
 	}
 }

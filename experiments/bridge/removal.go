@@ -4,7 +4,9 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
@@ -40,7 +42,19 @@ type removalSettings struct {
 // RemovalExperiment measures what the pretrained model loses without its bridge.
 func RemovalExperiment() lab.Experiment {
 	base := removalSettings{Recovery: qat.DefaultFinetune()}
-	return lab.Describe(descriptions, "scale-bridge-removal", base, runScaleBridgeRemoval)
+	e := lab.Describe(descriptions, "scale-bridge-removal", base, runScaleBridgeRemoval)
+	e.Recompute = func(r *result.Result, model func() (layers.Config, error)) (*lab.Outcome, error) {
+		s, cells, err := lab.Kept[removalSettings, removalCell](r)
+		if err != nil {
+			return nil, err
+		}
+		m, err := model()
+		if err != nil {
+			return nil, err
+		}
+		return (&removal{removalSettings: s, done: &lab.Cells[removalCell]{Done: cells}}).outcome(m)
+	}
+	return e
 }
 
 // removalCell is a variant at a context length and seed: accuracy by metric.
@@ -178,7 +192,36 @@ func (r *removal) outcome(c layers.Config) (*lab.Outcome, error) {
 			}
 		}
 	}
+	o.Measurements = append(o.Measurements, regained(o.Measurements)...)
 	return o, nil
+}
+
+// regained are the shares that further training without the bridge wins back of a gap: from the accuracy just after the
+// bridge was taken out to that with the bridge after the same training. Where the intervals of these two meet there is no
+// gap that could be told from none.
+func regained(all []result.Measurement) (shares []result.Measurement) {
+	accuracy := func(protocol string, l result.Labels) (m result.Measurement, ok bool) {
+		i := slices.IndexFunc(all, func(m result.Measurement) bool {
+			return m.Metric == "accuracy" && m.Protocol == protocol && maps.Equal(m.Labels, l)
+		})
+		if i < 0 {
+			return m, false
+		}
+		return all[i], true
+	}
+	for _, after := range all {
+		if after.Metric != "accuracy" || after.Protocol != result.Strict || after.Labels[result.VariantLabel] != noBridge {
+			continue
+		}
+		before, ok := accuracy(result.Paper, after.Labels)
+		with, also := accuracy(result.Strict, result.With(after.Labels, result.VariantLabel, withBridge))
+		if !ok || !also || with.Interval.Low <= before.Interval.High {
+			continue
+		}
+		shares = append(shares, result.Measurement{Labels: after.Labels, Protocol: result.Strict, Metric: "regained",
+			Unit: "1", N: after.N, Mean: (after.Mean - before.Mean) / (with.Mean - before.Mean)})
+	}
+	return shares
 }
 
 // accuracies are those of both variants in the cells that are done, and the number of samples in them.

@@ -59,7 +59,16 @@ type scratchStrict struct {
 func ScratchExperiment() lab.Experiment {
 	m := layers.Reference()
 	base := scratchSettings{Paper: scratchPaper{Model: m}, Strict: scratchStrict{Model: m}}
-	return lab.Describe(descriptions, "scale-bridge-scratch", base, runScaleBridgeScratch)
+	e := lab.Describe(descriptions, "scale-bridge-scratch", base, runScaleBridgeScratch)
+	e.Recompute = func(r *result.Result, _ func() (layers.Config, error)) (*lab.Outcome, error) {
+		s, cells, err := lab.Kept[scratchSettings, scratchCell](r)
+		if err != nil {
+			return nil, err
+		}
+		run := &scratch{scratchSettings: s, done: &lab.Cells[scratchCell]{Done: cells}}
+		return run.outcome(run.models())
+	}
+	return e
 }
 
 // scratchCell is one trained model.
@@ -356,7 +365,45 @@ func (r *scratch) outcome(models []scratchModel) (*lab.Outcome, error) {
 		o.Measurements = append(o.Measurements, count)
 		o.Measurements = append(o.Measurements, r.accuracies(m)...)
 	}
+	o.Measurements = append(o.Measurements, r.chances(models)...)
 	return o, r.guesses(o)
+}
+
+// anyWithout are the models without a bridge, of both kinds.
+const anyWithout = "any without"
+
+// chances are the exact probabilities of so large a difference between the models with a bridge and those without, if
+// it made none.
+func (r *scratch) chances(models []scratchModel) (all []result.Measurement) {
+	for _, protocol := range []string{result.Paper, result.Strict} {
+		contexts, names, _ := r.evaluated(protocol)
+		for _, t := range contexts {
+			for _, task := range names {
+				of := map[string][]float64{} // accuracies by variant
+				for _, m := range models {
+					for _, seed := range r.Seeds {
+						cell, ok := r.done.Done[r.name(m, seed)]
+						if !ok || m.protocol != protocol {
+							continue
+						}
+						a := cell.Accuracy[strconv.Itoa(t)][task].Mean
+						of[m.variant] = append(of[m.variant], a)
+						if m.variant != withBridge {
+							of[anyWithout] = append(of[anyWithout], a)
+						}
+					}
+				}
+				for _, against := range []string{noBridge, matchedBridge, anyWithout} {
+					l := result.Labels{result.AgainstLabel: against, result.TaskLabel: task,
+						result.ContextLabel: strconv.Itoa(t)}
+					if len(of[withBridge]) > 1 && len(of[against]) > 1 && (against != anyWithout || of[matchedBridge] != nil) {
+						all = append(all, result.Permutation(l, protocol, of[withBridge], of[against]))
+					}
+				}
+			}
+		}
+	}
+	return all
 }
 
 // contexts and tasks of a protocol's evaluation.

@@ -7,6 +7,8 @@ import (
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 // descriptions are the experiments' descriptions.
@@ -40,6 +42,17 @@ func TrainExperiment() lab.Experiment {
 func GridExperiment() lab.Experiment {
 	e := lab.Planned[GridConfig](lab.Describe(descriptions, "baee-grid", GridConfig{Policies: Policies()}, runGrid))
 	e.Convert = convertGrid
+	e.Recompute = func(r *result.Result, model func() (layers.Config, error)) (*lab.Outcome, error) {
+		c, cells, err := lab.Kept[GridConfig, []GridCell](r)
+		if err != nil {
+			return nil, err
+		}
+		m, err := model()
+		if err != nil {
+			return nil, err
+		}
+		return gridOutcome(c, m, cells)
+	}
 	return e
 }
 

@@ -307,7 +307,7 @@ func runGrid(ctx context.Context, j *lab.Job, c GridConfig) (*lab.Outcome, error
 	if err != nil {
 		return nil, err
 	}
-	cells.Outcome = func() (*lab.Outcome, error) { return gridOutcome(whole, cells.Done) }
+	cells.Outcome = func() (*lab.Outcome, error) { return gridOutcome(whole, g.base.Config, cells.Done) }
 	var todo []missing
 	var before []GridCell
 	total := 0

@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 // ours is the policy that the others of a protocol are compared with: baee, or where the reference does not have it,
@@ -73,12 +75,49 @@ func (p pooled) differences(l result.Labels, protocol baee.Protocol,
 	return all, nil
 }
 
-// gridOutcome computes all measurements of the cells that are done.
-func gridOutcome(c GridConfig, cells map[string][]GridCell) (*lab.Outcome, error) {
+// gridPools are cells over several cases, in the order in which they came.
+type gridPools struct {
+	order []gridKey
+	of    map[gridKey]*pooled
+}
+
+func (g *gridPools) add(k gridKey, p pooled) {
+	if g.of == nil {
+		g.of = map[gridKey]*pooled{}
+	}
+	if g.of[k] == nil {
+		g.order, g.of[k] = append(g.order, k), &pooled{}
+	}
+	g.of[k].cells, g.of[k].pairs = append(g.of[k].cells, p.cells...), append(g.of[k].pairs, p.pairs...)
+}
+
+// retained is the share of the samples of all cells whose target is still held.
+func (p pooled) retained() curriculum.Accuracy {
+	correct, n := 0, 0
+	for _, c := range p.cells {
+		correct, n = correct+c.Retention.Correct, n+c.Retention.N
+	}
+	return curriculum.NewAccuracy(correct, n)
+}
+
+// shareOfEntries is a budget of strict as a share of the entries that a stream writes to a layer: a budget is counted in
+// slots, and strict stores none of those that hold padding. It is not ok where the model is not known.
+func (c GridConfig) shareOfEntries(m layers.Config, k gridKey, budget int) (share result.Measurement, ok bool) {
+	written := k.context / c.Chunk * m.Written(c.Chunk)
+	if k.protocol != baee.Strict || written == 0 {
+		return share, false
+	}
+	l := result.Labels{result.ContextLabel: result.ContextOf(k.context), budgetLabel: number(k.budget)}
+	return result.ExactOf(l, result.Strict, "share_of_entries", "1", float64(budget)/float64(written)), true
+}
+
+// gridOutcome computes all measurements of the cells that are done, of a model of configuration m;
+// the zero value where it is not known.
+func gridOutcome(c GridConfig, m layers.Config, cells map[string][]GridCell) (*lab.Outcome, error) {
 	o := &lab.Outcome{Seeds: c.Seeds}
-	var order []gridKey // policies by protocol and position, over all cells of the grid but the headline case
-	overall := map[gridKey]*pooled{}
-	var differences []result.Measurement
+	// Policies by protocol and position over all cells of the grid but the headline case, and by budget, too.
+	var overall, byBudget gridPools
+	var differences, sizes []result.Measurement
 	for _, k := range c.keys() {
 		p, missing := c.pool(k, cells)
 		o.Partial = o.Partial || missing
@@ -95,30 +134,34 @@ func gridOutcome(c GridConfig, cells map[string][]GridCell) (*lab.Outcome, error
 			return nil, err
 		}
 		differences = append(differences, more...)
+		if share, ok := c.shareOfEntries(m, k, p.cells[0].EntriesALayer); ok && !slices.ContainsFunc(sizes,
+			func(m result.Measurement) bool { return maps.Equal(m.Labels, share.Labels) }) {
+			sizes = append(sizes, share)
+		}
 		if k.context == HeadlineContext {
 			continue
 		}
-		all := gridKey{protocol: k.protocol, position: k.position, policy: k.policy}
-		if overall[all] == nil {
-			order, overall[all] = append(order, all), &pooled{}
-		}
-		overall[all].cells, overall[all].pairs = append(overall[all].cells, p.cells...),
-			append(overall[all].pairs, p.pairs...)
+		k.context = 0
+		byBudget.add(k, p)
+		k.budget = 0
+		overall.add(k, p)
 	}
-	for _, k := range order {
-		l, p := result.Labels{result.PolicyLabel: k.policy, positionLabel: k.position}, overall[k]
-		correct, n := 0, 0
-		for _, c := range p.cells {
-			correct, n = correct+c.Retention.Correct, n+c.Retention.N
+	for _, pools := range []gridPools{overall, byBudget} {
+		for _, k := range pools.order {
+			l, p := result.Labels{result.PolicyLabel: k.policy, positionLabel: k.position}, pools.of[k]
+			metric := "overall_retention"
+			if k.budget != 0 {
+				l[budgetLabel], metric = number(k.budget), "budget_retention"
+			}
+			o.Measurements = append(o.Measurements, result.Share(l, string(k.protocol), metric, p.retained()))
+			more, err := p.differences(l, k.protocol, c.ours(k.protocol))
+			if err != nil {
+				return nil, err
+			}
+			differences = append(differences, more...)
 		}
-		o.Measurements = append(o.Measurements, result.Share(l, string(k.protocol), "overall_retention",
-			curriculum.NewAccuracy(correct, n)))
-		more, err := p.differences(l, k.protocol, c.ours(k.protocol))
-		if err != nil {
-			return nil, err
-		}
-		differences = append(differences, more...)
 	}
+	o.Measurements = append(o.Measurements, sizes...)
 	if len(differences) > 0 {
 		o.Notes += ". Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's (1998, " +
 			"method 10)"
@@ -153,7 +196,7 @@ func (k gridKey) shares(l result.Labels, p pooled) (all []result.Measurement) {
 func convertGrid(settings, details json.RawMessage) (*lab.Outcome, error) {
 	cells := map[string][]GridCell{}
 	add := func(c GridCell) { cells[c.name()] = append(cells[c.name()], c) }
-	outcome := func(c GridConfig) (*lab.Outcome, error) { return gridOutcome(c, cells) }
+	outcome := func(c GridConfig) (*lab.Outcome, error) { return gridOutcome(c, layers.Config{}, cells) }
 	return convertList(settings, details, add, outcome, cells)
 }
 

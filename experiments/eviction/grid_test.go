@@ -329,13 +329,13 @@ func TestGridIsConverted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := gridOutcome(c, cells)
+	want, err := gridOutcome(c, layers.Config{}, cells)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o, err := convertGrid(settings, old)
 	if err != nil || !reflect.DeepEqual(o.Measurements, want.Measurements) || o.Partial || len(o.Measurements) != 2*
-		(4*2+2)+2*2 {
+		(4*2+2)+2*2+2*2*2 { // cells, the headline, over all of them, by budget
 		t.Errorf("%d measurements, want %d (%v)", len(o.Measurements), len(want.Measurements), err)
 	}
 	today, err := json.Marshal(o.Details)

@@ -2,7 +2,11 @@ package lab
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+
+	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
 // Cells are the finished parts of an experiment by name. Each is saved as soon as it is done, so that a run that was
@@ -68,4 +72,11 @@ func (c *Cells[T]) Finish() (*Outcome, error) {
 		o.Environment, o.Cost = &before.Environment, &before.Cost
 	}
 	return o, nil
+}
+
+// Kept are the settings and the cells of a result.
+func Kept[S, T any](r *result.Result) (settings S, cells map[string]T, err error) {
+	var c Cells[T]
+	err = errors.Join(json.Unmarshal(r.Config, &settings), json.Unmarshal(r.Details, &c))
+	return settings, c.Done, err
 }

@@ -101,7 +101,7 @@
 //
 // The measurements are computed from the cells alone, in one function, so that a result whose details have the form of
 // an earlier program can be brought into today's: Experiment.Convert reads them, and [Driver.Convert] writes the file
-// if the measurements are those that it has.
+// if the measurements are those that it has. What is computed from the cells since, Experiment.Recompute adds.
 //
 // # A command of its own
 //

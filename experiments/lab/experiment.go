@@ -79,6 +79,10 @@ type Experiment struct {
 	// Convert reads details in the form of an earlier program, with the settings that they are of, and gives the outcome
 	// that today's run gives of them, with its details; nil if they have today's form.
 	Convert func(settings, details json.RawMessage) (*Outcome, error)
+	// Recompute gives the outcome that today's run gives of the cells in a result, of which a measurement that the result
+	// lacks is added to it; model is the configuration of the pretrained model. nil: nothing was added since there are
+	// results.
+	Recompute func(r *result.Result, model func() (layers.Config, error)) (*Outcome, error)
 	// Apart is the mend of results that cannot share a file, in the words of the command that writes them: "move it away
 	// or give another --output". It is that of Joint settings.
 	Apart string

@@ -13,6 +13,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/layers"
 )
 
 // jointSettings are those of an experiment whose results may grow by names.
@@ -281,6 +282,49 @@ func TestConvert(t *testing.T) {
 		if !maps.Equal(contents(t, d.Root), before) {
 			t.Errorf("%s: files have changed", what)
 		}
+	}
+}
+
+// What today's program computes from the cells besides is added, once, and what depends on the result stays up to date;
+// cells that give other numbers than the file's are refused.
+func TestConvertAdds(t *testing.T) {
+	var f fakes
+	joint := jointExperiment(func(string) (int, error) { return 3, nil })
+	d := newDriver(t.TempDir(), joint, f.fake("last", 1, nil, "joint"))
+	if _, err := f.run(t, d); err != nil {
+		t.Fatal(err)
+	}
+	d.Experiments[0].Recompute = func(r *result.Result, _ func() (layers.Config, error)) (*Outcome, error) {
+		s, cells, err := Kept[jointSettings, int](r)
+		if err != nil {
+			return nil, err
+		}
+		o := jointOutcome(s, cells)
+		o.Measurements = append(o.Measurements, result.ExactOf(result.Labels{}, result.Strict, "cells", "1",
+			float64(len(cells))))
+		return o, nil
+	}
+	all, err := d.Convert()
+	if err != nil || len(all) != 2 || all[0].Added != 1 || all[0].Converted != 0 ||
+		!slices.Equal(all[1].Inputs, []string{"joint"}) {
+		t.Fatalf("%+v (%v)", all, err)
+	}
+	r, err := result.Read(d.Path(joint))
+	if err != nil || len(r.Measurements) != 3 || r.Measurements[2].Mean != 2 {
+		t.Errorf("%+v (%v)", r, err)
+	}
+	if got := states(t, d); got != "joint up to date, last up to date" {
+		t.Error(got)
+	}
+	if all, err := d.Convert(); err != nil || all != nil {
+		t.Errorf("again: %+v (%v)", all, err)
+	}
+	r.Measurements[0].Mean++
+	if err := result.Write(d.Path(joint), r); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Convert(); err == nil || !strings.Contains(err.Error(), "its details do not give the measurement") {
+		t.Errorf("got %v", err)
 	}
 }
 

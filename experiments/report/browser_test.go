@@ -128,7 +128,7 @@ func photograph(t *testing.T, folder string, width, height int) {
 // speak; in a table that is scrolled both ways its labels and headings stay, inside a border of one pixel.
 func TestPageInABrowser(t *testing.T) {
 	d := folder(t)
-	if _, _, err := Write(d, false); err != nil {
+	if _, _, err := Write(d, nil, false); err != nil {
 		t.Fatal(err)
 	}
 	got := browse(t, d.Root, probe)
@@ -153,22 +153,30 @@ onload = () => {
 };
 </script>`
 
-// The committed report says all verdicts in its first screen, on a desk and on a phone, and is not long before anything
-// is unfolded.
+// The committed report says all verdicts in its first screen, those on the strong model where there are some, on a desk
+// and on a phone, and is not long before anything is unfolded.
 func TestFirstScreen(t *testing.T) {
 	root := filepath.Join("..", "..", "results")
-	r, err := New(&lab.Driver{Profile: lab.Full, Root: root, Experiments: experiments.All()})
-	if err != nil {
-		t.Fatal(err)
+	for name, strong := range map[string]*lab.Driver{"without": nil, "with": strongResults(t)} {
+		r, err := New(&lab.Driver{Profile: lab.Full, Root: root, Experiments: experiments.Of(lab.Full)}, strong)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := r.HTML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, HTMLFile), page, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(name+" a strong model", func(t *testing.T) { firstScreen(t, dir) })
 	}
-	page, err := r.HTML()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, HTMLFile), page, 0o600); err != nil {
-		t.Fatal(err)
-	}
+}
+
+// firstScreen looks at the report of a folder on a desk and on a phone.
+func firstScreen(t *testing.T, dir string) {
+	t.Helper()
 	for _, c := range []struct{ width, height, screens int }{{1366, 768, 15}, {390, 844, 32}} {
 		got := browse(t, dir, fmt.Sprintf(measured, c.width, c.height, c.screens))
 		want := fmt.Sprintf("claims in the first screen true, overflow 0, of claims 0, fewer than %d screens true", c.screens)

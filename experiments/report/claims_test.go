@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +40,8 @@ func TestVerdicts(t *testing.T) {
 	published, exact := claimOf(rulePublished, 0, ""), claimOf(ruleExact, 0, "")
 	zero, b := claimOf(ruleAbove, 0, ""), claimOf(ruleAbove, 0, "b")
 	level, near := claimOf(ruleLevel, 0.05, ""), claimOf(ruleLevel, 0.05, "b")
+	least, most, unbeaten := claimOf(ruleLeast, 0, ""), claimOf(ruleMost, 0, ""), claimOf(ruleUnbeaten, 0, "")
+	least.Bound, most.Bound = 0.9, 0.1
 	ofTimes := between("a", 0.4, 0.5, 0.6, 0.5)
 	ofTimes.Unit = "ms"
 	for _, c := range []struct {
@@ -69,10 +72,52 @@ func TestVerdicts(t *testing.T) {
 		{claim: level, a: between("a", -0.2, -0.1, -0.06, 0), want: "no does not hold"},
 		{claim: near, a: between("a", 0.49, 0.5, 0.51, 0), b: between("b", 0.5, 0.51, 0.52, 0), want: "yes holds"},
 		{claim: near, a: between("a", 0.6, 0.65, 0.7, 0), b: between("b", 0.5, 0.51, 0.54, 0), want: "no does not hold"},
+		{claim: least, a: between("a", 0.91, 0.95, 0.97, 0), want: "yes holds"},
+		{claim: least, a: between("a", 0.89, 0.95, 0.97, 0), want: "open not shown"},
+		{claim: least, a: between("a", 0.7, 0.8, 0.89, 0), want: "no does not hold"},
+		{claim: most, a: between("a", 0, 0.05, 0.09, 0), want: "yes holds"},
+		{claim: most, a: between("a", 0, 0.05, 0.11, 0), want: "open not shown"},
+		{claim: most, a: between("a", 0.2, 0.3, 0.4, 0), want: "no does not hold"},
+		{claim: unbeaten, a: between("a", -0.3, -0.2, -0.1, 0), want: "yes holds"},
+		{claim: unbeaten, a: between("a", -0.1, 0, 0.1, 0), want: "yes holds"},
+		{claim: unbeaten, a: between("a", 0.01, 0.1, 0.2, 0), want: "no does not hold"},
 	} {
 		v := c.claim.judge(lab.Full, []result.Measurement{c.a, c.b})
 		if got := fmt.Sprintf("%s %s", v.Outcome, v.Word); got != c.want {
 			t.Errorf("%s, ours %s, against %s: %s (%s), want %s", c.claim.Rule, v.Ours, v.Beside, got, v.Why, c.want)
+		}
+	}
+}
+
+// A claim on several measurements has the verdict of the one that speaks most against it, which it names; what it names
+// and is not there leaves it open.
+func TestVerdictsOnEach(t *testing.T) {
+	at := func(policy, seed string, low, mean, high float64) result.Measurement {
+		m := between("a", low, mean, high, 0)
+		m.Labels = map[string]string{"variant": "a", "policy": policy, "seed": seed}
+		return m
+	}
+	c := claimOf(ruleLeast, 0, "")
+	c.Bound, c.Each = 0.5, map[string][]string{"policy": {"x", "y"}, "seed": nil}
+	good := []result.Measurement{at("x", "1", 0.6, 0.7, 0.8), at("y", "2", 0.55, 0.65, 0.8)}
+	for name, k := range map[string]struct {
+		all  []result.Measurement
+		want string
+	}{
+		"all": {good, "holds: 0.650 [0.550, 0.800]; y, seed 2: our interval is above 0.500"},
+		"one is open": {append(good, at("x", "3", 0.4, 0.9, 0.95)),
+			"not shown: 0.900 [0.400, 0.950]; x, seed 3: our interval holds 0.500"},
+		"one is below": {append(good, at("x", "3", 0.4, 0.6, 0.7), at("x", "4", 0.1, 0.2, 0.3)),
+			"does not hold: 0.200 [0.100, 0.300]; x, seed 4: our interval is below 0.500"},
+		"one lacks": {good[:1],
+			"not shown: 0.700 [0.600, 0.800]; not measured: policy y; x, seed 1: our interval is above 0.500"},
+		"others are not asked for": {append(good, at("z", "3", 0.1, 0.2, 0.3), between("a", 0.1, 0.2, 0.3, 0)),
+			"holds: 0.650 [0.550, 0.800]; y, seed 2: our interval is above 0.500"},
+		"none": {nil, "not measured: ; there is no such measurement"},
+	} {
+		v := c.judge(lab.Strong, k.all)
+		if got := v.Word + ": " + v.Ours + "; " + v.Why; got != k.want {
+			t.Errorf("%s: %s, want %s", name, got, k.want)
 		}
 	}
 }
@@ -124,6 +169,10 @@ func TestWrongClaims(t *testing.T) {
 		"text = 'x'\nrule = 'level'":                                   `claim "x": a margin above 0 belongs to rule "level"`,
 		"text = 'x'\nrule = 'above'\nmargin = 1.0":                     `claim "x": a margin above 0 belongs to rule "level"`,
 		"text = 'x'\nrule = 'exact'\nagainst = { policy = 'fifo' }":    `claim "x": rule "exact" holds it against the publ`,
+		"text = 'x'\nrule = 'least'":                                   `claim "x": a bound above 0 belongs to rules "least"`,
+		"text = 'x'\nrule = 'above'\nbound = 0.5":                      `claim "x": a bound above 0 belongs to rules "least"`,
+		"text = 'x'\nrule = 'least'\nbound = 0.5\nprofile = 'quick'":   `claim "x": its profile is "strong" or none, not "quick"`,
+		"text = 'x'\nrule = 'exact'\nprofile = 'strong'":               `claim "x": no published value is of the strong model`,
 		"text = 'x'\nrule = 'exact'\nverdict = 'reproduced, honestly'": "unknown keys [claim.verdict]",
 	} {
 		if _, err := readClaims("[[claim]]\n" + text); err == nil || !strings.Contains(err.Error(), want) {
@@ -139,9 +188,12 @@ func TestClaimsAreMeasured(t *testing.T) {
 	judged := map[Outcome]int{}
 	for _, c := range claims {
 		i := slices.IndexFunc(all, func(e lab.Experiment) bool { return e.Name == c.Experiment })
-		if i < 0 || c.Text == "" || c.Source == "" {
-			t.Errorf("%+v: it lacks a text, a source or an experiment", c)
+		if i < 0 || c.Text == "" || c.Source == "" || c.Profile == lab.Strong && !all[i].In(lab.Strong) {
+			t.Errorf("%+v: it lacks a text, a source or an experiment of its profile", c)
 			continue
+		}
+		if c.Profile == lab.Strong {
+			continue // which is still to be measured
 		}
 		r, err := result.Read(filepath.Join("..", "..", "results", all[i].Folder, c.Experiment+".json"))
 		if err != nil {
@@ -161,11 +213,11 @@ func TestClaimsAreMeasured(t *testing.T) {
 // The pages open with the verdicts; what is not measured says by which command it would be.
 func TestPagesOpenWithVerdicts(t *testing.T) {
 	d := folder(t)
-	paths, r, err := Write(d, false)
+	paths, r, err := Write(d, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Claims) != len(claims) || r.Claims[0].Outcome != NotMeasured || r.Claims[0].State != "stale" {
+	if len(r.Claims) != len(claimsIn(lab.Full)) || r.Claims[0].Outcome != NotMeasured || r.Claims[0].State != "stale" {
 		t.Fatalf("%+v", r.Claims)
 	}
 	for i, order := range [][]string{
@@ -180,5 +232,99 @@ func TestPagesOpenWithVerdicts(t *testing.T) {
 			}
 			at += next
 		}
+	}
+}
+
+// claimsIn are the claims of a profile.
+func claimsIn(p lab.Profile) []Claim {
+	return slices.DeleteFunc(slices.Clone(claims), func(c Claim) bool { return !c.of(p) })
+}
+
+// strongResults are results of all experiments that the claims on the strong model name, with a measurement for each.
+func strongResults(t *testing.T) *lab.Driver {
+	t.Helper()
+	d := &lab.Driver{Profile: lab.Strong, Root: t.TempDir(), Experiments: experiments.Of(lab.Strong)}
+	measured := map[string][]result.Measurement{}
+	for _, c := range claimsIn(lab.Strong) {
+		var labels []map[string]string
+		for _, others := range []map[string]string{nil, c.Against} {
+			l := maps.Clone(c.Labels)
+			maps.Copy(l, others)
+			labels = append(labels, l)
+		}
+		for label, values := range c.Each {
+			if len(values) == 0 {
+				values = []string{"42", "43", "44"}
+			}
+			var more []map[string]string
+			for _, value := range values {
+				for _, l := range labels {
+					more = append(more, result.With(l, label, value))
+				}
+			}
+			labels = more
+		}
+		for _, l := range labels {
+			m := between("", 0.93, 0.95, 0.96, 0)
+			m.Labels, m.Metric, m.Protocol = l, c.Metric, c.Protocol
+			if c.Metric == "difference" {
+				m.Mean, m.Interval = -0.001, &result.Interval{Low: -0.008, High: 0.006, Method: "newcombe"}
+			}
+			if measurementOf(measured[c.Experiment], m.Metric, m.Protocol, m.Labels) == nil {
+				measured[c.Experiment] = append(measured[c.Experiment], m)
+			}
+		}
+	}
+	for _, e := range d.Experiments {
+		if measured[e.Name] == nil {
+			continue
+		}
+		r := &result.Result{
+			Experiment: e.Name, Profile: "strong", Complete: true, Key: strings.Repeat("0", 64), Version: 1,
+			Config: []byte("{}"), Protocol: "some", Environment: result.Environment{Commit: "0123456789abcdef", Host: "h"},
+			Measurements: measured[e.Name],
+		}
+		if err := result.Write(d.Path(e), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
+// The verdicts on the strong model come first, then those of the reproduction, and so do the sections; what is not yet
+// run on it is one line, and no claim.
+func TestStrongVerdictsComeFirst(t *testing.T) {
+	d, strong := folder(t), strongResults(t)
+	paths, r, err := Write(d, strong, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.StrongClaims) != len(claimsIn(lab.Strong)) || len(r.Claims) != len(claimsIn(lab.Full)) {
+		t.Errorf("%d and %d claims", len(r.StrongClaims), len(r.Claims))
+	}
+	for _, v := range r.StrongClaims {
+		if v.Outcome == NotMeasured || v.Outcome == NoComparison || v.Ours == "" || v.Beside == "" {
+			t.Errorf("%+v", v)
+		}
+	}
+	for i, order := range [][]string{
+		{`<section id="claims">`, "on a model that answers", `<a href="#strong-pretrain">`, "of the paper and of its README",
+			`<a href="#pretrain">`, "Not yet run on the strong model: ", `id="strong-pretrain"`, `id="pretrain"`},
+		{"## What was found", "on a model that answers", "(#strong-pretrain)", "of the paper and of its README", "(#pretrain)",
+			"Not yet run on the strong model: ", `<a id="strong-pretrain">`, `<a id="pretrain">`},
+	} {
+		page, at := read(t, paths[i]), 0
+		for _, want := range order {
+			next := strings.Index(page[at:], want)
+			if next < 0 {
+				t.Fatalf("%s: %q does not come in its place", paths[i], want)
+			}
+			at += next
+		}
+	}
+	strong.Root = filepath.Join(t.TempDir(), "none")
+	if r, err = New(d, strong); err != nil || len(r.StrongClaims)+len(r.Strong) != 0 ||
+		!strings.HasPrefix(r.NotYetRun(), "Not yet run on the strong model: pretrain, recipe, cajq-qat") {
+		t.Errorf("of no results: %d claims, %q (%v)", len(r.StrongClaims), r.NotYetRun(), err)
 	}
 }

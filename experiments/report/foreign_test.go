@@ -34,7 +34,7 @@ func TestForeignNamesAreText(t *testing.T) {
 	if err := result.Write(d.Path(e), r); err != nil {
 		t.Fatal(err)
 	}
-	paths, _, err := Write(d, false)
+	paths, _, err := Write(d, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,6 +48,9 @@ func (r *Report) HTML() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// All are the sections in their order, those of the strong model first.
+func (r *Report) All() []Section { return slices.Concat(r.Strong, r.Sections) }
+
 // Share is the part of the published values that lies in our intervals, in percent.
 func (s Section) Share() int {
 	if s.Compared == 0 {

@@ -10,20 +10,29 @@ func (r *Report) Markdown() []byte {
 	var b strings.Builder
 	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
 	line("# Results, profile %s\n", r.Profile)
-	line("## What was found\n\n%s\n", r.Found())
+	line("## What was found\n")
+	if len(r.StrongClaims) > 0 {
+		line("%s\n", r.FoundStrong())
+		claimsMarkdown(line, r.StrongClaims)
+		line("")
+	}
+	line("%s\n", r.Found())
 	claimsMarkdown(line, r.Claims)
+	if not := r.NotYetRun(); not != "" {
+		line("\n%s", not)
+	}
 	line("\n## All experiments\n\n%s\n", r.Summary())
 	line("| experiment | result | published values inside our 95%% interval | measurements | took | machine | commit |")
 	line("|---|---|--:|--:|--:|---|---|")
-	for _, s := range r.Sections {
-		line("| [%s](#%s) | %s | %s | %d | %s | %s | %s |", s.Name, s.Name, s.State, s.ComparedText(), s.Measurements,
+	for _, s := range r.All() {
+		line("| [%s](#%s) | %s | %s | %d | %s | %s | %s |", s.ID, s.ID, s.State, s.ComparedText(), s.Measurements,
 			dash(s.Wall), dash(s.Machine), dash(escape(s.Commit)))
 	}
 	line("")
 	for _, m := range r.Machines {
 		line("- machine %s: %s", m.Name, escape(m.Text))
 	}
-	for _, s := range r.Sections {
+	for _, s := range r.All() {
 		s.markdown(line)
 	}
 	if len(r.Custom) > 0 {
@@ -82,7 +91,9 @@ func reading() []string {
 			"published” says only how many times the published value ours is; no interval judges it.",
 		"A verdict is computed from the measurement that its claim names (experiments/report/claims.toml). “reproduced”: " +
 			"the published value lies in our interval, or ours is the published count or size. “holds”, “does not hold”: " +
-			"the whole interval of a difference lies on one side of what the claim says; “not shown”: it does not. " +
+			"the whole interval of a value or a difference lies on one side of what the claim says; “not shown”: it does not. " +
+			"A claim on several measurements has the verdict of the one that speaks most against it. No rival is better where " +
+			"no interval of a paired difference to ours lies above 0. " +
 			"Intervals of two values are held against each other from end to end, which is stricter than one of their " +
 			"difference.",
 		"The counts of published values inside our interval are of shares alone. They leave out ratios of times, intervals " +
@@ -120,7 +131,7 @@ func dash(s string) string {
 }
 
 func (s Section) markdown(line func(string, ...any)) {
-	line("\n<a id=\"%s\"></a>\n## %s\n", s.Name, s.Title)
+	line("\n<a id=\"%s\"></a>\n## %s\n", s.ID, s.Title)
 	line("%s — `%s`\n", s.Source, s.File)
 	if s.State != "complete" {
 		line("**%s** %s\n", s.State, escape(s.Reason))

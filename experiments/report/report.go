@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,6 +33,10 @@ type Report struct {
 	Custom   []Section // of other settings than the profile's: none unless it is asked for
 	// CustomClaims are verdicts by the results of other settings, as far as these have the measurements.
 	CustomClaims []Verdict
+	// Of the profile strong, beside a reproduction: what is measured, and what is not yet.
+	Strong       []Section
+	StrongClaims []Verdict
+	StrongNotRun []string // experiments
 	Map          []MapRow
 	Complete     int // experiments with a finished result
 	Compared     int // published shares with ours beside them, where ours has an interval
@@ -43,6 +48,7 @@ type Report struct {
 // Section is an experiment.
 type Section struct {
 	Profile                   lab.Profile
+	ID                        string // on the page: the name, with the profile where it is not the report's
 	Name, Title, Source, Says string
 	File                      string // of the result, in the results folder
 	State                     string // complete, unfinished, stale, missing or unreadable
@@ -71,8 +77,9 @@ type MapRow struct {
 // Answer is an experiment with the state of its result.
 type Answer struct{ Name, State string }
 
-// New makes the report of a driver's results folder.
-func New(d *lab.Driver) (*Report, error) {
+// New makes the report of a driver's results folder. strong, if any, has those of the profile strong, whose verdicts
+// then come first.
+func New(d, strong *lab.Driver) (*Report, error) {
 	steps, err := d.Plan()
 	if err != nil {
 		return nil, err
@@ -81,8 +88,7 @@ func New(d *lab.Driver) (*Report, error) {
 	states := map[string]string{"report": "complete"}
 	var wall float64
 	for _, e := range d.Experiments {
-		i := slices.IndexFunc(steps, func(s *lab.Step) bool { return s.Name == e.Name })
-		s, err := newSection(steps[i], d.Root, d.Path(e), d.Profile)
+		s, step, err := r.section(d, steps, e)
 		if err != nil {
 			return nil, err
 		}
@@ -90,16 +96,18 @@ func New(d *lab.Driver) (*Report, error) {
 		if s.State == "complete" {
 			r.Complete++
 		}
-		if steps[i].Result != nil {
-			wall += steps[i].Result.Cost.WallSeconds
-		}
-		if s.Measurements > 0 && !gathers(s.Name) {
-			s.on(r.machineOf(steps[i].Result.Environment))
+		if step.Result != nil {
+			wall += step.Result.Cost.WallSeconds
 		}
 		r.Compared, r.Inside = r.Compared+s.Compared, r.Inside+s.Inside
 		r.Sections = append(r.Sections, *s)
 	}
 	r.Wall = duration(wall)
+	if strong != nil {
+		if err := r.addStrong(strong); err != nil {
+			return nil, err
+		}
+	}
 	r.describe()
 	list := ""
 	for _, row := range SeedRows() {
@@ -111,6 +119,54 @@ func New(d *lab.Driver) (*Report, error) {
 		r.Map = append(r.Map, m)
 	}
 	return r, nil
+}
+
+// section is that of an experiment of a driver's plan, on the machine that it was measured on.
+func (r *Report) section(d *lab.Driver, steps []*lab.Step, e lab.Experiment) (*Section, *lab.Step, error) {
+	step := steps[slices.IndexFunc(steps, func(s *lab.Step) bool { return s.Name == e.Name })]
+	s, err := newSection(step, d.Root, d.Path(e), d.Profile)
+	if err == nil && s.Measurements > 0 && !gathers(s.Name) {
+		s.on(r.machineOf(step.Result.Environment))
+	}
+	return s, step, err
+}
+
+// addStrong adds the results of the profile strong and the verdicts by them. Those that are not there yet are named.
+func (r *Report) addStrong(d *lab.Driver) error {
+	steps, err := d.Plan()
+	if err != nil {
+		return err
+	}
+	id := func(name string) string { return string(lab.Strong) + "-" + name }
+	there := map[string]bool{}
+	for _, e := range d.Experiments {
+		s, _, err := r.section(d, steps, e)
+		if err != nil {
+			return err
+		}
+		if s.State == "missing" || s.Measurements == 0 && s.State == "unfinished" {
+			r.StrongNotRun = append(r.StrongNotRun, e.Name)
+			continue
+		}
+		there[e.Name] = true
+		s.ID, s.Title, s.File = id(s.Name), s.Title+", strong model", path.Join(string(lab.Strong), s.File)
+		r.Strong = append(r.Strong, *s)
+	}
+	for _, v := range judgeAll(lab.Strong, steps) {
+		if there[v.Experiment] {
+			v.Section = id(v.Section)
+			r.StrongClaims = append(r.StrongClaims, v)
+		}
+	}
+	return nil
+}
+
+// NotYetRun says in a line what the profile strong lacks; "" for nothing.
+func (r *Report) NotYetRun() string {
+	if len(r.StrongNotRun) == 0 {
+		return ""
+	}
+	return "Not yet run on the strong model: " + strings.Join(r.StrongNotRun, ", ") + "."
 }
 
 // addCustom adds sections of the results with other settings than the profile's.
@@ -133,7 +189,7 @@ func (r *Report) addCustom(d *lab.Driver) error {
 			return err
 		}
 		s.Says, s.Protocol = "As "+s.Name+" above, but for its settings.", "that of "+s.Name+" with these settings"
-		s.Name, s.Title = step.ID(), s.Title+", other settings"
+		s.ID, s.Name, s.Title = step.ID(), step.ID(), s.Title+", other settings"
 		changed := Fact{"settings", strings.Join(changes, " ")}
 		s.Facts, s.Brief = append([]Fact{changed}, s.Facts...), append([]string{changed.Value}, s.Brief...)
 		r.Custom = append(r.Custom, *s)
@@ -144,7 +200,7 @@ func (r *Report) addCustom(d *lab.Driver) error {
 
 // newSection makes the section of an experiment.
 func newSection(step *lab.Step, root, path string, profile lab.Profile) (*Section, error) {
-	s := &Section{Profile: profile, Name: step.Name, Title: step.Title, Source: step.Source, Says: step.Says}
+	s := &Section{Profile: profile, ID: step.Name, Name: step.Name, Title: step.Title, Source: step.Source, Says: step.Says}
 	if file, err := filepath.Rel(root, path); err == nil {
 		s.File = filepath.ToSlash(file)
 	}
@@ -258,10 +314,10 @@ func duration(seconds float64) string {
 // maxPage is the most that a page may have, in bytes.
 const maxPage = 256 << 20
 
-// Write writes both pages into the results folder of d and gives their paths. With custom they show at their end the
-// results of other settings, too, apart from the others.
-func Write(d *lab.Driver, custom bool) (paths []string, r *Report, err error) {
-	if r, err = New(d); err != nil {
+// Write writes both pages into the results folder of d and gives their paths; strong is as in [New]. With custom they
+// show at their end the results of other settings, too, apart from the others.
+func Write(d, strong *lab.Driver, custom bool) (paths []string, r *Report, err error) {
+	if r, err = New(d, strong); err != nil {
 		return nil, nil, err
 	}
 	if custom {

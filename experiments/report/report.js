@@ -91,10 +91,13 @@
   });
   document.addEventListener('scroll', hide, { passive: true });
 
-  // A link to what is folded unfolds it.
+  // A link to what is folded, or within it, unfolds it.
   const unfold = () => {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (target && target.tagName === 'DETAILS') { target.open = true; target.scrollIntoView(); }
+    const folded = target && target.closest('details');
+    if (!folded) return;
+    for (let e = folded; e; e = e.parentElement.closest('details')) e.open = true;
+    target.scrollIntoView();
   };
   addEventListener('hashchange', unfold);
   unfold();
