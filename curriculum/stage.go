@@ -63,7 +63,7 @@ func (c Config) Specs() []layers.TrainSpec {
 	var all []layers.TrainSpec
 	for _, s := range c.Stages() {
 		all = append(all, layers.TrainSpec{
-			Batch: s.BatchSize, Tokens: s.Context, Questions: s.questions(), Positions: s.RandomOffset, Chunks: s.Chunks,
+			Batch: s.BatchSize, Tokens: s.Context, Questions: tasks.Questions(s.Mixture), Positions: s.RandomOffset, Chunks: s.Chunks,
 			Reads: c.Classifier && s.Chunks > 1, KFrac: s.KFrac, SparseAbove: s.SparseAbove,
 			WriteFrac: s.WriteFrac,
 		})
@@ -73,18 +73,6 @@ func (c Config) Specs() []layers.TrainSpec {
 
 // Chunk is the number of tokens of a chunk, all of a sample's where it is read in one pass.
 func (s Stage) Chunk() int { return s.Context / max(1, s.Chunks) }
-
-// questions is the number of places that a sample of the stage is asked at; 0: its last token alone.
-func (s Stage) questions() int {
-	most := 0
-	for _, w := range s.Mixture {
-		most = max(most, w.Questions)
-	}
-	if most == 1 {
-		return 0
-	}
-	return most
-}
 
 // Overall names the accuracy over all samples of an evaluation, among those of its tasks.
 const Overall = "overall"

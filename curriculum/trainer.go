@@ -361,11 +361,12 @@ func Epochs(source tasks.Source, n, batch int) train.Order {
 	return train.Shuffled(n, batch, func(epoch int) []int { return source.Order(n, epoch) })
 }
 
-// Backward computes the loss and the gradients of up to `batch` samples with a training graph of that many.
-func Backward(g *layers.Trainer, batch int) func(samples []tasks.Sample) (float64, []gorgonia.ValueGrad, error) {
+// Backward computes the loss and the gradients of up to spec.Batch samples with a training graph that was made on spec,
+// which has no positions or chunks of its own.
+func Backward(g *layers.Trainer, spec layers.TrainSpec) func(samples []tasks.Sample) (
+	float64, []gorgonia.ValueGrad, error) {
 	return func(samples []tasks.Sample) (float64, []gorgonia.ValueGrad, error) {
-		ids, labels := Collate(samples, batch)
-		return backward(g, layers.Batch{IDs: ids, Labels: labels})
+		return backward(g, collate(samples, spec))
 	}
 }
 

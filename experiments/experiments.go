@@ -25,6 +25,7 @@ import (
 func All() []lab.Experiment {
 	return []lab.Experiment{
 		pretrain.Experiment(),
+		pretrain.HeldOutExperiment(),
 		pretrain.PositionsExperiment(),
 		recipe.Experiment(),
 		cajq.QATExperiment(),

@@ -44,7 +44,7 @@ func newBenchStep(b *testing.B, o *Options) *benchStep {
 		}
 		terms = quantised.Drift(c.Lambda)
 	}
-	if s.pass, err = newPass(m, quantised, c.Batch, c.Context, terms...); err != nil {
+	if s.pass, err = newPass(m, quantised, c.spec(), terms...); err != nil {
 		b.Fatal(err)
 	}
 	s.optimiser = newOptimiser(m, quantised, train.Recipe{Beta1: c.Beta1, Beta2: c.Beta2, Clip: c.Clip},

@@ -35,6 +35,8 @@ type FinetuneConfig struct {
 	Lambda      float64 `json:"lambda" toml:"lambda"` // weight of the step drift
 	// ConstantLR keeps both rates as they are in place of the cosine.
 	ConstantLR bool `json:"constant_lr,omitempty" toml:"constant_lr"`
+	// Mixture are the tasks of the samples, with their shares; none: tasks.TrainingMixture.
+	Mixture []tasks.Weight `json:"mixture,omitempty" toml:"mixture"`
 }
 
 // DefaultFinetune is the multi-seed experiment's (SPEC section 4).
@@ -45,10 +47,15 @@ func DefaultFinetune() FinetuneConfig {
 	}
 }
 
-// Validate names the first setting that cannot work for a model of configuration m on the training mixture, its value
-// and what is allowed.
+// spec is what the training graph is made for.
+func (c FinetuneConfig) spec() layers.TrainSpec {
+	return layers.TrainSpec{Batch: c.Batch, Tokens: c.Context, Questions: tasks.Questions(c.Mixture)}
+}
+
+// Validate names the first setting that cannot work for a model of configuration m on the mixture, its value and what is
+// allowed.
 func (c FinetuneConfig) Validate(m layers.Config) error {
-	return cmp.Or(c.ValidateOnData(m), checkMixture("context", c.Context, m))
+	return cmp.Or(c.ValidateOnData(m), checkMixture("context", c.Context, m, c.Mixture))
 }
 
 // ValidateOnData is Validate for a training on Session.Data, which may have any context that the model can read.
@@ -69,13 +76,19 @@ func (c FinetuneConfig) ValidateOnData(m layers.Config) error {
 	)
 }
 
-// checkMixture is an error, which names the setting, of a context in which there are no samples of the training mixture
-// for a model of configuration m.
-func checkMixture(setting string, context int, m layers.Config) error {
+// checkMixture is an error, which names the setting, of a context in which there are no samples of a mixture, none for
+// the training's, for a model of configuration m.
+func checkMixture(setting string, context int, m layers.Config, mixture []tasks.Weight) error {
 	err := m.CheckContexts(setting, context)
-	for _, w := range tasks.TrainingMixture() {
+	names := tasks.Settings{Task: "mixture", Length: setting}
+	if len(mixture) == 0 {
+		mixture, names.Task = tasks.TrainingMixture(), ""
+	} else if _, wrong := tasks.Counts(1, mixture); wrong != nil {
+		err = cmp.Or(err, bounds.Wrong("mixture", mixture, "%v", wrong))
+	}
+	for _, w := range mixture {
 		p := tasks.Params{Length: context, Vocab: m.VocabSize, Classes: m.NumClasses}
-		err = cmp.Or(err, tasks.Settings{Length: setting}.Check(w.Task, p))
+		err = cmp.Or(err, names.Check(w.Task, w.Params(p)), w.Check())
 	}
 	return err
 }
@@ -109,7 +122,7 @@ type Training struct {
 }
 
 // Finetune trains the model, or the quantised model if q is not nil (then m is q.Model), for c.Steps steps on the
-// training mixture or on s.Data. Loss = task + lambda · drift; the rate falls as a cosine per step to 0, unless it is
+// configuration's mixture or on s.Data. Loss = task + lambda · drift; the rate falls as a cosine per step to 0, unless it is
 // constant. When ctx ends it returns an error that wraps train.ErrInterrupted.
 func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConfig, draw tasks.Draw,
 	s Session) (Training, error) {
@@ -125,6 +138,9 @@ func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConf
 	}
 	if err := validate(m.Config); err != nil {
 		return Training{}, err
+	}
+	if s.Data != nil && len(c.Mixture) > 0 {
+		return Training{}, bounds.Wrong("mixture", c.Mixture, "the samples are your own: leave it out")
 	}
 	if s.Data != nil && s.CheckpointPath != "" { // whose identity has nothing of the data
 		return Training{}, fmt.Errorf("fine-tuning on data keeps no checkpoint: leave %s out", s.CheckpointPath)
@@ -168,7 +184,7 @@ func (f *finetuning) begin(context.Context) (*train.Program[tasks.Sample, Step, 
 	if f.quantised != nil {
 		terms = f.quantised.Drift(c.Lambda)
 	}
-	p, err := newPass(f.model, f.quantised, c.Batch, c.Context, terms...)
+	p, err := newPass(f.model, f.quantised, c.spec(), terms...)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +210,11 @@ func (f *finetuning) samples() (train.Dataset[tasks.Sample], train.Order, error)
 	}
 	source := f.draw.For(tasks.Finetuning, 0)
 	params := tasks.Params{Length: c.Context, Vocab: m.VocabSize, Classes: m.NumClasses}
-	all, err := tasks.Mixture(c.Steps*c.Batch, params, source, nil)
+	mixture := c.Mixture
+	if len(mixture) == 0 {
+		mixture = tasks.TrainingMixture()
+	}
+	all, err := tasks.Mixture(c.Steps*c.Batch, params, source, mixture)
 	return train.Samples[tasks.Sample](all), curriculum.Epochs(source, len(all), c.Batch), err
 }
 

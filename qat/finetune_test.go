@@ -268,6 +268,33 @@ func TestFinetuningOnData(t *testing.T) {
 	}
 }
 
+// Another mixture has other samples, and its questions are labels of their own; without one it is the training's.
+func TestFinetuningOnAMixture(t *testing.T) {
+	steps := func(mixture ...tasks.Weight) []Step {
+		c := tinyFinetune()
+		c.Mixture = mixture
+		r, err := Finetune(t.Context(), newModel(t, tiny()), nil, c, tasks.Seeded(1), Session{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Steps
+	}
+	if !slices.Equal(steps(), steps(tasks.TrainingMixture()...)) {
+		t.Error("without a mixture it is not the training's")
+	}
+	once := steps(tasks.Weight{Task: "niah_multi_key", Share: 1})
+	if twice := steps(tasks.Weight{Task: "niah_multi_key", Share: 1, Questions: 2}); twice[0].Loss == once[0].Loss {
+		t.Error("two questions have the loss of one")
+	}
+	c := tinyFinetune()
+	c.Mixture = tasks.TrainingMixture()
+	own := train.Samples[tasks.Sample]{{IDs: make([]int32, c.Context)}}
+	if _, err := Finetune(t.Context(), newModel(t, tiny()), nil, c, tasks.Seeded(1), Session{Data: own}); err == nil ||
+		!strings.Contains(err.Error(), "mixture is ") {
+		t.Errorf("a mixture and data of one's own: %v", err)
+	}
+}
+
 func TestUnsuitableFinetuningIsRefused(t *testing.T) {
 	for _, x := range []struct {
 		want string
@@ -278,6 +305,11 @@ func TestUnsuitableFinetuningIsRefused(t *testing.T) {
 		{"batch is -1", func(c *FinetuneConfig) { c.Batch = -1 }},
 		{"step_lr is -1", func(c *FinetuneConfig) { c.StepLR = -1 }},
 		{"beta2 is 1", func(c *FinetuneConfig) { c.Beta2 = 1 }},
+		{"mixture is nia", func(c *FinetuneConfig) { c.Mixture = []tasks.Weight{{Task: "nia", Share: 1}} }},
+		{"mixture is [fa=2]", func(c *FinetuneConfig) { c.Mixture = []tasks.Weight{{Task: "fa", Share: 2}} }},
+		{"mixture.questions is 2", func(c *FinetuneConfig) {
+			c.Mixture = []tasks.Weight{{Task: "fa", Share: 1, Questions: 2}}
+		}},
 	} {
 		c := tinyFinetune()
 		x.set(&c)

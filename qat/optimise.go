@@ -46,12 +46,12 @@ type pass struct {
 	step     Step
 }
 
-func newPass(m *layers.Model, q *Quantised, batch, tokens int, terms ...layers.Term) (*pass, error) {
-	g, err := m.Train(batch, tokens, terms...)
+func newPass(m *layers.Model, q *Quantised, spec layers.TrainSpec, terms ...layers.Term) (*pass, error) {
+	g, err := m.TrainOn(spec, terms...)
 	if err != nil {
 		return nil, err
 	}
-	return &pass{graph: g, q: q, backward: curriculum.Backward(g, batch)}, nil
+	return &pass{graph: g, q: q, backward: curriculum.Backward(g, spec)}, nil
 }
 
 // Backward computes the loss with its terms and the gradients.

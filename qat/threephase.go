@@ -76,7 +76,7 @@ func (c ThreePhaseConfig) Validate() error {
 		return fmt.Errorf("num_classes is 0: the training tasks are classifications and need at least 2 classes")
 	}
 	if err := cmp.Or(
-		checkMixture("context", c.Context, c.Model), bounds.Check("samples", c.Samples, 1, 1<<24),
+		checkMixture("context", c.Context, c.Model, nil), bounds.Check("samples", c.Samples, 1, 1<<24),
 		bounds.Check("batch_size", c.BatchSize, 1, 1<<16), bounds.Check("eval_samples", c.EvalSamples, 1, 1<<24),
 		bounds.Check("warmup.epochs", c.Warmup.Epochs, 0, 1<<20), bounds.Check("qat.epochs", c.QAT.Epochs, 1, 1<<20),
 		bounds.Check("cooldown.epochs", c.Cooldown.Epochs, 0, 1<<20),
@@ -313,7 +313,8 @@ func (t *ThreePhase) begin(ctx context.Context, p phase) (*train.Program[tasks.S
 	if t.Done() == from { // each phase has an optimiser of its own
 		t.Optimiser = t.newOptimiser(p)
 	}
-	g, err := newPass(t.Model, t.Quantised, t.Config.BatchSize, t.Config.Context, t.terms()...)
+	g, err := newPass(t.Model, t.Quantised,
+		layers.TrainSpec{Batch: t.Config.BatchSize, Tokens: t.Config.Context}, t.terms()...)
 	if err != nil {
 		return nil, err
 	}

@@ -74,6 +74,15 @@ func Variants() []Variant {
 	}
 }
 
+// Packs says whether some of its weights are held in packed bytes: those that its quantisers simulate.
+func (v Variant) Packs() bool {
+	var o Options
+	if v.options != nil {
+		v.options(&o, layers.Reference())
+	}
+	return slices.ContainsFunc(o.Targets, func(t Target) bool { return t != Memory })
+}
+
 // VariantNames lists the names of Variants.
 func VariantNames() []string {
 	var names []string
@@ -148,7 +157,7 @@ func (v Variant) validate(e Experiment, m layers.Config) error {
 	if err := cmp.Or(
 		bounds.Check("calibration_batches", e.CalibrationBatches, 1, 1<<20),
 		bounds.Check("calibration_batch", e.CalibrationBatch, 1, 1<<16),
-		checkMixture("calibration_context", e.CalibrationContext, m),
+		checkMixture("calibration_context", e.CalibrationContext, m, nil),
 	); err != nil {
 		return err
 	}

@@ -145,6 +145,18 @@ func (w Weight) Check() error {
 	return nil
 }
 
+// Questions is the number of places that samples of a mixture are asked at; 0: their last token alone.
+func Questions(mixture []Weight) int {
+	most := 0
+	for _, w := range mixture {
+		most = max(most, w.Questions)
+	}
+	if most == 1 {
+		return 0
+	}
+	return most
+}
+
 // String is the task with its share, as a flag gives it: niah_single=0.4.
 func (w Weight) String() string { return fmt.Sprintf("%s=%v", w.Task, w.Share) }
 

@@ -47,6 +47,7 @@ const (
 	BridgeFinal    Purpose = "bridge-final"    // its test
 	RecipeTest     Purpose = "recipe-test"     // test of variants of the recipe of pretraining
 	Deployment     Purpose = "deployment"      // calibration of variants whose size and time are measured
+	Acceptance     Purpose = "acceptance"      // test of pretrained models, on which nothing is chosen
 	Demonstration  Purpose = "demonstration"   // examples and benchmarks, which measure no accuracy
 )
 
@@ -97,6 +98,7 @@ var purposes = []purpose{
 	{Replay, nil, 0},
 	{RecipeTest, nil, 0},
 	{Deployment, nil, 0},
+	{Acceptance, nil, 0},
 	{Demonstration, nil, 0},
 }
 

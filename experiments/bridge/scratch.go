@@ -185,12 +185,13 @@ func (r *scratch) trainer(c layers.Config, seed uint64, batch, most int, rate tr
 func (t *scratchTrainer) run(ctx context.Context, length, steps int, data []tasks.Sample, order train.Order) error {
 	from := t.Done()
 	begin := func(context.Context) (*scratchProgram, error) {
-		g, err := t.model.Train(t.batch, length)
+		spec := layers.TrainSpec{Batch: t.batch, Tokens: length}
+		g, err := t.model.TrainOn(spec)
 		if err != nil {
 			return nil, err
 		}
 		return &scratchProgram{
-			From: from, Data: train.Samples[tasks.Sample](data), Order: order, Backward: curriculum.Backward(g, t.batch),
+			From: from, Data: train.Samples[tasks.Sample](data), Order: order, Backward: curriculum.Backward(g, spec),
 			Record: func(u train.Update, _ []tasks.Sample) train.Update { return u }, Close: g.Program.Close,
 		}, nil
 	}

@@ -27,6 +27,8 @@ type Config struct {
 	Contexts   []int          `json:"contexts" toml:"contexts"`
 	Samples    int            `json:"samples" toml:"samples"` // of each single task; the mixture has about twice as many
 	Experiment qat.Experiment `json:"experiment" toml:"experiment"`
+	// PackedOnly evaluates what has packed bytes from them, and not before packing.
+	PackedOnly bool `json:"packed_only,omitempty" toml:"packed_only"`
 	// SampleKeys is the version of the keys of samples' streams; 0 is 1, as of results from before there were versions.
 	SampleKeys tasks.Keys `json:"sample_keys,omitempty" toml:"sample_keys"`
 }
@@ -63,7 +65,7 @@ type scores map[string]map[string]result.Score
 // cell is one variant with one seed; or, under the name of sizeName, the size of a variant's packed file.
 type cell struct {
 	Accuracy scores `json:"accuracy,omitempty"`
-	// Packed are the scores of the same weights from their packed bytes, of the variants that fromBytes names.
+	// Packed are the scores of the same weights from their packed bytes, of the variants that Config.fromBytes names.
 	Packed      scores              `json:"packed,omitempty"`
 	Steps       []qat.Step          `json:"steps,omitempty"` // of a long training a part
 	Environment *result.Environment `json:"environment,omitempty"`
@@ -82,18 +84,26 @@ type packedSize struct {
 	Bytes       int `json:"bytes"`
 }
 
-// fromBytes says whether a variant is evaluated from its packed bytes, too: those that the paper's claims are about.
-func fromBytes(variant string) bool { return variant == qat.CAJQPTQ || variant == qat.CAJQQAT }
+// fromBytes says whether a variant is evaluated from its packed bytes: those that the paper's claims are about or, with
+// PackedOnly, all that have any.
+func (c Config) fromBytes(variant string) bool {
+	return c.packedOnly(variant) || variant == qat.CAJQPTQ || variant == qat.CAJQQAT
+}
+
+// packedOnly says whether a variant is evaluated from its packed bytes alone.
+func (c Config) packedOnly(variant string) bool {
+	return c.PackedOnly && slices.ContainsFunc(qat.Variants(), func(v qat.Variant) bool { return v.Name == variant && v.Packs() })
+}
 
 func cellName(variant string, seed uint64) string { return fmt.Sprintf("%s/%d", variant, seed) }
 
 func sizeName(variant string) string { return variant + "/size" }
 
-// has says whether a variant was evaluated at all these contexts.
-func (c cell) has(variant string, contexts []int) bool {
-	return !slices.ContainsFunc(contexts, func(t int) bool {
+// has says whether a variant was evaluated at all contexts of the settings.
+func (c cell) has(variant string, s Settings) bool {
+	return !slices.ContainsFunc(s.Contexts, func(t int) bool {
 		at := result.ContextOf(t)
-		return c.Accuracy[at] == nil || fromBytes(variant) && c.Packed[at] == nil
+		return !s.packedOnly(variant) && c.Accuracy[at] == nil || s.fromBytes(variant) && c.Packed[at] == nil
 	})
 }
 
@@ -157,7 +167,7 @@ func run(ctx context.Context, j *lab.Job, s Settings) (*lab.Outcome, error) {
 // done says whether nothing is left to do for a variant and seed.
 func (e *comparison) done(v qat.Variant, seed uint64) (bool, error) {
 	c, ok := e.cells.Done[cellName(v.Name, seed)]
-	if !ok || !c.has(v.Name, e.Contexts) {
+	if !ok || !c.has(v.Name, e.Settings) {
 		return false, nil
 	}
 	if e.job.Keep == "" || !v.Trains {
@@ -217,19 +227,22 @@ func (e *comparison) variant(ctx context.Context, v qat.Variant, seed uint64, pr
 // contexts, those of before too, so that one program made all of a cell.
 func (e *comparison) evaluate(ctx context.Context, v qat.Variant, seed uint64, built *qat.Built) (cell, error) {
 	before := e.cells.Done[cellName(v.Name, seed)]
-	if before.has(v.Name, e.Contexts) {
+	if before.has(v.Name, e.Settings) {
 		return before, nil
 	}
 	env := e.job.Environment
 	c := cell{Steps: lab.Thin(built.Training.Steps), Environment: &env, Kernels: built.Training.Kernels.Changes()}
 	contexts := e.Contexts
 	for _, t := range e.job.Whole.(Settings).Contexts {
-		if before.Accuracy[result.ContextOf(t)] != nil {
+		if at := result.ContextOf(t); before.Accuracy[at] != nil || before.Packed[at] != nil {
 			contexts = lab.AppendNew(contexts, t)
 		}
 	}
 	var err error
-	if c.Accuracy, err = e.score(ctx, built.Model, seed, contexts, ""); err != nil || !fromBytes(v.Name) {
+	if !e.packedOnly(v.Name) {
+		c.Accuracy, err = e.score(ctx, built.Model, seed, contexts, "")
+	}
+	if err != nil || !e.fromBytes(v.Name) {
 		return c, err
 	}
 	packed, err := built.Quantised.PackedModel()

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
 	"github.com/synapnet/synapnet-train/experiments/measure"
@@ -15,12 +16,18 @@ import (
 	"github.com/synapnet/synapnet-train/qat"
 )
 
-// As a registered experiment it shows something in every view, and a run that was stopped ends alike.
-func TestComparisonIsAnExperiment(t *testing.T) {
+// smallComparison are settings that take a second.
+func smallComparison() Settings {
 	s := QATExperiment().Settings(lab.Full).(Settings)
 	s.Seeds, s.Contexts, s.Samples = []uint64{42, 43}, []int{64}, 6
 	s.Experiment.CalibrationBatches, s.Experiment.CalibrationContext, s.Experiment.Options.GroupSize = 1, 32, 4
 	s.Experiment.Finetune.Steps, s.Experiment.Finetune.Context, s.Experiment.Finetune.Batch = 2, 32, 2
+	return s
+}
+
+// As a registered experiment it shows something in every view, and a run that was stopped ends alike.
+func TestComparisonIsAnExperiment(t *testing.T) {
+	s := smallComparison()
 	run := func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) {
 		j.Settings, j.Whole = s, s
 		return QATExperiment().Run(ctx, j)
@@ -30,6 +37,37 @@ func TestComparisonIsAnExperiment(t *testing.T) {
 		result.AgainstLabel: qat.FP16Finetuned, result.ContextLabel: "64"}
 	if d := labtest.Find(t, o, result.Strict, "difference", l); d.N != 12 || d.Interval.Method != "newcombe" {
 		t.Errorf("%+v", d)
+	}
+}
+
+// Where only packed bytes are evaluated, all that has any is, in one place, and compared; what has none is as it was.
+func TestPackedOnly(t *testing.T) {
+	s := smallComparison()
+	s.PackedOnly, s.Seeds = true, []uint64{42}
+	s.Variants = []string{qat.FP16Finetuned, qat.CAJQFull, "cajq_memory_only"}
+	s.Experiment.Finetune.Mixture = []tasks.Weight{{Task: "niah_multi_key", Share: 0.5, Questions: 2}, {Task: "fa", Share: 0.5}}
+	j := labtest.NewJob(t, QATExperiment(), labtest.SuiteRoot(t))
+	j.Settings, j.Whole = s, s
+	o, err := QATExperiment().Run(t.Context(), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := o.Details.(*lab.Cells[cell]).Done
+	if c := cells[cellName(qat.CAJQFull, 42)]; c.Accuracy != nil || c.Packed == nil {
+		t.Errorf("%s: %+v", qat.CAJQFull, c)
+	}
+	for _, name := range []string{qat.FP16Finetuned, "cajq_memory_only"} {
+		if c := cells[cellName(name, 42)]; c.Accuracy == nil || c.Packed != nil {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+	l := result.Labels{result.TaskLabel: measure.MetricMixture, result.VariantLabel: qat.CAJQFull,
+		result.AgainstLabel: qat.FP16Finetuned, result.ContextLabel: "64"}
+	labtest.Find(t, o, result.Strict, "difference", l)
+	delete(l, result.AgainstLabel)
+	delete(l, result.TaskLabel)
+	if m := labtest.Find(t, o, result.Strict, measure.MetricMixture, l); m.Note != "from the packed bytes" || o.Partial {
+		t.Errorf("%+v, partial %t", m, o.Partial)
 	}
 }
 

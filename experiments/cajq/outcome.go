@@ -22,7 +22,7 @@ func outcome(s Settings, cells map[string]cell) (*lab.Outcome, error) {
 	for _, v := range s.Variants {
 		for _, seed := range s.Seeds {
 			c, ok := cells[cellName(v, seed)]
-			o.Partial = o.Partial || !ok || !c.has(v, s.Contexts)
+			o.Partial = o.Partial || !ok || !c.has(v, s)
 			if !ok {
 				continue
 			}
@@ -107,7 +107,9 @@ func pairs(variants []string) (all [][2]string) {
 }
 
 // unpaired are the pairs whose difference is taken seed by seed where outcomes of single samples were not kept.
-func unpaired(pair [2]string) bool { return fromBytes(pair[0]) || pair[0] == qat.FP16Finetuned }
+func (c Config) unpaired(pair [2]string) bool {
+	return c.fromBytes(pair[0]) || pair[0] == qat.FP16Finetuned
+}
 
 // differences are what one variant answers more often than another on the same samples, from packed bytes where there
 // are some. paired says whether outcomes of single samples were compared.
@@ -129,7 +131,7 @@ func differences(s Settings, cells map[string]cell) (all []result.Measurement, p
 					return nil, false, fmt.Errorf("%s against %s at %s: %w", pair[0], pair[1], at, err)
 				case ok:
 					paired = true
-				case unpaired(pair):
+				case s.unpaired(pair):
 					m = seedBySeed(l, a, b)
 				default:
 					continue
@@ -155,7 +157,7 @@ func bothScores(s Settings, cells map[string]cell, pair [2]string, t, metric str
 	of := func(variant string, seed uint64) (result.Score, bool) {
 		c := cells[cellName(variant, seed)]
 		scores := c.Accuracy
-		if fromBytes(variant) {
+		if s.fromBytes(variant) {
 			scores = c.Packed
 		}
 		score, ok := scores[t][metric]

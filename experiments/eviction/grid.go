@@ -6,11 +6,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/baee/policy"
@@ -366,67 +363,21 @@ type worker struct {
 	shared *baee.Shared
 }
 
-// parallel computes all of todo on as many workers as there are processors, and saves one at a time. The first error
-// ends it.
+// parallel is lab.Parallel with workers that run streams of the base model.
 func parallel[T, C any](ctx context.Context, base *layers.Model, chunk int, todo []T,
 	compute func(ctx context.Context, w *worker, t T) (C, error), save func(c C) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	queue := make(chan T)
-	var wg sync.WaitGroup
-	var saving sync.Mutex
-	done := func(c C) error {
-		saving.Lock()
-		defer saving.Unlock()
-		return save(c)
-	}
-	for range min(runtime.GOMAXPROCS(0), len(todo)) {
-		wg.Go(func() {
-			if err := work(ctx, base, chunk, queue, compute, done); err != nil {
-				cancel(err)
-			}
-		})
-	}
-feed:
-	for _, t := range todo {
-		select {
-		case queue <- t:
-		case <-ctx.Done():
-			break feed
-		}
-	}
-	close(queue)
-	wg.Wait()
-	return context.Cause(ctx)
-}
-
-// work is one worker's part of the queue.
-func work[T, C any](ctx context.Context, base *layers.Model, chunk int, queue <-chan T,
-	compute func(ctx context.Context, w *worker, t T) (C, error), save func(c C) error) (err error) {
-	defer func() { // a panic in a goroutine would end the process without a word for the user
-		if problem := recover(); problem != nil {
-			err = &lab.Bug{Problem: problem, Stack: debug.Stack()}
-		}
-	}()
-	model, err := base.Clone() // compiling a graph writes to the parameters' tensors
-	if err != nil {
-		return err
-	}
-	shared, err := baee.NewShared(model, chunk)
-	if err != nil {
-		return err
-	}
-	defer shared.Close()
-	for t := range queue {
-		c, err := compute(ctx, &worker{model, shared}, t)
-		if err == nil {
-			err = save(c)
-		}
+	begin := func() (*worker, func(), error) {
+		model, err := base.Clone() // compiling a graph writes to the parameters' tensors
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
+		shared, err := baee.NewShared(model, chunk)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &worker{model, shared}, shared.Close, nil
 	}
-	return nil
+	return lab.Parallel(ctx, todo, begin, compute, save)
 }
 
 // entries is the budget of a case: entries a layer.

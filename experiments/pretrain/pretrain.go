@@ -40,6 +40,8 @@ type Result struct {
 	Kernels graph.KernelHistory `json:"kernels,omitempty"` // of the steps
 	// Further are the trainings with further seeds (Settings.FurtherSeeds).
 	Further []*Result `json:"further,omitempty"`
+	// Reference is the time of the reference recipe that those of all seeds are held against.
+	Reference *recipeTime `json:"reference,omitempty"`
 	// Final are the accuracies after the last epoch, with the paper's beside those of the reference recipe.
 	Final []result.Measurement `json:"-"`
 }

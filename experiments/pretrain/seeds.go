@@ -27,6 +27,9 @@ type Settings struct {
 	curriculum.Config
 	// FurtherSeeds are trained behind the configuration's own, each into a file of its own (SeedFile).
 	FurtherSeeds []uint64 `json:"further_seeds,omitempty"`
+	// ReferenceSteps is how many steps of each stage of the reference recipe are timed before the first of several seeds,
+	// to hold their time against its; 0: none.
+	ReferenceSteps int `json:"reference_steps,omitempty"`
 }
 
 // Validate names the first setting that cannot work.
@@ -36,6 +39,10 @@ func (s Settings) Validate() error {
 	}
 	if err := bounds.Once("further_seeds", s.seeds()...); err != nil {
 		return bounds.Wrong("further_seeds", s.FurtherSeeds, "with `seed`, %d, one is given twice: give each once", s.Seed)
+	}
+	if s.ReferenceSteps != 0 && len(s.FurtherSeeds) == 0 {
+		return bounds.Wrong("reference_steps", s.ReferenceSteps, "one seed alone is not held against it: leave it out, or "+
+			"give `further_seeds`")
 	}
 	return nil
 }
@@ -55,6 +62,12 @@ func runSeeds(ctx context.Context, j *lab.Job, s Settings) (*lab.Outcome, error)
 	work, err := j.Work()
 	if err != nil {
 		return nil, err
+	}
+	var reference *recipeTime
+	if s.ReferenceSteps > 0 {
+		if reference, err = timedReference(ctx, j, filepath.Join(work, "reference.json"), s.ReferenceSteps); err != nil {
+			return nil, err
+		}
 	}
 	var all []*Result
 	for i, seed := range s.seeds() {
@@ -77,7 +90,7 @@ func runSeeds(ctx context.Context, j *lab.Job, s Settings) (*lab.Outcome, error)
 			}
 		}
 	}
-	return seedsOutcome(all), nil
+	return seedsOutcome(all, reference), nil
 }
 
 // mostCopied is the most that a file of a training may have, in bytes.
@@ -133,8 +146,8 @@ func readResult(path string) (*Result, error) {
 }
 
 // seedsOutcome is that of trainings with several seeds: what the first one's is, but for the accuracies after the last
-// epoch, which are those of each seed and of all.
-func seedsOutcome(all []*Result) *lab.Outcome {
+// epoch, which are those of each seed and of all, and for their times, beside that of the reference where it was timed.
+func seedsOutcome(all []*Result, reference *recipeTime) *lab.Outcome {
 	o := all[0].outcome()
 	details := *all[0].kept()
 	last := map[string][]curriculum.Accuracy{}
@@ -163,7 +176,8 @@ func seedsOutcome(all []*Result) *lab.Outcome {
 			*m = result.ShareOverSeeds(m.Labels, m.Protocol, m.Metric, last[m.Labels[result.TaskLabel]])
 		}
 	}
-	o.Measurements = append(o.Measurements, bySeed...)
+	o.Measurements = append(append(o.Measurements, bySeed...), times(all, reference)...)
+	details.Reference = reference
 	o.Details = &details
 	o.Notes += fmt.Sprintf(". Losses and the accuracies after each epoch are those of seed %d, whose model the other "+
 		"experiments begin from; after the last epoch they are means over seeds", o.Seeds[0])

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
 	"github.com/synapnet/synapnet-train/experiments/result"
+	"github.com/synapnet/synapnet-train/internal/files"
 )
 
 // tiny are settings that train in a fraction of a second, with further seeds.
@@ -22,7 +24,7 @@ func tiny(further ...uint64) Settings {
 	m := &c.Model
 	m.Dim, m.Depth, m.Heads, m.VocabSize, m.MaxLen, m.NumClasses, m.EpisodicSlots = 16, 1, 2, 48, 64, 16, 4
 	c.Curriculum, c.SamplesPerStage, c.EpochsPerStage, c.BatchSize, c.EvalSamples = []int{32}, 32, 2, 8, 32
-	return Settings{c, further}
+	return Settings{Config: c, FurtherSeeds: further}
 }
 
 // seedsJob is a job of these settings in a folder.
@@ -86,7 +88,7 @@ func TestFurtherSeeds(t *testing.T) {
 	j = seedsJob(t, dir, tiny(43, 44))
 	j.Line = func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	rest, err := runPretrain(t.Context(), j, tiny(43, 44))
-	if err != nil || !reflect.DeepEqual(rest.Measurements, whole.Measurements) {
+	if err != nil || !reflect.DeepEqual(timeless(rest), timeless(whole)) {
 		t.Errorf("after a stop %+v, without %+v (%v)", rest, whole, err)
 	}
 	if len(lines) == 0 || !strings.HasPrefix(lines[0], "seed 43 continues at step ") {
@@ -99,8 +101,62 @@ func TestFurtherSeeds(t *testing.T) {
 	}
 }
 
+// timeless are the measurements that are no times.
+func timeless(o *lab.Outcome) []result.Measurement {
+	return slices.DeleteFunc(slices.Clone(o.Measurements), func(m result.Measurement) bool { return m.Metric == "training_time" })
+}
+
+// The time of a recipe is that of a step of each stage, as often as it has them; what a seed took is held against it
+// where both were timed on one machine.
+func TestTimeRecipe(t *testing.T) {
+	c := tiny().Config
+	c.Curriculum = []int{32, 64}
+	timed, err := timeRecipe(t.Context(), c, 3)
+	if err != nil || !reflect.DeepEqual(timed.Steps, []int{10, 10}) || len(timed.StepSeconds) != 2 {
+		t.Fatalf("%+v (%v)", timed, err)
+	}
+	if a, b := timed.StepSeconds[0], timed.StepSeconds[1]; a <= 0 || b <= 0 || timed.seconds() != 10*a+10*b {
+		t.Errorf("%+v: %g s", timed, timed.seconds())
+	}
+	here := result.Environment{Host: "here"}
+	reference := &recipeTime{Machine: lab.MachineOf(here), Timed: 3, StepSeconds: []float64{1, 2}, Steps: []int{10, 20}}
+	var lines []string
+	for _, m := range times([]*Result{{Config: c, Environment: here, Cost: result.Cost{WallSeconds: 25}},
+		{Config: c, Cost: result.Cost{WallSeconds: 25}}}, reference) {
+		lines = append(lines, fmt.Sprint(m.Metric, " ", m.Labels["seed"], " ", m.Mean))
+	}
+	if want := []string{"training_time - 50", "training_time 42 25", "times_the_reference 42 0.5",
+		"training_time 42 25"}; !slices.Equal(lines, want) {
+		t.Errorf("%q", lines)
+	}
+}
+
+// What a run that continues is held against is what it began with, on the same machine.
+func TestReferenceIsTimedOnce(t *testing.T) {
+	j := seedsJob(t, t.TempDir(), tiny(43))
+	path := filepath.Join(t.TempDir(), "reference.json")
+	noted := recipeTime{Machine: lab.MachineOf(j.Environment), Timed: 100, StepSeconds: []float64{1}, Steps: []int{7}}
+	if err := files.WriteJSON(path, noted); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := timedReference(t.Context(), j, path, 100); err != nil || !reflect.DeepEqual(*got, noted) {
+		t.Errorf("%+v (%v)", got, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	j.Environment.Host = "another"
+	if _, err := timedReference(ctx, j, path, 100); err == nil {
+		t.Error("the time of another machine was taken")
+	}
+}
+
 // A seed that is there twice would be trained twice into one file.
 func TestFurtherSeedsAreOthers(t *testing.T) {
+	alone := tiny()
+	alone.ReferenceSteps = 100
+	if err := alone.Validate(); err == nil || !strings.HasPrefix(err.Error(), "reference_steps is 100") {
+		t.Errorf("one seed against the reference: %v", err)
+	}
 	for _, s := range []Settings{tiny(42), tiny(43, 43)} {
 		if err := s.Validate(); err == nil || !strings.HasPrefix(err.Error(), "further_seeds is [4") {
 			t.Errorf("%v: %v", s.FurtherSeeds, err)
