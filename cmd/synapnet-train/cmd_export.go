@@ -33,8 +33,8 @@ func exportCommand() *cli.Command {
 				Usage: "`NAME`s of what to quantise, or all (default: ssm attention; of another architecture layers)"},
 			&cli.StringFlag{Name: "output", Usage: "packed `FILE` to write",
 				DefaultText: packedName("MODEL") + ", beside it"},
-			&cli.BoolFlag{Name: "half", Usage: "quantise nothing: write the model in floating point, rounded to half precision, " +
-				"to " + halfName("MODEL")},
+			&cli.BoolFlag{Name: "half",
+				Usage: "quantise nothing: write the model in floating point, rounded to half precision, to " + halfName("MODEL")},
 			&cli.BoolFlag{Name: "force", Usage: "replace --output if it exists"},
 			&cli.IntFlag{Name: "calib-samples", Usage: "samples to calibrate attention on", Value: 32},
 			&cli.IntFlag{Name: "calib-context", Usage: "their length in tokens", Value: 512},
@@ -183,10 +183,10 @@ func exportHalf(c *cli.Context, model string) error {
 	if err := safetensors.Write(output, f); err != nil {
 		return err
 	}
-	kept := ""
+	var kept strings.Builder
 	for _, t := range f.Tensors {
 		if t.DType != safetensors.F16 {
-			kept += "\n" + t.Name + " stays in float32: half precision does not hold it"
+			_, _ = kept.WriteString("\n" + t.Name + " stays in float32: half precision does not hold it")
 		}
 	}
 	info, err := os.Stat(output)
@@ -194,7 +194,7 @@ func exportHalf(c *cli.Context, model string) error {
 		return err
 	}
 	if _, err := fmt.Fprintf(c.App.Writer, "%s\n%s in half precision, where float32 takes %s%s\n", foreign.Path(output),
-		megabytes(int(info.Size())), megabytes(m.WeightBytes()), kept); err != nil {
+		megabytes(int(info.Size())), megabytes(m.WeightBytes()), kept.String()); err != nil {
 		return err
 	}
 	if !learntOwn(m.Extra) {
