@@ -13,6 +13,7 @@ import (
 	"github.com/synapnet/synapnet-train/graph"
 	"github.com/synapnet/synapnet-train/internal/foreign"
 	"github.com/synapnet/synapnet-train/layers/safetensors"
+	"github.com/synapnet/synapnet-train/layers/scheme"
 )
 
 // OptimiserPrefix starts the names of tensors that a checkpoint holds besides the model's.
@@ -35,6 +36,19 @@ func (m *Model) File() (*safetensors.File, error) {
 	f := &safetensors.File{Metadata: map[string]string{configKey: string(config)}}
 	m.addExtra(f)
 	return f, AddParams(f, "", m.Params.All())
+}
+
+// HalfFile is the model as File gives it, rounded to half precision, but for the tensors that this does not hold
+// (scheme.HoldsHalf). It is a model in floating point like any other.
+func (m *Model) HalfFile() (*safetensors.File, error) {
+	f, err := m.File()
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range m.Params.All() {
+		f.Tensors[i] = InHalf(p, scheme.HoldsHalf)
+	}
+	return f, nil
 }
 
 // Save writes the model to path.

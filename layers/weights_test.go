@@ -238,3 +238,36 @@ func TestWeightsSHA256TellsWeightsApart(t *testing.T) {
 		}
 	}
 }
+
+// A file in half precision is a model in floating point whose every value is the nearest one there is; a tensor that is
+// too small for half precision stays as it was.
+func TestHalfFile(t *testing.T) {
+	m := scrambled(t, tiny())
+	small := m.Head.Out.B.Data()
+	for i := range small {
+		small[i] = 1e-6
+	}
+	f, err := m.HalfFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k := KindOf(f); k != ModelFile {
+		t.Errorf("its kind is %v", k)
+	}
+	half, err := FromFile(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range m.Params.All() {
+		kept := p == m.Head.Out.B
+		if d := f.Tensors[i].DType; (d == safetensors.F32) != kept || d != safetensors.F16 && !kept {
+			t.Errorf("%s is %s", p.Name, d)
+		}
+		for k, x := range p.Data() {
+			h := half.Params.All()[i].Data()[k]
+			if e := math.Abs(float64(h - x)); e > max(math.Abs(float64(x))*0x1p-11, 0x1p-25) || kept && e > 0 {
+				t.Fatalf("%s: %g is %g", p.Name, x, h)
+			}
+		}
+	}
+}

@@ -33,6 +33,8 @@ func exportCommand() *cli.Command {
 				Usage: "`NAME`s of what to quantise, or all (default: ssm attention; of another architecture layers)"},
 			&cli.StringFlag{Name: "output", Usage: "packed `FILE` to write",
 				DefaultText: packedName("MODEL") + ", beside it"},
+			&cli.BoolFlag{Name: "half",
+				Usage: "quantise nothing: write the model in floating point, rounded to half precision, to " + halfName("MODEL")},
 			&cli.BoolFlag{Name: "force", Usage: "replace --output if it exists"},
 			&cli.IntFlag{Name: "calib-samples", Usage: "samples to calibrate attention on", Value: 32},
 			&cli.IntFlag{Name: "calib-context", Usage: "their length in tokens", Value: 512},
@@ -104,7 +106,10 @@ func export(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	output, err := exportOutput(c, model)
+	if c.Bool("half") {
+		return exportHalf(c, model)
+	}
+	output, err := exportOutput(c, packedName(model))
 	if err != nil {
 		return err
 	}
@@ -151,10 +156,57 @@ func export(c *cli.Context) error {
 	return nil
 }
 
-// exportOutput is the packed file to write. It refuses, before any work is done, one that is to be kept.
-func exportOutput(c *cli.Context, model string) (string, error) {
+// exportHalf writes a model in floating point in half precision.
+func exportHalf(c *cli.Context, model string) error {
+	for _, name := range append([]string{"data", "long-samples"}, ptqFlags...) {
+		if c.IsSet(name) {
+			return usagef(c, "--%s: nothing is quantised with --half: leave one of them out", name)
+		}
+	}
+	output := cmp.Or(c.String("output"), halfName(model))
+	if _, err := os.Lstat(output); err == nil {
+		return fmt.Errorf("--output %s: it exists, and --half replaces no file, not with --force either: name another",
+			foreign.Path(output))
+	}
+	output, err := exportOutput(c, output)
+	if err != nil {
+		return err
+	}
+	m, err := layers.Load(model)
+	if err != nil {
+		return err
+	}
+	f, err := m.HalfFile()
+	if err != nil {
+		return fmt.Errorf("%s: %w", model, err)
+	}
+	if err := safetensors.Write(output, f); err != nil {
+		return err
+	}
+	var kept strings.Builder
+	for _, t := range f.Tensors {
+		if t.DType != safetensors.F16 {
+			_, _ = kept.WriteString("\n" + t.Name + " stays in float32: half precision does not hold it")
+		}
+	}
+	info, err := os.Stat(output)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(c.App.Writer, "%s\n%s in half precision, where float32 takes %s%s\n", foreign.Path(output),
+		megabytes(int(info.Size())), megabytes(m.WeightBytes()), kept.String()); err != nil {
+		return err
+	}
+	if !learntOwn(m.Extra) {
+		next(c, "eval", output)
+	}
+	return nil
+}
+
+// exportOutput is the file to write. It refuses, before any work is done, one that is to be kept.
+func exportOutput(c *cli.Context, otherwise string) (string, error) {
 	if c.String("output") == "" { // of one that was given, checkFiles has refused what must never be replaced
-		if err := c.Set("output", packedName(model)); err != nil {
+		if err := c.Set("output", otherwise); err != nil {
 			return "", err
 		}
 		if err := checkFiles(c); err != nil {

@@ -158,6 +158,56 @@ func TestExportMistakes(t *testing.T) {
 	})
 }
 
+// A model in half precision takes half the bytes and answers as it did; what half precision does not hold is told.
+func TestExportHalf(t *testing.T) {
+	model := smallModelFile(t, func(*layers.Config) {})
+	m, err := layers.Load(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range m.Params.All() {
+		if p.Name == "head.bias" {
+			p.Data()[0] = 1e-7
+			continue
+		}
+		for i := range p.Data() {
+			p.Data()[i] *= 20 // answers differ from sample to sample
+		}
+	}
+	if err := m.Save(model); err != nil {
+		t.Fatal(err)
+	}
+	half := halfName(model)
+	stdout, stderr := trained(t, "export "+model+" --half")
+	if !strings.HasPrefix(stdout, half+"\n") || !strings.Contains(stdout, "head.bias stays in float32") ||
+		!strings.Contains(stderr, "next: synapnet-train eval "+half) {
+		t.Errorf("%s%s", stdout, stderr)
+	}
+	sizes := map[string]int64{}
+	for _, path := range []string{model, half} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes[path] = info.Size()
+	}
+	if n := int64(m.Params.Count()); sizes[model]-sizes[half] < 2*n-100 {
+		t.Errorf("%d bytes of %d with %d parameters", sizes[half], sizes[model], n)
+	}
+	of := func(path string) string {
+		stdout, _ := trained(t, "eval "+path+" --contexts 64 --samples 200")
+		_, rows, _ := strings.Cut(stdout, "\n")
+		return rows
+	}
+	if was, is := of(model), of(half); was != is || len(was) == 0 {
+		t.Errorf("in float32:\n%s\nin half precision:\n%s", was, is)
+	}
+	mistakes(t, map[string]string{
+		"export " + model + " --half --targets ssm": "--targets: nothing is quantised with --half",
+	})
+	refusal(t, exitFailure, "export "+model+" --half --force", "it exists, and --half replaces no file")
+}
+
 // What is there is kept: an output that exists, the model itself, and an output whose export fails.
 func TestExportOverwritesNothing(t *testing.T) {
 	model, packed := exported(t)

@@ -94,3 +94,8 @@ func checkpointFlag() cli.Flag {
 func packedName(model string) string {
 	return strings.TrimSuffix(model, ".safetensors") + ".packed.safetensors"
 }
+
+// halfName is likewise the file in half precision.
+func halfName(model string) string {
+	return strings.TrimSuffix(model, ".safetensors") + ".half.safetensors"
+}

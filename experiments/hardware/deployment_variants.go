@@ -40,7 +40,7 @@ func writeVariant(ctx context.Context, path string, m *layers.Model, variant str
 	var f *safetensors.File
 	switch variant {
 	case variantFP16:
-		f, err = halfFile(ctx, m)
+		f, err = m.HalfFile()
 	case variantInt8, variantInt4:
 		f, err = uniformFile(ctx, m, variant)
 	case variantCAJQ:
@@ -74,22 +74,6 @@ func halved(ctx context.Context, m *layers.Model) (*layers.Model, error) {
 		return nil, err
 	}
 	return b.Model, nil
-}
-
-// halfFile is the model in half precision, but for what that does not hold.
-func halfFile(ctx context.Context, m *layers.Model) (*safetensors.File, error) {
-	h, err := halved(ctx, m)
-	if err != nil {
-		return nil, err
-	}
-	f, err := h.File()
-	if err != nil {
-		return nil, err
-	}
-	for i, p := range h.Params.All() {
-		f.Tensors[i] = layers.InHalf(p, scheme.HoldsHalf)
-	}
-	return f, nil
 }
 
 // uniformFile is the model with every Linear packed to one number of bits and all else in half precision.

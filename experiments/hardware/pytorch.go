@@ -268,14 +268,14 @@ func (p *pytorchComparison) outcome() (*lab.Outcome, error) {
 				ratios = append(ratios, seconds/ours.Seconds[round])
 			}
 			o.Measurements = append(o.Measurements, result.MedianOf(l, result.Strict, "times_faster", "1", ratios),
-				result.ExactOf(l, result.Strict, "disagreement", "1", s.Disagreement))
+				result.ExactOf(l, result.Strict, "disagreement", "ppm", 1e6*s.Disagreement))
 			if s.PeakRSS > 0 && ours.PeakRSS > 0 {
 				o.Measurements = append(o.Measurements, result.ExactOf(l, result.Strict, "times_memory", "1",
 					float64(s.PeakRSS)/float64(ours.PeakRSS)))
 			}
 		}
 	}
-	o.Notes = fmt.Sprintf(". Sides: %s; %s; %d threads each", ourSide, strings.Join(builds, "; "), measure.AllThreads())
+	o.Notes = ". Sides: " + strings.Join(append([]string{ourSide}, builds...), "; ")
 	return o, nil
 }
 
