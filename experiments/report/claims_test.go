@@ -171,8 +171,8 @@ func TestWrongClaims(t *testing.T) {
 		"text = 'x'\nrule = 'exact'\nagainst = { policy = 'fifo' }":    `claim "x": rule "exact" holds it against the publ`,
 		"text = 'x'\nrule = 'least'":                                   `claim "x": a bound above 0 belongs to rules "least"`,
 		"text = 'x'\nrule = 'above'\nbound = 0.5":                      `claim "x": a bound above 0 belongs to rules "least"`,
-		"text = 'x'\nrule = 'least'\nbound = 0.5\nprofile = 'quick'":   `claim "x": its profile is "strong" or none, not "quick"`,
-		"text = 'x'\nrule = 'exact'\nprofile = 'strong'":               `claim "x": no published value is of the strong model`,
+		"text = 'x'\nrule = 'least'\nbound = 0.5\nprofile = 'quick'":   `claim "x": its profile is "strong" or none`,
+		"text = 'x'\nrule = 'exact'\nprofile = 'strong'":               `claim "x": no published value is of the`,
 		"text = 'x'\nrule = 'exact'\nverdict = 'reproduced, honestly'": "unknown keys [claim.verdict]",
 	} {
 		if _, err := readClaims("[[claim]]\n" + text); err == nil || !strings.Contains(err.Error(), want) {
@@ -310,8 +310,8 @@ func TestStrongVerdictsComeFirst(t *testing.T) {
 	for i, order := range [][]string{
 		{`<section id="claims">`, "on a model that answers", `<a href="#strong-pretrain">`, "of the paper and of its README",
 			`<a href="#pretrain">`, "Not yet run on the strong model: ", `id="strong-pretrain"`, `id="pretrain"`},
-		{"## What was found", "on a model that answers", "(#strong-pretrain)", "of the paper and of its README", "(#pretrain)",
-			"Not yet run on the strong model: ", `<a id="strong-pretrain">`, `<a id="pretrain">`},
+		{"## What was found", "on a model that answers", "(#strong-pretrain)", "of the paper and of its README",
+			"(#pretrain)", "Not yet run on the strong model: ", `<a id="strong-pretrain">`, `<a id="pretrain">`},
 	} {
 		page, at := read(t, paths[i]), 0
 		for _, want := range order {
