@@ -197,8 +197,8 @@ func (r *removal) outcome(c layers.Config) (*lab.Outcome, error) {
 }
 
 // regained are the shares that further training without the bridge wins back of a gap: from the accuracy just after the
-// bridge was taken out to that with the bridge after the same training. Where the intervals of these two meet there is no
-// gap that could be told from none.
+// bridge was taken out to that with the bridge after the same training. Where the intervals of these two meet there is
+// no gap that could be told from none.
 func regained(all []result.Measurement) (shares []result.Measurement) {
 	accuracy := func(protocol string, l result.Labels) (m result.Measurement, ok bool) {
 		i := slices.IndexFunc(all, func(m result.Measurement) bool {

@@ -380,20 +380,7 @@ func (r *scratch) chances(models []scratchModel) (all []result.Measurement) {
 		contexts, names, _ := r.evaluated(protocol)
 		for _, t := range contexts {
 			for _, task := range names {
-				of := map[string][]float64{} // accuracies by variant
-				for _, m := range models {
-					for _, seed := range r.Seeds {
-						cell, ok := r.done.Done[r.name(m, seed)]
-						if !ok || m.protocol != protocol {
-							continue
-						}
-						a := cell.Accuracy[strconv.Itoa(t)][task].Mean
-						of[m.variant] = append(of[m.variant], a)
-						if m.variant != withBridge {
-							of[anyWithout] = append(of[anyWithout], a)
-						}
-					}
-				}
+				of := r.byVariant(models, protocol, t, task)
 				for _, against := range []string{noBridge, matchedBridge, anyWithout} {
 					l := result.Labels{result.AgainstLabel: against, result.TaskLabel: task,
 						result.ContextLabel: strconv.Itoa(t)}
@@ -405,6 +392,28 @@ func (r *scratch) chances(models []scratchModel) (all []result.Measurement) {
 		}
 	}
 	return all
+}
+
+// byVariant are the accuracies of the models that are done, by variant, and of all without a bridge.
+func (r *scratch) byVariant(models []scratchModel, protocol string, t int, task string) map[string][]float64 {
+	of := map[string][]float64{}
+	for _, m := range models {
+		if m.protocol != protocol {
+			continue
+		}
+		for _, seed := range r.Seeds {
+			cell, ok := r.done.Done[r.name(m, seed)]
+			if !ok {
+				continue
+			}
+			a := cell.Accuracy[strconv.Itoa(t)][task].Mean
+			of[m.variant] = append(of[m.variant], a)
+			if m.variant != withBridge {
+				of[anyWithout] = append(of[anyWithout], a)
+			}
+		}
+	}
+	return of
 }
 
 // contexts and tasks of a protocol's evaluation.

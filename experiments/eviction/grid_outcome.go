@@ -100,8 +100,8 @@ func (p pooled) retained() curriculum.Accuracy {
 	return curriculum.NewAccuracy(correct, n)
 }
 
-// shareOfEntries is a budget of strict as a share of the entries that a stream writes to a layer: a budget is counted in
-// slots, and strict stores none of those that hold padding. It is not ok where the model is not known.
+// shareOfEntries is a budget of strict as a share of the entries that a stream writes to a layer: a budget is counted
+// in slots, and strict stores none of those that hold padding. It is not ok where the model is not known.
 func (c GridConfig) shareOfEntries(m layers.Config, k gridKey, budget int) (share result.Measurement, ok bool) {
 	written := k.context / c.Chunk * m.Written(c.Chunk)
 	if k.protocol != baee.Strict || written == 0 {

@@ -177,8 +177,8 @@ func (d *Driver) modelConfig() (layers.Config, error) {
 }
 
 // equal is an error unless all of the file's measurements are among the computed ones, each equal in every field. It
-// gives all in the order of the latter. Means of equal values, of which nothing is learnt of the spread, had a t-interval
-// without width in the files of early programs; today they have none.
+// gives all in the order of the latter. Means of equal values, of which nothing is learnt of the spread, had a
+// t-interval without width in the files of early programs; today they have none.
 func equal(file, computed []result.Measurement) ([]result.Measurement, error) {
 	all, met := slices.Clone(computed), make([]bool, len(computed))
 	for _, kept := range file {

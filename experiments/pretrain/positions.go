@@ -103,8 +103,8 @@ func (p *positions) score(ctx context.Context, c positionsCell) (result.Score, e
 	if err != nil {
 		return result.Score{}, err
 	}
-	e, err := curriculum.EvaluateSamples(ctx, p.model, c.samples, c.context, min(measure.EvalBatch, c.samples), source.Next,
-		nil)
+	e, err := curriculum.EvaluateSamples(ctx, p.model, c.samples, c.context, min(measure.EvalBatch, c.samples),
+		source.Next, nil)
 	return result.NewScore(e), err
 }
 

@@ -14,7 +14,8 @@ import (
 // All ways to give positions are evaluated on the same samples and held against plain ones; within the trained context
 // they are one.
 func TestPositions(t *testing.T) {
-	s := positionsSettings{Tasks: []string{"niah_single"}, Trained: 32, Contexts: []int{32, 64}, Samples: []int{8, 6}, Seed: 1}
+	s := positionsSettings{Tasks: []string{"niah_single"}, Trained: 32, Contexts: []int{32, 64}, Samples: []int{8, 6},
+		Seed: 1}
 	o := labtest.CheckRuns(t, PositionsExperiment(), labtest.SuiteRoot(t),
 		func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) { return runPositions(ctx, j, s) }, labtest.Always)
 	if want := 2 * (3 + 1 + 2); len(o.Measurements) != want { // contexts, modes, guessing, differences

@@ -174,6 +174,26 @@ func TestFirstScreen(t *testing.T) {
 	}
 }
 
+// linked says whether a link to a section within what is folded unfolds it.
+const linked = `<!doctype html><iframe id="f" width="1366" height="768" src="report.html#pretrain"></iframe><script>
+onload = () => {
+  const p = document.createElement('p'); p.id = 'out';
+  p.textContent = 'unfolded ' + document.getElementById('f').contentWindow.document.getElementById('published').open;
+  document.body.append(p);
+};
+</script>`
+
+// The sections of the reproduction, folded behind those on the strong model, are found by links.
+func TestLinksUnfold(t *testing.T) {
+	d := folder(t)
+	if _, _, err := Write(d, strongResults(t), false); err != nil {
+		t.Fatal(err)
+	}
+	if got := browse(t, d.Root, linked); got != "unfolded true" {
+		t.Error(got)
+	}
+}
+
 // firstScreen looks at the report of a folder on a desk and on a phone.
 func firstScreen(t *testing.T, dir string) {
 	t.Helper()

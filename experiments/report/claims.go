@@ -204,10 +204,10 @@ func (c Claim) nameOf(m *result.Measurement) string {
 
 // roomOf is how far a measurement is from speaking against the claim, for the order of those with the same outcome.
 func (c Claim) roomOf(m *result.Measurement) float64 {
-	switch {
-	case c.Rule == ruleLevel:
+	switch c.Rule {
+	case ruleLevel:
 		return -math.Abs(m.Mean)
-	case c.Rule == ruleMost || c.Rule == ruleUnbeaten:
+	case ruleMost, ruleUnbeaten:
 		return -m.Mean
 	}
 	return m.Mean

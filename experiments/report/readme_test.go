@@ -17,7 +17,8 @@ const updateVariable = "SYNAPNET_UPDATE_README"
 // The README's verdicts on the strong model are those of the committed results, and what is not run yet is named.
 func TestVerdictsOfTheReadme(t *testing.T) {
 	root := filepath.Join("..", "..", "results")
-	strong := &lab.Driver{Profile: lab.Strong, Root: filepath.Join(root, "strong"), Experiments: experiments.Of(lab.Strong)}
+	strong := &lab.Driver{Profile: lab.Strong, Root: filepath.Join(root, "strong"),
+		Experiments: experiments.Of(lab.Strong)}
 	r, err := New(&lab.Driver{Profile: lab.Full, Root: root, Experiments: experiments.Of(lab.Full)}, strong)
 	if err != nil {
 		t.Fatal(err)

@@ -200,7 +200,8 @@ func (r *Report) addCustom(d *lab.Driver) error {
 
 // newSection makes the section of an experiment.
 func newSection(step *lab.Step, root, path string, profile lab.Profile) (*Section, error) {
-	s := &Section{Profile: profile, ID: step.Name, Name: step.Name, Title: step.Title, Source: step.Source, Says: step.Says}
+	s := &Section{Profile: profile, ID: step.Name, Name: step.Name, Title: step.Title, Source: step.Source,
+		Says: step.Says}
 	if file, err := filepath.Rel(root, path); err == nil {
 		s.File = filepath.ToSlash(file)
 	}
