@@ -39,6 +39,7 @@ const (
 	LongBench      Purpose = "longbench"
 	LongContext    Purpose = "long-context"
 	Baselines      Purpose = "baselines"       // test of other architectures
+	BaselineRates  Purpose = "baseline-rates"  // what chooses their learning rates
 	BridgePaper    Purpose = "bridge-paper"    // training of the published ScaleBridge ablation
 	BridgeTest     Purpose = "bridge-test"     // its test
 	BridgeTraining Purpose = "bridge-training" // training of ours; stage: block of steps
@@ -97,6 +98,7 @@ var purposes = []purpose{
 	{RecipeTest, nil, 0},
 	{Deployment, nil, 0},
 	{Acceptance, nil, 0},
+	{BaselineRates, nil, 0},
 	{Demonstration, nil, 0},
 }
 
