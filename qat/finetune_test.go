@@ -305,7 +305,7 @@ func TestUnsuitableFinetuningIsRefused(t *testing.T) {
 		{"batch is -1", func(c *FinetuneConfig) { c.Batch = -1 }},
 		{"step_lr is -1", func(c *FinetuneConfig) { c.StepLR = -1 }},
 		{"beta2 is 1", func(c *FinetuneConfig) { c.Beta2 = 1 }},
-		{"mixture is nia", func(c *FinetuneConfig) { c.Mixture = []tasks.Weight{{Task: "nia", Share: 1}} }},
+		{`mixture is "nia"`, func(c *FinetuneConfig) { c.Mixture = []tasks.Weight{{Task: "nia", Share: 1}} }},
 		{"mixture is [fa=2]", func(c *FinetuneConfig) { c.Mixture = []tasks.Weight{{Task: "fa", Share: 2}} }},
 		{"mixture.questions is 2", func(c *FinetuneConfig) {
 			c.Mixture = []tasks.Weight{{Task: "fa", Share: 1, Questions: 2}}

@@ -40,6 +40,7 @@ const (
 	LongContext    Purpose = "long-context"
 	Positions      Purpose = "positions"       // test of positions beyond those that were trained
 	Baselines      Purpose = "baselines"       // test of other architectures
+	BaselineRates  Purpose = "baseline-rates"  // what chooses their learning rates
 	BridgePaper    Purpose = "bridge-paper"    // training of the published ScaleBridge ablation
 	BridgeTest     Purpose = "bridge-test"     // its test
 	BridgeTraining Purpose = "bridge-training" // training of ours; stage: block of steps
@@ -99,6 +100,7 @@ var purposes = []purpose{
 	{RecipeTest, nil, 0},
 	{Deployment, nil, 0},
 	{Acceptance, nil, 0},
+	{BaselineRates, nil, 0},
 	{Demonstration, nil, 0},
 }
 

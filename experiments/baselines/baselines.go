@@ -54,6 +54,13 @@ type baselinePart struct {
 	Contexts      []int             `json:"contexts"` // of the evaluation
 	Samples       int               `json:"samples"`
 	Seed          uint64            `json:"seed"` // of the evaluation's samples
+
+	// Rates are peak learning rates, of which each architecture has the one whose model, trained with the first seed, is
+	// right most often on Validation samples of each task and context; none: that of Training.
+	Rates      []float64 `json:"rates,omitempty"`
+	Validation int       `json:"validation_samples,omitempty"`
+	// Seeds are those that each architecture is trained with; none: that of Training.
+	Seeds []uint64 `json:"seeds,omitempty"`
 }
 
 // The forms in which a model is evaluated besides the one that was trained.
@@ -89,15 +96,19 @@ func Experiment() lab.Experiment {
 	}, runBaselines)
 }
 
-// baselineCell is one trained architecture, or the passes of one at one length.
+// scores are those of a model by context and task.
+type scores map[string]map[string]result.Score
+
+// baselineCell is one trained architecture, the validation of one at one rate, or the passes of one at one length.
 type baselineCell struct {
 	Config     layers.Config `json:"config,omitzero"`
 	Parameters int           `json:"parameters,omitempty"`
 	Seconds    float64       `json:"training_seconds,omitempty"` // of all calls
 	// mean of the last steps
-	Loss     float64                                              `json:"loss,omitempty"`
-	Accuracy map[string]map[string]map[string]curriculum.Accuracy `json:"accuracy,omitempty"` // by form, context, task
-	Passes   *measure.ProbeResult                                 `json:"passes_alone,omitempty"`
+	Loss       float64              `json:"loss,omitempty"`
+	Accuracy   map[string]scores    `json:"accuracy,omitempty"` // by form
+	Validation scores               `json:"validation,omitempty"`
+	Passes     *measure.ProbeResult `json:"passes_alone,omitempty"`
 }
 
 type baselines struct {
@@ -107,10 +118,11 @@ type baselines struct {
 	done *lab.Cells[baselineCell]
 }
 
-// baselineModel is an architecture in a protocol.
+// baselineModel is an architecture in a protocol, or one training of it.
 type baselineModel struct {
 	protocol, name string
 	config         curriculum.Config
+	training       string // its rate and seed, where there are several; else ""
 }
 
 func (m baselineModel) key() string { return m.protocol + "/" + m.name }
@@ -134,9 +146,10 @@ func runBaselines(ctx context.Context, j *lab.Job, s baselineSettings) (*lab.Out
 	if err != nil {
 		return nil, err
 	}
-	cells := len(models)
+	cells := 0
 	for _, m := range models {
-		cells += len(m.lengths(r.Speed))
+		p := r.part(m.protocol)
+		cells += len(p.compared()) + len(p.seeds()) + len(m.lengths(r.Speed))
 	}
 	if r.done, err = lab.NewCells[baselineCell](j, cells); err != nil {
 		return nil, err
@@ -146,11 +159,7 @@ func runBaselines(ctx context.Context, j *lab.Job, s baselineSettings) (*lab.Out
 	}
 	r.done.Outcome = func() (*lab.Outcome, error) { return r.outcome(models) }
 	for _, m := range models {
-		if _, err := r.done.Do(ctx, m.key(), func() (baselineCell, error) { return r.trainAndEvaluate(ctx, m) }); err != nil {
-			return nil, err
-		}
-		// It has served: the checkpoints of all would take much room.
-		if err := errors.Join(os.RemoveAll(r.checkpoint(m)), os.RemoveAll(r.clock(m))); err != nil {
+		if err := r.trainings(ctx, m); err != nil {
 			return nil, err
 		}
 	}
@@ -178,7 +187,7 @@ func (r *baselines) models() ([]baselineModel, error) {
 			return nil, bounds.In(protocol, err)
 		}
 		for i, name := range r.part(protocol).Architectures {
-			m := baselineModel{protocol, name, configs[i]}
+			m := baselineModel{protocol: protocol, name: name, config: configs[i]}
 			if slices.Contains(formsOf(m), qat.CAJQPTQ) {
 				if err := measure.CheckVariants("making", r.Making, m.config.Model, qat.CAJQPTQ); err != nil {
 					return nil, err
@@ -207,6 +216,9 @@ func (p baselinePart) configs(keys tasks.Keys) (all []curriculum.Config, err err
 		bounds.AtLeast("samples", 1, p.Samples)); err != nil {
 		return nil, err
 	}
+	if err := p.checkTrainings(); err != nil {
+		return nil, err
+	}
 	of := tasks.Settings{Task: "tasks", Length: "contexts", Vocab: "training.model.vocab_size",
 		Classes: "training.model.num_classes"}
 	for _, name := range p.Architectures {
@@ -229,35 +241,41 @@ func (p baselinePart) configs(keys tasks.Keys) (all []curriculum.Config, err err
 }
 
 func (r *baselines) checkpoint(m baselineModel) string {
-	return filepath.Join(r.work, m.protocol+"-"+m.name+".safetensors")
+	return filepath.Join(r.work, m.protocol+"-"+m.name+m.training+".safetensors")
 }
 
-// trainAndEvaluate trains and evaluates an architecture.
-func (r *baselines) trainAndEvaluate(ctx context.Context, m baselineModel) (cell baselineCell, err error) {
-	t, err := r.train(ctx, m)
-	if err != nil {
-		return cell, err
+// trained is the cell of an architecture that was trained, without any accuracy.
+func (r *baselines) trained(ctx context.Context, m baselineModel) (t *curriculum.Trainer, cell baselineCell, err error) {
+	if t, err = r.train(ctx, m); err != nil {
+		return nil, cell, err
 	}
 	steps := t.History.Steps
 	if len(steps) == 0 {
-		return cell, fmt.Errorf("the history of the training in %s is gone: delete that to train %s anew", r.checkpoint(m),
-			m.name)
+		return nil, cell, fmt.Errorf("the history of the training in %s is gone: delete that to train %s anew",
+			r.checkpoint(m), m.name)
 	}
 	last := steps[max(0, len(steps)-lab.LossBlock):]
 	for _, s := range last {
 		cell.Loss += s.Loss / float64(len(last))
 	}
 	cell.Config, cell.Parameters = m.config.Model, t.Model.Params.Count()
-	if cell.Seconds, err = r.seconds(m, 0); err != nil {
+	cell.Seconds, err = r.seconds(m, 0)
+	return t, cell, err
+}
+
+// trainAndEvaluate trains and evaluates an architecture.
+func (r *baselines) trainAndEvaluate(ctx context.Context, m baselineModel) (cell baselineCell, err error) {
+	t, cell, err := r.trained(ctx, m)
+	if err != nil {
 		return cell, err
 	}
-	cell.Accuracy = map[string]map[string]map[string]curriculum.Accuracy{}
+	cell.Accuracy = map[string]scores{}
 	for _, form := range formsOf(m) {
 		model, err := r.form(ctx, m, t.Model, form)
 		if err != nil {
 			return cell, err
 		}
-		if cell.Accuracy[form], err = r.evaluate(ctx, m, model); err != nil {
+		if cell.Accuracy[form], err = r.evaluate(ctx, m, model, tasks.Baselines, r.part(m.protocol).Samples); err != nil {
 			return cell, err
 		}
 		for _, at := range sortedContexts(cell.Accuracy[form]) {
@@ -275,7 +293,7 @@ func sortedContexts[T any](m map[string]T) []string {
 	})
 }
 
-func accuracyLine(of map[string]curriculum.Accuracy) string {
+func accuracyLine(of map[string]result.Score) string {
 	var parts []string
 	for task, a := range of {
 		parts = append(parts, fmt.Sprintf("%s %.3f", task[strings.LastIndexByte(task, '/')+1:], a.Mean))
@@ -388,23 +406,24 @@ func (r *baselines) form(ctx context.Context, m baselineModel, trained *layers.M
 	return trained, nil
 }
 
-func (r *baselines) evaluate(ctx context.Context, m baselineModel, model *layers.Model) (
-	map[string]map[string]curriculum.Accuracy, error) {
+// evaluate scores a model on n samples of each task and context for a purpose.
+func (r *baselines) evaluate(ctx context.Context, m baselineModel, model *layers.Model, purpose tasks.Purpose, n int) (
+	scores, error) {
 	p := r.part(m.protocol)
-	all := map[string]map[string]curriculum.Accuracy{}
+	all := scores{}
 	for _, t := range p.Contexts {
-		of := map[string]curriculum.Accuracy{}
+		of := map[string]result.Score{}
 		for _, task := range p.Tasks {
-			samples, err := tasks.Generate(task, p.Samples, measure.TaskParams(model.Config, t),
-				tasks.Draw{Keys: r.SampleKeys, Seed: p.Seed}.For(tasks.Baselines, 0))
+			samples, err := tasks.Generate(task, n, measure.TaskParams(model.Config, t),
+				tasks.Draw{Keys: r.SampleKeys, Seed: p.Seed}.For(purpose, 0))
 			if err != nil {
 				return nil, err
 			}
-			e, err := curriculum.EvaluateContext(ctx, model, samples, min(8, p.Samples))
+			e, err := curriculum.EvaluateContext(ctx, model, samples, min(8, n))
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", m.name, err)
 			}
-			of[task] = e.Overall
+			of[task] = result.NewScore(e)
 		}
 		all[result.ContextOf(t)] = of
 	}
@@ -438,58 +457,6 @@ func (r *baselines) time(ctx context.Context, m baselineModel) error {
 		}
 	}
 	return nil
-}
-
-func (r *baselines) outcome(models []baselineModel) (*lab.Outcome, error) {
-	o := &lab.Outcome{Seeds: []uint64{r.Strict.Training.Seed}}
-	guessed := map[string]bool{}
-	for _, m := range models {
-		cell, ok := r.done.Done[m.key()]
-		if !ok {
-			continue
-		}
-		for _, form := range formsOf(m) {
-			more, err := r.accuracies(m, form, cell, guessed)
-			if err != nil {
-				return nil, err
-			}
-			o.Measurements = append(o.Measurements, more...)
-		}
-		o.Measurements = append(o.Measurements,
-			result.ExactOf(result.Labels{result.ModelLabel: m.name}, m.protocol, "parameters", "1", float64(cell.Parameters)),
-			result.ExactOf(result.Labels{result.ModelLabel: m.name}, m.protocol, "training_time", "s", cell.Seconds))
-		for _, length := range m.lengths(r.Speed) {
-			if timed, ok := r.done.Done[m.timing(length)]; ok {
-				o.Measurements = append(o.Measurements, costs(m, length, timed.Passes)...)
-			}
-		}
-	}
-	return o, nil
-}
-
-// accuracies are those of a form of a model, and the share that guessing would get where guessed does not have it yet.
-func (r *baselines) accuracies(m baselineModel, form string, cell baselineCell, guessed map[string]bool) (
-	all []result.Measurement, err error) {
-	for _, at := range sortedContexts(cell.Accuracy[form]) {
-		for _, task := range r.part(m.protocol).Tasks {
-			a := cell.Accuracy[form][at][task]
-			l := result.Labels{result.ModelLabel: m.name, result.VariantLabel: form,
-				result.TaskLabel: task[strings.LastIndexByte(task, '/')+1:], result.ContextLabel: at}
-			all = append(all, result.Share(l, m.protocol, "accuracy", a))
-			key := m.protocol + task + at
-			if guessed[key] {
-				continue
-			}
-			guessed[key] = true
-			length, _ := strconv.Atoi(at) // we wrote it
-			p, err := tasks.Chance(task, measure.TaskParams(cell.Config, length))
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, result.GuessingOf(result.With(l, result.ModelLabel, "-"), m.protocol, a.N, p))
-		}
-	}
-	return all, nil
 }
 
 // costs are the speed and the memory of passes over a sequence.

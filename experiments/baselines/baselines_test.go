@@ -5,10 +5,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/synapnet/synapnet-train/curriculum"
+	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
 	"github.com/synapnet/synapnet-train/experiments/result"
@@ -33,10 +35,15 @@ func smallBaselines() baselineSettings {
 	return s
 }
 
+// Every architecture is measured. Of several rates the one that is right most often on validation samples is the one that
+// is tested, with every seed on the same samples; what others answer is held against SynapNet's.
 func TestBaselines(t *testing.T) {
 	s := smallBaselines()
+	p := &s.Strict
+	p.Rates, p.Seeds, p.Validation, p.Samples = []float64{1e-6, 3e-2}, []uint64{42, 43}, 8, 6
+	p.Training.Mixture = []tasks.Weight{{Task: "niah_multi_key", Share: 0.5, Questions: 2}, {Task: "fa", Share: 0.5}}
 	timeless := func(m result.Measurement) bool {
-		return m.Metric == "accuracy" || m.Metric == "parameters" || m.Metric == "memory"
+		return m.Metric != "training_time" && m.Metric != "tokens_per_second"
 	}
 	o := labtest.CheckRuns(t, Experiment(), t.TempDir(),
 		func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) { return runBaselines(ctx, j, s) }, timeless)
@@ -51,6 +58,57 @@ func TestBaselines(t *testing.T) {
 		for _, f := range []string{result.Trained, form} {
 			labtest.Find(t, o, result.Strict, "accuracy",
 				result.Labels{result.ModelLabel: name, result.VariantLabel: f, result.TaskLabel: "fa", result.ContextLabel: "32"})
+		}
+		at := func(rate string) result.Measurement {
+			return labtest.Find(t, o, result.Strict, "validation_accuracy",
+				result.Labels{result.ModelLabel: name, rateLabel: rate})
+		}
+		slow, fast := at("1e-06"), at("0.03")
+		if (slow.Note == "chosen") != (slow.Mean >= fast.Mean) || (fast.Note == "chosen") == (slow.Note == "chosen") ||
+			slow.N != 4*8 {
+			t.Errorf("%s: %+v, %+v", name, slow, fast)
+		}
+	}
+	if !slices.Equal(o.Seeds, p.Seeds) {
+		t.Errorf("seeds %v", o.Seeds)
+	}
+	l := labels("llama", result.Trained, "variable_track", "32")
+	llama := labtest.Find(t, o, result.Strict, "accuracy", l)
+	synapnet := labtest.Find(t, o, result.Strict, "accuracy", labels("synapnet", result.Trained, "variable_track", "32"))
+	d := labtest.Find(t, o, result.Strict, "difference", result.With(l, result.AgainstLabel, "synapnet"))
+	if llama.N != 12 || d.N != 12 || math.Abs(d.Mean-(llama.Mean-synapnet.Mean)) > 1e-9 {
+		t.Errorf("%+v, %+v: difference %+v", llama, synapnet, d)
+	}
+}
+
+// Ties go to the first rate, and none is chosen before all are validated.
+func TestRate(t *testing.T) {
+	r := &baselines{done: &lab.Cells[baselineCell]{Done: map[string]baselineCell{}}}
+	r.Strict.Rates = []float64{1, 2, 3}
+	m := baselineModel{protocol: result.Strict, name: "llama"}
+	for i, correct := range []int{4, 5, 5} {
+		if _, known := r.rate(m); known {
+			t.Errorf("chosen after %d", i)
+		}
+		r.done.Done[m.validated(r.Strict.Rates[i])] = baselineCell{Validation: scores{"32": {
+			"fa": {Accuracy: curriculum.NewAccuracy(correct, 8)}}}}
+	}
+	if rate, known := r.rate(m); !known || rate != 2 {
+		t.Errorf("chosen is %g, %t", rate, known)
+	}
+}
+
+// Settings of trainings that cannot be.
+func TestBaselinesRefuseTrainings(t *testing.T) {
+	for want, set := range map[string]func(p *baselinePart){
+		"strict.validation_samples is 0": func(p *baselinePart) { p.Rates = []float64{0.1, 0.2} },
+		"strict.rates is":                func(p *baselinePart) { p.Rates = []float64{0.1, 0.1} },
+		"strict.seeds is":                func(p *baselinePart) { p.Seeds = []uint64{1, 1} },
+	} {
+		s := smallBaselines()
+		set(&s.Strict)
+		if err := s.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
 		}
 	}
 }
@@ -126,7 +184,7 @@ func TestBaselinesKeepAnUnreadableCheckpoint(t *testing.T) {
 
 // All architectures can be matched in both profiles.
 func TestBaselinesAreMatched(t *testing.T) {
-	for _, p := range []lab.Profile{lab.Full, lab.Quick} {
+	for _, p := range lab.Profiles() {
 		r := &baselines{baselineSettings: Experiment().Settings(p).(baselineSettings)}
 		models, err := r.models()
 		if err != nil || len(models) != 5+6 {

@@ -10,6 +10,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/lab/labtest"
+	"github.com/synapnet/synapnet-train/experiments/measure"
 	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 	"github.com/synapnet/synapnet-train/qat"
@@ -24,8 +25,18 @@ func TestScaleBridgeRemoval(t *testing.T) {
 		func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) {
 			return runScaleBridgeRemoval(ctx, j, s)
 		}, labtest.Always)
-	if want := 2 * 2 * 3 * 3; len(o.Measurements) != want { // protocols, contexts, metrics, variants and guessing
+	// Protocols, contexts, metrics; variants, guessing and a difference.
+	if want := 2 * 2 * 3 * 4; len(o.Measurements) != want {
 		t.Errorf("%d measurements, want %d", len(o.Measurements), want)
+	}
+	l := result.Labels{result.TaskLabel: measure.MetricSingle, result.ContextLabel: "64"}
+	accuracy := func(variant string) float64 {
+		return labtest.Find(t, o, result.Strict, "accuracy", result.With(l, result.VariantLabel, variant)).Mean
+	}
+	d := labtest.Find(t, o, result.Strict, "difference",
+		result.With(result.With(l, result.VariantLabel, noBridge), result.AgainstLabel, withBridge))
+	if want := accuracy(noBridge) - accuracy(withBridge); d.N != 8 || math.Abs(d.Mean-want) > 1e-9 {
+		t.Errorf("difference %+v, want %g of 8 samples", d, want)
 	}
 }
 

@@ -189,6 +189,13 @@ func (r *removal) outcome(c layers.Config) (*lab.Outcome, error) {
 				}
 				l := result.Labels{result.TaskLabel: metric, result.ContextLabel: result.ContextOf(t)}
 				o.Measurements = append(append(o.Measurements, found...), result.GuessingOf(l, protocol, n, p))
+				m, ok, err := r.difference(protocol, t, metric)
+				if err != nil {
+					return nil, err
+				}
+				if ok {
+					o.Measurements, o.Notes = append(o.Measurements, m), result.PairedNote
+				}
 			}
 		}
 	}
@@ -222,6 +229,21 @@ func regained(all []result.Measurement) (shares []result.Measurement) {
 			Unit: "1", N: after.N, Mean: (after.Mean - before.Mean) / (with.Mean - before.Mean)})
 	}
 	return shares
+}
+
+// difference is what the model without its bridge answers more often than the one with it, on the same samples of the
+// seeds that are done; not ok where outcomes were not kept.
+func (r *removal) difference(protocol string, t int, metric string) (m result.Measurement, ok bool, err error) {
+	var bare, bridged []result.Score
+	for _, seed := range r.Seeds {
+		without, first := r.done.Done[r.name(protocol, noBridge, seed, t)]
+		with, second := r.done.Done[r.name(protocol, withBridge, seed, t)]
+		if first && second {
+			bare, bridged = append(bare, without[metric]), append(bridged, with[metric])
+		}
+	}
+	return result.DifferenceOverSeeds(result.Labels{result.TaskLabel: metric, result.ContextLabel: result.ContextOf(t),
+		result.VariantLabel: noBridge, result.AgainstLabel: withBridge}, protocol, bare, bridged)
 }
 
 // accuracies are those of both variants in the cells that are done, and the number of samples in them.

@@ -54,6 +54,13 @@ func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*la
 			for _, c := range of {
 				o.Measurements = append(o.Measurements, pressureMeasurements(c)...)
 			}
+			more, err := g.pressureDifferences(of)
+			if err != nil {
+				return nil, err
+			}
+			if len(more) > 0 {
+				o.Measurements, o.Notes = append(o.Measurements, more...), result.PairedNote
+			}
 			if len(of) == 0 {
 				continue
 			}
@@ -88,6 +95,24 @@ func (s pressureSettings) memories(g *grid, protocol baee.Protocol) []string {
 		}
 	}
 	return all
+}
+
+// pressureDifferences are those of each policy of a case to ours on the same samples.
+func (g *grid) pressureDifferences(cells []GridCell) (all []result.Measurement, err error) {
+	for _, c := range cells {
+		ours := g.ours(c.Protocol)
+		at := find(cells, ours)
+		if at < 0 || c.Policy == ours {
+			continue
+		}
+		l := result.Labels{result.PolicyLabel: c.Policy, result.ContextLabel: result.ContextOf(c.Context)}
+		more, err := pooled{pairs: [][2]GridCell{{c, cells[at]}}}.differences(l, c.Protocol, ours)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	return all, nil
 }
 
 // pressureMeasurements are those of a cell.

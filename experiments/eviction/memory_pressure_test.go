@@ -17,9 +17,17 @@ func TestMemoryPressure(t *testing.T) {
 		func(ctx context.Context, j *lab.Job) (*lab.Outcome, error) {
 			return runMemoryPressure(ctx, j, s)
 		}, labtest.Always)
-	if len(o.Measurements) != 4*(2+3+1)+2 {
-		t.Errorf("%d measurements, want four of 2 policies as published, 3 strict ones and one in tiers, and two of guessing",
-			len(o.Measurements))
+	if len(o.Measurements) != 4*(2+3+1)+2*(1+3)+2 {
+		t.Errorf("%d measurements, want four of 2 policies as published, 3 strict ones and one in tiers, two differences of "+
+			"each but ours, and two of guessing", len(o.Measurements))
+	}
+	kept := func(policy string) float64 {
+		return labtest.Find(t, o, result.Strict, "retention",
+			result.Labels{result.PolicyLabel: policy, result.ContextLabel: "64"}).Mean
+	}
+	if d := labtest.Find(t, o, result.Strict, "difference", result.Labels{"of": "retention", result.PolicyLabel: "fifo",
+		result.AgainstLabel: "baee", result.ContextLabel: "64"}); d.Mean != kept("fifo")-kept("baee") {
+		t.Errorf("%+v, of %g and %g", d, kept("fifo"), kept("baee"))
 	}
 	// A memory in tiers has the same bytes and holds no more of them.
 	bytes := func(policy string) float64 {

@@ -232,7 +232,7 @@ func (r *suiteRun) compare(o *lab.Outcome) error {
 		}
 	}
 	if len(o.Measurements) > before {
-		o.Notes += ". Differences are paired, sample by sample; their intervals are Newcombe's (1998, method 10)"
+		o.Notes += result.PairedNote
 	}
 	return nil
 }
