@@ -348,8 +348,9 @@ func TestNumbersOfTheReadme(t *testing.T) {
 			at++
 		}
 	}
-	if from := strings.Index(text, "Reference model on 2 cores"); from > 0 {
-		text = text[:from] + text[strings.Index(text, "`scripts/peer_bench.sh"):]
+	if before, pytorch, ok := strings.Cut(text, "Reference model on 2 cores"); ok {
+		_, after, _ := strings.Cut(pytorch, "`scripts/peer_bench.sh")
+		text = before + after
 	}
 	for _, s := range sentences(t) {
 		want := fmt.Sprintf(s.form, s.of...)

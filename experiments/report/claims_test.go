@@ -309,10 +309,10 @@ func TestStrongVerdictsComeFirst(t *testing.T) {
 	}
 	first := "strong-" + claimsIn(lab.Strong)[0].Experiment
 	for i, order := range [][]string{
-		{`<section id="claims">`, "on a model that answers", `<a href="#`+first+`">`, "of the paper and of its README",
-			`<a href="#pretrain">`, "Not yet run on the strong model: ", `id="`+first+`"`, `id="pretrain"`},
-		{"## What was found", "on a model that answers", "(#"+first+")", "of the paper and of its README",
-			"(#pretrain)", "Not yet run on the strong model: ", `<a id="`+first+`">`, `<a id="pretrain">`},
+		{`<section id="claims">`, "on a model that answers", `<a href="#` + first + `">`, "of the paper and of its README",
+			`<a href="#pretrain">`, "Not yet run on the strong model: ", `id="` + first + `"`, `id="pretrain"`},
+		{"## What was found", "on a model that answers", "(#" + first + ")", "of the paper and of its README",
+			"(#pretrain)", "Not yet run on the strong model: ", `<a id="` + first + `">`, `<a id="pretrain">`},
 	} {
 		page, at := read(t, paths[i]), 0
 		for _, want := range order {
