@@ -63,8 +63,8 @@ func (c Config) Specs() []layers.TrainSpec {
 	var all []layers.TrainSpec
 	for _, s := range c.Stages() {
 		all = append(all, layers.TrainSpec{
-			Batch: s.BatchSize, Tokens: s.Context, Questions: tasks.Questions(s.Mixture), Positions: s.RandomOffset, Chunks: s.Chunks,
-			Reads: c.Classifier && s.Chunks > 1, KFrac: s.KFrac, SparseAbove: s.SparseAbove,
+			Batch: s.BatchSize, Tokens: s.Context, Questions: tasks.Questions(s.Mixture), Positions: s.RandomOffset,
+			Chunks: s.Chunks, Reads: c.Classifier && s.Chunks > 1, KFrac: s.KFrac, SparseAbove: s.SparseAbove,
 			WriteFrac: s.WriteFrac,
 		})
 	}

@@ -88,8 +88,8 @@ func TestStrong(t *testing.T) {
 	in := func(name string) bool {
 		return slices.ContainsFunc(strong, func(e lab.Experiment) bool { return e.Name == name })
 	}
-	for _, name := range []string{"pretrain", "held-out", "cajq-qat", "cajq-ablation", "long-context", "needlebench", "ruler",
-		"longbench", "baee-train", "baee-grid", "memory-pressure", "baselines", "scale-bridge-removal"} {
+	for _, name := range []string{"pretrain", "held-out", "cajq-qat", "cajq-ablation", "long-context", "needlebench",
+		"ruler", "longbench", "baee-train", "baee-grid", "memory-pressure", "baselines", "scale-bridge-removal"} {
 		if !in(name) {
 			t.Errorf("%s is not part of it", name)
 		}

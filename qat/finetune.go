@@ -52,8 +52,8 @@ func (c FinetuneConfig) spec() layers.TrainSpec {
 	return layers.TrainSpec{Batch: c.Batch, Tokens: c.Context, Questions: tasks.Questions(c.Mixture)}
 }
 
-// Validate names the first setting that cannot work for a model of configuration m on the mixture, its value and what is
-// allowed.
+// Validate names the first setting that cannot work for a model of configuration m on the mixture, its value and what
+// is allowed.
 func (c FinetuneConfig) Validate(m layers.Config) error {
 	return cmp.Or(c.ValidateOnData(m), checkMixture("context", c.Context, m, c.Mixture))
 }
@@ -122,8 +122,8 @@ type Training struct {
 }
 
 // Finetune trains the model, or the quantised model if q is not nil (then m is q.Model), for c.Steps steps on the
-// configuration's mixture or on s.Data. Loss = task + lambda · drift; the rate falls as a cosine per step to 0, unless it is
-// constant. When ctx ends it returns an error that wraps train.ErrInterrupted.
+// configuration's mixture or on s.Data. Loss = task + lambda · drift; the rate falls as a cosine per step to 0, unless
+// it is constant. When ctx ends it returns an error that wraps train.ErrInterrupted.
 func Finetune(ctx context.Context, m *layers.Model, q *Quantised, c FinetuneConfig, draw tasks.Draw,
 	s Session) (Training, error) {
 	if q != nil && q.Model != m {

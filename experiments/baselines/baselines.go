@@ -245,7 +245,8 @@ func (r *baselines) checkpoint(m baselineModel) string {
 }
 
 // trained is the cell of an architecture that was trained, without any accuracy.
-func (r *baselines) trained(ctx context.Context, m baselineModel) (t *curriculum.Trainer, cell baselineCell, err error) {
+func (r *baselines) trained(ctx context.Context, m baselineModel) (
+	t *curriculum.Trainer, cell baselineCell, err error) {
 	if t, err = r.train(ctx, m); err != nil {
 		return nil, cell, err
 	}

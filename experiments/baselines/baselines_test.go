@@ -35,8 +35,8 @@ func smallBaselines() baselineSettings {
 	return s
 }
 
-// Every architecture is measured. Of several rates the one that is right most often on validation samples is the one that
-// is tested, with every seed on the same samples; what others answer is held against SynapNet's.
+// Every architecture is measured. Of several rates the one that is right most often on validation samples is tested,
+// with every seed on the same samples; what others answer is held against SynapNet's.
 func TestBaselines(t *testing.T) {
 	s := smallBaselines()
 	p := &s.Strict

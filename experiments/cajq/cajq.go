@@ -92,7 +92,8 @@ func (c Config) fromBytes(variant string) bool {
 
 // packedOnly says whether a variant is evaluated from its packed bytes alone.
 func (c Config) packedOnly(variant string) bool {
-	return c.PackedOnly && slices.ContainsFunc(qat.Variants(), func(v qat.Variant) bool { return v.Name == variant && v.Packs() })
+	packs := func(v qat.Variant) bool { return v.Name == variant && v.Packs() }
+	return c.PackedOnly && slices.ContainsFunc(qat.Variants(), packs)
 }
 
 func cellName(variant string, seed uint64) string { return fmt.Sprintf("%s/%d", variant, seed) }

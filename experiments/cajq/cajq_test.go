@@ -45,7 +45,8 @@ func TestPackedOnly(t *testing.T) {
 	s := smallComparison()
 	s.PackedOnly, s.Seeds = true, []uint64{42}
 	s.Variants = []string{qat.FP16Finetuned, qat.CAJQFull, "cajq_memory_only"}
-	s.Experiment.Finetune.Mixture = []tasks.Weight{{Task: "niah_multi_key", Share: 0.5, Questions: 2}, {Task: "fa", Share: 0.5}}
+	s.Experiment.Finetune.Mixture = []tasks.Weight{{Task: "niah_multi_key", Share: 0.5, Questions: 2},
+		{Task: "fa", Share: 0.5}}
 	j := labtest.NewJob(t, QATExperiment(), labtest.SuiteRoot(t))
 	j.Settings, j.Whole = s, s
 	o, err := QATExperiment().Run(t.Context(), j)

@@ -310,7 +310,8 @@ func (h *heldOut) accuracies(task string, context int) (all []result.Measurement
 		return nil, nil
 	}
 	if len(seeds) > 1 {
-		all = append(all, result.ShareOverSeeds(result.With(l, result.ModelLabel, allSeeds), result.Strict, "accuracy", seeds))
+		of := result.With(l, result.ModelLabel, allSeeds)
+		all = append(all, result.ShareOverSeeds(of, result.Strict, "accuracy", seeds))
 	}
 	names, chance := []string{task}, 0.
 	if task == curriculum.Overall {

@@ -54,7 +54,8 @@ func timedReference(ctx context.Context, j *lab.Job, path string, steps int) (*r
 		return nil, err
 	}
 	t.Machine = machine
-	j.Line("recipe %s would take %s", curriculum.Reference, time.Duration(t.seconds()*float64(time.Second)).Round(time.Second))
+	took := time.Duration(t.seconds() * float64(time.Second))
+	j.Line("recipe %s would take %s", curriculum.Reference, took.Round(time.Second))
 	return t, files.WriteJSON(path, t)
 }
 

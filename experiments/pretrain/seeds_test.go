@@ -103,7 +103,9 @@ func TestFurtherSeeds(t *testing.T) {
 
 // timeless are the measurements that are no times.
 func timeless(o *lab.Outcome) []result.Measurement {
-	return slices.DeleteFunc(slices.Clone(o.Measurements), func(m result.Measurement) bool { return m.Metric == "training_time" })
+	return slices.DeleteFunc(slices.Clone(o.Measurements), func(m result.Measurement) bool {
+		return m.Metric == "training_time"
+	})
 }
 
 // The time of a recipe is that of a step of each stage, as often as it has them; what a seed took is held against it
