@@ -12,6 +12,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
 	"github.com/synapnet/synapnet-train/experiments/report"
+	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
 // Every experiment whose samples have a seed has a version of their keys, and no other settings say it.
@@ -61,7 +62,7 @@ func TestRegistry(t *testing.T) {
 		rows = append(rows, r.String())
 	}
 	for _, e := range all {
-		if e.Title == "" || e.Source == "" || e.Says == "" || len(e.Views) == 0 {
+		if e.Title == "" || e.Source == "" || e.Says.Of(lab.Full) == "" || len(e.Views) == 0 {
 			t.Errorf("%s lacks a title, source, views or what it says", e.Name)
 		}
 		main := lab.Full // of most; some are about the strong model alone
@@ -97,6 +98,50 @@ func TestStrong(t *testing.T) {
 	for _, name := range []string{"energy", "sustained", "episodic-growth", "deployment", "scale-bridge-scratch"} {
 		if in(name) {
 			t.Errorf("%s is part of it", name)
+		}
+	}
+}
+
+// Where a profile's model or sizes are others, the words about them are, too: what is said of the strong model is not
+// said of the reference one.
+func TestTextsOfStrong(t *testing.T) {
+	for _, e := range Of(lab.Strong) {
+		if e.In(lab.Full) && e.Says[lab.Strong] == "" {
+			t.Errorf("%s says of the strong model what it says of the reference one", e.Name)
+		}
+		text := e.Protocol.Of(lab.Strong) + " " + e.Says.Of(lab.Strong)
+		for _, other := range []string{"The reference model was", "published figures", "The published comparison",
+			"The published run", "The published answers", "published one", ", n 32", ": n 64"} {
+			if strings.Contains(text, other) {
+				t.Errorf("%s says of the strong model %q", e.Name, other)
+			}
+		}
+	}
+}
+
+// Protocols are sentences, whatever a run adds to them.
+func TestProtocolsAreSentences(t *testing.T) {
+	for _, e := range All() {
+		for _, p := range lab.Profiles() {
+			path := filepath.Join(t.TempDir(), "result.json")
+			f, err := lab.NewResultFile(e, string(p), e.Settings(p), nil, path, result.Environment{})
+			if err == nil {
+				err = f.Write(&lab.Outcome{Notes: []string{"Differences are paired.", "Sides: ours"}}, false)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := result.Read(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, text := range []string{r.Protocol, e.Says.Of(p)} {
+				for _, slip := range []string{"..", "  ", ". .", " ,", " ;"} {
+					if strings.Contains(text, slip) {
+						t.Errorf("%s, profile %s: %q in %q", e.Name, p, slip, text)
+					}
+				}
+			}
 		}
 	}
 }

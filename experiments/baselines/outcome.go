@@ -154,7 +154,7 @@ func (r *baselines) compare(models []baselineModel, o *lab.Outcome) error {
 					return err
 				}
 				if ok {
-					o.Measurements, o.Notes = append(o.Measurements, d), result.PairedNote
+					o.Measurements, o.Notes = append(o.Measurements, d), []string{result.PairedNote}
 				}
 			}
 		}

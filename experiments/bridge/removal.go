@@ -194,7 +194,7 @@ func (r *removal) outcome(c layers.Config) (*lab.Outcome, error) {
 					return nil, err
 				}
 				if ok {
-					o.Measurements, o.Notes = append(o.Measurements, m), result.PairedNote
+					o.Measurements, o.Notes = append(o.Measurements, m), []string{result.PairedNote}
 				}
 			}
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // pairedProtocol is added where outcomes of samples were kept.
-const pairedProtocol = ". Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's " +
+const pairedProtocol = "Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's " +
 	"(1998, method 10)"
 
 // outcome computes all measurements of the cells that are done.
@@ -45,9 +45,9 @@ func outcome(s Settings, cells map[string]cell) (*lab.Outcome, error) {
 		return nil, err
 	}
 	if paired {
-		o.Notes = pairedProtocol
+		o.Notes = append(o.Notes, pairedProtocol)
 	}
-	o.Notes += origins.String()
+	o.Notes = append(o.Notes, origins.notes()...)
 	o.Measurements = append(o.Measurements, differences...)
 	for _, v := range s.Variants {
 		o.Measurements = append(o.Measurements, sizes(v, cells[sizeName(v)].Size)...)
@@ -217,14 +217,14 @@ func (o *origins) add(variant string, e *result.Environment) {
 	o.of[origin] = lab.AppendNew(o.of[origin], variant)
 }
 
-// String says which variants were made where, if they are not all of one program and machine.
-func (o *origins) String() string {
+// notes say which variants were made where, if they are not all of one program and machine.
+func (o *origins) notes() []string {
 	if len(o.all) < 2 {
-		return ""
+		return nil
 	}
 	var texts []string
 	for _, origin := range o.all {
 		texts = append(texts, strings.Join(o.of[origin], ", ")+": "+origin)
 	}
-	return ". Runs are not all of one program and machine: " + strings.Join(texts, "; ")
+	return []string{"Runs are not all of one program and machine: " + strings.Join(texts, "; ")}
 }

@@ -59,7 +59,7 @@ func runMemoryPressure(ctx context.Context, j *lab.Job, s pressureSettings) (*la
 				return nil, err
 			}
 			if len(more) > 0 {
-				o.Measurements, o.Notes = append(o.Measurements, more...), result.PairedNote
+				o.Measurements, o.Notes = append(o.Measurements, more...), []string{result.PairedNote}
 			}
 			if len(of) == 0 {
 				continue

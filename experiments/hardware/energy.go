@@ -51,7 +51,7 @@ func runEnergy(ctx context.Context, j *lab.Job, s energySettings) (*lab.Outcome,
 	contexts := measure.FittingContexts(s.Contexts, m.Config)
 	meter := measure.NewPowerMeter(measure.Powercap, s.AssumedWatts)
 	done, err := repeatedCells(j, contexts, s.Repetitions,
-		lab.Outcome{Seeds: []uint64{s.Seed}, Notes: ". strict: " + meter.Describe(),
+		lab.Outcome{Seeds: []uint64{s.Seed}, Notes: []string{"strict: " + meter.Describe()},
 			Unpublished: !m.Config.Equal(layers.Reference())},
 		func(t int, runs []energyRun) []result.Measurement { return energyMeasurements(s, t, runs) })
 	if err != nil {

@@ -76,9 +76,10 @@ func runPareto(_ context.Context, j *lab.Job, s paretoSettings) (*lab.Outcome, e
 	if err != nil {
 		return nil, fmt.Errorf("other architectures are not known: %w", err)
 	}
-	o.Notes = fmt.Sprintf(". The tier is %s. Accuracies that no deployment belongs to, left out: %s. Variants were "+
-		"timed on %s; architectures on %s", s.Tier, none(slices.Sorted(maps.Keys(missing))),
-		lab.MachineOf(deployed.Environment), lab.MachineOf(rivals.Environment))
+	o.Notes = []string{"The tier is " + s.Tier,
+		"Accuracies that no deployment belongs to, left out: " + none(slices.Sorted(maps.Keys(missing))),
+		fmt.Sprintf("Variants were timed on %s; architectures on %s", lab.MachineOf(deployed.Environment),
+			lab.MachineOf(rivals.Environment))}
 	o.Measurements = append(outline(points), rivalPoints(rivals)...)
 	paper := published.Get("pareto_points.json",
 		"#.{model_name,accuracy,latency_tok_s,memory_mb,context_len,effective_bits}")

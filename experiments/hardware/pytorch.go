@@ -275,7 +275,7 @@ func (p *pytorchComparison) outcome() (*lab.Outcome, error) {
 			}
 		}
 	}
-	o.Notes = ". Sides: " + strings.Join(append([]string{ourSide}, builds...), "; ")
+	o.Notes = []string{"Sides: " + strings.Join(append([]string{ourSide}, builds...), "; ")}
 	return o, nil
 }
 

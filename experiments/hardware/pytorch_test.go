@@ -105,8 +105,8 @@ func TestPyTorch(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(o.Notes, "PyTorch 2.0: no Python") {
-		t.Errorf("notes: %s", o.Notes)
+	if !strings.Contains(o.Notes[0], "PyTorch 2.0: no Python") {
+		t.Errorf("notes: %q", o.Notes)
 	}
 }
 

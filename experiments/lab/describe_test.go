@@ -3,10 +3,13 @@ package lab
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/synapnet/synapnet-train/experiments/result"
 )
 
 type describedSettings struct {
@@ -32,6 +35,9 @@ func TestDescribe(t *testing.T) {
 	e := describe(`
 title = "Mine"
 one_machine = true
+protocol = "By counting"
+says.full = "Of the paper's model"
+says.strong = "Of the strong one"
 profiles = ["full", "strong"]
 estimate = { quick = "3s", full = "1h10m" }
 
@@ -52,7 +58,8 @@ seeds = [7]
 samples = 1000
 `, base)
 	want := Experiment{Name: "mine", Folder: "mine", Title: "Mine", OneMachine: true, Version: 1,
-		Profiles: []Profile{Full, Strong},
+		Profiles: []Profile{Full, Strong}, Protocol: Texts{Full: "By counting"},
+		Says:     Texts{Full: "Of the paper's model", Strong: "Of the strong one"},
 		Estimate: Durations{Quick: 3 * time.Second, Full: 70 * time.Minute},
 		Views: []View{{Title: "Accuracy", Rows: []string{"variant"},
 			Figure: &Figure{Kind: "line", X: "context", LogX: true}}}}
@@ -72,6 +79,41 @@ samples = 1000
 	}
 }
 
+// A text is that of the profile, and where it has none that of full. Results say theirs, those of other settings that
+// of the profile that is changed, with what a run adds behind it: each is a sentence.
+func TestTexts(t *testing.T) {
+	e := describe("profiles = [\"full\", \"quick\", \"strong\"]\nprotocol.full = \"Once.\"\nprotocol.strong = \"Twice\"",
+		describedSettings{})
+	d := &Driver{Profile: Strong, Experiments: []Experiment{e}}
+	custom, err := d.Change(e, map[string]any{"samples": 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		e       Experiment
+		profile string
+		notes   []string
+		want    string
+	}{
+		{e, "full", nil, "Once."},
+		{e, "quick", []string{"Then"}, "Once. Then"},
+		{e, "strong", []string{"Then.", "Again"}, "Twice. Then. Again"},
+		{custom, Custom, nil, "Twice"},
+	} {
+		path := filepath.Join(t.TempDir(), "result.json")
+		f, err := NewResultFile(c.e, c.profile, c.e.Settings(Full), nil, path, result.Environment{})
+		if err == nil {
+			err = f.Write(&Outcome{Notes: c.notes}, false)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := result.Read(path); err != nil || r.Protocol != c.want {
+			t.Errorf("%s: %q (%v), want %q", c.profile, r.Protocol, err, c.want)
+		}
+	}
+}
+
 // A description that has what nothing reads is a mistake of ours, told when the program starts.
 func TestDescribeRefuses(t *testing.T) {
 	for text, want := range map[string]string{
@@ -80,6 +122,8 @@ func TestDescribeRefuses(t *testing.T) {
 		"[quick]\nsamples = 1.5": "mine.toml: json: cannot unmarshal number 1.5",
 		"[[views]]\nnote = 1":    "mine.toml: unknown key views.note",
 		"profiles = [\"strog\"]": `mine.toml: profiles is "strog": it must be one of full, quick, strong; did you `,
+		"says.strog = \"\"":      `mine.toml: toml: line 0 (last key "says"): profile is "strog": it must be one of`,
+		"protocol.full = 1":      `mine.toml: toml: line 0 (last key "protocol"): a text of profile full is 1, which is no`,
 		"[strong]\nsamples = 1":  "mine.toml: it has settings of profile strong, which it is not part of",
 	} {
 		func() {

@@ -33,7 +33,7 @@ type fakeSettings struct {
 // fake is an experiment that takes the given number of steps, saves after each, and calls hook, if any, before each.
 func (f *fakes) fake(name string, steps int, hook func(ctx context.Context, j *Job, step int) error,
 	needs ...string) Experiment {
-	return Define(Experiment{Name: name, Title: name, Needs: needs, Protocol: "counting",
+	return Define(Experiment{Name: name, Title: name, Needs: needs, Protocol: Texts{Full: "counting"},
 		Estimate: Durations{Full: time.Minute, Quick: time.Minute}},
 		map[Profile]fakeSettings{Full: {steps}}, func(ctx context.Context, j *Job, s fakeSettings) (*Outcome, error) {
 			var done int

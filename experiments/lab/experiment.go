@@ -73,8 +73,8 @@ type Experiment struct {
 	Views    []View
 	// Published are the paper's figures that stand beside its measurements.
 	Published []Published
-	Says      string // what the numbers show and what they do not, one or two sentences
-	Protocol  string // how the numbers are got, in words
+	Says      Texts // what the numbers show and what they do not, one or two sentences
+	Protocol  Texts // how the numbers are got, in words
 
 	// Convert reads details in the form of an earlier program, with the settings that they are of, and gives the outcome
 	// that today's run gives of them, with its details; nil if they have today's form.
@@ -149,7 +149,7 @@ type Job struct {
 // Outcome is what a run measured.
 type Outcome struct {
 	Seeds        []uint64
-	Notes        string // what the numbers of this run need besides the experiment's Protocol: added to it
+	Notes        []string // sentences that the numbers of this run need besides the experiment's Protocol: added to it
 	Measurements []result.Measurement
 	Details      any // JSON; nil for none
 	// Unpublished says that the run is of another model or recipe than the paper's, whose figures are not beside it.

@@ -36,7 +36,7 @@ func NewResultFile(e Experiment, profile string, settings any, inputs map[string
 	env result.Environment) (*ResultFile, error) {
 	f := &ResultFile{path: path, Watch: StartWatch(), of: e, head: result.Result{
 		Schema: result.Schema, Experiment: e.Name, Profile: profile, Version: e.Version, Inputs: inputs, Environment: env,
-		Protocol: cmp.Or(e.Protocol, "as described in the experiment's section of the report"),
+		Protocol: cmp.Or(e.Protocol.Of(Profile(profile)), "as described in the experiment's section of the report"),
 	}}
 	return f, f.Settle(e, settings)
 }
@@ -96,7 +96,7 @@ func (f *ResultFile) Write(o *Outcome, complete bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := f.head
-	r.Complete, r.Seeds, r.Measurements, r.Protocol = complete, o.Seeds, o.Measurements, r.Protocol+o.Notes
+	r.Complete, r.Seeds, r.Measurements, r.Protocol = complete, o.Seeds, o.Measurements, sentences(r.Protocol, o.Notes)
 	if r.Profile != string(Strong) { // whose model is not the paper's
 		r.Measurements = f.of.WithPublished(o)
 	}

@@ -128,6 +128,8 @@ func (d *Driver) with(e Experiment, text []byte) (Experiment, error) {
 	e.custom = e.Name + "-" + hex.EncodeToString(sum[:4])
 	e.Folder = filepath.Join(customFolder, e.custom)
 	e.registered, e.settings = e.settings, func(Profile, tasks.Keys) any { return s }
+	// Those of Custom, whatever profile the driver has.
+	e.Says, e.Protocol = Texts{Full: e.Says.Of(d.Profile)}, Texts{Full: e.Protocol.Of(d.Profile)}
 	return e, nil
 }
 

@@ -119,9 +119,9 @@ func (r *Result) outcome() *lab.Outcome {
 	}
 	switch c := r.Config; {
 	case !c.IsRecipe():
-		o.Unpublished, o.Notes = true, ". Other settings than the published"
+		o.Unpublished, o.Notes = true, []string{"Other settings than the published"}
 	case c.RecipeName() != curriculum.Reference:
-		o.Unpublished, o.Notes = true, fmt.Sprintf(". Recipe %s, not the published", c.Recipe)
+		o.Unpublished, o.Notes = true, []string{fmt.Sprintf("Recipe %s, not the published", c.Recipe)}
 	}
 	evals := lab.ThinTo(lab.MostEvaluations, r.History.Evaluations)
 	last := evals[len(evals)-1]

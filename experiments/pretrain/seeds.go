@@ -179,7 +179,7 @@ func seedsOutcome(all []*Result, reference *recipeTime) *lab.Outcome {
 	o.Measurements = append(append(o.Measurements, bySeed...), times(all, reference)...)
 	details.Reference = reference
 	o.Details = &details
-	o.Notes += fmt.Sprintf(". Losses and the accuracies after each epoch are those of seed %d, whose model the other "+
-		"experiments begin from; after the last epoch they are means over seeds", o.Seeds[0])
+	o.Notes = append(o.Notes, fmt.Sprintf("Losses and the accuracies after each epoch are those of seed %d, whose model "+
+		"the other experiments begin from; after the last epoch they are means over seeds", o.Seeds[0]))
 	return o
 }

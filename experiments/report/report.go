@@ -201,14 +201,11 @@ func (r *Report) addCustom(d *lab.Driver) error {
 // newSection makes the section of an experiment.
 func newSection(step *lab.Step, root, path string, profile lab.Profile) (*Section, error) {
 	s := &Section{Profile: profile, ID: step.Name, Name: step.Name, Title: step.Title, Source: step.Source,
-		Says: step.Says}
+		Says: step.Says.Of(profile)}
 	if file, err := filepath.Rel(root, path); err == nil {
 		s.File = filepath.ToSlash(file)
 	}
 	s.State, s.Reason = stateOf(step)
-	if profile == lab.Strong { // of which the description's words, on the reference model, say nothing
-		s.Says = ""
-	}
 	r := step.Result
 	if r == nil || len(r.Measurements) == 0 {
 		return s, nil

@@ -88,7 +88,7 @@ func NewRecord(path string, s *baee.Stream, settings Settings, env result.Enviro
 		return nil, err
 	}
 	// Version 2 stored entries in tiers by thresholds of their scores.
-	e := lab.Experiment{Name: "stream", Version: 3, Protocol: protocol}
+	e := lab.Experiment{Name: "stream", Version: 3, Protocol: lab.Texts{lab.Full: protocol}}
 	file, err := lab.NewResultFile(e, lab.Custom, settings, sums, path, env)
 	if err != nil {
 		return nil, err

@@ -232,7 +232,7 @@ func (r *suiteRun) compare(o *lab.Outcome) error {
 		}
 	}
 	if len(o.Measurements) > before {
-		o.Notes += result.PairedNote
+		o.Notes = append(o.Notes, result.PairedNote)
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func Find(t *testing.T, o *lab.Outcome, protocol, metric string, l result.Labels
 // some.
 func CheckOutcome(t *testing.T, e lab.Experiment, o *lab.Outcome) {
 	t.Helper()
-	if len(o.Seeds) == 0 || e.Protocol == "" || len(o.Measurements) == 0 {
+	if len(o.Seeds) == 0 || e.Protocol.Of(lab.Full) == "" || len(o.Measurements) == 0 {
 		t.Fatalf("%d seeds, protocol %q, %d measurements", len(o.Seeds), e.Protocol, len(o.Measurements))
 	}
 	seen := map[string]bool{}
