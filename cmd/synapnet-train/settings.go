@@ -194,7 +194,7 @@ func (ch *changes) set(word string, d *lab.Driver, names []string) error {
 	if ch.of[name] == nil {
 		ch.of[name] = map[string]any{}
 	}
-	putSetting(ch.of[name], strings.Split(key, "."), value)
+	lab.Put(ch.of[name], key, value)
 	return nil
 }
 
@@ -232,7 +232,7 @@ func parseSetting(key, text string, t reflect.Type) (any, error) {
 		return nil, err
 	}
 	tree := map[string]any{}
-	putSetting(tree, strings.Split(key, "."), value)
+	lab.Put(tree, key, value)
 	if _, problem := checkConfig(tree, &place{}, t); problem != "" {
 		return nil, errors.New(problem)
 	}
@@ -334,24 +334,4 @@ func parseTOML(text string) (any, error) {
 		return nil, errors.New("the value is no TOML, e.g. [1, 2] or {name = \"x\"}")
 	}
 	return values[name], nil
-}
-
-// putSetting puts a value under the names of its key into a tree of settings. A table is put key by key.
-func putSetting(tree map[string]any, names []string, value any) {
-	for _, name := range names[:len(names)-1] {
-		table, ok := tree[name].(map[string]any)
-		if !ok {
-			table = map[string]any{}
-			tree[name] = table
-		}
-		tree = table
-	}
-	last := names[len(names)-1]
-	table, isTable := value.(map[string]any)
-	if !isTable {
-		tree[last] = value
-	}
-	for key, v := range table {
-		putSetting(tree, []string{last, key}, v)
-	}
 }

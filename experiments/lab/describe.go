@@ -43,9 +43,9 @@ func DescribeOn[S any](files fs.FS, name string, base func(p Profile) S,
 	}
 	settings := map[Profile]S{}
 	for p, changes := range map[Profile]map[string]any{Full: nil, Quick: d.Quick, Strong: d.Strong} {
-		s, wrong := changed(base(p), d.Full)
+		s, wrong := Changed(base(p), d.Full)
 		if wrong == nil {
-			s, wrong = changed(s, changes)
+			s, wrong = Changed(s, changes)
 		}
 		settings[p], err = s, cmp.Or(err, wrong)
 	}
@@ -54,17 +54,4 @@ func DescribeOn[S any](files fs.FS, name string, base func(p Profile) S,
 	}
 	d.Name = name
 	return Define(d.Experiment, settings, run)
-}
-
-// changed are settings with changes in them.
-func changed[S any](settings S, changes map[string]any) (s S, err error) {
-	text, err := merged(settings, changes)
-	if err != nil {
-		return s, err
-	}
-	decoded, err := decoder[S]()(text)
-	if err != nil {
-		return s, err
-	}
-	return decoded.(S), nil
 }

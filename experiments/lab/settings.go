@@ -186,6 +186,28 @@ func treeOf(settings any) (map[string]any, error) {
 	return tree, d.Decode(&tree)
 }
 
+// Changed are settings with changes in them: values by their names in JSON, tables as maps. A name that S does not have
+// is an error.
+func Changed[S any](settings S, changes map[string]any) (s S, err error) {
+	text, err := merged(settings, changes)
+	if err != nil {
+		return s, err
+	}
+	decoded, err := decoder[S]()(text)
+	if err != nil {
+		return s, err
+	}
+	return decoded.(S), nil
+}
+
+// Put puts the value of a dotted key among changes, a table key by key.
+func Put(changes map[string]any, key string, value any) {
+	for _, name := range slices.Backward(strings.Split(key, ".")) {
+		value = map[string]any{name: value}
+	}
+	merge(changes, value.(map[string]any))
+}
+
 // merged are settings with changes in them, as JSON.
 func merged(settings any, changes map[string]any) ([]byte, error) {
 	tree, err := treeOf(settings)

@@ -3,7 +3,6 @@
 package recipe
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"embed"
@@ -173,50 +172,25 @@ func (v variant) of(c curriculum.Config) (curriculum.Config, error) {
 	return c, nil
 }
 
-// changed is a copy of a configuration with other values of some keys, each KEY=VALUE.
+// changed is a configuration with other values of some keys, each KEY=VALUE. A value that is no JSON is a word.
 func changed[C any](c C, set []string) (C, error) {
-	text, err := json.Marshal(c)
-	if err != nil {
-		return c, err
-	}
-	var tree map[string]any
-	if err := json.Unmarshal(text, &tree); err != nil {
-		return c, err
-	}
+	changes := map[string]any{}
 	for _, s := range set {
 		key, value, ok := strings.Cut(s, "=")
 		if !ok {
 			return c, bounds.Wrong("set", s, "it must be KEY=VALUE, e.g. %q", "model.k_frac=1")
 		}
-		put(tree, strings.Split(key, "."), value)
+		var v any
+		if json.Unmarshal([]byte(value), &v) != nil {
+			v = value
+		}
+		lab.Put(changes, key, v)
 	}
-	if text, err = json.Marshal(tree); err != nil {
-		return c, err
-	}
-	var next C
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&next); err != nil {
+	next, err := lab.Changed(c, changes)
+	if err != nil {
 		return c, bounds.Wrong("set", set, "%v", foreign.JSON(err))
 	}
 	return next, nil
-}
-
-// put sets the key at a path of a tree. A value that is no JSON is a word.
-func put(tree map[string]any, path []string, value string) {
-	for _, name := range path[:len(path)-1] {
-		inner, ok := tree[name].(map[string]any)
-		if !ok {
-			inner = map[string]any{}
-			tree[name] = inner
-		}
-		tree = inner
-	}
-	var v any
-	if json.Unmarshal([]byte(value), &v) != nil {
-		v = value
-	}
-	tree[path[len(path)-1]] = v
 }
 
 // cell is what became of a training.
