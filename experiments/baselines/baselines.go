@@ -12,7 +12,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -305,29 +304,20 @@ func accuracyLine(of map[string]result.Score) string {
 
 // train trains, or continues a training of the same settings from its checkpoint.
 func (r *baselines) train(ctx context.Context, m baselineModel) (*curriculum.Trainer, error) {
-	path := r.checkpoint(m)
-	t, err := curriculum.Resume(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		t, err = curriculum.New(m.config)
-		if err := errors.Join(err, os.RemoveAll(r.clock(m))); err != nil {
+	t, continued, err := measure.OpenTraining(r.job, m.key(), r.checkpoint(m), m.config)
+	if err != nil {
+		return nil, err
+	}
+	if !continued {
+		if err := os.RemoveAll(r.clock(m)); err != nil {
 			return nil, err
-		}
-	case err != nil:
-		return nil, fmt.Errorf("%w; delete it to train %s anew", err, m.name)
-	case !reflect.DeepEqual(lab.Canonical(t.Config), lab.Canonical(m.config)):
-		return nil, fmt.Errorf("%s is of other settings; delete it to train %s anew", path, m.name)
-	default:
-		r.job.Line("%s, %s: continues at step %d", m.protocol, m.name, t.Done())
-		for _, line := range t.Warnings {
-			r.job.Line("%s", line)
 		}
 	}
 	total, err := m.config.TotalSteps()
 	if err != nil {
 		return nil, err
 	}
-	t.CheckpointPath, t.CheckpointEvery = path, 100
+	t.CheckpointEvery = 100
 	t.Hooks.Step = func(s curriculum.Step) {
 		if s.Step%50 == 0 {
 			r.job.Line("%s, %s: step %d of %d, context %d, loss %.3f", m.protocol, m.name, s.Step, total, s.Context, s.Loss)
@@ -411,22 +401,10 @@ func (r *baselines) form(ctx context.Context, m baselineModel, trained *layers.M
 func (r *baselines) evaluate(ctx context.Context, m baselineModel, model *layers.Model, purpose tasks.Purpose, n int) (
 	scores, error) {
 	p := r.part(m.protocol)
-	all := scores{}
-	for _, t := range p.Contexts {
-		of := map[string]result.Score{}
-		for _, task := range p.Tasks {
-			samples, err := tasks.Generate(task, n, measure.TaskParams(model.Config, t),
-				tasks.Draw{Keys: r.SampleKeys, Seed: p.Seed}.For(purpose, 0))
-			if err != nil {
-				return nil, err
-			}
-			e, err := curriculum.EvaluateContext(ctx, model, samples, min(8, n))
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", m.name, err)
-			}
-			of[task] = result.NewScore(e)
-		}
-		all[result.ContextOf(t)] = of
+	all, err := measure.EvaluationPlan{Tasks: p.Tasks, Contexts: p.Contexts, Samples: n, BatchSize: 8, Seed: p.Seed,
+		Purpose: purpose, SampleKeys: r.SampleKeys}.Scores(ctx, model)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.key(), err)
 	}
 	return all, nil
 }

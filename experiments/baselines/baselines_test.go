@@ -174,7 +174,7 @@ func TestBaselinesKeepAnUnreadableCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := runBaselines(t.Context(), j, s); err == nil || !strings.Contains(err.Error(), path) ||
-		!strings.HasSuffix(err.Error(), "; delete it to train llama anew") {
+		!strings.HasSuffix(err.Error(), "; delete it to train strict/llama anew") {
 		t.Errorf("a damaged checkpoint: %v", err)
 	}
 	if kept, err := os.ReadFile(path); err != nil || string(kept) != "damaged" {

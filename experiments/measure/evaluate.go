@@ -11,6 +11,7 @@ import (
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
 	"github.com/synapnet/synapnet-train/experiments/lab"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -111,25 +112,47 @@ func (p EvaluationPlan) Run(ctx context.Context, m *layers.Model, report func(Ta
 	return all, nil
 }
 
-func (p EvaluationPlan) evaluateTask(ctx context.Context, m *layers.Model, task string, length int) (TaskResult,
-	error) {
-	r := TaskResult{Task: task, Context: length}
-	params := TaskParams(m.Config, length)
-	source, err := tasks.NewSampler(task, params,
-		tasks.Draw{Keys: p.SampleKeys, Seed: p.Seed}.For(cmp.Or(p.Purpose, tasks.Evaluation), 0))
-	if err != nil {
-		return r, err
-	}
-	if r.Chance, err = tasks.Chance(task, params); err != nil {
+func (p EvaluationPlan) evaluateTask(ctx context.Context, m *layers.Model, task string, length int) (r TaskResult,
+	err error) {
+	r.Task, r.Context = task, length
+	if r.Chance, err = tasks.Chance(task, TaskParams(m.Config, length)); err != nil {
 		return r, err
 	}
 	start := time.Now()
-	e, err := curriculum.EvaluateSamples(ctx, m, p.Samples, length, min(p.BatchSize, p.Samples), source.Next, nil)
-	if err != nil {
-		return r, err
-	}
+	e, err := p.score(ctx, m, task, length)
 	r.Accuracy, r.Seconds = e.Overall, time.Since(start).Seconds()
-	return r, nil
+	return r, err
+}
+
+// score is that of m on a task at a context.
+func (p EvaluationPlan) score(ctx context.Context, m *layers.Model, task string, length int) (curriculum.Scored,
+	error) {
+	source, err := tasks.NewSampler(task, TaskParams(m.Config, length),
+		tasks.Draw{Keys: p.SampleKeys, Seed: p.Seed}.For(cmp.Or(p.Purpose, tasks.Evaluation), 0))
+	if err != nil {
+		return curriculum.Scored{}, err
+	}
+	return curriculum.EvaluateSamples(ctx, m, p.Samples, length, min(p.BatchSize, p.Samples), source.Next, nil)
+}
+
+// Scores are those of m by context, then task, with the outcomes of single samples.
+func (p EvaluationPlan) Scores(ctx context.Context, m *layers.Model) (map[string]map[string]result.Score, error) {
+	if err := p.Check(m.Config); err != nil {
+		return nil, err
+	}
+	all := map[string]map[string]result.Score{}
+	for _, length := range p.Contexts {
+		of := map[string]result.Score{}
+		for _, task := range p.Tasks {
+			e, err := p.score(ctx, m, task, length)
+			if err != nil {
+				return nil, fmt.Errorf("%s at %d tokens: %w", task, length, err)
+			}
+			of[task] = result.NewScore(e)
+		}
+		all[result.ContextOf(length)] = of
+	}
+	return all, nil
 }
 
 // TaskParams are those of a task of t tokens for a model of configuration m.

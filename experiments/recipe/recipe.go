@@ -7,12 +7,9 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -240,18 +237,10 @@ func (r *comparison) checkpoint(t training) string {
 
 // train trains, or continues a training of the same settings, and tests the model.
 func (r *comparison) train(ctx context.Context, run training) (c cell, err error) {
-	path := r.checkpoint(run)
-	t, err := curriculum.Resume(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		t, err = curriculum.New(run.config)
-	case err == nil && !reflect.DeepEqual(lab.Canonical(t.Config), lab.Canonical(run.config)):
-		err = fmt.Errorf("%s is of other settings; delete it to train %s anew", path, run.key())
-	}
+	t, _, err := measure.OpenTraining(r.job, run.key(), r.checkpoint(run), run.config)
 	if err != nil {
 		return c, err
 	}
-	t.CheckpointPath = path
 	t.Hooks.Evaluation = func(e curriculum.EpochEvaluation) {
 		r.job.Line("%s: step %d, context %d, overall %.3f", run.key(), e.Step, e.Context, e.Overall.Mean)
 	}
@@ -275,22 +264,17 @@ func (r *comparison) train(ctx context.Context, run training) (c cell, err error
 // test is the accuracy of a trained model by context and task.
 func (r *comparison) test(ctx context.Context, run training, m *layers.Model) (
 	map[string]map[string]curriculum.Accuracy, error) {
+	scores, err := measure.EvaluationPlan{Tasks: run.of.Tasks, Contexts: run.of.Contexts, Samples: run.of.Samples,
+		BatchSize: 16, Seed: run.of.Seed, Purpose: tasks.RecipeTest, SampleKeys: r.SampleKeys}.Scores(ctx, m)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", run.key(), err)
+	}
 	all := map[string]map[string]curriculum.Accuracy{}
-	for _, length := range run.of.Contexts {
-		of := map[string]curriculum.Accuracy{}
-		for _, task := range run.of.Tasks {
-			samples, err := tasks.Generate(task, run.of.Samples, measure.TaskParams(run.config.Model, length),
-				tasks.Draw{Keys: r.SampleKeys, Seed: run.of.Seed}.For(tasks.RecipeTest, 0))
-			if err != nil {
-				return nil, err
-			}
-			e, err := curriculum.EvaluateContext(ctx, m, samples, min(16, run.of.Samples))
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", run.key(), err)
-			}
-			of[task] = e.Overall
+	for at, of := range scores {
+		all[at] = map[string]curriculum.Accuracy{}
+		for task, s := range of {
+			all[at][task] = s.Accuracy
 		}
-		all[result.ContextOf(length)] = of
 	}
 	return all, nil
 }
