@@ -44,8 +44,8 @@ type Stage struct {
 	KFrac float64 `json:"k_frac,omitempty" toml:"k_frac"`
 	// SparseAbove is the number of tokens up to which attention is dense in this stage, in training; 0: the model's.
 	SparseAbove int `json:"sparse_above,omitempty" toml:"sparse_above"`
-	// WriteFrac is the share of a chunk's tokens that are written to memory in this stage, in training; 0: the model's. With
-	// more of them, reading is learnt in short chunks, of which the model's share would be an entry or two.
+	// WriteFrac is the share of a chunk's tokens that are written to memory in this stage, in training; 0: the model's.
+	// With more of them, reading is learnt in short chunks, of which the model's share would be an entry or two.
 	WriteFrac float64 `json:"write_frac,omitempty" toml:"write_frac"`
 }
 

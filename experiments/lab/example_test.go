@@ -19,8 +19,9 @@ type coinSettings struct {
 // coin is an experiment of one's own: what it is, its settings in both profiles, and its run.
 func coin() lab.Experiment {
 	return lab.Define(lab.Experiment{
-		Name: "coin", Title: "Heads of a coin", Source: "this file", Protocol: lab.Texts{lab.Full: "tosses of a made-up coin"},
-		Views: []lab.View{{Title: "Heads", Metric: "heads", Rows: []string{"seed"}}},
+		Name: "coin", Title: "Heads of a coin", Source: "this file",
+		Protocol: lab.Texts{lab.Full: "tosses of a made-up coin"},
+		Views:    []lab.View{{Title: "Heads", Metric: "heads", Rows: []string{"seed"}}},
 	}, map[lab.Profile]coinSettings{lab.Full: {[]uint64{42, 43, 44}, 1000}, lab.Quick: {[]uint64{42, 43}, 10}}, runCoin)
 }
 
