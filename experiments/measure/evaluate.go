@@ -22,6 +22,9 @@ type EvaluationPlan struct {
 	Samples   int      `json:"samples"`  // of each task at each context
 	BatchSize int      `json:"batch_size"`
 	Seed      uint64   `json:"seed"`
+	// Chunk is the number of tokens that are read at a time, as of a stream of which all that is written stays; 0: a
+	// sample is read in one pass. Contexts are multiples of it.
+	Chunk int `json:"chunk,omitempty"`
 	// Purpose of the samples; "" is Evaluation. Samples of another purpose are apart from it, whatever the seeds.
 	Purpose    tasks.Purpose `json:"purpose"`
 	SampleKeys tasks.Keys    `json:"sample_keys"` // version of the keys of samples' streams
@@ -78,7 +81,10 @@ func (p EvaluationPlan) Check(c layers.Config) error {
 		return fmt.Errorf("nothing to evaluate: name at least one task and one context")
 	}
 	for _, length := range p.Contexts {
-		if length < layers.MinContext || length > c.MaxLen {
+		if p.Chunk > 0 && length%p.Chunk != 0 {
+			return fmt.Errorf("context %d: it must be a multiple of a chunk's %d tokens", length, p.Chunk)
+		}
+		if length < layers.MinContext || p.Chunk == 0 && length > c.MaxLen {
 			return fmt.Errorf("context %d: it must be from %d to the model's %d positions (max_len)", length, layers.MinContext,
 				c.MaxLen)
 		}
@@ -132,7 +138,17 @@ func (p EvaluationPlan) score(ctx context.Context, m *layers.Model, task string,
 	if err != nil {
 		return curriculum.Scored{}, err
 	}
-	return curriculum.EvaluateSamples(ctx, m, p.Samples, length, min(p.BatchSize, p.Samples), source.Next, nil)
+	batch := min(p.BatchSize, p.Samples)
+	if p.Chunk == 0 {
+		return curriculum.EvaluateSamples(ctx, m, p.Samples, length, batch, source.Next, nil)
+	}
+	all := make([]tasks.Sample, p.Samples)
+	for i := range all {
+		if all[i], err = source.Next(); err != nil {
+			return curriculum.Scored{}, err
+		}
+	}
+	return curriculum.EvaluateChunks(ctx, m, all, length/p.Chunk, batch)
 }
 
 // Scores are those of m by context, then task, with the outcomes of single samples.

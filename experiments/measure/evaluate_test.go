@@ -11,6 +11,7 @@ import (
 
 	"github.com/synapnet/synapnet-train/curriculum"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
+	"github.com/synapnet/synapnet-train/experiments/result"
 	"github.com/synapnet/synapnet-train/layers"
 )
 
@@ -93,6 +94,33 @@ func TestEvaluationOrder(t *testing.T) {
 		if again[i].Accuracy != results[i].Accuracy {
 			t.Errorf("%s: batch size 64 gives %v, 3 gives %v", again[i].Task, again[i].Accuracy, results[i].Accuracy)
 		}
+	}
+}
+
+// A plan with a chunk reads its samples in chunks of that many tokens, more of them than the model has positions, too.
+func TestEvaluationInChunks(t *testing.T) {
+	m := smallModel(t)
+	plan := smallPlan
+	plan.Tasks, plan.Contexts, plan.Chunk = []string{"niah_single"}, []int{2 * m.Config.MaxLen}, m.Config.MaxLen/2
+	scores, err := plan.Scores(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	samples, err := tasks.Generate("niah_single", 10, TaskParams(m.Config, plan.Contexts[0]),
+		tasks.Seeded(7).For(tasks.Evaluation, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := curriculum.EvaluateChunks(t.Context(), m, samples, 4, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := scores[result.ContextOf(plan.Contexts[0])]["niah_single"]; !reflect.DeepEqual(got, result.NewScore(want)) {
+		t.Errorf("got %+v, want %+v", got, result.NewScore(want))
+	}
+	plan.Contexts[0]++
+	if err := plan.Check(m.Config); err == nil || !strings.Contains(err.Error(), "it must be a multiple of a chunk's") {
+		t.Error(err)
 	}
 }
 

@@ -28,10 +28,11 @@ import (
 //go:embed *.toml
 var descriptions embed.FS
 
-// settings are two trials of a small model: the look-up alone, and the whole recipe.
+// settings are three trials of a small model: the look-up alone, the recipe in one pass, and reading from memory.
 type settings struct {
 	LookUp trial    `json:"look_up"`
 	Whole  trial    `json:"whole"`
+	Memory trial    `json:"memory"`
 	Seeds  []uint64 `json:"seeds"`
 
 	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
@@ -42,6 +43,7 @@ type trial struct {
 	Training curriculum.Config `json:"training"`
 	Variants []variant         `json:"variants"`
 	Contexts []int             `json:"contexts"` // of the test
+	Chunk    int               `json:"chunk"`    // tokens that the test reads at a time; 0: all of a sample
 	Tasks    []string          `json:"tasks"`
 	Samples  int               `json:"samples"` // of each task and context
 	Seed     uint64            `json:"seed"`    // of the test
@@ -62,7 +64,7 @@ func Experiment() lab.Experiment {
 	base := curriculum.Default()
 	base.Curriculum, base.SampleKeys = nil, 0 // the experiment's own
 	return lab.Describe(descriptions, "recipe", settings{
-		LookUp: trial{Training: base}, Whole: trial{Training: base},
+		LookUp: trial{Training: base}, Whole: trial{Training: base}, Memory: trial{Training: base},
 	}, run)
 }
 
@@ -93,7 +95,7 @@ func (s settings) runs() (all []training, err error) {
 		for _, t := range []struct {
 			name string
 			trial
-		}{{"look_up", s.LookUp}, {"whole", s.Whole}} {
+		}{{"look_up", s.LookUp}, {"whole", s.Whole}, {"memory", s.Memory}} {
 			if err := t.check(s.SampleKeys); err != nil {
 				return nil, bounds.In(t.name, err)
 			}
@@ -137,9 +139,14 @@ func (t trial) check(keys tasks.Keys) error {
 	base.SampleKeys = keys
 	if err := cmp.Or(bounds.In("training", base.Validate()), bounds.List("variants", names...),
 		bounds.Names("tasks", tasks.Names(), t.Tasks...),
-		bounds.AtLeast("samples", 1, t.Samples),
+		bounds.AtLeast("samples", 1, t.Samples), bounds.Check("chunk", t.Chunk, 0, t.Training.Model.MaxLen),
 		measure.CheckTests(of, t.Training.Model, t.Contexts, t.Tasks...)); err != nil {
 		return err
+	}
+	for _, length := range t.Contexts {
+		if t.Chunk > 0 && length%t.Chunk != 0 {
+			return bounds.Wrong("contexts", t.Contexts, "they must be multiples of a chunk's %d tokens", t.Chunk)
+		}
 	}
 	if slices.Contains(names, "") {
 		return bounds.Wrong("variants", names, "each needs a name")
@@ -265,7 +272,7 @@ func (r *comparison) train(ctx context.Context, run training) (c cell, err error
 func (r *comparison) test(ctx context.Context, run training, m *layers.Model) (
 	map[string]map[string]curriculum.Accuracy, error) {
 	scores, err := measure.EvaluationPlan{Tasks: run.of.Tasks, Contexts: run.of.Contexts, Samples: run.of.Samples,
-		BatchSize: 16, Seed: run.of.Seed, Purpose: tasks.RecipeTest, SampleKeys: r.SampleKeys}.Scores(ctx, m)
+		BatchSize: 16, Chunk: run.of.Chunk, Seed: run.of.Seed, Purpose: tasks.RecipeTest, SampleKeys: r.SampleKeys}.Scores(ctx, m)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", run.key(), err)
 	}

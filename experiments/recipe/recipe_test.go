@@ -15,7 +15,7 @@ import (
 // small trains models of a few thousand parameters for a few steps.
 func small() settings {
 	s := Experiment().Settings(lab.Quick).(settings)
-	for _, t := range []*trial{&s.LookUp, &s.Whole} {
+	for _, t := range []*trial{&s.LookUp, &s.Whole, &s.Memory} {
 		c := &t.Training
 		c.Model.Dim, c.Model.VocabSize, c.EvalSamples, c.CooldownSteps = 16, 128, 16, 0
 		c.Stage[0].Samples, c.Stage[0].BatchSize, t.Samples = 16, 8, 4
@@ -33,6 +33,19 @@ func TestRecipe(t *testing.T) {
 		if steps := labtest.Find(t, o, result.Strict, "steps", l).Mean; steps != 4 && steps != 2 {
 			t.Errorf("%s: %g steps", v.Name, steps)
 		}
+	}
+}
+
+// A test in chunks needs samples of whole ones.
+func TestChunksOfTheTest(t *testing.T) {
+	s := small()
+	s.Memory.Chunk = 48
+	if err := s.Validate(); err == nil || err.Error() != "memory.contexts is [128]: they must be multiples of a chunk's 48 tokens" {
+		t.Error(err)
+	}
+	s.Memory.Chunk = 256
+	if err := s.Validate(); err == nil || !strings.HasPrefix(err.Error(), "memory.chunk is 256: it must be from 0 to 128") {
+		t.Error(err)
 	}
 }
 
