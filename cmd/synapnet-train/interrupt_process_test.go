@@ -73,7 +73,7 @@ func status(t *testing.T, err error) int {
 func TestTrainingOutlivesItsTerminal(t *testing.T) {
 	t.Chdir(t.TempDir())
 	line := "pretrain --curriculum 32 64 " +
-		strings.Replace(tiny, "--samples-per-stage 32", "--samples-per-stage 320", 1) + " --checkpoint-every 2 --output-dir "
+		strings.Replace(tiny, "--samples-per-stage 32", "--samples-per-stage 640", 1) + " --checkpoint-every 2 --output-dir "
 	trained(t, line+"whole")
 	want := read(t, "whole/model.safetensors")
 	for name, c := range map[string]struct {

@@ -18,7 +18,7 @@ import (
 var wordFlags = []string{
 	"policy", "policies", "positions", "protocol", "tasks", "suite", "cases", "variants", "targets", "step-init",
 	"architecture", "profile", "scheme", "set", "long-samples", "extend-by", "benchmark",
-	"recipe", "init",
+	"recipe", "init", "python",
 }
 
 // Every flag that names a file is in the table of what is read and written. A new flag fails here until somebody has

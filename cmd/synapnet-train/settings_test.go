@@ -164,18 +164,20 @@ func wrongValues(v reflect.Value) []string {
 
 // reasonable are the settings that a value is one of which most cannot have, by the end of experiment.key.
 var reasonable = map[string][]string{
-	"0": {"seed", "seeds", "data_seed", "target_seed", "variant_seed", "warmups", "warmup_steps", "short_steps", "rise",
-		"weight_decay", "beta1", "beta2", "clip", "lambda", "step_lr", "recovery.lr", "finetune.lr", "salient_fraction",
+	"0": {"seed", "seeds", "data_seed", "target_seed", "variant_seed", "microbench.warmups", "deployment.warmups",
+		"sustained.warmups", "warmup_steps", "short_steps", "rise", "rest", "reference_steps", "reference_samples", "look_up.chunk",
+		"whole.chunk", "memory.chunk",
+		"validation_samples", "weight_decay", "beta1", "beta2", "training.clip", "finetune.clip", "recovery.clip",
+		"pretrain.clip", "lambda", "step_lr", "recovery.lr", "finetune.lr", "salient_fraction",
 		"smooth_alpha", "noise", "baee-grid.needles", "sparse_threshold", "sample_keys", "extend_max_len",
 		"cooldown_steps", "one_pass_up_to", "training.chunks", "pretrain.chunks", "average"},
 	"9000000000000000000": {"seed", "seeds", "data_seed", "target_seed", "variant_seed"},
 	"[]": {"tiered", "spread", "principal", "random_models", "block_layers", "mixture", "pretrain.stage",
 		"paper.training.stage", "strict.training.stage", "recipe.look_up.training.curriculum",
-		"recipe.whole.training.curriculum",
-		"further_seeds"},
+		"recipe.whole.training.curriculum", "recipe.memory.training.curriculum", "paper.rates", "strict.rates", "paper.seeds",
+		"strict.seeds", "further_seeds"},
 	"": {"tiered", "spread", "principal", "block_layers", "architecture", "pretrain.init", "training.init", "init_from",
-		"init_sha256",
-		"extend_by"},
+		"init_sha256", "extend_by", "held-out.reference"},
 	"nonsense": {"pretrain.init_from"}, // a file that is looked for when the run begins
 }
 

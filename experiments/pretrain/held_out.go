@@ -46,8 +46,9 @@ func (s heldOutSettings) Validate(m layers.Config) error {
 	if len(s.Samples) != len(s.Contexts) {
 		return bounds.Wrong("samples", s.Samples, "give a number for each of the %d `contexts`", len(s.Contexts))
 	}
-	if s.Reference != "" {
-		return bounds.AtLeast("reference_samples", 1, s.ReferenceSamples)
+	if s.Reference != "" && s.ReferenceSamples < 1 {
+		return bounds.Wrong("reference", s.Reference, "reference_samples is %d: give at least 1, or no reference",
+			s.ReferenceSamples)
 	}
 	return nil
 }
