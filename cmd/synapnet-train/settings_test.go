@@ -165,7 +165,8 @@ func wrongValues(v reflect.Value) []string {
 // reasonable are the settings that a value is one of which most cannot have, by the end of experiment.key.
 var reasonable = map[string][]string{
 	"0": {"seed", "seeds", "data_seed", "target_seed", "variant_seed", "microbench.warmups", "deployment.warmups",
-		"sustained.warmups", "warmup_steps", "short_steps", "rise", "rest", "reference_steps", "reference_samples", "look_up.chunk",
+		"sustained.warmups", "warmup_steps", "short_steps", "rise", "rest", "reference_steps", "reference_samples",
+		"look_up.chunk",
 		"whole.chunk", "memory.chunk",
 		"validation_samples", "weight_decay", "beta1", "beta2", "training.clip", "finetune.clip", "recovery.clip",
 		"pretrain.clip", "lambda", "step_lr", "recovery.lr", "finetune.lr", "salient_fraction",

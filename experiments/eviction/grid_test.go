@@ -114,7 +114,8 @@ func TestACellIsItsPolicyAlone(t *testing.T) {
 	}
 	// Both scores of a case, of a budget and of all, each to baee, or to baee_salience under the paper's protocol.
 	if want := map[string]int{"retention": 4 * (6 + 8), "accuracy": 4 * (6 + 8), "budget_retention": 4 * (6 + 8),
-		"overall_retention": 2 * (6 + 8), "difference": 2 * (4 + 4 + 2) * (5 + 7), "share_of_entries": 2}; !maps.Equal(of, want) {
+		"overall_retention": 2 * (6 + 8), "difference": 2 * (4 + 4 + 2) * (5 + 7), "share_of_entries": 2}; !maps.Equal(of,
+		want) {
 		t.Errorf("measurements %v, want %v", of, want)
 	}
 	n := 0

@@ -272,7 +272,8 @@ func (r *comparison) train(ctx context.Context, run training) (c cell, err error
 func (r *comparison) test(ctx context.Context, run training, m *layers.Model) (
 	map[string]map[string]curriculum.Accuracy, error) {
 	scores, err := measure.EvaluationPlan{Tasks: run.of.Tasks, Contexts: run.of.Contexts, Samples: run.of.Samples,
-		BatchSize: 16, Chunk: run.of.Chunk, Seed: run.of.Seed, Purpose: tasks.RecipeTest, SampleKeys: r.SampleKeys}.Scores(ctx, m)
+		BatchSize: 16, Chunk: run.of.Chunk, Seed: run.of.Seed, Purpose: tasks.RecipeTest,
+		SampleKeys: r.SampleKeys}.Scores(ctx, m)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", run.key(), err)
 	}

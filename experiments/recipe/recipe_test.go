@@ -40,11 +40,13 @@ func TestRecipe(t *testing.T) {
 func TestChunksOfTheTest(t *testing.T) {
 	s := small()
 	s.Memory.Chunk = 48
-	if err := s.Validate(); err == nil || err.Error() != "memory.contexts is [128]: they must be multiples of a chunk's 48 tokens" {
+	if err := s.Validate(); err == nil ||
+		err.Error() != "memory.contexts is [128]: they must be multiples of a chunk's 48 tokens" {
 		t.Error(err)
 	}
 	s.Memory.Chunk = 256
-	if err := s.Validate(); err == nil || !strings.HasPrefix(err.Error(), "memory.chunk is 256: it must be from 0 to 128") {
+	if err := s.Validate(); err == nil || !strings.HasPrefix(err.Error(),
+		"memory.chunk is 256: it must be from 0 to 128") {
 		t.Error(err)
 	}
 }
