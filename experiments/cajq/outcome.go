@@ -11,10 +11,6 @@ import (
 	"github.com/synapnet/synapnet-train/qat"
 )
 
-// pairedProtocol is added where outcomes of samples were kept.
-const pairedProtocol = "Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's " +
-	"(1998, method 10)"
-
 // outcome computes all measurements of the cells that are done.
 func outcome(s Settings, cells map[string]cell) (*lab.Outcome, error) {
 	o := &lab.Outcome{Cost: &result.Cost{}}
@@ -45,7 +41,7 @@ func outcome(s Settings, cells map[string]cell) (*lab.Outcome, error) {
 		return nil, err
 	}
 	if paired {
-		o.Notes = append(o.Notes, pairedProtocol)
+		o.Notes = append(o.Notes, result.PairedOverSeedsNote)
 	}
 	o.Notes = append(o.Notes, origins.notes()...)
 	o.Measurements = append(o.Measurements, differences...)

@@ -163,8 +163,7 @@ func gridOutcome(c GridConfig, m layers.Config, cells map[string][]GridCell) (*l
 	}
 	o.Measurements = append(o.Measurements, sizes...)
 	if len(differences) > 0 {
-		o.Notes = append(o.Notes, "Differences are paired, sample by sample, over all seeds; their intervals are "+
-			"Newcombe's (1998, method 10)")
+		o.Notes = append(o.Notes, result.PairedOverSeedsNote)
 	}
 	o.Measurements = append(o.Measurements, differences...)
 	return o, nil

@@ -133,22 +133,21 @@ func (p EvaluationPlan) evaluateTask(ctx context.Context, m *layers.Model, task 
 // score is that of m on a task at a context.
 func (p EvaluationPlan) score(ctx context.Context, m *layers.Model, task string, length int) (curriculum.Scored,
 	error) {
-	source, err := tasks.NewSampler(task, TaskParams(m.Config, length),
-		tasks.Draw{Keys: p.SampleKeys, Seed: p.Seed}.For(cmp.Or(p.Purpose, tasks.Evaluation), 0))
+	params := TaskParams(m.Config, length)
+	from := tasks.Draw{Keys: p.SampleKeys, Seed: p.Seed}.For(cmp.Or(p.Purpose, tasks.Evaluation), 0)
+	batch := min(p.BatchSize, p.Samples)
+	if p.Chunk > 0 {
+		all, err := tasks.Generate(task, p.Samples, params, from)
+		if err != nil {
+			return curriculum.Scored{}, err
+		}
+		return curriculum.EvaluateChunks(ctx, m, all, length/p.Chunk, batch)
+	}
+	source, err := tasks.NewSampler(task, params, from)
 	if err != nil {
 		return curriculum.Scored{}, err
 	}
-	batch := min(p.BatchSize, p.Samples)
-	if p.Chunk == 0 {
-		return curriculum.EvaluateSamples(ctx, m, p.Samples, length, batch, source.Next, nil)
-	}
-	all := make([]tasks.Sample, p.Samples)
-	for i := range all {
-		if all[i], err = source.Next(); err != nil {
-			return curriculum.Scored{}, err
-		}
-	}
-	return curriculum.EvaluateChunks(ctx, m, all, length/p.Chunk, batch)
+	return curriculum.EvaluateSamples(ctx, m, p.Samples, length, batch, source.Next, nil)
 }
 
 // Scores are those of m by context, then task, with the outcomes of single samples.

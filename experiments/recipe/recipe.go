@@ -204,7 +204,7 @@ type cell struct {
 	Reached bool `json:"reached"` // the goal of the first stage, before its time was over
 	At      int  `json:"at"`      // the step that it ended with
 	// Accuracy is by context and task.
-	Accuracy map[string]map[string]curriculum.Accuracy `json:"accuracy"`
+	Accuracy map[string]map[string]result.Score `json:"accuracy"`
 }
 
 type comparison struct {
@@ -270,21 +270,14 @@ func (r *comparison) train(ctx context.Context, run training) (c cell, err error
 
 // test is the accuracy of a trained model by context and task.
 func (r *comparison) test(ctx context.Context, run training, m *layers.Model) (
-	map[string]map[string]curriculum.Accuracy, error) {
+	map[string]map[string]result.Score, error) {
 	scores, err := measure.EvaluationPlan{Tasks: run.of.Tasks, Contexts: run.of.Contexts, Samples: run.of.Samples,
 		BatchSize: 16, Chunk: run.of.Chunk, Seed: run.of.Seed, Purpose: tasks.RecipeTest,
 		SampleKeys: r.SampleKeys}.Scores(ctx, m)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", run.key(), err)
 	}
-	all := map[string]map[string]curriculum.Accuracy{}
-	for at, of := range scores {
-		all[at] = map[string]curriculum.Accuracy{}
-		for task, s := range of {
-			all[at][task] = s.Accuracy
-		}
-	}
-	return all, nil
+	return scores, nil
 }
 
 // outcome has each variant over the seeds that are done.
@@ -320,12 +313,12 @@ func measurements(t training, cells []cell) (all []result.Measurement) {
 	for _, length := range t.of.Contexts {
 		at := result.ContextOf(length)
 		for _, task := range t.of.Tasks {
-			var of []curriculum.Accuracy
+			var of []result.Score
 			for _, c := range cells {
 				of = append(of, c.Accuracy[at][task])
 			}
 			m := result.With(result.With(l, result.ContextLabel, at), result.TaskLabel, task)
-			all = append(all, result.ShareOverSeeds(m, result.Strict, "accuracy", of))
+			all = append(all, result.ShareOverSeeds(m, result.Strict, "accuracy", result.Accuracies(of)))
 		}
 	}
 	return all
