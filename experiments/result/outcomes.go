@@ -145,8 +145,8 @@ func DifferenceOverSeeds(l Labels, protocol string, a, b []Score) (m Measurement
 const PairedNote = "Differences are paired, sample by sample; their intervals are Newcombe's (1998, method 10)"
 
 // PairedOverSeedsNote is PairedNote where samples of several seeds are pooled.
-const PairedOverSeedsNote = "Differences are paired, sample by sample, over all seeds; their intervals are Newcombe's " +
-	"(1998, method 10)"
+const PairedOverSeedsNote = "Differences are paired, sample by sample, over all seeds; " +
+	"their intervals are Newcombe's (1998, method 10)"
 
 // AgainstLabel names what a difference is taken to.
 const AgainstLabel = "against"
