@@ -24,6 +24,10 @@ type answersSettings struct {
 	Positions []string `json:"positions"`
 	Spread    []string `json:"spread"`   // tasks whose targets lie anywhere
 	Contexts  []int    `json:"contexts"` // tokens
+	// From so many tokens on a case costs minutes a sample: only these tasks are then asked, at the first of Positions. 0:
+	// all are everywhere.
+	LongFrom  int      `json:"long_from"`
+	LongTasks []string `json:"long_tasks"`
 	// By context, how many samples a case has; how many of them the policies that are not principal have at the first
 	// budget; and how many all have at the other budgets. 0 is none.
 	Samples      []int `json:"samples"`
@@ -102,12 +106,16 @@ type tally struct {
 // cases are those of the settings, in the order of reports.
 func (s answersSettings) cases() (all []answersCase) {
 	for _, context := range s.Contexts {
-		for _, task := range s.Tasks {
-			for _, position := range s.Positions {
+		asked, positions, spread := s.Tasks, s.Positions, s.Spread
+		if s.LongFrom > 0 && context >= s.LongFrom {
+			asked, positions, spread = s.LongTasks, positions[:1], nil
+		}
+		for _, task := range asked {
+			for _, position := range positions {
 				all = append(all, answersCase{task, tasks.Position(position), context})
 			}
 		}
-		for _, task := range s.Spread {
+		for _, task := range spread {
 			all = append(all, answersCase{task, tasks.Anywhere, context})
 		}
 	}

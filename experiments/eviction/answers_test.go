@@ -31,6 +31,19 @@ func smallAnswers() answersSettings {
 	}
 }
 
+// Streams that are long from a setting on have fewer cases, the others all.
+func TestAnswersCasesOfLongStreams(t *testing.T) {
+	s := smallAnswers()
+	s.LongFrom, s.LongTasks = 64, []string{"memory_pressure_niah"}
+	of := map[int][]answersCase{}
+	for _, c := range s.cases() {
+		of[c.Context] = append(of[c.Context], c)
+	}
+	if len(of[32]) != 5 || !slices.Equal(of[64], []answersCase{{"memory_pressure_niah", tasks.Early, 64}}) {
+		t.Errorf("the cases are %v, want all 5 of 32 tokens and one of 64", of)
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	s := smallAnswers()
 	root, _ := labtest.StreamRoot(t)
@@ -334,14 +347,17 @@ func TestAnswersMistakes(t *testing.T) {
 	for want, change := range map[string]func(s *answersSettings){
 		`tasks is "niah": did you mean`:             func(s *answersSettings) { s.Tasks = []string{"niah"} },
 		`tasks is "fa": none of 1000 samples of 32`: func(s *answersSettings) { s.Tasks = []string{"fa"} },
-		`spread is "niah_single": it is in`:         func(s *answersSettings) { s.Spread = []string{"niah_single"} },
-		`positions is "midst"`:                      func(s *answersSettings) { s.Positions = []string{"midst"} },
-		"contexts is 40: it must be two or more":    func(s *answersSettings) { s.Contexts = []int{40, 64} },
-		"contexts is 16: it must be two or more":    func(s *answersSettings) { s.Contexts = []int{16, 64} },
-		"samples is [6]: give a number for each":    func(s *answersSettings) { s.Samples = []int{6} },
-		"samples is 0: it must be at least 1":       func(s *answersSettings) { s.Samples = []int{0, 1} },
-		"rival_samples is 7: it must be at most 6":  func(s *answersSettings) { s.RivalSamples = []int{7, 1} },
-		"grid_samples is 4: it must be at most 3":   func(s *answersSettings) { s.GridSamples = []int{1, 4} },
+		`long_tasks is "fa": it must be`: func(s *answersSettings) {
+			s.LongFrom, s.LongTasks = 64, []string{"fa"}
+		},
+		`spread is "niah_single": it is in`:        func(s *answersSettings) { s.Spread = []string{"niah_single"} },
+		`positions is "midst"`:                     func(s *answersSettings) { s.Positions = []string{"midst"} },
+		"contexts is 40: it must be two or more":   func(s *answersSettings) { s.Contexts = []int{40, 64} },
+		"contexts is 16: it must be two or more":   func(s *answersSettings) { s.Contexts = []int{16, 64} },
+		"samples is [6]: give a number for each":   func(s *answersSettings) { s.Samples = []int{6} },
+		"samples is 0: it must be at least 1":      func(s *answersSettings) { s.Samples = []int{0, 1} },
+		"rival_samples is 7: it must be at most 6": func(s *answersSettings) { s.RivalSamples = []int{7, 1} },
+		"grid_samples is 4: it must be at most 3":  func(s *answersSettings) { s.GridSamples = []int{1, 4} },
 		"policies is [fifo]: baee must be one": func(s *answersSettings) {
 			s.Policies, s.Principal = []string{"fifo"}, nil
 		},

@@ -163,6 +163,11 @@ func (s answersSettings) Validate(m layers.Config) error {
 			return bounds.Wrong("spread", name, "it is in `tasks`, too: leave one of them out")
 		}
 	}
+	if s.LongFrom > 0 {
+		if err := bounds.Names("long_tasks", s.Tasks, s.LongTasks...); err != nil {
+			return err
+		}
+	}
 	for _, t := range s.Contexts {
 		if t < 2*s.Chunk || t%s.Chunk != 0 {
 			return bounds.Wrong("contexts", t, "it must be two or more whole chunks (`chunk` %d)", s.Chunk)
