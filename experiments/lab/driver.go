@@ -142,6 +142,9 @@ func begin(s *Step, now time.Time) *progressOf { return &progressOf{step: s, sta
 // firstMoments is the time in which a step that continues tells what was done before.
 const firstMoments = 2 * time.Second
 
+// firstShare is how much of a step must be done before its own pace is told: what it prepares has no share.
+const firstShare = 0.02
+
 // all starts steps as they become ready, until none is left.
 func (r *driverRun) all(ctx context.Context) error {
 	done := make(chan struct{})
@@ -256,8 +259,8 @@ func (r *driverRun) left() time.Duration {
 	}
 	for _, p := range r.running {
 		guess := max(0, time.Duration(float64(p.step.Time)*r.pace*(1-p.before))-time.Since(p.start))
-		if p.share > p.before {
-			guess = time.Duration(float64(time.Since(p.since)) * (1 - p.share) / (p.share - p.before))
+		if done := p.share - p.before; done >= firstShare {
+			guess = time.Duration(float64(time.Since(p.since)) * (1 - p.share) / done)
 		}
 		sum += guess
 	}

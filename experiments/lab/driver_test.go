@@ -598,6 +598,16 @@ func TestTimeLeftOfAStepThatContinues(t *testing.T) {
 	}
 }
 
+// What a step prepares has no share of it: until it shows a pace, its estimate counts.
+func TestTimeLeftOfAStepThatPrepares(t *testing.T) {
+	p := begin(&Step{Time: time.Hour}, time.Now().Add(-4*time.Minute))
+	p.share = 0.0001
+	r := &driverRun{pace: 1, running: map[string]*progressOf{"a": p}}
+	if left := r.left(); left < 55*time.Minute || left > 56*time.Minute {
+		t.Errorf("of an hour, 4 minutes are over: %v left", left)
+	}
+}
+
 // A step that first tells of progress after its first moments, having had to load much, counts from its start.
 func TestTimeLeftOfAStepThatBeganSlowly(t *testing.T) {
 	p := begin(&Step{Time: time.Hour}, time.Now().Add(-10*time.Second))
