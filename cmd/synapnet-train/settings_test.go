@@ -171,13 +171,13 @@ var reasonable = map[string][]string{
 		"validation_samples", "weight_decay", "beta1", "beta2", "training.clip", "finetune.clip", "recovery.clip",
 		"pretrain.clip", "lambda", "step_lr", "recovery.lr", "finetune.lr", "salient_fraction",
 		"smooth_alpha", "noise", "baee-grid.needles", "sparse_threshold", "sample_keys", "extend_max_len",
-		"cooldown_steps", "one_pass_up_to", "training.chunks", "pretrain.chunks", "average"},
+		"cooldown_steps", "one_pass_up_to", "long_from", "training.chunks", "pretrain.chunks", "average"},
 	"9000000000000000000": {"seed", "seeds", "data_seed", "target_seed", "variant_seed"},
-	"[]": {"tiered", "spread", "principal", "random_models", "block_layers", "mixture", "pretrain.stage",
+	"[]": {"tiered", "long_tasks", "fresh_seeds", "spread", "principal", "random_models", "block_layers", "mixture", "pretrain.stage",
 		"paper.training.stage", "strict.training.stage", "recipe.look_up.training.curriculum",
 		"recipe.whole.training.curriculum", "recipe.memory.training.curriculum", "paper.rates", "strict.rates", "paper.seeds",
 		"strict.seeds", "further_seeds"},
-	"": {"tiered", "spread", "principal", "block_layers", "architecture", "pretrain.init", "training.init", "init_from",
+	"": {"tiered", "long_tasks", "spread", "principal", "block_layers", "architecture", "pretrain.init", "training.init", "init_from",
 		"init_sha256", "extend_by", "held-out.reference"},
 	"nonsense": {"pretrain.init_from"}, // a file that is looked for when the run begins
 }

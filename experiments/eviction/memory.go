@@ -24,7 +24,9 @@ func (c TrainConfig) Demands(m layers.Config) ([]lab.Demand, error) {
 	if err != nil {
 		return nil, err
 	}
-	strict := func(sequences, examples int) (uint64, error) { return c.strictBytes(o, sequences, examples) }
+	strict := func(sequences, examples int) (uint64, error) { // those of another data seed come beside them
+		return c.strictBytes(o, sequences+min(c.FreshSequences, lab.MostPlanned-sequences), examples)
+	}
 	return []lab.Demand{
 		{
 			Setting: "sequences", Value: c.Sequences, What: fmt.Sprintf("collecting from sequences of %d tokens", c.Context),

@@ -70,8 +70,17 @@ func (c TrainConfig) Validate(m layers.Config) error {
 		bounds.AtLeast("paper_sequences", 2, c.PaperSequences), m.CheckContexts("paper_context", c.PaperContext),
 		bounds.AtLeast("paper_steps", 1, c.PaperSteps), bounds.Names("tasks", tasks.Names(), c.Tasks...),
 		bounds.AtLeast("sequences", 5, c.Sequences), m.CheckContexts("chunk", c.Chunk),
-		bounds.AtLeast("per_decision", 1, c.PerDecision), bounds.AtLeast("steps", 1, c.Steps)); err != nil {
+		bounds.AtLeast("per_decision", 1, c.PerDecision), bounds.AtLeast("steps", 1, c.Steps),
+		bounds.Once("fresh_seeds", c.FreshSeeds...)); err != nil {
 		return err
+	}
+	if slices.Contains(c.FreshSeeds, c.DataSeed) {
+		return bounds.Wrong("fresh_seeds", c.DataSeed, "it is `data_seed`: its sequences are those that are trained on")
+	}
+	if len(c.FreshSeeds) > 0 {
+		if err := bounds.AtLeast("fresh_sequences", 1, c.FreshSequences); err != nil {
+			return err
+		}
 	}
 	for _, p := range c.Noise {
 		if !(p >= 0 && p < 0.5) {
@@ -163,10 +172,14 @@ func (s answersSettings) Validate(m layers.Config) error {
 			return bounds.Wrong("spread", name, "it is in `tasks`, too: leave one of them out")
 		}
 	}
-	if s.LongFrom > 0 {
-		if err := bounds.Names("long_tasks", s.Tasks, s.LongTasks...); err != nil {
-			return err
-		}
+	if err := cmp.Or(bounds.AtLeast("long_from", 0, s.LongFrom), bounds.Known("long_tasks", s.Tasks, s.LongTasks...),
+		bounds.Once("long_tasks", s.LongTasks...)); err != nil {
+		return err
+	}
+	long := func(t int) bool { return s.LongFrom > 0 && t >= s.LongFrom }
+	if len(s.LongTasks) == 0 && slices.ContainsFunc(s.Contexts, long) {
+		return bounds.Wrong("long_tasks", s.LongTasks, "from `long_from` (%d) tokens on there would be none: give some of "+
+			"`tasks`", s.LongFrom)
 	}
 	for _, t := range s.Contexts {
 		if t < 2*s.Chunk || t%s.Chunk != 0 {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/synapnet/synapnet-train/baee"
 	"github.com/synapnet/synapnet-train/curriculum/tasks"
@@ -42,6 +43,10 @@ type TrainConfig struct {
 	PerDecision int      `json:"per_decision"` // examples of a layer after a chunk, at most
 	Steps       int      `json:"steps"`
 
+	// What was chosen is scored on FreshSequences more streams, or PaperSequences samples, of each of these data seeds.
+	FreshSeeds     []uint64 `json:"fresh_seeds,omitempty"`
+	FreshSequences int      `json:"fresh_sequences,omitempty"`
+
 	SampleKeys tasks.Keys `json:"sample_keys,omitempty"` // of samples' streams; 0 is 1
 }
 
@@ -60,6 +65,7 @@ type TrainKey struct {
 	LR       float64       `json:"lr"`
 	Noise    float64       `json:"noise"`
 	Seed     uint64        `json:"seed"`
+	Fresh    string        `json:"fresh,omitempty"` // data seed of the sequences it is scored on; "": those held out
 }
 
 // TrainCell is the result of one training.
@@ -81,7 +87,7 @@ type training struct {
 	TrainConfig
 	job  *lab.Job
 	base *layers.Model
-	data map[baee.Protocol]*collection
+	data map[baee.Protocol]*collection // to train on
 }
 
 // The files that the experiment leaves in its folder.
@@ -117,6 +123,7 @@ func (c TrainConfig) Join(held TrainConfig) (whole, rest TrainConfig) {
 	whole.PublishedRates = lab.Union(held.PublishedRates, c.PublishedRates)
 	held.Seeds, held.Noise, held.LearningRates, held.PublishedRates = whole.Seeds, whole.Noise, whole.LearningRates,
 		whole.PublishedRates
+	held.FreshSeeds, held.FreshSequences = whole.FreshSeeds, whole.FreshSequences // cells of them are taken by their seed
 	return whole, held
 }
 
@@ -126,14 +133,19 @@ func (c TrainConfig) source() tasks.Source {
 	return tasks.Draw{Keys: c.SampleKeys, Seed: c.DataSeed}.For(tasks.Retention, 0)
 }
 
-// keys lists the trainings in the order of reports.
-func (c TrainConfig) keys() []TrainKey {
-	var all []TrainKey
-	for _, kind := range []TrainKey{
+// kinds are those of trainings in the order of reports.
+func (TrainConfig) kinds() []TrainKey {
+	return []TrainKey{
 		{Protocol: baee.Paper, Network: PublishedNetwork}, {Protocol: baee.Paper, Network: RetentionNetwork},
 		{Protocol: baee.Strict, Network: RetentionNetwork}, {Protocol: baee.Strict, Network: NeedleNetwork},
 		{Protocol: baee.Strict, Network: HeadNetwork},
-	} {
+	}
+}
+
+// keys lists the trainings in the order of reports.
+func (c TrainConfig) keys() []TrainKey {
+	var all []TrainKey
+	for _, kind := range c.kinds() {
 		rates := c.LearningRates
 		if kind.Network == PublishedNetwork {
 			rates = c.PublishedRates
@@ -141,7 +153,7 @@ func (c TrainConfig) keys() []TrainKey {
 		for _, lr := range rates {
 			for _, noise := range c.Noise {
 				for _, seed := range c.Seeds {
-					all = append(all, TrainKey{kind.Protocol, kind.Network, lr, noise, seed})
+					all = append(all, TrainKey{kind.Protocol, kind.Network, lr, noise, seed, ""})
 				}
 			}
 		}
@@ -151,7 +163,11 @@ func (c TrainConfig) keys() []TrainKey {
 
 // name is that of the cell of a training.
 func (k TrainKey) name() string {
-	return fmt.Sprintf("%s-%s-%g-%g-%d", k.Protocol, k.Network, k.LR, k.Noise, k.Seed)
+	name := fmt.Sprintf("%s-%s-%g-%g-%d", k.Protocol, k.Network, k.LR, k.Noise, k.Seed)
+	if k.Fresh != "" {
+		name += "-fresh-" + k.Fresh
+	}
+	return name
 }
 
 // runTraining trains what is missing and writes the selected classifiers and head.
@@ -164,7 +180,7 @@ func runTraining(ctx context.Context, j *lab.Job, c TrainConfig) (*lab.Outcome, 
 		return nil, err
 	}
 	whole, keys := j.Whole.(TrainConfig), c.keys()
-	cells, err := lab.NewCells[TrainCell](j, len(whole.keys()))
+	cells, err := lab.NewCells[TrainCell](j, len(whole.keys())+len(whole.kinds())*len(whole.FreshSeeds))
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +208,54 @@ func runTraining(ctx context.Context, j *lab.Job, c TrainConfig) (*lab.Outcome, 
 	if err := e.writeNetworks(ctx, whole.selected(cells.Done), written); err != nil {
 		return nil, err
 	}
+	if err := e.scoreFresh(ctx, whole.chosen(cells.Done), cells); err != nil {
+		return nil, err
+	}
 	return cells.Finish()
+}
+
+// scoreFresh scores what was chosen on sequences that nothing was chosen on.
+func (e *training) scoreFresh(ctx context.Context, chosen []TrainKey, cells *lab.Cells[TrainCell]) error {
+	for _, k := range chosen {
+		todo := slices.DeleteFunc(slices.Clone(e.FreshSeeds), func(seed uint64) bool {
+			k.Fresh = strconv.FormatUint(seed, 10)
+			_, done := cells.Done[k.name()]
+			return done
+		})
+		if len(todo) == 0 {
+			continue
+		}
+		k.Fresh = ""
+		_, network, err := e.train(ctx, k)
+		if err != nil {
+			return err
+		}
+		for _, seed := range todo {
+			k.Fresh = strconv.FormatUint(seed, 10)
+			cell, err := cells.Do(ctx, k.name(), func() (TrainCell, error) { return e.fresh(ctx, k, network, seed) })
+			if err != nil {
+				return err
+			}
+			e.job.Detail("%s %s  lr %g  noise %g  seed %d  AUC %.4f on sequences of data seed %s", k.Protocol, k.Network, k.LR,
+				k.Noise, k.Seed, cell.AUC, k.Fresh)
+		}
+	}
+	return nil
+}
+
+// fresh scores the network of a training on the sequences of another data seed.
+func (e *training) fresh(ctx context.Context, k TrainKey, network *baee.Classifier, seed uint64) (TrainCell, error) {
+	c := e.TrainConfig
+	c.DataSeed, c.Sequences = seed, c.FreshSequences
+	cell := TrainCell{TrainKey: k, Parameters: network.Parameters()}
+	examples, err := c.collect(ctx, e.base, k.Protocol)
+	if err != nil {
+		return cell, err
+	}
+	width, labels, wanted := examples.of(k.Network)
+	held := examples.subset(width, labels, wanted)
+	cell.HeldOut = held.Len()
+	return cell, e.evaluate(&cell, network, held)
 }
 
 // written are the trainings whose weights an earlier run wrote, by network, from the cells that it left. Networks are
@@ -242,13 +305,7 @@ func (e *training) examples(ctx context.Context, p baee.Protocol) (*collection, 
 		sequences, length = e.PaperSequences, e.PaperContext
 	}
 	e.job.Line("%s: collecting from %d sequences of %d tokens", p, sequences, length)
-	var c *collection
-	var err error
-	if p == baee.Paper {
-		c, err = collectPaper(ctx, e.base, sequences, length, e.source())
-	} else {
-		c, err = collectStrict(ctx, e.base, e.TrainConfig)
-	}
+	c, err := e.collect(ctx, e.base, p)
 	if err != nil {
 		return nil, err
 	}
@@ -257,13 +314,29 @@ func (e *training) examples(ctx context.Context, p baee.Protocol) (*collection, 
 	return c, nil
 }
 
-// split are the examples to train on and those held out, 80 to 20: by entry in the paper protocol, by sequence in the
-// strict one. The head learns from fresh entries alone. Noise is put on as the protocol says.
-func (e *training) split(c *collection, k TrainKey) (train, held baee.Examples) {
-	width := c.Width
-	if k.Network == HeadNetwork {
-		width -= baee.HistoryFeatures
+// collect collects those of a protocol from the sequences of the data seed.
+func (c TrainConfig) collect(ctx context.Context, m *layers.Model, p baee.Protocol) (*collection, error) {
+	if p == baee.Paper {
+		return collectPaper(ctx, m, c.PaperSequences, c.PaperContext, c.source())
 	}
+	return collectStrict(ctx, m, c)
+}
+
+// of says what a network learns of a collection: how many of the features, which labels, and of which examples.
+func (c *collection) of(network string) (width int, labels []float32, wanted func(i int) bool) {
+	switch network {
+	case NeedleNetwork:
+		return c.Width, c.needle, func(int) bool { return true }
+	case HeadNetwork: // from fresh entries alone, by their content
+		return c.Width - baee.HistoryFeatures, c.Labels, func(i int) bool { return c.later[i] && c.fresh[i] }
+	default:
+		return c.Width, c.Labels, func(i int) bool { return c.later[i] }
+	}
+}
+
+// split are the examples to train on and those held out, 80 to 20: by entry in the paper protocol, by sequence in the
+// strict one. Noise is put on as the protocol says.
+func (e *training) split(c *collection, k TrainKey) (train, held baee.Examples) {
 	rng := rand.New(rand.NewPCG(k.Seed, 0x73706c6974))
 	unit := func(i int) int { return c.sequence[i] }
 	units := slices.Max(c.sequence) + 1
@@ -274,10 +347,7 @@ func (e *training) split(c *collection, k TrainKey) (train, held baee.Examples) 
 	for _, u := range rng.Perm(units)[:int(0.8*float64(units))] {
 		trains[u] = true
 	}
-	labels, wanted := c.Labels, func(i int) bool { return c.later[i] && (k.Network != HeadNetwork || c.fresh[i]) }
-	if k.Network == NeedleNetwork {
-		labels, wanted = c.needle, func(int) bool { return true }
-	}
+	width, labels, wanted := c.of(k.Network)
 	train = c.subset(width, labels, func(i int) bool { return wanted(i) && trains[unit(i)] })
 	held = c.subset(width, labels, func(i int) bool { return wanted(i) && !trains[unit(i)] })
 	flip(train.Labels, k.Noise, rng)
@@ -318,7 +388,7 @@ func (e *training) train(ctx context.Context, k TrainKey) (cell TrainCell, netwo
 		return cell, nil, err
 	}
 	cell.Parameters = network.Parameters()
-	if err := e.evaluate(&cell, network, c, held); err != nil {
+	if err := e.evaluate(&cell, network, held); err != nil {
 		return cell, nil, err
 	}
 	if err := network.MovePrior(train.Share(), baee.ScorePrior); err != nil {
@@ -364,7 +434,7 @@ func (e *training) steps(k TrainKey) int {
 }
 
 // evaluate fills in the areas under the curve on the held-out examples.
-func (e *training) evaluate(cell *TrainCell, network *baee.Classifier, c *collection, held baee.Examples) error {
+func (e *training) evaluate(cell *TrainCell, network *baee.Classifier, held baee.Examples) error {
 	for _, l := range held.Labels {
 		if l > 0.5 {
 			cell.Positives++
@@ -421,18 +491,30 @@ func valuesOf(cells []TrainCell, value func(c TrainCell) float64) (all []float64
 
 func aucOf(c TrainCell) float64 { return c.AUC }
 
-// selected are the trainings whose weights are written, by network: without noise, or with the least, the learning rate
-// with the best mean AUC.
+// selected are the trainings whose weights are written, by network: the chosen ones of the strict protocol.
 func (c TrainConfig) selected(cells map[string]TrainCell) map[string]TrainKey {
 	best := map[string]TrainKey{}
+	for _, k := range c.chosen(cells) {
+		if k.Protocol == baee.Strict {
+			best[k.Network] = k
+		}
+	}
+	return best
+}
+
+// chosen is a training of each kind: without noise, or with the least, the learning rate with the best mean AUC.
+func (c TrainConfig) chosen(cells map[string]TrainCell) (best []TrainKey) {
 	for _, k := range c.groups() {
 		of, _ := c.over(k, cells)
-		if k.Protocol != baee.Strict || k.Noise != slices.Min(c.Noise) || len(of) == 0 {
+		if k.Noise != slices.Min(c.Noise) || len(of) == 0 {
 			continue
 		}
 		k.Seed = of[0].Seed
-		if held, ok := best[k.Network]; !ok || c.better(k, held, cells) {
-			best[k.Network] = k
+		at := slices.IndexFunc(best, func(b TrainKey) bool { return b.Protocol == k.Protocol && b.Network == k.Network })
+		if at < 0 {
+			best = append(best, k)
+		} else if c.better(k, best[at], cells) {
+			best[at] = k
 		}
 	}
 	return best
@@ -476,6 +558,25 @@ func trainOutcome(c TrainConfig, cells map[string]TrainCell) (*lab.Outcome, erro
 			l := result.With(l, "feature", x.feature)
 			o.Measurements = append(o.Measurements, result.MeanOf(l, string(k.Protocol), "baseline_auc", "1",
 				valuesOf(of, x.auc)))
+		}
+	}
+	for _, k := range c.chosen(cells) {
+		var of []TrainCell
+		for _, seed := range c.FreshSeeds {
+			k.Fresh = strconv.FormatUint(seed, 10)
+			if cell, ok := cells[k.name()]; ok {
+				of = append(of, cell)
+			}
+		}
+		o.Partial = o.Partial || len(of) < len(c.FreshSeeds)
+		if len(of) == 0 {
+			continue
+		}
+		l := result.Labels{networkLabel: k.Network, rateLabel: number(k.LR)}
+		o.Measurements = append(o.Measurements, result.MeanOf(l, string(k.Protocol), "fresh_auc", "1", valuesOf(of, aucOf)))
+		if k.Network != HeadNetwork {
+			o.Measurements = append(o.Measurements, result.MeanOf(l, string(k.Protocol), "fresh_salience_auc", "1",
+				valuesOf(of, func(c TrainCell) float64 { return c.SalienceAUC })))
 		}
 	}
 	return o, nil

@@ -329,6 +329,59 @@ func TestBAEETraining(t *testing.T) {
 	}
 }
 
+// What was chosen is scored on the sequences of other data seeds, as if a new run had collected them; a result without
+// such scores gets them without a training being done again.
+func TestFreshSequences(t *testing.T) {
+	m, path := labtest.StreamModel(t)
+	dir := t.TempDir()
+	c := smallTraining()
+	c.Seeds, c.Noise, c.LearningRates, c.Tasks = []uint64{42}, []float64{0}, []float64{1e-2}, []string{"fa", pressureTask}
+	run := func(c TrainConfig) (map[string]TrainCell, *result.Result) {
+		j, _, err := lab.Standalone(TrainExperiment(), c, lab.ModelInputs(path), filepath.Join(dir, TrainFile),
+			result.Environment{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := j.Run(t.Context(), TrainExperiment())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return trainCells(t, r), r
+	}
+	before, _ := run(c)
+	c.FreshSeeds, c.FreshSequences = []uint64{8001, 8002}, 12
+	cells, r := run(c)
+	if len(before) != 5 || len(cells) != 5+5*2 || !r.Complete {
+		t.Fatalf("%d trainings, and %d cells with those of other data", len(before), len(cells))
+	}
+	o := &lab.Outcome{Measurements: r.Measurements}
+	for _, k := range c.chosen(cells) {
+		other := c
+		other.DataSeed, other.Sequences = 8002, 12
+		e := &training{TrainConfig: c, base: m, job: startTraining(t, path, t.TempDir()), data: map[baee.Protocol]*collection{}}
+		_, network, err := e.train(t.Context(), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		examples, err := other.collect(t.Context(), m, k.Protocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		width, labels, wanted := examples.of(k.Network)
+		all := examples.subset(width, labels, wanted)
+		want, _ := baee.AUC(network.Scores(all.Features), all.Labels)
+		k.Fresh = "8002"
+		if got := cells[k.name()]; got.AUC != want || got.HeldOut != all.Len() || got.Trained != 0 {
+			t.Errorf("%s: %+v, want an AUC of %v on %d examples", k.name(), got, want, all.Len())
+		}
+		found := labtest.Find(t, o, string(k.Protocol), "fresh_auc",
+			result.Labels{networkLabel: k.Network, rateLabel: number(k.LR)})
+		if found.N != 2 {
+			t.Errorf("%s: %+v, want the mean of two data seeds", k.name(), found)
+		}
+	}
+}
+
 // Two learning rates are compared over the seeds that both have: an easy seed alone makes none the best.
 func TestRatesAreComparedOnCommonSeeds(t *testing.T) {
 	for want, auc := range map[TrainKey]map[uint64][2]float64{ // by seed, of either rate; 0: there is none
@@ -357,7 +410,7 @@ func TestRatesAreComparedOnCommonSeeds(t *testing.T) {
 
 // What cannot be told apart for want of examples names what gives more.
 func TestTooFewExamples(t *testing.T) {
-	e, c := training{TrainConfig: smallTraining()}, &collection{}
+	e := training{TrainConfig: smallTraining()}
 	for p, want := range map[baee.Protocol]string{
 		baee.Paper: "0 of 0 held-out examples are positive: there must be some of both kinds: collect from more than 20 " +
 			"samples (--paper-sequences, ",
@@ -368,7 +421,7 @@ func TestTooFewExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		cell := TrainCell{TrainKey: TrainKey{Protocol: p}}
-		if err := e.evaluate(&cell, network, c, baee.Examples{Width: 4}); err == nil || !strings.Contains(err.Error(), want) {
+		if err := e.evaluate(&cell, network, baee.Examples{Width: 4}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
@@ -385,6 +438,8 @@ func TestTrainingMistakes(t *testing.T) {
 		"two or more whole chunks":              func(c *TrainConfig) { c.Context = 24 },
 		"paper_context is 65: it must be from":  func(c *TrainConfig) { c.PaperContext = 65 },
 		`tasks is "fa2": did you mean "fa"?`:    func(c *TrainConfig) { c.Tasks = []string{"fa2"} },
+		"fresh_seeds is 7000: it is data_seed:": func(c *TrainConfig) { c.FreshSeeds = []uint64{7001, 7000} },
+		"fresh_sequences is 0: it must be":      func(c *TrainConfig) { c.FreshSeeds = []uint64{7001} },
 	} {
 		c := smallTraining()
 		change(&c)
