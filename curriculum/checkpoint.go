@@ -117,10 +117,10 @@ func (t *Trainer) LowerRate(lr float64) error {
 		return err
 	}
 	for i := range t.Optimiser.Groups {
-		t.Optimiser.SetRate(i, t.Config.scheduleUntil(total, t.end))
+		t.Optimiser.SetRate(i, t.rate(total))
 	}
 	if t.learner != nil {
-		t.learner.optimiser.SetRate(0, t.Config.scheduleUntil(total, t.end))
+		t.learner.optimiser.SetRate(0, t.rate(total))
 	}
 	return t.Save()
 }

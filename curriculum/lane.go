@@ -1,6 +1,7 @@
 package curriculum
 
 import (
+	"cmp"
 	"math"
 
 	"gorgonia.org/gorgonia"
@@ -85,7 +86,11 @@ func (l *lanes) number(step int) int {
 	if l.replay == 0 {
 		return 0
 	}
-	return l.all[0].source.Replayed(step, l.replay, len(l.all)-1)
+	var weights []float64
+	for _, x := range l.all[1:] {
+		weights = append(weights, cmp.Or(x.stage.ReplayWeight, 1))
+	}
+	return l.all[0].source.Replayed(step, l.replay, weights)
 }
 
 func (l *lanes) at(step int) *lane { return l.all[l.number(step)] }

@@ -37,9 +37,13 @@ type Stage struct {
 	// RandomOffset begins the positions of each sample, or chunk, at a random one of those that leave room for it, so that
 	// all are learnt; evaluations begin at 0 (SHAPE, Kiyono et al. 2021).
 	RandomOffset bool `json:"random_offset,omitempty" toml:"random_offset"`
-	// Replay is the share of the stage's steps that are made as those of the stages before it, each as often: with other
-	// samples of their tasks, in their lengths and batches. So what was learnt first stays.
+	// Replay is the share of the stage's steps that are made as those of the stages before it, each as often as its
+	// ReplayWeight says: with other samples of their tasks, in their lengths and batches. So what was learnt first stays.
 	Replay float64 `json:"replay,omitempty" toml:"replay"`
+	// ReplayWeight is how often later stages replay this one, against 1 of the others; 0: 1.
+	ReplayWeight float64 `json:"replay_weight,omitempty" toml:"replay_weight"`
+	// LRFactor multiplies the run's learning rate in this stage; 0: 1. Smaller batches want lower rates.
+	LRFactor float64 `json:"lr_factor,omitempty" toml:"lr_factor"`
 	// KFrac is the share of tokens above the salience threshold in this stage, in training; 0: the model's.
 	KFrac float64 `json:"k_frac,omitempty" toml:"k_frac"`
 	// SparseAbove is the number of tokens up to which attention is dense in this stage, in training; 0: the model's.
@@ -225,7 +229,8 @@ func (s Stage) check(c Config) error {
 		}
 	}
 	if err := cmp.Or(bounds.Check("k_frac", s.KFrac, 0, 1), bounds.Check("sparse_above", s.SparseAbove, 0, math.MaxInt32),
-		bounds.Check("write_frac", s.WriteFrac, 0, 1), s.checkReplay(c), s.checkSynapNet(c)); err != nil {
+		bounds.Check("write_frac", s.WriteFrac, 0, 1), bounds.Check("lr_factor", s.LRFactor, 0, mostFactor),
+		s.checkReplay(c), s.checkSynapNet(c)); err != nil {
 		return err
 	}
 	if _, err := s.Drawn(); err != nil {
@@ -266,8 +271,14 @@ func (s Stage) checkChunks(c Config, context string) error {
 	return nil
 }
 
+// mostFactor is the most that a rate or a weight of a stage may be against those of others.
+const mostFactor = 1000
+
 // checkReplay refuses what there is nothing to replay of.
 func (s Stage) checkReplay(c Config) error {
+	if err := bounds.Check("replay_weight", s.ReplayWeight, 0, mostFactor); err != nil {
+		return err
+	}
 	switch {
 	case s.Replay == 0:
 		return nil

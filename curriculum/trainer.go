@@ -1,10 +1,12 @@
 package curriculum
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"gorgonia.org/gorgonia"
@@ -135,7 +137,7 @@ func newTrainer(c Config, base Base, own *Own) (*Trainer, error) {
 		Epochs: t.epochs, Tensors: t.tensors, Position: t.position,
 	})
 	t.CheckpointEvery = 100
-	rate := c.scheduleUntil(total, t.end)
+	rate := t.rate(total)
 	t.Optimiser = c.optimiser(base, rate)
 	if c.Average > 0 {
 		t.average = layers.NewAverage(c.Average, t.Optimiser.Params())
@@ -169,6 +171,22 @@ func (t *Trainer) Averaged(f func() error) error {
 	t.average.Swap()
 	defer t.average.Swap()
 	return f()
+}
+
+// rate is the schedule of a run of so many steps at most, by the factors of its stages.
+func (t *Trainer) rate(total int) train.Schedule {
+	s := t.Config.scheduleUntil(total, t.end)
+	if !slices.ContainsFunc(t.stages, func(s Stage) bool { return s.LRFactor > 0 }) {
+		return s
+	}
+	return s.TimesEach(func(step int) float64 {
+		for i, s := range t.stages {
+			if _, to := t.span(i); step < to {
+				return cmp.Or(s.LRFactor, 1)
+			}
+		}
+		return 1
+	})
 }
 
 // end is the step that the run ends with, as far as is known.

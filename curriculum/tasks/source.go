@@ -260,13 +260,27 @@ func (s Source) Kept(step, n, written int) []int32 {
 	return all
 }
 
-// Replayed is which of n earlier stages, from 1, a step is of, with probability share; 0: of none.
-func (s Source) Replayed(step int, share float64, n int) int {
+// Replayed is which of the earlier stages, from 1, a step is of, with probability share, each as often as its weight
+// says; 0: of none.
+func (s Source) Replayed(step int, share float64, weights []float64) int {
 	rng := s.stream("replay", fmt.Sprint(step))
 	if rng.Float64() >= share {
 		return 0
 	}
-	return 1 + rng.IntN(n)
+	if slices.Min(weights) == slices.Max(weights) {
+		return 1 + rng.IntN(len(weights))
+	}
+	sum := 0.0
+	for _, w := range weights {
+		sum += w
+	}
+	at := rng.Float64() * sum
+	for i, w := range weights {
+		if at -= w; at < 0 {
+			return 1 + i
+		}
+	}
+	return len(weights)
 }
 
 // Chosen are n places of `of` examples, for a step of a run, as drawn without replacement while there are enough.

@@ -71,6 +71,11 @@ func (s Schedule) Times(factor float64) Schedule {
 	return Schedule{s.Peak * factor, func(step int) float64 { return s.rate(step) * factor }}
 }
 
+// TimesEach is s with the rate of each step multiplied by a factor of its own.
+func (s Schedule) TimesEach(factor func(step int) float64) Schedule {
+	return Schedule{s.Peak, func(step int) float64 { return s.rate(step) * factor(step) }}
+}
+
 // Then is s up to a step of the run, and next from there on.
 func (s Schedule) Then(step int, next Schedule) Schedule {
 	return Schedule{next.Peak, func(i int) float64 {
