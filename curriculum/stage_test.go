@@ -93,6 +93,7 @@ func strongly() Config {
 	c.Init, c.CooldownSteps, c.Average = layers.Induction, 4, 0.9
 	c.Stage[1].RandomOffset, c.Stage[1].KFrac = true, 1
 	c.Stage[2].RandomOffset, c.Stage[2].SparseAbove, c.Stage[2].Replay = true, 16, 0.5
+	c.Stage[0].ReplayWeight, c.Stage[2].LRFactor = 3, 0.5
 	c.Stage[2].Mixture = []tasks.Weight{{Task: "niah_single", Share: 0.5},
 		{Task: "niah_multi_key", Share: 0.5, Needles: 2, Questions: 3}}
 	return c
@@ -113,6 +114,32 @@ func TestStagedRunsContinueExactly(t *testing.T) {
 				t.Errorf("%s: stopped after step %d, it ends in other bytes", name, at)
 			}
 		}
+	}
+}
+
+// A stage's factor multiplies the run's rate in its steps, wherever they begin, and in no others.
+func TestTheRateOfAStage(t *testing.T) {
+	plain, c := staged(), staged()
+	c.Stage[1].LRFactor = 0.25
+	want, got := begin(t, plain), begin(t, c)
+	finished(t, want)
+	finished(t, got)
+	if want.Done() != got.Done() {
+		t.Fatalf("%d and %d steps: the stages end apart", want.Done(), got.Done())
+	}
+	of := map[int]bool{}
+	for i, s := range got.History.Steps {
+		of[s.Stage] = true
+		rate := want.History.Steps[i].LR
+		if s.Stage == 1 {
+			rate *= 0.25
+		}
+		if s.Stage != want.History.Steps[i].Stage || s.LR != rate {
+			t.Errorf("step %d of stage %d has the rate %g, want %g", s.Step, s.Stage, s.LR, rate)
+		}
+	}
+	if len(of) != 3 {
+		t.Errorf("the steps are of stages %v, want all three", of)
 	}
 }
 
@@ -210,6 +237,8 @@ func TestValidateStages(t *testing.T) {
 		`stage.1.until is "overall": it must be TASK > ACCURACY`:     func(c *Config) { c.Stage[0].Until = "overall" },
 		"stage.2.replay is 1: it must be at least 0 and below 1":     func(c *Config) { c.Stage[1].Replay = 1 },
 		"stage.1.replay is 0.5: the first stage has none before it":  func(c *Config) { c.Stage[0].Replay = 0.5 },
+		"stage.1.replay_weight is -1: it must be from 0 to 1000":     func(c *Config) { c.Stage[0].ReplayWeight = -1 },
+		"stage.2.lr_factor is 1001: it must be from 0 to 1000":       func(c *Config) { c.Stage[1].LRFactor = 1001 },
 		"stage.2.fresh is true: sample_keys 1 have no place for":     func(c *Config) { c.SampleKeys = 1 },
 	} {
 		c := staged()

@@ -177,3 +177,22 @@ func TestSourcesAreChecked(t *testing.T) {
 		t.Errorf("a purpose is listed twice: %v", all)
 	}
 }
+
+// The share of steps that are replayed is that asked for, and of them each stage has what its weight says; with equal
+// weights the draws do not depend on how large they are.
+func TestReplayed(t *testing.T) {
+	s := Draw{Keys: CurrentKeys, Seed: 3}.For(Replay, 1)
+	const n = 20_000
+	var counts [4]int
+	for step := range n {
+		counts[s.Replayed(step, 0.5, []float64{1, 4, 0.5})]++
+		if a, b := s.Replayed(step, 0.5, []float64{1, 1, 1}), s.Replayed(step, 0.5, []float64{7, 7, 7}); a != b {
+			t.Fatalf("step %d: stage %d, and with other equal weights %d", step, a, b)
+		}
+	}
+	for i, share := range []float64{0.5, 0.5 / 5.5, 2 / 5.5, 0.25 / 5.5} {
+		if got := float64(counts[i]) / n; math.Abs(got-share) > 4*math.Sqrt(share*(1-share)/n) {
+			t.Errorf("%d: %.4f of the steps, want %.4f", i, got, share)
+		}
+	}
+}
