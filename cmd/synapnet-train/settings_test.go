@@ -173,12 +173,12 @@ var reasonable = map[string][]string{
 		"smooth_alpha", "noise", "baee-grid.needles", "sparse_threshold", "sample_keys", "extend_max_len",
 		"cooldown_steps", "one_pass_up_to", "long_from", "training.chunks", "pretrain.chunks", "average"},
 	"9000000000000000000": {"seed", "seeds", "data_seed", "target_seed", "variant_seed"},
-	"[]": {"tiered", "long_tasks", "fresh_seeds", "spread", "principal", "random_models", "block_layers", "mixture", "pretrain.stage",
-		"paper.training.stage", "strict.training.stage", "recipe.look_up.training.curriculum",
+	"[]": {"tiered", "long_tasks", "fresh_seeds", "spread", "principal", "random_models", "block_layers", "mixture",
+		"pretrain.stage", "paper.training.stage", "strict.training.stage", "recipe.look_up.training.curriculum",
 		"recipe.whole.training.curriculum", "recipe.memory.training.curriculum", "paper.rates", "strict.rates", "paper.seeds",
 		"strict.seeds", "further_seeds"},
-	"": {"tiered", "long_tasks", "spread", "principal", "block_layers", "architecture", "pretrain.init", "training.init", "init_from",
-		"init_sha256", "extend_by", "held-out.reference"},
+	"": {"tiered", "long_tasks", "spread", "principal", "block_layers", "architecture", "pretrain.init", "training.init",
+		"init_from", "init_sha256", "extend_by", "held-out.reference"},
 	"nonsense": {"pretrain.init_from"}, // a file that is looked for when the run begins
 }
 

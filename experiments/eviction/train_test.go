@@ -358,7 +358,8 @@ func TestFreshSequences(t *testing.T) {
 	for _, k := range c.chosen(cells) {
 		other := c
 		other.DataSeed, other.Sequences = 8002, 12
-		e := &training{TrainConfig: c, base: m, job: startTraining(t, path, t.TempDir()), data: map[baee.Protocol]*collection{}}
+		e := &training{TrainConfig: c, base: m, job: startTraining(t, path, t.TempDir()),
+			data: map[baee.Protocol]*collection{}}
 		_, network, err := e.train(t.Context(), k)
 		if err != nil {
 			t.Fatal(err)
