@@ -116,11 +116,12 @@ func (t *Trainer) LowerRate(lr float64) error {
 	if err != nil {
 		return err
 	}
+	rate := t.rate(total)
 	for i := range t.Optimiser.Groups {
-		t.Optimiser.SetRate(i, t.rate(total))
+		t.Optimiser.SetRate(i, rate)
 	}
 	if t.learner != nil {
-		t.learner.optimiser.SetRate(0, t.rate(total))
+		t.learner.optimiser.SetRate(0, rate)
 	}
 	return t.Save()
 }

@@ -44,8 +44,9 @@ func (l *lane) backward(samples []tasks.Sample, step int, m layers.Config) (floa
 // lanes are those of a stage: its own, and those of the stages before it that it replays. Which one a step is of is a
 // function of the step.
 type lanes struct {
-	all    []*lane // the stage's own first
-	replay float64
+	all     []*lane // the stage's own first
+	replay  float64
+	weights []float64 // of the others
 }
 
 // laneBits is where the lane stands in the number of a sample.
@@ -66,7 +67,7 @@ func (t *Trainer) lanes(stage int, own *lane) (*lanes, error) {
 		if l.data, l.order, err = l.stage.training(t.Config.params(s.Context), l.source); err != nil {
 			return nil, err
 		}
-		all.all = append(all.all, l)
+		all.all, all.weights = append(all.all, l), append(all.weights, cmp.Or(s.ReplayWeight, 1))
 	}
 	for _, l := range all.all {
 		var err error
@@ -86,11 +87,7 @@ func (l *lanes) number(step int) int {
 	if l.replay == 0 {
 		return 0
 	}
-	var weights []float64
-	for _, x := range l.all[1:] {
-		weights = append(weights, cmp.Or(x.stage.ReplayWeight, 1))
-	}
-	return l.all[0].source.Replayed(step, l.replay, weights)
+	return l.all[0].source.Replayed(step, l.replay, l.weights)
 }
 
 func (l *lanes) at(step int) *lane { return l.all[l.number(step)] }

@@ -77,10 +77,8 @@ func (c TrainConfig) Validate(m layers.Config) error {
 	if slices.Contains(c.FreshSeeds, c.DataSeed) {
 		return bounds.Wrong("fresh_seeds", c.DataSeed, "it is `data_seed`: its sequences are those that are trained on")
 	}
-	if len(c.FreshSeeds) > 0 {
-		if err := bounds.AtLeast("fresh_sequences", 1, c.FreshSequences); err != nil {
-			return err
-		}
+	if err := bounds.AtLeast("fresh_sequences", min(1, len(c.FreshSeeds)), c.FreshSequences); err != nil {
+		return err
 	}
 	for _, p := range c.Noise {
 		if !(p >= 0 && p < 0.5) {

@@ -170,6 +170,12 @@ func (k TrainKey) name() string {
 	return name
 }
 
+// on is the training scored on the sequences of a data seed.
+func (k TrainKey) on(seed uint64) TrainKey {
+	k.Fresh = strconv.FormatUint(seed, 10)
+	return k
+}
+
 // runTraining trains what is missing and writes the selected classifiers and head.
 func runTraining(ctx context.Context, j *lab.Job, c TrainConfig) (*lab.Outcome, error) {
 	base, err := measure.LoadBase(j.Model())
@@ -218,26 +224,23 @@ func runTraining(ctx context.Context, j *lab.Job, c TrainConfig) (*lab.Outcome, 
 func (e *training) scoreFresh(ctx context.Context, chosen []TrainKey, cells *lab.Cells[TrainCell]) error {
 	for _, k := range chosen {
 		todo := slices.DeleteFunc(slices.Clone(e.FreshSeeds), func(seed uint64) bool {
-			k.Fresh = strconv.FormatUint(seed, 10)
-			_, done := cells.Done[k.name()]
+			_, done := cells.Done[k.on(seed).name()]
 			return done
 		})
 		if len(todo) == 0 {
 			continue
 		}
-		k.Fresh = ""
 		_, network, err := e.train(ctx, k)
 		if err != nil {
 			return err
 		}
 		for _, seed := range todo {
-			k.Fresh = strconv.FormatUint(seed, 10)
-			cell, err := cells.Do(ctx, k.name(), func() (TrainCell, error) { return e.fresh(ctx, k, network, seed) })
+			cell, err := cells.Do(ctx, k.on(seed).name(), func() (TrainCell, error) { return e.fresh(ctx, k, network, seed) })
 			if err != nil {
 				return err
 			}
-			e.job.Detail("%s %s  lr %g  noise %g  seed %d  AUC %.4f on sequences of data seed %s", k.Protocol, k.Network, k.LR,
-				k.Noise, k.Seed, cell.AUC, k.Fresh)
+			e.job.Detail("%s %s  lr %g  noise %g  seed %d  AUC %.4f on sequences of data seed %d", k.Protocol, k.Network, k.LR,
+				k.Noise, k.Seed, cell.AUC, seed)
 		}
 	}
 	return nil
@@ -247,7 +250,7 @@ func (e *training) scoreFresh(ctx context.Context, chosen []TrainKey, cells *lab
 func (e *training) fresh(ctx context.Context, k TrainKey, network *baee.Classifier, seed uint64) (TrainCell, error) {
 	c := e.TrainConfig
 	c.DataSeed, c.Sequences = seed, c.FreshSequences
-	cell := TrainCell{TrainKey: k, Parameters: network.Parameters()}
+	cell := TrainCell{TrainKey: k.on(seed), Parameters: network.Parameters()}
 	examples, err := c.collect(ctx, e.base, k.Protocol)
 	if err != nil {
 		return cell, err
@@ -563,8 +566,7 @@ func trainOutcome(c TrainConfig, cells map[string]TrainCell) (*lab.Outcome, erro
 	for _, k := range c.chosen(cells) {
 		var of []TrainCell
 		for _, seed := range c.FreshSeeds {
-			k.Fresh = strconv.FormatUint(seed, 10)
-			if cell, ok := cells[k.name()]; ok {
+			if cell, ok := cells[k.on(seed).name()]; ok {
 				of = append(of, cell)
 			}
 		}

@@ -600,20 +600,21 @@ func TestTimeLeftOfAStepThatContinues(t *testing.T) {
 
 // What a step prepares has no share of it: until it shows a pace, its estimate counts.
 func TestTimeLeftOfAStepThatPrepares(t *testing.T) {
-	p := begin(&Step{Time: time.Hour}, time.Now().Add(-4*time.Minute))
-	p.share = 0.0001
-	r := &driverRun{pace: 1, running: map[string]*progressOf{"a": p}}
-	if left := r.left(); left < 55*time.Minute || left > 56*time.Minute {
+	if left := leftAfter(4*time.Minute, 0.0001); left < 55*time.Minute || left > 56*time.Minute {
 		t.Errorf("of an hour, 4 minutes are over: %v left", left)
 	}
 }
 
+// leftAfter is the time left of a step estimated at an hour that told of its first share only now.
+func leftAfter(since time.Duration, share float64) time.Duration {
+	p := begin(&Step{Time: time.Hour}, time.Now().Add(-since))
+	p.share = share
+	return (&driverRun{pace: 1, running: map[string]*progressOf{"a": p}}).left()
+}
+
 // A step that first tells of progress after its first moments, having had to load much, counts from its start.
 func TestTimeLeftOfAStepThatBeganSlowly(t *testing.T) {
-	p := begin(&Step{Time: time.Hour}, time.Now().Add(-10*time.Second))
-	p.share = 0.5
-	r := &driverRun{pace: 1, running: map[string]*progressOf{"a": p}}
-	if left := r.left(); left < 10*time.Second || left > 11*time.Second {
+	if left := leftAfter(10*time.Second, 0.5); left < 10*time.Second || left > 11*time.Second {
 		t.Errorf("half took 10 s: %v left", left)
 	}
 }
