@@ -94,7 +94,7 @@ func (o attention) seen(i, queries, keys int) int {
 	return keys
 }
 
-// bias is the part of the bias that belongs to sequence b, nil without one.
+// biasOf is the part of the bias that belongs to sequence b, nil without one.
 func (o attention) biasOf(c *Call, b, keys int) []float32 {
 	if !o.bias {
 		return nil
@@ -105,6 +105,10 @@ func (o attention) biasOf(c *Call, b, keys int) []float32 {
 func (o attention) Forward(c *Call) {
 	queries, keys, d := c.In[0].Dim(1), c.In[1].Dim(1), c.In[0].Dim(2)
 	e := d / o.heads
+	if o.byPanels(queries, e) {
+		o.forwardPanels(c)
+		return
+	}
 	scale := float32(1 / math.Sqrt(float64(e)))
 	rows := o.blockRows(keys)
 	blocks := tiles(queries, rows)
@@ -142,6 +146,10 @@ func (o attention) Forward(c *Call) {
 func (o attention) Backward(c *Call) {
 	queries, keys, d := c.In[0].Dim(1), c.In[1].Dim(1), c.In[0].Dim(2)
 	e := d / o.heads
+	if o.byPanels(queries, e) {
+		o.backwardPanels(c)
+		return
+	}
 	scale := float32(1 / math.Sqrt(float64(e)))
 	rows := o.blockRows(keys)
 	ParallelScratch(c.In[0].Dim(0)*o.heads, 2*rows*keys, func(i int, scratch []float32) {
@@ -191,10 +199,17 @@ func (o attention) Backward(c *Call) {
 			beta = 1
 		}
 	})
-	if o.bias && c.GradIn[3].F != nil {
-		for b := range c.In[0].Dim(0) {
-			sumTiles(c.GradIn[3].F[b*keys:(b+1)*keys], c.Work[0].F[b*o.heads*keys:(b+1)*o.heads*keys], 0, keys)
-		}
+	o.sumBias(c)
+}
+
+// sumBias adds up the heads' parts of ∂bias.
+func (o attention) sumBias(c *Call) {
+	if !o.bias || c.GradIn[3].F == nil {
+		return
+	}
+	keys := c.In[1].Dim(1)
+	for b := range c.In[0].Dim(0) {
+		sumTiles(c.GradIn[3].F[b*keys:(b+1)*keys], c.Work[0].F[b*o.heads*keys:(b+1)*o.heads*keys], 0, keys)
 	}
 }
 

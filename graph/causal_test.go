@@ -39,6 +39,8 @@ func TestCausalAttention(t *testing.T) {
 		causalCase(1, rowTile+3, rowTile+3, 1, 2), // two blocks of queries
 		causalCase(1, rowTile+2, 2*rowTile+9, 2, 4),
 		causalCase(1, 1, 1, 1, 1),
+		causalCase(1, rowTile+3, rowTile+3, 1, 32), // by panels
+		causalCase(2, 17, 40, 2, 64),
 	})
 	expectBuildError(t, "4 queries and 3 keys", func(g *Graph) {
 		CausalAttention(g, g.Input("q", 1, 4, 2), g.Input("k", 1, 3, 2), g.Input("v", 1, 3, 2), 1)

@@ -56,7 +56,8 @@ func TestLinear(t *testing.T) {
 	}
 	cases = append(cases,
 		linearCase(Identity, true, 6, 2*weightRows+5, 3), // three tiles of weights
-		linearCase(GELU, true, 4, weightRows+1, 2, 2*gemmRows/2+1))
+		linearCase(GELU, true, 4, weightRows+1, 2, 2*gemmRows/2+1),
+		linearCase(Identity, true, 35, weightRows+3, gradientRows+5)) // two panels of x, of two parts each
 	checkKernels(t, cases)
 }
 
@@ -332,6 +333,9 @@ func TestAttention(t *testing.T) {
 		attentionCase(1, 9, 4, 6, 2, true),
 		attentionCase(1, 2*16+3, 1<<18/16+40, 2, 1, true), // blocks of the fewest queries
 		attentionCase(1, 512+9, 6, 2, 1, true),            // and of the most
+		attentionCase(2, 35, 45, 64, 2, true),             // by panels, of which the last is not full
+		attentionCase(1, 16, 1, 32, 1, false),
+		attentionCase(1, 512+9, 33, 32, 1, true), // two blocks of queries
 	)
 	checkKernels(t, cases)
 }

@@ -154,32 +154,39 @@ func (l linear) Backward(c *Call) {
 		})
 	}
 	// The few long parts (dW) come first, so that the many short ones (dx) even out the threads' loads.
-	forW := 0
-	if c.GradIn[1].F != nil {
-		forW = tiles(n, weightRows)
+	forW, scratch := 0, 0
+	var partOfW func(i int, scratch []float32)
+	switch {
+	case c.GradIn[1].F == nil:
+	case vec.HasPanels():
+		forW, scratch, partOfW = weightGradient{dw: c.GradIn[1].F, e: e, x: x.F, m: m, n: n, k: k}.parts()
+	default:
+		forW, partOfW = tiles(n, weightRows), func(i int, _ []float32) {
+			a, b := tile(i, weightRows, n)
+			blas.Gemm(true, false, b-a, k, m, 1, e[a:], n, x.F, k, 0, c.GradIn[1].F[a*k:b*k], k)
+		}
 	}
 	forB := 0
 	if l.bias && c.GradIn[2].F != nil {
 		forB = 1
 	}
-	forX, scratch := 0, 0
-	var part func(i int, scratch []float32)
+	forX, scratchOfX := 0, 0
+	var partOfX func(i int, scratch []float32)
 	switch {
 	case c.GradIn[0].F == nil:
 	case byPanels(m, k):
-		forX, scratch, part = panelProduct{x: e, y: c.GradIn[0].F, m: m, n: k, k: n,
+		forX, scratchOfX, partOfX = panelProduct{x: e, y: c.GradIn[0].F, m: m, n: k, k: n,
 			panel: panelOfTransposed(w.F, n, k)}.parts()
 	default:
-		forX, part = tiles(m, gemmRows), func(i int, _ []float32) {
+		forX, partOfX = tiles(m, gemmRows), func(i int, _ []float32) {
 			a, b := tile(i, gemmRows, m)
 			blas.Gemm(false, false, b-a, k, n, 1, e[a*n:b*n], n, w.F, k, 0, c.GradIn[0].F[a*k:b*k], k)
 		}
 	}
-	ParallelScratch(forW+forB+forX, scratch, func(i int, s []float32) {
+	ParallelScratch(forW+forB+forX, max(scratch, scratchOfX), func(i int, s []float32) {
 		switch {
 		case i < forW:
-			a, b := tile(i, weightRows, n)
-			blas.Gemm(true, false, b-a, k, m, 1, e[a:], n, x.F, k, 0, c.GradIn[1].F[a*k:b*k], k)
+			partOfW(i, s)
 		case i < forW+forB:
 			db := c.GradIn[2].F
 			clear(db)
@@ -187,7 +194,7 @@ func (l linear) Backward(c *Call) {
 				vec.AddTo(db, e[r:r+n])
 			}
 		default:
-			part(i-forW-forB, s)
+			partOfX(i-forW-forB, s)
 		}
 	})
 }

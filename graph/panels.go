@@ -94,3 +94,36 @@ func panelOfTransposed(w []float32, n, k int) func(dst []float32, from int) {
 		}
 	}
 }
+
+// weightGradient is ∂W = eᵀ x for e [m, n] and x [m, k], [n, k]. A part is made of weightRows rows of e's columns at
+// most and one panel of x, in order over all rows of both.
+type weightGradient struct {
+	dw, e, x []float32
+	m, n, k  int
+}
+
+// gradientRows are the rows of e and x that a panel is made of: it stays in the second-level cache.
+const gradientRows = 512
+
+// parts divides the product for ParallelScratch.
+func (p weightGradient) parts() (count, scratch int, part func(i int, scratch []float32)) {
+	width := 2 * vec.PanelLanes()
+	across := tiles(p.k, width)
+	return across * tiles(p.n, weightRows), (gradientRows + weightRows) * width, func(i int, scratch []float32) {
+		panel, sums := scratch[:gradientRows*width], scratch[gradientRows*width:]
+		from, to := tile(i%across, width, p.k)
+		a, b := tile(i/across, weightRows, p.n)
+		clear(sums)
+		clear(panel)
+		for r := 0; r < p.m; r += gradientRows {
+			rows := min(gradientRows, p.m-r)
+			for j := range rows {
+				copy(panel[j*width:], p.x[(r+j)*p.k+from:(r+j)*p.k+to])
+			}
+			vec.PanelAddT(sums, p.e[r*p.n+a:(r+rows-1)*p.n+b], panel[:rows*width], b-a, rows, p.n, width)
+		}
+		for j := a; j < b; j++ {
+			copy(p.dw[j*p.k+from:j*p.k+to], sums[(j-a)*width:])
+		}
+	}
+}

@@ -110,6 +110,13 @@ func putScratch(s []float32) {
 	scratch.Unlock()
 }
 
+// cut takes n floats off the front of a scratch.
+func cut(scratch *[]float32, n int) []float32 {
+	part := (*scratch)[:n]
+	*scratch = (*scratch)[n:]
+	return part
+}
+
 // tiles gives the number of tiles of `size` rows that cover n rows; tile the half-open range of rows of one of them.
 func tiles(n, size int) int { return (n + size - 1) / size }
 

@@ -161,13 +161,6 @@ func (s *scan) decayedB(rows []float32) {
 	}
 }
 
-// cut takes n floats off the front of a scratch.
-func cut(scratch *[]float32, n int) []float32 {
-	part := (*scratch)[:n]
-	*scratch = (*scratch)[n:]
-	return part
-}
-
 func (o selectiveScan) Forward(c *Call) {
 	heads, n := c.In[1].Dim(2), o.state
 	dim := c.Out.Dim(2) / heads

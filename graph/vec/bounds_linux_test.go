@@ -66,7 +66,10 @@ func TestPanelsDoNotReadOutOfBounds(t *testing.T) {
 		width := 2 * lanes
 		for rows := 1; rows < 20; rows++ {
 			for k := 1; k < 10; k++ {
-				PanelMul(end(0, rows*width), end(1, rows*k), end(2, k*width), end(3, width), rows, k, k, width)
+				c, a, panel := end(0, rows*width), end(1, rows*k), end(2, k*width)
+				PanelMul(c, a, panel, end(3, width), rows, k, k, width)
+				PanelAdd(c, a, panel, rows, k, k, width)
+				PanelAddT(c, a, panel, rows, k, rows, width)
 			}
 		}
 		for _, bits := range []int{8, 4, 2} {

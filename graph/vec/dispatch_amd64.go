@@ -433,6 +433,72 @@ func panelMulOneKernel(c, a, b, bias []float32, k, lda, ldc int) {
 	}
 }
 
+func panelAddManyKernel(c, a, b []float32, k, lda, ldc int) {
+	switch active {
+	case levelAVX512:
+		panelAddManyAVX512(c, a, b, k, lda, ldc)
+	case levelAVX2:
+		panelAddManyAVX2(c, a, b, k, lda, ldc)
+	default:
+		panelAddManyGo(c, a, b, k, lda, ldc)
+	}
+}
+
+func panelAddFourKernel(c, a, b []float32, k, lda, ldc int) {
+	switch active {
+	case levelAVX512:
+		panelAddFourAVX512(c, a, b, k, lda, ldc)
+	case levelAVX2:
+		panelAddFourAVX2(c, a, b, k, lda, ldc)
+	default:
+		panelAddFourGo(c, a, b, k, lda, ldc)
+	}
+}
+
+func panelAddOneKernel(c, a, b []float32, k, lda, ldc int) {
+	switch active {
+	case levelAVX512:
+		panelAddOneAVX512(c, a, b, k, lda, ldc)
+	case levelAVX2:
+		panelAddOneAVX2(c, a, b, k, lda, ldc)
+	default:
+		panelAddOneGo(c, a, b, k, lda, ldc)
+	}
+}
+
+func panelAddTManyKernel(c, a, b []float32, k, lda, ldc int) {
+	switch active {
+	case levelAVX512:
+		panelAddTManyAVX512(c, a, b, k, lda, ldc)
+	case levelAVX2:
+		panelAddTManyAVX2(c, a, b, k, lda, ldc)
+	default:
+		panelAddTManyGo(c, a, b, k, lda, ldc)
+	}
+}
+
+func panelAddTFourKernel(c, a, b []float32, k, lda, ldc int) {
+	switch active {
+	case levelAVX512:
+		panelAddTFourAVX512(c, a, b, k, lda, ldc)
+	case levelAVX2:
+		panelAddTFourAVX2(c, a, b, k, lda, ldc)
+	default:
+		panelAddTFourGo(c, a, b, k, lda, ldc)
+	}
+}
+
+func panelAddTOneKernel(c, a, b []float32, k, lda, ldc int) {
+	switch active {
+	case levelAVX512:
+		panelAddTOneAVX512(c, a, b, k, lda, ldc)
+	case levelAVX2:
+		panelAddTOneAVX2(c, a, b, k, lda, ldc)
+	default:
+		panelAddTOneGo(c, a, b, k, lda, ldc)
+	}
+}
+
 func adamwKernel(w, m, v, g []float32, gradScale, decay, b1, c1, b2, c2, sqrtBias2, eps, negStep float32) {
 	switch active {
 	case levelAVX512:

@@ -112,6 +112,18 @@ func panelMulOneKernel(c, a, b, bias []float32, k, lda, ldc int) {
 	panelMulOneGo(c, a, b, bias, k, lda, ldc)
 }
 
+func panelAddManyKernel(c, a, b []float32, k, lda, ldc int) { panelAddManyGo(c, a, b, k, lda, ldc) }
+
+func panelAddFourKernel(c, a, b []float32, k, lda, ldc int) { panelAddFourGo(c, a, b, k, lda, ldc) }
+
+func panelAddOneKernel(c, a, b []float32, k, lda, ldc int) { panelAddOneGo(c, a, b, k, lda, ldc) }
+
+func panelAddTManyKernel(c, a, b []float32, k, lda, ldc int) { panelAddTManyGo(c, a, b, k, lda, ldc) }
+
+func panelAddTFourKernel(c, a, b []float32, k, lda, ldc int) { panelAddTFourGo(c, a, b, k, lda, ldc) }
+
+func panelAddTOneKernel(c, a, b []float32, k, lda, ldc int) { panelAddTOneGo(c, a, b, k, lda, ldc) }
+
 func adamwKernel(w, m, v, g []float32, gradScale, decay, b1, c1, b2, c2, sqrtBias2, eps, negStep float32) {
 	adamwGo(w, m, v, g, gradScale, decay, b1, c1, b2, c2, sqrtBias2, eps, negStep)
 }

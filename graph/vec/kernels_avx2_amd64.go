@@ -199,6 +199,36 @@ func panelMulFourAVX2(c []float32, a []float32, b []float32, bias []float32, k i
 //go:noescape
 func panelMulOneAVX2(c []float32, a []float32, b []float32, bias []float32, k int, lda int, ldc int)
 
+// panelAddManyAVX2 adds a·b to c for a block of rows and one panel.
+//
+//go:noescape
+func panelAddManyAVX2(c []float32, a []float32, b []float32, k int, lda int, ldc int)
+
+// panelAddFourAVX2 adds a·b to c for a block of rows and one panel.
+//
+//go:noescape
+func panelAddFourAVX2(c []float32, a []float32, b []float32, k int, lda int, ldc int)
+
+// panelAddOneAVX2 adds a·b to c for a block of rows and one panel.
+//
+//go:noescape
+func panelAddOneAVX2(c []float32, a []float32, b []float32, k int, lda int, ldc int)
+
+// panelAddTManyAVX2 adds aᵀ·b to c for a block of a's columns and one panel.
+//
+//go:noescape
+func panelAddTManyAVX2(c []float32, a []float32, b []float32, k int, lda int, ldc int)
+
+// panelAddTFourAVX2 adds aᵀ·b to c for a block of a's columns and one panel.
+//
+//go:noescape
+func panelAddTFourAVX2(c []float32, a []float32, b []float32, k int, lda int, ldc int)
+
+// panelAddTOneAVX2 adds aᵀ·b to c for a block of a's columns and one panel.
+//
+//go:noescape
+func panelAddTOneAVX2(c []float32, a []float32, b []float32, k int, lda int, ldc int)
+
 // adamwAVX2 is one AdamW step.
 //
 //go:noescape

@@ -199,6 +199,36 @@ func panelMulFourAVX512(c []float32, a []float32, b []float32, bias []float32, k
 //go:noescape
 func panelMulOneAVX512(c []float32, a []float32, b []float32, bias []float32, k int, lda int, ldc int)
 
+// panelAddManyAVX512 adds a·b to c for a block of rows and one panel.
+//
+//go:noescape
+func panelAddManyAVX512(c []float32, a []float32, b []float32, k int, lda int, ldc int)
+
+// panelAddFourAVX512 adds a·b to c for a block of rows and one panel.
+//
+//go:noescape
+func panelAddFourAVX512(c []float32, a []float32, b []float32, k int, lda int, ldc int)
+
+// panelAddOneAVX512 adds a·b to c for a block of rows and one panel.
+//
+//go:noescape
+func panelAddOneAVX512(c []float32, a []float32, b []float32, k int, lda int, ldc int)
+
+// panelAddTManyAVX512 adds aᵀ·b to c for a block of a's columns and one panel.
+//
+//go:noescape
+func panelAddTManyAVX512(c []float32, a []float32, b []float32, k int, lda int, ldc int)
+
+// panelAddTFourAVX512 adds aᵀ·b to c for a block of a's columns and one panel.
+//
+//go:noescape
+func panelAddTFourAVX512(c []float32, a []float32, b []float32, k int, lda int, ldc int)
+
+// panelAddTOneAVX512 adds aᵀ·b to c for a block of a's columns and one panel.
+//
+//go:noescape
+func panelAddTOneAVX512(c []float32, a []float32, b []float32, k int, lda int, ldc int)
+
 // adamwAVX512 is one AdamW step.
 //
 //go:noescape

@@ -80,12 +80,8 @@ func PanelMul(c, a, b, bias []float32, rows, k, lda, ldc int) {
 		len(c) < (rows-1)*ldc+width {
 		panelMismatch("PanelMul", len(c), len(a), len(b), len(bias), rows, k, lda, ldc)
 	}
-	many := 6
-	if active == levelAVX512 {
-		many = 12
-	}
 	r := 0
-	for ; r+many <= rows; r += many {
+	for ; r+panelMany() <= rows; r += panelMany() {
 		panelMulManyKernel(c[r*ldc:], a[r*lda:], b, bias, k, lda, ldc)
 	}
 	for ; r+4 <= rows; r += 4 {
@@ -94,6 +90,59 @@ func PanelMul(c, a, b, bias []float32, rows, k, lda, ldc int) {
 	for ; r < rows; r++ {
 		panelMulOneKernel(c[r*ldc:], a[r*lda:], b, bias, k, lda, ldc)
 	}
+}
+
+// PanelAdd adds a·b to c: PanelMul that begins each sum with what is in c.
+func PanelAdd(c, a, b []float32, rows, k, lda, ldc int) {
+	width := 2 * PanelLanes()
+	if rows == 0 {
+		return
+	}
+	if k < 1 || lda < k || ldc < width || len(a) < (rows-1)*lda+k || len(b) < k*width || len(c) < (rows-1)*ldc+width {
+		panelMismatch("PanelAdd", len(c), len(a), len(b), rows, k, lda, ldc)
+	}
+	r := 0
+	for ; r+panelMany() <= rows; r += panelMany() {
+		panelAddManyKernel(c[r*ldc:], a[r*lda:], b, k, lda, ldc)
+	}
+	for ; r+4 <= rows; r += 4 {
+		panelAddFourKernel(c[r*ldc:], a[r*lda:], b, k, lda, ldc)
+	}
+	for ; r < rows; r++ {
+		panelAddOneKernel(c[r*ldc:], a[r*lda:], b, k, lda, ldc)
+	}
+}
+
+// PanelAddT adds aᵀ·b to c, for a [k, rows] with lda floats from row to row and the panel b [k, 2·PanelLanes], in c
+// [rows, 2·PanelLanes] with ldc floats from row to row. Each element is summed in the order of k, beginning with what is
+// in c.
+func PanelAddT(c, a, b []float32, rows, k, lda, ldc int) {
+	width := 2 * PanelLanes()
+	if rows == 0 {
+		return
+	}
+	if k < 1 || lda < rows || ldc < width || len(a) < (k-1)*lda+rows || len(b) < k*width ||
+		len(c) < (rows-1)*ldc+width {
+		panelMismatch("PanelAddT", len(c), len(a), len(b), rows, k, lda, ldc)
+	}
+	r := 0
+	for ; r+panelMany() <= rows; r += panelMany() {
+		panelAddTManyKernel(c[r*ldc:], a[r:], b, k, lda, ldc)
+	}
+	for ; r+4 <= rows; r += 4 {
+		panelAddTFourKernel(c[r*ldc:], a[r:], b, k, lda, ldc)
+	}
+	for ; r < rows; r++ {
+		panelAddTOneKernel(c[r*ldc:], a[r:], b, k, lda, ldc)
+	}
+}
+
+// panelMany is the number of rows of the largest kernel.
+func panelMany() int {
+	if active == levelAVX512 {
+		return 12
+	}
+	return 6
 }
 
 //go:noinline
@@ -156,3 +205,23 @@ func panelMulFourGo(c, a, b, bias []float32, k, lda, ldc int) {
 func panelMulOneGo(c, a, b, bias []float32, k, lda, ldc int) {
 	panelMulGo(1, c, a, b, bias, k, lda, ldc)
 }
+
+func panelAddGo(rows int, c, a, b []float32, k, ldr, ldk, ldc int) {
+	width := 2 * PanelLanes()
+	for r := range rows {
+		y := c[r*ldc : r*ldc+width]
+		for i := range k {
+			x := a[r*ldr+i*ldk]
+			for j, w := range b[i*width : (i+1)*width] {
+				y[j] += x * w
+			}
+		}
+	}
+}
+
+func panelAddManyGo(c, a, b []float32, k, lda, ldc int)  { panelAddGo(6, c, a, b, k, lda, 1, ldc) }
+func panelAddFourGo(c, a, b []float32, k, lda, ldc int)  { panelAddGo(4, c, a, b, k, lda, 1, ldc) }
+func panelAddOneGo(c, a, b []float32, k, lda, ldc int)   { panelAddGo(1, c, a, b, k, lda, 1, ldc) }
+func panelAddTManyGo(c, a, b []float32, k, lda, ldc int) { panelAddGo(6, c, a, b, k, 1, lda, ldc) }
+func panelAddTFourGo(c, a, b []float32, k, lda, ldc int) { panelAddGo(4, c, a, b, k, 1, lda, ldc) }
+func panelAddTOneGo(c, a, b []float32, k, lda, ldc int)  { panelAddGo(1, c, a, b, k, 1, lda, ldc) }

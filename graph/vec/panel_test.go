@@ -75,55 +75,87 @@ func TestPanelPack(t *testing.T) {
 	})
 }
 
-// The product with a panel is that of float64 within rounding, for every number of rows and of columns, with gaps
+// The products with a panel are those of float64 within rounding, for every number of rows and of columns, with gaps
 // between rows that are neither read nor written; how rows are divided among calls does not change a bit.
-func TestPanelMul(t *testing.T) {
+func TestPanelProducts(t *testing.T) {
 	r := rand.New(rand.NewSource(32))
-	eachLevel(t, func(t *testing.T) {
-		width := 2 * PanelLanes()
-		for rows := range 30 {
-			for _, k := range []int{1, 2, 3, 4, 5, 8, 31} {
-				lda, ldc := k+r.Intn(3), width+r.Intn(3)
-				draw := func(n int) []float32 {
-					v := make([]float32, max(0, n))
-					for i := range v {
-						v[i] = float32(r.NormFloat64())
-					}
-					return v
-				}
-				a, b, bias := draw((rows-1)*lda+k), draw(k*width), draw(width)
-				c := draw((rows-1)*ldc + width)
-				before := append([]float32{}, c...)
-				PanelMul(c, a, b, bias, rows, k, lda, ldc)
-				for i, got := range c {
-					row, column := i/ldc, i%ldc
-					if column >= width {
-						if got != before[i] {
-							t.Fatalf("rows %d, k %d: wrote between rows, at %d", rows, k, i)
-						}
-						continue
-					}
-					want, size := float64(bias[column]), math.Abs(float64(bias[column]))
-					for j := range k {
-						p := float64(a[row*lda+j]) * float64(b[j*width+column])
-						want, size = want+p, size+math.Abs(p)
-					}
-					if math.Abs(float64(got)-want) > 1e-7*float64(k+1)*size {
-						t.Fatalf("rows %d, k %d: c[%d,%d] is %g, want %g", rows, k, row, column, got, want)
-					}
-				}
-				for row := range rows {
-					one := make([]float32, width)
-					PanelMul(one, a[row*lda:], b, bias, 1, k, lda, width)
-					for j, v := range one {
-						if math.Float32bits(v) != math.Float32bits(c[row*ldc+j]) {
-							t.Fatalf("rows %d, k %d: row %d alone gives %g, with the others %g", rows, k, row, v, c[row*ldc+j])
-						}
-					}
-				}
-			}
+	draw := func(n int) []float32 {
+		v := make([]float32, max(0, n))
+		for i := range v {
+			v[i] = float32(r.NormFloat64())
 		}
-	})
+		return v
+	}
+	for _, p := range []struct {
+		name       string
+		transposed bool
+		// run computes into c, which holds what the sums begin with
+		run func(c, a, b []float32, rows, k, lda, ldc int)
+	}{
+		{"PanelMul", false, func(c, a, b []float32, rows, k, lda, ldc int) {
+			bias := append([]float32{}, c[:min(len(c), 2*PanelLanes())]...) // that of the first row is every row's
+			PanelMul(c, a, b, bias, rows, k, lda, ldc)
+		}},
+		{"PanelAdd", false, PanelAdd},
+		{"PanelAddT", true, PanelAddT},
+	} {
+		t.Run(p.name, func(t *testing.T) {
+			eachLevel(t, func(t *testing.T) {
+				width := 2 * PanelLanes()
+				for rows := range 30 {
+					for _, k := range []int{1, 2, 3, 4, 5, 8, 31} {
+						along, across := k, rows // a row of a, and the number of them
+						if p.transposed {
+							along, across = rows, k
+						}
+						lda, ldc := along+r.Intn(3), width+r.Intn(3)
+						a, b := draw((across-1)*lda+along), draw(k*width)
+						c := draw((rows-1)*ldc + width)
+						if p.name == "PanelMul" {
+							for row := 1; row < rows; row++ {
+								copy(c[row*ldc:row*ldc+width], c)
+							}
+						}
+						before := append([]float32{}, c...)
+						p.run(c, a, b, rows, k, lda, ldc)
+						of := func(row, j int) int {
+							if p.transposed {
+								return j*lda + row
+							}
+							return row*lda + j
+						}
+						for i, got := range c {
+							row, column := i/ldc, i%ldc
+							if column >= width {
+								if got != before[i] {
+									t.Fatalf("rows %d, k %d: wrote between rows, at %d", rows, k, i)
+								}
+								continue
+							}
+							want, size := float64(before[i]), math.Abs(float64(before[i]))
+							for j := range k {
+								p := float64(a[of(row, j)]) * float64(b[j*width+column])
+								want, size = want+p, size+math.Abs(p)
+							}
+							if math.Abs(float64(got)-want) > 1e-7*float64(k+1)*size {
+								t.Fatalf("rows %d, k %d: c[%d,%d] is %g, want %g", rows, k, row, column, got, want)
+							}
+						}
+						for row := range rows {
+							one := append([]float32{}, before[row*ldc:row*ldc+width]...)
+							p.run(one, a[of(row, 0):], b, 1, k, lda, width)
+							for j, v := range one {
+								if math.Float32bits(v) != math.Float32bits(c[row*ldc+j]) {
+									t.Fatalf("rows %d, k %d: row %d alone gives %g, with the others %g", rows, k, row, v,
+										c[row*ldc+j])
+								}
+							}
+						}
+					}
+				}
+			})
+		})
+	}
 }
 
 // Slices that are too short are refused before anything is read.
@@ -141,6 +173,10 @@ func TestPanelsRefuseShortSlices(t *testing.T) {
 			PanelUnpack(3, floats[:8*lanes], make([]byte, 4), ints, floats[:lanes], floats[:lanes], 1, lanes)
 		},
 		"product": func() { PanelMul(floats[:2*lanes-1], floats, floats, floats, 1, 1, 1, 2*lanes) },
+		"sum":     func() { PanelAdd(floats[:2*lanes-1], floats, floats, 1, 1, 1, 2*lanes) },
+		"sum of columns": func() {
+			PanelAddT(floats, floats[:2], floats, 2, 2, 2, 2*lanes)
+		},
 	} {
 		func() {
 			defer func() {

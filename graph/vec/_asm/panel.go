@@ -8,10 +8,11 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// panels are the kernels of a product with packed weights: a panel is columns × 2 registers of weights.
+// panels are the kernels of products with a panel: rows of 2 registers each.
 func panels() []kernel {
 	const unpackSig = "func(dst []float32, codes []byte, offsets []int32, zeros, scales []float32, words, stride int)"
 	const mulSig = "func(c, a, b, bias []float32, k, lda, ldc int)"
+	const addSig = "func(c, a, b []float32, k, lda, ldc int)"
 	var ks []kernel
 	for _, bits := range []int{8, 4, 2} {
 		ks = append(ks, kernel{name: fmt.Sprintf("panelUnpack%d", bits), sig: unpackSig,
@@ -22,12 +23,17 @@ func panels() []kernel {
 	ks = append(ks, kernel{name: "panelPack", sig: "func(dst, w []float32, offsets []int32, k, stride int)",
 		doc:    "gathers one column after the other of as many rows as a register has lanes.",
 		custom: (*gen).panelPack})
-	for _, rows := range []string{"Many", "Four", "One"} {
-		ks = append(ks, kernel{name: "panelMul" + rows, sig: mulSig,
-			doc: "computes c = a·b + bias for a block of rows and one panel.",
-			custom: func(g *gen) {
-				g.panelMul(map[string]int{"Many": g.panelRows(), "Four": 4, "One": 1}[rows])
+	for _, p := range []panelProduct{
+		{name: "panelMul", sig: mulSig, doc: "computes c = a·b + bias for a block of rows and one panel."},
+		{name: "panelAdd", sig: addSig, doc: "adds a·b to c for a block of rows and one panel.", adds: true},
+		{name: "panelAddT", sig: addSig, doc: "adds aᵀ·b to c for a block of a's columns and one panel.", adds: true,
+			transposed: true},
+	} {
+		for _, rows := range []string{"Many", "Four", "One"} {
+			ks = append(ks, kernel{name: p.name + rows, sig: p.sig, doc: p.doc, custom: func(g *gen) {
+				p.emit(g, map[string]int{"Many": g.panelRows(), "Four": 4, "One": 1}[rows])
 			}})
+		}
 	}
 	return ks
 }
@@ -129,34 +135,50 @@ func (g *gen) panelPack() {
 	RET()
 }
 
-// panelMul keeps the sums of rows × 2 registers and walks along k.
-func (g *gen) panelMul(rows int) {
+// panelProduct is a kernel that multiplies with a panel.
+type panelProduct struct {
+	name, sig, doc string
+	adds           bool // to c, which has no bias then
+	transposed     bool // a is [k, rows]
+}
+
+// emit keeps the sums of rows × 2 registers and walks along k.
+func (p panelProduct) emit(g *gen, rows int) {
 	const unroll = 4
 	b := Load(Param("b").Base(), GP64())
 	k := Load(Param("k"), GP64())
 	lda := Load(Param("lda"), GP64())
 	SHLQ(U8(2), lda)
-	// A pointer for every third row: the two after it are reached by the scale of an address.
-	var bases []reg.Register
-	for r := 0; r < rows; r += 3 {
-		p := GP64()
-		if r == 0 {
-			Load(Param("a").Base(), p)
-		} else {
-			LEAQ(Mem{Base: bases[len(bases)-1], Index: lda, Scale: 2}, p)
-			ADDQ(lda, p)
-		}
-		bases = append(bases, p)
-	}
-	bias := Load(Param("bias").Base(), GP64())
+	a, walk := p.rowsOfA(rows, lda)
 	acc := make([][2]vec, rows)
 	for r := range acc {
 		for i := range acc[r] {
 			acc[r][i] = g.vec()
-			if r == 0 {
-				VMOVUPS(Mem{Base: bias, Disp: 4 * g.width * i}, acc[r][i])
-			} else {
-				VMOVAPS(acc[0][i], acc[r][i])
+		}
+	}
+	c := Load(Param("c").Base(), GP64())
+	ldc := Load(Param("ldc"), GP64())
+	SHLQ(U8(2), ldc)
+	if p.adds {
+		at := GP64()
+		MOVQ(c, at)
+		for r := range acc {
+			for i := range acc[r] {
+				VMOVUPS(Mem{Base: at, Disp: 4 * g.width * i}, acc[r][i])
+			}
+			if r+1 < rows {
+				ADDQ(ldc, at)
+			}
+		}
+	} else {
+		bias := Load(Param("bias").Base(), GP64())
+		for r := range acc {
+			for i := range acc[r] {
+				if r == 0 {
+					VMOVUPS(Mem{Base: bias, Disp: 4 * g.width * i}, acc[r][i])
+				} else {
+					VMOVAPS(acc[0][i], acc[r][i])
+				}
 			}
 		}
 	}
@@ -166,11 +188,8 @@ func (g *gen) panelMul(rows int) {
 			VMOVUPS(Mem{Base: b, Disp: 4 * g.width * (2*u + i)}, w[i])
 		}
 		for r := range rows {
-			x, m := g.vec(), Mem{Base: bases[r/3], Disp: 4 * u}
-			if r%3 > 0 {
-				m.Index, m.Scale = lda, uint8(r%3)
-			}
-			VBROADCASTSS(m, x)
+			x := g.vec()
+			VBROADCASTSS(a(r, u), x)
 			VFMADD231PS(x, w[0], acc[r][0])
 			VFMADD231PS(x, w[1], acc[r][1])
 		}
@@ -182,9 +201,7 @@ func (g *gen) panelMul(rows int) {
 		for u := range steps {
 			step(u)
 		}
-		for _, p := range bases {
-			ADDQ(U8(4*steps), p)
-		}
+		walk(steps)
 		ADDQ(I32(int32(8*g.width*steps)), b)
 		JMP(LabelRef(label))
 		Label(label + "done")
@@ -192,9 +209,6 @@ func (g *gen) panelMul(rows int) {
 	}
 	loop("four", unroll)
 	loop("one", 1)
-	c := Load(Param("c").Base(), GP64())
-	ldc := Load(Param("ldc"), GP64())
-	SHLQ(U8(2), ldc)
 	for r := range acc {
 		for i := range acc[r] {
 			VMOVUPS(acc[r][i], Mem{Base: c, Disp: 4 * g.width * i})
@@ -205,4 +219,53 @@ func (g *gen) panelMul(rows int) {
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// rowsOfA gives the place of the element of row r at step u from where the walk along k is, and what walks on by steps.
+// Rows lie lda bytes apart; those of a transposed a side by side, and its steps lda bytes apart.
+func (p panelProduct) rowsOfA(rows int, lda reg.Register) (at func(r, u int) Mem, walk func(steps int)) {
+	first := Load(Param("a").Base(), GP64())
+	if p.transposed {
+		third := GP64() // step 3 from first on, which no scale reaches
+		LEAQ(Mem{Base: first, Index: lda, Scale: 2}, third)
+		ADDQ(lda, third)
+		at = func(r, u int) Mem {
+			if u == 3 {
+				return Mem{Base: third, Disp: 4 * r}
+			}
+			m := Mem{Base: first, Disp: 4 * r}
+			if u > 0 {
+				m.Index, m.Scale = lda, uint8(u)
+			}
+			return m
+		}
+		return at, func(steps int) {
+			if steps == 1 {
+				ADDQ(lda, first)
+				return
+			}
+			LEAQ(Mem{Base: first, Index: lda, Scale: 4}, first)
+			LEAQ(Mem{Base: third, Index: lda, Scale: 4}, third)
+		}
+	}
+	// A pointer for every third row: the two after it are reached by the scale of an address.
+	bases := []reg.Register{first}
+	for r := 3; r < rows; r += 3 {
+		p := GP64()
+		LEAQ(Mem{Base: bases[len(bases)-1], Index: lda, Scale: 2}, p)
+		ADDQ(lda, p)
+		bases = append(bases, p)
+	}
+	at = func(r, u int) Mem {
+		m := Mem{Base: bases[r/3], Disp: 4 * u}
+		if r%3 > 0 {
+			m.Index, m.Scale = lda, uint8(r%3)
+		}
+		return m
+	}
+	return at, func(steps int) {
+		for _, p := range bases {
+			ADDQ(U8(4*steps), p)
+		}
+	}
 }

@@ -1,0 +1,189 @@
+package graph
+
+import (
+	"math"
+
+	"github.com/synapnet/synapnet-train/graph/vec"
+)
+
+// byPanels says whether the products of attention are made by panels (vec.PanelMul): there is assembly for them, the
+// values of a head fill whole panels, and the queries are worth the making of the panels.
+func (o attention) byPanels(queries, headWidth int) bool {
+	return vec.HasPanels() && queries >= 16 && headWidth%(2*vec.PanelLanes()) == 0
+}
+
+// scoreStride is the distance of the rows of scores: whole panels, and a cache line more, because rows that are a page
+// apart would share their places in the first-level cache.
+func scoreStride(keys int) int {
+	width := 2 * vec.PanelLanes()
+	return tiles(keys, width)*width + 16
+}
+
+// packColumns makes panels of xᵀ for a head's rows x [n, e], d floats apart: [tiles(n), e, width], rows beyond the last
+// repeated.
+func packColumns(dst, x []float32, n, e, d int) {
+	for i := range tiles(n, 2*vec.PanelLanes()) {
+		packTile(dst, x, i, n, e, d)
+	}
+}
+
+// packTile makes panel i of packColumns.
+func packTile(dst, x []float32, i, n, e, d int) {
+	var offsets [vec.MaxPanelLanes]int32
+	lanes := vec.PanelLanes()
+	for half := range 2 {
+		first := (2*i + half) * lanes
+		for l := range lanes {
+			offsets[l] = int32(min(first+l, n-1) * d)
+		}
+		vec.PanelPack(dst[2*i*lanes*e+half*lanes:], x[:(n-1)*d+e], offsets[:lanes], e, 2*lanes)
+	}
+}
+
+// packRows makes panels of a head's rows x [n, e], d floats apart, times scale: [e/width, n, width].
+func packRows(dst, x []float32, n, e, d int, scale float32) {
+	width := 2 * vec.PanelLanes()
+	for j := 0; j < e; j += width {
+		for r := range n {
+			copy(dst[j*n+r*width:j*n+(r+1)*width], x[r*d+j:])
+		}
+	}
+	if scale != 1 {
+		vec.Scale(dst[:n*e], scale, dst[:n*e])
+	}
+}
+
+// mulColumns computes s = x wᵀ for the rows x [m, e], d floats apart, and the panels of packColumns of n rows of w.
+func mulColumns(s, x, panels, zero []float32, m, n, e, d, stride int) {
+	width := 2 * vec.PanelLanes()
+	for j := 0; j < n; j += width {
+		vec.PanelMul(s[j:], x, panels[j*e:(j+width)*e], zero, m, e, d, stride)
+	}
+}
+
+// mulRows computes y = s w for the scores s [m, n] and the panels of packRows of all rows of w, of which it takes the
+// first n; y has rows d floats apart.
+func mulRows(y, s, panels, zero []float32, m, n, rows, e, d, stride int) {
+	width := 2 * vec.PanelLanes()
+	for j := 0; j < e; j += width {
+		vec.PanelMul(y[j:], s, panels[j*rows:j*rows+n*width], zero, m, n, stride, d)
+	}
+}
+
+// addTransposed adds sᵀ w to y, for the scores s [m, n] and the panels of packRows of m rows of w; y has n rows d floats
+// apart.
+func addTransposed(y, s, panels []float32, m, n, e, d, stride int) {
+	width := 2 * vec.PanelLanes()
+	for j := 0; j < e; j += width {
+		vec.PanelAddT(y[j:], s, panels[j*m:(j+width)*m], n, m, stride, d)
+	}
+}
+
+func (o attention) forwardPanels(c *Call) {
+	queries, keys, d := c.In[0].Dim(1), c.In[1].Dim(1), c.In[0].Dim(2)
+	e := d / o.heads
+	scale := float32(1 / math.Sqrt(float64(e)))
+	width := 2 * vec.PanelLanes()
+	heads, across := c.In[0].Dim(0)*o.heads, tiles(keys, width)
+	packed := getScratch(heads * across * width * e)
+	defer putScratch(packed)
+	Parallel(heads*across, func(i int) {
+		head := i / across
+		packTile(packed[head*across*width*e:], c.In[1].F[head/o.heads*keys*d+head%o.heads*e:], i%across, keys, e, d)
+	})
+	rows, stride := o.blockRows(keys), scoreStride(keys)
+	blocks := tiles(queries, rows)
+	lse := c.Saved[0].F
+	ParallelScratch(heads*blocks, rows*stride+rows+keys*e+width, func(i int, scratch []float32) {
+		s, norm := cut(&scratch, rows*stride), cut(&scratch, rows)
+		values, zero := cut(&scratch, keys*e), cut(&scratch, width)
+		clear(zero)
+		head := i / blocks
+		b, h := head/o.heads, head%o.heads
+		from, to := tile(i%blocks, rows, queries)
+		n := to - from
+		at := (b*queries+from)*d + h*e
+		visible := o.seen(to-1, queries, keys)
+		mulColumns(s, c.In[0].F[at:], packed[head*across*width*e:], zero, n, visible, e, d, stride)
+		bias := o.biasOf(c, b, keys)
+		for r := range n {
+			seen := o.seen(from+r, queries, keys)
+			clear(s[r*stride+seen : r*stride+visible])
+			p := s[r*stride : r*stride+seen]
+			m := vec.ScaleBiasMax(p, scale, bias)
+			sum := vec.ExpShiftSum(p, m)
+			norm[r] = 1 / sum
+			if lse != nil {
+				lse[head*queries+from+r] = m + float32(math.Log(float64(sum)))
+			}
+		}
+		packRows(values, c.In[2].F[b*keys*d+h*e:], visible, e, d, 1)
+		y := c.Out.F[at:]
+		mulRows(y, s, values, zero, n, visible, visible, e, d, stride)
+		for r := range n { // normalising y instead of the scores is E instead of K operations a row
+			vec.Scale(y[r*d:r*d+e], norm[r], y[r*d:r*d+e])
+		}
+	})
+}
+
+func (o attention) backwardPanels(c *Call) {
+	queries, keys, d := c.In[0].Dim(1), c.In[1].Dim(1), c.In[0].Dim(2)
+	e := d / o.heads
+	scale := float32(1 / math.Sqrt(float64(e)))
+	width := 2 * vec.PanelLanes()
+	rows, stride := o.blockRows(keys), scoreStride(keys)
+	columns := tiles(keys, width) * width * e
+	size := 2*rows*stride + 2*columns + keys*e + rows*e + width
+	ParallelScratch(c.In[0].Dim(0)*o.heads, size, func(i int, scratch []float32) {
+		p, ds := cut(&scratch, rows*stride), cut(&scratch, rows*stride)
+		keyColumns, valueColumns := cut(&scratch, columns), cut(&scratch, columns)
+		keyRows, block, zero := cut(&scratch, keys*e), cut(&scratch, rows*e), cut(&scratch, width)
+		clear(zero)
+		b, h := i/o.heads, i%o.heads
+		ofKeys := b*keys*d + h*e
+		packColumns(keyColumns, c.In[1].F[ofKeys:], keys, e, d)
+		packColumns(valueColumns, c.In[2].F[ofKeys:], keys, e, d)
+		if c.GradIn[0].F != nil {
+			packRows(keyRows, c.In[1].F[ofKeys:], keys, e, d, scale)
+		}
+		bias := o.biasOf(c, b, keys)
+		var dBias []float32
+		if o.bias && c.GradIn[3].F != nil {
+			dBias = c.Work[0].F[i*keys : (i+1)*keys]
+			clear(dBias)
+		}
+		o.clearHead(c.GradIn[1], b, h)
+		o.clearHead(c.GradIn[2], b, h)
+		for from := 0; from < queries; from += rows {
+			n := min(rows, queries-from)
+			at := (b*queries+from)*d + h*e
+			q, y, dy := c.In[0].F[at:], c.Out.F[at:], c.Grad.F[at:]
+			visible := o.seen(from+n-1, queries, keys)
+			mulColumns(p, q, keyColumns, zero, n, visible, e, d, stride)
+			mulColumns(ds, dy, valueColumns, zero, n, visible, e, d, stride)
+			for r := range n {
+				seen := o.seen(from+r, queries, keys)
+				clear(p[r*stride+seen : r*stride+visible])
+				clear(ds[r*stride+seen : r*stride+visible])
+				pr, dr := p[r*stride:r*stride+seen], ds[r*stride:r*stride+seen]
+				vec.ExpScaleBias(pr, pr, scale, bias, c.Saved[0].F[i*queries+from+r])
+				vec.SoftmaxGrad(dr, pr, dr, vec.Dot(dy[r*d:r*d+e], y[r*d:r*d+e]))
+				if dBias != nil {
+					vec.AddTo(dBias, dr)
+				}
+			}
+			wanted(c.GradIn[2], ofKeys, func(dv []float32) {
+				packRows(block, dy, n, e, d, 1)
+				addTransposed(dv, p, block, n, visible, e, d, stride)
+			})
+			wanted(c.GradIn[1], ofKeys, func(dk []float32) {
+				packRows(block, q, n, e, d, scale)
+				addTransposed(dk, ds, block, n, visible, e, d, stride)
+			})
+			wanted(c.GradIn[0], at, func(dq []float32) {
+				mulRows(dq, ds, keyRows, zero, n, visible, keys, e, d, stride)
+			})
+		}
+	})
+	o.sumBias(c)
+}
