@@ -45,7 +45,7 @@ func TestEveryBudgetIsDrawn(t *testing.T) {
 	source := tasks.Seeded(1).For(tasks.Training, 0)
 	count := map[int32]int{}
 	for step := range 500 {
-		for _, k := range source.Kept(step, 8, 5) {
+		for _, k := range source.Kept(step, 8, 5, 0) {
 			count[k]++
 		}
 	}
@@ -57,9 +57,15 @@ func TestEveryBudgetIsDrawn(t *testing.T) {
 	if len(count) != 5 {
 		t.Errorf("kept are %v", count)
 	}
-	if other := tasks.Seeded(1).For(tasks.Training, 1); slices.Equal(source.Kept(3, 50, 5), source.Kept(4, 50, 5)) ||
-		slices.Equal(source.Kept(3, 50, 5), other.Kept(3, 50, 5)) ||
-		!slices.Equal(source.Kept(3, 50, 5), source.Kept(3, 50, 5)) {
+	for least, from := range map[float64]int32{0.01: 1, 0.2: 1, 0.5: 3, 1: 5} {
+		kept := source.Kept(7, 200, 5, least)
+		if lo, hi := slices.Min(kept), slices.Max(kept); lo != from || hi != 5 {
+			t.Errorf("with at least %g of 5 entries %d to %d are kept, want %d to 5", least, lo, hi, from)
+		}
+	}
+	if other := tasks.Seeded(1).For(tasks.Training, 1); slices.Equal(source.Kept(3, 50, 5, 0), source.Kept(4, 50, 5, 0)) ||
+		slices.Equal(source.Kept(3, 50, 5, 0), other.Kept(3, 50, 5, 0)) ||
+		!slices.Equal(source.Kept(3, 50, 5, 0), source.Kept(3, 50, 5, 0)) {
 		t.Error("the numbers do not depend on step and stage alone")
 	}
 }
@@ -123,6 +129,11 @@ func TestValidateChunks(t *testing.T) {
 			c.Stage[0].Chunks = 10
 		},
 		"stage.2.write_frac is 1.5: it must be from 0 to 1": func(c *Config) { c.Stage[1].WriteFrac = 1.5 },
+		"stage.1.keep_frac is 1.5: it must be from 0 to 1":  func(c *Config) { c.Stage[0].KeepFrac = 1.5 },
+		"stage.2.keep_frac is 0.5: a stage of one pass keeps nothing for later: leave it out, or give chunks": func(
+			c *Config) {
+			c.Stage[1].KeepFrac, c.Stage[1].Chunks, c.Stage[1].Context = 0.5, 1, 40
+		},
 		"stage.1.write_frac is 0.25: architecture em_llm writes what its model says: leave it out": func(c *Config) {
 			c.Model.Architecture, c.Chunks, c.Stage[0].Context, c.Stage[0].Chunks = layers.EMLLM, 1, 24, 1
 		},

@@ -32,7 +32,7 @@ func (l *lane) backward(samples []tasks.Sample, step int, m layers.Config) (floa
 		b.Positions = l.source.Positions(step, l.spec.Batch*chunks, tokens, m.MaxLen)
 	}
 	if chunks > 1 {
-		b.Kept = l.source.Kept(step, l.spec.Batch, l.spec.Written(m))
+		b.Kept = l.source.Kept(step, l.spec.Batch, l.spec.Written(m), l.stage.KeepFrac)
 	}
 	loss, gradients, err := backward(l.graph, b)
 	if err != nil || l.reads == nil || math.IsNaN(loss) || math.IsInf(loss, 0) {

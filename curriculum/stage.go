@@ -34,6 +34,9 @@ type Stage struct {
 	// read. In training each sample keeps a random number of the entries that a chunk writes, the most salient ones, so
 	// that the model learns to live with eviction; evaluations keep all. 1: one pass.
 	Chunks int `json:"chunks,omitempty" toml:"chunks"`
+	// KeepFrac is the share of those entries that each sample keeps at the least; 0: one entry. While a read is not learnt
+	// yet, samples whose answers are gone only hide what there is to learn.
+	KeepFrac float64 `json:"keep_frac,omitempty" toml:"keep_frac"`
 	// RandomOffset begins the positions of each sample, or chunk, at a random one of those that leave room for it, so that
 	// all are learnt; evaluations begin at 0 (SHAPE, Kiyono et al. 2021).
 	RandomOffset bool `json:"random_offset,omitempty" toml:"random_offset"`
@@ -229,7 +232,7 @@ func (s Stage) check(c Config) error {
 		}
 	}
 	if err := cmp.Or(bounds.Check("k_frac", s.KFrac, 0, 1), bounds.Check("sparse_above", s.SparseAbove, 0, math.MaxInt32),
-		bounds.Check("write_frac", s.WriteFrac, 0, 1), bounds.Check("lr_factor", s.LRFactor, 0, mostFactor),
+		bounds.Check("write_frac", s.WriteFrac, 0, 1), s.checkKept(), bounds.Check("lr_factor", s.LRFactor, 0, mostFactor),
 		s.checkReplay(c), s.checkSynapNet(c)); err != nil {
 		return err
 	}
@@ -269,6 +272,15 @@ func (s Stage) checkChunks(c Config, context string) error {
 		return bounds.Wrong("chunks", s.Chunks, "%v", err)
 	}
 	return nil
+}
+
+// checkKept refuses a share of what nothing is kept of.
+func (s Stage) checkKept() error {
+	if s.KeepFrac != 0 && s.Chunks <= 1 {
+		return bounds.Wrong("keep_frac", s.KeepFrac, "a stage of one pass keeps nothing for later: leave it out, or give "+
+			"chunks")
+	}
+	return bounds.Check("keep_frac", s.KeepFrac, 0, 1)
 }
 
 // mostFactor is the most that a rate or a weight of a stage may be against those of others.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -249,13 +250,14 @@ func (s Source) Positions(step, n, tokens, limit int) []int32 {
 	return all
 }
 
-// Kept are the numbers of entries, of `written`, that each of n samples keeps of every chunk, for a step of a run: any
-// from 1 to all is as likely.
-func (s Source) Kept(step, n, written int) []int32 {
+// Kept is how many of the entries that a chunk writes stay in memory, for each of n samples of a step: from the share
+// least of them (at least one) to all, each as likely.
+func (s Source) Kept(step, n, written int, least float64) []int32 {
 	rng := s.stream("kept", fmt.Sprint(step))
+	from := max(1, int32(math.Ceil(least*float64(written))))
 	all := make([]int32, n)
 	for i := range all {
-		all[i] = 1 + rng.Int32N(int32(written))
+		all[i] = from + rng.Int32N(int32(written)-from+1)
 	}
 	return all
 }
