@@ -22,11 +22,13 @@ var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"css": func() template.CSS { return template.CSS(style) }, //nolint:gosec // our own file
 	"js":  func() template.JS { return template.JS(script) },  //nolint:gosec // our own file
 	//nolint:gosec // made by svg, which escapes all text
-	"svg":       func(s string) template.HTML { return template.HTML(s) },
-	"dash":      dash,
-	"reading":   reading,
-	"omissions": Omissions,
-	"columns":   func(g Group) int { return len(g.Kind) },
+	"svg":         func(s string) template.HTML { return template.HTML(s) },
+	"dash":        dash,
+	"reading":     reading,
+	"omissions":   Omissions,
+	"chosenTitle": func() string { return chosenTitle },
+	"chosenAbout": func() string { return chosenAbout },
+	"columns":     func(g Group) int { return len(g.Kind) },
 	"sort": func(x float64) string {
 		if math.IsInf(x, 0) {
 			return ""

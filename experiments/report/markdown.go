@@ -21,6 +21,9 @@ func (r *Report) Markdown() []byte {
 	if not := r.NotYetRun(); not != "" {
 		line("\n%s", not)
 	}
+	if len(r.Chosen) > 0 {
+		chosenMarkdown(line, r.Chosen)
+	}
 	line("\n## All experiments\n\n%s\n", r.Summary())
 	line("| experiment | result | published values inside our 95%% interval | measurements | took | machine | commit |")
 	line("|---|---|--:|--:|--:|---|---|")

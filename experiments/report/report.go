@@ -37,6 +37,7 @@ type Report struct {
 	Strong       []Section
 	StrongClaims []Verdict
 	StrongNotRun []string // experiments
+	Chosen       []Chosen // of the strong model, scored on fresh data
 	Map          []MapRow
 	Complete     int // experiments with a finished result
 	Compared     int // published shares with ours beside them, where ours has an interval
@@ -103,6 +104,9 @@ func New(d, strong *lab.Driver) (*Report, error) {
 		r.Sections = append(r.Sections, *s)
 	}
 	r.Wall = duration(wall)
+	if d.Profile == lab.Strong {
+		r.Chosen = allChosen(steps, func(name string) string { return name })
+	}
 	if strong != nil {
 		if err := r.addStrong(strong); err != nil {
 			return nil, err
@@ -158,6 +162,7 @@ func (r *Report) addStrong(d *lab.Driver) error {
 			r.StrongClaims = append(r.StrongClaims, v)
 		}
 	}
+	r.Chosen = allChosen(steps, id)
 	return nil
 }
 
