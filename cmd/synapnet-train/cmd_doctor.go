@@ -101,7 +101,7 @@ func (d diagnosis) speed() string {
 // hints says what would make training faster.
 func hints(d diagnosis) []string {
 	found := []string{}
-	if !strings.Contains(d.BLAS, "OpenBLAS") && !strings.Contains(d.BLAS, "Accelerate") {
+	if strings.HasPrefix(d.BLAS, "gonum") {
 		found = append(found, "matrix products run in pure Go, several times slower than OpenBLAS: run `make setup build`")
 	}
 	if d.Threads < d.Cores {

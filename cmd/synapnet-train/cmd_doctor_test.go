@@ -46,7 +46,7 @@ func TestHints(t *testing.T) {
 	if !strings.Contains(slow, "make setup build") || !strings.Contains(slow, "1 of 8 cores") {
 		t.Errorf("%s", slow)
 	}
-	for _, name := range []string{"OpenBLAS 0.3.21 SkylakeX (cgo)", "Accelerate (cgo)"} {
+	for _, name := range []string{"OpenBLAS 0.3.21 SkylakeX (cgo)", "Accelerate (cgo)", "panels and gonum (pure Go)"} {
 		if fast := hints(diagnosis{BLAS: name, Threads: 8, Cores: 8}); len(fast) != 0 {
 			t.Errorf("%s: %s", name, fast)
 		}

@@ -5,7 +5,9 @@
 //     held to one thread per call;
 //   - build tag "accelerate" (macOS, needs cgo): Apple's Accelerate framework
 //     through the same binding;
-//   - no tag, or cgo switched off: gonum, pure Go with SSE kernels.
+//   - no tag, or cgo switched off: the panels of package vec where the processor
+//     has them, and gonum, pure Go with SSE kernels, for what these are too wide
+//     for.
 //
 // Every call of [Gemm] runs on the calling goroutine alone. Parallelism belongs
 // to the callers, which cut their work into tiles of fixed size: the partition

@@ -6,6 +6,8 @@ import (
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/gonum"
 	"gorgonia.org/gorgonia"
+
+	"github.com/synapnet/synapnet-train/graph/vec"
 )
 
 // gonum cuts a product into blocks of 64x64 and starts goroutines from four
@@ -22,7 +24,7 @@ const (
 // order of every accumulation is a function of the shape alone.
 func sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32,
 	c []float32, ldc int) {
-	if m <= tileM && n <= tileN || m < 0 || n < 0 || k <= 0 {
+	if m <= tileM && n <= tileN && !byPanels(m, n) || m < 0 || n < 0 || k <= 0 {
 		// One tile, nothing to sum, or an error: gonum is serial here, and it
 		// has the argument checks.
 		gonum.Implementation{}.Sgemm(tA, tB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
@@ -30,6 +32,13 @@ func sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float32, lda i
 	}
 	// alpha 0 and beta 1: gonum checks all arguments of the whole and returns.
 	gonum.Implementation{}.Sgemm(tA, tB, m, n, k, 0, a, lda, b, ldb, 1, c, ldc)
+	if byPanels(m, n) {
+		scaleRows(c, m, n, ldc, beta)
+		if alpha != 0 {
+			panelProduct(tA, tB, m, n, k, alpha, a, lda, b, ldb, c, ldc)
+		}
+		return
+	}
 	for i := 0; i < m; i += tileM {
 		for j := 0; j < n; j += tileN {
 			tileSum(tA, tB, i, j, min(tileM, m-i), min(tileN, n-j), k, alpha, a, lda, b, ldb, beta, c[i*ldc+j:], ldc)
@@ -57,7 +66,12 @@ func offset(t blas.Transpose, row, col, ld int) int {
 }
 
 // Name tells which library [Gemm] calls.
-func Name() string { return "gonum (pure Go)" }
+func Name() string {
+	if vec.HasPanels() {
+		return "panels and gonum (pure Go)"
+	}
+	return "gonum (pure Go)"
+}
 
 // Implementation returns the library behind [Gemm] in the form gorgonia.Use and
 // tensor.Use take. Called through it, gonum runs large products on several
