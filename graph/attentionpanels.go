@@ -70,8 +70,8 @@ func mulRows(y, s, panels, zero []float32, m, n, rows, e, d, stride int) {
 	}
 }
 
-// addTransposed adds sᵀ w to y, for the scores s [m, n] and the panels of packRows of m rows of w; y has n rows d floats
-// apart.
+// addTransposed adds sᵀ w to y, for the scores s [m, n] and the panels of packRows of m rows of w; y has n rows d
+// floats apart.
 func addTransposed(y, s, panels []float32, m, n, e, d, stride int) {
 	width := 2 * vec.PanelLanes()
 	for j := 0; j < e; j += width {

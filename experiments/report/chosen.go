@@ -109,8 +109,8 @@ func (s selection) of(steps []*lab.Step) (all []result.Measurement) {
 // chosenTitle and chosenAbout stand above the table.
 const (
 	chosenTitle = "What was chosen by looking at data, on fresh data"
-	chosenAbout = "Each was scored on the fresh data once. Where the two scores are of different samples, lengths or seeds, " +
-		"they need not agree; the fresh one is what counts."
+	chosenAbout = "Each was scored on the fresh data once. Where the two scores are of different samples, lengths or " +
+		"seeds, they need not agree; the fresh one is what counts."
 )
 
 // chosenMarkdown writes it.

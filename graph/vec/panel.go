@@ -114,8 +114,8 @@ func PanelAdd(c, a, b []float32, rows, k, lda, ldc int) {
 }
 
 // PanelAddT adds aᵀ·b to c, for a [k, rows] with lda floats from row to row and the panel b [k, 2·PanelLanes], in c
-// [rows, 2·PanelLanes] with ldc floats from row to row. Each element is summed in the order of k, beginning with what is
-// in c.
+// [rows, 2·PanelLanes] with ldc floats from row to row. Each element is summed in the order of k, beginning with what
+// is in c.
 func PanelAddT(c, a, b []float32, rows, k, lda, ldc int) {
 	width := 2 * PanelLanes()
 	if rows == 0 {
