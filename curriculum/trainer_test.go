@@ -110,7 +110,8 @@ func TestSmallerBatch(t *testing.T) {
 	for _, p := range m.Params.All() {
 		g, w := padded.Program.Grad(p), exact.Program.Grad(p)
 		for i := range w {
-			if math.Abs(float64(g[i]-w[i])) > 1e-6 {
+			// 5 and 8 rows are summed by other kernels, in another order
+			if math.Abs(float64(g[i]-w[i])) > 1e-6*(1+math.Abs(float64(w[i]))) {
 				t.Fatalf("gradient of %s at %d: %g, want %g", p.Name, i, g[i], w[i])
 			}
 		}
