@@ -36,7 +36,7 @@ func TestPretrainInitFrom(t *testing.T) {
 	// The same in a file, with the hash; and not from a checkpoint with other weights.
 	text := "init_from = \"base/model.safetensors\"\ninit_sha256 = \"" + sum + "\"\ncurriculum = [24]\n[model]\ndim = 16\n"
 	for name, content := range map[string]string{
-		"run.toml": text, "other.toml": strings.Replace(text, "16", "24", 1),
+		"run.toml": text, "other.toml": strings.Replace(text, "dim = 16", "dim = 24", 1),
 		"sum.toml": strings.Replace(text, sum, "00ff", 1), "alone.toml": "init_sha256 = \"00ff\"\n",
 	} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
