@@ -109,10 +109,8 @@ func (o attention) Forward(c *Call) {
 		o.forwardPanels(c)
 		return
 	}
-	scale := float32(1 / math.Sqrt(float64(e)))
 	rows := o.blockRows(keys)
 	blocks := tiles(queries, rows)
-	lse := c.Saved[0].F
 	ParallelScratch(c.In[0].Dim(0)*o.heads*blocks, rows*keys+rows, func(i int, s []float32) {
 		s, norm := s[:rows*keys], s[rows*keys:]
 		b, h := i/blocks/o.heads, i/blocks%o.heads
@@ -122,20 +120,9 @@ func (o attention) Forward(c *Call) {
 		k := c.In[1].F[b*keys*d+h*e:]
 		v := c.In[2].F[b*keys*d+h*e:]
 		y := c.Out.F[(b*queries+from)*d+h*e:]
-		bias := o.biasOf(c, b, keys)
 		visible := o.seen(to-1, queries, keys)
 		blas.Gemm(false, true, n, visible, e, 1, q, d, k, d, 0, s, keys)
-		for r := range n {
-			seen := o.seen(from+r, queries, keys)
-			clear(s[r*keys+seen : r*keys+visible])
-			p := s[r*keys : r*keys+seen]
-			m := vec.ScaleBiasMax(p, scale, bias)
-			sum := vec.ExpShiftSum(p, m)
-			norm[r] = 1 / sum
-			if lse != nil {
-				lse[(b*o.heads+h)*queries+from+r] = m + float32(math.Log(float64(sum)))
-			}
-		}
+		o.softmax(c, s, norm, keys, i/blocks, from, n, visible)
 		blas.Gemm(false, false, n, e, visible, 1, s, keys, v, d, 0, y, d)
 		for r := range n { // normalising y instead of the scores is E instead of K operations a row
 			vec.Scale(y[r*d:r*d+e], norm[r], y[r*d:r*d+e])
@@ -157,7 +144,6 @@ func (o attention) Backward(c *Call) {
 		b, h := i/o.heads, i%o.heads
 		at := b*keys*d + h*e
 		k, v := c.In[1].F[at:], c.In[2].F[at:]
-		bias := o.biasOf(c, b, keys)
 		var dBias []float32
 		if o.bias && c.GradIn[3].F != nil {
 			dBias = c.Work[0].F[i*keys : (i+1)*keys]
@@ -172,21 +158,11 @@ func (o attention) Backward(c *Call) {
 		for from := 0; from < queries; from += rows {
 			n := min(rows, queries-from)
 			at := (b*queries+from)*d + h*e
-			q, y, dy := c.In[0].F[at:], c.Out.F[at:], c.Grad.F[at:]
+			q, dy := c.In[0].F[at:], c.Grad.F[at:]
 			visible := o.seen(from+n-1, queries, keys)
 			blas.Gemm(false, true, n, visible, e, 1, q, d, k, d, 0, p, keys)
 			blas.Gemm(false, true, n, visible, e, 1, dy, d, v, d, 0, ds, keys)
-			for r := range n {
-				seen := o.seen(from+r, queries, keys)
-				clear(p[r*keys+seen : r*keys+visible])
-				clear(ds[r*keys+seen : r*keys+visible])
-				pr, dr := p[r*keys:r*keys+seen], ds[r*keys:r*keys+seen]
-				vec.ExpScaleBias(pr, pr, scale, bias, c.Saved[0].F[i*queries+from+r])
-				vec.SoftmaxGrad(dr, pr, dr, vec.Dot(dy[r*d:r*d+e], y[r*d:r*d+e]))
-				if dBias != nil {
-					vec.AddTo(dBias, dr)
-				}
-			}
+			o.softmaxGrad(c, p, ds, dBias, keys, i, from, n, visible)
 			wanted(c.GradIn[2], b*keys*d+h*e, func(dv []float32) {
 				blas.Gemm(true, false, visible, e, n, 1, p, keys, dy, d, beta, dv, d)
 			})
@@ -200,6 +176,45 @@ func (o attention) Backward(c *Call) {
 		}
 	})
 	o.sumBias(c)
+}
+
+// softmax makes the scores s of n queries from `from` on, of a head of a sequence and its first visible keys, rows stride
+// apart, to the numerators of their softmax; norm are the inverses of the denominators. What a query does not see is 0.
+func (o attention) softmax(c *Call, s, norm []float32, stride, head, from, n, visible int) {
+	queries, keys, e := c.In[0].Dim(1), c.In[1].Dim(1), c.In[0].Dim(2)/o.heads
+	scale, bias, lse := float32(1/math.Sqrt(float64(e))), o.biasOf(c, head/o.heads, keys), c.Saved[0].F
+	for r := range n {
+		seen := o.seen(from+r, queries, keys)
+		clear(s[r*stride+seen : r*stride+visible])
+		p := s[r*stride : r*stride+seen]
+		m := vec.ScaleBiasMax(p, scale, bias)
+		sum := vec.ExpShiftSum(p, m)
+		norm[r] = 1 / sum
+		if lse != nil {
+			lse[head*queries+from+r] = m + float32(math.Log(float64(sum)))
+		}
+	}
+}
+
+// softmaxGrad makes the scores p of a block, as those of softmax, to their softmax, and ds = ∂y vᵀ to the gradient of
+// the scores, which it adds to dBias (nil: not wanted).
+func (o attention) softmaxGrad(c *Call, p, ds, dBias []float32, stride, head, from, n, visible int) {
+	queries, keys, d := c.In[0].Dim(1), c.In[1].Dim(1), c.In[0].Dim(2)
+	e, b := d/o.heads, head/o.heads
+	scale, bias := float32(1/math.Sqrt(float64(e))), o.biasOf(c, b, keys)
+	at := (b*queries+from)*d + head%o.heads*e
+	y, dy := c.Out.F[at:], c.Grad.F[at:]
+	for r := range n {
+		seen := o.seen(from+r, queries, keys)
+		clear(p[r*stride+seen : r*stride+visible])
+		clear(ds[r*stride+seen : r*stride+visible])
+		pr, dr := p[r*stride:r*stride+seen], ds[r*stride:r*stride+seen]
+		vec.ExpScaleBias(pr, pr, scale, bias, c.Saved[0].F[head*queries+from+r])
+		vec.SoftmaxGrad(dr, pr, dr, vec.Dot(dy[r*d:r*d+e], y[r*d:r*d+e]))
+		if dBias != nil {
+			vec.AddTo(dBias, dr)
+		}
+	}
 }
 
 // sumBias adds up the heads' parts of ∂bias.

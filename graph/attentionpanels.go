@@ -82,7 +82,6 @@ func addTransposed(y, s, panels []float32, m, n, e, d, stride int) {
 func (o attention) forwardPanels(c *Call) {
 	queries, keys, d := c.In[0].Dim(1), c.In[1].Dim(1), c.In[0].Dim(2)
 	e := d / o.heads
-	scale := float32(1 / math.Sqrt(float64(e)))
 	width := 2 * vec.PanelLanes()
 	heads, across := c.In[0].Dim(0)*o.heads, tiles(keys, width)
 	packed := getScratch(heads * across * width * e)
@@ -93,7 +92,6 @@ func (o attention) forwardPanels(c *Call) {
 	})
 	rows, stride := o.blockRows(keys), scoreStride(keys)
 	blocks := tiles(queries, rows)
-	lse := c.Saved[0].F
 	ParallelScratch(heads*blocks, rows*stride+rows+keys*e+width, func(i int, scratch []float32) {
 		s, norm := cut(&scratch, rows*stride), cut(&scratch, rows)
 		values, zero := cut(&scratch, keys*e), cut(&scratch, width)
@@ -105,18 +103,7 @@ func (o attention) forwardPanels(c *Call) {
 		at := (b*queries+from)*d + h*e
 		visible := o.seen(to-1, queries, keys)
 		mulColumns(s, c.In[0].F[at:], packed[head*across*width*e:], zero, n, visible, e, d, stride)
-		bias := o.biasOf(c, b, keys)
-		for r := range n {
-			seen := o.seen(from+r, queries, keys)
-			clear(s[r*stride+seen : r*stride+visible])
-			p := s[r*stride : r*stride+seen]
-			m := vec.ScaleBiasMax(p, scale, bias)
-			sum := vec.ExpShiftSum(p, m)
-			norm[r] = 1 / sum
-			if lse != nil {
-				lse[head*queries+from+r] = m + float32(math.Log(float64(sum)))
-			}
-		}
+		o.softmax(c, s, norm, stride, head, from, n, visible)
 		packRows(values, c.In[2].F[b*keys*d+h*e:], visible, e, d, 1)
 		y := c.Out.F[at:]
 		mulRows(y, s, values, zero, n, visible, visible, e, d, stride)
@@ -146,7 +133,6 @@ func (o attention) backwardPanels(c *Call) {
 		if c.GradIn[0].F != nil {
 			packRows(keyRows, c.In[1].F[ofKeys:], keys, e, d, scale)
 		}
-		bias := o.biasOf(c, b, keys)
 		var dBias []float32
 		if o.bias && c.GradIn[3].F != nil {
 			dBias = c.Work[0].F[i*keys : (i+1)*keys]
@@ -157,21 +143,11 @@ func (o attention) backwardPanels(c *Call) {
 		for from := 0; from < queries; from += rows {
 			n := min(rows, queries-from)
 			at := (b*queries+from)*d + h*e
-			q, y, dy := c.In[0].F[at:], c.Out.F[at:], c.Grad.F[at:]
+			q, dy := c.In[0].F[at:], c.Grad.F[at:]
 			visible := o.seen(from+n-1, queries, keys)
 			mulColumns(p, q, keyColumns, zero, n, visible, e, d, stride)
 			mulColumns(ds, dy, valueColumns, zero, n, visible, e, d, stride)
-			for r := range n {
-				seen := o.seen(from+r, queries, keys)
-				clear(p[r*stride+seen : r*stride+visible])
-				clear(ds[r*stride+seen : r*stride+visible])
-				pr, dr := p[r*stride:r*stride+seen], ds[r*stride:r*stride+seen]
-				vec.ExpScaleBias(pr, pr, scale, bias, c.Saved[0].F[i*queries+from+r])
-				vec.SoftmaxGrad(dr, pr, dr, vec.Dot(dy[r*d:r*d+e], y[r*d:r*d+e]))
-				if dBias != nil {
-					vec.AddTo(dBias, dr)
-				}
-			}
+			o.softmaxGrad(c, p, ds, dBias, stride, i, from, n, visible)
 			wanted(c.GradIn[2], ofKeys, func(dv []float32) {
 				packRows(block, dy, n, e, d, 1)
 				addTransposed(dv, p, block, n, visible, e, d, stride)
