@@ -178,8 +178,9 @@ func (o attention) Backward(c *Call) {
 	o.sumBias(c)
 }
 
-// softmax makes the scores s of n queries from `from` on, of a head of a sequence and its first visible keys, rows stride
-// apart, to the numerators of their softmax; norm are the inverses of the denominators. What a query does not see is 0.
+// softmax makes the scores s of n queries from `from` on, of a head of a sequence and its first visible keys, rows
+// stride apart, to the numerators of their softmax; norm are the inverses of the denominators. What a query does not
+// see is 0.
 func (o attention) softmax(c *Call, s, norm []float32, stride, head, from, n, visible int) {
 	queries, keys, e := c.In[0].Dim(1), c.In[1].Dim(1), c.In[0].Dim(2)/o.heads
 	scale, bias, lse := float32(1/math.Sqrt(float64(e))), o.biasOf(c, head/o.heads, keys), c.Saved[0].F

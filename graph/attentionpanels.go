@@ -19,24 +19,12 @@ func scoreStride(keys int) int {
 	return tiles(keys, width)*width + 16
 }
 
-// packColumns makes panels of xᵀ for a head's rows x [n, e], d floats apart: [tiles(n), e, width], rows beyond the last
+// packColumns makes panels of xᵀ for a head's rows x [n, e], d floats apart: [tiles(n), e, width], the last row
 // repeated.
 func packColumns(dst, x []float32, n, e, d int) {
-	for i := range tiles(n, 2*vec.PanelLanes()) {
-		packTile(dst, x, i, n, e, d)
-	}
-}
-
-// packTile makes panel i of packColumns.
-func packTile(dst, x []float32, i, n, e, d int) {
-	var offsets [vec.MaxPanelLanes]int32
-	lanes := vec.PanelLanes()
-	for half := range 2 {
-		first := (2*i + half) * lanes
-		for l := range lanes {
-			offsets[l] = int32(min(first+l, n-1) * d)
-		}
-		vec.PanelPack(dst[2*i*lanes*e+half*lanes:], x[:(n-1)*d+e], offsets[:lanes], e, 2*lanes)
+	width := 2 * vec.PanelLanes()
+	for i := 0; i < n; i += width {
+		vec.PanelTranspose(dst[i*e:], x[i*d:], n-i, e, d)
 	}
 }
 
@@ -44,9 +32,7 @@ func packTile(dst, x []float32, i, n, e, d int) {
 func packRows(dst, x []float32, n, e, d int, scale float32) {
 	width := 2 * vec.PanelLanes()
 	for j := 0; j < e; j += width {
-		for r := range n {
-			copy(dst[j*n+r*width:j*n+(r+1)*width], x[r*d+j:])
-		}
+		vec.PanelCopy(dst[j*n:], x[j:], n, width, d)
 	}
 	if scale != 1 {
 		vec.Scale(dst[:n*e], scale, dst[:n*e])
@@ -88,7 +74,8 @@ func (o attention) forwardPanels(c *Call) {
 	defer putScratch(packed)
 	Parallel(heads*across, func(i int) {
 		head := i / across
-		packTile(packed[head*across*width*e:], c.In[1].F[head/o.heads*keys*d+head%o.heads*e:], i%across, keys, e, d)
+		from := i % across * width
+		vec.PanelTranspose(packed[i*width*e:], c.In[1].F[(head/o.heads*keys+from)*d+head%o.heads*e:], keys-from, e, d)
 	})
 	rows, stride := o.blockRows(keys), scoreStride(keys)
 	blocks := tiles(queries, rows)

@@ -60,11 +60,11 @@
 //
 // # Measurements
 //
-// Reference model (8.7 M parameters), batch 4, 2 cores of a Xeon with AVX-512 on which sgemm reaches 320 GFLOP/s
+// Reference model (8.7 M parameters), batch 4, 2 cores of a Xeon with AVX-512 on which sgemm reaches 307 GFLOP/s
 // (`synapnet-train bench`): a training step takes 0.6 s at context 512 and 1.3 s at 1024, in 419 and 676 MB.
 // Products with weights, weight gradients and attention are made by panels (graph/vec), whose kernels need no
 // packing of both operands: against OpenBLAS's sgemm in two interleaved runs inference is 1.36 times as fast at
-// 8,192 tokens and 1.06 to 1.1 times below, a training step up to 1.05 times. The intermediate values of a step at
+// 8,192 tokens and 1.0 to 1.1 times below, a training step 1.0 to 1.05 times. The intermediate values of a step at
 // context 1024 share an arena of 481 MB. Tiles of 512 rows for linear layers and 1 MB of scores for attention are
 // a fifth faster than half of that.
 package graph

@@ -71,27 +71,13 @@ func (p panelProduct) place(dst, y []float32, a, part, from, to int) {
 
 // panelOf makes panels of a floating-point weight [n, k].
 func panelOf(w []float32, n, k int) func(dst []float32, from int) {
-	return func(dst []float32, from int) {
-		var offsets [vec.MaxPanelLanes]int32
-		lanes := vec.PanelLanes()
-		for half := range 2 {
-			at := min(from+half*lanes, n-1)
-			for i := range lanes {
-				offsets[i] = int32((min(at+i, n-1) - at) * k)
-			}
-			vec.PanelPack(dst[half*lanes:], w[at*k:], offsets[:lanes], k, 2*lanes)
-		}
-	}
+	return func(dst []float32, from int) { vec.PanelTranspose(dst, w[from*k:], n-from, k, k) }
 }
 
 // panelOfTransposed makes panels of wᵀ [k, n] for a floating-point w [n, k].
 func panelOfTransposed(w []float32, n, k int) func(dst []float32, from int) {
 	return func(dst []float32, from int) {
-		width := 2 * vec.PanelLanes()
-		for j := range n {
-			copied := copy(dst[j*width:(j+1)*width], w[j*k+from:(j+1)*k])
-			clear(dst[j*width+copied : (j+1)*width])
-		}
+		vec.PanelCopy(dst, w[from:], n, min(k-from, 2*vec.PanelLanes()), k)
 	}
 }
 
@@ -114,12 +100,9 @@ func (p weightGradient) parts() (count, scratch int, part func(i int, scratch []
 		from, to := tile(i%across, width, p.k)
 		a, b := tile(i/across, weightRows, p.n)
 		clear(sums)
-		clear(panel)
 		for r := 0; r < p.m; r += gradientRows {
 			rows := min(gradientRows, p.m-r)
-			for j := range rows {
-				copy(panel[j*width:], p.x[(r+j)*p.k+from:(r+j)*p.k+to])
-			}
+			vec.PanelCopy(panel, p.x[r*p.k+from:], rows, to-from, p.k)
 			vec.PanelAddT(sums, p.e[r*p.n+a:(r+rows-1)*p.n+b], panel[:rows*width], b-a, rows, p.n, width)
 		}
 		for j := a; j < b; j++ {

@@ -102,7 +102,8 @@ func (d diagnosis) speed() string {
 func hints(d diagnosis) []string {
 	found := []string{}
 	if strings.HasPrefix(d.BLAS, "gonum") {
-		found = append(found, "matrix products run in pure Go, several times slower than OpenBLAS: run `make setup build`")
+		found = append(found, "matrix products run in pure Go without vector kernels, several times slower than "+
+			"OpenBLAS: run `make setup build`")
 	}
 	if d.Threads < d.Cores {
 		found = append(found, fmt.Sprintf("%d of %d cores are used: unset GOMAXPROCS to use all", d.Threads, d.Cores))

@@ -119,7 +119,7 @@ func chosenMarkdown(line func(string, ...any), all []Chosen) {
 	line("| what was chosen | score | where it was chosen | on fresh data, 95%% interval | n | shown in |")
 	line("|---|---|---|---|--:|---|")
 	for _, c := range all {
-		line("| %s | %s | %s | %s | %d | %s |", escape(c.What), c.Metric, dash(c.Looked), c.Fresh, c.N,
+		line("| %s | %s | %s | %s | %d | %s |", escape(c.What), c.Metric, dash(escape(c.Looked)), escape(c.Fresh), c.N,
 			fmt.Sprintf("[%s](#%s)", c.Section, c.Section))
 	}
 }

@@ -26,8 +26,8 @@ var panelScratch = sync.Pool{New: func() any {
 	return &s
 }}
 
-// panelProduct adds alpha op(A) op(B) to C, in ascending order of k: the order of every accumulation is a function of the
-// shape alone.
+// panelProduct adds alpha op(A) op(B) to C, in ascending order of k: the order of every accumulation is a function of
+// the shape alone.
 func panelProduct(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int,
 	c []float32, ldc int) {
 	width := 2 * vec.PanelLanes()
@@ -40,7 +40,11 @@ func panelProduct(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float32
 			rows := min(panelM, m-i)
 			for j := 0; j < n; j += width {
 				columns := min(width, n-j)
-				pack(tB, panel, b, l, j, depth, columns, ldb)
+				if tB == blas.NoTrans {
+					vec.PanelCopy(panel, b[l*ldb+j:], depth, columns, ldb)
+				} else {
+					vec.PanelTranspose(panel, b[j*ldb+l:], columns, depth, ldb)
+				}
 				if alpha != 1 {
 					vec.Scale(panel[:depth*width], alpha, panel[:depth*width])
 				}
@@ -77,26 +81,5 @@ func scaleRows(c []float32, m, n, ldc int, beta float32) {
 		default:
 			vec.Scale(row, beta, row)
 		}
-	}
-}
-
-// pack makes the panel of rows l … l+depth-1 and columns j … j+columns-1 of op(B); further columns are finite.
-func pack(tB blas.Transpose, panel, b []float32, l, j, depth, columns, ldb int) {
-	lanes := vec.PanelLanes()
-	width := 2 * lanes
-	if tB == blas.NoTrans {
-		for r := range depth {
-			row := panel[r*width : (r+1)*width]
-			clear(row[copy(row, b[(l+r)*ldb+j:(l+r)*ldb+j+columns]):])
-		}
-		return
-	}
-	var offsets [vec.MaxPanelLanes]int32
-	for half := range 2 {
-		first := min(half*lanes, columns-1)
-		for i := range lanes {
-			offsets[i] = int32((min(first+i, columns-1) - first) * ldb)
-		}
-		vec.PanelPack(panel[half*lanes:], b[(j+first)*ldb+l:], offsets[:lanes], depth, width)
 	}
 }

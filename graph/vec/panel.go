@@ -68,6 +68,30 @@ func PanelPack(dst, w []float32, offsets []int32, k, stride int) {
 	panelPackKernel(dst, w, offsets, k, stride)
 }
 
+// PanelTranspose makes the panel [k, 2·PanelLanes] of wᵀ, for w [n, k] with ld floats from row to row; if n is below
+// the width, its last row is repeated.
+func PanelTranspose(dst, w []float32, n, k, ld int) {
+	var offsets [MaxPanelLanes]int32
+	lanes := PanelLanes()
+	for half := range 2 {
+		first := min(half*lanes, n-1)
+		for i := range lanes {
+			offsets[i] = int32(min(i, n-1-first) * ld)
+		}
+		PanelPack(dst[half*lanes:], w[first*ld:], offsets[:lanes], k, 2*lanes)
+	}
+}
+
+// PanelCopy makes the panel [k, 2·PanelLanes] of b [k, n] with ld floats from row to row; what n lacks of the width is
+// 0.
+func PanelCopy(dst, b []float32, k, n, ld int) {
+	width := 2 * PanelLanes()
+	for r := range k {
+		row := dst[r*width : (r+1)*width]
+		clear(row[copy(row, b[r*ld:r*ld+n]):])
+	}
+}
+
 // PanelMul computes c = a·b + bias for a [rows, k] with lda floats from row to row, the panel b [k, 2·PanelLanes] and
 // bias [2·PanelLanes], into c [rows, 2·PanelLanes] with ldc floats from row to row. Each element is summed in the order
 // of k, beginning with the bias.
@@ -80,8 +104,8 @@ func PanelMul(c, a, b, bias []float32, rows, k, lda, ldc int) {
 		len(c) < (rows-1)*ldc+width {
 		panelMismatch("PanelMul", len(c), len(a), len(b), len(bias), rows, k, lda, ldc)
 	}
-	r := 0
-	for ; r+panelMany() <= rows; r += panelMany() {
+	r, many := 0, panelMany()
+	for ; r+many <= rows; r += many {
 		panelMulManyKernel(c[r*ldc:], a[r*lda:], b, bias, k, lda, ldc)
 	}
 	for ; r+4 <= rows; r += 4 {
@@ -101,8 +125,8 @@ func PanelAdd(c, a, b []float32, rows, k, lda, ldc int) {
 	if k < 1 || lda < k || ldc < width || len(a) < (rows-1)*lda+k || len(b) < k*width || len(c) < (rows-1)*ldc+width {
 		panelMismatch("PanelAdd", len(c), len(a), len(b), rows, k, lda, ldc)
 	}
-	r := 0
-	for ; r+panelMany() <= rows; r += panelMany() {
+	r, many := 0, panelMany()
+	for ; r+many <= rows; r += many {
 		panelAddManyKernel(c[r*ldc:], a[r*lda:], b, k, lda, ldc)
 	}
 	for ; r+4 <= rows; r += 4 {
@@ -125,8 +149,8 @@ func PanelAddT(c, a, b []float32, rows, k, lda, ldc int) {
 		len(c) < (rows-1)*ldc+width {
 		panelMismatch("PanelAddT", len(c), len(a), len(b), rows, k, lda, ldc)
 	}
-	r := 0
-	for ; r+panelMany() <= rows; r += panelMany() {
+	r, many := 0, panelMany()
+	for ; r+many <= rows; r += many {
 		panelAddTManyKernel(c[r*ldc:], a[r:], b, k, lda, ldc)
 	}
 	for ; r+4 <= rows; r += 4 {
@@ -184,16 +208,10 @@ func panelPackGo(dst, w []float32, offsets []int32, k, stride int) {
 }
 
 func panelMulGo(rows int, c, a, b, bias []float32, k, lda, ldc int) {
-	width := 2 * PanelLanes()
 	for r := range rows {
-		y := c[r*ldc : r*ldc+width]
-		copy(y, bias)
-		for i, x := range a[r*lda : r*lda+k] {
-			for j, w := range b[i*width : (i+1)*width] {
-				y[j] += x * w
-			}
-		}
+		copy(c[r*ldc:r*ldc+2*PanelLanes()], bias)
 	}
+	panelAddGo(rows, c, a, b, k, lda, 1, ldc)
 }
 
 func panelMulManyGo(c, a, b, bias []float32, k, lda, ldc int) {
