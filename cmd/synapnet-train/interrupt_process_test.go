@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,6 +73,9 @@ func status(t *testing.T, err error) int {
 // nobody reads what it says, it goes on.
 func TestTrainingOutlivesItsTerminal(t *testing.T) {
 	t.Chdir(t.TempDir())
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP) // what is caught is not ignored by children, as under nohup it would be
+	defer signal.Stop(caught)
 	line := "pretrain --curriculum 32 64 " +
 		strings.Replace(tiny, "--samples-per-stage 32", "--samples-per-stage 640", 1) + " --checkpoint-every 2 --output-dir "
 	trained(t, line+"whole")
